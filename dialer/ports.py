@@ -1,0 +1,89 @@
+"""The only doors to time and chance: a clock and a source of ids, so that a test can hold both still.
+
+On the road of a call: the deadline of a POST is read here before its claim is sent, and its token and nonce are drawn here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Protocol
+
+NONCE_BITS = 128
+
+
+class Clock(Protocol):
+    """What time it is, in the two senses we need."""
+
+    def boot(self) -> float:
+        """Seconds since an arbitrary point; never jumps, and runs on while the machine is suspended. For deadlines."""
+
+    def now(self) -> datetime:
+        """The wall clock, with zone UTC. For what people read, never for deadlines."""
+
+
+class Ids(Protocol):
+    """Where names that must not collide, or must not be guessed, come from."""
+
+    def uuid(self) -> uuid.UUID:
+        """A random UUID: the token of a claim, the incarnation of a worker."""
+
+    def nonce(self) -> str:
+        """128 random bits as 32 hexadecimal digits: the part of a reference nobody can guess."""
+
+    def fraction(self) -> float:
+        """A number from 0 up to but without 1: the jitter of a retry."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    # Linux only: a laptop that slept through a deadline must not believe that no time has passed. Elsewhere the monotonic
+    # clock is the nearest there is.
+    _source = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+    def boot(self) -> float:
+        """Seconds since the machine was started, suspension included."""
+        return time.clock_gettime(self._source)
+
+    def now(self) -> datetime:
+        """The wall clock, with zone UTC."""
+        return datetime.now(UTC)
+
+
+class SystemIds:
+    """Ids from the kernel's random numbers; two processes never draw the same."""
+
+    def uuid(self) -> uuid.UUID:
+        """A random UUID, version 4."""
+        return uuid.uuid4()
+
+    def nonce(self) -> str:
+        """128 random bits as 32 hexadecimal digits."""
+        return os.urandom(NONCE_BITS // 8).hex()
+
+    def fraction(self) -> float:
+        """A number from 0 up to but without 1."""
+        return random.random()
+
+
+class SeededIds:
+    """The same ids in the same order for the same seed: a simulation that failed is replayed by its seed. Never in production."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def uuid(self) -> uuid.UUID:
+        """A UUID, version 4, drawn from the seed."""
+        return uuid.UUID(int=self._random.getrandbits(128), version=4)
+
+    def nonce(self) -> str:
+        """128 bits drawn from the seed as 32 hexadecimal digits."""
+        return f"{self._random.getrandbits(NONCE_BITS):032x}"
+
+    def fraction(self) -> float:
+        """A number from 0 up to but without 1, drawn from the seed."""
+        return self._random.random()

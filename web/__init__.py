@@ -1,0 +1,1 @@
+"""The web process: the API, the pages and the provider's callbacks."""
