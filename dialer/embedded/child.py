@@ -160,6 +160,7 @@ async def end_marked(mark: str, politely: signal.Signals, within_seconds: float 
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.send_signal(number)
+                process.resume()  # one that is stopped would not hear it
         if not found or await until(lambda: not marked(mark), within_seconds):
             return
     message = f"processes {[process.pid for process in marked(mark)]} of an earlier run do not end; end them by hand"

@@ -89,6 +89,11 @@ class Postgres:
             raise EmbeddedServerError(message)
         return self._child.pid
 
+    @property
+    def alive(self) -> bool:
+        """True while the server's first process runs."""
+        return self._child is not None and not self._child.ended
+
     async def start(self) -> None:
         """Start the server, making its cluster first if there is none; what a killed run left is ended and recovered.
 

@@ -77,6 +77,11 @@ class Valkey:
             raise EmbeddedServerError(message)
         return self._child.pid
 
+    @property
+    def alive(self) -> bool:
+        """True while the server's first process runs."""
+        return self._child is not None and not self._child.ended
+
     async def start(self) -> None:
         """Start the server; what a killed run left is ended, and its append-only file is loaded.
 

@@ -1,0 +1,111 @@
+"""The servers of the tests: one PostgreSQL and one Valkey a session, a fresh database of each a test.
+
+On the road of a call: under it, as in production; nothing here stands in for a server.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+import redis.asyncio
+
+from dialer.embedded.postgres import Postgres
+from dialer.embedded.valkey import Valkey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+MAINTENANCE = "postgres"
+TEMPLATE = "migrated"
+REDIS_DATABASES = 64  # leased in turn: what a test leaves blocked in one does not wake in the next
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """Where the servers of this session keep their files; gone after it."""
+    with tempfile.TemporaryDirectory(prefix="ringmaster-tests-") as path:
+        yield Path(path)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres(servers_dir: Path) -> AsyncIterator[Postgres]:
+    """The session's PostgreSQL, with crash safety of the machine switched off for speed."""
+    server = Postgres(servers_dir / "postgres", fast=True)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey(servers_dir: Path) -> AsyncIterator[Valkey]:
+    """The session's Valkey."""
+    server = Valkey(servers_dir / "valkey", databases=REDIS_DATABASES)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated(postgres: Postgres) -> str:
+    """The name of a database that all migrations have been applied to, to be copied and never used."""
+    from sql.migrate import migrate  # noqa: PLC0415 only the tests that need a schema wait for it
+
+    await _administer(postgres, f'CREATE DATABASE "{TEMPLATE}"')
+    await migrate(_address(postgres, TEMPLATE))
+    return TEMPLATE
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres: Postgres, migrated: str) -> AsyncIterator[str]:
+    """A database of this test's own, with the schema and no rows."""
+    async for url in _database(postgres, migrated):
+        yield url
+
+
+@pytest_asyncio.fixture
+async def empty_database_url(postgres: Postgres) -> AsyncIterator[str]:
+    """A database of this test's own, without a schema: for the migrations themselves."""
+    async for url in _database(postgres, "template1"):
+        yield url
+
+
+@pytest_asyncio.fixture
+async def redis_url(valkey: Valkey) -> AsyncIterator[str]:
+    """An empty Valkey database of this test's own."""
+    if not valkey.alive:  # an earlier test killed it
+        await valkey.start()
+    url = f"{valkey.url.removesuffix('/0')}/{next(_numbers) % REDIS_DATABASES}"
+    async with redis.asyncio.from_url(url) as client:
+        await client.flushdb()
+    yield url
+
+
+async def _database(postgres: Postgres, template: str) -> AsyncIterator[str]:
+    if not postgres.alive:  # an earlier test killed it
+        await postgres.start()
+    name = f"test_{next(_numbers)}"
+    await _administer(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    yield _address(postgres, name)
+    if postgres.alive:
+        await _administer(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _administer(postgres: Postgres, statement: str) -> None:
+    connection = await asyncpg.connect(_address(postgres, MAINTENANCE))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _address(postgres: Postgres, database: str) -> str:
+    return urlsplit(postgres.url)._replace(path=f"/{database}").geturl()
