@@ -99,16 +99,17 @@ async def parent(place: Path, before: str | None = None) -> AsyncIterator[tuple[
         assert line, "the parent ended before its servers were ready"
         yield process.pid, line.decode().strip()
     finally:
-        if process.returncode is None:
-            kill_all(psutil.Process(process.pid), besides=processes(place))
+        kill_all(process.pid, besides=processes(place))
         await process.wait()
 
 
-def kill_all(parent: psutil.Process, besides: Sequence[psutil.Process]) -> None:
-    for process in (parent, *parent.children(recursive=True)):
-        if process not in besides:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+def kill_all(pid: int, besides: list[psutil.Process]) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            if process not in besides:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 async def answer(url: str) -> object:
