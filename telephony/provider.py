@@ -1,0 +1,123 @@
+"""What the dialer asks of a telephone company, and the closed set of answers it may get.
+
+On the road of a call: the words between `actors/call.py`, which places a call, and whoever carries it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pydantic import SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose calls these are: one account with the provider. Its token never shows in a repr."""
+
+    sid: str
+    auth_token: SecretStr = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """One call to be placed: numbers in E.164, addresses complete, times in whole seconds.
+
+    Numbers and addresses stay out of the repr: a number is a person, an address carries the attempt's nonce.
+    """
+
+    to: str = field(repr=False)
+    from_: str = field(repr=False)
+    url: str = field(repr=False)
+    status_callback: str = field(repr=False)
+    ring_timeout_seconds: int
+    time_limit_seconds: int
+    machine_detection: str | None = None
+    record: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The provider took the request and named the call."""
+
+    sid: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """There is no call, and asking again is safe: nothing was written to a socket, or the answer was 429 (`throttled`)."""
+
+    reason: str
+    retry_after_seconds: float | None = None
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There is no call, and asking again changes nothing: a definite 4xx. `code` is the provider's own, when it gave one."""
+
+    code: int | None
+    message: str = field(repr=False)
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Nobody knows whether there is a call: bytes were written and no usable answer came. Never ask again blindly."""
+
+    reason: str
+
+
+PlaceResult = Placed | NotSent | Refused | Unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What the provider says of one call now; only a terminal status is final. Times are aware, in UTC, in whole seconds."""
+
+    sid: str
+    status: str
+    to: str = field(repr=False)
+    from_: str = field(repr=False)
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_seconds: int | None
+    answered_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The calls of one pair of numbers, newest first. Not `complete`: a page failed, so it proves no absence."""
+
+    calls: tuple[CallFacts, ...]
+    complete: bool
+
+
+class Provider(Protocol):
+    """A telephone company, as far as the dialer needs one; `telephony/conformance.py` holds its promises as tests."""
+
+    async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
+        """Ask for one call, once; `deadline` is in seconds on the boot clock, and nothing is sent after it.
+
+        Never raises for what a network or a provider may do: every way it can fail is one of the results.
+        """
+
+    async def fetch(self, account: Account, sid: str) -> CallFacts | None:
+        """Ask for one call; None when nothing was learnt: unknown there (yet), or no usable answer in time."""
+
+    async def list_calls(self, account: Account, to: str, from_: str, since: datetime) -> Listing:
+        """Ask for every call between two numbers created at or after `since` (aware; the provider counts in whole seconds).
+
+        No filter by status or start time: a finished call has left `queued`, and a queued one has no start (protocol, rule 4).
+        """
+
+    async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
+        """End a call; True when it is over or about to be. Not `live`: only if nobody has answered it yet."""
+
+    async def close(self) -> None:
+        """Close every connection; what was still being asked ends as it would when a connection breaks."""

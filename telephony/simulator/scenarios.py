@@ -1,0 +1,83 @@
+"""What the person at the far end does: decided for each call by the seed, the number and how often it was called.
+
+Pure: no clock, no I/O. Times are in simulated seconds. On the road of a call: drawn when the request for it arrives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+from typing import Final
+
+from telephony.simulator.chance import between, fraction
+
+
+class Scenario(StrEnum):
+    """How a call goes; `mix` draws one of the others, `refused` is turned down by the API at once."""
+
+    MIX = "mix"
+    ANSWER = "answer"
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    FAILED = "failed"
+    MACHINE = "machine"
+    SLOW = "slow"
+    REFUSED = "refused"
+
+
+# In per cent: about what a campaign to known numbers meets.
+WEIGHTS: Final = {
+    Scenario.ANSWER: 55,
+    Scenario.NO_ANSWER: 15,
+    Scenario.MACHINE: 12,
+    Scenario.BUSY: 10,
+    Scenario.SLOW: 5,
+    Scenario.FAILED: 3,
+}
+
+NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The course of one call, in simulated seconds; `ends` is set when it ends without ringing."""
+
+    scenario: Scenario
+    queue_seconds: float
+    dial_seconds: float
+    ring_seconds: float
+    talk_seconds: float
+    answered_by: str
+    ends: str | None = None
+
+
+def plan(scenario: Scenario, seed: int, to: str, nth: int) -> Plan:
+    """Draw the course of the `nth` call (from 0) to a number."""
+    kind = _drawn(seed, to, nth) if scenario is Scenario.MIX else scenario
+    slow = kind is Scenario.SLOW
+    question = (seed, to, nth)
+    return Plan(
+        scenario=kind,
+        queue_seconds=between(0.05, 0.2, *question, "queue"),
+        dial_seconds=between(5, 9, *question, "dial") if slow else between(0.4, 2, *question, "dial"),
+        ring_seconds=_ring_seconds(kind, question),
+        talk_seconds=between(90, 240, *question, "talk") if slow else between(4, 60, *question, "talk"),
+        answered_by="machine" if kind is Scenario.MACHINE else "human",
+        ends=kind.value if kind in (Scenario.BUSY, Scenario.FAILED) else None,
+    )
+
+
+def _ring_seconds(kind: Scenario, question: tuple[int, str, int]) -> float:
+    match kind:
+        case Scenario.NO_ANSWER:
+            return NEVER
+        case Scenario.SLOW:
+            return between(15, 25, *question, "ring")
+        case _:
+            return between(2, 12, *question, "ring")
+
+
+def _drawn(seed: int, to: str, nth: int) -> Scenario:
+    point = fraction(seed, to, nth, "scenario") * sum(WEIGHTS.values())
+    return next(kind for kind, edge in zip(WEIGHTS, accumulate(WEIGHTS.values()), strict=True) if point < edge)

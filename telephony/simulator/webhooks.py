@@ -1,0 +1,119 @@
+"""Requests to the dialer, signed and retried as Twilio does.
+
+Signed here by hand and not by Twilio's library, which the dialer checks with: two ways to one signature check each other.
+
+On the road of a call: carries status callbacks, and the question what to say, to `web/callbacks.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urldefrag, urlencode
+
+import aiohttp
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dialer.ports import Ids
+
+CONNECTIONS: Final = 100
+MAX_RETRIES: Final = 5
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 15.0
+RETRY_SECONDS: Final = 0.5
+# Twilio reads at most 64 KB of TwiML.
+MAX_ANSWER_BYTES: Final = 64 * 1024
+EVERY_REASON: Final = frozenset({"ct", "rt", "4xx", "5xx"})
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often to try again and why: `ct` no connection, `rt` no answer, `4xx`, `5xx`. By default once, for `ct`."""
+
+    count: int = 1
+    reasons: frozenset[str] = frozenset({"ct"})
+
+    @classmethod
+    def of(cls, fragment: str) -> Retries:
+        """Read them from an address' fragment, `rc=5&rp=all`."""
+        wishes = dict(parse_qsl(fragment))
+        count = wishes.get("rc", "1")
+        reasons = frozenset(wishes.get("rp", "ct").split(","))
+        return cls(
+            count=min(int(count), MAX_RETRIES) if count.isascii() and count.isdigit() else 1,
+            reasons=EVERY_REASON if "all" in reasons else reasons & EVERY_REASON,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request: a body, or the reason why it failed."""
+
+    failure: str | None
+    body: bytes = field(default=b"", repr=False)
+
+
+def sign(address: str, form: Mapping[str, str], token: str) -> str:
+    """Make `X-Twilio-Signature`: base64 of HMAC-SHA1 over the address and the sorted fields."""
+    text = address + "".join(name + form[name] for name in sorted(form))
+    return base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
+
+
+class Webhooks:
+    """A pool of connections to whoever placed the calls. Make it inside a running loop; close it."""
+
+    def __init__(self, ids: Ids, tokens: Mapping[str, str], speed: float) -> None:
+        self._ids = ids
+        self._tokens = tokens
+        self._speed = speed
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._session.close()
+
+    async def post(self, address: str, form: Mapping[str, str], account: str) -> Answer:
+        """Send the form, signed with the account's token; try again as the address' fragment says, under one idempotency token."""
+        bare, fragment = urldefrag(address)
+        retries = Retries.of(fragment)
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
+            "User-Agent": "TwilioProxy/1.1",
+            "X-Twilio-Signature": sign(bare, form, self._tokens[account]),
+            "I-Twilio-Idempotency-Token": str(self._ids.uuid()),
+        }
+        body = urlencode(form).encode()
+        answer = await self._once(bare, body, headers)
+        for again in range(retries.count):
+            if answer.failure not in retries.reasons:
+                break
+            await asyncio.sleep(RETRY_SECONDS * 2**again / self._speed)
+            answer = await self._once(bare, body, headers)
+        return answer
+
+    async def _once(self, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        try:
+            # The address as it was given, byte for byte: it is signed.
+            async with self._session.post(URL(address, encoded=True), data=body, headers=headers, allow_redirects=False) as response:
+                text = await response.content.read(MAX_ANSWER_BYTES)
+                return Answer(_failure(response.status), text)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            return Answer("ct")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return Answer("rt")
+
+
+def _failure(status: int) -> str | None:
+    if status < 300:  # noqa: PLR2004 - the class of successes
+        return None
+    return "5xx" if status >= 500 else "4xx"  # noqa: PLR2004 - the class of server errors
