@@ -1,0 +1,180 @@
+"""Every message that crosses a process: commands from outside, words to the owner of a business, events to the world.
+
+On the road of a call: 2. A command is checked here and nowhere else; what leaves here is well formed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMANDS = "dialer:commands"
+EVENTS = "dialer:events"
+REJECTED = "dialer:commands:rejected"
+VERSION = "1"
+MAX_ID_CHARACTERS = 200
+MAX_NAME_CHARACTERS = 255
+SERIAL_MAX = 2**31 - 1
+# How long a command's id is remembered: contract section 5, and section 4 for those that came over HTTP.
+KEEP_STREAM_SECONDS = 30 * 24 * 3600
+KEEP_HTTP_SECONDS = 24 * 3600
+
+
+class CommandType(StrEnum):
+    """What may be asked of a run or a job."""
+
+    START = "run.start"
+    PAUSE = "run.pause"
+    RESUME = "run.resume"
+    CANCEL = "run.cancel"
+    STOP = "run.stop"
+    CANCEL_JOB = "job.cancel"
+
+
+class MalformedError(ValueError):
+    """A command that cannot be understood; the message names the field and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; `id` is unique for the business, `entry` is its place in the stream, None when it came over HTTP."""
+
+    business_id: int
+    id: str
+    type: CommandType
+    run_id: int
+    job_id: int | None = None
+    hang_up: bool = False
+    requested_by: str = ""
+    entry: str | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what is asked: the same id with another digest is another command."""
+        return hashlib.sha256(f"{self.type}|{self.run_id}|{self.job_id}|{self.hang_up}".encode()).digest()
+
+    @property
+    def keep_seconds(self) -> int:
+        """How long its id is remembered."""
+        return KEEP_HTTP_SECONDS if self.entry is None else KEEP_STREAM_SECONDS
+
+
+def parse_command(fields: Mapping[str, str], entry: str) -> Command:
+    """Understand an entry of dialer:commands.
+
+    Raises:
+        MalformedError: naming the first field that is missing or wrong.
+    """
+    if fields.get("v") != VERSION:
+        _refuse("v", f"must be {VERSION}")
+    identity = fields.get("id", "")
+    if not 0 < len(identity) <= MAX_ID_CHARACTERS or not identity.isprintable():
+        _refuse("id", f"must have 1 to {MAX_ID_CHARACTERS} printable characters")
+    if fields.get("type") not in list(CommandType):
+        _refuse("type", f"must be one of {', '.join(CommandType)}")
+    kind = CommandType(fields["type"])
+    job_id = _number(fields, "job_id") if kind is CommandType.CANCEL_JOB or "job_id" in fields else None
+    if fields.get("hang_up", "0") not in {"0", "1"}:
+        _refuse("hang_up", "must be 0 or 1")
+    requested_by = fields.get("requested_by", "stream")
+    if len(requested_by) > MAX_NAME_CHARACTERS or not requested_by.isprintable():
+        _refuse("requested_by", f"must have at most {MAX_NAME_CHARACTERS} printable characters")
+    return Command(
+        business_id=_number(fields, "business_id"),
+        id=identity,
+        type=kind,
+        run_id=_number(fields, "run_id"),
+        job_id=job_id,
+        hang_up=fields.get("hang_up") == "1",
+        requested_by=requested_by,
+        entry=entry,
+    )
+
+
+def _number(fields: Mapping[str, str], name: str) -> int:
+    text = fields.get(name, "")
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(SERIAL_MAX)) or not 0 < int(text) <= SERIAL_MAX:
+        _refuse(name, f"must be a number from 1 to {SERIAL_MAX}")
+    return int(text)
+
+
+def _refuse(name: str, rule: str) -> None:
+    message = f"{name} {rule}"
+    raise MalformedError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """To the owner: a command for this run has been applied in PostgreSQL; look again, and obey."""
+
+    business_id: int
+    run_id: int
+    command: CommandType
+    job_id: int | None = None
+    hang_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallChanged:
+    """To the owner: a fact about this attempt has been written to PostgreSQL."""
+
+    business_id: int
+    run_id: int
+    job_id: int
+    attempt_id: int
+    state: str
+    sid: str | None = None
+    hang_up: bool = False
+
+
+Word = RunChanged | CallChanged
+WORDS: dict[str, type[RunChanged] | type[CallChanged]] = {"run": RunChanged, "call": CallChanged}
+
+
+def encode_word(word: Word) -> dict[str, str]:
+    """The fields of a partition's stream entry."""
+    kind = "run" if isinstance(word, RunChanged) else "call"
+    return {"kind": kind, "body": json.dumps({name: getattr(word, name) for name in word.__slots__})}
+
+
+def decode_word(fields: Mapping[str, str]) -> Word:
+    """Read back what `encode_word` wrote.
+
+    Raises:
+        ValueError, TypeError, KeyError: when it is not one of ours.
+    """
+    body = json.loads(fields["body"])
+    if fields["kind"] == "run":
+        body["command"] = CommandType(body["command"])
+    return WORDS[fields["kind"]](**body)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change, as the world is told of it. `serial` is its number in the outbox; best effort ones have none."""
+
+    type: str
+    business_id: int
+    run_id: int | None = None
+    job_id: int | None = None
+    command_id: str | None = None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    data: dict[str, Any] = field(default_factory=dict)
+    serial: int | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of the entry of dialer:events; `id` is the same for every delivery of one event."""
+        identity = f"e{self.serial}" if self.serial is not None else f"{self.type}:{self.run_id}:{self.at.timestamp():.6f}"
+        fields = {"id": identity, "type": self.type, "business_id": str(self.business_id), "at": self.at.isoformat(), "data": json.dumps(self.data)}
+        for name in ("run_id", "job_id", "command_id"):
+            if (value := getattr(self, name)) is not None:
+                fields[name] = str(value)
+        return fields

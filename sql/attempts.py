@@ -1,0 +1,250 @@
+"""The intent log: take leads with their slots (claim), and learn what became of each attempt.
+
+Both are one server-side function for many businesses at once; each caller gets a verdict for each business and each fact.
+
+On the road of a call: 7, the last. One statement settles the attempt, frees the slot and moves the counters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dialer.model import AttemptState
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from asyncpg import Record
+
+    from sql.pool import Pool
+
+TEXT = statements("attempts")
+MAX_BUSINESSES_PER_CLAIM = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A business wants leads: at most `permits` of them, under the `epoch` its worker owns its partition by."""
+
+    business_id: int
+    epoch: int
+    permits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An attempt that has been committed and must be sent at once, or given back as not_sent."""
+
+    business_id: int
+    run_id: int
+    job_id: int
+    attempt_id: int
+    nonce: str
+    token: UUID
+    phone: str
+    from_number: str
+    machine_detection: str | None = None
+    record: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a business got no more than it got; the words are explained in functions/claim_v1.sql."""
+
+    business_id: int
+    word: str
+    put_off_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something learned of an attempt; the fields not known are None. `duration` is in seconds."""
+
+    business_id: int
+    attempt_id: int
+    nonce: str
+    state: AttemptState
+    token: str | None = None
+    sid: str | None = None
+    outcome: str | None = None
+    answered_by: str | None = None
+    duration: int | None = None
+    sequence: int | None = None
+    error_code: int | None = None
+    reason: str | None = None
+    owner: str | None = None
+    epoch: int | None = None
+    lag_seconds: float | None = None
+    by_person: bool | None = None
+    evidence: dict[str, Any] | None = None
+    callback: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a fact did; the verdicts are explained in functions/learn_v1.sql."""
+
+    business_id: int
+    attempt_id: int
+    verdict: str
+    state: AttemptState | None = None
+    run_id: int | None = None
+    job_id: int | None = None
+    partition: int | None = None
+    sid: str | None = None
+    hang_up: bool = False
+    run_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt as it stands in the log; `look_in` is how many seconds from now the provider is to be asked about it."""
+
+    business_id: int
+    attempt_id: int
+    run_id: int
+    job_id: int
+    state: AttemptState
+    nonce: str
+    token: UUID
+    sid: str | None
+    phone: str
+    from_number: str
+    account_sid: str | None
+    send_by: datetime
+    created_at: datetime
+    look_in: float
+    looks: int
+    hang_up: bool
+    partition: int
+    evidence: dict[str, Any] | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """What an address Twilio called refers to."""
+
+    state: AttemptState
+    hang_up: bool
+    sid: str | None
+    account_sid: str | None
+    auth_token_sealed: bytes | None
+    settings: dict[str, Any]
+    partition: int
+
+
+class Attempts:
+    """The attempts of all businesses, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def claim(
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int
+    ) -> tuple[list[Intent], list[Verdict]]:
+        """Take the next leads of at most 32 businesses; `token` is new for each call and marks what it created.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when it did not come through; rows with this token may exist all the same (`lost_claim`).
+        """
+        rows = await self._pool.fetch(
+            TEXT["claim"],
+            incarnation,
+            token,
+            [ask.business_id for ask in asks],
+            [ask.epoch for ask in asks],
+            [ask.permits for ask in asks],
+            send_seconds,
+            ring_seconds,
+        )
+        intents = [_intent(row, token) for row in rows if row["verdict"] == "taken"]
+        verdicts = [Verdict(row["business_id"], row["verdict"], row["put_off_until"]) for row in rows if row["verdict"] != "taken"]
+        return intents, verdicts
+
+    async def learn(self, facts: Sequence[Fact]) -> list[Learned]:
+        """Apply facts, at most one an attempt; the answers are in no particular order.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when it did not come through; bringing the same facts again is harmless.
+        """
+        rows = await self._pool.fetch(TEXT["learn"], [_without_nones(fact) for fact in facts])
+        return [_learned(row) for row in rows]
+
+    async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
+        """Every attempt not known to be over of the businesses of these partitions, oldest first."""
+        return [_open(row) for row in await self._pool.fetch(TEXT["open_of_partitions"], list(partitions))]
+
+    async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]:
+        """These attempts, (business_id, attempt_id) each, as they stand now; over ones too."""
+        return [_open(row) for row in await self._pool.fetch(TEXT["states"], [b for b, _ in attempts], [a for _, a in attempts])]
+
+    async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]:
+        """What a claim whose answer was lost has created: business_id, attempt_id, nonce. Nothing of it was ever sent."""
+        rows = await self._pool.fetch(TEXT["lost_claim"], list(business_ids), token)
+        return [(row["business_id"], row["attempt_id"], row["nonce"].hex) for row in rows]
+
+    async def placing_of_run(self, business_id: int, run_id: int) -> list[tuple[Fact, bool, bool]]:
+        """The attempts of a run whose placing nobody has confirmed, each as the fact that it is unknown, whether it is so already, and whether
+        its time to be sent has passed.
+        """
+        rows = await self._pool.fetch(TEXT["placing_of_run"], business_id, run_id)
+        unknown = AttemptState.UNKNOWN
+        return [
+            (Fact(business_id, row["attempt_id"], row["nonce"].hex, unknown, reason="expired"), row["state"] == unknown, row["past"]) for row in rows
+        ]
+
+    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
+        """Ask the provider about this attempt again in `seconds`, unless its state has changed meanwhile; keep the evidence seen so far."""
+        await self._pool.execute(TEXT["look_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
+
+    async def refer(self, business_id: int, attempt_id: int, nonce: str) -> Referred | None:
+        """What a reference in an address stands for; None when there is no such attempt or its nonce is another."""
+        row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)
+        if row is None:
+            return None
+        account = row["account_sid"] or row["business_account"]
+        state = AttemptState(row["state"])
+        return Referred(state, row["hang_up"], row["sid"], account, row["auth_token_sealed"], row["settings"], row["partition"])
+
+    async def rivals(self, attempt: OpenAttempt) -> int:
+        """How many other attempts to the same number from the same number wait for proof, over all businesses of the account."""
+        found = await self._pool.fetchval(TEXT["unbound_rivals"], attempt.attempt_id, attempt.phone, attempt.from_number, attempt.account_sid)
+        return int(found)
+
+    async def bound(self, sids: Sequence[str]) -> dict[str, int]:
+        """Which of these sids belong to an attempt, and to which."""
+        return {row["sid"]: row["attempt_id"] for row in await self._pool.fetch(TEXT["bound_sids"], list(sids))}
+
+
+def _without_nones(fact: Fact) -> dict[str, Any]:
+    return {key: value for key, value in asdict(fact).items() if value is not None}
+
+
+def _intent(row: Record, token: UUID) -> Intent:
+    return Intent(
+        business_id=row["business_id"],
+        run_id=row["run_id"],
+        job_id=row["job_id"],
+        attempt_id=row["attempt_id"],
+        nonce=row["nonce"].hex,
+        token=token,
+        phone=row["phone"],
+        from_number=row["from_number"],
+        machine_detection=row["machine_detection"],
+        record=row["record"],
+    )
+
+
+def _learned(row: Record) -> Learned:
+    return Learned(**{**row, "state": AttemptState(row["state"]) if row["state"] else None, "hang_up": bool(row["hang_up"])})
+
+
+def _open(row: Record) -> OpenAttempt:
+    names = ("business_id", "attempt_id", "run_id", "job_id", "token", "sid", "phone", "from_number", "account_sid", "send_by", "created_at")
+    more = ("look_in", "looks", "hang_up", "partition", "evidence")
+    return OpenAttempt(state=AttemptState(row["state"]), nonce=row["nonce"].hex, **{name: row[name] for name in (*names, *more)})

@@ -1,0 +1,125 @@
+"""Businesses, their users and their tokens.
+
+On the road of a call: before it. Whoever asks for anything is one of these, and belongs to one business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from dialer.model import Role
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from sql.pool import Pool
+
+TEXT = statements("businesses")
+
+
+class EmailTakenError(Exception):
+    """There is a user with this e-mail address already."""
+
+
+class NoSuchBusinessError(Exception):
+    """There is no business with this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """A tenant. `region` is the ISO country its leads' numbers are read in, `caller_id` E.164, `account_sid` None for the default account."""
+
+    business_id: int
+    name: str
+    caller_id: str
+    region: str
+    timezone: str
+    account_sid: str | None
+    auth_token_sealed: bytes | None
+    max_calls: int
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person of one business."""
+
+    user_id: int
+    business_id: int
+    email: str
+    role: Role
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A program's key to one business; only the hash of its secret is kept."""
+
+    token_id: int
+    business_id: int
+    role: Role
+
+
+class Businesses:
+    """All businesses, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def create(self, *, name: str, caller_id: str, region: str, timezone: str, max_calls: int) -> int:
+        """Add a business with its lane; return its id."""
+        return int(await self._pool.fetchval(TEXT["insert"], name, caller_id, region, timezone, max_calls))
+
+    async def get(self, business_id: int) -> Business | None:
+        """One business; None when there is none."""
+        row = await self._pool.fetchrow(TEXT["get"], business_id)
+        return Business(**row) if row else None
+
+    async def set_max_calls(self, business_id: int, max_calls: int) -> None:
+        """Want `max_calls` calls at once from now on; calls in flight above it finish."""
+        await self._pool.execute(TEXT["set_max_calls"], business_id, max_calls)
+
+    async def create_user(self, business_id: int, *, email: str, role: Role, password_hash: str) -> int:
+        """Add a person; return the id.
+
+        Raises:
+            EmailTakenError: when another user has this address.
+            NoSuchBusinessError: when the business does not exist.
+        """
+        try:
+            return int(await self._pool.fetchval(TEXT["insert_user"], business_id, email, role, password_hash))
+        except asyncpg.UniqueViolationError as error:
+            raise EmailTakenError(email) from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise NoSuchBusinessError(business_id) from error
+
+    async def user_by_email(self, email: str) -> User | None:
+        """Who signs in with this address; case does not matter."""
+        return _user(await self._pool.fetchrow(TEXT["user_by_email"], email))
+
+    async def user(self, business_id: int, user_id: int) -> User | None:
+        """One user of one business."""
+        return _user(await self._pool.fetchrow(TEXT["user"], business_id, user_id))
+
+    async def create_token(self, business_id: int, *, role: Role, digest: bytes) -> int:
+        """Add a program's key by the SHA-256 of its secret; return the id.
+
+        Raises:
+            NoSuchBusinessError: when the business does not exist.
+        """
+        try:
+            return int(await self._pool.fetchval(TEXT["insert_token"], business_id, role, digest))
+        except asyncpg.ForeignKeyViolationError as error:
+            raise NoSuchBusinessError(business_id) from error
+
+    async def token(self, digest: bytes) -> Token | None:
+        """The key with this digest, unless revoked."""
+        row = await self._pool.fetchrow(TEXT["token"], digest)
+        return Token(row["token_id"], row["business_id"], Role(row["role"])) if row else None
+
+
+def _user(row: asyncpg.Record | None) -> User | None:
+    return User(**{**row, "role": Role(row["role"])}) if row else None

@@ -1,0 +1,135 @@
+"""The inbox: every command is written down, decided once in PostgreSQL, and answered; a repeat gets the first answer again.
+
+On the road of a call: beside it. Cancel and stop take the same road as start, and need neither Redis nor a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dialer.messages import CommandType, RunChanged
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dialer.messages import Command
+    from sql.pool import Pool
+
+TEXT = statements("commands")
+MAX_WAITING_BUSINESSES = 100
+MAX_APPLIED_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a command. `code` says why it was refused: not_found, invalid_state, in_progress, id_reused or internal."""
+
+    accepted: bool
+    code: str = ""
+    duplicate: bool = False
+    foreign: bool = False
+    run_id: int | None = None
+    status: str | None = None
+    cancel_requested: bool = False
+    in_progress: int = 0
+    already_ended: bool = False
+    cancelled_jobs: int = 0
+    job_id: int | None = None
+    job_status: str | None = None
+    partition: int | None = None
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Answer:
+        """Read an answer as PostgreSQL wrote it; what is null there keeps its default."""
+        return cls(**{name: value for name, value in found.items() if name in cls.__slots__ and value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An entry of dialer:commands that is no command, with the reason; it is answered and kept."""
+
+    entry: str
+    reason: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A command that has been decided, as the owner of its business is to be told."""
+
+    word: RunChanged
+    answer: Answer
+
+
+class Commands:
+    """The commands of all businesses, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def apply(self, command: Command) -> Answer:
+        """Decide a command that came over HTTP.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when it did not come through; the same id again is harmless.
+        """
+        found = await self._pool.fetchval(
+            TEXT["command"],
+            command.business_id,
+            command.id,
+            command.digest,
+            command.type,
+            command.run_id,
+            command.job_id,
+            command.hang_up,
+            command.requested_by,
+            command.keep_seconds,
+        )
+        return Answer.of(found)
+
+    async def position(self) -> str:
+        """The last entry of dialer:commands that is in the inbox."""
+        return str(await self._pool.fetchval(TEXT["position"]))
+
+    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool:
+        """Move the entries read after `start`, up to `end`, into the inbox; False when somebody else has read on meanwhile."""
+        return bool(await self._pool.fetchval(TEXT["receive"], start, end, [_row(entry) for entry in entries]))
+
+    async def waiting(self) -> list[int]:
+        """Businesses with commands not yet decided, the longest waiting first."""
+        return [row["business_id"] for row in await self._pool.fetch(TEXT["waiting"], MAX_WAITING_BUSINESSES)]
+
+    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]:
+        """Decide what waits for one business, in order; the second is True when its lane is locked and it is to be asked again."""
+        rows = await self._pool.fetch(TEXT["apply_received"], business_id, MAX_APPLIED_AT_ONCE)
+        applied = [
+            Applied(RunChanged(business_id, row["run_id"], CommandType(row["type"]), row["job_id"], row["hang_up"]), Answer.of(row["answer"]))
+            for row in rows
+            if row["type"] != "busy"
+        ]
+        return applied, len(applied) < len(rows) or len(rows) == MAX_APPLIED_AT_ONCE
+
+    async def forget(self, limit: int) -> None:
+        """Drop at most `limit` commands whose time to be remembered has passed."""
+        await self._pool.execute(TEXT["forget"], limit)
+
+
+def _row(entry: Command | Malformed) -> dict[str, Any]:
+    if isinstance(entry, Malformed):
+        return {"malformed": entry.reason, "entry": entry.entry, "fields": entry.fields, "id": entry.fields.get("id")}
+    return {
+        "business_id": entry.business_id,
+        "id": entry.id,
+        # The text form of bytea.
+        "digest": f"\\x{entry.digest.hex()}",
+        "type": entry.type,
+        "run_id": entry.run_id,
+        "job_id": entry.job_id,
+        "hang_up": entry.hang_up,
+        "requested_by": entry.requested_by,
+        "entry": entry.entry,
+        "keep_seconds": entry.keep_seconds,
+    }

@@ -1,0 +1,190 @@
+-- Apply what has become known of attempts: an answer of the provider, a callback, a listing, or the word of the worker that a POST
+-- was never sent. At most one fact an attempt in a call; the same fact twice changes nothing.
+--
+-- A fact never lowers the rank. One that takes an attempt out of "open" frees its slot, moves its job and the run's counters, and
+-- ends the run when it was the last, all in this statement. not_sent is believed only of the worker whose token it is, not_placed
+-- only of the partition's owner; everything else is proof, whoever brings it. Verdicts:
+--   applied   it changed the attempt
+--   known     nothing new
+--   refused   not allowed in this state, or not by this worker
+--   stranger  no such attempt, or another nonce
+--   second    the sid is not the one bound: another call exists, recorded as excess, to be hung up
+--   busy      the lane or the run is locked by somebody else: bring it again in some milliseconds
+CREATE OR REPLACE FUNCTION dialer.learn_v1(p_facts jsonb)
+RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id integer, partition smallint,
+               sid text, hang_up boolean, run_ended boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    -- The provider is not asked about a call before it had time to tell us itself.
+    look_unknown CONSTANT interval := '2 seconds';
+    look_placed CONSTANT interval := '15 seconds';
+    look_live CONSTANT interval := '60 seconds';
+    ring_grace CONSTANT interval := '10 seconds';
+    -- After send_by its own worker cannot send it any more, and has had this long to say what became of it.
+    unknown_after CONSTANT interval := '2 seconds';
+    facts dialer.fact[] := ARRAY(SELECT jsonb_populate_record(NULL::dialer.fact, f) FROM jsonb_array_elements(p_facts) f);
+    held_lanes integer[];
+    held_runs integer[];
+BEGIN
+    held_lanes := ARRAY(SELECT l.business_id FROM dialer.lanes l WHERE l.business_id IN (SELECT f.business_id FROM unnest(facts) f)
+                        ORDER BY l.business_id FOR NO KEY UPDATE SKIP LOCKED);
+    held_runs := ARRAY(SELECT r.id FROM public.outbound_call_runs r
+                       WHERE r.id IN (SELECT a.run_id FROM unnest(facts) f
+                                      JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id
+                                      WHERE f.business_id = ANY (held_lanes))
+                       ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
+    RETURN QUERY
+    WITH brought AS MATERIALIZED (
+        SELECT f.*, a.state AS was, a.sid AS bound, a.token AS holder, a.send_by, a.hang_up_at, a.excess AS was_excess, a.run_id, a.job_id,
+               a.ring_seconds, l.partition, l.max_calls - cardinality(l.inflight) AS room, j.status AS job_was, j.attempt_id = a.id AS newest,
+               j.lead_id, r.cancel_requested, r.status AS run_was, dialer.rank_of(a.state) AS rank_was, dialer.rank_of(f.state) AS rank_now,
+               EXISTS (SELECT FROM dialer.call_sids c WHERE c.sid = f.sid AND c.attempt_id <> a.id) AS elsewhere
+        FROM unnest(facts) f
+        JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id AND a.nonce = f.nonce
+        JOIN dialer.lanes l ON l.business_id = a.business_id
+        JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.business_id
+        JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
+        WHERE a.business_id = ANY (held_lanes) AND a.run_id = ANY (held_runs)
+    ), judged AS MATERIALIZED (
+        SELECT b.*, CASE
+                WHEN b.sid IS NOT NULL AND b.bound IS NOT NULL AND b.sid <> b.bound THEN 'second'
+                WHEN b.elsewhere THEN 'refused'
+                WHEN b.state = 'not_sent' THEN CASE WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused' END
+                WHEN b.state = 'unknown' THEN
+                    CASE WHEN b.was = 'placing' AND (b.holder = b.token OR now() > b.send_by + unknown_after) THEN 'applied' ELSE 'known' END
+                WHEN b.state = 'not_placed' THEN
+                    CASE WHEN b.was = 'unknown' AND (b.by_person OR now() > b.send_by + make_interval(secs => b.lag_seconds) AND EXISTS (
+                             SELECT FROM dialer.partitions o WHERE o.partition = b.partition AND o.owner = b.owner AND o.epoch = b.epoch))
+                         THEN 'applied' ELSE 'refused' END
+                WHEN b.rank_was >= 9 THEN 'known'
+                -- After not_placed any proof is late proof: the call exists all the same.
+                WHEN b.was = 'not_placed' OR b.rank_now > b.rank_was THEN 'applied'
+                ELSE 'known' END AS verdict
+        FROM brought b
+    ), weighed AS MATERIALIZED (
+        SELECT j.*, dialer.is_open(j.was) AND NOT j.was_excess AND NOT dialer.is_open(j.state) AS leaves,
+               j.was = 'not_placed' AND j.newest AND dialer.is_open(j.state)
+               AND row_number() OVER (PARTITION BY j.business_id, j.was = 'not_placed' ORDER BY j.attempt_id) <= j.room AS enters,
+               dialer.counted_as(j.job_was, j.cancel_requested) AS from_count,
+               CASE WHEN NOT j.newest THEN j.job_was
+                    WHEN j.state = 'over' THEN dialer.job_after(j.outcome)
+                    WHEN j.state = 'live' THEN 'calling'
+                    WHEN j.state IN ('not_sent', 'not_placed') THEN
+                        CASE WHEN j.cancel_requested OR j.hang_up_at IS NOT NULL THEN 'cancelled' ELSE 'queued' END
+                    WHEN j.was = 'not_placed' THEN 'dialing'
+                    ELSE j.job_was END AS job_now
+        FROM judged j WHERE j.verdict = 'applied'
+    ), moved AS MATERIALIZED (
+        SELECT w.*, w.job_now <> w.job_was AS job_moves, dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
+               w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
+        FROM weighed w
+    ), attempt AS (
+        UPDATE dialer.attempts a
+        SET state = m.state, sid = coalesce(a.sid, m.sid), excess = m.now_excess, reason = coalesce(m.reason, a.reason),
+            error_code = coalesce(m.error_code, a.error_code), outcome = coalesce(m.outcome, a.outcome),
+            answered_by = coalesce(m.answered_by, a.answered_by), duration = coalesce(m.duration, a.duration),
+            sequence = greatest(a.sequence, m.sequence), evidence = coalesce(m.evidence, a.evidence),
+            hang_up_at = CASE WHEN m.now_excess THEN coalesce(a.hang_up_at, now()) ELSE a.hang_up_at END,
+            placed_at = CASE WHEN m.rank_now BETWEEN 3 AND 5 THEN coalesce(a.placed_at, clock_timestamp()) ELSE a.placed_at END,
+            ringing_at = CASE m.state WHEN 'ringing' THEN clock_timestamp() ELSE a.ringing_at END,
+            answered_at = CASE WHEN m.state = 'live' THEN clock_timestamp() ELSE a.answered_at END,
+            ended_at = CASE WHEN dialer.is_open(m.state) THEN NULL ELSE clock_timestamp() END,
+            looks = 0,
+            look_at = CASE m.state WHEN 'unknown' THEN now() + look_unknown WHEN 'placed' THEN now() + look_placed
+                                   WHEN 'ringing' THEN now() + make_interval(secs => a.ring_seconds) + ring_grace
+                                   WHEN 'live' THEN now() + look_live END
+        FROM moved m WHERE a.id = m.attempt_id AND a.business_id = m.business_id
+    ), learned_more AS (
+        -- Nothing that moves the state, but a sid or a later word on who answered is kept.
+        UPDATE dialer.attempts a
+        SET sid = coalesce(a.sid, j.sid), answered_by = coalesce(a.answered_by, j.answered_by), sequence = greatest(a.sequence, j.sequence)
+        FROM judged j WHERE j.verdict = 'known' AND a.id = j.attempt_id AND a.business_id = j.business_id
+          AND (a.sid IS NULL AND j.sid IS NOT NULL OR a.answered_by IS NULL AND j.answered_by IS NOT NULL)
+    ), sid_bound AS (
+        INSERT INTO dialer.call_sids (sid, business_id, attempt_id, excess)
+        SELECT j.sid, j.business_id, j.attempt_id, j.verdict = 'second' FROM judged j
+        WHERE j.sid IS NOT NULL AND j.verdict IN ('applied', 'known', 'second') AND j.bound IS DISTINCT FROM j.sid
+        ON CONFLICT (sid) DO NOTHING
+    ), job AS (
+        UPDATE public.outbound_call_jobs j
+        SET status = m.job_now,
+            attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') THEN greatest(j.attempts - 1, 0)
+                            WHEN m.was = 'not_placed' THEN j.attempts + 1 ELSE j.attempts END,
+            outcome = CASE WHEN m.state = 'over' THEN dialer.job_outcome(m.outcome, m.answered_by) ELSE j.outcome END,
+            error_message = CASE WHEN m.job_now = 'failed' THEN m.reason END,
+            call_sid = coalesce(m.bound, m.sid, j.call_sid), twilio_call_sid = coalesce(m.bound, m.sid, j.twilio_call_sid),
+            completed_at = CASE WHEN m.job_now IN ('completed', 'failed', 'cancelled') THEN dialer.utc() END
+        FROM moved m WHERE m.job_moves AND j.id = m.job_id AND j.business_id = m.business_id
+    ), back_to_front AS (
+        INSERT INTO dialer.retries (business_id, run_id, job_id, due_at, reason)
+        SELECT m.business_id, m.run_id, m.job_id, now(), m.state FROM moved m WHERE m.job_moves AND m.job_now = 'queued'
+        ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason
+    ), taken_back AS (
+        DELETE FROM dialer.retries t USING moved m
+        WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id AND t.business_id = m.business_id
+    ), lane AS (
+        UPDATE dialer.lanes l
+        SET inflight = s.inflight, cap = greatest(l.max_calls, cardinality(s.inflight))
+        FROM (SELECT h.business_id, ARRAY(
+                         SELECT i FROM unnest(h.inflight) i
+                         WHERE i NOT IN (SELECT m.attempt_id FROM moved m WHERE m.leaves AND m.business_id = h.business_id)
+                         UNION ALL SELECT m.attempt_id FROM moved m WHERE m.enters AND m.business_id = h.business_id) AS inflight
+              FROM dialer.lanes h WHERE h.business_id IN (SELECT m.business_id FROM moved m WHERE m.leaves OR m.enters)) s
+        WHERE l.business_id = s.business_id
+    ), delta AS MATERIALIZED (
+        SELECT m.business_id, m.run_id, sum((m.to_count = 'queued')::int - (m.from_count = 'queued')::int)::int AS queued,
+               sum((m.to_count = 'in_progress')::int - (m.from_count = 'in_progress')::int)::int AS in_progress,
+               sum((m.to_count = 'completed')::int - (m.from_count = 'completed')::int)::int AS completed,
+               sum((m.to_count = 'failed')::int - (m.from_count = 'failed')::int)::int AS failed,
+               sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled
+        FROM moved m WHERE m.job_moves GROUP BY m.business_id, m.run_id
+    ), counted AS (
+        UPDATE public.outbound_call_runs r
+        SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,
+            completed_count = r.completed_count + d.completed, failed_count = r.failed_count + d.failed,
+            cancelled_count = r.cancelled_count + d.cancelled, updated_at = dialer.utc(),
+            status = CASE WHEN d.ends THEN CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END ELSE r.status END,
+            ended_at = CASE WHEN d.ends THEN dialer.utc() ELSE r.ended_at END,
+            completed_at = CASE WHEN d.ends THEN dialer.utc() ELSE r.completed_at END
+        FROM (SELECT d.*, n.queued_count + d.queued = 0 AND n.in_progress_count + d.in_progress = 0
+                          AND n.status IN ('running', 'paused') AND n.started_at IS NOT NULL AS ends,
+                     n.status NOT IN ('running', 'paused') AND n.in_progress_count > 0 AND n.in_progress_count + d.in_progress = 0 AS drained
+              FROM delta d JOIN public.outbound_call_runs n ON n.id = d.run_id AND n.business_id = d.business_id) d
+        WHERE r.id = d.run_id AND r.business_id = d.business_id
+        RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, r.total_leads, r.completed_count, r.failed_count,
+                  r.cancelled_count, r.skipped_count
+    ), event AS (
+        INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
+        SELECT e.business_id, e.run_id, e.job_id, e.type, e.data FROM (
+            SELECT 1 AS nth, m.business_id, m.run_id, m.job_id, 'job.changed' AS type,
+                   jsonb_build_object('status', m.job_now, 'outcome', CASE WHEN m.state = 'over' THEN dialer.job_outcome(m.outcome, m.answered_by) END,
+                                      'lead_id', m.lead_id, 'twilio_call_sid', coalesce(m.bound, m.sid), 'duration', m.duration) AS data
+            FROM moved m WHERE m.job_moves AND m.job_now IN ('completed', 'failed', 'cancelled')
+            UNION ALL
+            SELECT 2, m.business_id, m.run_id, m.job_id, 'call.excess', jsonb_build_object('attempt_id', m.attempt_id)
+            FROM (SELECT v.business_id, v.run_id, v.job_id, v.attempt_id FROM moved v WHERE v.now_excess AND NOT v.was_excess
+                  UNION ALL SELECT j.business_id, j.run_id, j.job_id, j.attempt_id FROM judged j WHERE j.verdict = 'second') m
+            UNION ALL
+            SELECT 3, c.business_id, c.run_id, NULL, CASE WHEN c.ends THEN 'run.finished' ELSE 'run.drained' END,
+                   jsonb_build_object('status', c.status, 'total_leads', c.total_leads, 'completed', c.completed_count, 'failed', c.failed_count,
+                                      'cancelled', c.cancelled_count, 'skipped', c.skipped_count)
+            FROM counted c WHERE c.ends OR c.drained
+        ) e ORDER BY e.run_id, e.nth
+    ), kept AS (
+        INSERT INTO dialer.callbacks (business_id, attempt_id, fields, verdict, answer)
+        SELECT j.business_id, j.attempt_id, j.callback, j.verdict, 204 FROM judged j WHERE j.callback IS NOT NULL
+    )
+    SELECT f.business_id, f.attempt_id,
+           coalesce(j.verdict, CASE WHEN EXISTS (SELECT FROM dialer.attempts a WHERE a.id = f.attempt_id AND a.business_id = f.business_id
+                                                 AND a.nonce = f.nonce) THEN 'busy' ELSE 'stranger' END),
+           CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END, j.run_id, j.job_id, j.partition, coalesce(j.sid, j.bound),
+           j.verdict = 'second' OR coalesce(m.now_excess, FALSE) AND dialer.is_open(m.state)
+               OR j.hang_up_at IS NOT NULL AND dialer.is_open(CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END),
+           coalesce(c.ends, FALSE)
+    FROM unnest(facts) f
+    LEFT JOIN judged j ON j.attempt_id = f.attempt_id
+    LEFT JOIN moved m ON m.attempt_id = f.attempt_id
+    LEFT JOIN counted c ON c.run_id = j.run_id;
+END
+$$;

@@ -1,0 +1,42 @@
+-- What the states of an attempt and the statuses of a job mean; the same tables as dialer/model.py, held together by a test.
+
+CREATE OR REPLACE FUNCTION dialer.partition_of(business_id integer) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    -- Knuth's multiplicative hash: neighbours land apart.
+    SELECT ((business_id::bigint * 2654435761 % 4294967296) >> 24)::smallint
+$$;
+
+CREATE OR REPLACE FUNCTION dialer.rank_of(state text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE state WHEN 'placing' THEN 1 WHEN 'unknown' THEN 2 WHEN 'placed' THEN 3 WHEN 'ringing' THEN 4 WHEN 'live' THEN 5
+                      WHEN 'not_placed' THEN 8 WHEN 'not_sent' THEN 9 WHEN 'over' THEN 9 END
+$$;
+
+CREATE OR REPLACE FUNCTION dialer.is_open(state text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT dialer.rank_of(state) <= 5 $$;
+
+CREATE OR REPLACE FUNCTION dialer.job_after(outcome text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE outcome WHEN 'completed' THEN 'completed' WHEN 'canceled' THEN 'cancelled' ELSE 'failed' END
+$$;
+
+-- Which of the run's counters a job is counted in. A lead of a cancelled run counts as cancelled before its row says so.
+CREATE OR REPLACE FUNCTION dialer.counted_as(status text, cancel_requested boolean) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN status IN ('dialing', 'calling') THEN 'in_progress'
+                WHEN status = 'queued' AND cancel_requested THEN 'cancelled'
+                ELSE status END
+$$;
+
+-- What a caller of the run's page wants to know of an answered call: who answered.
+CREATE OR REPLACE FUNCTION dialer.job_outcome(outcome text, answered_by text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN outcome <> 'completed' THEN outcome
+                WHEN answered_by = 'human' THEN 'human'
+                WHEN answered_by = 'fax' THEN 'fax'
+                WHEN answered_by LIKE 'machine%' THEN 'machine'
+                ELSE 'answered' END
+$$;
+
+CREATE OR REPLACE FUNCTION dialer.utc() RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT now() AT TIME ZONE 'UTC' $$;

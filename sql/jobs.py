@@ -1,0 +1,107 @@
+"""Jobs: one lead in one run each, with the attempts made for it and every callback received.
+
+On the road of a call: beside it; what the pages and the API show of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from asyncpg import Record
+
+    from sql.pool import Pool
+
+TEXT = statements("jobs")
+EXPORT_PAGE_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A lead in its run; `attempt_state` is what is known of its newest attempt, `position` its place in the run."""
+
+    job_id: int
+    lead_id: int
+    phone: str | None
+    name: str | None
+    status: str
+    outcome: str | None
+    attempts: int
+    twilio_call_sid: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str | None
+    position: int
+    attempt_state: str | None
+
+
+class Jobs:
+    """The jobs of all businesses, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def page(
+        self, business_id: int, run_id: int, *, statuses: Sequence[str] | None = None, outcome: str | None = None, after: int = 0, limit: int = 50
+    ) -> list[Job]:
+        """The jobs of a run behind position `after`, in the order they are dialled."""
+        return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, statuses, outcome, limit)]
+
+    async def get(self, business_id: int, run_id: int, job_id: int) -> Job | None:
+        """One job; None when this run of this business has none with this id."""
+        row = await self._pool.fetchrow(TEXT["get"], business_id, run_id, job_id)
+        return _job(row) if row else None
+
+    async def attempts(self, business_id: int, run_id: int, job_id: int) -> list[dict[str, Any]]:
+        """The attempts of a job, oldest first, each with its `callbacks` in the order they arrived."""
+        attempts = [dict(row) for row in await self._pool.fetch(TEXT["attempts"], business_id, run_id, job_id)]
+        callbacks = await self._pool.fetch(TEXT["callbacks"], business_id, [attempt["id"] for attempt in attempts])
+        for attempt in attempts:
+            attempt["callbacks"] = [dict(row) for row in callbacks if row["attempt_id"] == attempt["id"]]
+        return attempts
+
+    async def on_the_line(self, business_id: int, run_id: int) -> list[Job]:
+        """The jobs whose calls are being placed or live now, at most as many as the business has slots."""
+        return [_job(row) for row in await self._pool.fetch(TEXT["on_the_line"], business_id, run_id)]
+
+    async def export(self, business_id: int, run_id: int) -> AsyncIterator[Job]:
+        """Every job of a run, in order, read in pages of 5,000."""
+        after = 0
+        while jobs := await self.page(business_id, run_id, after=after, limit=EXPORT_PAGE_ROWS):
+            for job in jobs:
+                yield job
+            after = jobs[-1].position
+
+    async def foreign(self, business_id: int, job_id: int) -> int | None:
+        """The other business that has a job with this id, for the security log alone."""
+        found: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, job_id)
+        return found
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
+
+
+def _job(row: Record) -> Job:
+    return Job(
+        job_id=row["id"],
+        lead_id=row["lead_id"],
+        phone=row["phone"],
+        name=row["lead_name"],
+        status=row["status"],
+        outcome=row["outcome"],
+        attempts=row["attempts"],
+        twilio_call_sid=row["twilio_call_sid"] or row["sid"],
+        started_at=_utc(row["started_at"]),
+        ended_at=_utc(row["ended_at"]),
+        error=row["error_message"],
+        position=row["position"],
+        attempt_state=row["attempt_state"],
+    )

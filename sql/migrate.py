@@ -1,0 +1,125 @@
+"""Brings the schema up to date: migrations once each, in order; functions again whenever their file has changed.
+
+A migration that has been applied must not change: its checksum is in the ledger. Functions are versioned by name, so that old and
+new code run side by side during a deploy; applying one again is harmless.
+
+On the road of a call: not on it; the release step of a deploy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from sql.pool import Connection
+
+FOLDER = Path(__file__).parent
+# Any number, the same in all versions: whoever holds this advisory lock migrates.
+LOCK = 7_417_001
+LOCK_TIMEOUT_SECONDS = 60
+
+
+class ChangedMigrationError(Exception):
+    """A migration that was applied to this database is not the one in this checkout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file to apply: `kind` is migration or function."""
+
+    kind: str
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a database lacks: files never applied, migrations changed since, ledger rows without a file."""
+
+    applied: tuple[str, ...]
+    pending: tuple[str, ...]
+    changed: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def up_to_date(self) -> bool:
+        """True when nothing is pending and nothing has changed."""
+        return not self.pending and not self.changed
+
+
+def steps() -> list[Step]:
+    """Every migration, then every function, in the order in which they are applied."""
+    order = [("migration", path) for path in sorted((FOLDER / "migrations").glob("*.sql"))]
+    # states.sql holds what the other functions are made of.
+    order += [("function", path) for path in sorted((FOLDER / "functions").glob("*.sql"), key=lambda p: (p.stem != "states", p.stem))]
+    return [Step(kind, path.stem, path.read_text(encoding="utf-8")) for kind, path in order]
+
+
+async def migrate(database_url: str) -> list[str]:
+    """Apply what is pending, each file in a transaction of its own; return the names applied.
+
+    Safe to run from many processes at once: one does it, the others wait and find nothing to do.
+
+    Raises:
+        ChangedMigrationError: when an applied migration has changed; nothing is applied then.
+        asyncpg.PostgresError: when a file fails; that file is rolled back, those before it stay.
+    """
+    settings = {"application_name": "migrate", "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s"}
+    connection = await asyncpg.connect(database_url, server_settings=settings)
+    try:
+        await connection.execute(statements("migrations")["lock"], LOCK)
+        await connection.execute(statements("migrations")["create_schema"])
+        await connection.execute(statements("migrations")["create_ledger"])
+        before = await _report(connection)
+        if before.changed:
+            raise ChangedMigrationError(", ".join(before.changed))
+        todo = [step for step in steps() if step.name in before.pending]
+        for step in todo:
+            await _apply(connection, step)
+        return [step.name for step in todo]
+    finally:
+        await connection.close()
+
+
+async def report(database_url: str) -> Report:
+    """Compare a database with this checkout; changes nothing.
+
+    Raises:
+        OSError, asyncpg.PostgresError: when the server is not there or refuses.
+    """
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await _report(connection)
+    finally:
+        await connection.close()
+
+
+async def _apply(connection: Connection, step: Step) -> None:
+    async with connection.transaction():
+        await connection.execute(step.text)
+        await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
+
+
+async def _report(connection: Connection) -> Report:
+    ledger: dict[str, str] = {}
+    if await connection.fetchval(statements("migrations")["has_ledger"]):
+        ledger = {row["name"]: row["checksum"] for row in await connection.fetch(statements("migrations")["ledger"])}
+    here = steps()
+    return Report(
+        applied=tuple(ledger),
+        pending=tuple(s.name for s in here if s.name not in ledger or s.kind == "function" and ledger[s.name] != s.checksum),
+        changed=tuple(s.name for s in here if s.kind == "migration" and ledger.get(s.name, s.checksum) != s.checksum),
+        unknown=tuple(sorted(set(ledger) - {s.name for s in here})),
+    )

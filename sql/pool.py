@@ -1,0 +1,56 @@
+"""Connections to PostgreSQL, with the time-outs that keep one stuck session from holding up the others.
+
+On the road of a call: everything the other files write goes through here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+LOCK_TIMEOUT_SECONDS = 2
+STATEMENT_TIMEOUT_SECONDS = 15
+IDLE_IN_TRANSACTION_SECONDS = 10
+CONNECT_TIMEOUT_SECONDS = 10
+
+# What a connection raises when PostgreSQL is away or on its way down; the caller waits and comes again.
+AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError, asyncpg.CannotConnectNowError)
+
+# Somebody else holds the row; the caller comes again.
+LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
+
+SESSION = {
+    "timezone": "UTC",
+    "default_transaction_isolation": "read committed",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+}
+
+
+async def open_pool(database_url: str, *, name: str, size: int = 10) -> Pool:
+    """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
+
+    Raises:
+        OSError, asyncpg.PostgresError: when the server is not there or refuses.
+    """
+    return await asyncpg.create_pool(
+        database_url,
+        min_size=1,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS,
+        server_settings={"application_name": name, **SESSION},
+        init=_prepare,
+    )
+
+
+async def _prepare(connection: Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")

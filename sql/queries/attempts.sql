@@ -1,0 +1,50 @@
+-- name: claim
+SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer)
+
+-- name: learn
+SELECT * FROM dialer.learn_v1($1::jsonb)
+
+-- name: open_of_partitions
+SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
+       a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
+       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in
+FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+WHERE l.partition = ANY ($1::smallint[]) AND cardinality(l.inflight) > 0
+ORDER BY a.id
+
+-- name: states
+SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
+       a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
+       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in
+FROM unnest($1::integer[], $2::bigint[]) AS asked (business_id, attempt_id)
+JOIN dialer.attempts a ON a.id = asked.attempt_id AND a.business_id = asked.business_id
+JOIN dialer.lanes l ON l.business_id = a.business_id
+
+-- name: lost_claim
+SELECT a.business_id, a.id AS attempt_id, a.nonce
+FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+WHERE l.business_id = ANY ($1::integer[]) AND a.token = $2::uuid AND a.state = 'placing'
+
+-- name: placing_of_run
+SELECT a.business_id, a.id AS attempt_id, a.nonce, a.state, clock_timestamp() > a.send_by + interval '2 seconds' AS past
+FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+WHERE l.business_id = $1 AND a.run_id = $2 AND a.state IN ('placing', 'unknown')
+
+-- name: look_later
+UPDATE dialer.attempts SET look_at = clock_timestamp() + make_interval(secs => $3::float8), looks = looks + 1, evidence = coalesce($4::jsonb, evidence)
+WHERE business_id = $1 AND id = $2 AND state = $5
+
+-- name: lookup
+SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.account_sid, a.sid, b.account_sid AS business_account, b.auth_token_sealed, r.settings, l.partition
+FROM dialer.attempts a
+JOIN dialer.businesses b ON b.business_id = a.business_id
+JOIN dialer.lanes l ON l.business_id = a.business_id
+JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
+WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
+
+-- name: unbound_rivals
+SELECT count(*) FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+WHERE a.id <> $1 AND a.phone = $2 AND a.from_number = $3 AND a.account_sid IS NOT DISTINCT FROM $4 AND a.state IN ('placing', 'unknown')
+
+-- name: bound_sids
+SELECT sid, attempt_id FROM dialer.call_sids WHERE sid = ANY ($1::text[])

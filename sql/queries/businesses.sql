@@ -1,0 +1,29 @@
+-- name: insert
+WITH business AS (
+    INSERT INTO dialer.businesses (name, caller_id, region, timezone) VALUES ($1, $2, $3, $4) RETURNING business_id
+)
+INSERT INTO dialer.lanes (business_id, partition, max_calls, cap)
+SELECT business_id, dialer.partition_of(business_id), $5, $5 FROM business
+RETURNING business_id
+
+-- name: get
+SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls, l.partition
+FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) WHERE b.business_id = $1
+
+-- name: set_max_calls
+SELECT dialer.set_max_calls_v1($1::integer, $2::integer)
+
+-- name: insert_user
+INSERT INTO dialer.users (business_id, email, role, password_hash) VALUES ($1, $2, $3, $4) RETURNING user_id
+
+-- name: user_by_email
+SELECT user_id, business_id, email, role, password_hash FROM dialer.users WHERE lower(email) = lower($1)
+
+-- name: user
+SELECT user_id, business_id, email, role, password_hash FROM dialer.users WHERE business_id = $1 AND user_id = $2
+
+-- name: insert_token
+INSERT INTO dialer.tokens (business_id, role, hash) VALUES ($1, $2, $3) RETURNING token_id
+
+-- name: token
+SELECT token_id, business_id, role FROM dialer.tokens WHERE hash = $1 AND revoked_at IS NULL

@@ -1,0 +1,23 @@
+-- name: lock
+SELECT pg_advisory_lock($1)
+
+-- name: create_schema
+CREATE SCHEMA IF NOT EXISTS dialer
+
+-- name: create_ledger
+CREATE TABLE IF NOT EXISTS dialer.schema_migrations (
+    name        TEXT         PRIMARY KEY,
+    kind        TEXT         NOT NULL,
+    checksum    TEXT         NOT NULL,
+    applied_at  TIMESTAMPTZ  NOT NULL DEFAULT now()
+)
+
+-- name: has_ledger
+SELECT to_regclass('dialer.schema_migrations') IS NOT NULL
+
+-- name: ledger
+SELECT name, checksum FROM dialer.schema_migrations ORDER BY applied_at, name
+
+-- name: record
+INSERT INTO dialer.schema_migrations (kind, name, checksum) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = now()

@@ -1,0 +1,52 @@
+-- name: get
+SELECT * FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2
+
+-- name: page
+SELECT * FROM public.outbound_call_runs
+WHERE business_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND ($3::integer IS NULL OR id < $3)
+ORDER BY id DESC LIMIT $4
+
+-- name: foreign
+SELECT business_id FROM public.outbound_call_runs WHERE id = $2 AND business_id <> $1
+
+-- name: upsert_leads
+INSERT INTO dialer.leads AS l (business_id, lead_id, phone, name, timezone, variables)
+SELECT $1, t.* FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) t (lead_id, phone, name, timezone, variables)
+ORDER BY t.lead_id
+ON CONFLICT (business_id, lead_id) DO UPDATE
+SET phone = excluded.phone, name = excluded.name, timezone = excluded.timezone, variables = excluded.variables, loaded_at = now()
+WHERE (l.phone, l.name, l.timezone, l.variables) IS DISTINCT FROM (excluded.phone, excluded.name, excluded.timezone, excluded.variables)
+
+-- name: lock_timeout_while_loading
+SELECT set_config('lock_timeout', '30s', TRUE)
+
+-- name: receive_request
+SELECT dialer.receive_command_v1(ROW($1, $2, NULL, $3, 'run.create', NULL, NULL, FALSE, $4, NULL, 0, NULL, NULL, NULL, NULL)::dialer.inbox,
+                                 make_interval(secs => $5::float8))
+
+-- name: answer_of_request
+SELECT answer FROM dialer.inbox WHERE business_id = $1 AND id = $2
+
+-- name: answer_request
+UPDATE dialer.inbox SET applied_at = clock_timestamp(), answer = $3::jsonb, run_id = $4 WHERE business_id = $1 AND id = $2
+
+-- name: insert
+INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority, settings, created_by_user_id)
+VALUES ($1, $2, 'pending', $3, $4, $4, $5, $6::jsonb, $7)
+RETURNING id
+
+-- name: insert_zone
+INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position) VALUES ($1, $2, $3, $4, $5, $4)
+
+-- name: to_rewrite
+SELECT business_id, id FROM public.outbound_call_runs WHERE rewrite_pending ORDER BY id LIMIT $1
+
+-- name: rewrite
+SELECT dialer.rewrite_cancelled_v1($1::integer, $2::integer, $3::integer, $4::integer)
+
+-- name: end_if_done
+SELECT dialer.end_if_done_v1(r.business_id, r.id)
+FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
+      JOIN dialer.lanes l ON l.business_id = q.business_id
+      WHERE q.status = 'running' AND q.started_at IS NOT NULL AND q.queued_count = 0 AND q.in_progress_count = 0
+      ORDER BY q.id LIMIT $1 FOR NO KEY UPDATE OF q SKIP LOCKED) r
