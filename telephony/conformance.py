@@ -1,0 +1,214 @@
+"""The promises of a provider, as tests that any provider can be put through.
+
+A test module subclasses `ProviderPromises` and gives a fixture `line`: a provider with somebody at the far end who can be told what
+to do. Twilio's client runs them against the simulator; a provider in memory, for simulations, must keep the same.
+
+On the road of a call: beside it; says what `actors/call.py` may rely on.
+"""
+# ruff: noqa: S101 - assert is what a promise is checked with
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dialer.ports import Clock
+    from telephony.provider import Account, Provider
+
+Trouble = Literal["throttled", "error before", "error after", "drop before", "drop after", "garbled", "silent", "asking fails", "none"]
+
+TO: Final = "+97250000001"
+OTHER: Final = "+97250000002"
+FROM: Final = "+97237000000"
+PATIENCE_SECONDS: Final = 5.0
+HASTE_SECONDS: Final = 0.3
+SILENCE_SECONDS: Final = 2.0
+TERMINAL: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+
+
+class Line(ABC):
+    """A provider under test, an account with it, and the far end as the test wants it."""
+
+    provider: Provider
+    account: Account
+    stranger: Account
+    clock: Clock
+
+    @abstractmethod
+    def answers(self, to: str, how: Literal["answer", "busy", "no-answer", "failed", "slow", "refused"]) -> None:
+        """Let the calls to `to` go this way from now on."""
+
+    @abstractmethod
+    def trouble(self, kind: Trouble) -> None:
+        """Let every later request meet this trouble; `silent` keeps an answer for `SILENCE_SECONDS`."""
+
+    @abstractmethod
+    def calls(self, to: str) -> Sequence[str]:
+        """Name the calls that were really made to `to`, oldest first."""
+
+    @abstractmethod
+    async def until(self, sid: str, statuses: frozenset[str]) -> None:
+        """Wait, with a bound, until the call stands at one of these."""
+
+    def request(self, to: str = TO) -> CallRequest:
+        """Make a request for a call whose script and callbacks lead nowhere."""
+        return CallRequest(
+            to=to,
+            from_=FROM,
+            url="http://127.0.0.1:9/script",
+            status_callback="http://127.0.0.1:9/callback",
+            ring_timeout_seconds=30,
+            time_limit_seconds=600,
+        )
+
+    def deadline(self, seconds: float = PATIENCE_SECONDS) -> float:
+        """Give a deadline so many seconds from now, on the boot clock."""
+        return self.clock.boot() + seconds
+
+    async def placed(self, to: str = TO) -> str:
+        """Place a call that must succeed, and name it."""
+        result = await self.provider.place(self.account, self.request(to), deadline=self.deadline())
+        assert isinstance(result, Placed), result
+        return result.sid
+
+
+class ProviderPromises:
+    """What every provider keeps, whatever the network does."""
+
+    async def test_a_call_is_placed_once_and_named(self, line: Line) -> None:
+        """The name in the answer is the call that was made."""
+        sid = await line.placed()
+        assert list(line.calls(TO)) == [sid]
+
+    async def test_a_definite_refusal_has_a_code_and_makes_no_call(self, line: Line) -> None:
+        """What the provider turns down is told apart from what failed."""
+        line.answers(TO, "refused")
+        result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
+        assert isinstance(result, Refused), result
+        assert (result.code, result.http_status) == (21214, 400)
+        assert not line.calls(TO)
+
+    async def test_a_wrong_token_is_refused_as_such(self, line: Line) -> None:
+        """An account that may not call is seen by its HTTP status."""
+        result = await line.provider.place(line.stranger, line.request(), deadline=line.deadline())
+        assert isinstance(result, Refused), result
+        assert result.http_status == 401  # noqa: PLR2004 - unauthorized
+        assert not line.calls(TO)
+
+    async def test_too_many_requests_is_not_sent(self, line: Line) -> None:
+        """A 429 was not processed: it may be asked again, after the time it names."""
+        line.trouble("throttled")
+        result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
+        assert isinstance(result, NotSent), result
+        assert result.throttled
+        assert result.retry_after_seconds is not None
+        assert not line.calls(TO)
+
+    async def test_an_error_of_the_server_proves_nothing(self, line: Line) -> None:
+        """A 5xx is the same answer whether there is a call or not, so it may not be taken for either."""
+        await self._proves_nothing(line, "error before", 0)
+        await self._proves_nothing(line, "error after", 1)
+
+    async def test_a_broken_connection_proves_nothing(self, line: Line) -> None:
+        """So is a connection that breaks."""
+        await self._proves_nothing(line, "drop before", 0)
+        await self._proves_nothing(line, "drop after", 1)
+
+    async def test_half_an_answer_proves_nothing(self, line: Line) -> None:
+        """A 201 that cannot be read made a call without a name."""
+        await self._proves_nothing(line, "garbled", 1)
+
+    async def test_silence_ends_at_the_deadline_and_proves_nothing(self, line: Line) -> None:
+        """A deadline holds, and after the request went out it proves nothing."""
+        line.trouble("silent")
+        start = line.clock.boot()
+        result = await line.provider.place(line.account, line.request(), deadline=line.deadline(HASTE_SECONDS))
+        assert isinstance(result, Unanswered), result
+        assert line.clock.boot() - start < SILENCE_SECONDS
+        assert len(line.calls(TO)) == 1
+
+    async def test_nothing_is_sent_after_the_deadline(self, line: Line) -> None:
+        """A deadline that has passed sends nothing at all."""
+        result = await line.provider.place(line.account, line.request(), deadline=line.deadline(-1.0))
+        assert isinstance(result, NotSent), result
+        assert not result.throttled
+        assert not line.calls(TO)
+
+    async def test_a_call_can_be_asked_for_until_its_end(self, line: Line) -> None:
+        """Its facts are those of its request, and its end stays."""
+        line.answers(TO, "busy")
+        sid = await line.placed()
+        await line.until(sid, TERMINAL)
+        facts = await line.provider.fetch(line.account, sid)
+        assert facts is not None
+        assert (facts.sid, facts.to, facts.from_, facts.status) == (sid, TO, FROM, "busy")
+        assert facts.created_at is not None
+        assert facts.created_at.tzinfo is not None
+
+    async def test_an_unknown_call_is_none(self, line: Line) -> None:
+        """Nothing is invented; nor is a failure to answer taken for news."""
+        assert await line.provider.fetch(line.account, "CA" + "0" * 32) is None
+        sid = await line.placed()
+        line.trouble("asking fails")
+        assert await line.provider.fetch(line.account, sid) is None
+
+    async def test_a_listing_shows_every_call_between_two_numbers_newest_first(self, line: Line) -> None:
+        """Whatever their status, and no call of other numbers."""
+        since = line.clock.now() - timedelta(seconds=1)
+        line.answers(TO, "busy")
+        over = await line.placed()
+        await line.until(over, TERMINAL)
+        line.answers(TO, "slow")
+        running = await line.placed()
+        await line.placed(OTHER)
+        listing = await line.provider.list_calls(line.account, TO, FROM, since)
+        assert listing.complete
+        assert [call.sid for call in listing.calls] == [running, over]
+        nothing = await line.provider.list_calls(line.account, TO, OTHER, since)
+        assert nothing.complete
+        assert not nothing.calls
+
+    async def test_a_listing_that_failed_is_not_complete(self, line: Line) -> None:
+        """So it can never prove that a call is absent."""
+        line.trouble("asking fails")
+        listing = await line.provider.list_calls(line.account, TO, FROM, line.clock.now())
+        assert not listing.complete
+
+    async def test_a_ringing_call_can_be_hung_up(self, line: Line) -> None:
+        """Before an answer it ends as canceled; once over, hanging up again is no failure."""
+        line.answers(TO, "no-answer")
+        sid = await line.placed()
+        await line.until(sid, frozenset({"ringing"}))
+        assert await line.provider.hang_up(line.account, sid, live=False)
+        await line.until(sid, frozenset({"canceled"}))
+        assert await line.provider.hang_up(line.account, sid)
+
+    async def test_a_live_call_can_be_hung_up(self, line: Line) -> None:
+        """After an answer it ends as completed."""
+        line.answers(TO, "slow")
+        sid = await line.placed()
+        await line.until(sid, frozenset({"in-progress"}))
+        assert await line.provider.hang_up(line.account, sid)
+        await line.until(sid, frozenset({"completed"}))
+
+    async def test_a_call_nobody_knows_cannot_be_hung_up(self, line: Line) -> None:
+        """The caller must know that it is not done."""
+        assert not await line.provider.hang_up(line.account, "CA" + "0" * 32)
+
+    async def test_two_requests_alike_are_two_calls(self, line: Line) -> None:
+        """No provider we know removes duplicates, so the dialer must not count on it."""
+        first, second = await line.placed(), await line.placed()
+        assert list(line.calls(TO)) == [first, second]
+
+    async def _proves_nothing(self, line: Line, trouble: Trouble, made: int) -> None:
+        line.trouble(trouble)
+        before = len(line.calls(TO))
+        result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
+        assert isinstance(result, Unanswered), (trouble, result)
+        assert len(line.calls(TO)) == before + made, trouble

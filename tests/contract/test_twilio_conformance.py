@@ -1,0 +1,69 @@
+"""Twilio's client keeps the promises of a provider, against the simulator.
+
+On the road of a call: its second half, from the POST to the telephone company's word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from pydantic import SecretStr
+
+from dialer.ports import SystemClock
+from telephony import simulator
+from telephony.conformance import SILENCE_SECONDS, Line, ProviderPromises, Trouble
+from telephony.provider import Account
+from telephony.simulator import Faults, Scenario
+from telephony.twilio_provider import TwilioProvider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+SPEED: Final = 50.0
+TROUBLES: Final[dict[Trouble, Faults]] = {
+    "none": Faults(),
+    "throttled": Faults(throttle=1, retry_after_seconds=7),
+    "error before": Faults(error_before=1),
+    "error after": Faults(error_after=1, error_status=500),
+    "drop before": Faults(drop_before=1),
+    "drop after": Faults(drop_after=1),
+    "garbled": Faults(garble=1),
+    "silent": Faults(delay_answer=1, delay_answer_seconds=SILENCE_SECONDS),
+    "asking fails": Faults(ask_error=1),
+}
+
+
+class SimulatedLine(Line):
+    """The simulator at the far end."""
+
+    def __init__(self, sim: simulator.Simulator, provider: TwilioProvider) -> None:
+        self.provider = provider
+        self.clock = SystemClock()
+        self.account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
+        self.stranger = Account(simulator.TEST_ACCOUNT, SecretStr("not the token"))
+        self._simulator = sim
+
+    def answers(self, to: str, how: str) -> None:
+        self._simulator.set_number(to, [Scenario(how)])
+
+    def trouble(self, kind: Trouble) -> None:
+        self._simulator.set_faults(TROUBLES[kind])
+
+    def calls(self, to: str) -> Sequence[str]:
+        return [call.sid for call in self._simulator.ledger.calls.values() if call.to == to]
+
+    async def until(self, sid: str, statuses: frozenset[str]) -> None:
+        await self._simulator.ledger.until(lambda ledger: ledger.calls[sid].status in statuses)
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    async with simulator.running(scenario="answer", speed=SPEED) as sim:
+        provider = TwilioProvider(sim.url, SystemClock())
+        yield SimulatedLine(sim, provider)
+        await provider.close()
+
+
+class TestTwilioKeepsThem(ProviderPromises):
+    """The promises, one test each."""
