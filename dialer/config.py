@@ -1,4 +1,7 @@
-"""Every setting, read in one place; a wrong one stops the process with one message that lists every fault."""
+"""Every setting, read in one place; a wrong one stops the process with one message that lists every fault.
+
+On the road of a call: before it; nothing else reads the environment.
+"""
 
 from __future__ import annotations
 

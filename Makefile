@@ -1,0 +1,81 @@
+# Everything from a checkout on a fresh machine: Python 3.11 to 3.13 and make are enough; no root, no Docker.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# A stamp is named for what was installed: a changed lock or another Python installs again, nothing else does.
+RUN_STAMP := $(VENV)/.installed-local
+DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
+
+.PHONY: help setup setup-dev demo test bench lint types format lock browser clean
+
+help: ## say what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: $(RUN_STAMP) ## what `make demo` needs, in .venv
+
+setup-dev: $(DEV_STAMP) ## what tests and checks need, in .venv
+
+# Which Python: the newest of those we support that really starts (a version manager may offer names that do not) and can make a venv.
+$(VENV)/bin/python:
+	@for name in python3.13 python3.12 python3.11 python3; do \
+		if "$$name" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then python="$$name"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 with the venv module was found. On Debian and Ubuntu: apt-get install python3 python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$python" --version)"; \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV)
+
+$(RUN_STAMP): requirements-local.txt | $(VENV)/bin/python
+	@echo "Installing the locked packages of $< (a minute, once)"
+	@$(PIP) -r $<
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt | $(VENV)/bin/python
+	@echo "Installing the locked packages of $< (a minute, once)"
+	@$(PIP) -r $<
+	@touch $@ $(RUN_STAMP)
+
+demo: $(RUN_STAMP) ## the main job, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
+	@$(PY) -m dialer demo $(ARGS)
+
+test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
+	@$(PY) -m pytest $(ARGS)
+
+bench: $(DEV_STAMP) ## the benchmarks; results under benchmarks/results/
+	@$(PY) -m benchmarks $(ARGS)
+
+lint: $(DEV_STAMP) ## ruff, and who may import whom
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/lint-imports --no-logo
+
+types: $(DEV_STAMP) ## mypy, strict
+	@$(VENV)/bin/mypy $(wildcard dialer sql telephony actors web tests benchmarks)
+
+format: $(DEV_STAMP) ## put the code into shape
+	@$(VENV)/bin/ruff check --fix-only --quiet .
+	@$(VENV)/bin/ruff format --quiet .
+
+# Debian's Chromium for the browser tests, where it is missing and we may install it; else those tests say that they were skipped.
+browser:
+	@if ! command -v chromium chromium-browser google-chrome >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Chromium for the browser tests"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
+		|| echo "Chromium could not be installed; the browser tests will be skipped"; \
+	fi
+
+# Locks for every supported Python on every platform, with the hash of every file of each release. Asks for newer versions: review them.
+lock: $(DEV_STAMP) ## lock requirements*.in again, with the newest versions
+	@$(PY) -m venv .venv/lock && .venv/lock/bin/pip install --quiet --quiet uv
+	@for set in requirements requirements-local requirements-dev; do \
+		.venv/lock/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
+			--no-header --no-emit-index-url --no-emit-find-links $$set.in -o $$set.txt || exit 1; \
+	done
+
+clean: ## remove what was made here, the data of `make demo` included
+	@rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-results
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,54 @@
+"""Our own source, parsed once, for the rules of the house.
+
+On the road of a call: nowhere; it keeps the road readable.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("dialer", "sql", "telephony", "actors", "web")
+ALL = (*PRODUCT, "tests", "benchmarks")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of ours: its path from the root of the checkout, its lines, its syntax tree."""
+
+    path: str
+    lines: int
+    tree: ast.Module
+
+
+def read(*folders: str) -> list[Module]:
+    files = sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    texts = {str(file.relative_to(ROOT)): file.read_text() for file in files}
+    return [Module(path, len(text.splitlines()), ast.parse(text, path)) for path, text in texts.items()]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def product() -> list[Module]:
+    """Every module that runs in production."""
+    return read(*PRODUCT)
+
+
+@pytest.fixture(scope="session")
+def tests() -> list[Module]:
+    """Every module of the tests."""
+    return read("tests")
+
+
+@pytest.fixture(scope="session")
+def everything() -> list[Module]:
+    """Every module of ours."""
+    return read(*ALL)
