@@ -15,8 +15,10 @@ help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: $(RUN_STAMP) ## what `make demo` needs, in .venv
+	@:
 
 setup-dev: $(DEV_STAMP) ## what tests and checks need, in .venv
+	@:
 
 # Which Python: the newest of those we support that really starts (a version manager may offer names that do not) and can make a venv.
 $(VENV)/bin/python:
