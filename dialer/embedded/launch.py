@@ -22,7 +22,8 @@ from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000  # linux/sched.h
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2  # linux/securebits.h
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1  # linux/capability.h; in the default set of containers, which CAP_DAC_READ_SEARCH is not
@@ -110,7 +111,8 @@ def reachable(path: Path) -> bool:
 def become(user: pwd.struct_passwd, *, keep_way: bool) -> None:
     """Be `user` for good; with `keep_way`, still pass where only root may."""
     if keep_way:
-        system("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # Not only so that the change of user leaves capabilities alone: without it access(2), which initdb asks, knows none.
+        system("prctl", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
