@@ -26,7 +26,11 @@ class Chores:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.cancel_all()
-        await self._group.__aexit__(kind, error, trace)
+        if kind is None or issubclass(kind, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:
+            # An error of the one who uses the simulator stays what it is; the group would wrap it into a group of errors.
+            await self._group.__aexit__(None, None, None)
 
     def __len__(self) -> int:
         return len(self._running)
@@ -36,6 +40,11 @@ class Chores:
         task = self._group.create_task(chore)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def idle(self) -> None:
+        """Wait until no chore runs; bound it by a time-out."""
+        while self._running:
+            await asyncio.wait(tuple(self._running))
 
     def cancel_all(self) -> None:
         """End every chore that runs now."""

@@ -12,16 +12,15 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from pydantic import SecretStr
 
 from dialer.ports import SystemClock
-from telephony import simulator, twilio_provider
+from telephony import twilio_provider
 from telephony.provider import Account, CallRequest, NotSent, Placed, PlaceResult, Refused, Unanswered
-from telephony.simulator import Faults
 from telephony.twilio_provider import TwilioProvider
 
 if TYPE_CHECKING:
@@ -372,59 +371,3 @@ async def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixtur
     assert caplog.records, "the listing that failed is logged"
     for secret in (TOKEN, TO, TO[1:], REQUEST.from_, "nonce"):
         assert secret not in shown
-
-
-@asynccontextmanager
-async def simulated() -> AsyncIterator[tuple[simulator.Simulator, TwilioProvider, Account]]:
-    account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
-    async with simulator.running(speed=50) as sim, provider(sim.url) as twilio:
-        yield sim, twilio, account
-
-
-async def test_every_page_of_a_listing_is_read_back_to_the_time_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twilio_provider, "PAGE_SIZE", 2)
-    async with simulated() as (sim, twilio, account):
-        since = sim.clock.now() - timedelta(seconds=1)
-        sids = [
-            result.sid
-            for _ in range(7)
-            if isinstance(result := await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5), Placed)
-        ]
-        listing = await twilio.list_calls(account, TO, REQUEST.from_, since)
-        assert listing.complete
-        assert [call.sid for call in listing.calls] == sids[::-1]
-        pages = sim.listings
-        assert pages == 4
-        later = await twilio.list_calls(account, TO, REQUEST.from_, since + timedelta(hours=1))
-        assert (later.complete, later.calls, sim.listings - pages) == (True, (), 1), "one page is enough to see that all are older"
-
-
-async def test_a_listing_with_more_pages_than_are_read_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twilio_provider, "PAGE_SIZE", 1)
-    monkeypatch.setattr(twilio_provider, "LISTING_PAGES", 2)
-    async with simulated() as (sim, twilio, account):
-        for _ in range(3):
-            await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5)
-        listing = await twilio.list_calls(account, TO, REQUEST.from_, sim.clock.now() - timedelta(minutes=1))
-        assert (listing.complete, len(listing.calls)) == (False, 2)
-
-
-async def test_a_call_of_the_second_asked_for_is_listed() -> None:
-    async with simulated() as (sim, twilio, account):
-        since = sim.clock.now()
-        await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5)
-        assert len((await twilio.list_calls(account, TO, REQUEST.from_, since)).calls) == 1, "created_at has no fractions of a second"
-
-
-async def test_a_provider_that_lags_shows_a_call_later() -> None:
-    async with simulated() as (sim, twilio, account):
-        sim.set_faults(Faults(listing_lag_seconds=3600))
-        placed = await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5)
-        assert isinstance(placed, Placed)
-        since = sim.clock.now() - timedelta(seconds=1)
-        assert await twilio.fetch(account, placed.sid) is None
-        hidden = await twilio.list_calls(account, TO, REQUEST.from_, since)
-        assert (hidden.complete, hidden.calls) == (True, ())
-        sim.set_faults(Faults())
-        assert await twilio.fetch(account, placed.sid) is not None
-        assert len((await twilio.list_calls(account, TO, REQUEST.from_, since)).calls) == 1
