@@ -1,0 +1,122 @@
+"""What `up` and `demo` have in common: the environment of our processes, and starting the simulator, the web process and the worker.
+
+Beside the road of a call: it puts up every station of it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from dialer.cli.refusal import RefusalError
+from dialer.config import Settings
+from dialer.embedded.place import LOCALHOST, free_port
+from sql.migrate import ChangedMigrationError, migrate
+from sql.pool import FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from dialer.cli.processes import Child, Processes
+
+LOOK_SECONDS = 2.0
+SID_BYTES = 16
+KEPT_BY_DEMO = {"LOG_LEVEL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """Where the simulator is to be, and the account whose calls it takes."""
+
+    port: int
+    account_sid: str
+    auth_token: str
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{LOCALHOST}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes our processes dial through it, and it take their calls."""
+        return {"TWILIO_API_URL": self.url, "TWILIO_ACCOUNT_SID": self.account_sid, "TWILIO_AUTH_TOKEN": self.auth_token}
+
+
+def new_simulator() -> Simulator:
+    """A simulator at a free port, with an account nobody else knows."""
+    return Simulator(free_port(), f"AC{secrets.token_hex(SID_BYTES)}", secrets.token_hex(SID_BYTES))
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment without any setting of ours but the log's level, so that a demo is the same on every machine."""
+    ours = {str(field.alias) for field in Settings.model_fields.values()} - KEPT_BY_DEMO
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+async def prepare(database_url: str) -> None:
+    """Bring the schema up to date.
+
+    Raises:
+        RefusalError: when that fails.
+    """
+    try:
+        await migrate(database_url)
+    except ChangedMigrationError as error:
+        message = f"these migrations were applied to this database and have changed since: {error}"
+        raise RefusalError(message) from error
+    except FAILED as error:
+        message = f"the database cannot be migrated: {str(error) or type(error).__name__}"
+        raise RefusalError(message) from error
+
+
+async def start_simulator(processes: Processes, simulator: Simulator, environment: Mapping[str, str], *, seed: int, speed: float) -> Child:
+    """Start the simulator and wait until it answers.
+
+    Raises:
+        RefusalError: when it does not start.
+    """
+    arguments = ("--port", str(simulator.port), "--seed", str(seed), "--speed", f"{speed:g}")
+    child = await processes.start("simulator", "telephony.simulator", *arguments, environment={**environment, **simulator.environment})
+    async with _asking(f"{simulator.url}/simulator/faults") as asking:
+        await processes.ready(child, asking.answered)
+    return child
+
+
+async def start_dialer(processes: Processes, environment: Mapping[str, str]) -> None:
+    """Start the web process, wait until it answers, and start the worker: it is stopped before the web process that takes its callbacks.
+
+    Raises:
+        RefusalError: when one of them does not start.
+    """
+    web = await processes.start("web", "web", environment=environment)
+    async with _asking(f"http://{LOCALHOST}:{environment['PORT']}/healthz") as asking:
+        await processes.ready(web, asking.answered)
+    await processes.start("worker", "actors", environment=environment)
+
+
+class _Asking:
+    """A question that is put again until it is answered."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def answered(self) -> bool:
+        """True when the answer is 200."""
+        try:
+            async with self._session.get(self._url) as response:
+                return response.status == 200  # noqa: PLR2004 HTTP's OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+
+@asynccontextmanager
+async def _asking(url: str) -> AsyncIterator[_Asking]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LOOK_SECONDS)) as session:
+        yield _Asking(session, url)

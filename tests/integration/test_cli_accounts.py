@@ -1,0 +1,180 @@
+"""The commands for businesses, users and tokens, run as people run them, against a real database.
+
+On the road of a call: before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+
+import dialer
+from dialer.cli import notice
+from dialer.model import Role
+from sql.businesses import Businesses
+from sql.pool import open_pool
+
+CHECKOUT = Path(dialer.__file__).parents[1]
+COMMAND_SECONDS = 60.0
+US = ("business", "create", "--name", "Harbor Light", "--caller-id", "+12125550100")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        assert self.code == 0, self.err
+        [line] = self.out.splitlines()
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+async def command(database_url: str, *arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dialer", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=CHECKOUT,
+        env={**os.environ, "DATABASE_URL": database_url, **environment},
+    )
+    async with asyncio.timeout(COMMAND_SECONDS):
+        out, err = await process.communicate(stdin)
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def test_a_business_gets_its_region_and_zone_from_its_caller_id(database_url: str) -> None:
+    israeli = await command(database_url, "business", "create", "--name", "סולארית", "--caller-id", "+972 50-100-0001", "--json")
+    american = await command(database_url, *US, "--max-calls", "5", "--timezone", "America/Chicago", "--json")
+    assert israeli.json == {
+        "business_id": 1,
+        "name": "סולארית",
+        "caller_id": "+972501000001",
+        "region": "IL",
+        "timezone": "Asia/Jerusalem",
+        "max_calls": 3,
+    }
+    assert (american.json["region"], american.json["timezone"], american.json["max_calls"]) == ("US", "America/Chicago", 5)
+    async with await open_pool(database_url, name="test", size=1) as pool:
+        stored = await Businesses(pool).get(1)
+    assert stored is not None
+    assert (stored.name, stored.caller_id, stored.region, stored.timezone, stored.max_calls) == (
+        "סולארית",
+        "+972501000001",
+        "IL",
+        "Asia/Jerusalem",
+        3,
+    )
+
+
+async def test_the_number_of_calls_at_once_comes_from_the_environment_when_nobody_says(database_url: str) -> None:
+    assert (await command(database_url, *US, "--json", DIALER_MAX_CALLS_PER_BUSINESS="7")).json["max_calls"] == 7
+
+
+async def test_a_password_is_stored_as_its_argon2_hash(database_url: str) -> None:
+    await command(database_url, *US)
+    user = ("user", "create", "--business", "1", "--email", "maya@harborlight.example", "--role", "admin", "--password-stdin")
+    created = await command(database_url, *user, "--json", stdin="סיסמה טובה מאוד\n".encode())
+    assert created.json == {"user_id": 1, "business_id": 1, "email": "maya@harborlight.example", "role": "admin"}
+    async with await open_pool(database_url, name="test", size=1) as pool:
+        stored = await Businesses(pool).user_by_email("MAYA@harborlight.example")
+    assert stored is not None
+    assert stored.password_hash.startswith("$argon2id$")
+    assert PasswordHasher().verify(stored.password_hash, "סיסמה טובה מאוד")
+    again = await command(database_url, *user, stdin=b"another password\n")
+    assert (again.code, again.out) == (2, "")
+    assert "--email" in again.err
+
+
+async def test_a_token_is_shown_once_and_stored_as_its_digest(database_url: str) -> None:
+    await command(database_url, *US)
+    created = (await command(database_url, "token", "create", "--business", "1", "--role", "operator", "--json")).json
+    assert len(created["token"]) >= 43  # 256 bits in base64
+    assert (created["business_id"], created["role"]) == (1, "operator")
+    async with await open_pool(database_url, name="test", size=1) as pool:
+        stored = await Businesses(pool).token(hashlib.sha256(created["token"].encode()).digest())
+    assert stored is not None
+    assert (stored.token_id, stored.business_id, stored.role) == (created["token_id"], 1, Role.OPERATOR)
+
+
+async def test_without_json_a_person_reads_a_line(database_url: str) -> None:
+    ended = await command(database_url, *US)
+    assert ended.code == 0
+    assert "business 1: Harbor Light" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "option"),
+    [
+        (("business", "create", "--name", " ", "--caller-id", "+12125550100"), b"", "--name"),
+        (("business", "create", "--name", "x", "--caller-id", "2125550100"), b"", "--caller-id"),
+        (("business", "create", "--name", "x", "--caller-id", "+1212"), b"", "--caller-id"),
+        (("business", "create", "--name", "x", "--caller-id", "+870773111632"), b"", "--caller-id"),  # a satellite's
+        ((*US, "--timezone", "../etc/passwd"), b"", "--timezone"),
+        (("business", "create", "--name", "x", "--caller-id", "+18005550100"), b"", "--timezone"),  # anywhere in North America
+        ((*US, "--max-calls", "0"), b"", "--max-calls"),
+        ((*US, "--max-calls", "many"), b"", "--max-calls"),
+        (("user", "create", "--business", "1", "--email", "maya", "--role", "admin", "--password-stdin"), b"long enough\n", "--email"),
+        (("user", "create", "--business", "1", "--email", "a@b.c", "--role", "admin", "--password-stdin"), b"short\n", "--password-stdin"),
+        (
+            ("user", "create", "--business", "1", "--email", "a@b.c", "--role", "admin", "--password-stdin"),
+            b"\xff" * 20,
+            "--password-stdin",
+        ),
+        (("user", "create", "--business", "1", "--email", "a@b.c", "--role", "admin"), b"long enough\n", "--password-stdin"),
+        (("user", "create", "--business", "1", "--email", "a@b.c", "--role", "boss", "--password-stdin"), b"long enough\n", "--role"),
+        (("user", "create", "--business", "77", "--email", "a@b.c", "--role", "admin", "--password-stdin"), b"long enough\n", "--business"),
+        (("user", "create", "--business", "-1", "--email", "a@b.c", "--role", "admin", "--password-stdin"), b"long enough\n", "--business"),
+        (("token", "create", "--business", "77", "--role", "viewer"), b"", "--business"),
+        (("token", "create", "--business", "1; DROP TABLE users", "--role", "viewer"), b"", "--business"),
+    ],
+)
+async def test_a_wrong_option_is_named(database_url: str, arguments: tuple[str, ...], stdin: bytes, option: str) -> None:
+    ended = await command(database_url, *arguments, stdin=stdin)
+    assert (ended.code, ended.out) == (2, "")
+    assert option in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
+
+
+async def test_a_database_without_a_schema_is_told_how_to_get_one(empty_database_url: str) -> None:
+    ended = await command(empty_database_url, *US)
+    assert ended.code == 1
+    assert "python -m sql migrate" in ended.err
+
+
+async def test_no_database_and_a_database_that_is_away_are_two_messages(tmp_path: Path) -> None:
+    nowhere = await command("", *US, DIALER_DATA_DIR=str(tmp_path))
+    assert nowhere.code == 2
+    assert "DATABASE_URL" in nowhere.err
+    away = await command("postgresql://127.0.0.1:1/none", *US)
+    assert away.code == 1
+    assert "Traceback" not in away.err
+
+
+async def test_the_notice_of_a_running_up_says_where_the_database_is(database_url: str, tmp_path: Path) -> None:
+    with notice.posted(tmp_path, database_url):
+        assert stat.S_IMODE((tmp_path / notice.NAME).stat().st_mode) == 0o600
+        assert (await command("", *US, "--json", DIALER_DATA_DIR=str(tmp_path))).json["business_id"] == 1
+    assert (await command("", *US, DIALER_DATA_DIR=str(tmp_path))).code == 2
+
+
+async def test_the_notice_of_one_that_was_killed_is_not_believed(tmp_path: Path) -> None:
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await killed.wait()
+    (tmp_path / notice.NAME).write_text(json.dumps({"pid": killed.pid, "database_url": "postgresql://127.0.0.1/old"}))
+    assert notice.database_url(tmp_path) == ""
