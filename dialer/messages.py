@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 COMMANDS = "dialer:commands"
 EVENTS = "dialer:events"
@@ -105,7 +105,7 @@ def _number(fields: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _refuse(name: str, rule: str) -> None:
+def _refuse(name: str, rule: str) -> NoReturn:
     message = f"{name} {rule}"
     raise MalformedError(message)
 
@@ -135,7 +135,7 @@ class CallChanged:
 
 
 Word = RunChanged | CallChanged
-WORDS: dict[str, type[RunChanged] | type[CallChanged]] = {"run": RunChanged, "call": CallChanged}
+WORDS: dict[str, type[RunChanged | CallChanged]] = {"run": RunChanged, "call": CallChanged}
 
 
 def encode_word(word: Word) -> dict[str, str]:
@@ -165,7 +165,7 @@ class Event:
     run_id: int | None = None
     job_id: int | None = None
     command_id: str | None = None
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    at: datetime = field(kw_only=True)
     data: dict[str, Any] = field(default_factory=dict)
     serial: int | None = None
 
@@ -173,7 +173,13 @@ class Event:
     def fields(self) -> dict[str, str]:
         """The fields of the entry of dialer:events; `id` is the same for every delivery of one event."""
         identity = f"e{self.serial}" if self.serial is not None else f"{self.type}:{self.run_id}:{self.at.timestamp():.6f}"
-        fields = {"id": identity, "type": self.type, "business_id": str(self.business_id), "at": self.at.isoformat(), "data": json.dumps(self.data)}
+        fields = {
+            "id": identity,
+            "type": self.type,
+            "business_id": str(self.business_id),
+            "at": self.at.isoformat(),
+            "data": json.dumps(self.data),
+        }
         for name in ("run_id", "job_id", "command_id"):
             if (value := getattr(self, name)) is not None:
                 fields[name] = str(value)

@@ -12,7 +12,7 @@ import sys
 import asyncpg
 
 from dialer.config import ConfigError, load
-from sql.migrate import ChangedMigrationError, Report, migrate, report
+from sql.migrate import ChangedMigrationError, migrate, report
 
 
 def main() -> int:

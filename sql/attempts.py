@@ -102,7 +102,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt as it stands in the log; `look_in` is how many seconds from now the provider is to be asked about it."""
+    """An attempt as it stood in the log at `as_of`, by the database's clock; the provider is to be asked `look_in` seconds after that."""
 
     business_id: int
     attempt_id: int
@@ -117,6 +117,7 @@ class OpenAttempt:
     account_sid: str | None
     send_by: datetime
     created_at: datetime
+    as_of: datetime
     look_in: float
     looks: int
     hang_up: bool
@@ -189,13 +190,12 @@ class Attempts:
         return [(row["business_id"], row["attempt_id"], row["nonce"].hex) for row in rows]
 
     async def placing_of_run(self, business_id: int, run_id: int) -> list[tuple[Fact, bool, bool]]:
-        """The attempts of a run whose placing nobody has confirmed, each as the fact that it is unknown, whether it is so already, and whether
-        its time to be sent has passed.
-        """
+        """The attempts of a run nobody has confirmed: each as the fact that it is unknown, whether it is so already, and past send_by."""
         rows = await self._pool.fetch(TEXT["placing_of_run"], business_id, run_id)
         unknown = AttemptState.UNKNOWN
         return [
-            (Fact(business_id, row["attempt_id"], row["nonce"].hex, unknown, reason="expired"), row["state"] == unknown, row["past"]) for row in rows
+            (Fact(business_id, row["attempt_id"], row["nonce"].hex, unknown, reason="expired"), row["state"] == unknown, row["past"])
+            for row in rows
         ]
 
     async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
@@ -213,7 +213,9 @@ class Attempts:
 
     async def rivals(self, attempt: OpenAttempt) -> int:
         """How many other attempts to the same number from the same number wait for proof, over all businesses of the account."""
-        found = await self._pool.fetchval(TEXT["unbound_rivals"], attempt.attempt_id, attempt.phone, attempt.from_number, attempt.account_sid)
+        found = await self._pool.fetchval(
+            TEXT["unbound_rivals"], attempt.attempt_id, attempt.phone, attempt.from_number, attempt.account_sid
+        )
         return int(found)
 
     async def bound(self, sids: Sequence[str]) -> dict[str, int]:
@@ -245,6 +247,18 @@ def _learned(row: Record) -> Learned:
 
 
 def _open(row: Record) -> OpenAttempt:
-    names = ("business_id", "attempt_id", "run_id", "job_id", "token", "sid", "phone", "from_number", "account_sid", "send_by", "created_at")
-    more = ("look_in", "looks", "hang_up", "partition", "evidence")
+    names = (
+        "business_id",
+        "attempt_id",
+        "run_id",
+        "job_id",
+        "token",
+        "sid",
+        "phone",
+        "from_number",
+        "account_sid",
+        "send_by",
+        "created_at",
+    )
+    more = ("as_of", "look_in", "looks", "hang_up", "partition", "evidence")
     return OpenAttempt(state=AttemptState(row["state"]), nonce=row["nonce"].hex, **{name: row[name] for name in (*names, *more)})

@@ -29,7 +29,7 @@ class NoSuchBusinessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """A tenant. `region` is the ISO country its leads' numbers are read in, `caller_id` E.164, `account_sid` None for the default account."""
+    """A tenant. `region` is the country its leads' numbers are read in, `caller_id` E.164, `account_sid` None for the default account."""
 
     business_id: int
     name: str

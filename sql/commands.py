@@ -106,7 +106,9 @@ class Commands:
         """Decide what waits for one business, in order; the second is True when its lane is locked and it is to be asked again."""
         rows = await self._pool.fetch(TEXT["apply_received"], business_id, MAX_APPLIED_AT_ONCE)
         applied = [
-            Applied(RunChanged(business_id, row["run_id"], CommandType(row["type"]), row["job_id"], row["hang_up"]), Answer.of(row["answer"]))
+            Applied(
+                RunChanged(business_id, row["run_id"], CommandType(row["type"]), row["job_id"], row["hang_up"]), Answer.of(row["answer"])
+            )
             for row in rows
             if row["type"] != "busy"
         ]

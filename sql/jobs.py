@@ -49,7 +49,14 @@ class Jobs:
         self._pool = pool
 
     async def page(
-        self, business_id: int, run_id: int, *, statuses: Sequence[str] | None = None, outcome: str | None = None, after: int = 0, limit: int = 50
+        self,
+        business_id: int,
+        run_id: int,
+        *,
+        statuses: Sequence[str] | None = None,
+        outcome: str | None = None,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[Job]:
         """The jobs of a run behind position `after`, in the order they are dialled."""
         return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, statuses, outcome, limit)]

@@ -18,7 +18,7 @@ import asyncpg
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from sql.pool import Connection
+    from sql.pool import Connection, Pool
 
 FOLDER = Path(__file__).parent
 # Any number, the same in all versions: whoever holds this advisory lock migrates.
@@ -119,7 +119,17 @@ async def _report(connection: Connection) -> Report:
     here = steps()
     return Report(
         applied=tuple(ledger),
-        pending=tuple(s.name for s in here if s.name not in ledger or s.kind == "function" and ledger[s.name] != s.checksum),
+        pending=tuple(s.name for s in here if s.name not in ledger or (s.kind == "function" and ledger[s.name] != s.checksum)),
         changed=tuple(s.name for s in here if s.kind == "migration" and ledger.get(s.name, s.checksum) != s.checksum),
         unknown=tuple(sorted(set(ledger) - {s.name for s in here})),
     )
+
+
+async def report_of(pool: Pool) -> Report:
+    """Compare the database of an open pool with this checkout; changes nothing.
+
+    Raises:
+        OSError, asyncpg.PostgresError: when the server is not there or refuses.
+    """
+    async with pool.acquire() as connection:
+        return await _report(connection)

@@ -20,7 +20,14 @@ IDLE_IN_TRANSACTION_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 10
 
 # What a connection raises when PostgreSQL is away or on its way down; the caller waits and comes again.
-AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError, asyncpg.CannotConnectNowError)
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.CannotConnectNowError,
+)
 
 # Whatever a connection or a statement may fail with: for the command line, which says so and ends.
 FAILED = (*AWAY, asyncpg.PostgresError)

@@ -87,7 +87,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is what is to be said besides run_id and status."""
+    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is what to say besides run_id and status."""
 
     id: str
     digest: bytes
@@ -111,7 +111,9 @@ class Runs:
         row = await self._pool.fetchrow(TEXT["get"], business_id, run_id)
         return _run(row) if row else None
 
-    async def page(self, business_id: int, *, statuses: Sequence[str] | None = None, before: int | None = None, limit: int = 50) -> list[Run]:
+    async def page(
+        self, business_id: int, *, statuses: Sequence[str] | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Run]:
         """The newest runs of a business, with ids below `before`."""
         return [_run(row) for row in await self._pool.fetch(TEXT["page"], business_id, statuses, before, limit)]
 
@@ -145,18 +147,21 @@ class Runs:
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
             return answer, False
 
-    async def to_rewrite(self, limit: int) -> list[tuple[int, int]]:
-        """Cancelled and stopped runs whose job rows do not say so yet: business_id, run_id."""
-        return [(row["business_id"], row["id"]) for row in await self._pool.fetch(TEXT["to_rewrite"], limit)]
+    async def to_rewrite(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
+        """Cancelled and stopped runs of these partitions whose job rows do not say so yet: business_id, run_id."""
+        return [(row["business_id"], row["id"]) for row in await self._pool.fetch(TEXT["to_rewrite"], list(partitions), limit)]
 
     async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:
         """Let the next `chunk` job rows from position `start` say that they are cancelled; return where to go on, None at the end."""
         found: int | None = await self._pool.fetchval(TEXT["rewrite"], business_id, run_id, start, chunk)
         return found
 
-    async def end_if_done(self, limit: int) -> int:
-        """The net under the end of runs: end those that have nothing left but were not ended; return how many there were."""
-        return len(await self._pool.fetch(TEXT["end_if_done"], limit))
+    async def end_if_done(self, partitions: Sequence[int], limit: int) -> int:
+        """The net under the end of runs: end those of these partitions that have nothing left; return how many there were."""
+        found = await self._pool.fetch(TEXT["to_end"], list(partitions), limit)
+        for row in found:
+            await self._pool.execute(TEXT["end_if_done"], row["business_id"], row["id"])
+        return len(found)
 
     async def _upsert_leads(self, new: NewRun) -> None:
         leads = new.leads
@@ -198,7 +203,16 @@ def _zones(ordered: Sequence[NewLead]) -> Iterator[tuple[str, int, int]]:
 async def _start(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:
     command = Command(new.business_id, f"{request.id}:start", CommandType.START, run_id, requested_by=request.requested_by)
     found = await connection.fetchval(
-        COMMAND_TEXT["command"], new.business_id, command.id, command.digest, command.type, run_id, None, False, command.requested_by, command.keep_seconds
+        COMMAND_TEXT["command"],
+        new.business_id,
+        command.id,
+        command.digest,
+        command.type,
+        run_id,
+        None,
+        command.hang_up,
+        command.requested_by,
+        command.keep_seconds,
     )
     return RunStatus(found["status"])
 

@@ -107,9 +107,12 @@ BEGIN
     ), run AS (
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count - m.taken, in_progress_count = r.in_progress_count + m.taken,
-            cursor_position = r.cursor_position + m.steps, served_at = dialer.utc(), updated_at = dialer.utc()
+            cursor_position = r.cursor_position + m.steps, updated_at = dialer.utc(),
+            -- Of two runs served in one claim, the one that got the last turn was served later.
+            served_at = dialer.utc() + m.last_turn * interval '1 microsecond'
         FROM (SELECT x.id, coalesce((SELECT count(*) FROM intent i WHERE i.run_id = x.id), 0)::integer AS taken,
-                     coalesce((SELECT sum(p.steps) FROM passed p WHERE p.run_id = x.id), 0)::integer AS steps FROM running x) m
+                     coalesce((SELECT sum(p.steps) FROM passed p WHERE p.run_id = x.id), 0)::integer AS steps,
+                     coalesce((SELECT max(p.turn) FROM picked p WHERE p.run_id = x.id), 0) AS last_turn FROM running x) m
         WHERE r.id = m.id AND (m.taken > 0 OR m.steps > 0)
     ), lane AS (
         UPDATE dialer.lanes l SET inflight = l.inflight || m.ids

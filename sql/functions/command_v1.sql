@@ -144,7 +144,7 @@ DECLARE
     command dialer.inbox;
     lane dialer.lanes;
     run public.outbound_call_runs;
-    answer jsonb;
+    verdict jsonb;
 BEGIN
     SELECT * INTO command FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id FOR UPDATE;
     IF command.applied_at IS NOT NULL THEN
@@ -153,24 +153,24 @@ BEGIN
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
     IF lane.business_id IS NULL OR run.id IS NULL THEN
-        answer := jsonb_build_object('accepted', FALSE, 'code', 'not_found', 'foreign', EXISTS (
+        verdict := jsonb_build_object('accepted', FALSE, 'code', 'not_found', 'foreign', EXISTS (
             SELECT FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id <> p_business_id));
     ELSIF command.type = 'job.cancel' THEN
-        answer := dialer.cancel_job_v1(p_business_id, run, command.job_id, command.hang_up);
+        verdict := dialer.cancel_job_v1(p_business_id, run, command.job_id, command.hang_up);
     ELSE
-        answer := dialer.change_run_v1(run, command);
+        verdict := dialer.change_run_v1(run, command);
     END IF;
     SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id;
-    answer := jsonb_build_object('run_id', command.run_id, 'status', run.status, 'cancel_requested', run.cancel_requested,
-                                 'in_progress', run.in_progress_count, 'partition', lane.partition) || answer;
-    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = apply_command_v1.answer WHERE i.business_id = p_business_id AND i.id = p_id;
-    PERFORM dialer.answer_command_v1(command, answer, n > 0) FROM generate_series(0, command.repeats) n;
-    IF (answer ->> 'accepted')::boolean THEN
+    verdict := jsonb_build_object('run_id', command.run_id, 'status', run.status, 'cancel_requested', run.cancel_requested,
+                                 'in_progress', run.in_progress_count, 'partition', lane.partition) || verdict;
+    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = verdict WHERE i.business_id = p_business_id AND i.id = p_id;
+    PERFORM dialer.answer_command_v1(command, verdict, n > 0) FROM generate_series(0, command.repeats) n;
+    IF (verdict ->> 'accepted')::boolean THEN
         INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail)
         VALUES (p_business_id, command.requested_by, command.type, command.run_id, command.job_id,
                 jsonb_build_object('command_id', command.id, 'hang_up', command.hang_up));
     END IF;
-    RETURN answer;
+    RETURN verdict;
 END
 $$;
 
@@ -312,5 +312,19 @@ BEGIN
         hang_up := command.hang_up;
         RETURN NEXT;
     END LOOP;
+END
+$$;
+
+-- Pause a run that its provider account refuses, so that no lead is burned.
+CREATE OR REPLACE FUNCTION dialer.pause_refused_v1(p_business_id integer, p_run_id integer, p_reason text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
+    UPDATE public.outbound_call_runs r SET status = 'paused', last_error = p_reason, updated_at = dialer.utc()
+    WHERE r.business_id = p_business_id AND r.id = p_run_id AND r.status = 'running' AND r.started_at IS NOT NULL AND NOT r.cancel_requested;
+    IF FOUND THEN
+        INSERT INTO dialer.outbox (business_id, run_id, type, data)
+        VALUES (p_business_id, p_run_id, 'run.paused', jsonb_build_object('last_error', p_reason));
+    END IF;
 END
 $$;

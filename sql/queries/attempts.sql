@@ -7,7 +7,7 @@ SELECT * FROM dialer.learn_v1($1::jsonb)
 -- name: open_of_partitions
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
        a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
-       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in
+       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in, clock_timestamp() AS as_of
 FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
 WHERE l.partition = ANY ($1::smallint[]) AND cardinality(l.inflight) > 0
 ORDER BY a.id
@@ -15,7 +15,7 @@ ORDER BY a.id
 -- name: states
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
        a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
-       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in
+       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in, clock_timestamp() AS as_of
 FROM unnest($1::integer[], $2::bigint[]) AS asked (business_id, attempt_id)
 JOIN dialer.attempts a ON a.id = asked.attempt_id AND a.business_id = asked.business_id
 JOIN dialer.lanes l ON l.business_id = a.business_id

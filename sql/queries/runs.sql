@@ -39,14 +39,18 @@ RETURNING id
 INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position) VALUES ($1, $2, $3, $4, $5, $4)
 
 -- name: to_rewrite
-SELECT business_id, id FROM public.outbound_call_runs WHERE rewrite_pending ORDER BY id LIMIT $1
+SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
+WHERE r.rewrite_pending AND l.partition = ANY ($1::smallint[]) ORDER BY r.id LIMIT $2
 
 -- name: rewrite
 SELECT dialer.rewrite_cancelled_v1($1::integer, $2::integer, $3::integer, $4::integer)
 
+-- name: to_end
+SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
+WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 AND r.in_progress_count = 0 AND l.partition = ANY ($1::smallint[])
+ORDER BY r.id LIMIT $2
+
 -- name: end_if_done
 SELECT dialer.end_if_done_v1(r.business_id, r.id)
 FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
-      JOIN dialer.lanes l ON l.business_id = q.business_id
-      WHERE q.status = 'running' AND q.started_at IS NOT NULL AND q.queued_count = 0 AND q.in_progress_count = 0
-      ORDER BY q.id LIMIT $1 FOR NO KEY UPDATE OF q SKIP LOCKED) r
+      WHERE q.business_id = $1 AND q.id = $2 FOR NO KEY UPDATE SKIP LOCKED) r

@@ -1,0 +1,162 @@
+"""One call: place it, follow it, finish. What becomes known goes to the ledger first, then to the business.
+
+A call that was placed by another worker, or by this one before it died, begins at follow.
+
+On the road of a call: 4. It sends the POST, and here the callback reaches the waiting call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from actors.look import learn, look, pause_before_look
+from dialer.model import AttemptState, Outcome, Reference
+from sql.attempts import Fact, Intent
+from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.ports import World
+    from dialer.messages import CallChanged
+    from sql.attempts import Learned, OpenAttempt
+    from telephony.provider import Account, PlaceResult
+
+# A worker's deadline is reckoned from before its claim was sent, the row's send_by by the database's clock after that: the worker's
+# always ends first, and no two machines' clocks are compared (protocol, section 2).
+SEND_SECONDS = 5.0
+# Account trouble, not the lead's: wrong credentials, a suspended account, a number that may not be shown. Twilio's error
+# directory: 20003, 20005, 20008, 21210, 21212, 21213, 21606.
+ACCOUNT_REFUSALS = frozenset({20003, 20005, 20008, 21210, 21212, 21213, 21606})
+UNAUTHORIZED = 401
+# Why an attempt was not sent when nothing was wrong: its run was cancelled, or its worker left, before it began.
+WITHDRAWN = "withdrawn"
+
+log = logging.getLogger(__name__)
+
+
+class Call:
+    """The coroutine of one attempt, and the mailbox through which its business speaks to it."""
+
+    def __init__(
+        self, world: World, account: Account, name: Intent | OpenAttempt, answered: Callable[[PlaceResult], None] = lambda _: None
+    ) -> None:
+        """`answered` hears what the provider said to the POST: the gate's business, not the call's."""
+        self._world = world
+        self._account = account
+        self._answered = answered
+        self._mail: deque[CallChanged] = deque()
+        self._rung = asyncio.Event()
+        self.name = name
+        self.placing = isinstance(name, Intent)
+        self.withdrawn = False
+
+    async def make(self, intent: Intent, deadline: float) -> None:
+        """Place the call of a fresh intent before `deadline` (boot clock, seconds), and follow it to its end."""
+        try:
+            learned = await self._place(intent, deadline)
+        finally:
+            self.placing = False
+        if learned.state and learned.state.open:
+            await self.follow(pause_before_look(self._world.rules, learned.state, 0))
+
+    async def follow(self, look_in: float) -> None:
+        """Wait for the end of a call that may exist; ask the provider when nobody has said anything for `look_in` seconds."""
+        seconds: float | None = look_in
+        while seconds is not None:
+            word = await self._hear(seconds)
+            if word is None or word.hang_up:
+                seconds = await look(self._world, self._account, self.name)
+            elif AttemptState(word.state).open:
+                seconds = pause_before_look(self._world.rules, AttemptState(word.state), 0)
+            else:
+                return
+
+    def hear(self, word: CallChanged) -> None:
+        """Something has become known of this call, and is written already."""
+        self._mail.append(word)
+        self._rung.set()
+
+    async def _place(self, intent: Intent, deadline: float) -> Learned:
+        result: PlaceResult = NotSent(WITHDRAWN)
+        if not self.withdrawn:
+            try:
+                result = await self._world.provider.place(self._account, self._request(intent), deadline=deadline)
+            except Exception:
+                # A provider never raises; should one, nobody knows what it has sent.
+                log.exception("attempt %d: the provider failed", intent.attempt_id)
+                result = Unanswered("error")
+        self._answered(result)
+        return await learn(self._world, self._account, fact_of(intent, result))
+
+    def _request(self, intent: Intent) -> CallRequest:
+        rules = self._world.rules
+        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
+        return CallRequest(
+            to=intent.phone,
+            from_=intent.from_number,
+            url=f"{rules.public_url}/twiml/{reference}",
+            # The fragment asks Twilio to deliver again when we do not answer; it is not sent and not signed.
+            status_callback=f"{rules.public_url}/callbacks/{reference}#rc=5&rp=all",
+            ring_timeout_seconds=rules.ring_seconds,
+            time_limit_seconds=rules.limit_seconds,
+            machine_detection=intent.machine_detection,
+            record=intent.record,
+        )
+
+    async def _hear(self, seconds: float) -> CallChanged | None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._mail:
+                    self._rung.clear()
+                    await self._rung.wait()
+        except TimeoutError:
+            return None
+        return self._mail.popleft()
+
+
+def account_refused(result: PlaceResult) -> bool:
+    """True when the refusal is about the account or its number, and would meet every lead alike."""
+    return isinstance(result, Refused) and (result.http_status == UNAUTHORIZED or result.code in ACCOUNT_REFUSALS)
+
+
+def fact_of(intent: Intent, result: PlaceResult) -> Fact:
+    """What the answer to the POST says about the attempt; docs/protocol.md, section 1."""
+    match result:
+        case Placed(sid=sid):
+            return _fact(intent, AttemptState.PLACED, sid=sid)
+        case NotSent(reason=reason):
+            return _fact(intent, AttemptState.NOT_SENT, reason=reason)
+        case Unanswered(reason=reason):
+            return _fact(intent, AttemptState.UNKNOWN, reason=reason)
+        case Refused(code=code, message=message):
+            if account_refused(result):
+                # Nothing was called, and it is not this lead's fault: it goes back to the front.
+                return _fact(intent, AttemptState.NOT_SENT, reason=message, error_code=code)
+            return _fact(intent, AttemptState.OVER, reason=message, error_code=code, outcome=Outcome.REFUSED)
+
+
+def _fact(
+    intent: Intent,
+    state: AttemptState,
+    *,
+    sid: str | None = None,
+    reason: str | None = None,
+    error_code: int | None = None,
+    outcome: str | None = None,
+) -> Fact:
+    token = str(intent.token)
+    return Fact(
+        intent.business_id,
+        intent.attempt_id,
+        intent.nonce,
+        state,
+        token=token,
+        sid=sid,
+        outcome=outcome,
+        error_code=error_code,
+        reason=reason,
+    )

@@ -1,0 +1,136 @@
+"""Which partitions this worker drives: a lease that is renewed, partitions taken from the dead, and given to who should have them.
+
+Rendezvous hashing over the live workers says who should own a partition; the row, taken with a new epoch, says who does.
+
+On the road of a call: beside 3. It decides which worker hears the message; no promise rests on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+from sql.pool import AWAY, LOCKED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from actors.partition import Partitions
+    from actors.ports import World
+    from sql.workers import Holding
+
+LEASE_SECONDS = 6.0
+RENEW_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+TAKE_AT_ONCE = 32
+# A newcomer gets its share slowly, and nothing that has just changed hands: a worker that comes and goes must not stir the others.
+GIVE_AT_ONCE = 4
+SETTLED_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Ownership:
+    """The lease of this worker, and its share of the partitions."""
+
+    def __init__(self, world: World, partitions: Partitions, name: str) -> None:
+        """`name` is what runs show as `locked_by_worker`."""
+        self._world = world
+        self._partitions = partitions
+        self._name = name
+        self._renewed_at = 0.0
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Hold a lease and a share of the partitions until told to leave."""
+        await self._join()
+        while not self._leaving.is_set():
+            try:
+                await self._renew()
+                await self._look()
+            except (*AWAY, *LOCKED) as error:
+                log.warning("PostgreSQL is away: %s", type(error).__name__)
+            await self._rest()
+
+    async def leave(self, seconds: float) -> None:
+        """Give everything back: at once what has no POST in progress, the rest as its POSTs end, within `seconds`."""
+        self._leaving.set()
+        deadline = self._world.clock.boot() + seconds
+        while held := list(self._world.held.epochs):
+            busy = self._partitions.placing(held) if self._world.clock.boot() < deadline else set()
+            await self._give_back([partition for partition in held if partition not in busy])
+            if busy:
+                await asyncio.sleep(QUIET_LOOK_SECONDS)
+        await self._world.fleet.leave(self._world.held.incarnation)
+
+    async def _join(self) -> None:
+        while not self._leaving.is_set():
+            try:
+                await self._world.fleet.join(self._world.held.incarnation, self._name, LEASE_SECONDS)
+            except (*AWAY, *LOCKED) as error:
+                log.warning("PostgreSQL is away: %s", type(error).__name__)
+                await self._rest()
+            else:
+                self._renewed_at = self._world.clock.boot()
+                return
+
+    async def _renew(self) -> None:
+        """Renew the lease in time; without it this incarnation is dead, drops everything, and comes back as another."""
+        asked_at = self._world.clock.boot()
+        if asked_at - self._renewed_at < RENEW_SECONDS:
+            return
+        if await self._world.fleet.renew(self._world.held.incarnation, LEASE_SECONDS):
+            self._renewed_at = asked_at
+            return
+        log.error("the lease has run out: everything is dropped, and taken up again by a new incarnation")
+        self._partitions.leave(list(self._world.held.epochs))
+        self._world.held.incarnation = self._world.ids.uuid()
+        await self._join()
+
+    async def _look(self) -> None:
+        live = await self._world.fleet.live()
+        self._world.held.workers = len(live)
+        holdings = await self._world.fleet.holdings()
+        me = self._world.held.incarnation
+        await self._take([h.partition for h in holdings if not h.owned and _belongs_to(h.partition, live) == me])
+        await self._give([h for h in holdings if h.owner == me], live)
+        lost = [h.partition for h in holdings if h.partition in self._world.held.epochs and h.owner != me]
+        if lost:
+            log.warning("%d partitions were taken over by another worker", len(lost))
+            self._partitions.leave(lost)
+
+    async def _take(self, partitions: Sequence[int]) -> None:
+        for start in range(0, len(partitions), TAKE_AT_ONCE):
+            taken = await self._world.fleet.take_over(self._world.held.incarnation, partitions[start : start + TAKE_AT_ONCE])
+            await self._partitions.take(taken)
+            await self._renew()
+
+    async def _give(self, mine: Iterable[Holding], live: Sequence[UUID]) -> None:
+        theirs = [
+            h.partition for h in mine if h.held_seconds > SETTLED_SECONDS and _belongs_to(h.partition, live) != self._world.held.incarnation
+        ]
+        busy = self._partitions.placing(theirs)
+        await self._give_back([partition for partition in theirs if partition not in busy][:GIVE_AT_ONCE])
+
+    async def _give_back(self, partitions: Sequence[int]) -> None:
+        if partitions:
+            self._partitions.leave(partitions)
+            await self._world.fleet.give_back(self._world.held.incarnation, partitions)
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._leaving.wait()
+        except TimeoutError:
+            pass
+
+
+QUIET_LOOK_SECONDS = 0.02
+
+
+def _belongs_to(partition: int, live: Sequence[UUID]) -> UUID | None:
+    """Rendezvous hashing (Thaler and Ravishankar, 1996): of all live workers the one with the highest score."""
+    return max(live, key=lambda incarnation: hashlib.blake2b(incarnation.bytes + partition.to_bytes(2)).digest(), default=None)

@@ -1,0 +1,305 @@
+"""The businesses of this worker's partitions: words come in from the streams, each business decides, and what it decided is done here.
+
+On the road of a call: 3. The message of the button arrives here, and so does each fact that a callback brought.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from actors.bucket import Bucket
+from actors.business import (
+    Adopted,
+    AskGate,
+    Business,
+    CallOver,
+    Claimed,
+    Follow,
+    LookAgain,
+    Make,
+    Retire,
+    Show,
+    TellCall,
+    WakeAt,
+    WakeIn,
+    Withdraw,
+)
+from actors.call import WITHDRAWN, Call, account_refused, fact_of
+from actors.gate import Gate
+from dialer.messages import CallChanged, RunChanged
+from dialer.model import AttemptState
+from dialer.streams import AwayError
+from sql.attempts import Ask
+from sql.pool import AWAY, LOCKED
+from telephony.provider import NotSent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from actors.business import Effect, Message
+    from actors.ports import World
+    from actors.tasks import Tasks
+    from dialer.messages import Word
+    from sql.attempts import Intent, OpenAttempt
+    from sql.workers import Driven
+    from telephony.provider import PlaceResult
+
+# Between two reads the partitions taken meanwhile are added to those that are listened to.
+BLOCK_SECONDS = 0.5
+# With Redis away the words do not come; look into PostgreSQL this often, and otherwise as a net.
+POLL_AWAY_SECONDS = 1.0
+POLL_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Partitions:
+    """Everything this worker drives."""
+
+    def __init__(self, world: World, tasks: Tasks, show: Callable[[int, int], None]) -> None:
+        """`tasks` runs the calls and gates; `show` hears which business's run has changed, for the screens."""
+        self._world = world
+        self._tasks = tasks
+        self._show = show
+        self._positions: dict[int, str] = {}
+        self._driven: dict[int, Driven] = {}
+        self._businesses: dict[int, Business] = {}
+        self._calls: dict[int, Call] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._gates: dict[str, Gate] = {}
+        self._wire_is_away = asyncio.Event()
+        self._closed = False
+
+    # -- taking and leaving ------------------------------------------------------------------------------------------------------
+
+    async def take(self, epochs: dict[int, int]) -> None:
+        """Drive these partitions from now on, and adopt what the last owner left; `epochs` by partition."""
+        start = await self._world.wire.start_of_words()
+        self._world.held.epochs.update(epochs)
+        self._positions.update(dict.fromkeys(epochs, start))
+        await self.look_round(list(epochs))
+
+    def placing(self, partitions: Iterable[int]) -> set[int]:
+        """Those of these partitions with a POST in progress."""
+        asked = set(partitions)
+        return {self._partition_of(call) for call in self._calls.values() if call.placing} & asked
+
+    def leave(self, partitions: Iterable[int]) -> None:
+        """Drive these no more. Their calls go on; a POST in progress is finished and written, a fact needs no fence."""
+        left = set(partitions)
+        for partition in left:
+            self._world.held.epochs.pop(partition, None)
+            self._positions.pop(partition, None)
+        for business_id in [b for b, driven in self._driven.items() if driven.partition in left]:
+            self._forget(business_id)
+
+    def close(self) -> None:
+        """Take no more leads, and listen no more."""
+        self._closed = True
+        for gate in self._gates.values():
+            gate.close()
+
+    # -- hearing -----------------------------------------------------------------------------------------------------------------
+
+    async def listen(self) -> None:
+        """Read the words to this worker's partitions until closed."""
+        while not self._closed:
+            if not self._positions:
+                await _pause(BLOCK_SECONDS)
+                continue
+            try:
+                words = await self._world.wire.words_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
+            except AwayError:
+                await self._wire_lost()
+                continue
+            for partition, entry, word in words:
+                if partition in self._positions:
+                    self._positions[partition] = entry
+                    self._route(word)
+
+    async def poll(self) -> None:
+        """Look into PostgreSQL for what the words have not told, until closed."""
+        while not self._closed:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wire_is_away.wait()
+            except TimeoutError:
+                pass
+            self._wire_is_away.clear()
+            try:
+                await self.look_round(list(self._world.held.epochs))
+            except (*AWAY, *LOCKED) as error:
+                log.warning("PostgreSQL is away: %s", type(error).__name__)
+
+    async def look_round(self, partitions: list[int]) -> None:
+        """Adopt every open attempt nobody here follows, end those that are over, and wake every business with a running run.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+        """
+        if not partitions:
+            return
+        followed = {attempt_id: call for attempt_id, call in self._calls.items() if not call.placing}
+        found = await self._world.attempts.open_of_partitions(partitions)
+        for driven in await self._world.fleet.busy_businesses(partitions):
+            self._drive(driven)
+        for attempt in found:
+            self._hear(attempt.business_id, Adopted(attempt))
+        still_open = {attempt.attempt_id for attempt in found}
+        for attempt_id, call in followed.items():
+            if attempt_id not in still_open and self._partition_of(call) in partitions:
+                name = call.name
+                self._hear(name.business_id, CallChanged(name.business_id, name.run_id, name.job_id, attempt_id, AttemptState.OVER))
+        for business_id in list(self._businesses):
+            if self._driven[business_id].partition in partitions:
+                self._hear(business_id, LookAgain())
+
+    async def _wire_lost(self) -> None:
+        self._wire_is_away.set()
+        await _pause(POLL_AWAY_SECONDS)
+
+    def _route(self, word: Word | None) -> None:
+        if word is None:
+            return
+        if word.business_id in self._businesses:
+            self._hear(word.business_id, word)
+        else:
+            self._tasks.spawn(self._meet(word))
+
+    async def _meet(self, word: RunChanged | CallChanged) -> None:
+        """A business that had nothing to do has something now."""
+        try:
+            driven = await self._world.fleet.business(word.business_id)
+        except (*AWAY, *LOCKED):
+            # The poll will find it.
+            return
+        if driven and driven.partition in self._world.held.epochs:
+            self._drive(driven)
+            self._hear(word.business_id, word)
+            self._hear(word.business_id, LookAgain())
+
+    def _drive(self, driven: Driven) -> None:
+        if driven.partition not in self._world.held.epochs:
+            return
+        self._driven[driven.business_id] = driven
+        business = self._businesses.setdefault(driven.business_id, Business(driven.business_id, driven.max_calls))
+        business.max_calls = driven.max_calls
+
+    def _hear(self, business_id: int, message: Message) -> None:
+        business = self._businesses.get(business_id)
+        for effect in business.hear(message) if business else ():
+            self._do(business_id, effect)
+
+    def _claimed(self, gate: Gate, business_id: int, message: Claimed) -> None:
+        if business_id in self._businesses:
+            self._hear(business_id, message)
+            return
+        # The business is not ours any more, and these were not sent: only we may say so.
+        for intent in message.intents:
+            gate.answered(NotSent(WITHDRAWN))
+            self._tasks.spawn(self._disown(intent))
+
+    # -- doing -------------------------------------------------------------------------------------------------------------------
+
+    def _do(self, business_id: int, effect: Effect) -> None:  # noqa: C901 - one effect, one branch
+        driven = self._driven[business_id]
+        match effect:
+            case AskGate(permits=permits):
+                self._ask(driven, permits)
+            case Make(intent=intent, deadline=deadline):
+                call = self._call(driven, intent)
+                self._spawn(call, lambda: call.make(intent, deadline))
+            case Follow(attempt=attempt):
+                call = self._call(driven, attempt)
+                self._spawn(call, lambda: call.follow(0 if attempt.hang_up else attempt.look_in))
+            case TellCall(attempt_id=attempt_id, word=word):
+                if attempt_id in self._calls:
+                    self._calls[attempt_id].hear(word)
+            case Withdraw(attempt_id=attempt_id):
+                if attempt_id in self._calls:
+                    self._calls[attempt_id].withdrawn = True
+            case WakeIn(seconds=seconds):
+                self._wake(business_id, seconds)
+            case WakeAt(moment=moment):
+                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), 0))
+            case Show(run_id=run_id):
+                self._show(business_id, run_id)
+            case Retire():
+                self._forget(business_id)
+
+    def _ask(self, driven: Driven, permits: int) -> None:
+        epoch = self._world.held.epochs.get(driven.partition)
+        if epoch is not None and not self._closed:
+            self._gate(driven).ask(Ask(driven.business_id, epoch, permits))
+
+    def _gate(self, driven: Driven) -> Gate:
+        sid = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed).sid
+        if sid not in self._gates:
+            gate = Gate(self._world, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message))
+            self._gates[sid] = gate
+            self._tasks.spawn(gate.run())
+        return self._gates[sid]
+
+    def _call(self, driven: Driven, name: Intent | OpenAttempt) -> Call:
+        account = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed)
+        gate = self._gate(driven)
+
+        def answered(result: PlaceResult) -> None:
+            gate.answered(result)
+            if account_refused(result):
+                self._tasks.spawn(self._pause_run(driven.business_id, call.name.run_id, result))
+
+        call = Call(self._world, account, name, answered)
+        return call
+
+    async def _pause_run(self, business_id: int, run_id: int, result: PlaceResult) -> None:
+        """The account refuses every lead alike: better a paused run than a burned list."""
+        message = getattr(result, "message", "")
+        log.error("run %d of business %d is paused: the provider refuses its account", run_id, business_id)
+        await self._world.fleet.pause(business_id, run_id, f"The telephone company refuses this account or its number: {message}")
+
+    def _spawn(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        attempt_id = call.name.attempt_id
+        self._calls[attempt_id] = call
+        self._running[attempt_id] = self._tasks.spawn(self._to_the_end(call, work))
+
+    async def _to_the_end(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """A call whose coroutine fails is adopted again by the next poll: the log still holds it open."""
+        name = call.name
+        try:
+            await work()
+        except Exception:
+            log.exception("the coroutine of attempt %d ended early", name.attempt_id)
+        finally:
+            self._drop(call)
+        self._hear(name.business_id, CallOver(name.attempt_id, name.run_id))
+
+    async def _disown(self, intent: Intent) -> None:
+        await self._world.ledger.learn(fact_of(intent, NotSent(WITHDRAWN)))
+
+    def _wake(self, business_id: int, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._hear, business_id, LookAgain())
+
+    def _forget(self, business_id: int) -> None:
+        self._businesses.pop(business_id, None)
+        driven = self._driven.pop(business_id, None)
+        if driven:
+            self._gate(driven).forget(business_id)
+        for attempt_id, call in list(self._calls.items()):
+            if call.name.business_id == business_id and not call.placing:
+                self._running[attempt_id].cancel()
+                self._drop(call)
+
+    def _drop(self, call: Call) -> None:
+        if self._calls.get(call.name.attempt_id) is call:
+            del self._calls[call.name.attempt_id], self._running[call.name.attempt_id]
+
+    def _partition_of(self, call: Call) -> int:
+        driven = self._driven.get(call.name.business_id)
+        return driven.partition if driven else -1
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)

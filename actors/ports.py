@@ -1,0 +1,134 @@
+"""What the actors need of the world: PostgreSQL, Redis, the telephone company, time. A simulation brings its own.
+
+On the road of a call: between 3 and everything it touches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from dialer.messages import Command, Event, Word
+    from dialer.ports import Clock, Ids
+    from sql.attempts import Ask, Fact, Intent, Learned, OpenAttempt, Verdict
+    from sql.commands import Applied, Malformed
+    from sql.workers import Driven, Holding
+    from telephony.provider import Account, Provider
+
+
+class AttemptLog(Protocol):
+    """The intent log; `sql.attempts.Attempts` is the real one."""
+
+    async def claim(
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int
+    ) -> tuple[list[Intent], list[Verdict]]: ...
+    async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
+    async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...
+    async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]: ...
+    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None: ...
+    async def rivals(self, attempt: OpenAttempt) -> int: ...
+    async def bound(self, sids: Sequence[str]) -> dict[str, int]: ...
+
+
+class Ledger(Protocol):
+    """Where facts are brought; `sql.ledger.Ledger` is the real one."""
+
+    async def learn(self, fact: Fact) -> Learned: ...
+
+
+class Fleet(Protocol):
+    """Workers, leases and partitions; `sql.workers.Workers` is the real one."""
+
+    async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None: ...
+    async def renew(self, incarnation: UUID, lease_seconds: float) -> bool: ...
+    async def leave(self, incarnation: UUID) -> None: ...
+    async def live(self) -> list[UUID]: ...
+    async def holdings(self) -> list[Holding]: ...
+    async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]: ...
+    async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None: ...
+    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float) -> int: ...
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]: ...
+    async def business(self, business_id: int) -> Driven | None: ...
+    async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
+    async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
+    async def pause(self, business_id: int, run_id: int, reason: str) -> None: ...
+
+
+class CommandLog(Protocol):
+    """The inbox of commands; `sql.commands.Commands` is the real one."""
+
+    async def position(self) -> str: ...
+    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool: ...
+    async def waiting(self) -> list[int]: ...
+    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]: ...
+    async def forget(self, limit: int) -> None: ...
+
+
+class RunLog(Protocol):
+    """Runs, for what is done to them in the background; `sql.runs.Runs` is the real one."""
+
+    async def to_rewrite(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]: ...
+    async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None: ...
+    async def end_if_done(self, partitions: Sequence[int], limit: int) -> int: ...
+
+
+class Wire(Protocol):
+    """The streams; `dialer.streams.Streams` is the real one, and its AwayError is what may be raised."""
+
+    async def tell(self, partition: int, word: Word) -> bool: ...
+    async def start_of_words(self) -> str: ...
+    async def words_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Word | None]]: ...
+    async def commands_after(self, entry: str, *, block_seconds: float) -> list[tuple[str, dict[str, str]]]: ...
+    async def newest_command(self) -> str: ...
+    async def forget_commands(self, before: str) -> None: ...
+    async def publish(self, events: Sequence[Event]) -> bool: ...
+    async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any: ...
+
+
+class Accounts(Protocol):
+    """Whose calls a business makes."""
+
+    def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
+        """The account of a business; the default one when it has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing)."""
+
+    public_url: str
+    ring_seconds: int
+    limit_seconds: int
+    lag_seconds: float
+    calls_per_second: float
+
+
+@dataclass(slots=True)
+class Held:
+    """What this worker owns: the epoch of each of its partitions, under its present incarnation; and how many `workers` live."""
+
+    incarnation: UUID
+    epochs: dict[int, int]
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All of it together, as the actors are given it."""
+
+    attempts: AttemptLog
+    ledger: Ledger
+    fleet: Fleet
+    commands: CommandLog
+    runs: RunLog
+    wire: Wire
+    provider: Provider
+    accounts: Accounts
+    clock: Clock
+    ids: Ids
+    rules: Rules
+    held: Held

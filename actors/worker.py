@@ -1,0 +1,73 @@
+"""The worker: what runs in it, and how it ends.
+
+It starts as five duties side by side, and stops in the order in which nothing is lost: no new leads, POSTs in progress finished and
+written, partitions given back, then the rest.
+
+On the road of a call: above 3; it is the tree the supervisors hang on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from actors.commands import CommandReader
+from actors.housekeeping import Housekeeping
+from actors.ownership import Ownership
+from actors.partition import Partitions
+from actors.screens import Screens
+from actors.tasks import Tasks
+from dialer.messages import Event
+
+if TYPE_CHECKING:
+    from actors.ports import World
+
+# A POST ends within its own deadline; this is that, and some time to write down what became of it.
+LEAVE_SECONDS = 6.0
+FINISH_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker process, on the world it is given."""
+
+    def __init__(self, world: World, name: str) -> None:
+        """`name` is what runs show as `locked_by_worker`."""
+        self._world = world
+        self._name = name
+        self._tasks = Tasks()
+        self._screens = Screens(world)
+        self.partitions = Partitions(world, self._tasks, self._screens.show)
+        self._ownership = Ownership(world, self.partitions, name)
+        self._commands = CommandReader(world)
+        self._housekeeping = Housekeeping(world, name)
+
+    def start(self) -> None:
+        """Begin all duties."""
+        for duty in (
+            self._ownership.run(),
+            self.partitions.listen(),
+            self.partitions.poll(),
+            self._commands.run(),
+            self._screens.run(),
+            self._housekeeping.run(),
+        ):
+            self._tasks.spawn(duty)
+        log.info("worker %s started", self._name)
+
+    async def stop(self) -> None:
+        """End all duties in order; calls in conversation go on, and the next owner adopts them."""
+        self.partitions.close()
+        self._commands.close()
+        self._housekeeping.close()
+        async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
+            await self._ownership.leave(LEAVE_SECONDS)
+        self._screens.close()
+        await self._tasks.finish(FINISH_SECONDS)
+        log.info("worker %s stopped", self._name)
+
+    async def say(self, word: str) -> None:
+        """Tell the world that this worker has started or stopped."""
+        await self._world.wire.publish([Event(f"worker.{word}", 0, at=self._world.clock.now(), data={"worker": self._name})])

@@ -1,0 +1,248 @@
+"""Redis Streams, and the only importer of redis: the fast road. PostgreSQL is the truth; whatever is lost here is found there.
+
+Nothing is read through a consumer group: dialer:commands is read from the position that stands in PostgreSQL, the words to the owner
+of a partition from where it took over, events from the id the reader names (docs/decisions/0002).
+
+On the road of a call: between 1 and 3, and between 6 and 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio as redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from dialer.messages import COMMANDS, EVENTS, REJECTED, Event, decode_word, encode_word
+from dialer.ports import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dialer.messages import Word
+    from dialer.ports import Clock
+
+# A quick command that takes longer than this means that Redis is away.
+QUICK_SECONDS = 1.0
+# A blocking read is given this much longer than it blocks.
+READ_GRACE_SECONDS = 2.0
+MAX_ENTRIES_PER_READ = 1_000
+# Words to owners are hints; nobody reads older ones.
+KEEP_WORDS_SECONDS = 600
+# An owner that cannot ask Redis for the time starts this far back: doing a hint twice is harmless.
+LOOK_BACK_SECONDS = 60
+# How long a relayed event's number is remembered, so that another relay's repeat is refused.
+KEEP_RELAYED_SECONDS = 120
+# Events are kept this long; four times a day's length at most for a consumer group that is behind.
+KEEP_EVENTS_SECONDS = 3_600
+KEEP_EVENTS_FOR_GROUPS_SECONDS = 24 * 3_600
+NOWHERE = "0-0"
+
+# Adds an entry once: a repeat of its number is refused by Redis itself.
+ADD_ONCE = """
+if redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[1]) then
+    return redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
+end
+return false
+"""
+
+Entry = tuple[str, dict[str, str]]
+
+
+class AwayError(Exception):
+    """Redis does not answer; go by PostgreSQL alone until it does."""
+
+
+class Streams:
+    """The streams of one Redis or Valkey server."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        """Connect to `url` when first used."""
+        self._clock = clock or SystemClock()
+        options: dict[str, Any] = {
+            "decode_responses": True,
+            # What a stranger writes into a public stream need not be text: it must be readable all the same, to be refused.
+            "encoding_errors": "replace",
+            "socket_connect_timeout": QUICK_SECONDS,
+            # A retried XADD could add twice, and a caller waits no longer than it was promised.
+            "retry": Retry(NoBackoff(), 0),
+        }
+        self._quick: redis.Redis = redis.Redis.from_url(url, socket_timeout=QUICK_SECONDS, **options)
+        self._blocking: redis.Redis = redis.Redis.from_url(url, socket_timeout=None, **options)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._quick.aclose()
+        await self._blocking.aclose()
+
+    async def ping(self) -> bool:
+        """True when Redis answers within a second."""
+        try:
+            await self._run(self._quick.ping())
+        except AwayError:
+            return False
+        return True
+
+    async def tell(self, partition: int, word: Word) -> bool:
+        """Send a word to the owner of a partition; False when Redis is away: the owner then finds out by polling."""
+        oldest = int((self._clock.now().timestamp() - KEEP_WORDS_SECONDS) * 1000)
+        try:
+            await self._run(self._quick.xadd(_inbox(partition), encode_word(word), minid=oldest, approximate=True))  # type: ignore[arg-type]
+        except AwayError:
+            return False
+        return True
+
+    async def start_of_words(self) -> str:
+        """Where a new owner begins to read: now by Redis's clock, or a minute ago by ours when it is away."""
+        try:
+            seconds, microseconds = await self._run(self._quick.time())
+            return f"{seconds * 1000 + microseconds // 1000}-0"
+        except AwayError:
+            return f"{int((self._clock.now().timestamp() - LOOK_BACK_SECONDS) * 1000)}-0"
+
+    async def words_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Word | None]]:
+        """Wait for words to these partitions: partition, entry id, word; None for one that cannot be read.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        found = await self._read({_inbox(partition): entry for partition, entry in positions.items()}, block_seconds)
+        return [(_partition(stream), entry, _word(fields)) for stream, entries in found for entry, fields in entries]
+
+    async def commands_after(self, entry: str, *, block_seconds: float) -> list[Entry]:
+        """Wait for entries of dialer:commands after `entry`.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        return [item for _, entries in await self._read({COMMANDS: entry}, block_seconds) for item in entries]
+
+    async def newest_command(self) -> str:
+        """The id of the newest entry dialer:commands ever had; "0-0" when it does not exist.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        if not await self._run(self._quick.exists(COMMANDS)):
+            return NOWHERE
+        return str((await self._run(self._quick.xinfo_stream(COMMANDS)))["last-generated-id"])
+
+    async def forget_commands(self, before: str) -> None:
+        """Drop the entries of dialer:commands older than `before`, which are in the inbox.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        await self._run(self._quick.xtrim(COMMANDS, minid=before, approximate=True))
+
+    async def events_after(self, entry: str, *, block_seconds: float, limit: int = MAX_ENTRIES_PER_READ) -> list[Entry]:
+        """Wait for entries of dialer:events after `entry`.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        return [item for _, entries in await self._read({EVENTS: entry}, block_seconds, limit) for item in entries]
+
+    async def event_window(self) -> tuple[str, str]:
+        """The oldest entry of dialer:events that is kept, and the newest there ever was; "0-0" twice when it does not exist.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        if not await self._run(self._quick.exists(EVENTS)):
+            return NOWHERE, NOWHERE
+        found = await self._run(self._quick.xinfo_stream(EVENTS))
+        oldest = found["first-entry"][0] if found["first-entry"] else NOWHERE
+        return oldest, str(found["last-generated-id"])
+
+    async def events_range(self, after: str, upto: str, limit: int) -> list[Entry]:
+        """At most `limit` entries of dialer:events after `after`, up to and with `upto`.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        found: list[Entry] = await self._run(self._quick.xrange(EVENTS, min=f"({after}", max=upto, count=limit))
+        return found
+
+    async def publish(self, events: Sequence[Event]) -> bool:
+        """Tell the world, best effort; False when Redis is away."""
+        pipe = self._quick.pipeline(transaction=False)
+        for event in events:
+            pipe.xadd(EVENTS, event.fields)  # type: ignore[arg-type]
+        try:
+            await self._run(pipe.execute())
+        except AwayError:
+            return False
+        return True
+
+    async def relay(self, events: Sequence[Event]) -> None:
+        """Tell the world in this order, each event once, however many relay it at the same time; keep what was rejected.
+
+        Raises:
+            AwayError: when Redis does not answer; relaying again is harmless.
+        """
+        pipe = self._quick.pipeline(transaction=False)
+        for event in events:
+            fields = [text for pair in event.fields.items() for text in pair]
+            pipe.eval(ADD_ONCE, 2, EVENTS, f"dialer:relayed:{{{EVENTS}}}:{event.serial}", str(KEEP_RELAYED_SECONDS), *fields)
+            if "entry" in event.data:
+                kept = {**event.data["fields"], "reason": event.data["reason"], "entry": event.data["entry"]}
+                flat = [str(text) for pair in kept.items() for text in pair]
+                pipe.eval(ADD_ONCE, 2, REJECTED, f"dialer:relayed:{{{REJECTED}}}:{event.serial}", str(KEEP_RELAYED_SECONDS), *flat)
+        await self._run(pipe.execute())
+
+    async def trim_events(self) -> None:
+        """Drop events that are old, but for a day none that a consumer group has still to read.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        if not await self._run(self._quick.exists(EVENTS)):
+            return
+        seconds, _ = await self._run(self._quick.time())
+        old, ancient = ((seconds - keep) * 1000 for keep in (KEEP_EVENTS_SECONDS, KEEP_EVENTS_FOR_GROUPS_SECONDS))
+        groups = await self._run(self._quick.xinfo_groups(EVENTS))
+        slowest = min((int(group["last-delivered-id"].split("-")[0]) for group in groups), default=old)
+        await self._run(self._quick.xtrim(EVENTS, minid=max(min(old, slowest), ancient), approximate=True))
+
+    async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
+        """Run a script on the server, for the gate's bucket.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        return await self._run(self._quick.eval(script, len(keys), *keys, *arguments))
+
+    async def _read(
+        self, positions: dict[str, str], block_seconds: float, limit: int = MAX_ENTRIES_PER_READ
+    ) -> list[tuple[str, list[Entry]]]:
+        milliseconds = max(int(block_seconds * 1000), 1)
+        reading = self._blocking.xread(positions, count=limit, block=milliseconds)  # type: ignore[arg-type]
+        found = await self._run(reading, block_seconds + READ_GRACE_SECONDS)
+        return list(found.items()) if isinstance(found, dict) else list(found or [])
+
+    async def _run(self, command: Any, seconds: float = QUICK_SECONDS) -> Any:  # noqa: ANN401 - redis-py types its answers as Any
+        try:
+            async with asyncio.timeout(seconds):
+                return await command
+        except (RedisError, OSError, TimeoutError) as error:
+            raise AwayError(type(error).__name__) from error
+
+
+def _inbox(partition: int) -> str:
+    # The braces keep the keys of a partition on one node of a Redis Cluster.
+    return f"dialer:{{p{partition}}}:inbox"
+
+
+def _partition(stream: str) -> int:
+    return int(stream.removeprefix("dialer:{p").removesuffix("}:inbox"))
+
+
+def _word(fields: dict[str, str]) -> Word | None:
+    try:
+        return decode_word(fields)
+    except (ValueError, TypeError, KeyError):
+        return None

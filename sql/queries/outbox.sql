@@ -1,0 +1,5 @@
+-- name: next
+SELECT id, business_id, run_id, job_id, command_id, type, at, data FROM dialer.outbox ORDER BY id LIMIT $1
+
+-- name: delete
+DELETE FROM dialer.outbox WHERE id = ANY ($1::bigint[])

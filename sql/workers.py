@@ -1,0 +1,102 @@
+"""Workers, their leases, and the partitions they own.
+
+On the road of a call: beside 3. It says which worker drives a business; no promise rests on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from sql.pool import Pool
+
+TEXT = statements("workers")
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A partition as it stands: `owned` is True while its owner's lease lives, `held_seconds` since it last changed hands."""
+
+    partition: int
+    owner: UUID | None
+    epoch: int
+    owned: bool
+    held_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """A business that has something to do, as its worker needs to know it."""
+
+    business_id: int
+    partition: int
+    account_sid: str | None
+    auth_token_sealed: bytes | None
+    max_calls: int
+
+
+class Workers:
+    """All workers, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:
+        """Begin the life of an incarnation."""
+        await self._pool.execute(TEXT["join"], incarnation, name, lease_seconds)
+
+    async def renew(self, incarnation: UUID, lease_seconds: float) -> bool:
+        """Lengthen the lease; False when it has run out: this incarnation is dead, and may do nothing more."""
+        return bool(await self._pool.fetchval(TEXT["renew"], incarnation, lease_seconds))
+
+    async def leave(self, incarnation: UUID) -> None:
+        """Give back everything and end this incarnation."""
+        await self._pool.execute(TEXT["leave"], incarnation)
+
+    async def live(self) -> list[UUID]:
+        """The incarnations with a living lease."""
+        return [row["incarnation"] for row in await self._pool.fetch(TEXT["live"])]
+
+    async def holdings(self) -> list[Holding]:
+        """All 256 partitions."""
+        return [Holding(**row) for row in await self._pool.fetch(TEXT["partitions"])]
+
+    async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
+        """Take partitions whose owner is dead or gone; return the epoch of each that was taken."""
+        return {row["partition"]: row["epoch"] for row in await self._pool.fetch(TEXT["take_over"], incarnation, list(partitions))}
+
+    async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None:
+        """Let go of partitions that are one's own."""
+        await self._pool.execute(TEXT["give_back"], incarnation, list(partitions))
+
+    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float) -> int:
+        """Say on every driven run that `name` drives it, where that was said longer ago; return on how many."""
+        return int(await self._pool.fetchval(TEXT["heartbeat"], incarnation, name, older_than_seconds))
+
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]:
+        """The businesses of these partitions that have a running run or a call in flight."""
+        return [Driven(**row) for row in await self._pool.fetch(TEXT["busy_businesses"], list(partitions))]
+
+    async def business(self, business_id: int) -> Driven | None:
+        """One business; None when there is none."""
+        row = await self._pool.fetchrow(TEXT["business"], business_id)
+        return Driven(**row) if row else None
+
+    async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        """The counters of runs, (business_id, run_id) each."""
+        return [dict(row) for row in await self._pool.fetch(TEXT["progress"], [b for b, _ in runs], [r for _, r in runs])]
+
+    async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        """The calls of runs that are being placed or live: business_id, run_id, job_id, attempt_id, state, lead_id."""
+        return [dict(row) for row in await self._pool.fetch(TEXT["on_the_line"], [b for b, _ in runs], [r for _, r in runs])]
+
+    async def pause(self, business_id: int, run_id: int, reason: str) -> None:
+        """Pause a run because its account is refused; no lead is burned."""
+        await self._pool.execute(TEXT["pause_run"], business_id, run_id, reason)

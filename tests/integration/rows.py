@@ -1,0 +1,99 @@
+"""What the tests of the log put into the database, and what they recount from its rows."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from dialer.messages import Command, CommandType
+from sql.attempts import Ask, Attempts, Fact, Intent
+from sql.businesses import Businesses
+from sql.commands import Answer, Commands
+from sql.runs import NewLead, NewRun, Request, Run, Runs
+from sql.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dialer.model import AttemptState
+    from sql.attempts import Learned, Verdict
+    from sql.pool import Pool
+
+COUNTED = """
+SELECT count(*) FILTER (WHERE j.status = 'queued' AND NOT r.cancel_requested) AS queued,
+       count(*) FILTER (WHERE j.status IN ('dialing', 'calling')) AS in_progress,
+       count(*) FILTER (WHERE j.status = 'completed') AS completed,
+       count(*) FILTER (WHERE j.status = 'failed') AS failed,
+       count(*) FILTER (WHERE j.status = 'cancelled' OR j.status = 'queued' AND r.cancel_requested) AS cancelled,
+       count(*) FILTER (WHERE j.status = 'skipped') AS skipped
+FROM outbound_call_runs r JOIN outbound_call_jobs j ON j.run_id = r.id WHERE r.business_id = $1 AND r.id = $2
+"""
+
+
+class Shop:
+    """A worker that owns every partition of an empty database, and the desks it works at."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.attempts = Attempts(pool)
+        self.businesses = Businesses(pool)
+        self.commands = Commands(pool)
+        self.runs = Runs(pool)
+        self.workers = Workers(pool)
+        self.incarnation = uuid4()
+        self.epochs: dict[int, int] = {}
+        self._numbers = itertools.count(1)
+
+    async def open(self) -> Shop:
+        await self.workers.join(self.incarnation, "test", 3600)
+        self.epochs = await self.workers.take_over(self.incarnation, list(range(256)))
+        return self
+
+    async def business(self, max_calls: int = 3) -> int:
+        return await self.businesses.create(
+            name="Shop", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=max_calls
+        )
+
+    async def run(
+        self, business_id: int, phones: Sequence[str] | int, *, concurrency: int = 3, start: bool = True, zones: Sequence[str] = ("UTC",)
+    ) -> int:
+        numbers = [f"+1202555{next(self._numbers):04}" for _ in range(phones)] if isinstance(phones, int) else phones
+        leads = [NewLead(n, phone, f"Lead {n}", zones[n % len(zones)]) for n, phone in enumerate(numbers, start=1)]
+        answer, _ = await self.runs.create(
+            NewRun(business_id, "run", concurrency, leads, start=start), Request(f"http:{uuid4()}", b"", "test", {})
+        )
+        return int(answer["run_id"])
+
+    async def claim(self, *business_ids: int, permits: int = 3, token: UUID | None = None) -> tuple[list[Intent], dict[int, Verdict]]:
+        asks = [Ask(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
+        intents, verdicts = await self.attempts.claim(self.incarnation, token or uuid4(), asks, send_seconds=5, ring_seconds=30)
+        return intents, {verdict.business_id: verdict for verdict in verdicts}
+
+    async def partition(self, business_id: int) -> int:
+        business = await self.businesses.get(business_id)
+        assert business
+        return business.partition
+
+    async def learn(self, intent: Intent, state: AttemptState, **known: object) -> Learned:
+        token = known.pop("token", str(intent.token))
+        [learned] = await self.attempts.learn(
+            [Fact(intent.business_id, intent.attempt_id, intent.nonce, state, token=token, **known)]  # type: ignore[arg-type]
+        )
+        return learned
+
+    async def command(self, business_id: int, kind: CommandType, run_id: int, **more: object) -> Answer:
+        return await self.commands.apply(Command(business_id, f"http:{uuid4()}", kind, run_id, **more))  # type: ignore[arg-type]
+
+    async def seen(self, business_id: int, run_id: int) -> Run:
+        """The run; its counters are held against its rows and its total on the way."""
+        run = await self.runs.get(business_id, run_id)
+        assert run
+        counted = dict(await self.pool.fetchrow(COUNTED, business_id, run_id) or {})
+        assert counted == {name: getattr(run, name) for name in counted}
+        assert sum(counted.values()) == run.total_leads
+        return run
+
+    async def inflight(self, business_id: int) -> list[int]:
+        found: list[int] = await self.pool.fetchval("SELECT inflight FROM dialer.lanes WHERE business_id = $1", business_id)
+        return found

@@ -1,0 +1,294 @@
+"""Learn: every fact moves the attempt, its slot, its job and the counters together, and none moves them twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from dialer.messages import CommandType
+from dialer.model import AttemptState
+from sql.attempts import Fact
+from sql.ledger import Ledger, NotLearnedError
+
+if TYPE_CHECKING:
+    from tests.integration.rows import Shop
+
+PLACED, RINGING, LIVE, OVER = AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER
+UNKNOWN, NOT_SENT, NOT_PLACED = AttemptState.UNKNOWN, AttemptState.NOT_SENT, AttemptState.NOT_PLACED
+
+
+async def test_a_call_from_placing_to_over(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    for state in (PLACED, RINGING, LIVE):
+        assert (await shop.learn(intent, state, sid="CA1")).verdict == "applied"
+        assert (await shop.seen(business, run)).in_progress == 1
+    learned = await shop.learn(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
+    assert (learned.verdict, learned.run_ended) == ("applied", True)
+    seen = await shop.seen(business, run)
+    assert (seen.status, seen.completed, seen.ended_at is not None) == ("completed", 1, True)
+    job = await shop.pool.fetchrow("SELECT outcome, twilio_call_sid, attempts FROM outbound_call_jobs WHERE run_id = $1", run)
+    assert tuple(job or ()) == ("machine", "CA1", 1)
+    assert await shop.inflight(business) == []
+
+
+@pytest.mark.parametrize(("outcome", "counted"), [("busy", "failed"), ("no-answer", "failed"), ("failed", "failed"), ("canceled", "cancelled")])
+async def test_where_an_outcome_is_counted(shop: Shop, outcome: str, counted: str) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, OVER, sid="CA1", outcome=outcome)
+    seen = await shop.seen(business, run)
+    assert (getattr(seen, counted), seen.status) == (1, "completed")
+
+
+async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 2)
+    intents, _ = await shop.claim(business)
+    await shop.learn(intents[0], OVER, sid="CA1", outcome="busy")
+    for state in (PLACED, RINGING, LIVE, UNKNOWN, OVER):
+        assert (await shop.learn(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)).verdict == "known"
+    assert (await shop.learn(intents[0], NOT_SENT)).verdict == "refused"
+    seen = await shop.seen(business, run)
+    assert (seen.failed, seen.in_progress) == (1, 1)
+    await shop.learn(intents[1], LIVE, sid="CA2")
+    assert (await shop.learn(intents[1], PLACED, sid="CA2")).state is LIVE
+
+
+async def test_a_callback_before_the_posts_own_answer(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, RINGING, sid="CA1", token=None)
+    assert (await shop.learn(intent, PLACED, sid="CA1")).verdict == "known"
+    assert (await shop.seen(business, run)).in_progress == 1
+
+
+async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: Shop) -> None:
+    business = await shop.business(max_calls=1)
+    run = await shop.run(business, 3)
+    [intent] = (await shop.claim(business))[0]
+    assert (await shop.learn(intent, NOT_SENT, token=str(uuid4()))).verdict == "refused"
+    assert (await shop.learn(intent, NOT_SENT)).verdict == "applied"
+    assert (await shop.learn(intent, NOT_SENT)).verdict != "applied"
+    seen = await shop.seen(business, run)
+    assert (seen.queued, seen.in_progress, seen.cursor_position) == (3, 0, 1)
+    [again] = (await shop.claim(business))[0]
+    assert (again.job_id, again.attempt_id != intent.attempt_id) == (intent.job_id, True)
+    assert await shop.pool.fetchval("SELECT attempts FROM outbound_call_jobs WHERE id = $1", again.job_id) == 1
+
+
+async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: Shop) -> None:
+    business = await shop.business(max_calls=1)
+    run = await shop.run(business, 2)
+    [intent] = (await shop.claim(business))[0]
+    assert (await shop.learn(intent, UNKNOWN)).verdict == "applied"
+    assert (await shop.claim(business))[1][business].word == "full"
+    assert (await shop.learn(intent, NOT_SENT)).verdict == "refused"
+    assert (await shop.seen(business, run)).in_progress == 1
+    await shop.learn(intent, PLACED, sid="CA1")
+    assert (await shop.learn(intent, OVER, outcome="completed")).verdict == "applied"
+
+
+async def test_unknown_by_a_stranger_only_after_its_time(shop: Shop) -> None:
+    business = await shop.business()
+    await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    assert (await shop.learn(intent, UNKNOWN, token=None)).verdict == "known"
+    await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '3 seconds'")
+    assert (await shop.learn(intent, UNKNOWN, token=None)).verdict == "applied"
+
+
+async def absent(shop: Shop, business: int) -> tuple[dict[str, object], int]:
+    partition = await shop.partition(business)
+    return {"owner": str(shop.incarnation), "epoch": shop.epochs[partition], "lag_seconds": 60.0, "token": None}, partition
+
+
+async def test_not_placed_needs_the_fence_and_the_lag(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    proof, _ = await absent(shop, business)
+    await shop.learn(intent, UNKNOWN)
+    assert (await shop.learn(intent, NOT_PLACED, **proof)).verdict == "refused"
+    await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
+    assert (await shop.learn(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == "refused"
+    assert (await shop.learn(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == "refused"
+    assert (await shop.learn(intent, NOT_PLACED, **proof)).verdict == "applied"
+    assert (await shop.seen(business, run)).queued == 1
+    assert await shop.inflight(business) == []
+
+
+async def not_placed(shop: Shop, business: int) -> None:
+    await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds' WHERE business_id = $1", business)
+
+
+async def test_late_proof_takes_back_the_next_try(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, UNKNOWN)
+    await not_placed(shop, business)
+    await shop.learn(intent, NOT_PLACED, **(await absent(shop, business))[0])
+    learned = await shop.learn(intent, LIVE, sid="CA1", token=None)
+    assert (learned.verdict, learned.hang_up) == ("applied", False)
+    assert (await shop.seen(business, run)).in_progress == 1
+    assert await shop.inflight(business) == [intent.attempt_id]
+    assert (await shop.claim(business))[0] == []
+    await shop.learn(intent, OVER, sid="CA1", outcome="completed")
+    seen = await shop.seen(business, run)
+    assert (seen.status, seen.completed) == ("completed", 1)
+
+
+async def test_late_proof_without_room_is_excess_and_hung_up(shop: Shop) -> None:
+    business = await shop.business(max_calls=1)
+    run = await shop.run(business, 2)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, UNKNOWN)
+    await not_placed(shop, business)
+    await shop.learn(intent, NOT_PLACED, **(await absent(shop, business))[0])
+    # The lead waits at the front; another one takes the only slot.
+    await shop.pool.execute("UPDATE dialer.retries SET due_at = now() + interval '1 hour'")
+    [other] = (await shop.claim(business))[0]
+    learned = await shop.learn(intent, LIVE, sid="CA1", token=None)
+    assert (learned.verdict, learned.hang_up, learned.sid) == ("applied", True, "CA1")
+    assert await shop.inflight(business) == [other.attempt_id]
+    assert (await shop.seen(business, run)).in_progress == 2
+    await shop.learn(intent, OVER, sid="CA1", outcome="completed")
+    await shop.learn(other, OVER, sid="CA2", outcome="busy")
+    seen = await shop.seen(business, run)
+    assert (seen.status, seen.completed, seen.failed) == ("completed", 1, 1)
+
+
+async def test_late_proof_when_the_lead_is_on_the_line_again(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, UNKNOWN)
+    await not_placed(shop, business)
+    await shop.learn(intent, NOT_PLACED, **(await absent(shop, business))[0])
+    [again] = (await shop.claim(business))[0]
+    learned = await shop.learn(intent, LIVE, sid="CA1", token=None)
+    assert (learned.hang_up, await shop.inflight(business)) == (True, [again.attempt_id])
+    await shop.learn(intent, OVER, sid="CA1", outcome="completed")
+    await shop.learn(again, OVER, sid="CA2", outcome="no-answer")
+    seen = await shop.seen(business, run)
+    assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
+
+
+async def test_a_second_sid_is_excess(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, RINGING, sid="CA1", token=None)
+    second = await shop.learn(intent, PLACED, sid="CA2")
+    assert (second.verdict, second.hang_up, second.sid) == ("second", True, "CA2")
+    assert (await shop.seen(business, run)).in_progress == 1
+    assert await shop.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
+
+
+async def test_a_sid_of_another_attempt_is_refused(shop: Shop) -> None:
+    business = await shop.business()
+    await shop.run(business, 2)
+    one, other = (await shop.claim(business))[0]
+    await shop.learn(one, PLACED, sid="CA1")
+    assert (await shop.learn(other, PLACED, sid="CA1", token=None)).verdict == "refused"
+
+
+async def test_another_nonce_or_business_is_a_stranger(shop: Shop) -> None:
+    business, other = await shop.business(), await shop.business()
+    await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    wrong = [
+        Fact(business, intent.attempt_id, "0" * 32, LIVE, sid="CA1"),
+        Fact(other, intent.attempt_id, intent.nonce, LIVE, sid="CA1"),
+        Fact(business, intent.attempt_id + 99, intent.nonce, LIVE, sid="CA1"),
+    ]
+    for fact in wrong:
+        [learned] = await shop.attempts.learn([fact])
+        assert learned.verdict == "stranger"
+
+
+async def test_after_cancel_what_was_not_sent_is_cancelled(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 10)
+    intents, _ = await shop.claim(business)
+    answer = await shop.command(business, CommandType.CANCEL, run)
+    assert (answer.in_progress, answer.status, answer.cancel_requested) == (3, "running", True)
+    await shop.learn(intents[0], NOT_SENT)
+    await shop.learn(intents[1], OVER, sid="CA1", outcome="completed")
+    assert (await shop.seen(business, run)).status == "running"
+    learned = await shop.learn(intents[2], OVER, sid="CA2", outcome="busy")
+    seen = await shop.seen(business, run)
+    assert (learned.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
+
+
+async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 10)
+    intents, _ = await shop.claim(business)
+    answer = await shop.command(business, CommandType.STOP, run)
+    assert (answer.status, answer.in_progress, answer.cancelled_jobs) == ("stopped", 3, 7)
+    for n, intent in enumerate(intents):
+        await shop.learn(intent, OVER, sid=f"CA{n}", outcome="completed")
+    seen = await shop.seen(business, run)
+    assert (seen.status, seen.completed, seen.cancelled, seen.in_progress) == ("stopped", 3, 7, 0)
+    kinds = [row["type"] for row in await shop.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)]
+    assert (kinds.count("run.finished"), kinds.count("run.drained"), kinds[-1]) == (1, 1, "run.drained")
+
+
+async def test_hang_up_is_remembered_until_the_sid_is_known(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.command(business, CommandType.CANCEL, run, hang_up=True)
+    learned = await shop.learn(intent, PLACED, sid="CA1")
+    assert (learned.hang_up, learned.sid) == (True, "CA1")
+    assert not (await shop.learn(intent, OVER, sid="CA1", outcome="canceled")).hang_up
+    assert (await shop.seen(business, run)).cancelled == 1
+
+
+async def test_a_hundred_settles_at_once_add_up(shop: Shop) -> None:
+    businesses = [await shop.business() for _ in range(10)]
+    runs = {business: await shop.run(business, 10) for business in businesses}
+    async with Ledger(shop.attempts, patience_seconds=10) as ledger:
+        while intents := (await shop.claim(*businesses))[0]:
+            facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in intents]
+            # Each is brought twice, as callbacks are.
+            learned = await asyncio.gather(*(ledger.learn(fact) for fact in facts + facts))
+            assert [answer.verdict for answer in learned].count("applied") == len(facts)
+    for business, run in runs.items():
+        seen = await shop.seen(business, run)
+        assert (seen.status, seen.completed) == ("completed", 10)
+
+
+async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: Shop) -> None:
+    one, other = await shop.business(), await shop.business()
+    for business in (one, other):
+        await shop.run(business, 1)
+    intents = {intent.business_id: intent for intent in (await shop.claim(one, other))[0]}
+    async with Ledger(shop.attempts, patience_seconds=10) as ledger, shop.pool.acquire() as foreign:
+        transaction = foreign.transaction()
+        await transaction.start()
+        await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
+        waiting = asyncio.ensure_future(ledger.learn(Fact(one, intents[one].attempt_id, intents[one].nonce, LIVE, sid="CA1")))
+        async with asyncio.timeout(2):
+            assert (await ledger.learn(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))).verdict == "applied"
+        assert not waiting.done()
+        await transaction.rollback()
+        assert (await waiting).verdict == "applied"
+
+
+async def test_a_ledger_loses_its_patience(shop: Shop) -> None:
+    business = await shop.business()
+    await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    async with Ledger(shop.attempts, patience_seconds=0.2) as ledger, shop.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
+        with pytest.raises(NotLearnedError):
+            await ledger.learn(Fact(business, intent.attempt_id, intent.nonce, LIVE, sid="CA1"))
