@@ -348,8 +348,8 @@ def _facts(call: Any) -> CallFacts:  # noqa: ANN401 - the library has no types
     return CallFacts(
         sid=call.sid,
         status=str(call.status),
-        to=str(call.to),
-        from_=str(call._from),  # noqa: SLF001 - the library's name for `from`, a keyword
+        to=call.to or "",
+        from_=call._from or "",  # noqa: SLF001 - the library's name for `from`, a keyword
         created_at=_time(call.date_created),
         started_at=_time(call.start_time),
         ended_at=_time(call.end_time),

@@ -125,10 +125,12 @@ def _seconds(form: MultiDictProxy[str], name: str, default: int, most: int) -> i
 
 
 def _is_address(text: str) -> bool:
-    """Say whether Twilio would take this address: http or https, a host without underscore."""
+    """Say whether Twilio would take this address: http or https, a host without underscore, nothing that needs encoding first."""
+    if len(text) > MAX_ADDRESS_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text:
+        return False
     try:
         parts = urlsplit(text)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return False
-    return len(text) <= MAX_ADDRESS_CHARACTERS and parts.scheme in {"http", "https"} and bool(host) and "_" not in host
+    return parts.scheme in {"http", "https"} and bool(host) and "_" not in host and port != 0

@@ -108,7 +108,8 @@ class Webhooks:
             async with self._session.post(URL(address, encoded=True), data=body, headers=headers, allow_redirects=False) as response:
                 text = await response.content.read(MAX_ANSWER_BYTES)
                 return Answer(_failure(response.status), text)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError):
+            # A ValueError is an address that cannot even be looked up.
             return Answer("ct")
         except (aiohttp.ClientError, TimeoutError, OSError):
             return Answer("rt")

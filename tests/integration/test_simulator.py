@@ -203,6 +203,17 @@ async def test_a_call_without_a_script_ends_soon() -> None:
             assert call.duration_seconds < call.plan.talk_seconds
 
 
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/", "http://nobody.invalid/", "http://a..b/", "http://%41/", "http://[::1]:9/x#rc=0"]
+)
+async def test_an_address_that_leads_nowhere_harms_nobody_else(address: str) -> None:
+    async with world() as here:
+        lost = await here.end(await here.call(Url=address, StatusCallback=address))
+        assert (lost.status, here.sim.ledger.callbacks["delivered"], here.sim.ledger.callbacks["failed"]) == ("completed", 0, 4)
+        await here.end(await here.call())
+        assert here.dialer.said()[-1] == "completed"
+
+
 async def test_a_hang_up_ends_a_call_wherever_it_stands() -> None:
     async with world(scenario="slow") as here:
         queued = await here.call()

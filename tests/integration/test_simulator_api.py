@@ -78,6 +78,8 @@ async def world(
         ({"Url": ""}, 21205),
         ({"Url": "ftp://x"}, 21205),
         ({"Url": "http://["}, 21205),
+        ({"Url": "http://x.example:99999/"}, 21205),
+        ({"Url": "http://x.example/\r\nEvil: 1"}, 21205),
         ({"StatusCallback": "http://under_score.example/"}, 21609),
         ({"StatusCallbackEvent": "busy"}, 21626),
         ({"Timeout": "0"}, 20001),
