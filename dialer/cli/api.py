@@ -13,7 +13,6 @@ import aiohttp
 
 from dialer.cli import sse
 from dialer.cli.refusal import RefusalError
-from dialer.model import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -25,7 +24,6 @@ LOAD_SECONDS = 300.0  # a file of 200,000 leads
 SILENCE_SECONDS = 60.0  # of an event stream, which says something every 15 s
 PAGE_JOBS = 200
 HTTP_ERROR = 400
-ON_THE_LINE = (JobStatus.DIALING, JobStatus.CALLING)
 MAX_LINE_BYTES = 1024 * 1024
 
 
@@ -96,15 +94,6 @@ class Api:
             if not page["next_cursor"]:
                 return
             query["cursor"] = str(page["next_cursor"])
-
-    async def on_the_line(self, run_id: int) -> list[dict[str, Any]]:
-        """The jobs of a run whose calls are being placed or live now.
-
-        Raises:
-            ApiError: when the API refuses.
-        """
-        pages = [await self._ask("GET", f"/{run_id}/jobs", params={"status": status}) for status in ON_THE_LINE]
-        return [job for page in pages for job in page["items"]]
 
     async def events(self, run_id: int, after: str) -> AsyncGenerator[ServerEvent, None]:
         """What happens to a run, from the event `after` on, or from its state now.

@@ -15,7 +15,7 @@ from dialer.cli.api import Api, ApiError
 from dialer.cli.follow import Follower
 from dialer.cli.refusal import first_refusal
 from dialer.cli.summary import Shown
-from dialer.cli.watched import Watched
+from dialer.cli.watched import Watched, names
 from dialer.ports import SystemClock
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def _load(tenant: Tenant, api: Api, console: Console) -> Show | None:
         return None
     if loaded.rejected or loaded.duplicates:
         console.print(summary.refused(tenant.name, loaded.rejected, loaded.duplicates))
-    return Show(tenant, api, loaded, Watched(tenant.name, loaded.run_id, loaded.accepted))
+    return Show(tenant, api, loaded, Watched(tenant.name, loaded.run_id, loaded.accepted, names(leads)))
 
 
 async def _follow(show: Show, shown: Progress, still_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Follows a run to its end: its events ring the bell, the API says how it stands.
+"""Follows a run to its end: its events ring the bell, the API has the last word on how it stands.
 
 Beside the road of a call: at its far end, where a person looks on.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     from dialer.cli.watched import Watched
     from dialer.ports import Clock
 
-LOOK_SECONDS: Final = 0.25  # at least between two looks
-UNRUNG_SECONDS: Final = 1.0  # at most between two looks, without an event
+DRAW_SECONDS: Final = 0.1  # at least between two pictures
+LOOK_SECONDS: Final = 1.0  # between two looks at what the API says, besides the events
 AGAIN_SECONDS: Final = 0.5  # between two connections to the stream of events
 LAST_WORDS_SECONDS: Final = 3.0  # what is left to hear when the run is over
 SERVER_ERROR: Final = 500
 
 
 class Follower:
-    """Looks at one run until it is over, calling `changed` after each look.
+    """Looks at one run until it is over, calling `changed` when there may be something new.
 
     `still_seconds` without any change, or without any answer, are taken for a standstill.
     """
@@ -69,36 +70,54 @@ class Follower:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _look_on(self) -> None:
-        changed_at, before = self._clock.boot(), None
+        standing = _Standing(self._clock.boot())
+        looked_at = -LOOK_SECONDS
         while True:
-            await self._look()
+            now = self._clock.boot()
+            # The events are best effort: what ends this is what the API says.
+            if self._watched.over or now - looked_at >= LOOK_SECONDS:
+                looked_at = now
+                await self._look()
+                if self._watched.over:
+                    return
             self._changed()
-            if self._watched.over:
-                return
-            now = (self._watched.status, *self._watched.counts.values())
-            if now != before:
-                changed_at, before = self._clock.boot(), now
-            elif self._clock.boot() - changed_at > self._still_seconds:
-                message = f"{self._watched.name}: nothing has changed for {self._still_seconds:.0f} s: {self._standing()}"
+            if standing.still(self._watched, now) > self._still_seconds:
+                message = f"{self._watched.name}: nothing has changed for {self._still_seconds:.0f} s: {_said(self._watched)}"
                 raise RefusalError(message)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(DRAW_SECONDS)
             await self._rung()
 
     async def _rung(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(UNRUNG_SECONDS):
+            async with asyncio.timeout(LOOK_SECONDS):
                 await self._bell.wait()
         self._bell.clear()
 
     async def _look(self) -> None:
         """Ask how the run stands; an API that is away for a moment is asked again at the next look."""
         try:
-            self._watched.see(await self._api.run(self._watched.run_id), await self._api.on_the_line(self._watched.run_id))
+            self._watched.see(await self._api.run(self._watched.run_id))
         except ApiError as error:
             if error.status < SERVER_ERROR:
                 raise
         except (aiohttp.ClientError, TimeoutError):
             pass
 
-    def _standing(self) -> str:
-        return f"{self._watched.status}, " + ", ".join(f"{count} {name}" for name, count in self._watched.counts.items())
+
+@dataclass(slots=True)
+class _Standing:
+    """Since when a run has stood as it does."""
+
+    since: float
+    counts: tuple[object, ...] = ()
+
+    def still(self, watched: Watched, now: float) -> float:
+        """For how many seconds nothing has changed."""
+        counts = (watched.status, *watched.counts.values())
+        if counts != self.counts:
+            self.since, self.counts = now, counts
+        return now - self.since
+
+
+def _said(watched: Watched) -> str:
+    return f"{watched.status}, " + ", ".join(f"{count} {name}" for name, count in watched.counts.items())

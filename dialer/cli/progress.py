@@ -15,8 +15,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dialer.log import mask_phone
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -106,7 +104,7 @@ def _counts(run: Watched) -> Text:
 
 
 def _calls(run: Watched) -> Text:
-    lines = [Text(f"☎ {call['name'] or ''} {mask_phone(call['phone'])}: {call['status']}", style="cyan") for call in run.calls]
+    lines = [Text(f"☎ {run.lead(call['lead_id'])}: {call['state']}", style="cyan") for call in run.calls]
     lines += [Text("·", style="dim")] * (CALLS_SHOWN - len(lines))
     return Text("\n").join(lines)
 

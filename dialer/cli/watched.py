@@ -5,13 +5,13 @@ Pure: no I/O. Beside the road of a call: at its far end, where a person looks on
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dialer.cli.accounting import COUNTED
-from dialer.log import mask_phone
 from dialer.model import ENDED_RUNS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dialer.cli.sse import ServerEvent
 
 EVENTS_KEPT = 6
-NAMES_KEPT = 1_000  # of leads seen on the line lately
+ID_DIGITS = 10
 
 WORDS = {
     "human": "answered",
@@ -33,17 +33,17 @@ WORDS = {
 
 @dataclass(slots=True)
 class Watched:
-    """One run. `counts` are those of the API; `calls` are its jobs on the line, as the API shows them."""
+    """One run. `counts` are those of the API; `calls` has what is on the line, each with `lead_id` and `state`; `names` are the leads'."""
 
     name: str
     run_id: int
     total: int
+    names: Mapping[int, str]
     status: str = "pending"
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
-    calls: list[Mapping[str, Any]] = field(default_factory=list)
+    calls: Sequence[Mapping[str, Any]] = ()
     last: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     end_seen: bool = False
-    _names: dict[int, str] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -55,31 +55,48 @@ class Watched:
         """True when the run has ended and none of its calls is on the line."""
         return self.status in ENDED_RUNS and self.counts["in_progress"] == 0
 
-    def see(self, run: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> None:
-        """Take in what the API says of the run and of its calls on the line."""
+    def see(self, run: Mapping[str, Any]) -> None:
+        """Take in how the run stands, as the API or an event has it."""
         self.status, self.total = run["status"], run["total_leads"]
         self.counts = {name: run[name] for name in COUNTED}
-        self.calls = list(calls)
-        for call in calls:
-            self._names[call["lead_id"]] = call["name"] or mask_phone(call["phone"])
-        while len(self._names) > NAMES_KEPT:
-            del self._names[next(iter(self._names))]
+        if self.over:
+            self.calls = ()
 
     def hear(self, event: ServerEvent) -> None:
         """Take in one event of the run's stream."""
-        if event.name == "end":
-            self.end_seen = True
-        elif event.name == "job.changed":
-            found = json.loads(event.data)["data"]
-            self.last.append(f"{self._lead(found['lead_id'])}: {said(found)}")
-        elif event.name.startswith("run.") and event.name != "run.progress":
-            self.last.append(f"the run has {event.name.removeprefix('run.')}")
+        found = json.loads(event.data).get("data", {}) if event.data else {}
+        match event.name:
+            case "end":
+                self.end_seen = True
+            case "run.progress":
+                self.see(found)
+            case "call.progress":
+                self.calls = found["calls"]
+            case "job.changed":
+                self.last.append(f"{self.lead(found['lead_id'])}: {said(found)}")
+            case name if name.startswith("run."):
+                self.last.append(f"the run has {name.removeprefix('run.')}")
+            case _:  # the state at the start, which `see` has from the API, and what later days bring
+                pass
 
-    def _lead(self, lead_id: int) -> str:
-        return self._names.get(lead_id) or f"lead {lead_id}"
+    def lead(self, lead_id: int) -> str:
+        """What a lead is called."""
+        return self.names.get(lead_id) or f"lead {lead_id}"
 
 
 def said(job: Mapping[str, Any]) -> str:
     """How a lead's call ended, in words."""
     outcome = str(job.get("outcome") or job["status"])
     return WORDS.get(outcome, outcome)
+
+
+def names(leads: bytes) -> dict[int, str]:
+    """The names in a file of leads by lead_id, as far as they can be read: only a screen shows them."""
+    text = leads.decode("utf-8-sig", errors="replace")
+    found: dict[int, str] = {}
+    for row in csv.DictReader(text.splitlines()):
+        number, name = row.get("lead_id") or "", row.get("name") or ""
+        if number.isascii() and number.isdigit() and name:
+            # Of a lead that comes twice the first row is taken.
+            found.setdefault(int(number[:ID_DIGITS]), name)
+    return found

@@ -1,0 +1,186 @@
+"""The children of a command: waited for, watched, stopped in order, never left behind.
+
+Beside the road of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import dialer
+from dialer.cli import folder, processes
+from dialer.cli.processes import ChildEndedError, Processes
+from dialer.cli.refusal import RefusalError
+from dialer.embedded.child import marked, until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+CHECKOUT = Path(dialer.__file__).parents[1]
+MARK = "ringmaster-test-"
+END_SECONDS = 15.0
+
+# Says that it runs, and with what; ends orderly at SIGTERM, saying so.
+POLITE = """
+import os, pathlib, signal, sys
+def end(*_):
+    with open("{place}/ends", "a") as ends:
+        ends.write(sys.argv[1] + " ")
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+pathlib.Path("{place}", sys.argv[1]).write_text(os.environ["WORD"])
+while True:
+    signal.pause()
+"""
+
+DEAF = """
+import pathlib, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path("{place}", sys.argv[1]).write_text("")
+while True:
+    signal.pause()
+"""
+
+FAILING = """
+import sys
+sys.exit("no port to be had")
+"""
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from dialer.cli.processes import Processes
+
+async def main(place, mark):
+    import os
+    async with Processes(Path(place) / "logs", mark) as children:
+        for name in ("one", "two"):
+            await children.start(name, "deaf", name, environment=dict(os.environ))
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for name, text in (("polite", POLITE), ("deaf", DEAF), ("failing", FAILING)):
+        (tmp_path / f"{name}.py").write_text(text.replace("{place}", str(tmp_path)))
+    return tmp_path
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> str:
+    return MARK + tmp_path.name
+
+
+def environment(place: Path, word: str = "") -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{place}:{CHECKOUT}", "WORD": word}
+
+
+def says(place: Path, name: str) -> Callable[[], Awaitable[bool]]:
+    async def said() -> bool:
+        return (place / name).exists()
+
+    return said
+
+
+async def test_children_run_with_their_environment_and_stop_in_order(place: Path, mark: str) -> None:
+    async with Processes(place / "logs", mark) as children:
+        for name in ("simulator", "web", "worker"):
+            child = await children.start(name, "polite", name, environment=environment(place, f"for {name}"))
+            await children.ready(child, says(place, name))
+        assert len(marked(mark)) == 3
+        assert (place / "web").read_text() == "for web"
+    assert (place / "ends").read_text().split() == ["worker", "web", "simulator"]
+    assert marked(mark) == []
+
+
+async def test_a_child_that_does_not_start_is_reported_with_its_log(place: Path, mark: str) -> None:
+    async with Processes(place / "logs", mark) as children:
+        child = await children.start("web", "failing", environment=environment(place))
+        with pytest.raises(ChildEndedError, match=r"web \(process \d+\) ended with 1(?s:.*)no port to be had"):
+            await children.ready(child, says(place, "never"))
+
+
+async def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(place: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "READY_SECONDS", 0.2)
+    async with Processes(place / "logs", mark) as children:
+        child = await children.start("web", "polite", "web", environment=environment(place))
+        with pytest.raises(RefusalError, match="web is not ready after"):
+            await children.ready(child, says(place, "never"))
+
+
+async def test_a_child_that_dies_is_noticed(place: Path, mark: str) -> None:
+    async with Processes(place / "logs", mark) as children:
+        for name in ("worker", "web"):
+            await children.start(name, "polite", name, environment=environment(place))
+        victim = await children.start("simulator", "polite", "simulator", environment=environment(place))
+        await children.ready(victim, says(place, "simulator"))
+        victim.process.kill()
+        with pytest.raises(ChildEndedError, match=r"simulator .* was ended by SIGKILL"):
+            async with asyncio.timeout(END_SECONDS):
+                await children.watch()
+
+
+async def test_a_deaf_child_is_killed(place: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
+    async with Processes(place / "logs", mark) as children:
+        child = await children.start("worker", "deaf", "worker", environment=environment(place))
+        await children.ready(child, says(place, "worker"))
+    assert child.process.returncode == -signal.SIGKILL
+    assert marked(mark) == []
+
+
+async def test_even_deaf_children_end_with_a_killed_parent(place: Path, mark: str) -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, place, mark, env=environment(place), cwd="/")
+    assert await until(lambda: all((place / name).exists() for name in ("one", "two")), END_SECONDS)
+    parent.kill()
+    await parent.wait()
+    assert await until(lambda: not [process for process in marked(mark) if process.pid != parent.pid], END_SECONDS)
+
+
+async def test_logs_are_private_and_turned_at_each_start(place: Path, mark: str) -> None:
+    for _ in range(processes.LOGS_KEPT + 2):
+        async with Processes(place / "logs", mark) as children:
+            await (await children.start("web", "failing", environment=environment(place))).process.wait()
+    logs = sorted((place / "logs").iterdir())
+    assert [log.name for log in logs] == ["web.log", *(f"web.log.{number}" for number in range(1, processes.LOGS_KEPT + 1))]
+    assert {stat.S_IMODE(log.stat().st_mode) for log in logs} == {0o600}
+
+
+async def test_a_directory_is_held_by_one_command_at_a_time(tmp_path: Path) -> None:
+    async with folder.held(tmp_path / "demo", "a demo"):
+        with pytest.raises(RefusalError, match=f"a demo runs here already.*process {os.getpid()}"):
+            async with folder.held(tmp_path / "demo", "a demo"):
+                pass
+    async with folder.held(tmp_path / "demo", "a demo"):
+        pass
+
+
+async def test_emptying_a_directory_keeps_it_held(tmp_path: Path) -> None:
+    async with folder.held(tmp_path / "demo", "a demo") as place:
+        (place.path / "logs").mkdir()
+        (place.path / "logs" / "web.log").write_text("old")
+        (place.path / "secret_key").write_text("old")
+        await folder.empty(place)
+        assert [entry.name for entry in place.path.iterdir()] == ["lock"]
+        with pytest.raises(RefusalError, match="runs here already"):
+            async with folder.held(tmp_path / "demo", "a demo"):
+                pass
+
+
+async def test_a_secret_key_is_drawn_once_and_private(tmp_path: Path) -> None:
+    async with folder.held(tmp_path, "an installation") as place:
+        drawn = folder.secret_key(place)
+        assert folder.secret_key(place) == drawn
+        assert len(drawn) >= 32
+        assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
