@@ -194,6 +194,7 @@ class ProviderPromises:
         line.answers(TO, "slow")
         sid = await line.placed()
         await line.until(sid, frozenset({"in-progress"}))
+        assert not await line.provider.hang_up(line.account, sid, live=False), "asked to spare an answered call, it goes on"
         assert await line.provider.hang_up(line.account, sid)
         await line.until(sid, frozenset({"completed"}))
 

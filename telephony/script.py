@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 # Twilio reads at most this much text in one <Say>.
 MAX_TEXT_CHARACTERS: Final = 4_096
 LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}")
-# Twilio's own voices do not speak Hebrew; Google's do, and must be asked for by name.
+# Twilio's default voice has no Hebrew; Google's are asked for by name. Not yet heard on a real account.
 VOICES: Final = {"he-IL": "Google.he-IL-Standard-A"}
 # Characters that XML 1.0 cannot hold, even escaped.
 NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

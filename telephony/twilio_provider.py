@@ -132,13 +132,14 @@ class TwilioProvider:
         """End a call at Twilio; see `Provider.hang_up`."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                await self._calls(account)(sid).update_async(status="completed" if live else "canceled")
+                call = await self._calls(account)(sid).update_async(status="completed" if live else "canceled")
         except (TwilioException, *UNUSABLE) as error:
             if getattr(error, "code", None) == CALL_IS_OVER:
                 return True
             log.warning("call %s was not hung up: %s", sid, _reason(error))
             return False
-        return True
+        # `canceled` leaves an answered call alone, and is no error then.
+        return live or call.status != "in-progress"
 
     async def close(self) -> None:
         """Close the pool of connections."""

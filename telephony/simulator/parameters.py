@@ -1,4 +1,7 @@
-"""What a request for a call may say, checked as Twilio checks it; codes are those of Twilio's error dictionary.
+"""What a request for a call may say, checked about as Twilio checks it.
+
+21201, 21205, 21211 to 21213 are Twilio's codes for calls; 21609 it documents for messages, 21626 and 20001 stand for what it calls a
+warning or gives no code of its own. Nothing may depend on one of these numbers without a look at the real API.
 
 On the road of a call: the first thing that happens to a request whose sender is known.
 """
