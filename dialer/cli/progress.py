@@ -104,7 +104,7 @@ def _counts(run: Watched) -> Text:
 
 
 def _calls(run: Watched) -> Text:
-    lines = [Text(f"☎ {run.lead(call['lead_id'])}: {call['state']}", style="cyan") for call in run.calls]
+    lines = [Text(f"☎ {run.lead(call['lead_id'])}: {call.get('state') or call['status']}", style="cyan") for call in run.calls]
     lines += [Text("·", style="dim")] * (CALLS_SHOWN - len(lines))
     return Text("\n").join(lines)
 

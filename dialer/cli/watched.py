@@ -33,7 +33,7 @@ WORDS = {
 
 @dataclass(slots=True)
 class Watched:
-    """One run. `counts` are those of the API; `calls` has what is on the line, each with `lead_id` and `state`; `names` are the leads'."""
+    """One run. `counts` are those of the API; `calls` has what is on the line, each with `lead_id` and `state` or `status`."""
 
     name: str
     run_id: int
@@ -64,10 +64,13 @@ class Watched:
 
     def hear(self, event: ServerEvent) -> None:
         """Take in one event of the run's stream."""
-        found = json.loads(event.data).get("data", {}) if event.data else {}
+        body = json.loads(event.data) if event.data else {}
+        found = body.get("data") or {}
         match event.name:
-            case "end":
-                self.end_seen = True
+            case "reset" | "end":
+                self.see(body["run"])
+                self.calls = body.get("calls", ())
+                self.end_seen = event.name == "end"
             case "run.progress":
                 self.see(found)
             case "call.progress":
@@ -76,7 +79,7 @@ class Watched:
                 self.last.append(f"{self.lead(found['lead_id'])}: {said(found)}")
             case name if name.startswith("run."):
                 self.last.append(f"the run has {name.removeprefix('run.')}")
-            case _:  # the state at the start, which `see` has from the API, and what later days bring
+            case _:  # what later days bring
                 pass
 
     def lead(self, lead_id: int) -> str:
