@@ -1,0 +1,58 @@
+-- A person's word on the newest attempt of a job, which stays unknown: it is over, or it was never placed. Received, decided, audited
+-- and answered in one statement, so that the same request twice gets the same answer. Codes of refusals: id_reused, not_found,
+-- invalid_state (the attempt is not unknown); busy (its lane or run is locked, nothing is remembered: ask again).
+CREATE OR REPLACE FUNCTION dialer.resolve_v1(
+    p_business_id integer, p_id text, p_digest bytea, p_run_id integer, p_job_id integer, p_word text, p_requested_by text, p_keep interval)
+RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    request dialer.inbox;
+    is_new boolean;
+    unknown dialer.attempts;
+    learned record;
+    found jsonb;
+BEGIN
+    request.business_id := p_business_id;
+    request.id := p_id;
+    request.digest := p_digest;
+    request.type := 'job.resolve';
+    request.run_id := p_run_id;
+    request.job_id := p_job_id;
+    request.hang_up := FALSE;
+    request.requested_by := p_requested_by;
+    is_new := dialer.receive_command_v1(request, p_keep);
+    IF is_new IS NULL THEN
+        RETURN jsonb_build_object('code', 'id_reused');
+    ELSIF NOT is_new THEN
+        RETURN (SELECT i.answer FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id);
+    END IF;
+    SELECT a.* INTO unknown FROM public.outbound_call_jobs j
+    JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
+    WHERE j.id = p_job_id AND j.run_id = p_run_id AND j.business_id = p_business_id;
+    IF unknown.id IS NULL AND NOT EXISTS (
+            SELECT FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.run_id = p_run_id AND j.business_id = p_business_id) THEN
+        found := jsonb_build_object('code', 'not_found');
+    ELSIF unknown.state IS DISTINCT FROM 'unknown' THEN
+        found := jsonb_build_object('code', 'invalid_state');
+    ELSE
+        SELECT l.* INTO learned FROM dialer.learn_v1(jsonb_build_array(jsonb_build_object(
+            'business_id', p_business_id, 'attempt_id', unknown.id, 'nonce', unknown.nonce, 'state', p_word, 'by_person', TRUE,
+            'outcome', CASE p_word WHEN 'over' THEN 'failed' END, 'reason', 'resolved as ' || p_word || ' by ' || p_requested_by))) l;
+        IF learned.verdict = 'busy' THEN
+            DELETE FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id;
+            RETURN jsonb_build_object('code', 'busy');
+        END IF;
+        IF learned.verdict = 'applied' THEN
+            INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail)
+            VALUES (p_business_id, p_requested_by, 'job.resolve', p_run_id, p_job_id,
+                    jsonb_build_object('as', p_word, 'attempt_id', unknown.id, 'command_id', p_id));
+        END IF;
+        SELECT jsonb_build_object('code', CASE learned.verdict WHEN 'applied' THEN '' ELSE 'invalid_state' END, 'run_id', p_run_id, 'job_id', j.id,
+                                  'status', j.status, 'outcome', j.outcome, 'in_progress', (j.status IN ('dialing', 'calling'))::int,
+                                  'attempt_id', unknown.id, 'attempt_state', learned.state, 'partition', learned.partition)
+        INTO found FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.business_id = p_business_id;
+    END IF;
+    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = found WHERE i.business_id = p_business_id AND i.id = p_id;
+    RETURN found;
+END
+$$;

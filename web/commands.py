@@ -1,0 +1,109 @@
+"""Gives a command: decided in PostgreSQL first, then the owner of the business is told.
+
+Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `give` returns, the word to the owner is a hint.
+
+On the road of a call: 1; and how it is turned back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from dialer.messages import Command, CommandType, RunChanged
+from dialer.model import Role
+from sql.pool import LOCKED
+from web import faults, keys
+from web.auth import principal
+from web.faults import ApiError, Text
+from web.i18n import msgid
+
+if TYPE_CHECKING:
+    from aiohttp import web as http
+
+    from sql.commands import Answer
+    from web.auth import Principal
+
+MAX_KEY_CHARACTERS: Final = 255
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+# A try waits two seconds for the row (sql/pool.py); nobody of ours holds one that long.
+TRIES: Final = 3
+
+log = logging.getLogger(__name__)
+
+
+def request_id(request: http.Request) -> str:
+    """The id of what this request asks: the same for the same Idempotency-Key, method and path, else new.
+
+    Raises:
+        ApiError: 422, when the key is not 1 to 255 printable characters.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return f"http:{request.app[keys.IDS].uuid()}"
+    if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isprintable():
+        why = Text(msgid("must have 1 to {most} printable characters"), {"most": MAX_KEY_CHARACTERS})
+        raise faults.wrong_field(name=IDEMPOTENCY_KEY, why=why)
+    asked = f"{request.method}|{request.path}|{key}"
+    return f"http:{hashlib.sha256(asked.encode(errors='replace')).hexdigest()}"
+
+
+async def give(request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False) -> Answer:
+    """Apply a command of who asks, being at least an operator, and tell the owner.
+
+    Raises:
+        ApiError: 401, 403, 404, 409 or 503.
+    """
+    who = principal(request, Role.OPERATOR)
+    command = Command(who.business_id, request_id(request), kind, run_id, job_id, hang_up, who.actor)
+    answer = await _apply(request, command)
+    request.app[keys.METRICS].commands.labels(kind, answer.code or "accepted").inc()
+    request.app[keys.RELAY].kick()
+    if not answer.accepted:
+        await _refuse(request, who, command, answer)
+    if answer.partition is not None:
+        await request.app[keys.STREAMS].tell(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
+    return answer
+
+
+async def missing_run(request: http.Request, who: Principal, run_id: int) -> ApiError:
+    """What to say of a run that is not there; if another business has it, the security log is told."""
+    other = await request.app[keys.RUNS].foreign(who.business_id, run_id)
+    if other is not None:
+        warn_foreign(who, "run", run_id, other)
+    return faults.not_found()
+
+
+async def missing_job(request: http.Request, who: Principal, job_id: int) -> ApiError:
+    """What to say of a job that is not there; if another business has it, the security log is told."""
+    other = await request.app[keys.JOBS].foreign(who.business_id, job_id)
+    if other is not None:
+        warn_foreign(who, "job", job_id, other)
+    return faults.not_found()
+
+
+def warn_foreign(who: Principal, kind: str, number: int, other: int) -> None:
+    """Write down that somebody named what is another business's."""
+    log.warning("[SECURITY] %s of business %d asked for %s %d of business %d", who.actor, who.business_id, kind, number, other)
+
+
+async def _apply(request: http.Request, command: Command) -> Answer:
+    for _ in range(TRIES - 1):
+        try:
+            return await request.app[keys.COMMANDS].apply(command)
+        except LOCKED:
+            log.warning("the run of a command is locked; trying again")
+    return await request.app[keys.COMMANDS].apply(command)
+
+
+async def _refuse(request: http.Request, who: Principal, command: Command, answer: Answer) -> None:
+    if answer.code == "id_reused":
+        raise faults.idempotency_conflict()
+    if answer.code == "in_progress":
+        raise ApiError(409, "in_progress", Text(msgid("This call is on the line; ask for hang_up to end it.")))
+    if answer.code != "not_found":
+        raise faults.invalid_state()
+    if command.job_id is not None and not answer.foreign:
+        raise await missing_job(request, who, command.job_id)
+    raise await missing_run(request, who, command.run_id)

@@ -1,0 +1,210 @@
+"""Checks leads row by row: good ones are kept, bad ones and repeated ones are reported, each with its reason.
+
+On the road of a call: 1; what a run will dial, in the order it was given.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import available_timezones
+
+from dialer.messages import SERIAL_MAX
+from sql.runs import NewLead
+from web.faults import Text
+from web.i18n import msgid
+from web.inputs import storable
+from web.phones import Refusal, RefusedPhoneError, e164
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_LEADS: Final = 200_000
+MAX_NAME_CHARACTERS: Final = 255
+MAX_VARIABLES: Final = 50
+MAX_VARIABLES_CHARACTERS: Final = 4_000
+# Of a refused value this much is shown again.
+MAX_SHOWN_CHARACTERS: Final = 64
+FIELDS: Final = frozenset({"lead_id", "phone", "name", "timezone", "variables"})
+
+REASONS: Final[dict[str, str]] = {
+    "not_an_object": msgid("A lead must be an object with lead_id and phone."),
+    "unknown_field": msgid("The field {field} is not known here; put it under variables."),
+    "missing_lead_id": msgid("There is no lead_id."),
+    "invalid_lead_id": msgid("The lead_id must be a whole number from 1 to {most}."),
+    "invalid_name": msgid("The name must be text of at most {most} characters."),
+    "invalid_timezone": msgid("There is no such time zone; write it as Asia/Jerusalem."),
+    "invalid_variables": msgid("The variables must be an object with at most {most} names and {characters} characters."),
+    "wrong_columns": msgid("The row has more cells than the header."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that is not dialled, and why."""
+
+    row: int
+    lead_id: object
+    phone: str | None
+    reason: str
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A row whose lead or phone (`by`) came before: `same_as` is the lead_id first seen."""
+
+    row: int
+    lead_id: int
+    phone: str
+    same_as: int
+    by: str
+
+
+@dataclass(slots=True)
+class Sheet:
+    """Rows that have been checked."""
+
+    accepted: list[NewLead] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
+
+
+class BadRowError(Exception):
+    """This row cannot be dialled."""
+
+    def __init__(self, reason: str, text: Text) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.text = text
+
+
+def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Sheet:
+    """Check leads, each with the number of its row; `region` and `zone` are the business's, for leads that do not say their own."""
+    sheet = Sheet()
+    leads: set[int] = set()
+    phones: dict[str, int] = {}
+    for number, row in rows:
+        try:
+            lead = _lead(row, region, zone)
+        except BadRowError as error:
+            sheet.rejected.append(Rejected(number, *_shown(row), error.reason, error.text))
+            continue
+        if lead.lead_id in leads:
+            sheet.duplicates.append(Duplicate(number, lead.lead_id, lead.phone, lead.lead_id, "lead"))
+        elif lead.phone in phones:
+            sheet.duplicates.append(Duplicate(number, lead.lead_id, lead.phone, phones[lead.phone], "phone"))
+        else:
+            leads.add(lead.lead_id)
+            phones[lead.phone] = lead.lead_id
+            sheet.accepted.append(lead)
+    return sheet
+
+
+def _lead(row: object, region: str, zone: str) -> NewLead:
+    if isinstance(row, BadRowError):
+        raise row
+    if not isinstance(row, dict):
+        raise _bad(reason="not_an_object")
+    for name in row:
+        if name not in FIELDS:
+            raise _bad(reason="unknown_field", field=name[:MAX_SHOWN_CHARACTERS])
+    timezone = _timezone(row.get("timezone"))
+    return NewLead(
+        lead_id=_lead_id(row.get("lead_id")),
+        phone=_phone(row.get("phone"), region),
+        name=_name(row.get("name")),
+        zone=timezone or zone,
+        timezone=timezone,
+        variables=_variables(row.get("variables")),
+    )
+
+
+def _lead_id(value: object) -> int:
+    if value is None:
+        raise _bad(reason="missing_lead_id")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= SERIAL_MAX:
+        raise _bad(reason="invalid_lead_id", most=SERIAL_MAX)
+    return value
+
+
+def _phone(value: object, region: str) -> str:
+    try:
+        return e164(_phone_text(value), region)
+    except RefusedPhoneError as error:
+        raise BadRowError(error.reason, error.text) from None
+
+
+def _phone_text(value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise RefusedPhoneError(Refusal.INVALID_PHONE)
+    return value or ""
+
+
+def _name(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_NAME_CHARACTERS or not storable(value):
+        raise _bad(reason="invalid_name", most=MAX_NAME_CHARACTERS)
+    return value.strip() or None
+
+
+def _timezone(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or value not in _zones():
+        raise _bad(reason="invalid_timezone")
+    return value
+
+
+def _variables(value: object) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or len(value) > MAX_VARIABLES or not _fits(value):
+        raise _bad(reason="invalid_variables", most=MAX_VARIABLES, characters=MAX_VARIABLES_CHARACTERS)
+    return value or None
+
+
+def _fits(variables: Mapping[str, Any]) -> bool:
+    try:
+        text = json.dumps(variables, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return False
+    # JSON writes a NUL as an escape, and PostgreSQL's jsonb does not hold it.
+    return len(text) <= MAX_VARIABLES_CHARACTERS and "\\u0000" not in text and storable(text)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _bad(reason: str, **values: object) -> BadRowError:
+    return BadRowError(reason, Text(REASONS[reason], values))
+
+
+def _shown(row: object) -> tuple[object, str | None]:
+    """The lead_id and the phone of a bad row, as far as they can be shown again."""
+    if isinstance(row, BadRowCellsError):
+        row = row.cells
+    if not isinstance(row, dict):
+        return None, None
+    lead_id, phone = row.get("lead_id"), row.get("phone")
+    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= 2**53 else _text(lead_id)
+    return shown, _text(phone)
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return str(value)[:MAX_SHOWN_CHARACTERS].encode(errors="replace").decode().replace("\x00", "")
+
+
+class BadRowCellsError(BadRowError):
+    """A row of a file with the wrong number of cells; what could be read of it is shown again."""
+
+    def __init__(self, cells: Mapping[str, object]) -> None:
+        super().__init__("wrong_columns", Text(REASONS["wrong_columns"]))
+        self.cells = cells
