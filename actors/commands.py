@@ -85,6 +85,7 @@ class CommandReader:
         applied, again = await self._world.commands.apply_received(business_id)
         for one in applied:
             await self._tell(one)
+        self._world.events.kick()
         return again
 
     async def _tell(self, applied: Applied) -> None:

@@ -30,6 +30,9 @@ TAKE_AT_ONCE = 32
 GIVE_AT_ONCE = 4
 SETTLED_SECONDS = 30.0
 
+# While it leaves, it looks this often whether the POSTs in progress have ended.
+QUIET_LOOK_SECONDS = 0.02
+
 log = logging.getLogger(__name__)
 
 
@@ -94,13 +97,15 @@ class Ownership:
         live = await self._world.fleet.live()
         self._world.held.workers = len(live)
         holdings = await self._world.fleet.holdings()
-        me = self._world.held.incarnation
-        await self._take([h.partition for h in holdings if not h.owned and _belongs_to(h.partition, live) == me])
-        await self._give([h for h in holdings if h.owner == me], live)
-        lost = [h.partition for h in holdings if h.partition in self._world.held.epochs and h.owner != me]
+        me, held = self._world.held.incarnation, self._world.held.epochs
+        lost = [h.partition for h in holdings if h.partition in held and (h.owner, h.epoch) != (me, held[h.partition])]
         if lost:
             log.warning("%d partitions were taken over by another worker", len(lost))
             self._partitions.leave(lost)
+        # Taken, but the answer was lost: nobody drives it until it is taken again.
+        await self._give_back([h.partition for h in holdings if h.owner == me and h.partition not in held])
+        await self._give([h for h in holdings if h.partition in held], live)
+        await self._take([h.partition for h in holdings if not h.owned and _belongs_to(h.partition, live) == me])
 
     async def _take(self, partitions: Sequence[int]) -> None:
         for start in range(0, len(partitions), TAKE_AT_ONCE):
@@ -126,9 +131,6 @@ class Ownership:
                 await self._leaving.wait()
         except TimeoutError:
             pass
-
-
-QUIET_LOOK_SECONDS = 0.02
 
 
 def _belongs_to(partition: int, live: Sequence[UUID]) -> UUID | None:

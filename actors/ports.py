@@ -89,6 +89,13 @@ class Wire(Protocol):
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any: ...
 
 
+class Events(Protocol):
+    """The events that must not be lost; `sql.outbox.Relay` is the real one."""
+
+    def kick(self) -> None:
+        """Some have been written: relay them now."""
+
+
 class Accounts(Protocol):
     """Whose calls a business makes."""
 
@@ -126,6 +133,7 @@ class World:
     commands: CommandLog
     runs: RunLog
     wire: Wire
+    events: Events
     provider: Provider
     accounts: Accounts
     clock: Clock

@@ -44,8 +44,8 @@ class Worker:
         self._commands = CommandReader(world)
         self._housekeeping = Housekeeping(world, name)
 
-    def start(self) -> None:
-        """Begin all duties."""
+    async def start(self) -> None:
+        """Begin all duties, and say so."""
         for duty in (
             self._ownership.run(),
             self.partitions.listen(),
@@ -56,6 +56,7 @@ class Worker:
         ):
             self._tasks.spawn(duty)
         log.info("worker %s started", self._name)
+        await self._say("started")
 
     async def stop(self) -> None:
         """End all duties in order; calls in conversation go on, and the next owner adopts them."""
@@ -67,7 +68,7 @@ class Worker:
         self._screens.close()
         await self._tasks.finish(FINISH_SECONDS)
         log.info("worker %s stopped", self._name)
+        await self._say("stopped")
 
-    async def say(self, word: str) -> None:
-        """Tell the world that this worker has started or stopped."""
+    async def _say(self, word: str) -> None:
         await self._world.wire.publish([Event(f"worker.{word}", 0, at=self._world.clock.now(), data={"worker": self._name})])

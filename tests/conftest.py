@@ -22,6 +22,8 @@ from dialer.embedded.valkey import Valkey
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from tests.rows import Shop
+
 MAINTENANCE = "postgres"
 TEMPLATE = "migrated"
 REDIS_DATABASES = 64  # leased in turn: what a test leaves blocked in one does not wake in the next
@@ -109,3 +111,16 @@ async def _administer(postgres: Postgres, statement: str) -> None:
 
 def _address(postgres: Postgres, database: str) -> str:
     return urlsplit(postgres.url)._replace(path=f"/{database}").geturl()
+
+
+@pytest_asyncio.fixture
+async def shop(database_url: str) -> AsyncIterator[Shop]:
+    """A migrated database with a worker that owns all of it."""
+    from sql.pool import open_pool  # noqa: PLC0415 only the tests that need a schema wait for it
+    from tests.rows import Shop  # noqa: PLC0415 likewise
+
+    pool = await open_pool(database_url, name="test", size=8)
+    try:
+        yield await Shop(pool).open()
+    finally:
+        await pool.close()

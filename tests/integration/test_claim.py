@@ -14,7 +14,7 @@ from dialer.model import AttemptState
 from sql.attempts import Ask
 
 if TYPE_CHECKING:
-    from tests.integration.rows import Shop
+    from tests.rows import Shop
 
 
 async def test_three_and_no_fourth(shop: Shop) -> None:

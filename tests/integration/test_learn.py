@@ -14,7 +14,7 @@ from sql.attempts import Fact
 from sql.ledger import Ledger, NotLearnedError
 
 if TYPE_CHECKING:
-    from tests.integration.rows import Shop
+    from tests.rows import Shop
 
 PLACED, RINGING, LIVE, OVER = AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER
 UNKNOWN, NOT_SENT, NOT_PLACED = AttemptState.UNKNOWN, AttemptState.NOT_SENT, AttemptState.NOT_PLACED
@@ -36,7 +36,9 @@ async def test_a_call_from_placing_to_over(shop: Shop) -> None:
     assert await shop.inflight(business) == []
 
 
-@pytest.mark.parametrize(("outcome", "counted"), [("busy", "failed"), ("no-answer", "failed"), ("failed", "failed"), ("canceled", "cancelled")])
+@pytest.mark.parametrize(
+    ("outcome", "counted"), [("busy", "failed"), ("no-answer", "failed"), ("failed", "failed"), ("canceled", "cancelled")]
+)
 async def test_where_an_outcome_is_counted(shop: Shop, outcome: str, counted: str) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
