@@ -1,0 +1,64 @@
+"""The static files: read once at the start, served by name, kept by browsers for as long as their content is the same.
+
+On the road of a call: beside it; without them the pages are plain and still work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web as http
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATIC: Final = Path(__file__).parent.parent / "static"
+TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+VERSION_CHARACTERS: Final = 12
+# RFC 8246: an address that names its content never changes.
+FOREVER: Final = "public, max-age=31536000, immutable"
+SHORTLY: Final = "public, max-age=60"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A static file; `version` stands for its content in the address."""
+
+    body: bytes
+    content_type: str
+    version: str
+
+
+ASSETS: Final[http.AppKey[Mapping[str, Asset]]] = http.AppKey("assets")
+
+
+def read() -> dict[str, Asset]:
+    """Every static file by its name, the folder included."""
+    paths = sorted(path for path in STATIC.rglob("*") if path.suffix in TYPES)
+    return {path.relative_to(STATIC).as_posix(): _asset(path) for path in paths}
+
+
+def address(assets: Mapping[str, Asset], name: str) -> str:
+    """Where a browser finds this file.
+
+    Raises:
+        KeyError: when there is no such file.
+    """
+    return f"/static/{name}?v={assets[name].version}"
+
+
+async def serve(request: http.Request) -> http.Response:
+    """One static file; 404 for any other name."""
+    found = request.app[ASSETS].get(request.match_info["name"])
+    if found is None:
+        raise http.HTTPNotFound
+    cache = FOREVER if request.query.get("v") == found.version else SHORTLY
+    return http.Response(body=found.body, content_type=found.content_type, charset="utf-8", headers={"Cache-Control": cache})
+
+
+def _asset(path: Path) -> Asset:
+    body = path.read_bytes()
+    return Asset(body, TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS])

@@ -1,0 +1,177 @@
+"""What every page has in common: the reader, the language, the header, and the ways to write figures and times.
+
+On the road of a call: beside it; a page is put together here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp_jinja2
+import jinja2
+from jinja2 import pass_context
+
+from dialer.model import Role
+from web import auth, i18n, keys
+from web.pages import assets, looks, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web as http
+    from jinja2.runtime import Context
+
+    from web.auth import Principal
+    from web.i18n import Language
+
+TEMPLATES: Final = assets.STATIC.parent / "templates"
+MAX_BACK_CHARACTERS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads the page; `name` is the e-mail address, or for a program its name in the audit log."""
+
+    business_id: int
+    business_name: str
+    zone: str
+    name: str
+    role: Role
+
+    @property
+    def role_word(self) -> str:
+        """The msgid of the role."""
+        return words.ROLE_WORDS[self.role]
+
+    @property
+    def may_operate(self) -> bool:
+        """True when this reader may load, start and cancel runs."""
+        return self.role.allows(Role.OPERATOR)
+
+
+def setup(app: http.Application) -> None:
+    """Prepare the templates; a name a template does not get is an error, not an empty place."""
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined] # added by the extension
+    environment.filters.update(figure=_figure, moment=_moment, clock=_clock, exact=_exact, phone=looks.phone)
+    environment.globals.update(
+        static=lambda name: assets.address(app[assets.ASSETS], name),
+        percent=looks.percent,
+        parts=looks.parts,
+        done=looks.done,
+        elapsed=lambda since: looks.elapsed(app[keys.CLOCK].now() - since),
+        name_of=_name_of,
+        progress_said=_progress_said,
+        run_word=words.run_word,
+        word=words.word,
+        run_words=words.RUN_WORDS,
+        count_words=words.COUNT_WORDS,
+        job_words=words.JOB_WORDS,
+        outcome_words=words.OUTCOME_WORDS,
+        state_words=words.STATE_WORDS,
+        verdict_words=words.VERDICT_WORDS,
+        button_words=words.BUTTON_WORDS,
+        counts=words.COUNTS,
+    )
+
+
+async def reader(request: http.Request, who: Principal) -> Reader:
+    """The signed-in person with the name of the business."""
+    business = await request.app[keys.BUSINESSES].get(who.business_id)
+    name, zone = (business.name, business.timezone) if business else ("", "UTC")
+    return Reader(who.business_id, name, zone, who.email or who.actor, who.role)
+
+
+async def render(request: http.Request, template: str, *, status: int = 200, **values: object) -> http.Response:
+    """A whole page, or the fragment of one, for whoever is signed in or for nobody."""
+    who = auth.signed_in(request)
+    return draw(request, template, await reader(request, who) if who else None, status=status, **values)
+
+
+def draw(request: http.Request, template: str, known: Reader | None, *, status: int = 200, **values: object) -> http.Response:
+    """The same for a reader already known, or for nobody."""
+    language = i18n.language(request)
+    context: Mapping[str, Any] = {
+        "request": request,
+        "reader": known,
+        "language": language,
+        "direction": i18n.direction(language),
+        "back": back(str(request.rel_url)) if request.method == "GET" else back(request.path),
+        **values,
+    }
+    answer = aiohttp_jinja2.render_template(template, request, context, status=status)
+    answer.headers["Content-Language"] = language
+    answer.headers["Vary"] = "Cookie, Accept-Language"
+    return answer
+
+
+def back(text: str) -> str:
+    """A path on this site, to lead a browser to; the list of runs when `text` is not one."""
+    # Browsers read `//host` and `/\host` as another site, and drop tabs and line ends before they look.
+    local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) <= MAX_BACK_CHARACTERS
+    return text if local else "/"
+
+
+def _language(context: Context) -> Language:
+    found: Language = context["language"]
+    return found
+
+
+def _zone(context: Context) -> str:
+    return context["reader"].zone if context["reader"] else "UTC"
+
+
+@pass_context
+def _gettext(context: Context, text: str) -> str:
+    return i18n.singular(_language(context), text)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    return i18n.plural(_language(context), one, many, count)
+
+
+@pass_context
+def _figure(context: Context, number: int) -> str:
+    return looks.figure(_language(context), number)
+
+
+@pass_context
+def _moment(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or nothing
+    return looks.moment(_language(context), _zone(context), at)
+
+
+@pass_context
+def _clock(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or nothing
+    return looks.clock(_language(context), _zone(context), at)
+
+
+@pass_context
+def _exact(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or nothing
+    return looks.exact(_language(context), _zone(context), at)
+
+
+@pass_context
+def _name_of(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.Run
+    return run.name or i18n.said(_language(context), i18n.msgid("Run {id}"), id=run.run_id)
+
+
+@pass_context
+def _progress_said(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.Run
+    """The bar in words: every count that is not zero."""
+    language = _language(context)
+    said = [
+        f"{i18n.said(language, words.COUNT_WORDS[key])}: {looks.figure(language, getattr(run, key))}"
+        for key in words.COUNTS
+        if getattr(run, key)
+    ]
+    return ", ".join(said) or i18n.said(language, i18n.msgid("No leads"))

@@ -1,0 +1,147 @@
+"""A new run: a file or pasted rows go in, and what was not accepted comes out, before anybody is called.
+
+On the road of a call: 1, where its lead comes in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web as http
+
+from dialer.model import Role, RunStatus
+from web import auth, faults, i18n, keys
+from web.errors import said
+from web.faults import ApiError, Text
+from web.i18n import msgid
+from web.inputs import MEGABYTE
+from web.loading import BODY_SECONDS, MAX_BODY_BYTES, form_settings, load, of_table
+from web.pages import frame
+from web.tables import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from web.auth import Principal
+    from web.loading import Load
+
+# A file with a mistake is put into the form to be mended there, up to this size.
+MAX_MENDED_CHARACTERS: Final = 100_000
+MAX_SHOWN_ROWS: Final = 200
+MAX_KEY_CHARACTERS: Final = 100
+MAX_FILE_NAME_CHARACTERS: Final = 200
+CLIENT_ERROR: Final = range(400, 500)
+SETTINGS: Final = ("name", "concurrency", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What stands in the form; `key` makes the same form sent twice one run."""
+
+    key: str
+    name: str = ""
+    text: str = ""
+    concurrency: str = ""
+    start: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a browser has sent: the form, the leads as bytes, and the name of their file, empty when they were pasted."""
+
+    typed: Typed
+    body: bytes
+    file_name: str
+
+
+async def ask(request: http.Request) -> http.Response:
+    """The empty form."""
+    who = auth.principal(request, Role.OPERATOR)
+    return await _form(request, who, Typed(request.app[keys.IDS].nonce()))
+
+
+async def take(request: http.Request) -> http.Response:
+    """Load the run and report what was left out; with a mistake, the form comes back as it was."""
+    who = auth.principal(request, Role.OPERATOR)
+    sent = Sent(Typed(request.app[keys.IDS].nonce()), b"", "")
+    try:
+        async with request.app[keys.LOADS].turn():
+            sent = await _sent(request)
+            answer = await load(request, who, _asked(who, sent))
+    except ApiError as error:
+        if error.status not in CLIENT_ERROR:
+            raise
+        return await _form(request, who, _to_mend(sent), error, sent.file_name)
+    run = {"run_id": answer["run_id"], "status": RunStatus(answer["status"])}
+    return await frame.render(request, "loaded.html", status=201, run=run, **_report(answer))
+
+
+async def _sent(request: http.Request) -> Sent:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            form = await request.post()
+    except TimeoutError:
+        raise ApiError(408, "too_slow", Text(msgid("The request did not arrive in time."))) from None
+    except http.HTTPRequestEntityTooLarge:
+        raise faults.too_large(MAX_BODY_BYTES // MEGABYTE) from None
+    except (ValueError, LookupError):
+        raise ApiError(400, "malformed_form", Text(msgid("The form cannot be read."))) from None
+    texts = {name: value for name, value in form.items() if isinstance(value, str)}
+    key = texts.get("key", "")[:MAX_KEY_CHARACTERS] or request.app[keys.IDS].nonce()
+    typed = Typed(key, *(texts.get(name, "") for name in ("name", "text", "concurrency", "start")))
+    file = form.get("file")
+    if isinstance(file, http.FileField) and file.filename:
+        return Sent(typed, await asyncio.to_thread(file.file.read), file.filename[:MAX_FILE_NAME_CHARACTERS])
+    return Sent(typed, typed.text.encode(errors="replace"), "")
+
+
+def _asked(who: Principal, sent: Sent) -> Load:
+    if not sent.body.strip():
+        raise ApiError(422, "no_leads", Text(msgid("Choose a file with leads, or paste their rows.")))
+    asked = of_table(form_settings({name: getattr(sent.typed, name).strip() for name in SETTINGS}), sent.body)
+    # Another file in the same form is another run.
+    digest = hashlib.sha256(b"|".join((who.actor.encode(), sent.typed.key.encode(errors="replace"), asked.digest)))
+    return dataclasses.replace(asked, request_id=f"form:{digest.hexdigest()}")
+
+
+def _to_mend(sent: Sent) -> Typed:
+    """The form again, with the rows of a file that can be read, so that they can be mended in place."""
+    if not sent.file_name or len(sent.body) > MAX_MENDED_CHARACTERS:
+        return sent.typed
+    try:
+        return dataclasses.replace(sent.typed, text=decoded(sent.body))
+    except ApiError:
+        return sent.typed
+
+
+async def _form(request: http.Request, who: Principal, typed: Typed, error: ApiError | None = None, file_name: str = "") -> http.Response:
+    business = await request.app[keys.BUSINESSES].get(who.business_id)
+    if business is None:
+        raise faults.not_found()
+    details: Sequence[Mapping[str, Any]] = [said(request, dict(detail)) for detail in error.details] if error else []
+    rows = [detail for detail in details if "row" in detail]
+    report = {"rejected": [row for row in rows if "message" in row], "duplicates": [row for row in rows if "same_as" in row]}
+    return await frame.render(
+        request,
+        "new.html",
+        status=error.status if error else 200,
+        form=typed if typed.concurrency else dataclasses.replace(typed, concurrency=str(business.max_calls)),
+        max_calls=business.max_calls,
+        fault=i18n.sentence(request, error.text.text, **said(request, dict(error.text.values))) if error else "",
+        details=[detail for detail in details if "row" not in detail and detail.get("field") != "file"],
+        file_name=file_name,
+        **_report(report),
+    )
+
+
+def _report(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "accepted": answer.get("accepted", 0),
+        "rejected": answer["rejected"],
+        "duplicates": answer["duplicates"],
+        "most_rows": MAX_SHOWN_ROWS,
+    }
