@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
+import psutil
 
 from dialer.cli.refusal import RefusalError
 from dialer.config import Settings
@@ -95,9 +96,23 @@ async def start_dialer(processes: Processes, environment: Mapping[str, str]) -> 
         RefusalError: when one of them does not start.
     """
     web = await processes.start("web", "web", environment=environment)
-    async with _asking(f"http://{LOCALHOST}:{environment['PORT']}/healthz") as asking:
-        await processes.ready(web, asking.answered)
+    port = int(environment["PORT"])
+    async with _asking(f"http://{LOCALHOST}:{port}/healthz") as asking:
+
+        async def answers() -> bool:
+            # Another program at this port would answer too.
+            return _listens(web, port) and await asking.answered()
+
+        await processes.ready(web, answers)
     await processes.start("worker", "actors", environment=environment)
+
+
+def _listens(child: Child, port: int) -> bool:
+    try:
+        connections = psutil.Process(child.process.pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(found.status == psutil.CONN_LISTEN and found.laddr[1] == port for found in connections)
 
 
 class _Asking:

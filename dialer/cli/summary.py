@@ -62,7 +62,9 @@ def refused(name: str, rejected: Sequence[dict[str, Any]], duplicates: Sequence[
     found = Table(title=Text(f"Rows not taken: {name}"), title_justify="left")
     for heading in ("row", "lead", "phone", "reason"):
         found.add_column(heading, overflow="fold")
-    rows = [(row, str(row["reason"])) for row in rejected] + [(row, f"the same as lead {row['same_as']}") for row in duplicates]
+    rows = [(row, str(row.get("message") or row["reason"])) for row in rejected] + [
+        (row, f"the same as lead {row['same_as']}") for row in duplicates
+    ]
     rows.sort(key=lambda entry: int(entry[0]["row"]))
     for row, reason in rows[:ROWS_SHOWN]:
         found.add_row(*(Text(str(cell if cell is not None else "")) for cell in (row["row"], row["lead_id"], row["phone"], reason)))

@@ -45,6 +45,10 @@ class Watched:
     last: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     end_seen: bool = False
 
+    def __post_init__(self) -> None:
+        """Before anything is known, every lead waits."""
+        self.counts["queued"] = self.total
+
     @property
     def done(self) -> int:
         """How many leads are not waiting and not on the line any more."""

@@ -21,10 +21,10 @@ import pytest
 import dialer
 from dialer.config import Settings
 from dialer.embedded.child import marked, until
-from dialer.embedded.place import Place
+from dialer.embedded.place import Place, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     Run = Callable[..., contextlib.AbstractAsyncContextManager["Running"]]
 
@@ -74,11 +74,14 @@ class Running:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Start `python -m dialer ...` with its data under the test's directory; whatever is left of it at the end is killed."""
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Start `python -m dialer ...` with its data under the test's directory; whatever is left of it after the test is killed."""
+    started: list[Running] = []
 
     @asynccontextmanager
-    async def start(*arguments: str, before: tuple[str, ...] = (), **environment: str) -> AsyncIterator[Running]:
+    async def start(*arguments: str, own_port: bool = True, before: tuple[str, ...] = (), **environment: str) -> AsyncIterator[Running]:
+        if arguments[0] == "demo" and own_port:
+            arguments = (*arguments, "--port", str(free_port()))
         home = tmp_path / "demo" if "demo" in arguments else tmp_path
         ours = {str(setting.alias) for setting in Settings.model_fields.values()}
         clean = {name: value for name, value in os.environ.items() if name not in ours}
@@ -91,14 +94,15 @@ def run(tmp_path: Path) -> Run:
             env={**clean, "DIALER_DATA_DIR": str(tmp_path), **environment},
         )
         running = Running(process, home)
+        started.append(running)
         try:
             yield running
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-            for orphan in running.left():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    orphan.kill()
 
-    return start
+    yield start
+    for orphan in {process for running in started for process in running.left()}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.kill()

@@ -5,6 +5,7 @@ On the road of a call: all of it, through real processes.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
@@ -44,6 +45,7 @@ async def test_every_lead_of_both_businesses_is_dialled_and_accounted_for(run: R
         assert cells(demo.out, "most calls at once") == [3, 3]
         assert cells(demo.out, "rows rejected") == [5, 6]
         assert cells(demo.out, "rows twice") == [2, 2]
+        assert "Premium-rate numbers are not called." in demo.out
         assert re.search(r"^Harbor Light Dental: running, \d+ of 50 done, [0-3] on the line", demo.out, re.MULTILINE)
         assert demo.left() == []
 
@@ -116,7 +118,7 @@ async def test_a_worker_that_dies_is_reported_and_ends_the_demo(run: Run) -> Non
     ("arguments", "option"), [(("--port", "0"), "--port"), (("--leads", "nowhere.csv"), "--leads"), (("--speed", "0"), "--speed")]
 )
 async def test_a_wrong_option_is_named(run: Run, arguments: tuple[str, ...], option: str) -> None:
-    async with run("demo", "--exit", *arguments) as demo:
+    async with run("demo", "--exit", *arguments, own_port=False) as demo:
         assert await demo.end() == 2
         assert demo.out.startswith(option)
 
@@ -124,6 +126,15 @@ async def test_a_wrong_option_is_named(run: Run, arguments: tuple[str, ...], opt
 async def test_a_port_that_was_asked_for_and_is_taken_is_an_error(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        async with run("demo", "--exit", "--port", str(port)) as demo:
+        async with run("demo", "--exit", "--port", str(port), own_port=False) as demo:
             assert await demo.end() == 2
             assert demo.out.startswith(f"--port: port {port} of 127.0.0.1 cannot be used")
+
+
+async def test_without_a_port_another_is_taken_when_the_usual_one_is_in_use(run: Run) -> None:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # somebody else has it: just as well
+            stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
+        async with run("demo", *FAST, own_port=False) as demo:
+            other = (await demo.until_line(r"port 8080 is taken; using (\d+)"))[1]
+            assert (await demo.until_line(READY))[1] == other
