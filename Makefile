@@ -42,7 +42,7 @@ $(DEV_STAMP): requirements-dev.txt | $(VENV)/bin/python
 	@touch $@ $(RUN_STAMP)
 
 demo: $(RUN_STAMP) ## the main job, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
-	@$(PY) -m dialer demo $(ARGS)
+	@$(PY) -m dialer demo --with-parent $(ARGS)
 
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
 	@$(PY) -m pytest $(ARGS)
