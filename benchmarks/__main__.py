@@ -1,0 +1,39 @@
+"""`make bench`: runs the benchmarks, prints a table, writes benchmarks/results/."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import queue
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run every benchmark once."""
+    console = Console()
+    console.print("the queue alone: 200 businesses with 100 leads each, fsync on ...")
+    figures = asyncio.run(queue.measure())
+    table = Table("figure", "value", title="The queue alone")
+    table.add_row("calls claimed and settled a second", f"{figures.calls_a_second:,.0f}")
+    table.add_row("WAL bytes a call", f"{figures.wal_bytes_a_call:,.0f}")
+    table.add_row("most calls at once of one business", str(figures.most_at_once))
+    table.add_row("a claim for 32 businesses, p50 / p99", f"{figures.claim_p50_ms:.1f} / {figures.claim_p99_ms:.1f} ms")
+    console.print(table)
+    RESULTS.mkdir(exist_ok=True)
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+    content = {"at": datetime.now(UTC).isoformat(), "machine": machine, "queue": {**asdict(figures), "calls_a_second": figures.calls_a_second}}
+    (RESULTS / "queue.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The queue alone: leads claimed and calls settled a second, and what that writes, without a telephone company.
+
+On the road of a call: 3 to 7 without the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from dialer.embedded.postgres import Postgres
+from dialer.model import AttemptState
+from sql.attempts import Ask, Attempts, Fact
+from sql.businesses import Businesses
+from sql.migrate import migrate
+from sql.pool import open_pool
+from sql.runs import NewLead, NewRun, Request, Runs
+from sql.workers import Workers
+
+if TYPE_CHECKING:
+    from sql.attempts import Intent
+    from sql.pool import Pool
+
+BATCH = 32
+CLAIMERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured: `calls` claimed and settled in `seconds`, at most `most_at_once` in flight for one business."""
+
+    calls: int
+    seconds: float
+    wal_bytes_a_call: float
+    most_at_once: int
+    claim_p50_ms: float
+    claim_p99_ms: float
+
+    @property
+    def calls_a_second(self) -> float:
+        """Throughput over the whole run."""
+        return self.calls / self.seconds
+
+
+async def measure(businesses: int = 200, leads: int = 100) -> Figures:
+    """Dial `leads` of each of `businesses` as fast as PostgreSQL claims and settles them, with fsync on."""
+    with TemporaryDirectory(prefix="ringmaster-bench-") as folder:
+        server = Postgres(Path(folder) / "postgres")
+        await server.start()
+        try:
+            await migrate(server.url)
+            pool = await open_pool(server.url, name="bench", size=2 * CLAIMERS + 2)
+            try:
+                return await _measure(pool, businesses, leads)
+            finally:
+                await pool.close()
+        finally:
+            await server.stop()
+
+
+async def _measure(pool: Pool, businesses: int, leads: int) -> Figures:
+    ids = await _load(pool, businesses, leads)
+    incarnation = uuid4()
+    workers = Workers(pool)
+    await workers.join(incarnation, "bench", 3600)
+    epochs = await workers.take_over(incarnation, list(range(256)))
+    partitions = {row["business_id"]: row["partition"] for row in await pool.fetch("SELECT business_id, partition FROM dialer.lanes")}
+    asks = {b: Ask(b, epochs[partitions[b]], 3) for b in ids}
+    before = await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+    started_at = time.perf_counter()
+    rounds = [_Round(Attempts(pool), incarnation, {b: asks[b] for b in ids[n::CLAIMERS]}) for n in range(CLAIMERS)]
+    await asyncio.gather(*(one.run() for one in rounds))
+    seconds = time.perf_counter() - started_at
+    wal = float(await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn") - before)
+    calls = sum(one.calls for one in rounds)
+    if calls != businesses * leads:
+        message = f"{businesses * leads} leads, {calls} calls"
+        raise RuntimeError(message)
+    claims = sorted(ms for one in rounds for ms in one.claim_ms)
+    return Figures(
+        calls, seconds, wal / calls, max(one.most for one in rounds), claims[len(claims) // 2], claims[int(len(claims) * 0.99)]
+    )
+
+
+async def _load(pool: Pool, businesses: int, leads: int) -> list[int]:
+    ids = []
+    for n in range(businesses):
+        business = await Businesses(pool).create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=3)
+        rows = [NewLead(k, f"+1{n:04}{k:06}", None, "UTC") for k in range(1, leads + 1)]
+        await Runs(pool).create(NewRun(business, "bench", 3, rows, start=True), Request(f"http:{uuid4()}", b"", "bench", {}))
+        ids.append(business)
+    await pool.execute("VACUUM ANALYZE")
+    return ids
+
+
+class _Round:
+    """Claims for its businesses in batches, and settles everything at once."""
+
+    def __init__(self, attempts: Attempts, incarnation: UUID, asks: dict[int, Ask]) -> None:
+        self._attempts = attempts
+        self._incarnation = incarnation
+        self._asks = asks
+        self.calls = 0
+        self.most = 0
+        self.claim_ms: list[float] = []
+
+    async def run(self) -> None:
+        waiting = list(self._asks)
+        while waiting:
+            batch, waiting = waiting[:BATCH], waiting[BATCH:]
+            started_at = time.perf_counter()
+            intents, verdicts = await self._attempts.claim(
+                self._incarnation, uuid4(), [self._asks[b] for b in batch], send_seconds=5, ring_seconds=30
+            )
+            self.claim_ms.append((time.perf_counter() - started_at) * 1000)
+            self.most = max(self.most, *Counter(intent.business_id for intent in intents).values(), 0)
+            if intents:
+                await self._settle(intents)
+            waiting += [verdict.business_id for verdict in verdicts if verdict.word != "empty"]
+
+    async def _settle(self, intents: list[Intent]) -> None:
+        facts = [
+            Fact(i.business_id, i.attempt_id, i.nonce, AttemptState.OVER, sid=f"CA{i.attempt_id:032}", outcome="completed", duration=1)
+            for i in intents
+        ]
+        learned = await self._attempts.learn(facts)
+        self.calls += sum(answer.verdict == "applied" for answer in learned)
