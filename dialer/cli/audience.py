@@ -13,7 +13,7 @@ from dialer.cli import accounting, progress, summary
 from dialer.cli.accounting import Evidence
 from dialer.cli.api import Api, ApiError
 from dialer.cli.follow import Follower
-from dialer.cli.refusal import first_refusal
+from dialer.cli.refusal import single
 from dialer.cli.summary import Shown
 from dialer.cli.watched import Watched, names
 from dialer.ports import SystemClock
@@ -57,7 +57,7 @@ async def watch(
     found = [await _load(tenant, Api(session, stage.url, tenant.token), console) for tenant in cast]
     shows = [show for show in found if show]
     with progress.showing([show.watched for show in shows], clock, console, terminal=terminal) as shown:
-        async with first_refusal(), asyncio.TaskGroup() as group:
+        async with single(), asyncio.TaskGroup() as group:
             for show in shows:
                 group.create_task(_follow(show, shown, STILL_SECONDS + LONGEST_CALL_SECONDS / speed))
     evidence = [await _gather(session, stage, show) for show in shows]

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from dialer.cli import audience, signals, tenants
 from dialer.cli.database import connected
-from dialer.cli.refusal import FAILED, INTERRUPTED, OptionError, first_refusal
+from dialer.cli.refusal import FAILED, INTERRUPTED, OptionError, single
 from dialer.cli.stage import port_to_use, stage
 from dialer.config import load
 from dialer.ports import SystemClock
@@ -99,7 +99,7 @@ async def _demo(options: Namespace) -> int:
 @asynccontextmanager
 async def _watched(found: Stage) -> AsyncIterator[None]:
     """End the block when a server or a process ends."""
-    async with first_refusal(), asyncio.TaskGroup() as group:
+    async with single(), asyncio.TaskGroup() as group:
         watching = group.create_task(found.watch())
         yield
         watching.cancel()

@@ -12,8 +12,6 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -40,4 +38,15 @@ def database_url(data_dir: Path) -> str:
         found = json.loads((data_dir / NAME).read_text())
     except (OSError, ValueError):
         return ""
-    return str(found["database_url"]) if psutil.pid_exists(found["pid"]) else ""
+    return str(found["database_url"]) if _runs(found["pid"]) else ""
+
+
+def _runs(pid: int) -> bool:
+    # Without psutil, which a server that only has a database does not need.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return True

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import dialer
-from dialer.cli.refusal import RefusalError, first_refusal
+from dialer.cli.refusal import RefusalError, single
 from dialer.embedded.child import LAUNCHER
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Processes:
         Raises:
             ChildEndedError: when one has.
         """
-        async with first_refusal(), asyncio.TaskGroup() as group:
+        async with single(), asyncio.TaskGroup() as group:
             for child in self._children:
                 group.create_task(_report_end(child))
         message = "there is no process to watch"

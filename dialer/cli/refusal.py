@@ -32,19 +32,20 @@ class OptionError(RefusalError):
 
 
 @asynccontextmanager
-async def first_refusal() -> AsyncIterator[None]:
-    """Around a task group: of its tasks' errors raise the first that is a refusal, as it is; any others pass in their group."""
+async def single() -> AsyncIterator[None]:
+    """Around a task group: raise, instead of a group of errors, the first refusal among them or, without one, the only error there is."""
     try:
         yield
     except BaseExceptionGroup as group:
-        refusals = _leaves(group.subgroup(RefusalError))
-        if not refusals or group.subgroup(lambda error: not isinstance(error, RefusalError | BaseExceptionGroup)):
+        errors = _leaves(group)
+        chosen = [error for error in errors if isinstance(error, RefusalError)][:1] or errors
+        if len(chosen) > 1:
             raise
-        raise refusals[0] from None
+        raise chosen[0] from None
 
 
-def _leaves(group: BaseExceptionGroup[RefusalError] | None) -> list[RefusalError]:
-    found: list[RefusalError] = []
-    for error in group.exceptions if group else ():
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dialer.cli import folder, installation
 from dialer.cli.processes import Processes
-from dialer.cli.refusal import OptionError, first_refusal
+from dialer.cli.refusal import OptionError, single
 from dialer.cli.servers import serving
 from dialer.embedded.place import LOCALHOST, PortInUseError, check_port, free_port
 
@@ -41,7 +41,7 @@ class Stage:
         Raises:
             RefusalError: when one has.
         """
-        async with first_refusal(), asyncio.TaskGroup() as group:
+        async with single(), asyncio.TaskGroup() as group:
             group.create_task(self.servers.watch())
             group.create_task(self.processes.watch())
         raise AssertionError

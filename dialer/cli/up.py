@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dialer.cli import folder, installation, notice, signals
 from dialer.cli.processes import Processes
-from dialer.cli.refusal import MISUSED, RefusalError, first_refusal
+from dialer.cli.refusal import MISUSED, RefusalError, single
 from dialer.cli.servers import serving
 from dialer.config import load
 from dialer.embedded.place import PortInUseError, check_port
@@ -86,7 +86,7 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
 
 
 async def _watch(servers: Servers, processes: Processes) -> None:
-    async with first_refusal(), asyncio.TaskGroup() as group:
+    async with single(), asyncio.TaskGroup() as group:
         group.create_task(processes.watch())
         if servers.own:
             group.create_task(servers.watch())

@@ -5,6 +5,7 @@ Pure: no I/O. Beside the road of a call: at its far end, where a person looks on
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections import deque
@@ -81,6 +82,7 @@ class Watched:
                 self.calls = found["calls"]
             case "job.changed":
                 self.last.append(f"{self.lead(found['lead_id'])}: {said(found)}")
+                self.calls = [call for call in self.calls if call["lead_id"] != found["lead_id"]]
             case name if name.startswith("run."):
                 self.last.append(f"the run has {name.removeprefix('run.')}")
             case _:  # what later days bring
@@ -101,9 +103,10 @@ def names(leads: bytes) -> dict[int, str]:
     """The names in a file of leads by lead_id, as far as they can be read: only a screen shows them."""
     text = leads.decode("utf-8-sig", errors="replace")
     found: dict[int, str] = {}
-    for row in csv.DictReader(text.splitlines()):
-        number, name = row.get("lead_id") or "", row.get("name") or ""
-        if number.isascii() and number.isdigit() and name:
-            # Of a lead that comes twice the first row is taken.
-            found.setdefault(int(number[:ID_DIGITS]), name)
+    with contextlib.suppress(csv.Error):
+        for row in csv.DictReader(text.splitlines()):
+            number, name = row.get("lead_id") or "", row.get("name") or ""
+            if number.isascii() and number.isdigit() and name:
+                # Of a lead that comes twice the first row is taken.
+                found.setdefault(int(number[:ID_DIGITS]), name)
     return found

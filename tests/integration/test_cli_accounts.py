@@ -43,9 +43,11 @@ class Ended:
         return found
 
 
-async def command(database_url: str, *arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+async def command(
+    database_url: str, *arguments: str, stdin: bytes = b"", interpreter: tuple[str, str] = ("-m", "dialer"), **environment: str
+) -> Ended:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "dialer", *arguments),
+        *(sys.executable, *interpreter, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -178,3 +180,14 @@ async def test_the_notice_of_one_that_was_killed_is_not_believed(tmp_path: Path)
     await killed.wait()
     (tmp_path / notice.NAME).write_text(json.dumps({"pid": killed.pid, "database_url": "postgresql://127.0.0.1/old"}))
     assert notice.database_url(tmp_path) == ""
+
+
+async def test_accounts_need_only_what_a_server_has_installed(database_url: str) -> None:
+    without = (
+        "import runpy, sys; sys.modules.update(psutil=None, rich=None); runpy.run_module('dialer', run_name='__main__', alter_sys=True)"
+    )
+    created = await command(database_url, *US, "--json", interpreter=("-c", without))
+    assert created.json["business_id"] == 1
+    refused = await command(database_url, "demo", "--exit", interpreter=("-c", without))
+    assert refused.code == 1
+    assert "requirements-local.txt" in refused.err
