@@ -17,20 +17,24 @@ from dialer.config import ConfigError, Settings, load
 REQUIRED = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
 
 
-async def work(settings: Settings) -> None:
-    """Drive calls until SIGTERM or SIGINT."""
+async def work(settings: Settings) -> bool:
+    """Drive calls until SIGTERM or SIGINT, or until this worker cannot go on: False then."""
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with open_world(settings) as world:
         worker = Worker(world, settings.worker)
         await worker.start()
-        await stopping.wait()
+        waits = [asyncio.ensure_future(event.wait()) for event in (stopping, worker.failed)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         await worker.stop()
+        return not worker.failed.is_set()
 
 
 def main() -> int:
-    """Run until stopped; 0 then, 2 when the settings are wrong."""
+    """Run until stopped; 0 then, 1 when it could not go on, 2 when the settings are wrong."""
     try:
         settings = load(*REQUIRED)
     except ConfigError as fault:
@@ -38,8 +42,7 @@ def main() -> int:
         return 2
     logs.configure(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work(settings))
-    return 0
+        return 0 if runner.run(work(settings)) else 1
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -137,6 +137,8 @@ class Business:
         """Change the state, and say what is to be done. One message, one branch."""
         match message:
             case LookAgain():
+                # Asked for once more even if it stands at the gate: the lane decides, and an answer that got lost costs no more than this.
+                self.asking = False
                 return self._ask()
             case Claimed():
                 return self._claimed(message)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from actors.bucket import Bucket
     from actors.ports import World
+    from actors.tasks import Tasks
     from sql.attempts import Intent
     from telephony.provider import PlaceResult
 
@@ -43,9 +44,10 @@ log = logging.getLogger(__name__)
 class Gate:
     """Queue, permits and claims of one account."""
 
-    def __init__(self, world: World, bucket: Bucket, claimed: Callable[[int, Claimed], None]) -> None:
+    def __init__(self, world: World, tasks: Tasks, bucket: Bucket, claimed: Callable[[int, Claimed], None]) -> None:
         """`claimed` hears the answer for each business that asked."""
         self._world = world
+        self._tasks = tasks
         self._bucket = bucket
         self._claimed = claimed
         self._queue: OrderedDict[int, Ask] = OrderedDict()
@@ -134,7 +136,7 @@ class Gate:
         except (*AWAY, *LOCKED) as error:
             log.warning("a claim for %d businesses was not answered: %s", len(asks), type(error).__name__)
             self._answer(asks, (), [Verdict(ask.business_id, "away") for ask in asks], deadline)
-            await self._disown([ask.business_id for ask in asks], token)
+            self._tasks.spawn(self._disown([ask.business_id for ask in asks], token))
             return 0
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns one of these businesses and not the others
             return await self._claim_apart(asks, error)

@@ -237,7 +237,9 @@ class Partitions:
     def _gate(self, driven: Driven) -> Gate:
         sid = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed).sid
         if sid not in self._gates:
-            gate = Gate(self._world, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message))
+            gate = Gate(
+                self._world, self._tasks, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message)
+            )
             self._gates[sid] = gate
             self._tasks.spawn(gate.run())
         return self._gates[sid]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from actors.commands import CommandReader
@@ -21,11 +22,17 @@ from actors.tasks import Tasks
 from dialer.messages import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from actors.ports import World
 
 # A POST ends within its own deadline; this is that, and some time to write down what became of it.
 LEAVE_SECONDS = 6.0
 FINISH_SECONDS = 2.0
+# A duty that fails begins again; this often in this time, and the worker gives up.
+MOST_RESTARTS = 5
+RESTART_WINDOW_SECONDS = 60.0
+RESTART_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +41,10 @@ class Worker:
     """One worker process, on the world it is given."""
 
     def __init__(self, world: World, name: str) -> None:
-        """`name` is what runs show as `locked_by_worker`."""
+        """`name` is what runs show as `locked_by_worker`; `failed` is set when this worker cannot go on."""
         self._world = world
         self._name = name
+        self.failed = asyncio.Event()
         self._tasks = Tasks()
         self._screens = Screens(world)
         self.partitions = Partitions(world, self._tasks, self._screens.show)
@@ -47,14 +55,14 @@ class Worker:
     async def start(self) -> None:
         """Begin all duties, and say so."""
         for duty in (
-            self._ownership.run(),
-            self.partitions.listen(),
-            self.partitions.poll(),
-            self._commands.run(),
-            self._screens.run(),
-            self._housekeeping.run(),
+            self._ownership.run,
+            self.partitions.listen,
+            self.partitions.poll,
+            self._commands.run,
+            self._screens.run,
+            self._housekeeping.run,
         ):
-            self._tasks.spawn(duty)
+            self._tasks.spawn(self._keep_up(duty))
         log.info("worker %s started", self._name)
         await self._say("started")
 
@@ -69,6 +77,21 @@ class Worker:
         await self._tasks.finish(FINISH_SECONDS)
         log.info("worker %s stopped", self._name)
         await self._say("stopped")
+
+    async def _keep_up(self, duty: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Begin a duty again when it fails; one that fails again and again ends this worker, and another takes over."""
+        failed_at: deque[float] = deque(maxlen=MOST_RESTARTS)
+        while True:
+            try:
+                return await duty()
+            except Exception:
+                log.exception("a duty of worker %s failed", self._name)
+            now = self._world.clock.boot()
+            if len(failed_at) == MOST_RESTARTS and now - failed_at[0] < RESTART_WINDOW_SECONDS:
+                self.failed.set()
+                return None
+            failed_at.append(now)
+            await asyncio.sleep(RESTART_SECONDS)
 
     async def _say(self, word: str) -> None:
         await self._world.wire.publish([Event(f"worker.{word}", 0, at=self._world.clock.now(), data={"worker": self._name})])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from dialer.messages import Event
 from dialer.streams import AwayError
-from sql.pool import AWAY
+from sql.pool import AWAY, LOCKED
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -109,8 +109,11 @@ class Relay:
                     pass
                 if rounds % TRIM_EVERY_ROUNDS == 0:
                     await self._streams.trim_events()
-            except (AwayError, *AWAY) as error:
+            except (AwayError, *AWAY, *LOCKED) as error:
                 log.warning("events wait in the outbox: %s", type(error).__name__)
+            except Exception:
+                # Whatever it is, the events behind it must not wait for a restart.
+                log.exception("events wait in the outbox")
 
     async def _wait(self) -> None:
         try:
