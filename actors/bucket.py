@@ -7,9 +7,10 @@ On the road of a call: 3, behind the gate.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from dialer.streams import AwayError
+from dialer.streams import AwayError, gate_key
 
 if TYPE_CHECKING:
     from actors.ports import World
@@ -37,11 +38,19 @@ return {granted, tostring((1 - tokens + granted) / rate)}
 
 SHUT = """
 local now = redis.call('TIME')
-local till = now[1] + now[2] / 1000000 + tonumber(ARGV[1])
+local at = now[1] + now[2] / 1000000
+local till = at + tonumber(ARGV[1])
 if till > tonumber(redis.call('HGET', KEYS[1], 'shut_until') or 0) then
-    redis.call('HSET', KEYS[1], 'shut_until', string.format('%.6f', till))
+    redis.call('HSET', KEYS[1], 'shut_until', string.format('%.6f', till), 'reason', ARGV[3])
+    redis.call('HSETNX', KEYS[1], 'shut_since', string.format('%.6f', at))
     redis.call('EXPIRE', KEYS[1], ARGV[2])
 end
+return 1
+"""
+
+# The provider has answered again: the screens need not say any more that it is waited for.
+OPEN = """
+redis.call('HDEL', KEYS[1], 'shut_until', 'shut_since', 'reason')
 return 1
 """
 
@@ -54,9 +63,10 @@ class Bucket:
         self._world = world
         self._rate = world.rules.calls_per_second
         self._burst = max(1.0, self._rate * BURST_SECONDS)
-        self._key = f"dialer:gate:{{{account_sid}}}"
+        self._key = gate_key(account_sid)
         self._shut_until = 0.0
-        self._untold_seconds = 0.0
+        self._untold: tuple[float, str] | None = None
+        self._was_shut = False
         self._next_alone = 0.0
 
     async def take(self, wanted: int) -> tuple[int, float]:
@@ -83,19 +93,25 @@ class Bucket:
         except AwayError:
             self._next_alone = 0.0
 
-    def shut(self, seconds: float) -> None:
-        """Give no permits for so long; the other workers hear of it with the next one asked for."""
+    def shut(self, seconds: float, reason: str) -> None:
+        """Give no permits for so long; the other workers and the screens hear of it with the next one asked for."""
         self._shut_until = max(self._shut_until, self._world.clock.boot() + seconds)
-        self._untold_seconds = seconds
+        self._untold = (seconds, reason)
+        self._was_shut = True
+
+    async def open(self) -> None:
+        """The provider has answered: nobody needs to wait for it any more."""
+        if self._was_shut:
+            self._was_shut, self._shut_until, self._untold = False, 0.0, None
+            with suppress(AwayError):
+                await self._world.wire.run_script(OPEN, [self._key], [])
 
     async def _tell_shut(self) -> None:
-        if not self._untold_seconds or self._rate == 0:
+        if self._untold is None:
             return
-        seconds, self._untold_seconds = self._untold_seconds, 0.0
-        try:
-            await self._world.wire.run_script(SHUT, [self._key], [str(seconds), str(KEEP_SECONDS)])
-        except AwayError:
-            self._untold_seconds = seconds
+        (seconds, reason), self._untold = self._untold, None
+        with suppress(AwayError):
+            await self._world.wire.run_script(SHUT, [self._key], [str(seconds), str(KEEP_SECONDS), reason])
 
     def _take_alone(self) -> tuple[int, float]:
         now = self._world.clock.boot()

@@ -77,7 +77,9 @@ class Gate:
         if isinstance(result, NotSent) and result.reason == WITHDRAWN:
             return
         if not isinstance(result, NotSent | Unanswered):
-            self._failures = 0
+            if self._failures:
+                self._failures = 0
+                self._tasks.spawn(self._bucket.open())
             return
         self._failures += 1
         if isinstance(result, Unanswered) and self._failures < UNANSWERED_IN_A_ROW:
@@ -87,7 +89,7 @@ class Gate:
         if isinstance(result, NotSent) and result.retry_after_seconds:
             seconds = max(seconds, result.retry_after_seconds)
         log.warning("the gate is shut for %.1f s: %s", seconds, result.reason)
-        self._bucket.shut(seconds)
+        self._bucket.shut(seconds, result.reason)
 
     async def run(self) -> None:
         """Serve the queue until closed."""

@@ -9,6 +9,7 @@ On the road of a call: between 1 and 3, and between 6 and 4.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis
@@ -50,6 +51,15 @@ return false
 """
 
 Entry = tuple[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShutGate:
+    """A provider account that is not dialled for now; `since` and `until` in seconds since 1970 by Redis's clock."""
+
+    reason: str
+    since: float
+    until: float
 
 
 class AwayError(Exception):
@@ -208,6 +218,15 @@ class Streams:
         slowest = min((int(group["last-delivered-id"].split("-")[0]) for group in groups), default=old)
         await self._run(self._quick.xtrim(EVENTS, minid=max(min(old, slowest), ancient), approximate=True))
 
+    async def shut_gate(self, account_sid: str) -> ShutGate | None:
+        """Why and how long the calls of an account wait for the provider; None when they do not.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        reason, since, until = await self._run(self._quick.hmget(gate_key(account_sid), ["reason", "shut_since", "shut_until"]))
+        return ShutGate(reason or "", float(since), float(until)) if since and until else None
+
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
         """Run a script on the server, for the gate's bucket.
 
@@ -230,6 +249,11 @@ class Streams:
                 return await command
         except (RedisError, OSError, TimeoutError) as error:
             raise AwayError(type(error).__name__) from error
+
+
+def gate_key(account_sid: str) -> str:
+    """Where the pace of an account is kept, and whether its gate is shut."""
+    return f"dialer:gate:{{{account_sid}}}"
 
 
 def _inbox(partition: int) -> str:
