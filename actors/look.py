@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState, Outcome
@@ -31,6 +32,7 @@ QUEUED_SECONDS = 60.0
 CLOCK_SKEW = timedelta(seconds=5)
 AFTER_HANG_UP_SECONDS = 3.0
 EXPIRY_GRACE = timedelta(seconds=2)
+ABSENCE_GRACE_SECONDS = 0.25
 
 STATES = {
     "queued": AttemptState.PLACED,
@@ -60,6 +62,8 @@ async def look(world: World, account: Account, name: Intent | OpenAttempt) -> fl
         return None
     state = learned or attempt.state
     seconds = AFTER_HANG_UP_SECONDS if attempt.hang_up else pause_before_look(world.rules, state, attempt.looks)
+    if state is AttemptState.UNKNOWN:
+        seconds = min(seconds, _until_absence_can_be_shown(world.rules, attempt))
     await world.attempts.look_later(replace(attempt, state=state), seconds)
     return seconds
 
@@ -74,6 +78,12 @@ async def learn(world: World, account: Account, fact: Fact) -> Learned:
     if learned.hang_up and learned.sid:
         await world.provider.hang_up(account, learned.sid)
     return learned
+
+
+def _until_absence_can_be_shown(rules: Rules, attempt: OpenAttempt) -> float:
+    """In how many seconds the second list may be asked for; a slot and a lead wait for it. Endless when that moment has passed."""
+    left = attempt.send_by.timestamp() + rules.lag_seconds - attempt.as_of.timestamp()
+    return left + ABSENCE_GRACE_SECONDS if left > -ABSENCE_GRACE_SECONDS else inf
 
 
 def pause_before_look(rules: Rules, state: AttemptState, looks: int) -> float:

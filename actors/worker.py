@@ -20,6 +20,7 @@ from actors.partition import Partitions
 from actors.screens import Screens
 from actors.tasks import Tasks
 from dialer.messages import Event
+from sql.pool import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -71,8 +72,12 @@ class Worker:
         self.partitions.close()
         self._commands.close()
         self._housekeeping.close()
-        async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
-            await self._ownership.leave(LEAVE_SECONDS)
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
+                await self._ownership.leave(LEAVE_SECONDS)
+        except (TimeoutError, *AWAY) as error:
+            # The lease runs out by itself, and another worker takes over.
+            log.warning("nothing could be given back: %s", type(error).__name__)
         self._screens.close()
         await self._tasks.finish(FINISH_SECONDS)
         log.info("worker %s stopped", self._name)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Self
 
 from sql.pool import AWAY, LOCKED
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MAX_FACTS_AT_ONCE = 128
 BUSY_SECONDS = 0.005
 AWAY_SECONDS = 0.25
+LAST_CHANCE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Ledger:
         self._kicked = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._stopping = False
+        self._last_chance = inf
 
     async def __aenter__(self) -> Self:
         """Start writing."""
@@ -57,8 +60,9 @@ class Ledger:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Write what is left, and stop."""
+        """Write what is left, and stop; what PostgreSQL does not take within some seconds is found again by asking the provider."""
         self._stopping = True
+        self._last_chance = asyncio.get_running_loop().time() + LAST_CHANCE_SECONDS
         self._kicked.set()
         await self._tasks.__aexit__(None, None, None)
 
@@ -121,7 +125,7 @@ class Ledger:
     def _again(self, batch: list[_Brought]) -> None:
         now = asyncio.get_running_loop().time()
         for brought in batch:
-            if brought.until < now and not brought.learned.done():
+            if min(brought.until, self._last_chance) < now and not brought.learned.done():
                 brought.learned.set_exception(NotLearnedError(brought.fact.attempt_id))
         self._waiting.extendleft(brought for brought in reversed(batch) if not brought.learned.done())
 
