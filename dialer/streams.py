@@ -9,6 +9,7 @@ On the road of a call: between 1 and 3, and between 6 and 4.
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ KEEP_RELAYED_SECONDS = 120
 KEEP_EVENTS_SECONDS = 3_600
 KEEP_EVENTS_FOR_GROUPS_SECONDS = 24 * 3_600
 NOWHERE = "0-0"
+# Callbacks that came while PostgreSQL was away.
+CALLBACKS = "dialer:callbacks:kept"
 
 # Adds an entry once: a repeat of its number is refused by Redis itself.
 ADD_ONCE = """
@@ -147,6 +150,31 @@ class Streams:
             AwayError: when Redis does not answer.
         """
         await self._run(self._quick.xtrim(COMMANDS, minid=before, approximate=True))
+
+    async def keep_callback(self, reference: str, form: Mapping[str, str]) -> bool:
+        """Keep a callback that PostgreSQL cannot take now; False when Redis is away too: then it must be asked for again."""
+        try:
+            await self._run(self._quick.xadd(CALLBACKS, {"reference": reference, "form": json.dumps(dict(form))}))
+        except AwayError:
+            return False
+        return True
+
+    async def kept_callbacks(self, limit: int) -> list[tuple[str, str, dict[str, str]]]:
+        """The oldest callbacks kept: entry id, reference, form.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        found: list[Entry] = await self._run(self._quick.xrange(CALLBACKS, count=limit))
+        return [(entry, fields["reference"], json.loads(fields["form"])) for entry, fields in found]
+
+    async def forget_callback(self, entry: str) -> None:
+        """Drop a kept callback that has been applied.
+
+        Raises:
+            AwayError: when Redis does not answer.
+        """
+        await self._run(self._quick.xdel(CALLBACKS, entry))
 
     async def events_after(self, entry: str, *, block_seconds: float, limit: int = MAX_ENTRIES_PER_READ) -> list[Entry]:
         """Wait for entries of dialer:events after `entry`.
