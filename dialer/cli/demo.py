@@ -115,4 +115,5 @@ def _greet(url: str, cast: Sequence[Tenant]) -> None:
     print(f"\n{url}")
     for tenant in cast:
         print(f"  {tenant.name}: sign in as {tenant.email} with {tenant.password}")
+        print(f"    or ask {url}/api/docs with Authorization: Bearer {tenant.token}")
     print("Nobody's telephone rings: calls go to the simulator.\n", flush=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from dialer.cli.api import ApiError
-from dialer.cli.refusal import RefusalError
+from dialer.cli.refusal import RefusalError, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Follower:
         Raises:
             RefusalError: when it stands still, or the API refuses.
         """
-        async with asyncio.TaskGroup() as group:
+        async with single(), asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen())
             await self._look_on()
             await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)

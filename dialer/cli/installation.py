@@ -89,11 +89,11 @@ async def start_simulator(processes: Processes, simulator: Simulator, environmen
     return child
 
 
-async def start_dialer(processes: Processes, environment: Mapping[str, str]) -> None:
-    """Start the web process, wait until it answers, and start the worker: it is stopped before the web process that takes its callbacks.
+async def start_web(processes: Processes, environment: Mapping[str, str]) -> None:
+    """Start the web process and wait until it answers.
 
     Raises:
-        RefusalError: when one of them does not start.
+        RefusalError: when it does not start.
     """
     web = await processes.start("web", "web", environment=environment)
     port = int(environment["PORT"])
@@ -104,6 +104,15 @@ async def start_dialer(processes: Processes, environment: Mapping[str, str]) -> 
             return _listens(web, port) and await asking.answered()
 
         await processes.ready(web, answers)
+
+
+async def start_dialer(processes: Processes, environment: Mapping[str, str]) -> None:
+    """Start the web process, then the worker: it is stopped before the web process that takes its callbacks.
+
+    Raises:
+        RefusalError: when the web process does not start.
+    """
+    await start_web(processes, environment)
     await processes.start("worker", "actors", environment=environment)
 
 

@@ -1,0 +1,94 @@
+"""The demo's view of a run, against the real web process; there is no worker, so nothing is ever dialled.
+
+On the road of a call: at its far end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from dialer.cli import installation, tenants
+from dialer.cli.api import Api, ApiError
+from dialer.cli.follow import Follower
+from dialer.cli.processes import Processes
+from dialer.cli.refusal import RefusalError
+from dialer.cli.watched import Watched
+from dialer.embedded.place import free_port
+from dialer.ports import SystemClock
+from sql.pool import open_pool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from dialer.cli.tenants import Tenant
+
+END_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def web(place: Path, database_url: str, redis_url: str) -> AsyncIterator[tuple[str, list[Tenant], aiohttp.ClientSession]]:
+    """A web process with the demo's two businesses: its address, they, and a session to ask it with."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        **installation.bare_environment(),
+        **installation.new_simulator().environment,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PORT": str(port),
+        "PUBLIC_URL": url,
+        "SECRET_KEY": "k" * 32,
+    }
+    async with Processes(place / "logs", f"ringmaster-test-{place.name}") as children, aiohttp.ClientSession() as session:
+        await installation.start_web(children, environment)
+        async with await open_pool(database_url, name="test", size=1) as pool:
+            cast = await tenants.create(pool, None)
+        yield url, cast, session
+
+
+async def test_both_samples_are_loaded_and_their_bad_rows_refused(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
+        for tenant, refused in zip(cast, (5, 6), strict=True):
+            api = Api(session, url, tenant.token)
+            loaded = await api.load(tenant.leads.read_bytes(), name=tenant.run_name)
+            assert (loaded.accepted, len(loaded.rejected), len(loaded.duplicates)) == (50, refused, 2)
+            assert len([job async for job in api.jobs(loaded.run_id)]) == 50
+
+
+async def test_all_pages_of_jobs_are_read(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
+        api = Api(session, url, cast[1].token)
+        leads = "lead_id,phone\n" + "".join(f"{n + 1},+1{212 + n // 100}55501{n % 100:02d}\n" for n in range(450))
+        loaded = await api.load(leads.encode(), name="many")
+        assert sorted([job["lead_id"] async for job in api.jobs(loaded.run_id)]) == list(range(1, 451))
+
+
+async def test_a_run_that_stands_still_is_given_up_with_how_it_stands(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
+        api = Api(session, url, cast[1].token)
+        loaded = await api.load(cast[1].leads.read_bytes(), name="without a worker")
+        watched = Watched("Harbor Light", loaded.run_id, loaded.accepted, {})
+        await api.start(loaded.run_id)
+        pictures: list[int] = []
+        follower = Follower(api, watched, SystemClock(), lambda: pictures.append(watched.done), still_seconds=1.0)
+        with pytest.raises(RefusalError, match=r"^Harbor Light: nothing has changed for 1 s: running, 50 queued, 0 in_progress"):
+            async with asyncio.timeout(END_SECONDS):
+                await follower.follow()
+        assert pictures
+        assert set(pictures) == {0}
+
+
+async def test_a_refusal_of_the_api_is_its_sentence(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
+        with pytest.raises(ApiError, match="401") as unknown:
+            await Api(session, url, "nobody's").run(1)
+        assert unknown.value.status == 401
+        with pytest.raises(ApiError, match="422") as empty:
+            await Api(session, url, cast[0].token).load(b"lead_id,phone\n1,none\n", name="empty")
+        assert empty.value.body["code"] == "no_leads"
