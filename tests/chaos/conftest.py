@@ -1,0 +1,33 @@
+"""A town for the tests of each file: put up once, made whole before each test, cleared after it.
+
+On the road of a call: all of it, with somebody cutting the cables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from tests.chaos.town import Town
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import pytest
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """The town of one file of tests."""
+    async with Town(tmp_path_factory.mktemp("town")) as town:
+        yield town
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def town(shared_town: Town) -> AsyncIterator[Town]:
+    """The town, whole, with one worker."""
+    await shared_town.whole(workers=1)
+    yield shared_town
+    await shared_town.whole(workers=1)
+    await shared_town.clear()

@@ -1,0 +1,53 @@
+"""Another service, which knows nothing of us but the public streams: it speaks to Redis as `redis-cli` would.
+
+On the road of a call: beside 1, at the other door.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from tests.chaos.tenant import Tenant
+
+COMMANDS = "dialer:commands"
+EVENTS = "dialer:events"
+REJECTED = "dialer:commands:rejected"
+
+
+class Stranger:
+    """A connection to Redis."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - redis-py types its answers as Any
+        self.client = client
+
+    async def say(self, *entries: dict[str, str]) -> None:
+        """Add entries to dialer:commands, several in one pipeline."""
+        pipe = self.client.pipeline(transaction=False)
+        for fields in entries:
+            pipe.xadd(COMMANDS, fields)
+        await pipe.execute()
+
+    async def heard(self, stream: str, run_ids: Iterable[int] = ()) -> list[dict[str, str]]:
+        """Every entry of a stream, oldest first; only those of `run_ids` when some are given."""
+        wanted = set(map(str, run_ids))
+        entries = [dict(fields) for _, fields in await self.client.xrange(stream)]
+        return [fields for fields in entries if not wanted or fields.get("run_id") in wanted]
+
+
+@asynccontextmanager
+async def stranger(url: str) -> AsyncIterator[Stranger]:
+    """Connect to Redis for the length of a block."""
+    async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client:
+        yield Stranger(client)
+
+
+def command(tenant: Tenant, run_id: int, kind: str, identity: str | None = None) -> dict[str, str]:
+    """An entry of dialer:commands; its id is new for each kind and run, or `identity`."""
+    identity = identity or f"{kind}-{run_id}"
+    return {"v": "1", "id": identity, "type": kind, "business_id": str(tenant.business_id), "run_id": str(run_id)}

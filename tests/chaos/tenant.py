@@ -1,0 +1,102 @@
+"""A business of the town, over the HTTP API and with a token, as its own programs would act for it.
+
+On the road of a call: 1, its button.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.waiting import until
+from tests.chaos.watch import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from tests.chaos.watch import Watch
+
+RUNS = "/api/outbound/runs"
+END_SECONDS = 60.0
+
+
+@dataclass
+class Tenant:
+    """`leads` of each of its `runs` as they were loaded, by run id."""
+
+    http: aiohttp.ClientSession
+    url: str
+    business_id: int
+    caller_id: str
+    token: str
+    max_calls: int
+    watch: Watch
+    runs: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        """Ask the web process; return the status and the answer."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with self.http.request(method, f"{self.url}{path}", json=body, headers=headers) as response:
+            return response.status, await response.json()
+
+    async def run(self, leads: list[dict[str, Any]], *, start: bool = True, concurrency: int | None = None) -> int:
+        """Load a run, and start it."""
+        body = {"leads": leads, "start": start, **({"concurrency": concurrency} if concurrency else {})}
+        status, said = await self.ask("POST", RUNS, body)
+        assert status == 201, said
+        assert said["accepted"] == len(leads), said
+        run_id = int(said["run_id"])
+        self.runs[run_id] = leads
+        self.watch.show(run_id, self)
+        return run_id
+
+    async def get(self, run_id: int) -> tuple[int, dict[str, Any]]:
+        """A run, as it is shown."""
+        return await self.ask("GET", f"{RUNS}/{run_id}")
+
+    async def seen(self, run_id: int) -> dict[str, Any]:
+        """A run, which must be shown."""
+        status, run = await self.get(run_id)
+        assert status == 200, run
+        return run
+
+    async def cancel(self, run_id: int, *, wait: bool = False, hang_up: bool = False) -> dict[str, Any]:
+        """Cancel a run."""
+        status, said = await self.ask("POST", f"/api/outbound_calls/jobs/{run_id}/cancel", {"wait": wait, "hang_up": hang_up})
+        assert status == 200, said
+        return said
+
+    async def stop(self, run_id: int, *, wait: bool = False, hang_up: bool = False) -> dict[str, Any]:
+        """Stop a run."""
+        body = {"run_id": run_id, "wait": wait, "hang_up": hang_up}
+        status, said = await self.ask("POST", "/api/outbound/stop-queue", body)
+        assert status == 200, said
+        return said
+
+    async def stop_all(self) -> None:
+        """Stop every run that goes on."""
+        for run_id in self.runs:
+            if (await self.seen(run_id))["status"] not in ENDED:
+                await self.stop(run_id, hang_up=True)
+
+    async def until(self, run_id: int, true: Callable[[dict[str, Any]], bool], within_seconds: float = END_SECONDS) -> dict[str, Any]:
+        """Wait until something is true of a run as it is shown; return it."""
+        last: dict[str, Any] = {}
+
+        async def answer() -> bool:
+            nonlocal last
+            status, last = await self.get(run_id)
+            return status == 200 and true(last)
+
+        await until(answer, within_seconds, lambda: f"run {run_id}: {last}")
+        return last
+
+    async def ended(self, run_id: int, within_seconds: float = END_SECONDS) -> dict[str, Any]:
+        """Wait until a run has ended and nothing of it is on the line."""
+        return await self.until(run_id, lambda run: run["status"] in ENDED and run["in_progress"] == 0, within_seconds)
+
+    async def taken(self, run_id: int, leads: int, within_seconds: float = END_SECONDS) -> dict[str, Any]:
+        """Wait until so many leads have been taken."""
+        return await self.until(run_id, lambda run: run["cursor_position"] >= leads, within_seconds)
