@@ -23,14 +23,11 @@ async def work(settings: Settings) -> bool:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with open_world(settings) as world:
-        worker = Worker(world, settings.worker)
+        worker = Worker(world, settings.worker, stopping)
         await worker.start()
-        waits = [asyncio.ensure_future(event.wait()) for event in (stopping, worker.failed)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        await stopping.wait()
         await worker.stop()
-        return not worker.failed.is_set()
+        return not worker.failed
 
 
 def main() -> int:

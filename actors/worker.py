@@ -41,11 +41,12 @@ log = logging.getLogger(__name__)
 class Worker:
     """One worker process, on the world it is given."""
 
-    def __init__(self, world: World, name: str) -> None:
-        """`name` is what runs show as `locked_by_worker`; `failed` is set when this worker cannot go on."""
+    def __init__(self, world: World, name: str, stopping: asyncio.Event | None = None) -> None:
+        """`name` is what runs show as `locked_by_worker`; the worker sets `stopping` itself when it has `failed` and cannot go on."""
         self._world = world
         self._name = name
-        self.failed = asyncio.Event()
+        self.failed = False
+        self._stopping = stopping or asyncio.Event()
         self._tasks = Tasks()
         self._screens = Screens(world)
         self.partitions = Partitions(world, self._tasks, self._screens.show)
@@ -93,7 +94,8 @@ class Worker:
                 log.exception("a duty of worker %s failed", self._name)
             now = self._world.clock.boot()
             if len(failed_at) == MOST_RESTARTS and now - failed_at[0] < RESTART_WINDOW_SECONDS:
-                self.failed.set()
+                self.failed = True
+                self._stopping.set()
                 return None
             failed_at.append(now)
             await asyncio.sleep(RESTART_SECONDS)

@@ -26,8 +26,9 @@ SELECT count(*) FILTER (WHERE j.status = 'queued' AND NOT r.cancel_requested) AS
        count(*) FILTER (WHERE j.status = 'completed') AS completed,
        count(*) FILTER (WHERE j.status = 'failed') AS failed,
        count(*) FILTER (WHERE j.status = 'cancelled' OR j.status = 'queued' AND r.cancel_requested) AS cancelled,
-       count(*) FILTER (WHERE j.status = 'skipped') AS skipped
-FROM outbound_call_runs r JOIN outbound_call_jobs j ON j.run_id = r.id WHERE r.business_id = $1 AND r.id = $2
+       count(*) FILTER (WHERE j.status = 'skipped') AS skipped,
+       r.queued_count, r.in_progress_count, r.completed_count, r.failed_count, r.cancelled_count, r.skipped_count, r.total_leads
+FROM outbound_call_runs r JOIN outbound_call_jobs j ON j.run_id = r.id WHERE r.business_id = $1 AND r.id = $2 GROUP BY r.id
 """
 
 
@@ -86,12 +87,14 @@ class Shop:
         return await self.commands.apply(Command(business_id, f"http:{uuid4()}", kind, run_id, **more))  # type: ignore[arg-type]
 
     async def seen(self, business_id: int, run_id: int) -> Run:
-        """The run; its counters are held against its rows and its total on the way."""
+        """The run; its counters are held against its rows and its total on the way, in one statement, for it may be running."""
+        counted = await self.pool.fetchrow(COUNTED, business_id, run_id)
+        assert counted
+        names = [name for name in counted.keys() if not name.endswith("_count") and name != "total_leads"]  # noqa: SIM118 - a Record iterates over values
+        assert {name: counted[name] for name in names} == {name: counted[f"{name}_count"] for name in names}
+        assert sum(counted[name] for name in names) == counted["total_leads"]
         run = await self.runs.get(business_id, run_id)
         assert run
-        counted = dict(await self.pool.fetchrow(COUNTED, business_id, run_id) or {})
-        assert counted == {name: getattr(run, name) for name in counted}
-        assert sum(counted.values()) == run.total_leads
         return run
 
     async def inflight(self, business_id: int) -> list[int]:

@@ -98,7 +98,7 @@ async def _recount(town: Town, tenant: Tenant) -> None:
     for run_id, leads in tenant.runs.items():
         run = await tenant.seen(run_id)
         [counted] = await town.rows(COUNTED, tenant.business_id, run_id)
-        assert dict(counted) == {part: run[part] for part in PARTS}
+        assert dict(counted) == {part: run[part] for part in PARTS}, f"{dict(counted)} rows, {run}"
         assert sum(counted.values()) == len(leads) == run["total_leads"]
         assert counted["queued"] == counted["in_progress"] == 0, run
 

@@ -1,0 +1,220 @@
+"""A worker on real servers, with the simulator in place of Twilio: gates, pace, ownership, and what it does with refusals.
+
+There is no web process here, so no callback arrives: what ends a call is what the worker finds out by asking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest_asyncio
+
+from actors.bucket import Bucket
+from actors.worker import Worker
+from actors.world import open_world
+from dialer.config import Settings
+from dialer.embedded.place import free_port
+from telephony import simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from actors.ports import World
+    from telephony.simulator import Simulator
+    from tests.rows import Shop
+
+NOBODY = "http://127.0.0.1:9"
+BOUND_SECONDS = 20.0
+
+
+@pytest_asyncio.fixture
+async def twilio() -> AsyncIterator[Simulator]:
+    async with simulator.running(port=0, scenario="answer", speed=50) as running:
+        yield running
+
+
+class Floor:
+    """Workers on the servers of a test."""
+
+    def __init__(self, shop: Shop, database_url: str, redis_url: str, stack: AsyncExitStack) -> None:
+        self.shop = shop
+        self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        self._stack = stack
+
+    async def world(self, twilio_url: str, **more: object) -> World:
+        values = {
+            **self._urls,
+            "PUBLIC_URL": NOBODY,
+            "SECRET_KEY": "x" * 40,
+            "TWILIO_ACCOUNT_SID": simulator.TEST_ACCOUNT,
+            "TWILIO_AUTH_TOKEN": simulator.TEST_TOKEN,
+            "TWILIO_API_URL": twilio_url,
+            "DIALER_CALLS_PER_SECOND": 0,
+            "DIALER_PROVIDER_LAG_SECONDS": 1,
+            **more,
+        }
+        return await self._stack.enter_async_context(open_world(Settings.model_validate(values)))
+
+    @asynccontextmanager
+    async def worker(self, twilio_url: str, name: str = "one", **more: object) -> AsyncIterator[tuple[Worker, World]]:
+        world = await self.world(twilio_url, **more)
+        worker = Worker(world, name)
+        await worker.start()
+        try:
+            yield worker, world
+        finally:
+            await worker.stop()
+
+
+@pytest_asyncio.fixture
+async def floor(shop: Shop, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
+    # The shop owns every partition, for its own claims; here the workers are to have them.
+    await shop.workers.leave(shop.incarnation)
+    async with AsyncExitStack() as stack:
+        yield Floor(shop, database_url, redis_url, stack)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(BOUND_SECONDS):
+        while not await condition():
+            # One turn of the loop, and one of the servers: a bounded wait for a condition.
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+
+
+async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Floor, twilio: Simulator) -> None:
+    business = await floor.shop.business()
+    run = await floor.shop.run(business, 5)
+
+    async def paused() -> bool:
+        return (await floor.shop.seen(business, run)).status == "paused"
+
+    async with floor.worker(twilio.url, TWILIO_AUTH_TOKEN="wrong"):
+        await until(paused)
+
+        async def all_back() -> bool:
+            return (await floor.shop.seen(business, run)).queued == 5
+
+        await until(all_back)
+    seen = await floor.shop.seen(business, run)
+    assert (seen.failed, "account" in (seen.last_error or "")) == (0, True)
+
+
+async def test_nobody_listens_and_no_lead_is_burned(floor: Floor) -> None:
+    """Refused connections shut the gate; what was claimed goes back to the front; it goes on by itself when there is somebody."""
+    business = await floor.shop.business()
+    run = await floor.shop.run(business, 4)
+    port = free_port()
+
+    async def tried() -> bool:
+        return bool(await floor.shop.pool.fetchval("SELECT count(*) >= 3 FROM dialer.attempts WHERE state = 'not_sent'"))
+
+    async with floor.worker(f"http://127.0.0.1:{port}"):
+        await until(tried)
+        assert (await floor.shop.seen(business, run)).failed == 0
+        assert not await floor.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'unknown'")
+        async with simulator.running(port=port, scenario="slow", speed=1) as late:
+
+            async def dialled() -> bool:
+                return len(late.ledger.calls) == 3
+
+            await until(dialled)
+        assert (await floor.shop.seen(business, run)).failed == 0
+
+
+async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> None:
+    account = uuid4().hex
+    worlds = [await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=20) for _ in range(2)]
+    buckets = [Bucket(world, account) for world in worlds]
+    loop = asyncio.get_running_loop()
+    until_then = loop.time() + 1.0
+    granted = 0
+    while loop.time() < until_then:
+        for bucket in buckets:
+            granted += (await bucket.take(5))[0]
+    # Twenty a second, and a tenth of a second's worth at once.
+    assert 15 <= granted <= 24
+
+
+async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(floor: Floor, twilio: Simulator) -> None:
+    account = uuid4().hex
+    one, other = [Bucket(await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=0.01), account) for _ in range(2)]
+    assert (await one.take(3))[0] == 1
+    assert (await other.take(1))[0] == 0
+    await one.give_back(1)
+    assert (await other.take(1))[0] == 1
+    await one.give_back(1)
+    one.shut(30, "429")
+    assert (await one.take(1))[0] == 0
+    granted, wait = await other.take(1)
+    assert (granted, wait > 20) == (0, True)
+    await one.open()
+    assert (await other.take(1))[0] == 1
+
+
+async def test_with_redis_away_each_worker_keeps_its_share_of_the_pace(floor: Floor, twilio: Simulator) -> None:
+    world = await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=2, REDIS_URL="redis://127.0.0.1:1")
+    world.held.workers = 2
+    bucket = Bucket(world, "AC1")
+    assert (await bucket.take(5))[0] == 1
+    granted, wait = await bucket.take(5)
+    assert (granted, 0.5 < wait <= 1.0) == (0, True)
+
+
+async def test_a_worker_whose_lease_ran_out_comes_back_as_another(floor: Floor, twilio: Simulator) -> None:
+    business = await floor.shop.business()
+    async with floor.worker(twilio.url) as (_, world):
+
+        async def owns_all() -> bool:
+            return len(world.held.epochs) == 256
+
+        await until(owns_all)
+        first = world.held.incarnation
+        await floor.shop.pool.execute("UPDATE dialer.workers SET lease_until = now() - interval '1 second'")
+
+        async def is_another() -> bool:
+            return world.held.incarnation != first and await owns_all()
+
+        await until(is_another)
+        run = await floor.shop.run(business, 1)
+
+        async def dialled() -> bool:
+            return (await floor.shop.seen(business, run)).queued == 0
+
+        await until(dialled)
+
+
+async def test_what_stops_gives_everything_back_and_the_other_takes_it(floor: Floor, twilio: Simulator) -> None:
+    async with floor.worker(twilio.url, "stays") as (_, stays):
+        async with floor.worker(twilio.url, "goes") as (_, goes):
+
+            async def both_are_there() -> bool:
+                return stays.held.workers == goes.held.workers == 2
+
+            await until(both_are_there)
+        assert goes.held.epochs == {}
+
+        async def has_all() -> bool:
+            return len(stays.held.epochs) == 256
+
+        await until(has_all)
+        owners = await floor.shop.pool.fetch("SELECT DISTINCT owner FROM dialer.partitions")
+        assert [row["owner"] for row in owners] == [stays.held.incarnation]
+
+
+async def test_one_poisoned_business_among_many(floor: Floor, twilio: Simulator) -> None:
+    """Its claim fails in PostgreSQL; it is parked, and its neighbours in the same batch are dialled."""
+    businesses = [await floor.shop.business() for _ in range(12)]
+    runs = {business: await floor.shop.run(business, 2) for business in businesses}
+    poisoned = businesses[5]
+    # Its second lane entry would repeat an attempt's id: the CHECK refuses the whole batch it is in.
+    await floor.shop.pool.execute("UPDATE dialer.lanes SET cap = 0 WHERE business_id = $1", poisoned)
+
+    async def others_dialled() -> bool:
+        return all([(await floor.shop.seen(b, run)).queued == 0 for b, run in runs.items() if b != poisoned])
+
+    async with floor.worker(twilio.url):
+        await until(others_dialled)
+    assert (await floor.shop.seen(poisoned, runs[poisoned])).queued == 2
