@@ -73,14 +73,14 @@ class Badge {
   constructor(element) {
     this.element = element;
     this.text = element.querySelector(".live-text");
-    this.clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", timeZone: element.dataset.zone, numberingSystem: "latn" });
+    this.clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: element.dataset.zone, numberingSystem: "latn" });
     element.hidden = false;
+    for (const note of document.querySelectorAll("[data-unscripted]")) note.hidden = true;
   }
 
   show(state) {
     if (this.element.dataset.state === state) return;
     this.element.dataset.state = state;
-    // Without marks of direction: the sentence around it has its own.
     const time = this.clock.format(new Date());
     this.text.textContent = this.element.dataset[state].replace("{time}", time);
   }

@@ -1,0 +1,132 @@
+"""A new run by the form: what is loaded, what is reported, and that a mistake loses nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from aiohttp import FormData
+
+from dialer.model import RunStatus
+from tests.visitor import EMAIL, PASSWORD, Visitor, text_of
+
+if TYPE_CHECKING:
+    from tests.web_site import Said, Site
+
+GOOD = "lead_id,phone,name\n1,0500000001,נועה\n2,0500000002,Ada\n"
+MIXED = GOOD + "3,12,Short\n4,0500000001,Twice\n,0500000005,Nobody\n"
+
+
+@pytest_asyncio.fixture
+async def visitor(site: Site) -> Visitor:
+    """An operator who has signed in."""
+    await site.user(EMAIL, PASSWORD)
+    visitor = Visitor(site)
+    assert (await visitor.sign_in()).status == 303
+    return visitor
+
+
+async def key_of(visitor: Visitor) -> str:
+    found = re.search(r'name="key" value="([0-9a-f]+)"', (await visitor.get("/runs/new")).body.decode())
+    assert found
+    return found[1]
+
+
+async def send(
+    visitor: Visitor, *, file: bytes | None = None, file_name: str = "leads.csv", fields: dict[str, str] | None = None, **more: str
+) -> Said:
+    form = FormData()
+    for field, value in {"key": "k", "name": "Trial", "text": "", "concurrency": "2", "start": "0", **more, **(fields or {})}.items():
+        form.add_field(field, value)
+    form.add_field("file", file or b"", filename=file_name if file is not None else "", content_type="text/csv")
+    return await visitor.post("/runs/new", form)
+
+
+async def runs_of(site: Site) -> list[tuple[str, str, int]]:
+    return [(run.name or "", run.status, run.total_leads) for run in await site.shop.runs.page(site.business)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1255"])
+async def test_a_file_is_loaded_in_any_of_its_encodings(visitor: Visitor, site: Site, encoding: str) -> None:
+    said = await send(visitor, file=GOOD.replace("Ada", "Ada").encode(encoding))
+    assert said.status == 201, text_of(said)
+    assert "2 leads are ready" in text_of(said)
+    assert "Every row was accepted" in text_of(said)
+    assert await runs_of(site) == [("Trial", RunStatus.PENDING, 2)]
+    assert await site.shop.pool.fetchval("SELECT lead_name FROM outbound_call_jobs WHERE lead_id = 1") == "נועה"
+
+
+async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_started(visitor: Visitor, site: Site) -> None:
+    said = await send(visitor, text=MIXED)
+    words = text_of(said)
+    assert "2 rows were not accepted" in words
+    assert re.search(r"4 3 12 Short numbers are not called", words)
+    assert re.search(r"6 \S \S+ There is no lead_id", words)
+    assert "1 row came twice and is called once" in words
+    start = re.search(r'action="(/runs/\d+/start)"', said.body.decode())
+    assert start
+    assert (await visitor.post(start[1])).status == 303
+    assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
+
+
+async def test_it_starts_at_once_when_asked_to(visitor: Visitor, site: Site) -> None:
+    said = await send(visitor, text=GOOD, start="1")
+    assert "To the run" in text_of(said)
+    assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
+
+
+async def test_the_same_form_sent_twice_is_one_run_and_another_file_another(visitor: Visitor, site: Site) -> None:
+    key = await key_of(visitor)
+    first, again = await send(visitor, key=key, text=MIXED), await send(visitor, key=key, text=MIXED)
+    assert text_of(first) == text_of(again)
+    assert len(await runs_of(site)) == 1
+    await send(visitor, key=key, text=GOOD)
+    await send(visitor, key=await key_of(visitor), text=MIXED)
+    assert len(await runs_of(site)) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (b"phone\n0500000001\n", "lacks: lead_id"),
+        (b"lead_id,phone\n1,abc\n", "There is no lead that can be called."),
+        (b"lead_id,phone,name\n1,0500000001,Ren\xe9\n", "encoding of this file cannot be told"),
+        (b"PK\x03\x04", "This is an Excel workbook"),
+        (b" \n", "Choose a file with leads"),
+    ],
+)
+async def test_a_bad_file_is_told_in_a_sentence_and_nothing_typed_is_lost(visitor: Visitor, site: Site, file: bytes, sentence: str) -> None:
+    said = await send(visitor, file=file, file_name="mine.csv", concurrency="1", start="1")
+    assert 400 <= said.status < 500
+    assert sentence in text_of(said)
+    assert "mine.csv" in text_of(said)
+    body = said.body.decode()
+    assert 'name="name" type="text" maxlength="255" dir="auto" value="Trial"' in body
+    assert 'value="1" required' in body
+    assert 'name="start" value="1" checked' in body
+    assert await runs_of(site) == []
+    # What can be read can be mended in place.
+    if file.isascii() and not file.startswith(b"PK"):
+        assert file.decode().strip() in body
+
+
+async def test_wrong_settings_are_named_and_the_rows_are_kept(visitor: Visitor, site: Site) -> None:
+    for fields, message in (
+        ({"concurrency": "9"}, "concurrency : must be at most 3"),
+        ({"concurrency": "x"}, "concurrency : must be a whole number"),
+        ({"name": "n" * 300}, "name : must have at most 255 characters"),
+    ):
+        said = await send(visitor, fields={"text": GOOD, **fields})
+        assert said.status == 422
+        assert message in text_of(said)
+        assert "0500000002" in said.body.decode()
+    assert await runs_of(site) == []
+
+
+async def test_it_speaks_hebrew(visitor: Visitor) -> None:
+    visitor.language = "he"
+    words = text_of(await send(visitor, text=MIXED))
+    assert "2 לידים מוכנים" in words
+    assert "אין lead_id." in words
