@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: business, user, token, up, demo.
+"""`python -m dialer ...`: business, user, token, resolve, up, demo.
 
 Beside the road of a call: the terminal.
 """
@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from dialer.cli import business, token, user
+from dialer.cli import business, resolve, token, user
 from dialer.cli.refusal import FAILED, INTERRUPTED, MISUSED, RefusalError
 from dialer.config import ConfigError
 
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m dialer", description="An outbound call queue for many businesses at once.")
     commands = found.add_subparsers(required=True, metavar="command")
     _add_local(commands)
-    for module in (business, user, token):
+    for module in (business, user, token, resolve):
         module.add_to(commands)
     return found
 

@@ -1,0 +1,45 @@
+"""A person's word on an unknown call, at the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from dialer.model import AttemptState
+
+if TYPE_CHECKING:
+    from tests.rows import Shop
+
+COMMAND_SECONDS = 60.0
+
+
+async def resolve(database_url: str, *words: object) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dialer", "resolve", "--by", "Dana", "--json", *map(str, words)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "DATABASE_URL": database_url},
+    )
+    async with asyncio.timeout(COMMAND_SECONDS):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_an_unknown_call_is_resolved_once_and_audited(shop: Shop, database_url: str) -> None:
+    business, other = await shop.business(), await shop.business()
+    run = await shop.run(business, 2)
+    first, second = (await shop.claim(business))[0]
+    await shop.learn(first, AttemptState.UNKNOWN)
+    named = ("--business", business, "--run", run, "--job", first.job_id)
+    code, _, err = await resolve(database_url, "--business", other, *named[2:], "--as", "over")
+    assert (code, "no such job" in err) == (2, True), err
+    code, _, err = await resolve(database_url, *named[:4], "--job", second.job_id, "--as", "over")
+    assert (code, "not unknown" in err) == (2, True)
+    code, out, _ = await resolve(database_url, *named, "--as", "not_placed")
+    assert (code, json.loads(out)["status"]) == (0, "queued")
+    assert (await shop.seen(business, run)).queued == 1
+    assert await shop.pool.fetchval("SELECT actor FROM dialer.audit_log WHERE action = 'job.resolve'") == "cli:Dana"
+    assert (await resolve(database_url, *named, "--as", "over"))[0] == 2
