@@ -97,8 +97,9 @@ async def judge(town: Town, tenants: Iterable[Tenant], *, calls_each: int = 1) -
 async def _recount(town: Town, tenant: Tenant) -> None:
     for run_id, leads in tenant.runs.items():
         run = await tenant.seen(run_id)
-        [counted] = await town.rows(COUNTED, tenant.business_id, run_id)
-        assert dict(counted) == {part: run[part] for part in PARTS}, f"{dict(counted)} rows, {run}"
+        [row] = await town.rows(COUNTED, tenant.business_id, run_id)
+        counted = {part: row[part] for part in PARTS}
+        assert counted == {part: run[part] for part in PARTS}, f"{counted} rows, {run}"
         assert sum(counted.values()) == len(leads) == run["total_leads"]
         assert counted["queued"] == counted["in_progress"] == 0, run
 

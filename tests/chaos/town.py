@@ -148,7 +148,9 @@ class Town:
 
     async def _all_owned(self) -> bool:
         owned = await self.value(
-            "SELECT count(*) FROM dialer.partitions p JOIN dialer.workers w ON w.incarnation = p.owner AND w.lease_until > now()"
+            "SELECT count(*) FROM dialer.partitions p JOIN dialer.workers w ON w.incarnation = p.owner "
+            "WHERE w.lease_until > now() AND w.name = ANY ($1::text[])",
+            list(self.workers),
         )
         return bool(owned == 256)
 

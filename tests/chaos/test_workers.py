@@ -1,0 +1,205 @@
+"""Workers are killed, frozen, told to leave and joined under load: others take over in time, and nobody is called twice.
+
+On the road of a call: 3 and 4, while somebody pulls the plug.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from telephony.simulator.chance import between, fraction
+from tests.chaos.figures import keep, spread, trials
+from tests.chaos.judge import book, judge
+from tests.chaos.town import Town
+from tests.chaos.waiting import lasting, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from signal import Signals
+
+    from tests.chaos.tenant import Tenant
+
+pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
+
+BUSINESSES = 8
+LEADS = 200
+# Calls of about a second: a killed worker leaves some of them on the line.
+SPEED = 40.0
+TAKE_OVER_SECONDS = 8.0
+HAND_OVER_SECONDS = 1.0
+# What a killed worker had written to its socket may still arrive.
+ON_THE_WIRE = timedelta(milliseconds=200)
+ORPHANED = """
+SELECT l.business_id FROM dialer.lanes l JOIN dialer.partitions p ON p.partition = l.partition
+JOIN dialer.workers w ON w.incarnation = p.owner
+WHERE w.name = $1 AND l.business_id = ANY ($2::integer[])
+  AND (SELECT count(*) FROM dialer.attempts a WHERE a.id = ANY (l.inflight) AND a.state = 'placing') < l.max_calls
+"""
+GOES_ON = "SELECT DISTINCT business_id FROM dialer.attempts WHERE created_at > $1 AND business_id = ANY ($2::integer[])"
+EPOCHS = "SELECT sum(epoch)::integer FROM dialer.partitions"
+OWNED = "SELECT count(*) FROM dialer.partitions p JOIN dialer.workers w ON w.incarnation = p.owner WHERE w.name = $1"
+# As if all partitions had changed hands long ago: rebalancing leaves alone what has just been taken.
+LONG_AGO = "UPDATE dialer.partitions SET taken_at = taken_at - interval '1 hour'"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """The town of this file."""
+    async with Town(tmp_path_factory.mktemp("workers"), speed=SPEED) as town:
+        yield town
+
+
+class Load:
+    """Businesses that always have a run with leads left."""
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.tenants: list[Tenant] = []
+
+    async def open(self, businesses: int = BUSINESSES) -> Load:
+        self.tenants = [await self.town.tenant() for _ in range(businesses)]
+        await self.refill()
+        return self
+
+    async def refill(self) -> None:
+        """Give every business whose leads run out another run."""
+        for tenant in self.tenants:
+            newest = await tenant.seen(max(tenant.runs)) if tenant.runs else None
+            if newest is None or newest["queued"] < LEADS * 3 // 4:
+                await tenant.run(self.town.leads(LEADS))
+
+    async def judged(self, within_seconds: float = 120) -> dict[str, int]:
+        """Stop every run, and judge."""
+        for tenant in self.tenants:
+            for run_id in tenant.runs:
+                await tenant.stop(run_id)
+        for tenant in self.tenants:
+            for run_id in tenant.runs:
+                await tenant.ended(run_id, within_seconds)
+        return await judge(self.town, self.tenants)
+
+    async def go_on_after(self, moment: datetime, business_ids: list[int], within_seconds: float) -> None:
+        """Wait until each of these businesses has taken a lead after `moment`."""
+
+        async def all_go_on() -> bool:
+            return len(await self.town.rows(GOES_ON, moment, business_ids)) == len(business_ids)
+
+        await until(all_go_on, within_seconds, f"all of {len(business_ids)} businesses go on")
+
+    async def first_calls(self, moment: datetime, business_ids: list[int]) -> list[float]:
+        """For each of these businesses, how many seconds after `moment` its next call was created."""
+        tenants = [tenant for tenant in self.tenants if tenant.business_id in business_ids]
+
+        async def found() -> list[float]:
+            ledger = await book(self.town)
+            created = [[datetime.fromisoformat(call["created_at"]) for call in ledger.calls_of(tenant)] for tenant in tenants]
+            later = [[(at - moment).total_seconds() for at in times if at > moment + ON_THE_WIRE] for times in created]
+            return [min(times) for times in later] if all(later) else []
+
+        return await until(found, TAKE_OVER_SECONDS, "the leads that were taken are called") if tenants else []
+
+
+async def end_the_busiest(load: Load, number: Signals) -> tuple[datetime, list[int]]:
+    """Send a signal to the worker that owns most; return when, and which businesses with a free slot it owned."""
+    town = load.town
+    name = await town.busiest()
+    ids = [tenant.business_id for tenant in load.tenants]
+    orphans = [row["business_id"] for row in await town.rows(ORPHANED, name, ids)]
+    moment = datetime.now(UTC)
+    await town.end(name, number)
+    return moment, orphans
+
+
+async def test_another_worker_takes_over_after_kill_9(town: Town) -> None:
+    await town.staff(2)
+    load = await Load(town).open()
+    seconds: list[float] = []
+    for _ in range(kills := trials(5)):
+        await load.refill()
+        moment, orphans = await end_the_busiest(load, SIGKILL)
+        await load.go_on_after(moment + ON_THE_WIRE, orphans, 3 * TAKE_OVER_SECONDS)
+        seconds += await load.first_calls(moment, orphans)
+        await town.start_worker()
+    keep("kill -9 to the next call of an orphaned business, seconds", kills=kills, **spread(seconds), **await load.judged())
+    assert len(seconds) >= kills * BUSINESSES // 2
+    assert max(seconds) < TAKE_OVER_SECONDS
+
+
+async def test_a_worker_told_to_leave_hands_over(town: Town) -> None:
+    await town.staff(2)
+    load = await Load(town).open()
+    seconds: list[float] = []
+    for _ in range(leaves := trials(5)):
+        await load.refill()
+        moment, orphans = await end_the_busiest(load, SIGTERM)
+        await load.go_on_after(moment + ON_THE_WIRE, orphans, TAKE_OVER_SECONDS)
+        rows = await town.rows("SELECT taken_at FROM dialer.partitions WHERE owner IS NOT NULL AND taken_at > $1", moment)
+        seconds += [(row["taken_at"] - moment).total_seconds() for row in rows]
+        await town.start_worker()
+    keep("SIGTERM to a partition's new owner, seconds", leaves=leaves, **spread(seconds), **await load.judged())
+    assert max(seconds) < HAND_OVER_SECONDS
+
+
+async def test_a_storm_of_kills(town: Town) -> None:
+    await town.staff(2)
+    load = await Load(town).open()
+    seed = datetime.now(UTC).isoformat()
+    for n in range(kills := trials(6)):
+        await load.refill()
+        await lasting(between(0, 3, 1, seed, n))
+        victim = list(town.workers)[int(fraction(1, seed, n, "who") * len(town.workers))]
+        await town.end(victim, SIGKILL)
+        await town.start_worker()
+    keep("kill storm", kills=kills, seed=seed, **await load.judged())
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0, 8.0])
+async def test_a_frozen_worker_wakes_up(town: Town, seconds: float) -> None:
+    """Shorter than a POST's deadline, than the lease, and longer than both."""
+    await town.staff(2)
+    load = await Load(town).open()
+    for _ in range(freezes := trials(2)):
+        await load.refill()
+        await town.start_worker()
+        name = await town.busiest()
+        town.signal(name, SIGSTOP)
+        await lasting(20.0 if freezes > 10 and seconds > 5 else seconds)
+        town.signal(name, SIGCONT)
+        moment = datetime.now(UTC)
+        await load.go_on_after(moment, [tenant.business_id for tenant in load.tenants], TAKE_OVER_SECONDS)
+        await town.staff(2)
+    keep(f"SIGSTOP {seconds:g} s and SIGCONT", freezes=freezes, **await load.judged())
+
+
+async def test_a_worker_that_joins_gets_its_share_and_nothing_more_moves(town: Town) -> None:
+    [first] = await town.staff(1)
+    load = await Load(town).open()
+    await town.rows(LONG_AGO)
+    before = await town.value(EPOCHS)
+    second = await town.start_worker()
+    await until(lambda: balanced(town, first, second), 40, "the newcomer has its share")
+    moment = datetime.now(UTC)
+    await load.go_on_after(moment, [tenant.business_id for tenant in load.tenants], TAKE_OVER_SECONDS)
+    owned = await town.value(OWNED, second)
+    # Rendezvous hashing: about half, and each that moved has moved once.
+    assert await town.value(EPOCHS) - before == owned
+    assert 90 <= owned <= 166
+    keep("a worker joins", moved=owned, **await load.judged())
+
+
+async def balanced(town: Town, first: str, second: str) -> bool:
+    """True when the number of partitions of both has stopped changing, and no partition is without an owner."""
+    owned = [await town.value(OWNED, name) for name in (first, second)]
+    return sum(owned) == 256 and owned[1] > 80 and not await moves(town)
+
+
+async def moves(town: Town) -> bool:
+    """True when a partition changes hands within some rounds of ownership."""
+    before = await town.value(EPOCHS)
+    await lasting(2.0)
+    return bool(before != await town.value(EPOCHS))
