@@ -24,7 +24,11 @@ MAX_APPLIED_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command. `code` says why it was refused: not_found, invalid_state, in_progress, id_reused or internal."""
+    """What became of a command.
+
+    `code` says why it was refused: not_found, invalid_state, in_progress, id_reused or internal; `shown` is what the first request with
+    the same Idempotency-Key was answered.
+    """
 
     accepted: bool
     code: str = ""
@@ -39,6 +43,7 @@ class Answer:
     job_id: int | None = None
     job_status: str | None = None
     partition: int | None = None
+    shown: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, found: dict[str, Any]) -> Answer:
@@ -90,6 +95,10 @@ class Commands:
         )
         return Answer.of(found)
 
+    async def remember(self, business_id: int, command_id: str, shown: dict[str, Any]) -> None:
+        """Keep what a command that came over HTTP was answered, for whoever repeats it."""
+        await self._pool.execute(TEXT["remember"], business_id, command_id, shown)
+
     async def position(self) -> str:
         """The last entry of dialer:commands that is in the inbox."""
         return str(await self._pool.fetchval(TEXT["position"]))
@@ -115,7 +124,7 @@ class Commands:
         return applied, len(applied) < len(rows) or len(rows) == MAX_APPLIED_AT_ONCE
 
     async def forget(self, limit: int) -> None:
-        """Drop at most `limit` commands whose time to be remembered has passed."""
+        """Drop what is kept no longer, at most `limit` of each: commands whose time has passed, and callbacks of 90 days ago."""
         await self._pool.execute(TEXT["forget"], limit)
 
 

@@ -8,8 +8,11 @@ On the road of a call: 1; and how it is turned back.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web as http
 
 from dialer.messages import Command, CommandType, RunChanged
 from dialer.model import Role
@@ -20,7 +23,7 @@ from web.faults import ApiError, Text
 from web.i18n import msgid
 
 if TYPE_CHECKING:
-    from aiohttp import web as http
+    from collections.abc import Awaitable, Callable
 
     from sql.commands import Answer
     from web.auth import Principal
@@ -65,6 +68,21 @@ async def give(request: http.Request, kind: CommandType, run_id: int, *, job_id:
     if answer.partition is not None:
         await request.app[keys.STREAMS].tell(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
     return answer
+
+
+async def say(request: http.Request, answer: Answer, tell: Callable[[], Awaitable[dict[str, Any]]]) -> http.Response:
+    """Answer a command with what `tell` says; a repeat with the same Idempotency-Key gets the first answer again, to the letter."""
+    shown = answer.shown
+    if shown is None:
+        shown = await tell()
+        if IDEMPOTENCY_KEY in request.headers:
+            await request.app[keys.COMMANDS].remember(principal(request).business_id, request_id(request), shown)
+    return same(shown)
+
+
+def same(shown: dict[str, Any], status: int = 200) -> http.Response:
+    """What may come from PostgreSQL's jsonb, which keeps no order, in an order of its own."""
+    return http.json_response(text=json.dumps(shown, sort_keys=True), status=status)
 
 
 async def missing_run(request: http.Request, who: Principal, run_id: int) -> ApiError:

@@ -55,7 +55,7 @@ class Listener:
         """One more event."""
         if len(self._waiting) >= MAX_WAITING_EVENTS:
             self.miss()
-        else:
+        elif not self.missed:
             self._waiting.append(entry)
             self._woken.set()
 
@@ -108,12 +108,13 @@ class Fanout:
     async def __aenter__(self) -> Self:
         """Start reading."""
         await self._tasks.__aenter__()
-        self._tasks.create_task(self._run())
+        self._reading = self._tasks.create_task(self._run())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop reading."""
+        """Stop reading; a plain XREAD that is given up has taken nothing from anybody."""
         self.stop()
+        self._reading.cancel()
         await self._tasks.__aexit__(None, None, None)
 
     def stop(self) -> None:
@@ -224,8 +225,6 @@ def parse_id(text: str) -> Id:
     return int(milliseconds), int(sequence)
 
 
-
-
 def topic_of(fields: dict[str, str]) -> tuple[int, int] | None:
     """Whose event this is, and of which run; None for one that is of no run, or not ours."""
     business_id, run_id = fields.get("business_id", ""), fields.get("run_id", "")
@@ -261,5 +260,3 @@ def _json(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return None
-
-

@@ -211,4 +211,3 @@ def _report(request: http.Request, sheet: Sheet) -> dict[str, Any]:
 
 def _no_rows() -> dict[str, Any]:
     return {"field": "leads", "message": Text(msgid("must have at least one lead"))}
-

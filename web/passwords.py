@@ -101,5 +101,3 @@ class Passwords:
             return self._hasher.verify(known, password)
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
-
-

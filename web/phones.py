@@ -97,7 +97,7 @@ def e164(text: str, region: str) -> str:
         raise RefusedPhoneError(Refusal.MISSING_PHONE)
     if len(text) > MAX_CHARACTERS:
         raise RefusedPhoneError(Refusal.TOO_LONG if PLAIN.fullmatch(text) else Refusal.INVALID_PHONE)
-    return _ordinary(text, region) or _judged(text, region)
+    return _ordinary(text, region) or _long_enough(text, region)
 
 
 def _ordinary(text: str, region: str) -> str | None:
@@ -133,10 +133,20 @@ def _pattern(*kinds: PhoneNumberDesc | None) -> str:
     return "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
 
 
-def _judged(text: str, region: str) -> str:
+def _long_enough(text: str, region: str) -> str:
+    """Some islands have numbers as short as other countries' short ones: only what is no number there is refused as short."""
     digits = NOT_DIGIT.sub("", text)
-    if len(digits) <= SHORT_DIGITS and PLAIN.fullmatch(text):
-        _refuse_short(digits, region)
+    if not 1 < len(digits) <= SHORT_DIGITS or not PLAIN.fullmatch(text):
+        return _judged(text, region)
+    if connects_to_emergency_number(digits, region):
+        raise RefusedPhoneError(Refusal.EMERGENCY)
+    try:
+        return _judged(text, region)
+    except RefusedPhoneError:
+        raise RefusedPhoneError(Refusal.SHORT_NUMBER) from None
+
+
+def _judged(text: str, region: str) -> str:
     try:
         number = phonenumbers.parse(text, region)
     except NumberParseException as error:
@@ -146,12 +156,6 @@ def _judged(text: str, region: str) -> str:
     written = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     _refuse_kind(number, written)
     return written
-
-
-def _refuse_short(digits: str, region: str) -> None:
-    if connects_to_emergency_number(digits, region):
-        raise RefusedPhoneError(Refusal.EMERGENCY)
-    raise RefusedPhoneError(Refusal.SHORT_NUMBER if len(digits) > 1 else Refusal.TOO_SHORT)
 
 
 def _refuse_kind(number: PhoneNumber, written: str) -> None:

@@ -14,7 +14,7 @@ from dialer.messages import SERIAL_MAX, CommandType
 from dialer.model import Role, RunStatus
 from web import faults, keys
 from web.auth import principal
-from web.commands import give, missing_run
+from web.commands import give, missing_run, same, say
 from web.faults import Text
 from web.i18n import msgid
 from web.inputs import Input, body_of, id_of, query_of
@@ -66,7 +66,7 @@ async def create(request: http.Request) -> http.Response:
     """Load a run."""
     who = principal(request, Role.OPERATOR)
     async with request.app[keys.LOADS].turn():
-        return http.json_response(await load(request, who, await asked_of(request)), status=201)
+        return same(await load(request, who, await asked_of(request)), status=201)
 
 
 @routes.get("/api/outbound/runs")
@@ -94,8 +94,12 @@ async def change(request: http.Request) -> http.Response:
     """Start, pause or resume a run."""
     who = principal(request, Role.OPERATOR)
     await body_of(request, Nothing)
-    await give(request, VERBS[request.match_info["verb"]], id_of(request, "run_id"))
-    return http.json_response(run_json(await run_of(request, who)))
+    answer = await give(request, VERBS[request.match_info["verb"]], id_of(request, "run_id"))
+
+    async def tell() -> dict[str, Any]:
+        return run_json(await run_of(request, who))
+
+    return await say(request, answer, tell)
 
 
 @routes.post("/api/outbound_calls/jobs/{job_id}/cancel")
@@ -106,7 +110,7 @@ async def cancel(request: http.Request) -> http.Response:
     asked = await body_of(request, Ending)
     answer = await give(request, CommandType.CANCEL, run_id, hang_up=asked.hang_up)
     found = {**_ended(run_id, answer), "cancel_requested": answer.cancel_requested}
-    return http.json_response(await _waited(request, who, found, wait=asked.wait))
+    return await say(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
 
 
 @routes.post("/api/outbound/stop-queue")
@@ -116,7 +120,7 @@ async def stop(request: http.Request) -> http.Response:
     asked = await body_of(request, Stopping)
     answer = await give(request, CommandType.STOP, asked.run_id, hang_up=asked.hang_up)
     found = {**_ended(asked.run_id, answer), "cancelled_jobs": answer.cancelled_jobs}
-    return http.json_response(await _waited(request, who, found, wait=asked.wait))
+    return await say(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
 
 
 async def run_of(request: http.Request, who: Principal) -> Run:

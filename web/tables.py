@@ -34,6 +34,8 @@ BESIDE_HEBREW: Final = re.compile(
     "[\x00-\x7f\u05b0-\u05c7\u05f0-\u05f4\u20aa\u20ac\u2013\u2014\u2018-\u201e\u2022\u2026\u00a0\u00b0\u00b7\u00bd\u200e\u200f]"
 )
 MIXED_WORD: Final = re.compile("[A-Za-z][\u05d0-\u05ea]|[\u05d0-\u05ea][A-Za-z]")
+# Points stand on a letter; the capitals of a Cyrillic file would be points at the beginning of a word.
+LOOSE_POINT: Final = re.compile("(?<![\u05d0-\u05ea\u05b0-\u05c7])[\u05b0-\u05c7]")
 HEBREW_WORD: Final = re.compile("[\u05d0-\u05ea]{2}")
 ZIP: Final = b"PK\x03\x04"
 OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
@@ -93,7 +95,7 @@ def _windows_hebrew(body: bytes) -> str:
     # Any single-byte file can be read as this one. It is Hebrew when it has words of it, nothing foreign, and no word that is half Latin,
     # as every accented letter of a Western file would make.
     foreign = [letter for letter in set(text) if not HEBREW.match(letter) and not BESIDE_HEBREW.match(letter)]
-    if foreign or MIXED_WORD.search(text) or not HEBREW_WORD.search(text):
+    if foreign or MIXED_WORD.search(text) or LOOSE_POINT.search(text) or not HEBREW_WORD.search(text):
         raise _wrong_encoding()
     return text
 

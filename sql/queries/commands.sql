@@ -1,6 +1,9 @@
 -- name: command
 SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer, $6::integer, $7::boolean, $8::text, make_interval(secs => $9::float8))
 
+-- name: remember
+UPDATE dialer.inbox SET answer = answer || jsonb_build_object('shown', $3::jsonb) WHERE business_id = $1 AND id = $2
+
 -- name: position
 SELECT entry FROM dialer.positions WHERE stream = 'dialer:commands'
 
@@ -14,4 +17,4 @@ SELECT i.business_id FROM dialer.inbox i WHERE i.applied_at IS NULL GROUP BY i.b
 SELECT * FROM dialer.apply_received_v1($1::integer, $2::integer)
 
 -- name: forget
-DELETE FROM dialer.inbox WHERE (business_id, id) IN (SELECT business_id, id FROM dialer.inbox WHERE expires_at < now() LIMIT $1)
+SELECT dialer.forget_v1($1::integer)

@@ -1,0 +1,7 @@
+"""What the tests of whole processes share: a running web process."""
+
+from __future__ import annotations
+
+from tests.web_sites import lonely_site, site
+
+__all__ = ["lonely_site", "site"]

@@ -1,0 +1,190 @@
+"""Cancel and stop: no further lead is taken after the answer, whatever else is away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dialer.model import AttemptState
+from tests.web_site import RUNS
+
+if TYPE_CHECKING:
+    from sql.runs import Run
+    from tests.web_site import Said, Site
+
+STOP = "/api/outbound/stop-queue"
+
+
+def cancel_of(run_id: int) -> str:
+    return f"/api/outbound_calls/jobs/{run_id}/cancel"
+
+
+async def run_now(site: Site, run_id: int) -> Run:
+    run = await site.shop.runs.get(site.business, run_id)
+    assert run
+    return run
+
+
+async def requested(site: Site, run_id: int) -> None:
+    async with asyncio.timeout(5):
+        while not (await run_now(site, run_id)).cancel_requested:
+            pass
+
+
+async def expire(site: Site) -> None:
+    """As if seven seconds had passed since the claim, and the worker were dead."""
+    await site.shop.pool.execute("UPDATE dialer.attempts SET send_by = send_by - interval '8 seconds'")
+
+
+async def test_cancel_in_the_middle(site: Site) -> None:
+    run_id = await site.load(10)
+    intents, _ = await site.shop.claim(site.business)
+    said = await site.post(cancel_of(run_id))
+    assert said.json == {
+        "success": True,
+        "run_id": run_id,
+        "status": "running",
+        "cancel_requested": True,
+        "in_progress": 3,
+        "already_ended": False,
+    }
+    taken, verdicts = await site.shop.claim(site.business, permits=3)
+    assert (taken, verdicts[site.business].word) == ([], "full")
+    run = await site.shop.seen(site.business, run_id)
+    assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
+    for intent in intents:
+        await site.shop.learn(intent, AttemptState.OVER, outcome="completed")
+    taken, verdicts = await site.shop.claim(site.business)
+    assert taken == []
+    run = await site.shop.seen(site.business, run_id)
+    assert (run.status, run.cancelled, run.completed, run.failed) == ("cancelled", 7, 3, 0)
+    shown = (await site.get(f"{RUNS}/{run_id}/jobs")).json["items"]
+    assert [job["status"] for job in shown] == ["completed"] * 3 + ["cancelled"] * 7
+
+
+async def test_cancel_is_harmless_when_repeated_and_when_ended(site: Site) -> None:
+    run_id = await site.load(5)
+    intents, _ = await site.shop.claim(site.business)
+    first, again = await site.post(cancel_of(run_id)), await site.post(cancel_of(run_id))
+    assert first.json == again.json
+    for intent in intents:
+        await site.shop.learn(intent, AttemptState.OVER, outcome="busy")
+    ended = await site.post(cancel_of(run_id))
+    assert (ended.status, ended.json["already_ended"], ended.json["status"], ended.json["in_progress"]) == (200, True, "cancelled", 0)
+
+
+async def test_a_pending_run_is_cancelled_at_once(site: Site) -> None:
+    run_id = await site.load(4, start=False)
+    said = await site.post(cancel_of(run_id), {})
+    assert (said.json["status"], said.json["in_progress"]) == ("cancelled", 0)
+    assert (await site.shop.seen(site.business, run_id)).cancelled == 4
+
+
+async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: Site) -> None:
+    run_id = await site.load(10)
+    intents, _ = await site.shop.claim(site.business)
+    said = await site.post(STOP, {"run_id": run_id})
+    assert said.json == {
+        "success": True,
+        "run_id": run_id,
+        "status": "stopped",
+        "cancelled_jobs": 7,
+        "in_progress": 3,
+        "already_ended": False,
+    }
+    again = await site.post(STOP, {"run_id": run_id})
+    assert (again.json["cancelled_jobs"], again.json["already_ended"], again.json["in_progress"]) == (0, True, 3)
+    for intent in intents:
+        await site.shop.learn(intent, AttemptState.OVER, outcome="completed")
+    run = await site.shop.seen(site.business, run_id)
+    assert (run.status, run.in_progress, run.completed, run.cancelled) == ("stopped", 0, 3, 7)
+    assert run.ended_at
+
+
+async def test_hang_up_is_remembered(site: Site) -> None:
+    run_id = await site.load(3)
+    await site.shop.claim(site.business)
+    await site.post(cancel_of(run_id), {"hang_up": True})
+    assert await site.shop.pool.fetchval("SELECT bool_and(hang_up_at IS NOT NULL) FROM dialer.attempts")
+
+
+async def test_wait_answers_when_the_worker_has_reported(site: Site) -> None:
+    run_id = await site.load(5)
+    intents, _ = await site.shop.claim(site.business)
+    waiting = asyncio.ensure_future(site.post(cancel_of(run_id), {"wait": True}))
+    await requested(site, run_id)
+    await site.shop.learn(intents[0], AttemptState.PLACED, sid="CA1")
+    await site.shop.learn(intents[1], AttemptState.NOT_SENT, reason="gate")
+    assert not waiting.done()
+    await site.shop.learn(intents[2], AttemptState.UNKNOWN, reason="time-out")
+    said = await waiting
+    assert (said.status, said.json["uncertain"], said.json["in_progress"]) == (200, 1, 3)
+
+
+@pytest.mark.parametrize("body", [{}, {"hang_up": False}])
+async def test_wait_needs_no_worker(site: Site, body: dict[str, bool]) -> None:
+    run_id = await site.load(5)
+    await site.shop.claim(site.business)
+    waiting = asyncio.ensure_future(site.post(STOP, {"run_id": run_id, "wait": True, **body}))
+    await requested(site, run_id)
+    assert not waiting.done()
+    await expire(site)
+    said = await waiting
+    assert (said.json["status"], said.json["uncertain"]) == ("stopped", 3)
+    states = await site.shop.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
+    assert [row["state"] for row in states] == ["unknown"]
+
+
+async def test_wait_on_an_ended_run_answers_at_once(site: Site) -> None:
+    run_id = await site.load(1, start=False)
+    await site.post(cancel_of(run_id))
+    said = await site.post(cancel_of(run_id), {"wait": True})
+    assert (said.json["already_ended"], said.json["uncertain"]) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"run_id": "1"}, {"run_id": -5}, {"run_id": 0}, {"run_id": 2**31}, {"run_id": None}, {"run_id": True}, {"run_id": "1 OR 1=1"}],
+)
+async def test_stop_names_the_field_that_is_wrong(site: Site, body: dict[str, object]) -> None:
+    said = await site.post(STOP, body)
+    assert (said.status, said.code) == (422, "invalid")
+    assert [detail["field"] for detail in said.json["details"]] == ["run_id"]
+
+
+async def test_both_work_without_redis_and_without_a_worker(lonely_site: Site) -> None:
+    site = lonely_site
+    first, second = await site.load(5), await site.load(5)
+
+    async def within_a_second(path: str, body: dict[str, object]) -> Said:
+        async with asyncio.timeout(2):
+            return await site.post(path, body)
+
+    cancelled = await within_a_second(cancel_of(first), {"wait": True})
+    stopped = await within_a_second(STOP, {"run_id": second})
+    assert (cancelled.json["status"], stopped.json["status"], stopped.json["cancelled_jobs"]) == ("cancelled", "stopped", 5)
+
+
+async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Site) -> None:
+    run_id = await site.load(60)
+
+    async def claim_on() -> int:
+        taken = 0
+        while not (await run_now(site, run_id)).status.ended:
+            intents, _ = await site.shop.claim(site.business)
+            for intent in intents:
+                while (await site.shop.learn(intent, AttemptState.OVER, outcome="busy")).verdict == "busy":
+                    pass
+            taken += len(intents)
+        return taken
+
+    claiming = asyncio.ensure_future(claim_on())
+    said = await site.post(cancel_of(run_id))
+    created = await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts")
+    assert said.status == 200
+    async with asyncio.timeout(20):
+        await claiming
+    # What was created before the answer was in its in_progress; nothing came after it.
+    assert await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts") == created

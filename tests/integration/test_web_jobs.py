@@ -1,0 +1,90 @@
+"""The leads of a run: listed, looked at, cancelled one by one, resolved, exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dialer.model import AttemptState
+from tests.web_site import RUNS
+
+if TYPE_CHECKING:
+    from tests.web_site import Site
+
+
+async def test_jobs_are_filtered_and_paged(site: Site) -> None:
+    run_id = await site.load(7)
+    intents, _ = await site.shop.claim(site.business)
+    await site.shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+    path = f"{RUNS}/{run_id}/jobs"
+    first = (await site.get(f"{path}?limit=4")).json
+    rest = (await site.get(f"{path}?limit=4&cursor={first['next_cursor']}")).json
+    assert [job["lead_id"] for job in first["items"] + rest["items"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert rest["next_cursor"] is None
+    dialing = (await site.get(f"{path}?status=dialing,failed")).json["items"]
+    assert [(job["lead_id"], job["status"]) for job in dialing] == [(1, "failed"), (2, "dialing"), (3, "dialing")]
+    assert [job["lead_id"] for job in (await site.get(f"{path}?outcome=busy")).json["items"]] == [1]
+    assert (await site.get(f"{path}?status=bogus")).status == 422
+
+
+async def test_a_job_shows_its_attempts_and_their_timeline(site: Site) -> None:
+    run_id = await site.load(1)
+    [intent], _ = await site.shop.claim(site.business)
+    await site.call_back(intent, "ringing", SequenceNumber="1")
+    await site.call_back(intent, "completed", SequenceNumber="3", CallDuration="7", AnsweredBy="human")
+    job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
+    assert (job["status"], job["outcome"], job["attempt_count"]) == ("completed", "human", 1)
+    [attempt] = job["attempts"]
+    assert (attempt["state"], attempt["duration_seconds"]) == ("over", 7)
+    assert [entry["status"] for entry in attempt["timeline"] if entry["event"] == "callback"] == ["ringing", "completed"]
+    assert {"placing", "ringing", "ended"} <= {entry["event"] for entry in attempt["timeline"]}
+    times = [entry["at"] for entry in attempt["timeline"]]
+    assert times == sorted(times)
+
+
+async def test_one_lead_is_cancelled(site: Site) -> None:
+    run_id = await site.load(5)
+    intents, _ = await site.shop.claim(site.business)
+    waiting = (await site.get(f"{RUNS}/{run_id}/jobs?status=queued")).json["items"][0]["job_id"]
+    path = f"{RUNS}/{run_id}/jobs"
+    assert (await site.post(f"{path}/{waiting}/cancel")).json == {"job_id": waiting, "status": "cancelled", "in_progress": 0}
+    assert (await site.post(f"{path}/{waiting}/cancel")).json["status"] == "cancelled"
+    on_the_line = intents[0].job_id
+    said = await site.post(f"{path}/{on_the_line}/cancel")
+    assert (said.status, said.code) == (409, "in_progress")
+    said = await site.post(f"{path}/{on_the_line}/cancel", {"hang_up": True})
+    assert (said.status, said.json["in_progress"]) == (200, 1)
+    assert (await site.shop.seen(site.business, run_id)).cancelled == 1
+
+
+async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
+    run_id = await site.load(2)
+    intents, _ = await site.shop.claim(site.business)
+    paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
+    said = await site.post(paths[0], {"as": "over"})
+    assert (said.status, said.code) == (409, "invalid_state")
+    for intent in intents:
+        await site.shop.learn(intent, AttemptState.UNKNOWN, reason="time-out")
+    over = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
+    assert (over.status, over.json["status"], over.json["attempt_state"]) == (200, "failed", "over")
+    again = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
+    assert again.body == over.body
+    back = await site.post(paths[1], {"as": "not_placed"})
+    assert (back.json["status"], back.json["attempt_state"]) == ("queued", "not_placed")
+    assert await site.shop.inflight(site.business) == []
+    assert (await site.post(paths[1], {"as": "gone"})).status == 422
+    audited = await site.shop.pool.fetch("SELECT actor, job_id FROM dialer.audit_log WHERE action = 'job.resolve' ORDER BY id")
+    assert [row["job_id"] for row in audited] == [intent.job_id for intent in intents]
+    await site.shop.seen(site.business, run_id)
+
+
+async def test_the_export_has_every_lead_and_no_formula(site: Site) -> None:
+    rows = [{"lead_id": 1, "phone": "0501234567", "name": '=HYPERLINK("x")'}, {"lead_id": 2, "phone": "0501234568", "name": "דנה"}]
+    run_id = (await site.post(RUNS, {"leads": rows})).json["run_id"]
+    said = await site.get(f"{RUNS}/{run_id}/export.csv")
+    lines = said.body.decode().splitlines()
+    assert lines[0].startswith("job_id,lead_id,phone,name,status,outcome")
+    assert "\"'=HYPERLINK(" in lines[1]
+    assert "דנה" in lines[2]
+    assert said.headers["Content-Disposition"] == f'attachment; filename="run-{run_id}.csv"'
+    marked = await site.get(f"{RUNS}/{run_id}/export.csv?mark=1")
+    assert marked.body == b"\xef\xbb\xbf" + said.body

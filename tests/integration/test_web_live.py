@@ -1,0 +1,264 @@
+"""Live events: nothing is missed, nothing comes twice, and the stream ends when the run is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from dialer.embedded.valkey import Valkey
+from dialer.messages import EVENTS, Event
+from dialer.model import AttemptState
+from dialer.ports import SystemClock
+from dialer.streams import Streams
+from tests.web_site import RUNS, serving
+from web import keys
+from web.fanout import MAX_WAITING_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.rows import Shop
+    from tests.web_site import Listening, Site, Told
+    from web.fanout import Listener
+
+
+@pytest_asyncio.fixture
+async def streams(redis_url: str) -> AsyncIterator[Streams]:
+    found = Streams(redis_url)
+    yield found
+    await found.close()
+
+
+def progress(site: Site, run_id: int, n: int, business_id: int | None = None) -> Event:
+    return Event("run.progress", business_id or site.business, run_id, at=SystemClock().now(), data={"n": n})
+
+
+def numbers(told: list[Told]) -> list[int]:
+    return [event.data["data"]["n"] for event in told if event.name == "run.progress"]
+
+
+async def take(listening: Listening, count: int) -> list[Told]:
+    return [await listening.next() for _ in range(count)]
+
+
+async def heard(listener: Listener, streams: Streams, event: Event) -> None:
+    """The fan-out reads; only then is what it passes on a matter of the listener alone."""
+    async with asyncio.timeout(10):
+        while not listener.take():
+            listener.begin_anew()
+            await streams.publish([event])
+            await listener.wait(1)
+
+
+async def finish(site: Site, run_id: int) -> None:
+    """As the worker would: dial every lead, each answered."""
+    while True:
+        intents, _ = await site.shop.claim(site.business)
+        if not intents:
+            break
+        for intent in intents:
+            await site.call_back(intent, "completed")
+    assert (await site.shop.seen(site.business, run_id)).status.ended
+
+
+async def test_the_whole_state_comes_first(site: Site) -> None:
+    run_id = await site.load(5)
+    intents, _ = await site.shop.claim(site.business)
+    async with site.listen(run_id) as listening:
+        reset = await listening.next()
+    assert (reset.name, reset.data["run"]["in_progress"], reset.data["run"]["total_leads"]) == ("reset", 3, 5)
+    assert [call["job_id"] for call in reset.data["calls"]] == [intent.job_id for intent in intents]
+    assert reset.id
+
+
+async def test_a_run_is_followed_to_its_end(site: Site) -> None:
+    run_id = await site.load(4)
+    async with site.listen(run_id) as listening:
+        await listening.until("reset")
+        await finish(site, run_id)
+        told = await listening.until("end")
+        assert await listening.ended()
+    names = [event.name for event in told]
+    assert names.count("job.changed") == 4
+    assert names[-2:] == ["run.finished", "end"]
+    assert told[-1].data["run"]["status"] == "completed"
+    changed = next(event for event in told if event.name == "job.changed")
+    assert (changed.data["type"], changed.data["run_id"]) == ("job.changed", run_id)
+    assert changed.data["job_id"]
+    assert changed.data["data"]["status"] == "completed"
+    assert changed.data["at"]
+    ids = [event.id for event in told if event.id]
+    assert len(set(ids)) == len(ids)
+
+
+async def test_a_run_that_is_over_ends_at_once(site: Site) -> None:
+    run_id = await site.load(1, start=False)
+    await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel")
+    async with site.listen(run_id) as listening:
+        assert [event.name for event in await listening.until("end")] == ["reset", "end"]
+        assert await listening.ended()
+
+
+async def test_a_stopped_run_ends_when_its_calls_do(site: Site) -> None:
+    run_id = await site.load(5)
+    intents, _ = await site.shop.claim(site.business)
+    async with site.listen(run_id) as listening:
+        await site.post("/api/outbound/stop-queue", {"run_id": run_id})
+        told = await listening.until("run.finished")
+        assert "end" not in [event.name for event in told]
+        for intent in intents:
+            await site.call_back(intent, "completed")
+        assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
+
+
+async def test_only_one_s_own_run_is_heard(site: Site, streams: Streams) -> None:
+    run_id, other = await site.load(2), await site.load(2)
+    async with site.listen(run_id) as listening:
+        await listening.next()
+        await streams.publish(
+            [
+                progress(site, other, 1),
+                progress(site, run_id, 2, site.rival),
+                progress(site, run_id, 3),
+                Event("worker.started", 0, at=SystemClock().now()),
+            ]
+        )
+        assert numbers([await listening.next()]) == [3]
+
+
+async def test_resuming_repeats_nothing_and_misses_nothing(site: Site, streams: Streams) -> None:
+    run_id, other = await site.load(2), await site.load(2)
+    async with site.listen(run_id) as listening:
+        await listening.next()
+        await streams.publish([progress(site, run_id, n) for n in range(5)])
+        told = await take(listening, 5)
+    # While nobody listens, more happens, also elsewhere.
+    await streams.publish([progress(site, run_id if n % 2 else other, n) for n in range(5, 15)])
+    async with site.listen(run_id, after=told[2].id) as listening:
+        again = await take(listening, 7)
+        await streams.publish([progress(site, run_id, 99)])
+        again.append(await listening.next())
+    assert numbers(told) == [0, 1, 2, 3, 4]
+    assert numbers(again) == [3, 4, 5, 7, 9, 11, 13, 99]
+
+
+async def test_a_listener_in_the_middle_of_a_storm_misses_nothing(site: Site, streams: Streams) -> None:
+    run_id = await site.load(2)
+
+    async def storm() -> None:
+        for n in range(300):
+            await streams.publish([progress(site, run_id, n)])
+
+    storming = asyncio.ensure_future(storm())
+    for _ in range(5):
+        async with site.listen(run_id) as listening:
+            reset = await listening.next()
+            assert reset.name == "reset"
+            heard = numbers(await take(listening, 10))
+            assert heard == list(range(heard[0], heard[0] + 10))
+            last = await listening.next()
+        async with site.listen(run_id, after=last.id) as listening:
+            assert numbers([await listening.next()]) == [heard[-1] + 2]
+    await storming
+
+
+async def test_what_is_not_kept_any_more_is_told_as_the_whole_state(site: Site, streams: Streams) -> None:
+    run_id = await site.load(2)
+    await streams.publish([progress(site, run_id, n) for n in range(3)])
+    oldest, newest = await streams.event_window()
+    await streams.run_script(f"return redis.call('XTRIM', '{EVENTS}', 'MINID', ARGV[1])", [], [newest])
+    for after in (oldest, "99999999999999-0", "nonsense", "0-0", "1" * 60):
+        async with site.listen(run_id, after=after) as listening:
+            assert (await listening.next()).name == "reset"
+    async with site.listen(run_id, after=newest) as listening:
+        await streams.publish([progress(site, run_id, 7)])
+        assert numbers([await listening.next()]) == [7]
+
+
+async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Streams) -> None:
+    run_id = await site.load(2)
+    fanout = site.client.server.app[keys.FANOUT]  # type: ignore[attr-defined]
+    with fanout.listen(site.business, run_id) as slow:
+        await heard(slow, streams, progress(site, run_id, 0))
+        await streams.publish([progress(site, run_id, n) for n in range(MAX_WAITING_EVENTS + 1)])
+        async with asyncio.timeout(10):
+            while not slow.missed:
+                assert await slow.wait(10)
+        assert slow.take() == []
+        slow.begin_anew()
+        await streams.publish([progress(site, run_id, 7)])
+        assert await slow.wait(10)
+        assert len(slow.take()) == 1
+
+
+async def test_without_redis_the_state_is_told_again_and_again(lonely_site: Site) -> None:
+    site = lonely_site
+    run_id = await site.load(4)
+    async with site.listen(run_id) as listening:
+        assert (await listening.next()).data["run"]["in_progress"] == 0
+        await site.shop.claim(site.business)
+        while (reset := await listening.next()).data["run"]["in_progress"] == 0:
+            assert (reset.name, reset.id) == ("reset", None)
+        assert reset.data["run"]["in_progress"] == 3
+        await site.post("/api/outbound/stop-queue", {"run_id": run_id})
+        for attempt in await site.shop.attempts.open_of_partitions(list(range(256))):
+            intent_fact = await site.shop.pool.fetchval("SELECT dialer.rank_of($1)", attempt.state)
+            assert intent_fact == 1
+            await site.shop.pool.execute(
+                "UPDATE dialer.attempts SET send_by = now() - interval '9 seconds' WHERE id = $1", attempt.attempt_id
+            )
+        await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel", {"wait": True})
+        jobs = (await site.get(f"{RUNS}/{run_id}/jobs?status=dialing")).json["items"]
+        for job in jobs:
+            await site.post(f"{RUNS}/{run_id}/jobs/{job['job_id']}/resolve", {"as": "over"})
+        assert (await listening.until("end"))[-1].data["run"]["status"] == "stopped"
+
+
+async def test_redis_comes_back_empty(database_url: str, shop: Shop, tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    await valkey.start()
+    streams = Streams(valkey.url)
+    try:
+        async with serving(database_url, valkey.url, shop) as site:
+            run_id = await site.load(3)
+            async with site.listen(run_id) as listening:
+                await listening.until("reset")
+                await streams.run_script("return redis.call('FLUSHALL')", [], [])
+                await streams.publish([progress(site, run_id, 1)])
+                await listening.until("run.progress")
+                await valkey.stop()
+                await listening.until("reset")
+                await valkey.start()
+                while (await listening.next()).id is None:
+                    pass
+                while not await streams.publish([progress(site, run_id, 2)]):
+                    pass
+                assert numbers(await listening.until("run.progress")) == [2]
+                await finish(site, run_id)
+                await listening.until("end")
+    finally:
+        await streams.close()
+        await valkey.stop()
+
+
+async def test_streams_end_when_the_process_does(database_url: str, redis_url: str, shop: Shop) -> None:
+    async with serving(database_url, redis_url, shop) as site:
+        run_id = await site.load(3)
+        async with site.listen(run_id) as listening:
+            await listening.next()
+            async with asyncio.timeout(3):
+                await site.client.server.close()
+            assert await listening.ended()
+
+
+async def test_a_job_s_end_is_heard_whoever_learned_it(site: Site) -> None:
+    run_id = await site.load(3)
+    intents, _ = await site.shop.claim(site.business)
+    async with site.listen(run_id) as listening:
+        await listening.next()
+        await site.shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+        told = await listening.until("job.changed")
+    assert (told[-1].data["job_id"], told[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")

@@ -1,0 +1,199 @@
+"""A web process on real servers, two businesses in it, and what a program or a browser would ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from argon2 import PasswordHasher
+from twilio.request_validator import RequestValidator
+
+from dialer.config import Settings
+from dialer.model import Reference, Role
+from web.app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import ClientResponse
+    from aiohttp import web as http
+    from multidict import CIMultiDictProxy
+
+    from sql.attempts import Intent
+    from tests.rows import Shop
+
+PUBLIC = "https://dialer.example.com"
+AUTH_TOKEN = "the-account's-token"
+ACCOUNT = "AC" + "0" * 32
+NO_REDIS = "redis://127.0.0.1:1/0"
+EVENT_SECONDS = 10.0
+RUNS = "/api/outbound/runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer, read to its end."""
+
+    status: int
+    body: bytes
+    headers: CIMultiDictProxy[str]
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever was said
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return str(self.json["code"])
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One server-sent event."""
+
+    name: str
+    id: str | None
+    data: dict[str, Any]
+
+
+class Listening:
+    """A browser at the end of a stream of events; a comment is an event without a name."""
+
+    def __init__(self, response: ClientResponse) -> None:
+        self._response = response
+
+    async def next(self) -> Told:
+        async with asyncio.timeout(EVENT_SECONDS):
+            return await self._read()
+
+    async def until(self, name: str) -> list[Told]:
+        told = [await self.next()]
+        while told[-1].name != name:
+            told.append(await self.next())
+        return told
+
+    async def ended(self) -> bool:
+        async with asyncio.timeout(EVENT_SECONDS):
+            return await self._response.content.readline() == b""
+
+    async def _read(self) -> Told:
+        fields: dict[str, str] = {}
+        while line := (await self._response.content.readline()).decode():
+            if line == "\n" and fields:
+                return Told(fields.get("event", ""), fields.get("id"), json.loads(fields["data"]))
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+        raise EOFError
+
+
+class Site:
+    """The web process, and `business` and `rival` with a token for each role, `operator` being used unless another is named."""
+
+    def __init__(self, client: TestClient[http.Request, http.Application], shop: Shop) -> None:
+        self.client = client
+        self.shop = shop
+        self.business = 0
+        self.rival = 0
+
+    async def open(self) -> Site:
+        self.business = await self.shop.businesses.create(
+            name="Ours", caller_id="+972501110000", region="IL", timezone="Asia/Jerusalem", max_calls=3
+        )
+        self.rival = await self.shop.businesses.create(
+            name="Theirs", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=3
+        )
+        for role in Role:
+            await self.shop.businesses.create_token(self.business, role=role, digest=_digest(role))
+        await self.shop.businesses.create_token(self.rival, role=Role.ADMIN, digest=_digest("rival"))
+        return self
+
+    async def user(self, email: str, password: str, role: Role = Role.OPERATOR) -> int:
+        hashed = await asyncio.to_thread(PasswordHasher().hash, password)
+        return await self.shop.businesses.create_user(self.business, email=email, role=role, password_hash=hashed)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = "operator",  # noqa: S107 - opens nothing
+        headers: dict[str, str] | None = None,
+        **more: Any,  # noqa: ANN401 - whatever aiohttp's client takes
+    ) -> Said:
+        shown = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self.client.request(method, path, headers={**shown, **(headers or {})}, **more) as response:
+            return Said(response.status, await response.read(), response.headers)
+
+    async def get(self, path: str, **more: Any) -> Said:  # noqa: ANN401
+        return await self.ask("GET", path, **more)
+
+    async def post(self, path: str, body: object = None, **more: Any) -> Said:  # noqa: ANN401
+        return await self.ask("POST", path, json=body, **more)
+
+    async def load(self, count: int = 5, *, start: bool = True, **settings: object) -> int:
+        said = await self.post(RUNS, {"leads": leads(count), "start": start, **settings})
+        assert said.status == 201, said.body
+        return int(said.json["run_id"])
+
+    async def rivals_run(self, count: int = 2) -> int:
+        return await self.shop.run(self.rival, count)
+
+    async def call_back(self, intent: Intent, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str) -> Said:
+        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
+        return await self.sign_and_post(f"/{path}/{reference}", callback(intent, status, **fields), auth_token)
+
+    async def sign_and_post(self, path: str, form: dict[str, str], auth_token: str = AUTH_TOKEN) -> Said:
+        signature = RequestValidator(auth_token).compute_signature(PUBLIC + path, form)
+        return await self.ask("POST", path, token=None, data=form, headers={"X-Twilio-Signature": signature})
+
+    @asynccontextmanager
+    async def listen(self, run_id: int, *, after: str | None = None) -> AsyncIterator[Listening]:
+        headers = {"Authorization": "Bearer viewer"} | ({"Last-Event-ID": after} if after else {})
+        async with self.client.get(f"{RUNS}/{run_id}/events", headers=headers) as response:
+            assert response.status == 200, await response.read()
+            assert response.content_type == "text/event-stream"
+            yield Listening(response)
+
+
+@asynccontextmanager
+async def serving(database_url: str, redis_url: str, shop: Shop, **more: object) -> AsyncIterator[Site]:
+    """Start the application and enter the two businesses."""
+    settings = Settings.model_validate(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PUBLIC_URL": PUBLIC,
+            "SECRET_KEY": "a secret of forty characters, for a test",
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            **more,
+        }
+    )
+    async with TestClient(TestServer(create_app(settings))) as client:
+        yield await Site(client, shop).open()
+
+
+def leads(count: int, first: int = 1) -> list[dict[str, Any]]:
+    return [{"lead_id": n, "phone": f"+9725{n:08}", "name": f"Lead {n}"} for n in range(first, first + count)]
+
+
+def callback(intent: Intent, status: str, **fields: str) -> dict[str, str]:
+    form = {
+        "CallSid": f"CA{intent.attempt_id:032x}",
+        "AccountSid": ACCOUNT,
+        "From": intent.from_number,
+        "To": intent.phone,
+        "CallStatus": status,
+        "Direction": "outbound-api",
+    }
+    return {**form, **fields}
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
