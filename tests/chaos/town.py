@@ -63,6 +63,7 @@ class Town:
         self.door = Door(self.simulator.port)
         self.workers: dict[str, Child] = {}
         self.tenants: list[Tenant] = []
+        self._web: Child
         self.http: aiohttp.ClientSession
         self.pool: Pool
         self.watch: Watch
@@ -115,7 +116,7 @@ class Town:
 
     async def start_web(self) -> None:
         """Start the web process, and wait until it answers."""
-        child = await self.processes.start("web", "web", environment=self.environment)
+        child = self._web = await self.processes.start("web", "web", environment=self.environment)
 
         async def answers() -> bool:
             with contextlib.suppress(aiohttp.ClientError):
@@ -124,6 +125,11 @@ class Town:
             return False
 
         await self.processes.ready(child, answers)
+
+    async def kill_web(self) -> None:
+        """End the web process by kill -9."""
+        self._web.process.kill()
+        await self._web.process.wait()
 
     async def start_worker(self) -> str:
         """Start a worker, and wait until it holds a lease; return its name."""

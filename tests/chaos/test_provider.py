@@ -1,0 +1,149 @@
+"""The telephone company loses answers, is too busy, fails, and its callbacks come twice, late, in the wrong order or never.
+
+On the road of a call: 5 and 6, with bad weather.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.figures import keep, spread, trials
+from tests.chaos.judge import judge
+from tests.chaos.waiting import lasting, until
+
+if TYPE_CHECKING:
+    from tests.chaos.tenant import Tenant
+    from tests.chaos.town import Town
+
+pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
+
+BUSINESSES = 4
+SETTLED_SECONDS = 5.0
+# An attempt that a call exists for is settled by its callbacks; one without is, by rule 4 of the protocol, when the second list was
+# asked for later than L after send_by, and the first 2 s after it.
+LATE = """
+SELECT extract(epoch FROM a.ended_at - greatest(a.send_by + interval '2 seconds', a.send_by + make_interval(secs => $2)))::float8
+FROM dialer.attempts a WHERE a.business_id = $1 AND a.state = 'not_placed'
+"""
+LAG_SECONDS = 2
+STATES = "SELECT state, count(*) FROM dialer.attempts WHERE business_id = ANY ($1::integer[]) GROUP BY state"
+# How many attempts are unknown now, and how many of them hold a slot.
+UNKNOWN = """
+SELECT count(*) FILTER (WHERE a.id = ANY (l.inflight)) AS held, count(*) AS unknown
+FROM dialer.attempts a JOIN dialer.lanes l ON l.business_id = a.business_id
+WHERE a.state = 'unknown' AND a.business_id = ANY ($1::integer[])
+"""
+SETTLED = """
+SELECT extract(epoch FROM ended_at - created_at)::float8 FROM dialer.attempts WHERE business_id = ANY ($1::integer[]) AND state = 'over'
+"""
+
+
+async def dial(town: Town, leads: int, **faults: float) -> list[Tenant]:
+    """Let businesses dial under faults until all their runs have ended."""
+    await town.faults(**faults)
+    tenants = [await town.tenant() for _ in range(BUSINESSES)]
+    runs = [(tenant, await tenant.run(town.leads(leads))) for tenant in tenants]
+    for tenant, run_id in runs:
+        run = await tenant.ended(run_id, 600)
+        assert run["status"] == "completed", run
+    return tenants
+
+
+async def states(town: Town, tenants: list[Tenant]) -> dict[str, int]:
+    """How many attempts ended how."""
+    return {row["state"]: row["count"] for row in await town.rows(STATES, [tenant.business_id for tenant in tenants])}
+
+
+async def late_by(town: Town, tenants: list[Tenant]) -> list[float]:
+    """How many seconds after the moment the protocol allows each attempt that was never placed was declared so."""
+    return [row[0] for tenant in tenants for row in await town.rows(LATE, tenant.business_id, LAG_SECONDS)]
+
+
+async def test_answers_are_lost(town: Town) -> None:
+    """One in ten: half of them after the call was made, half before."""
+    tenants = await dial(town, trials(40), drop_after=0.05, drop_before=0.05)
+    figures = await judge(town, tenants)
+    late = await late_by(town, tenants)
+    # Every lead was called, whatever became of the first answer.
+    assert figures["calls"] == figures["leads"]
+    keep("10 % of create answers lost", late=spread(late), states=await states(town, tenants), **figures)
+    assert late, "no answer was lost before its call was made"
+    assert max(late) < SETTLED_SECONDS
+
+
+async def test_an_unknown_attempt_keeps_its_slot(town: Town) -> None:
+    await town.faults(drop_before=1.0, first_requests=3)
+    tenant = await town.tenant()
+    run_id = await tenant.run(town.leads(6))
+
+    async def all_unknown() -> bool:
+        [row] = await town.rows(UNKNOWN, [tenant.business_id])
+        return bool(row["unknown"] == row["held"] == 3)
+
+    await until(all_unknown, 10, "three attempts are unknown and hold the three slots")
+    assert (await tenant.seen(run_id))["in_progress"] == 3
+    await tenant.ended(run_id)
+    figures = await judge(town, [tenant])
+    late = await late_by(town, [tenant])
+    assert len(late) == 3
+    assert max(late) < SETTLED_SECONDS
+    keep("three unknown attempts hold three slots", late=spread(late), **figures)
+
+
+@pytest.mark.parametrize(
+    ("name", "faults"),
+    [
+        ("answers later than the deadline", {"delay_answer": 0.2, "delay_answer_seconds": 6.0}),
+        ("20 % of 429 and 5 % of 503", {"throttle": 0.2, "error_before": 0.05}),
+        ("503 after the call was made, and half an answer", {"error_after": 0.1, "garble": 0.1}),
+        ("callbacks twice, late and in the wrong order", {"callback_duplicate": 0.3, "callback_reorder": 0.3, "callback_delay": 0.3}),
+    ],
+)
+async def test_nothing_is_lost_or_burned(town: Town, name: str, faults: dict[str, float]) -> None:
+    tenants = await dial(town, trials(20), **faults)
+    figures = await judge(town, tenants)
+    assert figures["calls"] == figures["leads"]
+    late = await late_by(town, tenants)
+    keep(name, late=spread(late), states=await states(town, tenants), **figures)
+    assert max(late, default=0.0) < SETTLED_SECONDS
+
+
+async def test_every_callback_is_lost(town: Town) -> None:
+    """Found by asking: 15 s after a call was placed, when nobody has said anything; the question what to say still comes."""
+    tenants = await dial(town, 3, callback_drop=1.0)
+    figures = await judge(town, tenants)
+    assert figures["calls"] == figures["leads"]
+    rows = await town.rows(SETTLED, [tenant.business_id for tenant in tenants])
+    keep("all callbacks lost, seconds from claim to settled", settled=spread([row[0] for row in rows]), **figures)
+
+
+async def test_connections_are_refused(town: Town) -> None:
+    """No lead fails, no slot is frozen as unknown, and it goes on by itself."""
+    tenants = [await town.tenant() for _ in range(BUSINESSES)]
+    runs = [(tenant, await tenant.run(town.leads(60))) for tenant in tenants]
+    for tenant, run_id in runs:
+        await tenant.taken(run_id, 10)
+    await town.door.shut()
+    away_seconds = 10.0 if trials(1) == 1 else 60.0
+    await lasting(away_seconds)
+    await town.door.open()
+    opened_at = datetime.now(UTC)
+    for tenant, run_id in runs:
+        run = await tenant.ended(run_id, 120)
+        assert run["status"] == "completed"
+    figures = await judge(town, tenants)
+    assert figures["calls"] == figures["leads"]
+    found = await states(town, tenants)
+    assert set(found) <= {"over", "not_sent"}
+    rows = await town.rows("SELECT count(*) FROM dialer.attempts WHERE reason IS NOT NULL AND state = 'over' AND sid IS NULL")
+    assert rows[0][0] == 0
+    first = await town.value(
+        "SELECT min(created_at) FROM dialer.attempts WHERE created_at > $1 AND state = 'over' AND business_id = ANY ($2::integer[])",
+        opened_at,
+        [tenant.business_id for tenant in tenants],
+    )
+    back = (first - opened_at).total_seconds()
+    keep(f"connections refused for {away_seconds:g} s", states=found, goes_on_after_seconds=round(back, 2), **figures)
