@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from dialer.messages import MalformedError, parse_command
+from dialer.messages import MalformedError, keepable, parse_command
 from dialer.streams import NOWHERE, AwayError
 from sql.commands import Malformed
 from sql.pool import AWAY, LOCKED
@@ -101,7 +101,7 @@ def _understand(entry: str, fields: dict[str, str]) -> Command | Malformed:
     try:
         return parse_command(fields, entry)
     except MalformedError as error:
-        return Malformed(entry, str(error), fields)
+        return Malformed(entry, str(error), keepable(fields))
 
 
 def _before(one: str, other: str) -> bool:

@@ -30,6 +30,7 @@ from actors.call import WITHDRAWN, Call, account_refused, fact_of
 from actors.gate import Gate
 from dialer.messages import CallChanged, RunChanged
 from dialer.model import AttemptState
+from dialer.sealing import BrokenSealError
 from dialer.streams import AwayError
 from sql.attempts import Ask
 from sql.pool import AWAY, LOCKED
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from dialer.messages import Word
     from sql.attempts import Intent, OpenAttempt
     from sql.workers import Driven
-    from telephony.provider import PlaceResult
+    from telephony.provider import Account, PlaceResult
 
 # Between two reads the partitions taken meanwhile are added to those that are listened to.
 BLOCK_SECONDS = 0.5
@@ -65,6 +66,7 @@ class Partitions:
         self._show = show
         self._positions: dict[int, str] = {}
         self._driven: dict[int, Driven] = {}
+        self._accounts: dict[int, Account] = {}
         self._businesses: dict[int, Business] = {}
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -183,6 +185,11 @@ class Partitions:
     def _drive(self, driven: Driven) -> None:
         if driven.partition not in self._world.held.epochs:
             return
+        try:
+            self._accounts[driven.business_id] = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed)
+        except BrokenSealError:
+            log.exception("business %d is not driven: the auth token of its account cannot be opened", driven.business_id)
+            return
         self._driven[driven.business_id] = driven
         business = self._businesses.setdefault(driven.business_id, Business(driven.business_id, driven.max_calls))
         business.max_calls = driven.max_calls
@@ -235,7 +242,7 @@ class Partitions:
             self._gate(driven).ask(Ask(driven.business_id, epoch, permits))
 
     def _gate(self, driven: Driven) -> Gate:
-        sid = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed).sid
+        sid = self._accounts[driven.business_id].sid
         if sid not in self._gates:
             gate = Gate(
                 self._world, self._tasks, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message)
@@ -245,8 +252,7 @@ class Partitions:
         return self._gates[sid]
 
     def _call(self, driven: Driven, name: Intent | OpenAttempt) -> Call:
-        account = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed)
-        gate = self._gate(driven)
+        account, gate = self._accounts[driven.business_id], self._gate(driven)
 
         def answered(result: PlaceResult) -> None:
             gate.answered(result)
@@ -289,6 +295,7 @@ class Partitions:
         driven = self._driven.pop(business_id, None)
         if driven:
             self._gate(driven).forget(business_id)
+            del self._accounts[business_id]
         for attempt_id, call in list(self._calls.items()):
             if call.name.business_id == business_id and not call.placing:
                 self._running[attempt_id].cancel()

@@ -22,6 +22,8 @@ VERSION = "1"
 MAX_ID_CHARACTERS = 200
 MAX_NAME_CHARACTERS = 255
 SERIAL_MAX = 2**31 - 1
+MAX_KEPT_FIELDS = 32
+MAX_KEPT_CHARACTERS = 500
 # How long a command's id is remembered: contract section 5, and section 4 for those that came over HTTP.
 KEEP_STREAM_SECONDS = 30 * 24 * 3600
 KEEP_HTTP_SECONDS = 24 * 3600
@@ -96,6 +98,16 @@ def parse_command(fields: Mapping[str, str], entry: str) -> Command:
         requested_by=requested_by,
         entry=entry,
     )
+
+
+def keepable(fields: Mapping[str, str]) -> dict[str, str]:
+    """What is kept of an entry nobody understands: its first 32 fields, cut to 500 characters, without what PostgreSQL cannot hold."""
+    first = list(fields.items())[:MAX_KEPT_FIELDS]
+    return {_cut(name): _cut(value) for name, value in first}
+
+
+def _cut(text: str) -> str:
+    return text[:MAX_KEPT_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _number(fields: Mapping[str, str], name: str) -> int:

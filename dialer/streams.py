@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from dialer.messages import COMMANDS, EVENTS, REJECTED, Event, decode_word, encode_word
+from dialer.messages import COMMANDS, EVENTS, KEEP_STREAM_SECONDS, REJECTED, Event, decode_word, encode_word
 from dialer.ports import SystemClock
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ return false
 """
 
 Entry = tuple[str, dict[str, str]]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +233,15 @@ class Streams:
                 kept = {**event.data["fields"], "reason": event.data["reason"], "entry": event.data["entry"]}
                 flat = [str(text) for pair in kept.items() for text in pair]
                 pipe.eval(ADD_ONCE, 2, REJECTED, f"dialer:relayed:{{{REJECTED}}}:{event.serial}", str(KEEP_RELAYED_SECONDS), *flat)
-        await self._run(pipe.execute())
+        for answer in await self._run(pipe.execute(raise_on_error=False)):
+            if isinstance(answer, ResponseError):
+                # One that Redis will never take must not hold up the ones behind it.
+                log.error("an event is dropped: %s", answer)
+            elif isinstance(answer, Exception):
+                raise AwayError(type(answer).__name__) from answer
 
     async def trim_events(self) -> None:
-        """Drop events that are old, but for a day none that a consumer group has still to read.
+        """Drop events that are old, but for a day none that a consumer group has still to read; and what was rejected a month ago.
 
         Raises:
             AwayError: when Redis does not answer.
@@ -245,6 +253,7 @@ class Streams:
         groups = await self._run(self._quick.xinfo_groups(EVENTS))
         slowest = min((int(group["last-delivered-id"].split("-")[0]) for group in groups), default=old)
         await self._run(self._quick.xtrim(EVENTS, minid=max(min(old, slowest), ancient), approximate=True))
+        await self._run(self._quick.xtrim(REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True))
 
     async def shut_gate(self, account_sid: str) -> ShutGate | None:
         """Why and how long the calls of an account wait for the provider; None when they do not.

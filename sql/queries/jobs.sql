@@ -30,7 +30,7 @@ SELECT c.attempt_id, c.received_at, c.fields, c.verdict, c.answer FROM dialer.ca
 WHERE c.business_id = $1 AND c.attempt_id = ANY ($2::bigint[]) ORDER BY c.id
 
 -- name: on_the_line
-SELECT j.id, j.lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.status,
+SELECT j.id, j.lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at, j.completed_at, j.error_message, j.position, j.status,
        NULL::timestamp AS ended_at, a.state AS attempt_state, a.sid
 FROM dialer.lanes l
 JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
