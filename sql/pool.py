@@ -25,6 +25,8 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # The session was killed and asyncpg has read why, but not yet that the connection is closed: "another operation is in progress".
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.CannotConnectNowError,
 )
