@@ -90,7 +90,7 @@ async def judge(town: Town, tenants: Iterable[Tenant], *, calls_each: int = 1) -
         figures["leads"] += sum(map(len, tenant.runs.values()))
         figures["calls"] += len(calls)
         figures["most_at_once"] = max(figures["most_at_once"], at_once)
-    assert town.watch.wrong == []
+    assert town.watch.wrong == [], "; ".join(town.watch.wrong[:5])
     return {**figures, "polls": town.watch.polls}
 
 

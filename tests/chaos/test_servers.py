@@ -1,4 +1,4 @@
-"""Redis is emptied, away and back; PostgreSQL falls over, its sessions are killed, a stranger holds a row: calls go on or wait, none is lost.
+"""Redis is emptied, away and back; PostgreSQL falls over, its sessions are killed, a stranger holds a row: no lead is lost.
 
 On the road of a call: under all of it, while the floor shakes.
 """
@@ -146,7 +146,7 @@ async def test_a_stranger_holds_one_businesss_row(town: Town, held: str) -> None
     try:
         transaction = session.transaction()
         await transaction.start()
-        await session.execute(f"SELECT FROM {held} WHERE business_id = $1 FOR UPDATE", tenant.business_id)  # noqa: S608 - one of two names
+        await session.execute(f"SELECT FROM {held} WHERE business_id = $1 FOR UPDATE", tenant.business_id)
         began = datetime.now(UTC)
         for other, other_run in rest:
             assert (await other.ended(other_run))["status"] == "completed"
