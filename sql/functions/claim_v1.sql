@@ -32,7 +32,9 @@ BEGIN
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT a.business_id, a.permits, l.inflight, l.max_calls - cardinality(l.inflight) AS room, b.caller_id, b.account_sid,
-               a.business_id = ANY (held_lanes) AS held, f.owner = p_incarnation AND f.epoch = a.epoch AS mine
+               a.business_id = ANY (held_lanes) AS held,
+               -- A partition that was given back has no owner: NULL is nobody's.
+               coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine
         FROM unnest(p_businesses, p_epochs, p_permits) AS a (business_id, epoch, permits)
         JOIN dialer.lanes l ON l.business_id = a.business_id
         JOIN dialer.partitions f ON f.partition = l.partition
