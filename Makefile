@@ -9,7 +9,10 @@ RUN_STAMP := $(VENV)/.installed-local
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: help setup setup-dev demo test bench lint types format lock browser clean
+SEED ?= 1
+COUNT ?= 2000
+
+.PHONY: help setup setup-dev demo test simulate mutants bench lint types format lock browser clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -46,6 +49,12 @@ demo: $(RUN_STAMP) ## the main job, with everything it needs; ARGS="--exit --lea
 
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
 	@$(PY) -m pytest $(ARGS)
+
+simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of trouble; SEED=n COUNT=m
+	@$(PY) -m tests.simulation --seed $(SEED) --count $(COUNT)
+
+mutants: $(DEV_STAMP) ## deliberate faults, and which layer of the tests catches each
+	@$(PY) -m tests.mutants
 
 bench: $(DEV_STAMP) ## the benchmarks; results under benchmarks/results/
 	@$(PY) -m benchmarks $(ARGS)

@@ -1,0 +1,202 @@
+"""The in-memory store of the simulation against PostgreSQL: the same operations, the same answers, the same rows after each step."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from dialer.messages import Command, CommandType
+from dialer.model import AttemptState, Outcome
+from sql.attempts import Ask, Fact
+from sql.pool import open_pool
+from tests.simulation.twins import Twins, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql.pool import Pool
+    from tests.rows import Shop
+
+EXAMPLES, STEPS = 60, 40
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+MANY_LEADS = 203  # more than are rewritten in the statement that cancels
+LAG_SECONDS = 60.0
+RUN_COMMANDS = [kind for kind in CommandType if kind is not CommandType.CANCEL_JOB]
+PHONES = [f"+1202555{n:04}" for n in range(8)]
+SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
+
+
+class Store(RuleBasedStateMachine):
+    """Random operations on both; two workers that may own the same partitions one after the other."""
+
+    pool: Pool
+    runner: asyncio.Runner
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twins = Twins(self.pool, self.runner.run)
+        self.workers = [uuid4(), uuid4()]
+        self.epochs: dict[UUID, dict[int, int]] = {worker: {} for worker in self.workers}
+        self.entry = 0
+        for worker in self.workers:
+            self.twins.join(worker)
+        self.business(3)
+        self.run_(0, 5, ["UTC"], 3, 0, start=True)
+        self.take_over(0)
+
+    @property
+    def db(self) -> Any:  # noqa: ANN401 shorter below
+        return self.twins.memory
+
+    @precondition(lambda self: len(self.db.lanes) < 3)
+    @rule(max_calls=st.integers(1, 3))
+    def business(self, max_calls: int) -> None:
+        self.twins.business(max_calls)
+
+    @precondition(lambda self: len(self.db.runs) < 5)
+    @rule(
+        n=st.integers(0, 2), leads=st.sampled_from([1, 2, 3, 5, MANY_LEADS]), zones=st.sampled_from([["UTC"], ["Asia/Tokyo", "UTC"]]),
+        concurrency=st.integers(1, 3), priority=st.integers(0, 1), start=st.booleans(),
+    )  # fmt: skip
+    def run_(self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, *, start: bool) -> None:
+        business_id = n % len(self.db.lanes) + 1
+        phones = [PHONES[i] if i < len(PHONES) else f"+1202556{i:04}" for i in range(leads)]
+        run_id = self.twins.load(business_id, phones, zones, concurrency, priority)
+        if start:
+            self.twins.command(Command(business_id, f"start{run_id}", CommandType.START, run_id, requested_by="t"))
+
+    @rule(n=st.integers(0, 9), kind=st.sampled_from(RUN_COMMANDS), hang_up=st.booleans(), key=st.integers(0, 30), stranger=st.booleans())
+    def command(self, n: int, kind: CommandType, key: int, *, hang_up: bool, stranger: bool) -> None:
+        run = self.db.runs[n % len(self.db.runs) + 1]
+        business_id = n % len(self.db.lanes) + 1 if stranger else run.business_id
+        self.twins.command(Command(business_id, f"c{key}", kind, run.id, hang_up=hang_up, requested_by="t"))
+
+    @rule(n=st.integers(0, 300), hang_up=st.booleans(), key=st.integers(0, 30))
+    def cancel_job(self, n: int, key: int, *, hang_up: bool) -> None:
+        job = self.db.jobs[n % min(len(self.db.jobs), 12) + 1]
+        asked = Command(job.business_id, f"j{key}", CommandType.CANCEL_JOB, job.run_id, job.id, hang_up=hang_up, requested_by="t")
+        self.twins.command(asked)
+
+    @rule(asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(RUN_COMMANDS), st.integers(0, 10)), min_size=1, max_size=4))
+    def stream(self, asked: list[tuple[int, CommandType, int]]) -> None:
+        self.entry += len(asked)
+        commands = []
+        for at, (n, kind, key) in enumerate(asked):
+            run = self.db.runs[n % len(self.db.runs) + 1]
+            commands.append(Command(run.business_id, f"s{key}", kind, run.id, requested_by="t", entry=f"{self.entry}-{at}"))
+        self.twins.stream(commands, f"{self.entry}-9")
+
+    @rule()
+    def decide(self) -> None:
+        self.twins.decide()
+
+    @rule(worker=st.integers(0, 1), permits=st.lists(st.integers(1, 4), min_size=1, max_size=3), stale=st.integers(0, 5))
+    def claim(self, worker: int, permits: list[int], stale: int) -> None:
+        me = self.workers[worker]
+        asks = []
+        for business_id, wanted in enumerate(permits[: len(self.db.lanes)], start=1):
+            epoch = self.epochs[me].get(self.db.lanes[business_id].partition, 0)
+            asks.append(Ask(business_id, epoch - (stale == 0), wanted))
+        self.twins.claim(me, asks)
+
+    claim_again = rule(permits=st.lists(st.integers(1, 3), min_size=3, max_size=3))(lambda self, permits: self.claim(0, permits, 1))
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(data=st.data())
+    def learn(self, data: st.DataObject) -> None:
+        newest = sorted(self.db.attempts)[-8:]
+        ids = data.draw(st.lists(st.sampled_from(newest), min_size=1, max_size=3, unique=True))
+        facts = {fact.sid or fact.attempt_id: fact for fact in (self._fact(data, attempt_id) for attempt_id in ids)}
+        self.twins.learn(list(facts.values()))
+
+    def _fact(self, data: st.DataObject, attempt_id: int) -> Fact:
+        attempt = self.db.attempts[attempt_id]
+        state = data.draw(st.sampled_from(states()))
+        token = data.draw(st.sampled_from([self.twins.tokens[attempt_id], self.twins.tokens[attempt_id], None, str(uuid4())]))
+        own = f"CA-{attempt_id}"
+        sid = data.draw(st.sampled_from([own, own, own, None, *SIDS])) if state.rank >= AttemptState.PLACED.rank else None
+        if state in {AttemptState.NOT_SENT, AttemptState.NOT_PLACED}:
+            sid = None
+        more: dict[str, Any] = {}
+        if state is AttemptState.OVER:
+            more["outcome"] = data.draw(st.sampled_from(list(Outcome)))
+            more["answered_by"] = data.draw(st.sampled_from([None, "human", "machine_start", "fax"]))
+        if state is AttemptState.NOT_PLACED:
+            me = data.draw(st.sampled_from(self.workers))
+            partition = self.db.lanes[attempt.business_id].partition
+            more |= {"owner": str(me), "epoch": self.epochs[me].get(partition, 0), "lag_seconds": LAG_SECONDS}
+            more["by_person"] = data.draw(st.sampled_from([None, None, True]))
+        nonce = data.draw(st.sampled_from(["", "", "", "", "0" * 32]))
+        return Fact(attempt.business_id, attempt_id, nonce, state, token=token, sid=sid, **more)
+
+    @rule(seconds=st.sampled_from([1.3, 2.6, 5.4, 7.7, 61.0]))
+    def advance(self, seconds: float) -> None:
+        self.twins.advance(seconds)
+
+    @rule(worker=st.integers(0, 1))
+    def take_over(self, worker: int) -> None:
+        me = self.workers[worker]
+        if not self.twins.renew(me):
+            self.workers[worker] = me = uuid4()
+            self.epochs[me] = {}
+            self.twins.join(me)
+        self.epochs[me] |= self.twins.take_over(me, sorted({lane.partition for lane in self.db.lanes.values()}))
+
+    @rule(worker=st.integers(0, 1))
+    def give_back(self, worker: int) -> None:
+        self.twins.give_back(self.workers[worker], sorted({lane.partition for lane in self.db.lanes.values()}))
+
+    @rule(n=st.integers(0, 2), max_calls=st.integers(1, 3))
+    def set_max_calls(self, n: int, max_calls: int) -> None:
+        self.twins.set_max_calls(n % len(self.db.lanes) + 1, max_calls)
+
+    @rule(n=st.integers(0, 9))
+    def rewrite(self, n: int) -> None:
+        run = self.db.runs[n % len(self.db.runs) + 1]
+        if run.rewrite_pending:
+            start: int | None = 1
+            while start is not None:
+                start = self.twins.rewrite(run.business_id, run.id, start, 100)
+
+    @invariant()
+    def the_same(self) -> None:
+        self.twins.compare()
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[type[Store]]:
+    """The machine, on a database of its own."""
+    with asyncio.Runner() as runner:
+        pool = runner.run(open_pool(database_url, name="differential", size=2))
+        yield type("StoreHere", (Store,), {"pool": pool, "runner": runner})
+        runner.run(pool.close())
+
+
+@pytest.mark.timeout(300)
+def test_the_store_of_the_simulation_does_what_postgresql_does(store: type[Store]) -> None:
+    run_state_machine_as_test(
+        store,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+            phases=PHASES,
+        ),
+    )
+
+
+async def test_a_partition_that_was_given_back_is_nobodys(shop: Shop) -> None:
+    """Found by the machine above: without an owner the fence compared with NULL, and the verdict was "empty"."""
+    business = await shop.business()
+    await shop.run(business, 2)
+    await shop.workers.give_back(shop.incarnation, [await shop.partition(business)])
+    intents, verdicts = await shop.claim(business)
+    assert (intents, verdicts[business].word) == ([], "not_owner")

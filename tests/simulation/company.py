@@ -1,0 +1,242 @@
+"""The telephone company: it creates calls, says so or does not, calls back, and keeps a ledger that nobody else can write.
+
+The ledger is what the judge believes: which calls there were, when each began and ended, and for which attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dialer.model import Reference
+from telephony.provider import CallFacts, Listing, NotSent, Placed, Refused, Unanswered
+from tests.simulation.loop import settle
+from tests.simulation.rows import moment
+from tests.simulation.schedule import LONGEST_TRANSIT_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from dialer.ports import Clock
+    from telephony.provider import Account, CallRequest, PlaceResult
+    from tests.simulation.chance import Chance
+    from tests.simulation.loop import VirtualLoop
+    from tests.simulation.schedule import Schedule, Troubles
+
+CONNECT_SECONDS = 0.05
+QUICK_SECONDS = 0.03
+SLOW_SECONDS = 7.0
+# What a worker waits for: the real provider's own bounds.
+ASK_SECONDS, LISTING_SECONDS = 10.0, 30.0
+CALLBACK_SECONDS, LATE_CALLBACK_SECONDS, REPEAT_SECONDS = 0.05, 9.0, 12.0
+DELIVERIES = 6
+RINGS_SECONDS, TALKS_SECONDS = 4.0, 8.0
+ENDS = ("completed", "completed", "completed", "busy", "no-answer", "failed")
+TERMINAL = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+RESULTS = ("connection_refused", "throttled", "server_error", "refused_number", "account_refused")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One call in the ledger; times in seconds of the schedule."""
+
+    sid: str
+    reference: Reference
+    account: str
+    to: str
+    from_: str
+    created_at: float
+    shown_from: float
+    status: str = "queued"
+    ended_at: float | None = None
+    answered: bool = False
+    sequence: int = 0
+    history: list[str] = field(default_factory=list)
+
+
+class Company:
+    """All calls of all accounts."""
+
+    def __init__(self, loop: VirtualLoop, schedule: Schedule, chance: Chance, faults: frozenset[str]) -> None:
+        self.loop = loop
+        self.schedule = schedule
+        self.chance = chance
+        self.faults = faults
+        self.troubles: Troubles | None = schedule.troubles
+        self.is_away = False
+        self.ledger: dict[str, Entry] = {}
+        # Who is told of a change: the address of the callback, and the fields.
+        self.call_back: Callable[[Entry, str, int, int], None] = lambda *_: None
+        self.created: Callable[[Entry], None] = lambda _: None
+        self.written: Callable[[Reference], None] = lambda _: None
+
+    def hits(self, name: str) -> bool:
+        """True when this trouble strikes now."""
+        return self.troubles is not None and self.chance.hits(getattr(self.troubles, name))
+
+    def create(self, account: str, request: CallRequest) -> Entry:
+        """Begin a call."""
+        reference = Reference.parse(request.url.rsplit("/", 1)[1])
+        now = self.loop.now
+        shown = now + self.chance.random() * self.schedule.listing_lag_seconds
+        entry = Entry(f"CA{len(self.ledger) + 1:032d}", reference, account, request.to, request.from_, now, shown)
+        self.ledger[entry.sid] = entry
+        self.created(entry)
+        self._say(entry, "queued")
+        ring = self.chance.random() * 2
+        self._later(ring, lambda: self._ring(entry))
+        return entry
+
+    def end(self, entry: Entry, status: str) -> None:
+        """End a call, however it came to it."""
+        if entry.ended_at is None:
+            entry.ended_at = self.loop.now
+            self._say(entry, status)
+
+    def _ring(self, entry: Entry) -> None:
+        if entry.ended_at is not None:
+            return
+        self._say(entry, "ringing")
+        end = self.chance.choice(ENDS)
+        seconds = self.chance.random() * RINGS_SECONDS
+        if end == "completed":
+            self._later(seconds, lambda: self._answer(entry))
+        else:
+            self._later(seconds, lambda: self.end(entry, end))
+
+    def _answer(self, entry: Entry) -> None:
+        if entry.ended_at is None:
+            entry.answered = True
+            self._say(entry, "in-progress")
+            self._later(self.chance.random() * TALKS_SECONDS, lambda: self.end(entry, "completed"))
+
+    def _say(self, entry: Entry, status: str) -> None:
+        entry.status = status
+        entry.history.append(status)
+        sequence = entry.sequence
+        entry.sequence += 1
+        for _ in range(2 if self.hits("callback_twice") else 1):
+            if not self.hits("callback_lost"):
+                self.deliver(entry, status, sequence, 1)
+
+    def deliver(self, entry: Entry, status: str, sequence: int, nth: int) -> None:
+        """Send a callback; the other side asks for more deliveries when it could not take it."""
+        longest = LATE_CALLBACK_SECONDS if self.hits("callback_late") else CALLBACK_SECONDS
+        seconds = self.chance.random() * longest + (REPEAT_SECONDS * self.chance.random() if nth > 1 else 0.0)
+        self._later(seconds, lambda: self.call_back(entry, status, sequence, nth))
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+        self.loop.call_later(seconds, work, context=self.loop.outside)
+
+
+class Carrier:
+    """`Provider` of one worker: what it sees of the company over its own connections."""
+
+    def __init__(self, company: Company, clock: Clock) -> None:
+        self.company = company
+        self.clock = clock
+
+    async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
+        company, chance = self.company, self.company.chance
+        if deadline <= self.clock.boot():
+            return NotSent("the deadline had passed")
+        await self._wait(chance.random() * CONNECT_SECONDS)
+        if company.is_away or company.hits("connection_refused"):
+            return NotSent("refused")
+        # Checked once more when the connection is open: a worker that was frozen meanwhile must not write.
+        if self.clock.boot() >= deadline and "post_after_the_deadline" not in company.faults:
+            return NotSent("the deadline had passed")
+        answer = self._write(account, request)
+        for _ in range(1 if "retry_post" in company.faults else 0):
+            try:
+                async with asyncio.timeout(1.0):
+                    return await asyncio.shield(answer)
+            except TimeoutError:
+                answer = self._write(account, request)
+        try:
+            async with asyncio.timeout(max(deadline - self.clock.boot(), 0.0)):
+                return await answer
+        except TimeoutError:
+            return NotSent("timeout") if "timeout_is_not_sent" in company.faults else Unanswered("timeout")
+
+    def _write(self, account: Account, request: CallRequest) -> asyncio.Future[PlaceResult]:
+        """From here on nobody can take it back: it arrives, and the company does with it what it likes."""
+        company, loop = self.company, self.company.loop
+        company.written(Reference.parse(request.url.rsplit("/", 1)[1]))
+        answer: asyncio.Future[PlaceResult] = loop.create_future()
+
+        def arrive() -> None:
+            result = self._treat(account, request)
+            if company.hits("answer_lost"):
+                return
+            seconds = company.chance.random() * (SLOW_SECONDS if company.hits("slow_answer") else QUICK_SECONDS)
+            loop.call_later(seconds, settle, answer, result, context=loop.outside)
+
+        transit = company.chance.random() * (LONGEST_TRANSIT_SECONDS if company.hits("slow_answer") else QUICK_SECONDS)
+        loop.call_later(transit, arrive, context=loop.outside)
+        return answer
+
+    def _treat(self, account: Account, request: CallRequest) -> PlaceResult:
+        company = self.company
+        if company.hits("throttled"):
+            return NotSent("429", retry_after_seconds=company.chance.choice([None, 1.0]), throttled=True)
+        if company.hits("account_refused"):
+            return Refused(20003, "authenticate", 401)
+        if company.hits("refused_number"):
+            return Refused(21211, "invalid", 400)
+        if company.hits("server_error"):
+            if company.chance.hits(0.5):
+                company.create(account.sid, request)
+            return NotSent("500") if "server_error_is_not_sent" in company.faults else Unanswered("500")
+        return Placed(company.create(account.sid, request).sid, "queued")
+
+    async def fetch(self, account: Account, sid: str) -> CallFacts | None:  # noqa: ARG002
+        company = self.company
+        await self._wait(company.chance.random() * QUICK_SECONDS)
+        entry = company.ledger.get(sid)
+        if entry is None or company.is_away or company.hits("listing_broken"):
+            return None
+        return self._facts(entry)
+
+    async def list_calls(self, account: Account, to: str, from_: str, since: datetime) -> Listing:
+        company = self.company
+        await self._wait(company.chance.random() * QUICK_SECONDS)
+        if company.is_away or company.hits("listing_broken"):
+            return Listing((), complete="broken_listing_counts" in company.faults)
+        found = [
+            self._facts(e) for e in company.ledger.values()
+            if (e.account, e.to, e.from_) == (account.sid, to, from_) and e.shown_from <= company.loop.now and moment(e.created_at) >= since
+        ]  # fmt: skip
+        return Listing(tuple(reversed(found)), complete=True)
+
+    async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:  # noqa: ARG002
+        company, loop = self.company, self.company.loop
+        entry = company.ledger.get(sid)
+        if entry is None or company.is_away or company.hits("listing_broken"):
+            await self._wait(QUICK_SECONDS)
+            return False
+        if live or not entry.answered:
+            status = "completed" if entry.answered else "canceled"
+            loop.call_later(QUICK_SECONDS, lambda: company.end(entry, status), context=loop.outside)
+        await self._wait(company.chance.random() * QUICK_SECONDS)
+        return True
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _facts(self, entry: Entry) -> CallFacts:
+        status = entry.status
+        if len(entry.history) > 1 and self.company.hits("stale_answer"):
+            # Eventually consistent: what was true a moment ago.
+            status = entry.history[-2]
+        created = moment(entry.created_at).replace(microsecond=0)
+        answered_by = "human" if entry.answered else None
+        return CallFacts(entry.sid, status, entry.to, entry.from_, created, None, None, 1 if status == "completed" else None, answered_by)
+
+    async def _wait(self, seconds: float) -> None:
+        loop = self.company.loop
+        reached = loop.create_future()
+        loop.call_later(seconds, settle, reached, None, context=loop.outside)
+        await reached

@@ -1,0 +1,299 @@
+"""The desks at which the actors work, over the in-memory database: AttemptLog, Fleet, CommandLog, RunLog and the outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from dialer.messages import CommandType, Event, RunChanged
+from dialer.model import AttemptState
+from sql.attempts import Fact, OpenAttempt
+from sql.commands import Answer, Applied
+from sql.workers import Driven, Holding
+from tests.simulation import claiming, commanding, learning
+from tests.simulation.line import Refused
+from tests.simulation.rows import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from dialer.messages import Command
+    from sql.attempts import Ask, Intent, Learned, Verdict
+    from sql.commands import Malformed
+    from tests.simulation.line import Line
+    from tests.simulation.rows import Attempt, Database
+
+LIMIT = 100
+EXPIRY_SECONDS = 2.0
+
+
+class Desk:
+    """A client of the database; `locked` is how often a row it needs is held by somebody else."""
+
+    def __init__(self, db: Database, line: Line) -> None:
+        self.db = db
+        self.line = line
+        self.locked = 0.0
+
+    def held(self) -> frozenset[int]:
+        """The businesses whose lanes somebody else holds at this moment."""
+        if not self.locked:
+            return frozenset()
+        return frozenset(business_id for business_id in self.db.lanes if self.line.chance.hits(self.locked))
+
+    def wait_for_lock(self) -> None:
+        """A statement that cannot come back later waits for its lock, sometimes in vain."""
+        if self.locked and self.line.chance.hits(self.locked / 4):
+            raise Refused(asyncpg.LockNotAvailableError())
+
+
+class AttemptDesk(Desk):
+    """`sql.attempts.Attempts`."""
+
+    async def claim(
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int
+    ) -> tuple[list[Intent], list[Verdict]]:
+        def statement() -> tuple[list[Intent], list[Verdict]]:
+            about = claiming.Claim(incarnation, token, send_seconds, ring_seconds, self.held())
+            return claiming.claim(self.db, asks, about)
+
+        found: tuple[list[Intent], list[Verdict]] = await self.line.ask(statement)
+        return found
+
+    async def learn(self, facts: Sequence[Fact]) -> list[Learned]:
+        found: list[Learned] = await self.line.ask(lambda: learning.learn(self.db, facts, self.held()))
+        return found
+
+    async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
+        def statement() -> list[OpenAttempt]:
+            asked = set(partitions)
+            ids = sorted(i for lane in self.db.lanes.values() if lane.partition in asked for i in lane.inflight)
+            return [self._open(self.db.attempts[i]) for i in ids]
+
+        found: list[OpenAttempt] = await self.line.ask(statement)
+        return found
+
+    async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]:
+        found: list[OpenAttempt] = await self.line.ask(lambda: [self._open(self.db.attempts[i]) for _, i in attempts])
+        return found
+
+    async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]:
+        def statement() -> list[tuple[int, int, str]]:
+            rows = [self.db.attempts[i] for b in business_ids for i in self.db.lanes[b].inflight]
+            return [(a.business_id, a.id, a.nonce) for a in rows if a.token == str(token) and a.state is AttemptState.PLACING]
+
+        found: list[tuple[int, int, str]] = await self.line.ask(statement)
+        return found
+
+    async def placing_of_run(self, business_id: int, run_id: int) -> list[tuple[Fact, bool, bool]]:
+        def statement() -> list[tuple[Fact, bool, bool]]:
+            now, unknown = self.db.clock(), AttemptState.UNKNOWN
+            rows = [self.db.attempts[i] for i in self.db.lanes[business_id].inflight]
+            return [
+                (Fact(business_id, a.id, a.nonce, unknown, reason="expired"), a.state is unknown, now > a.send_by + EXPIRY_SECONDS)
+                for a in rows
+                if a.run_id == run_id and a.state in {AttemptState.PLACING, unknown}
+            ]
+
+        found: list[tuple[Fact, bool, bool]] = await self.line.ask(statement)
+        return found
+
+    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
+        def statement() -> None:
+            row = self.db.attempts[attempt.attempt_id]
+            if row.state is attempt.state:
+                row.look_at, row.looks, row.evidence = self.db.clock() + seconds, row.looks + 1, evidence or row.evidence
+
+        await self.line.ask(statement)
+
+    async def rivals(self, attempt: OpenAttempt) -> int:
+        def statement() -> int:
+            rows = [self.db.attempts[i] for lane in self.db.lanes.values() for i in lane.inflight if i != attempt.attempt_id]
+            waiting = {AttemptState.PLACING, AttemptState.UNKNOWN}
+            same = (attempt.phone, attempt.from_number, attempt.account_sid)
+            return sum(1 for a in rows if (a.phone, a.from_number, a.account_sid) == same and a.state in waiting)
+
+        return int(await self.line.ask(statement))
+
+    async def bound(self, sids: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = await self.line.ask(lambda: {sid: self.db.sids[sid] for sid in sids if sid in self.db.sids})
+        return found
+
+    def _open(self, a: Attempt) -> OpenAttempt:
+        now = self.db.clock()
+        return OpenAttempt(
+            a.business_id, a.id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,  # type: ignore[arg-type]
+            moment(a.send_by), moment(a.created_at), moment(now), max((a.look_at or now) - now, 0.0), a.looks, a.hang_up_at is not None,
+            self.db.lanes[a.business_id].partition, a.evidence,
+        )  # fmt: skip
+
+
+class FleetDesk(Desk):
+    """`sql.workers.Workers`."""
+
+    async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:  # noqa: ARG002
+        await self.line.ask(lambda: commanding.join(self.db, incarnation, lease_seconds))
+
+    async def renew(self, incarnation: UUID, lease_seconds: float) -> bool:
+        return bool(await self.line.ask(lambda: commanding.renew(self.db, incarnation, lease_seconds)))
+
+    async def leave(self, incarnation: UUID) -> None:
+        await self.line.ask(lambda: commanding.leave(self.db, incarnation))
+
+    async def live(self) -> list[UUID]:
+        found: list[UUID] = await self.line.ask(lambda: sorted(w for w in self.db.workers if commanding.lives(self.db, w)))
+        return found
+
+    async def holdings(self) -> list[Holding]:
+        def statement() -> list[Holding]:
+            now = self.db.clock()
+            return [
+                Holding(n, p.owner, p.epoch, commanding.lives(self.db, p.owner), now - p.taken_at) for n, p in enumerate(self.db.partitions)
+            ]
+
+        found: list[Holding] = await self.line.ask(statement)
+        return found
+
+    async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
+        found: dict[int, int] = await self.line.ask(lambda: commanding.take_over(self.db, incarnation, partitions))
+        return found
+
+    async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None:
+        await self.line.ask(lambda: commanding.give_back(self.db, incarnation, partitions))
+
+    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float) -> int:
+        def statement() -> int:
+            beaten, now = 0, self.db.clock()
+            for run in self.db.runs.values():
+                mine = self.db.partitions[self.db.lanes[run.business_id].partition].owner == incarnation
+                if mine and run.status == "running" and run.started and (run.locked_at < now - older_than_seconds or run.locked_by != name):
+                    run.locked_by, run.locked_at, beaten = name, now, beaten + 1
+            return beaten
+
+        return int(await self.line.ask(statement))
+
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]:
+        def statement() -> list[Driven]:
+            db, asked = self.db, set(partitions)
+            busy = [
+                b for b, lane in db.lanes.items()
+                if lane.partition in asked and (lane.inflight or any(r.status == "running" and r.started for r in db.runs_of[b]))
+            ]  # fmt: skip
+            return [self._driven(b) for b in busy]
+
+        found: list[Driven] = await self.line.ask(statement)
+        return found
+
+    async def business(self, business_id: int) -> Driven | None:
+        found: Driven | None = await self.line.ask(lambda: self._driven(business_id))
+        return found
+
+    async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = await self.line.ask(
+            lambda: [{"business_id": b, "run_id": r, "status": self.db.runs[r].status} for b, r in runs]
+        )
+        return found
+
+    async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:  # noqa: ARG002
+        found: list[dict[str, Any]] = await self.line.ask(list)
+        return found
+
+    async def pause(self, business_id: int, run_id: int, reason: str) -> None:
+        def statement() -> None:
+            self.wait_for_lock()
+            commanding.pause_refused(self.db, business_id, run_id, reason)
+
+        await self.line.ask(statement)
+
+    def _driven(self, business_id: int) -> Driven:
+        lane = self.db.lanes[business_id]
+        return Driven(business_id, lane.partition, lane.account_sid, None, lane.max_calls)
+
+
+class CommandDesk(Desk):
+    """`sql.commands.Commands`."""
+
+    async def apply(self, command: Command) -> Answer:
+        def statement() -> Answer:
+            self.wait_for_lock()
+            return Answer.of(commanding.command(self.db, command))
+
+        found: Answer = await self.line.ask(statement)
+        return found
+
+    async def position(self) -> str:
+        return str(await self.line.ask(lambda: self.db.position))
+
+    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool:
+        return bool(await self.line.ask(lambda: commanding.receive(self.db, start, end, entries)))
+
+    async def waiting(self) -> list[int]:
+        found: list[int] = await self.line.ask(lambda: commanding.waiting(self.db, LIMIT))
+        return found
+
+    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]:
+        def statement() -> tuple[list[Applied], bool]:
+            if business_id in self.held():
+                return [], True
+            rows = commanding.apply_received(self.db, business_id, LIMIT)
+            applied = [
+                Applied(RunChanged(business_id, row.run_id, CommandType(row.type), row.job_id, row.hang_up), Answer.of(found))
+                for row, found in rows
+            ]
+            return applied, False
+
+        found: tuple[list[Applied], bool] = await self.line.ask(statement)
+        return found
+
+    async def forget(self, limit: int) -> None:
+        """Nothing is old enough in a schedule."""
+
+
+class RunDesk(Desk):
+    """`sql.runs.Runs`, as far as the housekeeping needs it."""
+
+    async def to_rewrite(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
+        def statement() -> list[tuple[int, int]]:
+            asked = set(partitions)
+            runs = [r for r in self.db.runs.values() if r.rewrite_pending and self.db.lanes[r.business_id].partition in asked]
+            return [(r.business_id, r.id) for r in runs][:limit]
+
+        found: list[tuple[int, int]] = await self.line.ask(statement)
+        return found
+
+    async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:  # noqa: ARG002
+        found: int | None = await self.line.ask(lambda: commanding.rewrite_rows(self.db, self.db.runs[run_id], start, 2))
+        return found
+
+    async def end_if_done(self, partitions: Sequence[int], limit: int) -> int:  # noqa: ARG002
+        def statement() -> int:
+            asked = set(partitions)
+            runs = [r for r in self.db.runs.values() if r.status == "running" and self.db.lanes[r.business_id].partition in asked]
+            return sum(commanding.end_if_done(self.db, r) for r in runs)
+
+        return int(await self.line.ask(statement))
+
+
+class OutboxDesk(Desk):
+    """`sql.outbox.Outbox`."""
+
+    async def next(self, limit: int) -> list[Event]:
+        def statement() -> list[Event]:
+            rows = sorted(self.db.outbox)[:limit]
+            found = [self.db.outbox[serial] for serial in rows]
+            return [
+                Event(t.type, t.business_id, t.run_id, t.job_id, t.command_id, at=moment(t.at), data=dict(t.data), serial=t.serial)
+                for t in found
+            ]
+
+        found: list[Event] = await self.line.ask(statement)
+        return found
+
+    async def delete(self, serials: list[int]) -> None:
+        def statement() -> None:
+            for serial in serials:
+                self.db.outbox.pop(serial, None)
+
+        await self.line.ask(statement)

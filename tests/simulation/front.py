@@ -1,0 +1,123 @@
+"""What the web process does, as far as it matters here: callbacks are applied, the owner is told, people give commands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from dialer.messages import CallChanged, Command, CommandType, RunChanged
+from dialer.model import AttemptState
+from sql.attempts import Fact
+from sql.ledger import NotLearnedError
+from sql.pool import AWAY, LOCKED
+from telephony.callbacks import STATES
+from tests.simulation.company import DELIVERIES, TERMINAL
+from tests.simulation.loop import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from sql.ledger import Ledger
+    from tests.simulation.company import Company, Entry
+    from tests.simulation.desks import AttemptDesk, CommandDesk
+    from tests.simulation.judge import Judge
+    from tests.simulation.loop import Process
+    from tests.simulation.wire import WireClient
+
+WAIT_SECONDS, POLL_SECONDS = 8.0, 0.05
+TRIES = 20
+CLOSED = frozenset({AttemptState.OVER, AttemptState.NOT_SENT, AttemptState.NOT_PLACED})
+
+
+class Front:
+    """The web process."""
+
+    def __init__(
+        self,
+        process: Process,
+        company: Company,
+        ledger: Ledger,
+        attempts: AttemptDesk,
+        commands: CommandDesk,
+        wire: WireClient,
+        judge: Judge,
+    ) -> None:
+        self._process = process
+        self._company = company
+        self._ledger = ledger
+        self._attempts = attempts
+        self._commands = commands
+        self._wire = wire
+        self._judge = judge
+        self._given = 0
+
+    def call_back(self, entry: Entry, status: str, sequence: int, nth: int) -> None:
+        """A callback arrives."""
+        self._process.spawn(self._apply(entry, status, sequence, nth))
+
+    def receive(self, request: Coroutine[Any, Any, None]) -> None:
+        """A request of a person arrives."""
+        self._process.spawn(request)
+
+    async def _apply(self, entry: Entry, status: str, sequence: int, nth: int) -> None:
+        named = entry.reference
+        state = STATES[status]
+        fact = Fact(
+            named.business_id, named.attempt_id, named.nonce, state, sid=entry.sid, sequence=sequence,
+            outcome=status if status in TERMINAL else None, answered_by="human" if status == "completed" else None,
+        )  # fmt: skip
+        try:
+            learned = await self._ledger.learn(fact)
+        except NotLearnedError:
+            # 503: the company comes again.
+            if nth < DELIVERIES:
+                self._company.deliver(entry, status, sequence, nth + 1)
+            return
+        if status == "in-progress" and (learned.hang_up or learned.state in CLOSED):
+            # What the answer to the address of what is said does: a hang-up at once.
+            self._company.end(entry, "completed")
+        if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
+            return
+        if learned.verdict != "known" or learned.hang_up:
+            word = CallChanged(
+                named.business_id, learned.run_id, learned.job_id, named.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up
+            )
+            await self._wire.tell(learned.partition, word)
+
+    async def give(self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool) -> None:
+        """A person's command, tried until it is answered; the judge hears when it was."""
+        self._given += 1
+        command = Command(business_id, f"http:{self._given}", kind, run_id, job_id, hang_up, "person")
+        for _ in range(TRIES):
+            try:
+                answer = await self._commands.apply(command)
+            except (*AWAY, *LOCKED):
+                await pause(POLL_SECONDS)
+                continue
+            self._judge.answered(command, answer)
+            if answer.accepted and answer.partition is not None:
+                await self._wire.tell(answer.partition, RunChanged(business_id, run_id, kind, job_id, hang_up))
+            if wait and answer.accepted and kind in {CommandType.CANCEL, CommandType.STOP}:
+                await self._wait(business_id, run_id)
+            return
+
+    async def _wait(self, business_id: int, run_id: int) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while await self._being_placed(business_id, run_id):
+                    await pause(POLL_SECONDS)
+        except TimeoutError:
+            pass
+        except NotLearnedError:
+            return
+        except (*AWAY, *LOCKED):
+            # 503: nothing was promised.
+            return
+        self._judge.waited(run_id)
+
+    async def _being_placed(self, business_id: int, run_id: int) -> bool:
+        found = await self._attempts.placing_of_run(business_id, run_id)
+        expired = [fact for fact, unknown, past in found if past and not unknown]
+        for fact in expired:
+            await self._ledger.learn(fact)
+        return any(not unknown for _, unknown, _ in found) and len(expired) < sum(not unknown for _, unknown, _ in found)

@@ -1,0 +1,201 @@
+"""The judge: what was promised, held against the company's ledger and the rows; our own counters are only what is judged."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from dialer.messages import CommandType
+from dialer.model import AttemptState
+from tests.simulation.learning import counted_as
+from tests.simulation.rows import ENDED
+
+if TYPE_CHECKING:
+    from dialer.messages import Command
+    from dialer.model import Reference
+    from sql.commands import Answer
+    from tests.simulation.company import Company, Entry
+    from tests.simulation.rows import Attempt, Database, Run
+    from tests.simulation.schedule import Schedule
+    from tests.simulation.wire import Server
+
+
+class ViolationError(Exception):
+    """A promise was broken; the message begins with its number."""
+
+
+class Judge:
+    """Watches one schedule."""
+
+    def __init__(self, schedule: Schedule, db: Database, company: Company, server: Server) -> None:
+        self._schedule = schedule
+        self._db = db
+        self._company = company
+        self._server = server
+        self._limits: dict[int, int] = {}
+        self._seen = 0
+        self._cursors: dict[int, int] = {}
+        self._ends: dict[int, str] = {}
+        self._closed: set[int] = set()
+        self._quiet: set[int] = set()
+        self._live: dict[int, int] = Counter()
+        self._calls_of: dict[int, list[Entry]] = defaultdict(list)
+        self.sent: list[tuple[int, str]] = []
+        self.excess = 0
+        self.steps = 0
+
+    # -- while it runs -------------------------------------------------------------------------------------------------------------
+
+    def limit(self, business_id: int, max_calls: int) -> None:
+        """From now on the business may have so many calls; what it may have had before stays allowed."""
+        self._limits[business_id] = max(max_calls, self._limits.get(business_id, 0))
+
+    def look(self) -> None:
+        """After each statement: the counters of what it touched, and the attempts it made."""
+        self.steps += 1
+        db = self._db
+        for attempt_id in range(self._seen + 1, len(db.attempts) + 1):
+            self._claimed(db.attempts[attempt_id])
+        self._seen = len(db.attempts)
+        if db.touched:
+            for run_id in db.touched:
+                self._recount(db.runs[run_id])
+            for business_id in {db.runs[run_id].business_id for run_id in db.touched}:
+                self._recount_lane(business_id)
+            db.touched.clear()
+
+    def answered(self, command: Command, answer: Answer) -> None:
+        """A person was answered: from now on no lead of a cancelled or stopped run is taken."""
+        if answer.accepted and command.type in {CommandType.CANCEL, CommandType.STOP}:
+            self._closed.add(command.run_id)
+
+    def waited(self, run_id: int) -> None:
+        """A person who asked to wait was answered: from now on no request for a call of this run is sent."""
+        self._quiet.add(run_id)
+
+    def written(self, reference: Reference) -> None:
+        """A worker writes a request for a call."""
+        run_id = self._db.attempts[reference.attempt_id].run_id
+        if run_id in self._quiet:
+            self._fail("P4", f"a request for run {run_id} was sent after the answer to a cancel that waited")
+
+    def created(self, entry: Entry) -> None:
+        """The company has begun a call."""
+        attempt = self._db.attempts[entry.reference.attempt_id]
+        calls = self._calls_of[attempt.job_id]
+        calls.append(entry)
+        live = sum(1 for e in self._company.ledger.values() if e.ended_at is None and e.reference.business_id == attempt.business_id)
+        if live > self._limits[attempt.business_id]:
+            self._too_many(
+                "P1", f"business {attempt.business_id} has {live} calls at once, {self._limits[attempt.business_id]} are allowed"
+            )
+        if len(calls) > 1:
+            self._too_many("P2", f"lead {attempt.job_id} is called {len(calls)} times: attempts {[c.reference.attempt_id for c in calls]}")
+
+    def _too_many(self, promise: str, message: str) -> None:
+        if self._schedule.late_listings:
+            self.excess += 1
+        else:
+            self._fail(promise, message)
+
+    def _claimed(self, attempt: Attempt) -> None:
+        if attempt.run_id in self._closed:
+            self._fail("P4", f"attempt {attempt.id} was taken after its run {attempt.run_id} was cancelled or stopped")
+        for other in self._db.attempts.values():
+            if other.job_id == attempt.job_id and other.id != attempt.id and (other.open or other.state is AttemptState.OVER):
+                self._too_many("P2", f"attempt {attempt.id} was made while attempt {other.id} of the same lead is {other.state}")
+
+    def _recount(self, run: Run) -> None:
+        counted = Counter(counted_as(job.status, run.cancel_requested) for job in run.jobs)
+        held = {name: count for name, count in run.counters().items() if count}
+        if held != dict(counted) or sum(held.values()) != run.total_leads:
+            self._fail("P3", f"run {run.id} says {held} of {run.total_leads}, its rows say {dict(counted)}")
+        if run.cursor < self._cursors.get(run.id, 0):
+            self._fail("P3", f"the cursor of run {run.id} fell")
+        self._cursors[run.id] = run.cursor
+        if run.id in self._ends and run.status != self._ends[run.id]:
+            self._fail("P3", f"run {run.id} was {self._ends[run.id]} and is {run.status}")
+        if run.status in ENDED:
+            self._ends[run.id] = run.status
+
+    def _recount_lane(self, business_id: int) -> None:
+        db = self._db
+        still_open = {a.id for a in db.attempts.values() if a.business_id == business_id and a.open and not a.excess}
+        if still_open != set(db.lanes[business_id].inflight):
+            self._fail("P1", f"business {business_id} holds slots for {db.lanes[business_id].inflight}, open are {sorted(still_open)}")
+
+    # -- when it is over -----------------------------------------------------------------------------------------------------------
+
+    def everything_ended(self) -> bool:
+        """True when nothing is left to be done."""
+        db = self._db
+        runs = all(
+            run.in_progress == 0 and not run.rewrite_pending and (run.status in ENDED or run.status in {"paused", "pending"})
+            for run in db.runs.values()
+        )
+        calls = all(entry.ended_at is not None for entry in self._company.ledger.values())
+        return runs and calls and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
+
+    def close(self, errors: list[str]) -> None:
+        """After the schedule."""
+        if not self.everything_ended():
+            self._fail("P5", f"not everything has ended: {self._left()}")
+        for run in self._db.runs.values():
+            self._recount(run)
+        for attempt in self._db.attempts.values():
+            if attempt.open:
+                self._fail("P5", f"attempt {attempt.id} is still {attempt.state}")
+        self._every_call_counts()
+        self._events()
+        self._commands()
+        if errors:
+            self._fail("P0", "; ".join(errors[:3]))
+
+    def _left(self) -> dict[str, Any]:
+        db = self._db
+        return {
+            "runs": [(r.id, r.status, r.counters()) for r in db.runs.values() if r.status not in ENDED],
+            "attempts": [(a.id, a.job_id, a.state, a.sid) for a in db.attempts.values() if a.open],
+            "calls": [e.sid for e in self._company.ledger.values() if e.ended_at is None],
+            "outbox": len(db.outbox),
+        }
+
+    def _every_call_counts(self) -> None:
+        """What the rows say of a lead is what the company says of its call."""
+        for job_id, calls in self._calls_of.items():
+            job = self._db.jobs[job_id]
+            expected = {"completed": "completed", "canceled": "cancelled"}.get(calls[-1].status, "failed")
+            if len(calls) == 1 and job.status != expected and not self._schedule.late_listings:
+                self._fail("P3", f"the call of lead {job_id} ended as {calls[0].status}, its row says {job.status}")
+
+    def _events(self) -> None:
+        told = [serial for serial, _ in self._server.told]
+        first: dict[int, int] = {}
+        for at, serial in enumerate(told):
+            first.setdefault(serial, at)
+        last: dict[int | None, int] = {}
+        for event in self._db.every_event:
+            if event.serial not in first:
+                self._fail("P7", f"event {event.serial} ({event.type}) was never told")
+            if event.run_id is not None and first[event.serial] < last.get(event.run_id, -1):
+                self._fail("P7", f"event {event.serial} of run {event.run_id} was told before an earlier one")
+            last[event.run_id] = first[event.serial]
+
+    def _commands(self) -> None:
+        """Each command of the stream takes effect once, and those of one run in the order of the stream."""
+        decided: dict[tuple[int, str], int] = {}
+        for event in self._db.every_event:
+            if event.type == "command.accepted" and not event.data["duplicate"]:
+                key = (event.business_id, event.command_id or "")
+                if key in decided:
+                    self._fail("P7", f"command {key} took effect twice")
+                decided[key] = event.serial
+        for run_id in self._db.runs:
+            order = [decided[self._db.runs[run_id].business_id, i] for r, i in self.sent
+                     if r == run_id and (self._db.runs[run_id].business_id, i) in decided]  # fmt: skip
+            if order != sorted(order):
+                self._fail("P7", f"the commands of run {run_id} took effect in another order than they were sent")
+
+    def _fail(self, promise: str, message: str) -> None:
+        text = f"{promise}: {message}"
+        raise ViolationError(text)

@@ -1,0 +1,279 @@
+"""Learn as sql/functions/learn_v1.sql does it, in memory: each fact is judged by the rows as they were, then all are applied."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dialer.model import AttemptState
+from sql.attempts import Learned
+from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sql.attempts import Fact
+    from tests.simulation.rows import Attempt, Database, Job, Lane, Run
+
+LOOK_UNKNOWN_SECONDS = 2.0
+LOOK_PLACED_SECONDS = 15.0
+LOOK_LIVE_SECONDS = 60.0
+RING_GRACE_SECONDS = 10.0
+UNKNOWN_AFTER_SECONDS = 2.0
+CLOSED_RANK = 9
+NOT_SENT, UNKNOWN, NOT_PLACED, PLACING, OVER = (
+    AttemptState.NOT_SENT, AttemptState.UNKNOWN, AttemptState.NOT_PLACED, AttemptState.PLACING, AttemptState.OVER,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Judged:
+    """A fact beside the rows it is about, as they were before this statement."""
+
+    fact: Fact
+    attempt: Attempt
+    lane: Lane
+    job: Job
+    run: Run
+    was: AttemptState
+    was_excess: bool
+    bound: str | None
+    room: int
+    newest: bool
+    job_was: str
+    verdict: str = ""
+    enters: bool = False
+    leaves: bool = False
+    now_excess: bool = False
+    job_now: str = ""
+
+    @property
+    def applied(self) -> bool:
+        return self.verdict == "applied"
+
+
+def learn(
+    db: Database, facts: Sequence[Fact], locked_lanes: frozenset[int] = frozenset(), locked_runs: frozenset[int] = frozenset()
+) -> list[Learned]:
+    """Apply facts, at most one an attempt."""
+    found = {fact.attempt_id: _find(db, fact) for fact in facts}
+    locked = {i for i, j in found.items() if j and (j.lane.business_id in locked_lanes or j.run.id in locked_runs)}
+    judged = [j for i, j in found.items() if j and i not in locked]
+    for one in judged:
+        one.verdict = _judge(db, one)
+    _weigh(db, judged)
+    ended = _apply(db, judged)
+    return [_answer(fact, found[fact.attempt_id], ended, busy=fact.attempt_id in locked) for fact in facts]
+
+
+def _find(db: Database, fact: Fact) -> Judged | None:
+    attempt = db.attempts.get(fact.attempt_id)
+    if attempt is None or attempt.business_id != fact.business_id or attempt.nonce != fact.nonce:
+        return None
+    lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
+    room = lane.max_calls - len(lane.inflight)
+    return Judged(fact, attempt, lane, job, run, attempt.state, attempt.excess, attempt.sid, room, job.attempt_id == attempt.id, job.status)
+
+
+def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
+    fact, now = j.fact, db.clock()
+    if fact.sid is not None and j.bound is not None and fact.sid != j.bound:
+        return "known" if "second_call_ignored" in db.faults else "second"
+    if fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id:
+        return "refused"
+    mine = fact.token == j.attempt.token
+    if fact.state is NOT_SENT:
+        believed = (j.was is PLACING and mine) or ("not_sent_after_unknown" in db.faults and j.was in {PLACING, UNKNOWN})
+        return "applied" if believed else "refused"
+    if fact.state is UNKNOWN:
+        past = now > j.attempt.send_by + UNKNOWN_AFTER_SECONDS
+        return "applied" if j.was is PLACING and (mine or past) else "known"
+    if fact.state is NOT_PLACED:
+        return "applied" if _absent(db, j) else "refused"
+    if "apply_without_rank" in db.faults and j.was.rank <= CLOSED_RANK and fact.state is not j.was:
+        return "applied"
+    if "settle_twice" in db.faults and fact.state is OVER and j.was is OVER:
+        return "applied"
+    if j.was.rank >= CLOSED_RANK:
+        return "known"
+    return "applied" if j.was is NOT_PLACED or fact.state.rank > j.was.rank else "known"
+
+
+def _absent(db: Database, j: Judged) -> bool:
+    fact = j.fact
+    if j.was is not UNKNOWN:
+        return False
+    if fact.by_person or "absent_at_once" in db.faults:
+        return True
+    late = fact.lag_seconds is not None and db.clock() > j.attempt.send_by + fact.lag_seconds
+    return late and db.owns(j.lane.partition, fact.owner, fact.epoch)
+
+
+def _weigh(db: Database, judged: list[Judged]) -> None:
+    places: Counter[int] = Counter()
+    for j in sorted(judged, key=lambda j: j.fact.attempt_id):
+        if not j.applied:
+            continue
+        now_open = j.fact.state in OPEN
+        j.leaves = j.was in OPEN and not j.was_excess and not now_open
+        if "unknown_frees_its_slot" in db.faults and j.fact.state is UNKNOWN:
+            j.leaves = True
+        if j.was is NOT_PLACED:
+            places[j.lane.business_id] += 1
+            j.enters = j.newest and now_open and places[j.lane.business_id] <= j.room
+        j.now_excess = (j.was is NOT_PLACED and not j.enters and now_open) or j.was_excess
+        j.job_now = _job_after(db, j)
+
+
+def _job_after(db: Database, j: Judged) -> str:
+    state = j.fact.state
+    if not j.newest and "any_attempt_moves_the_job" not in db.faults:
+        return j.job_was
+    if state is OVER:
+        return {"completed": "completed", "canceled": "cancelled"}.get(j.fact.outcome or "", "failed")
+    if state is AttemptState.LIVE:
+        return "calling"
+    if state in {NOT_SENT, NOT_PLACED}:
+        unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
+        return "cancelled" if unwanted else "queued"
+    return "dialing" if j.was is NOT_PLACED else j.job_was
+
+
+def counted_as(status: str, cancel_requested: bool) -> str:  # noqa: FBT001
+    """Which of the run's counters a job is counted in."""
+    if status in IN_PROGRESS:
+        return "in_progress"
+    return "cancelled" if status == "queued" and cancel_requested else status
+
+
+def job_outcome(outcome: str | None, answered_by: str | None) -> str:
+    """What the run's page says of an ended call."""
+    if outcome is not None and outcome != "completed":
+        return outcome
+    if answered_by in {"human", "fax"}:
+        return answered_by
+    return "machine" if (answered_by or "").startswith("machine") else "answered"
+
+
+def _apply(db: Database, judged: list[Judged]) -> set[int]:
+    """Write what the judged facts change; return the runs that have ended by it."""
+    applied = [j for j in judged if j.applied]
+    for j in judged:
+        if j.applied:
+            _move_attempt(db, j)
+        elif j.verdict == "known":
+            j.attempt.sid = j.attempt.sid or j.fact.sid
+            j.attempt.answered_by = j.attempt.answered_by or j.fact.answered_by
+        if j.fact.sid is not None and j.verdict in {"applied", "known", "second"} and j.bound != j.fact.sid:
+            if j.verdict == "second" and j.fact.sid not in db.sids:
+                db.excess_sids.add(j.fact.sid)
+            db.sids.setdefault(j.fact.sid, j.attempt.id)
+    deltas: dict[int, Counter[str]] = defaultdict(Counter)
+    for j in applied:
+        if j.job_now != j.job_was or ("settle_twice" in db.faults and j.was is OVER):
+            _move_job(db, j, deltas[j.run.id])
+    _move_lanes(db, applied)
+    _tell_jobs(db, judged)
+    return {run_id for run_id in sorted(deltas) if _count(db, db.runs[run_id], deltas[run_id])}
+
+
+def _move_attempt(db: Database, j: Judged) -> None:
+    attempt, fact, now = j.attempt, j.fact, db.clock()
+    attempt.state = fact.state
+    attempt.sid = attempt.sid or fact.sid
+    attempt.excess = j.now_excess
+    attempt.outcome = fact.outcome or attempt.outcome
+    attempt.answered_by = fact.answered_by or attempt.answered_by
+    attempt.evidence = fact.evidence or attempt.evidence
+    if j.now_excess and attempt.hang_up_at is None:
+        attempt.hang_up_at = now
+    attempt.looks = 0
+    pause = {
+        UNKNOWN: LOOK_UNKNOWN_SECONDS,
+        AttemptState.PLACED: LOOK_PLACED_SECONDS,
+        AttemptState.RINGING: attempt.ring_seconds + RING_GRACE_SECONDS,
+        AttemptState.LIVE: LOOK_LIVE_SECONDS,
+    }.get(fact.state)
+    attempt.look_at = None if pause is None else now + pause
+
+
+def _move_job(db: Database, j: Judged, delta: Counter[str]) -> None:
+    job, fact = j.job, j.fact
+    job.status = j.job_now
+    if fact.state in {NOT_SENT, NOT_PLACED}:
+        job.attempts = max(job.attempts - 1, 0)
+    elif j.was is NOT_PLACED:
+        job.attempts += 1
+    if fact.state is OVER:
+        job.outcome = job_outcome(fact.outcome, fact.answered_by)
+    job.sid = j.bound or fact.sid or job.sid
+    if j.job_now == "queued" and not ("lead_is_forgotten" in db.faults and fact.state is NOT_PLACED):
+        db.retries[job.id] = Retry(job.id, j.run.id, job.business_id, db.clock(), fact.state)
+    elif j.job_was == "queued" and "next_try_stays" not in db.faults:
+        db.retries.pop(job.id, None)
+    delta[counted_as(j.job_now, j.run.cancel_requested)] += 1
+    delta[counted_as(j.job_was, j.run.cancel_requested)] -= 1
+    if "settle_twice" in db.faults and j.was is OVER:
+        delta[j.job_now] += 1
+        delta["in_progress"] -= 1
+
+
+def _move_lanes(db: Database, applied: list[Judged]) -> None:
+    for lane in {j.lane.business_id: j.lane for j in applied if j.leaves or j.enters}.values():
+        gone = {j.attempt.id for j in applied if j.leaves and j.lane is lane}
+        come = [j.attempt.id for j in applied if j.enters and j.lane is lane]
+        if "settle_twice" in db.faults and any(j.was is OVER for j in applied):
+            gone |= set(lane.inflight[:1])
+        inflight = [i for i in lane.inflight if i not in gone] + come
+        lane.cap = max(lane.max_calls, len(inflight))
+        lane.hold(inflight)
+
+
+def _tell_jobs(db: Database, judged: list[Judged]) -> None:
+    told: list[tuple[int, int, Judged, str, dict[str, Any]]] = []
+    for j in judged:
+        db.touched.add(j.run.id)
+        if j.applied and j.job_now != j.job_was and j.job_now in {"completed", "failed", "cancelled"}:
+            told.append((j.run.id, 1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
+        if j.verdict == "second" or (j.now_excess and not j.was_excess):
+            told.append((j.run.id, 2, j, "call.excess", {"attempt_id": j.attempt.id}))
+    for _, _, j, kind, data in sorted(told, key=lambda t: (t[0], t[1], t[2].attempt.id)):
+        db.tell(j.lane.business_id, j.run.id, kind, data, job_id=j.job.id)
+
+
+def _count(db: Database, run: Run, delta: Counter[str]) -> bool:
+    """Move the counters of a run; True when it ends by it."""
+    flew = run.in_progress > 0
+    for name, change in delta.items():
+        setattr(run, name, getattr(run, name) + change)
+    drained = run.status not in {"running", "paused"} and flew and run.in_progress == 0
+    ends = run.queued == 0 and run.in_progress == 0 and run.status in {"running", "paused"} and run.started
+    if ends and "end_is_forgotten" not in db.faults:
+        run.status = "cancelled" if run.cancel_requested else "completed"
+        run.ended_at = db.clock()
+    if ends or drained:
+        db.tell(run.business_id, run.id, "run.finished" if ends else "run.drained", summary(run))
+    return ends
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """The data of an event about a run's end."""
+    names = ("total_leads", "completed", "failed", "cancelled", "skipped")
+    return {"status": run.status, **{name: getattr(run, name) for name in names}}
+
+
+def _answer(fact: Fact, j: Judged | None, ended: set[int], *, busy: bool) -> Learned:
+    if j is None or busy:
+        return Learned(fact.business_id, fact.attempt_id, "busy" if j else "stranger")
+    state = fact.state if j.applied else j.was
+    unwanted = j.attempt.hang_up_at is not None and state in OPEN
+    return Learned(
+        fact.business_id, fact.attempt_id, j.verdict, state, j.run.id, j.job.id, j.lane.partition, fact.sid or j.bound,
+        hang_up=j.verdict == "second" or unwanted, run_ended=j.run.id in ended,
+    )  # fmt: skip
+
+
+def run_is_over(run: Run) -> bool:
+    """True when nothing of the run can change any more."""
+    return run.status in ENDED and run.in_progress == 0

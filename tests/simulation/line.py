@@ -1,0 +1,76 @@
+"""The way to a server and back, with what happens on it: late, lost, answered twice never; the server is a process of its own.
+
+A statement that was sent is carried out whether or not its sender still lives, is frozen, or hears the answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.chance import Chance
+    from tests.simulation.loop import VirtualLoop
+
+QUICK_SECONDS = 0.004
+SLOW_SECONDS = 1.8
+
+
+class Line:
+    """Sends requests to one server, as long as it is there."""
+
+    def __init__(self, loop: VirtualLoop, chance: Chance, away: Callable[[], Exception]) -> None:
+        self.loop = loop
+        self.chance = chance
+        self._away = away
+        # Called after each statement that was carried out.
+        self.after: Callable[[], None] = lambda: None
+        self.is_away = False
+        self.lost = 0.0
+        self.reply_lost = 0.0
+        self.slow = 0.0
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong."""
+        self.is_away, self.lost, self.reply_lost, self.slow = False, 0.0, 0.0, 0.0
+
+    async def ask(self, statement: Callable[[], Any]) -> Any:  # noqa: ANN401 what the statement answers
+        """Have the server carry out `statement`; return its answer.
+
+        Raises:
+            the error of a server that is away: when the statement never arrived, or when its answer was lost.
+        """
+        chance, loop = self.chance, self.loop
+        seconds = chance.random() * (SLOW_SECONDS if chance.hits(self.slow) else QUICK_SECONDS)
+        answered = loop.create_future()
+        arrives = not (self.is_away or chance.hits(self.lost))
+        returns = arrives and not chance.hits(self.reply_lost)
+
+        def serve() -> None:
+            result, error = None, None
+            if arrives:
+                try:
+                    result = statement()
+                except Refused as refused:
+                    error = refused.error
+                self.after()
+            if answered.done():
+                return
+            if error is not None and returns:
+                answered.set_exception(error)
+            elif returns:
+                answered.set_result(result)
+            else:
+                answered.set_exception(self._away())
+
+        loop.call_later(seconds, serve, context=loop.outside)
+        return await answered
+
+
+class Refused(Exception):  # noqa: N818 it is an answer, not a fault
+    """The server answers with this error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error

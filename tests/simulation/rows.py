@@ -1,0 +1,227 @@
+"""The rows of the in-memory database: what PostgreSQL holds, one class a table, times in seconds of the database's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dialer.model import RANK, AttemptState, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+OPEN = frozenset(state for state, rank in RANK.items() if rank <= RANK[AttemptState.LIVE])
+IN_PROGRESS = frozenset({JobStatus.DIALING, JobStatus.CALLING})
+ENDED = frozenset({"completed", "cancelled", "stopped", "failed"})
+
+
+def moment(seconds: float) -> datetime:
+    """A time of the database's clock as it is shown to a client."""
+    return START + timedelta(seconds=seconds)
+
+
+class CheckError(Exception):
+    """A constraint of the schema is violated: PostgreSQL would refuse the statement."""
+
+
+@dataclass(slots=True)
+class Lane:
+    business_id: int
+    partition: int
+    max_calls: int
+    cap: int
+    caller_id: str
+    account_sid: str | None = None
+    inflight: list[int] = field(default_factory=list)
+
+    def hold(self, inflight: list[int]) -> None:
+        """Replace the set; as in PostgreSQL one too many is refused, whoever asks."""
+        if len(inflight) > self.cap:
+            message = f"CHECK: lane {self.business_id} would hold {len(inflight)} of {self.cap}"
+            raise CheckError(message)
+        self.inflight = inflight
+
+
+@dataclass(slots=True)
+class Job:
+    id: int
+    run_id: int
+    business_id: int
+    lead_id: int
+    phone: str
+    position: int
+    status: str = "queued"
+    outcome: str | None = None
+    attempts: int = 0
+    attempt_id: int | None = None
+    sid: str | None = None
+
+
+@dataclass(slots=True)
+class Zone:
+    first: int
+    last: int
+    next: int
+
+
+@dataclass(slots=True)
+class Run:
+    id: int
+    business_id: int
+    concurrency: int
+    total_leads: int
+    queued: int
+    priority: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    in_progress: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    skipped: int = 0
+    cursor: int = 0
+    status: str = "pending"
+    started: bool = False
+    cancel_requested: bool = False
+    rewrite_pending: bool = False
+    served_at: float = -1.0
+    ended_at: float | None = None
+    last_error: str | None = None
+    locked_by: str | None = None
+    locked_at: float = -1e9
+    jobs: list[Job] = field(default_factory=list)
+    zones: list[Zone] = field(default_factory=list)
+
+    def counters(self) -> dict[str, int]:
+        """The six counters by name."""
+        return {name: getattr(self, name) for name in ("queued", "in_progress", "completed", "failed", "cancelled", "skipped")}
+
+
+@dataclass(slots=True)
+class Attempt:
+    id: int
+    business_id: int
+    run_id: int
+    job_id: int
+    token: str
+    nonce: str
+    phone: str
+    from_number: str
+    account_sid: str | None
+    ring_seconds: int
+    created_at: float
+    send_by: float
+    look_at: float | None
+    state: AttemptState = AttemptState.PLACING
+    looks: int = 0
+    sid: str | None = None
+    hang_up_at: float | None = None
+    excess: bool = False
+    outcome: str | None = None
+    answered_by: str | None = None
+    evidence: dict[str, Any] | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
+
+
+@dataclass(slots=True)
+class Retry:
+    job_id: int
+    run_id: int
+    business_id: int
+    due_at: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Partition:
+    owner: UUID | None = None
+    epoch: int = 0
+    taken_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Received:
+    """A row of the inbox."""
+
+    seq: int
+    business_id: int
+    id: str
+    digest: bytes
+    type: str
+    run_id: int
+    job_id: int | None
+    hang_up: bool
+    entry: str | None
+    expires_at: float
+    repeats: int = 0
+    answer: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Told:
+    """A row of the outbox; kept here after it was deleted there, for the judge."""
+
+    serial: int
+    business_id: int
+    run_id: int | None
+    type: str
+    at: float
+    data: dict[str, Any]
+    job_id: int | None = None
+    command_id: str | None = None
+
+
+class Database:
+    """All rows, and the clock; a method of the functions that work on it is a transaction."""
+
+    def __init__(self, clock: Callable[[], float], nonce: Callable[[], str], partitions: int, faults: frozenset[str] = frozenset()) -> None:
+        self.clock = clock
+        self.nonce = nonce
+        self.faults = faults
+        self.lanes: dict[int, Lane] = {}
+        self.runs: dict[int, Run] = {}
+        self.runs_of: dict[int, list[Run]] = {}
+        self.jobs: dict[int, Job] = {}
+        self.attempts: dict[int, Attempt] = {}
+        self.sids: dict[str, int] = {}
+        self.excess_sids: set[str] = set()
+        self.retries: dict[int, Retry] = {}
+        self.workers: dict[UUID, float] = {}
+        self.partitions = [Partition() for _ in range(partitions)]
+        self.inbox: dict[tuple[int, str], Received] = {}
+        self.received = 0
+        self.position = "0-0"
+        self.outbox: dict[int, Told] = {}
+        self.every_event: list[Told] = []
+        # Runs whose rows were touched since the judge looked last.
+        self.touched: set[int] = set()
+        # PostgreSQL rewrites the job rows of runs up to this size at once, larger ones soon after.
+        self.rewrite_here = 200
+
+    def tell(
+        self,
+        business_id: int,
+        run_id: int | None,
+        kind: str,
+        data: dict[str, Any],
+        *,
+        job_id: int | None = None,
+        command_id: str | None = None,
+    ) -> None:
+        """Write an event, in the transaction of its change."""
+        told = Told(len(self.every_event) + 1, business_id, run_id, kind, self.clock(), data, job_id, command_id)
+        self.every_event.append(told)
+        if "event_outside_the_transaction" not in self.faults or told.serial % 7:
+            self.outbox[told.serial] = told
+
+    def owns(self, partition: int, owner: UUID | str | None, epoch: int | None) -> bool:
+        """The fence: this worker, under this epoch."""
+        row = self.partitions[partition]
+        if "no_epoch_check" in self.faults:
+            return True
+        return row.owner is not None and str(row.owner) == str(owner) and row.epoch == epoch

@@ -1,0 +1,119 @@
+"""What one seed means: how many of everything, which faults, how often, and when they stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.simulation.chance import Chance
+
+RING_SECONDS, LIMIT_SECONDS = 6, 20
+LAG_SECONDS = 8.0
+# A written request arrives, and a call that exists is listed, within these; together less than the lag we are told.
+LONGEST_TRANSIT_SECONDS, LONGEST_LISTING_LAG_SECONDS = 1.0, 6.0
+LATE_LISTING_LAG_SECONDS = 25.0
+# Of the kinds of trouble each schedule has some: with all of them at once most interleavings would never be reached.
+SHARE_OF_TROUBLES = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """Probabilities for each occasion, or how many times in a schedule; 0 is never."""
+
+    # PostgreSQL: a statement that never arrives, one whose answer is lost, one that takes long, one that finds its row locked
+    statement_lost: float = 0.0
+    reply_lost: float = 0.0
+    slow: float = 0.0
+    locked: float = 0.0
+    database_away: int = 0
+    # Redis
+    wire_lost: float = 0.0
+    wire_repeats: float = 0.0
+    wire_away: int = 0
+    flushes: int = 0
+    # The telephone company
+    connection_refused: float = 0.0
+    throttled: float = 0.0
+    server_error: float = 0.0
+    answer_lost: float = 0.0
+    slow_answer: float = 0.0
+    stale_answer: float = 0.0
+    listing_broken: float = 0.0
+    refused_number: float = 0.0
+    account_refused: float = 0.0
+    company_away: int = 0
+    callback_lost: float = 0.0
+    callback_twice: float = 0.0
+    callback_late: float = 0.0
+    # Workers
+    kills: int = 0
+    freezes: int = 0
+    stops: int = 0
+    skew_seconds: float = 0.0
+    # People
+    commands: int = 0
+    limits_changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One schedule, complete: the seed decides the rest while it runs."""
+
+    seed: int
+    workers: int
+    businesses: tuple[int, ...]
+    runs: tuple[tuple[int, int, int], ...]
+    shared_numbers: bool
+    accounts: int
+    calls_per_second: float
+    partitions: int
+    trouble_seconds: float
+    listing_lag_seconds: float
+    troubles: Troubles = field(default_factory=Troubles)
+
+    @property
+    def late_listings(self) -> bool:
+        """True when the company shows calls later than we are told: then P1 and P2 are not promised, only counted."""
+        return self.listing_lag_seconds > LONGEST_LISTING_LAG_SECONDS
+
+
+RATES = {
+    "statement_lost": (0.005, 0.05), "reply_lost": (0.005, 0.05), "slow": (0.01, 0.1), "locked": (0.01, 0.2),
+    "wire_lost": (0.01, 0.3), "wire_repeats": (0.05, 0.5),
+    "connection_refused": (0.05, 0.5), "throttled": (0.05, 0.4), "server_error": (0.05, 0.3), "answer_lost": (0.05, 0.3),
+    "slow_answer": (0.05, 0.3), "stale_answer": (0.1, 0.6), "listing_broken": (0.1, 0.5), "refused_number": (0.05, 0.3),
+    "account_refused": (0.02, 0.1), "callback_lost": (0.05, 0.6), "callback_twice": (0.1, 0.6), "callback_late": (0.05, 0.5),
+}  # fmt: skip
+TIMES = {
+    "database_away": 2, "wire_away": 2, "flushes": 2, "company_away": 2, "kills": 4, "freezes": 4, "stops": 2, "commands": 8,
+    "limits_changed": 3,
+}  # fmt: skip
+
+
+def draw(seed: int) -> Schedule:
+    """The schedule of a seed."""
+    chance = Chance(seed, "schedule")
+    businesses = tuple(chance.randint(1, 3) for _ in range(chance.randint(1, 3)))
+    runs = tuple((n % len(businesses) + 1, chance.randint(1, 6), chance.randint(1, 3)) for n in range(chance.randint(1, 4)))
+    troubles: dict[str, float] = {}
+    for name, (low, high) in RATES.items():
+        if chance.hits(SHARE_OF_TROUBLES):
+            troubles[name] = chance.uniform(low, high)
+    for name, most in TIMES.items():
+        if chance.hits(SHARE_OF_TROUBLES):
+            troubles[name] = chance.randint(1, most)
+    if chance.hits(SHARE_OF_TROUBLES):
+        troubles["skew_seconds"] = chance.uniform(0.5, 30.0)
+    late = chance.hits(0.1)
+    return Schedule(
+        seed=seed,
+        workers=chance.randint(1, 3),
+        businesses=businesses,
+        runs=runs,
+        shared_numbers=chance.hits(0.3),
+        accounts=chance.randint(1, 2),
+        calls_per_second=chance.choice([0.0, 0.0, 2.0, 20.0]),
+        partitions=4,
+        trouble_seconds=chance.uniform(6.0, 25.0),
+        listing_lag_seconds=LATE_LISTING_LAG_SECONDS if late else chance.choice([0.0, LONGEST_LISTING_LAG_SECONDS]),
+        troubles=Troubles(**troubles),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,227 @@
+"""One schedule from beginning to end: the real worker on the ports of this folder, everything else around it, and the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import SecretStr
+
+from actors.ports import Held, Rules, World
+from actors.worker import Worker
+from dialer.ports import SeededIds
+from sql.ledger import Ledger
+from sql.outbox import Relay
+from sql.pool import AWAY, LOCKED
+from sql.runs import NewLead
+from telephony.provider import Account
+from tests.simulation.chance import Chance
+from tests.simulation.company import Carrier, Company
+from tests.simulation.desks import AttemptDesk, CommandDesk, Desk, FleetDesk, OutboxDesk, RunDesk
+from tests.simulation.front import Front
+from tests.simulation.judge import Judge
+from tests.simulation.line import Line
+from tests.simulation.loading import load_business, load_run
+from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.rows import Database, moment
+from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
+from tests.simulation.wire import Server, WireClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+WORKER_PATIENCE_SECONDS, FRONT_PATIENCE_SECONDS = 7 * 24 * 3600.0, 2.0
+BOOT_SECONDS = 1000.0
+D = TypeVar("D", bound=Desk)
+
+
+class MachineClock:
+    """The clocks of one machine: its own boot, and a wall clock that is wrong by `skew_seconds`."""
+
+    def __init__(self, loop: VirtualLoop, skew_seconds: float) -> None:
+        self._loop = loop
+        self._skew = timedelta(seconds=skew_seconds)
+
+    def boot(self) -> float:
+        return self._loop.now + BOOT_SECONDS
+
+    def now(self) -> datetime:
+        return moment(self._loop.now) + self._skew
+
+
+class Book:
+    """Whose calls a business makes."""
+
+    def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:  # noqa: ARG002
+        return Account(account_sid or "AC0", SecretStr(""))
+
+
+class ErrorLog(logging.Handler):
+    """Collects what our own code calls an error with a traceback: nothing in a schedule should be one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # A server that is away may end a task: it is begun again, and the judge sees whether that was enough.
+        if record.exc_info and record.exc_info[1] is not None and not isinstance(record.exc_info[1], (*AWAY, *LOCKED)):
+            self.errors.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+@dataclass(slots=True)
+class Machine:
+    """A worker process, and the way to tell it to stop."""
+
+    process: Process
+    stopping: asyncio.Event
+
+
+class Stage:
+    """Everything of one schedule."""
+
+    def __init__(self, schedule: Schedule, faults: frozenset[str] = frozenset()) -> None:
+        self.schedule = schedule
+        self.faults = faults
+        self.chance = Chance(schedule.seed, "director")
+        self.loop = VirtualLoop()  # type: ignore[abstract]  # what nobody here asks of a loop it does not have
+        nonces = SeededIds(schedule.seed)
+        self.db = Database(self.loop.time, nonces.nonce, schedule.partitions, faults)
+        self.db.rewrite_here = 3
+        self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: ConnectionResetError("simulated"))
+        self.server = Server(self.loop)
+        self.company = Company(self.loop, schedule, Chance(schedule.seed, "company"), faults)
+        self.judge = Judge(schedule, self.db, self.company, self.server)
+        self.line.after = self.judge.look
+        self.company.created = self.judge.created
+        self.company.written = self.judge.written
+        self.wires: list[WireClient] = []
+        self.desks: list[Desk] = []
+        self.machines: list[Machine] = []
+        self.errors = ErrorLog()
+        self._born = 0
+        # Kill, or freeze for longer than a lease, the first worker at this step of its tasks; 0: not.
+        self.first_kill = self.first_freeze = 0
+        self.front: Front | None = None
+
+    # -- people and rows -------------------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Businesses, runs and leads."""
+        schedule = self.schedule
+        for n, max_calls in enumerate(schedule.businesses, start=1):
+            account = f"AC{n % schedule.accounts}"
+            partition = n * 2654435761 % 4294967296 >> 24
+            load_business(self.db, partition % schedule.partitions, max_calls, caller_id=f"+120255501{n:02}", account_sid=account)
+            self.judge.limit(n, max_calls)
+        number = 0
+        for run, (business_id, leads, concurrency) in enumerate(schedule.runs, start=1):
+            found = []
+            for n in range(1, leads + 1):
+                number += 1
+                phone = f"+1202555{n:04}" if schedule.shared_numbers else f"+1202555{number + 500:04}"
+                found.append(NewLead(n, phone, None, ("UTC", "Asia/Tokyo")[n % 2] if run % 2 else "UTC"))
+            load_run(self.db, business_id, found, concurrency=concurrency)
+
+    # -- processes -------------------------------------------------------------------------------------------------------------------
+
+    def wire(self, clock: MachineClock) -> WireClient:
+        """A client of Redis for one process."""
+        wire = WireClient(self.server, self.line.chance, clock)
+        wire.lost, wire.repeats = self.schedule.troubles.wire_lost, self.schedule.troubles.wire_repeats
+        if self.company.troubles is None:
+            wire.calm()
+        self.wires.append(wire)
+        return wire
+
+    @asynccontextmanager
+    async def _log(self, attempts: AttemptDesk, wire: WireClient, patience_seconds: float) -> AsyncIterator[tuple[Relay, Ledger]]:
+        """The real relay and the real ledger, as each process has them."""
+        async with (
+            Relay(self._desk(OutboxDesk), wire) as relay,  # type: ignore[arg-type]
+            Ledger(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as ledger,  # type: ignore[arg-type]
+        ):
+            yield relay, ledger
+
+    def open_front(self) -> None:
+        """Start the web process."""
+        process = Process(self.loop, "web")
+        clock = MachineClock(self.loop, 0.0)
+        attempts, wire = self._desk(AttemptDesk), self.wire(clock)
+
+        async def serve() -> None:
+            async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, ledger):
+                self.front = Front(process, self.company, ledger, attempts, self._desk(CommandDesk), wire, self.judge)
+                self.company.call_back = self.front.call_back
+                await self.loop.create_future()
+
+        process.spawn(serve())
+
+    def open_worker(self) -> Machine:
+        """Start a worker process."""
+        self._born += 1
+        process = Process(self.loop, f"worker-{self._born}")
+        if self._born == 1:
+            process.kill_at, process.freeze_at = self.first_kill, self.first_freeze
+            process.on_kill = lambda: self.loop.call_later(1.0, self.open_worker, context=self.loop.outside)
+        machine = Machine(process, asyncio.Event())
+        work = process.spawn(self._work(machine, SeededIds(self.schedule.seed * 1009 + self._born), self._born))
+        work.add_done_callback(self._worker_ended)
+        self.machines.append(machine)
+        return machine
+
+    def _worker_ended(self, work: asyncio.Task[None]) -> None:
+        if not work.cancelled() and (error := work.exception()) is not None:
+            self.errors.errors.append(f"a worker process ended: {error!r}")
+
+    async def _work(self, machine: Machine, ids: SeededIds, nth: int) -> None:
+        skew = self.schedule.troubles.skew_seconds * (1 if nth % 2 else -1)
+        clock = MachineClock(self.loop, skew)
+        wire, attempts = self.wire(clock), self._desk(AttemptDesk)
+        async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
+            world = World(
+                    attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), commands=self._desk(CommandDesk),
+                    runs=self._desk(RunDesk),
+                    wire=wire, events=relay, provider=Carrier(self.company, clock), accounts=Book(), clock=clock, ids=ids,
+                    rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, LAG_SECONDS, self.schedule.calls_per_second),
+                    held=Held(ids.uuid(), {}),
+                )  # fmt: skip
+            worker = Worker(world, machine.process.name, machine.stopping)
+            await worker.start()
+            await machine.stopping.wait()
+            await worker.stop()
+        machine.process.kill()
+
+    def _desk(self, kind: type[D]) -> D:
+        desk = kind(self.db, self.line)
+        desk.locked = self.schedule.troubles.locked if self.company.troubles is not None else 0.0
+        self.desks.append(desk)
+        return desk
+
+    # -- the schedule ----------------------------------------------------------------------------------------------------------------
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self.company.troubles = None
+        self.company.is_away = self.server.is_away = False
+        self.line.calm()
+        for wire in self.wires:
+            wire.calm()
+        for desk in self.desks:
+            desk.locked = 0.0
+
+    def fingerprint(self) -> str:
+        """What happened, in one hash: the same seed gives the same."""
+        seen = hashlib.sha256()
+        for event in self.db.every_event:
+            seen.update(repr(event).encode())
+        for entry in self.company.ledger.values():
+            seen.update(repr(entry).encode())
+        seen.update(repr((self.loop.now, self.loop.born, self.server.told, self.judge.steps)).encode())
+        return seen.hexdigest()

@@ -1,0 +1,208 @@
+"""PostgreSQL and the in-memory database side by side: each operation goes to both, and everything they hold is compared."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from dialer.messages import Command, CommandType
+from dialer.model import AttemptState
+from sql.attempts import Ask, Attempts, Fact
+from sql.businesses import Businesses
+from sql.commands import Commands
+from sql.runs import NewLead, NewRun, Request, Runs
+from sql.workers import Workers
+from tests.simulation import claiming, commanding, learning
+from tests.simulation.loading import load_business, load_run
+from tests.simulation.rows import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sql.pool import Pool
+
+TABLES = (
+    "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
+    " dialer.workers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.leads, dialer.users, dialer.tokens,"
+    " outbound_call_jobs, outbound_call_runs"
+)
+SHIFT = """
+UPDATE dialer.attempts SET send_by = send_by - $1::interval, look_at = look_at - $1::interval, created_at = created_at - $1::interval;
+UPDATE dialer.retries SET due_at = due_at - $1::interval;
+UPDATE dialer.workers SET lease_until = lease_until - $1::interval;
+UPDATE dialer.inbox SET expires_at = expires_at - $1::interval
+"""
+LANES = "SELECT business_id, inflight, max_calls, cap FROM dialer.lanes ORDER BY business_id"
+RUNS = """SELECT id, status, queued_count, in_progress_count, completed_count, failed_count, cancelled_count, skipped_count,
+cursor_position, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended
+FROM outbound_call_runs ORDER BY id"""
+JOBS = "SELECT id, status, outcome, attempts, attempt_id, twilio_call_sid FROM outbound_call_jobs ORDER BY id"
+ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, looks, outcome, answered_by,
+phone FROM dialer.attempts ORDER BY id"""
+RETRIES = "SELECT job_id, reason FROM dialer.retries ORDER BY job_id"
+ZONES = "SELECT run_id, first_position, last_position, next_position FROM dialer.run_zones ORDER BY run_id, first_position"
+SIDS = "SELECT sid, attempt_id, excess FROM dialer.call_sids ORDER BY sid"
+OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY id"
+INBOX = "SELECT business_id, id, answer FROM dialer.inbox WHERE type <> 'run.create' ORDER BY business_id, id"
+PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
+# Said in both databases, or only there for people.
+SHOWN = (
+    "accepted",
+    "code",
+    "status",
+    "cancel_requested",
+    "in_progress",
+    "already_ended",
+    "cancelled_jobs",
+    "job_id",
+    "job_status",
+    "foreign",
+)
+
+
+class Twins:
+    """The two databases; `run` runs a coroutine on the loop of the pool."""
+
+    def __init__(self, pool: Pool, run: Callable[[Any], Any]) -> None:
+        self.pool = pool
+        self.run = run
+        self.offset = 0.0
+        self.memory = Database(lambda: time.perf_counter() + self.offset, lambda: uuid4().hex, 256)
+        self.attempts, self.commands, self.runs = Attempts(pool), Commands(pool), Runs(pool)
+        self.workers, self.businesses = Workers(pool), Businesses(pool)
+        self.nonces: dict[int, str] = {}
+        self.tokens: dict[int, str] = {}
+        self.run(self._empty())
+
+    async def _empty(self) -> None:
+        await self.pool.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
+        await self.pool.execute("UPDATE dialer.partitions SET owner = NULL, epoch = 0")
+        await self.pool.execute("UPDATE dialer.positions SET entry = '0-0'")
+
+    def business(self, max_calls: int) -> int:
+        made = self.run(self.businesses.create(name="B", caller_id="+12025550100", region="US", timezone="UTC", max_calls=max_calls))
+        partition = self.run(self.businesses.get(made)).partition
+        assert load_business(self.memory, partition, max_calls, caller_id="+12025550100") == made
+        return int(made)
+
+    def load(self, business_id: int, phones: Sequence[str], zones: Sequence[str], concurrency: int, priority: int) -> int:
+        leads = [NewLead(n, phone, None, zones[n % len(zones)]) for n, phone in enumerate(phones, start=1)]
+        new = NewRun(business_id, None, concurrency, leads, priority=priority)
+        answer, _ = self.run(self.runs.create(new, Request(f"http:{uuid4()}", b"", "test", {})))
+        assert load_run(self.memory, business_id, leads, concurrency=concurrency, priority=priority) == answer["run_id"]
+        return int(answer["run_id"])
+
+    def join(self, incarnation: UUID) -> None:
+        self.run(self.workers.join(incarnation, "w", 6.0))
+        commanding.join(self.memory, incarnation, 6.0)
+
+    def renew(self, incarnation: UUID) -> bool:
+        ours = commanding.renew(self.memory, incarnation, 6.0)
+        assert self.run(self.workers.renew(incarnation, 6.0)) == ours
+        return ours
+
+    def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
+        taken = commanding.take_over(self.memory, incarnation, partitions)
+        assert self.run(self.workers.take_over(incarnation, partitions)) == taken
+        return taken
+
+    def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None:
+        self.run(self.workers.give_back(incarnation, partitions))
+        commanding.give_back(self.memory, incarnation, partitions)
+
+    def set_max_calls(self, business_id: int, max_calls: int) -> None:
+        self.run(self.businesses.set_max_calls(business_id, max_calls))
+        commanding.set_max_calls(self.memory, business_id, max_calls)
+
+    def claim(self, incarnation: UUID, asks: Sequence[Ask]) -> None:
+        token = uuid4()
+        intents, verdicts = self.run(self.attempts.claim(incarnation, token, asks, send_seconds=5.0, ring_seconds=30))
+        ours, words = claiming.claim(self.memory, asks, claiming.Claim(incarnation, token, 5.0, 30))
+        assert [replace(i, nonce="") for i in sorted(intents, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
+        assert {v.business_id: v.word for v in verdicts} == {v.business_id: v.word for v in words}
+        for theirs, mine in zip(sorted(intents, key=lambda i: i.attempt_id), ours, strict=True):
+            self.nonces[theirs.attempt_id] = theirs.nonce
+            self.tokens[theirs.attempt_id] = str(token)
+            assert self.memory.attempts[mine.attempt_id].nonce == mine.nonce
+
+    def learn(self, facts: Sequence[Fact]) -> None:
+        """Bring facts to both; a nonce of "" is replaced by each database's own."""
+        theirs = [replace(fact, nonce=fact.nonce or self.nonces[fact.attempt_id]) for fact in facts]
+        mine = [replace(fact, nonce=fact.nonce or self.memory.attempts[fact.attempt_id].nonce) for fact in facts]
+        learned = {answer.attempt_id: answer for answer in self.run(self.attempts.learn(theirs))}
+        ours = {answer.attempt_id: answer for answer in learning.learn(self.memory, mine)}
+        # The one word that is free: to whom a stranger's fact belongs.
+        assert learned == ours, f"PostgreSQL {learned}, in memory {ours}"
+
+    def command(self, asked: Command) -> None:
+        ours = commanding.command(self.memory, asked)
+        answer = self.run(self.commands.apply(asked))
+        assert {name: getattr(answer, name) for name in SHOWN if name in ours} == {name: ours[name] for name in SHOWN if name in ours}
+
+    def stream(self, commands: Sequence[Command], end: str) -> None:
+        start = self.run(self.commands.position())
+        assert start == self.memory.position
+        theirs = self.run(self.commands.receive(start, end, commands))
+        assert theirs == commanding.receive(self.memory, start, end, commands)
+
+    def decide(self) -> None:
+        waiting = self.run(self.commands.waiting())
+        assert waiting == commanding.waiting(self.memory, 100)
+        for business_id in waiting:
+            applied, again = self.run(self.commands.apply_received(business_id))
+            ours = commanding.apply_received(self.memory, business_id, 100)
+            assert [(a.word.run_id, a.word.command, a.answer.accepted, a.answer.code) for a in applied] == [
+                (row.run_id, CommandType(row.type), found["accepted"], found.get("code", "")) for row, found in ours
+            ]
+            assert not again
+
+    def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:
+        ours = commanding.rewrite_rows(self.memory, self.memory.runs[run_id], start, chunk)
+        assert self.run(self.runs.rewrite(business_id, run_id, start, chunk)) == ours
+        return ours
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: in PostgreSQL everything else moves back instead."""
+        self.offset += seconds
+        for statement in SHIFT.split(";"):
+            self.run(self.pool.execute(statement.replace("$1", f"'{seconds} seconds'")))
+
+    def compare(self) -> None:
+        """Everything that both hold."""
+        for theirs, ours in zip(self.run(self._rows()), self._ours(), strict=True):
+            assert theirs == ours, f"PostgreSQL {theirs}, in memory {ours}"
+
+    async def _rows(self) -> list[Any]:
+        tables = (LANES, RUNS, JOBS, ATTEMPTS, RETRIES, ZONES, SIDS, OUTBOX, PARTITIONS)
+        found: list[Any] = [[tuple(row) for row in await self.pool.fetch(query)] for query in tables]
+        answers = [dict(row) for row in await self.pool.fetch(INBOX)]
+        found.append({(r["business_id"], r["id"]): _shown(r["answer"]) for r in answers})
+        return found
+
+    def _ours(self) -> list[Any]:
+        db = self.memory
+        return [
+            [(lane.business_id, lane.inflight, lane.max_calls, lane.cap) for lane in db.lanes.values()],
+            [(r.id, r.status, *r.counters().values(), r.cursor, r.cancel_requested, r.rewrite_pending, r.started, r.ended_at is not None)
+             for r in db.runs.values()],
+            [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid) for j in db.jobs.values()],
+            [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.looks, a.outcome,
+              a.answered_by,              a.phone) for a in db.attempts.values()],
+            [(r.job_id, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
+            [(r.id, z.first, z.last, z.next) for r in db.runs.values() for z in r.zones],
+            [(sid, attempt, sid in db.excess_sids) for sid, attempt in sorted(db.sids.items())],
+            [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in db.every_event],
+            [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],
+            {key: _shown(row.answer) for key, row in db.inbox.items()},
+        ]  # fmt: skip
+
+
+def _shown(answer: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if answer is None else {name: answer[name] for name in SHOWN if answer.get(name) is not None}
+
+
+def states() -> list[AttemptState]:
+    """Every state a fact may bring."""
+    return [state for state in AttemptState if state is not AttemptState.PLACING]
