@@ -31,7 +31,11 @@ def main() -> None:
     console.print(table)
     RESULTS.mkdir(exist_ok=True)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-    content = {"at": datetime.now(UTC).isoformat(), "machine": machine, "queue": {**asdict(figures), "calls_a_second": figures.calls_a_second}}
+    content = {
+        "at": datetime.now(UTC).isoformat(),
+        "machine": machine,
+        "queue": {**asdict(figures), "calls_a_second": figures.calls_a_second},
+    }
     (RESULTS / "queue.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

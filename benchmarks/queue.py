@@ -83,9 +83,7 @@ async def _measure(pool: Pool, businesses: int, leads: int) -> Figures:
         message = f"{businesses * leads} leads, {calls} calls"
         raise RuntimeError(message)
     claims = sorted(ms for one in rounds for ms in one.claim_ms)
-    return Figures(
-        calls, seconds, wal / calls, max(one.most for one in rounds), claims[len(claims) // 2], claims[int(len(claims) * 0.99)]
-    )
+    return Figures(calls, seconds, wal / calls, max(one.most for one in rounds), claims[len(claims) // 2], claims[int(len(claims) * 0.99)])
 
 
 async def _load(pool: Pool, businesses: int, leads: int) -> list[int]:
