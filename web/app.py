@@ -26,6 +26,7 @@ from web.auth import identify
 from web.errors import answer_errors
 from web.fanout import Fanout
 from web.headers import protect
+from web.heard import Ear, Kept
 from web.loading import MAX_BODY_BYTES
 from web.loads import Loads
 from web.measure import measure as measured
@@ -54,7 +55,7 @@ def create_app(settings: Settings) -> http.Application:
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNT_SEAL] = Seal(secret, "account")
-    app.cleanup_ctx.extend([_postgresql, _redis, _relay, _ledger, _fanout])
+    app.cleanup_ctx.extend([_postgresql, _redis, _relay, _ledger, _ear, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
     for module in (runs, jobs, live, callbacks, health, measure, docs):
@@ -92,6 +93,13 @@ async def _relay(app: http.Application) -> AsyncIterator[None]:
 async def _ledger(app: http.Application) -> AsyncIterator[None]:
     async with Ledger(app[keys.ATTEMPTS], patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as ledger:
         app[keys.LEDGER] = ledger
+        yield
+
+
+async def _ear(app: http.Application) -> AsyncIterator[None]:
+    ear = Ear(app[keys.SETTINGS], app[keys.ATTEMPTS], app[keys.LEDGER], app[keys.STREAMS], app[keys.ACCOUNT_SEAL])
+    app[keys.EAR] = ear
+    async with Kept(ear, app[keys.STREAMS]):
         yield
 
 

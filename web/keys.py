@@ -23,6 +23,7 @@ from sql.resolutions import Resolutions
 from sql.runs import Runs
 from web.fanout import Fanout
 from web.faults import ApiError
+from web.heard import Ear
 from web.loads import Loads
 from web.metrics import Metrics
 from web.passwords import Passwords
@@ -47,6 +48,7 @@ RESOLUTIONS: Final = http.AppKey("resolutions", Resolutions)
 LEDGER: Final = http.AppKey("ledger", Ledger)
 RELAY: Final = http.AppKey("relay", Relay)
 STREAMS: Final = http.AppKey("streams", Streams)
+EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
 LOADS: Final = http.AppKey("loads", Loads)
 METRICS: Final = http.AppKey("metrics", Metrics)

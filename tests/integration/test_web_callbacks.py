@@ -11,7 +11,7 @@ from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.sealing import Seal
 from dialer.streams import NOWHERE, Streams
-from tests.web_site import RUNS, callback, serving
+from tests.web_site import NO_REDIS, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from dialer.embedded.postgres import Postgres
@@ -159,15 +159,34 @@ async def test_redis_away_loses_nothing(lonely_site: Site) -> None:
     assert (await lonely_site.shop.seen(lonely_site.business, intent.run_id)).status == "completed"
 
 
-async def test_postgresql_away_asks_twilio_to_come_again(postgres: Postgres, database_url: str, redis_url: str, shop: Shop) -> None:
+async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
+    postgres: Postgres, database_url: str, redis_url: str, shop: Shop
+) -> None:
     async with serving(database_url, redis_url, shop) as site:
+        intent = await one_call(site)
+        await postgres.stop()
+        assert (await site.call_back(intent, "completed", CallDuration="7")).status == 204
+        greeted = await site.call_back(intent, "in-progress", path="twiml")
+        assert (greeted.status, b"<Say" in greeted.body) == (200, True)
+        assert (await site.call_back(intent, "completed", auth_token="another")).status == 403
+        foreign = await site.call_back(intent, "completed", AccountSid="AC" + "9" * 32)
+        assert (foreign.status, foreign.code) == (503, "database_away")
+        assert int(foreign.headers["Retry-After"]) > 0
+        assert (await site.get(RUNS)).status == 503
+        assert (await site.get("/readyz")).status == 503
+        await postgres.start()
+        async with asyncio.timeout(10):
+            while await state_of(site, intent) != "over":
+                assert (await site.get("/readyz")).status == 200
+        assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
+
+
+async def test_both_away_asks_twilio_to_come_again(postgres: Postgres, database_url: str, shop: Shop) -> None:
+    async with serving(database_url, NO_REDIS, shop) as site:
         intent = await one_call(site)
         await postgres.stop()
         said = await site.call_back(intent, "completed")
         assert (said.status, said.code) == (503, "database_away")
-        assert int(said.headers["Retry-After"]) > 0
-        assert (await site.get(RUNS)).status == 503
-        assert (await site.get("/readyz")).status == 503
         await postgres.start()
         assert (await site.call_back(intent, "completed")).status == 204
-        assert (await site.get("/readyz")).status == 200
+        assert await state_of(site, intent) == "over"

@@ -1,0 +1,222 @@
+"""Believes a callback: finds the attempt it names, checks Twilio's signature, and writes down what it says.
+
+While PostgreSQL is away a signed callback is kept in a stream of Redis, and believed when it is back: `Kept` brings it then.
+
+On the road of a call: 6. It stands between `web/callbacks.py`, which answers Twilio, and `sql/attempts.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from pydantic import SecretStr
+
+from dialer.messages import CallChanged
+from dialer.model import AttemptState, Reference
+from dialer.sealing import BrokenSealError
+from dialer.streams import AwayError
+from sql.attempts import Fact
+from sql.ledger import NotLearnedError
+from sql.pool import AWAY, LOCKED
+from telephony import callbacks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from multidict import MultiDict
+
+    from dialer.config import Settings
+    from dialer.sealing import Seal
+    from dialer.streams import Streams
+    from sql.attempts import Attempts, Learned, Referred
+    from sql.ledger import Ledger
+
+BRING_SECONDS: Final = 1.0
+MAX_BROUGHT: Final = 100
+UNREACHABLE = (NotLearnedError, *AWAY, *LOCKED)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A request that claims to be Twilio's: `path` and `headers` as they came, for the signature is over them."""
+
+    reference: str
+    path: str
+    headers: Mapping[str, str]
+    form: MultiDict[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a believed request did; `before` is how the attempt stood when it came."""
+
+    before: Referred
+    learned: Learned
+
+
+class UnsignedError(Exception):
+    """Twilio did not sign this."""
+
+
+class StrangerError(Exception):
+    """Twilio signed it, and there is no such attempt."""
+
+
+class Ear:
+    """Believes requests of Twilio, about the attempts of all businesses."""
+
+    def __init__(self, settings: Settings, attempts: Attempts, ledger: Ledger, streams: Streams, account_seal: Seal) -> None:
+        """`account_seal` opens the auth tokens of businesses with accounts of their own."""
+        self._settings = settings
+        self._attempts = attempts
+        self._ledger = ledger
+        self._streams = streams
+        self._account_seal = account_seal
+
+    async def hear(self, said: Said, *, answered: bool = False) -> Heard | None:
+        """Believe a request and write down what it says; `answered`: it asks what to say, so somebody has picked up.
+
+        None: PostgreSQL is away, and it is kept for later.
+
+        Raises:
+            UnsignedError: when Twilio did not sign it, whether or not the reference exists.
+            StrangerError: when it did, and there is no such attempt.
+            ValueError: naming the field that cannot be understood.
+            sql.ledger.NotLearnedError, OSError, asyncpg.PostgresError: when PostgreSQL is away and it could not be kept.
+        """
+        try:
+            reference, before = await self._refer(said.reference)
+            self._check(said, self._token(before))
+            if reference is None or before is None:
+                raise StrangerError
+            learned = await self._ledger.learn(_fact(reference, said.form, answered=answered))
+        except UNREACHABLE:
+            self._check_away(said)
+            if await self._streams.keep_callback(said.reference, said.form):
+                return None
+            raise
+        await self._tell(reference, learned)
+        return Heard(before, learned)
+
+    async def bring(self, reference: str, form: Mapping[str, str]) -> None:
+        """Write down what a kept callback says; one that says nothing any more is passed.
+
+        Raises:
+            sql.ledger.NotLearnedError, OSError, asyncpg.PostgresError: when PostgreSQL is still away.
+        """
+        named, before = await self._refer(reference)
+        if named is not None and before is not None:
+            await self._tell(named, await self._ledger.learn(_fact(named, form, answered=False)))
+
+    async def _refer(self, text: str) -> tuple[Reference | None, Referred | None]:
+        try:
+            reference = Reference.parse(text)
+        except ValueError:
+            return None, None
+        return reference, await self._attempts.refer(reference.business_id, reference.attempt_id, reference.nonce)
+
+    def _check(self, said: Said, token: SecretStr) -> None:
+        if not token.get_secret_value() or not callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token):
+            raise UnsignedError
+
+    def _check_away(self, said: Said) -> None:
+        """Without PostgreSQL only the default account's signature can be checked; the others are asked to come again.
+
+        Raises:
+            sql.ledger.NotLearnedError: when it is another account's.
+            UnsignedError: when it is not signed.
+        """
+        if said.form.get("AccountSid") != self._settings.twilio_account_sid:
+            raise NotLearnedError
+        self._check(said, self._settings.twilio_auth_token)
+        callbacks.parse(said.form)
+
+    def _token(self, before: Referred | None) -> SecretStr:
+        if before is None or before.auth_token_sealed is None:
+            return self._settings.twilio_auth_token
+        try:
+            return SecretStr(self._account_seal.open(before.auth_token_sealed).decode())
+        except BrokenSealError:
+            log.exception("the auth token of a business cannot be opened: was SECRET_KEY changed?")
+            return SecretStr("")
+
+    async def _tell(self, reference: Reference, learned: Learned) -> None:
+        if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
+            return
+        if learned.verdict == "known" and not learned.hang_up:
+            return
+        word = CallChanged(
+            reference.business_id, learned.run_id, learned.job_id, reference.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up
+        )
+        await self._streams.tell(learned.partition, word)
+
+
+class Kept:
+    """A task that brings the callbacks that were kept while PostgreSQL was away. Any number of processes may: a fact twice is one."""
+
+    def __init__(self, ear: Ear, streams: Streams) -> None:
+        """Begin with `async with`."""
+        self._ear = ear
+        self._streams = streams
+        self._stopping = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        """Start bringing."""
+        await self._tasks.__aenter__()
+        self._tasks.create_task(self._run())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop; what is left stays for the next process."""
+        self._stopping.set()
+        await self._tasks.__aexit__(None, None, None)
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._bring()
+            except (AwayError, *UNREACHABLE):
+                # Nothing is lost: it is still in the stream.
+                pass
+            except Exception:
+                log.exception("kept callbacks wait")
+            try:
+                async with asyncio.timeout(BRING_SECONDS):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+
+    async def _bring(self) -> None:
+        for entry, reference, form in await self._streams.kept_callbacks(MAX_BROUGHT):
+            try:
+                await self._ear.bring(reference, form)
+            except ValueError:
+                log.warning("a kept callback cannot be understood any more")
+            await self._streams.forget_callback(entry)
+
+
+def _fact(reference: Reference, form: Mapping[str, str], *, answered: bool) -> Fact:
+    fact = callbacks.parse(form)
+    # Whoever asks what to say has been answered, whatever else the request says.
+    state = AttemptState.LIVE if answered and fact.state is not AttemptState.OVER else fact.state
+    return Fact(
+        business_id=reference.business_id,
+        attempt_id=reference.attempt_id,
+        nonce=reference.nonce,
+        state=state,
+        sid=fact.call_sid,
+        outcome=fact.outcome,
+        answered_by=fact.answered_by,
+        duration=fact.duration_seconds,
+        sequence=fact.sequence,
+        error_code=fact.error_code,
+        reason=f"SIP {fact.sip_code}" if fact.sip_code and fact.outcome == "failed" else None,
+        callback=dict(form),
+    )
