@@ -262,6 +262,7 @@ class Streams:
             AwayError: when Redis does not answer.
         """
         reason, since, until = await self._run(self._quick.hmget(gate_key(account_sid), ["reason", "shut_since", "shut_until"]))
+        # Its moment to try again may have passed: until a call has come through, it is not open.
         return ShutGate(reason or "", float(since), float(until)) if since and until else None
 
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns

@@ -19,8 +19,9 @@ from web.faults import Text
 from web.i18n import msgid
 from web.inputs import Input, body_of, id_of, query_of
 from web.loading import asked_of, load
-from web.shown import run_json
+from web.shown import moment, run_json
 from web.wait import until_placed
+from web.waiting import provider_waited_for_since
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -85,8 +86,8 @@ async def page(request: http.Request) -> http.Response:
 @routes.get("/api/outbound/runs/{run_id}")
 async def show(request: http.Request) -> http.Response:
     """Show one run."""
-    who = principal(request)
-    return http.json_response(run_json(await run_of(request, who)))
+    run = await run_of(request, principal(request))
+    return http.json_response({**run_json(run), "provider_waited_for_since": moment(await provider_waited_for_since(request, run))})
 
 
 @routes.post("/api/outbound/runs/{run_id}/{verb:start|pause|resume}")

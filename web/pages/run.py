@@ -18,6 +18,7 @@ from web.i18n import msgid
 from web.pages import forms, frame, words
 from web.pages.runs import number
 from web.runs import run_of
+from web.waiting import provider_waited_for_since
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +133,7 @@ async def _state(request: http.Request, who: Principal, run: Run) -> dict[str, A
     return {
         "run": run,
         "line": line,
+        "waiting_since": await provider_waited_for_since(request, run),
         "deeds": await _seen(request, who, deeds),
         "actions": () if run.cancel_requested else ACTIONS.get(run.status, ()),
         "quiet_line": i18n.sentence(request, QUIET_LINE.get(run.status, QUIET_LINE[RunStatus.RUNNING])),
