@@ -1,4 +1,4 @@
-"""A town for the tests of each file: put up once, made whole before each test, cleared after it.
+"""A town for the tests of each file: put up once, mended before each test, cleared after it.
 
 On the road of a call: all of it, with somebody cutting the cables.
 """
@@ -26,8 +26,9 @@ async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def town(shared_town: Town) -> AsyncIterator[Town]:
-    """The town, whole, with one worker."""
-    await shared_town.whole(workers=1)
+    """The town, with nothing broken and one worker."""
+    await shared_town.mend()
+    await shared_town.staff(1)
     yield shared_town
-    await shared_town.whole(workers=1)
+    await shared_town.mend()
     await shared_town.clear()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
-SPEED = 60.0
+SPEED = 100.0
 BUSINESSES = 4
 REDIS_AWAY_SECONDS = 10.0
 BACK_SECONDS = 10.0
@@ -76,20 +76,20 @@ async def go_on(town: Town, runs: Runs, within_seconds: float = BACK_SECONDS) ->
 
 async def test_redis_is_emptied(town: Town) -> None:
     await town.staff(2)
-    runs = await dialing(town, 60)
+    runs = await dialing(town, 40)
     (tenant, run_id), (other, other_run), *_ = runs
     async with stranger(town.valkey.url) as service:
         # Something must be lost: the position after these is far from where the emptied stream begins.
         await service.say(command(other, other_run, "run.pause", f"before-{other_run}"))
         await other.until(other_run, lambda run: run["status"] == "paused")
-        for n in range(trials(5)):
+        for n in range(trials(3)):
             await service.client.flushall()
             await service.say(command(tenant, run_id, "run.pause", f"pause-{run_id}-{n}"))
             await tenant.until(run_id, lambda run: run["status"] == "paused", BACK_SECONDS)
             await service.say(command(tenant, run_id, "run.resume", f"resume-{run_id}-{n}"))
             await tenant.until(run_id, lambda run: run["status"] != "paused", BACK_SECONDS)
         await service.say(command(other, other_run, "run.resume", f"after-{other_run}"))
-    keep("FLUSHALL in the middle", flushes=trials(5), **await completed(town, runs))
+    keep("FLUSHALL in the middle", flushes=trials(3), **await completed(town, runs))
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with its data", "without its data"])
@@ -129,9 +129,9 @@ async def test_postgresql_falls_over(town: Town) -> None:
 
 async def test_a_storm_kills_every_session(town: Town) -> None:
     await town.staff(2)
-    runs = await dialing(town, 60)
+    runs = await dialing(town, 40)
     killed = 0
-    for _ in range(storms := trials(15)):
+    for _ in range(storms := trials(10)):
         killed += int(await town.value(TERMINATE) or 0)
         await lasting(0.3)
     keep("backend kill storm", storms=storms, sessions_killed=killed, **await completed(town, runs))
@@ -141,7 +141,7 @@ async def test_a_storm_kills_every_session(town: Town) -> None:
 async def test_a_stranger_holds_one_businesss_row(town: Town, held: str) -> None:
     """An idle session in a transaction, as a forgotten terminal: the others do not notice."""
     await town.staff(2)
-    (tenant, run_id), *rest = await dialing(town, 60)
+    (tenant, run_id), *rest = await dialing(town, 40)
     session = await asyncpg.connect(town.postgres.url)
     try:
         transaction = session.transaction()

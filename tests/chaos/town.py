@@ -13,7 +13,7 @@ import itertools
 import os
 import shutil
 from contextlib import AsyncExitStack
-from signal import SIGCONT, SIGKILL, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -146,7 +146,7 @@ class Town:
     async def staff(self, count: int) -> list[str]:
         """Have exactly `count` workers, everything owned by them; return their names."""
         while len(self.workers) > count:
-            await self.end(next(iter(self.workers)), SIGKILL)
+            await self.end(next(iter(self.workers)), SIGTERM)
         while len(self.workers) < count:
             await self.start_worker()
         await until(self._all_owned, READY_SECONDS, "every partition has a living owner")
@@ -201,8 +201,13 @@ class Town:
         async with self.http.post(f"{self.simulator.url}/simulator/faults", json=faults) as response:
             assert response.status == 200, await response.text()
 
-    async def whole(self, workers: int) -> None:
-        """Undo every fault of an earlier test."""
+    async def numbers(self, scenarios: dict[str, str]) -> None:
+        """Say how the calls to these numbers go."""
+        async with self.http.post(f"{self.simulator.url}/simulator/numbers", json=scenarios) as response:
+            assert response.status == 200, await response.text()
+
+    async def mend(self) -> None:
+        """Undo every fault of an earlier test, and have at least one worker."""
         for server in (self.postgres, self.valkey):
             if not server.alive:
                 await server.start()
@@ -212,7 +217,7 @@ class Town:
             _send(child, SIGCONT)
             if child.process.returncode is not None:
                 del self.workers[name]
-        await self.staff(workers)
+        await self.staff(max(len(self.workers), 1))
 
     # -- businesses ----------------------------------------------------------------------------------------------------------------
 
