@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sql.attempts import Intent
     from telephony.provider import PlaceResult
 
+# A claim holds the rows of its businesses while it runs, and a cancel waits for one of them: short ones keep that wait short.
+MAX_PERMITS_PER_CLAIM = 32
 FIRST_SHUT_SECONDS = 0.5
 LONGEST_SHUT_SECONDS = 30.0
 # So many unanswered POSTs in a row mean that the provider is in trouble; one may happen any day.
@@ -105,7 +107,7 @@ class Gate:
         return bool(self._queue) and not self._closed and not waits_for_proof
 
     async def _serve(self) -> None:
-        wanted = 1 if self._failures else sum(ask.permits for ask in self._queue.values())
+        wanted = 1 if self._failures else min(sum(ask.permits for ask in self._queue.values()), MAX_PERMITS_PER_CLAIM)
         permits, wait_seconds = await self._bucket.take(wanted)
         if not permits:
             await _pause(wait_seconds)
