@@ -182,6 +182,17 @@ class Partitions:
             self._hear(word.business_id, word)
             self._hear(word.business_id, LookAgain())
 
+    async def _adopt(self, word: CallChanged) -> None:
+        """A call that nobody follows is to be hung up: one whose attempt had ended as not placed, and that exists all the same."""
+        try:
+            found = await self._world.attempts.states([(word.business_id, word.attempt_id)])
+        except (*AWAY, *LOCKED):
+            # The poll will find it.
+            return
+        for attempt in found:
+            if attempt.state.open:
+                self._hear(word.business_id, Adopted(attempt))
+
     def _drive(self, driven: Driven) -> None:
         if driven.partition not in self._world.held.epochs:
             return
@@ -224,6 +235,8 @@ class Partitions:
             case TellCall(attempt_id=attempt_id, word=word):
                 if attempt_id in self._calls:
                     self._calls[attempt_id].hear(word)
+                elif word.hang_up:
+                    self._tasks.spawn(self._adopt(word))
             case Withdraw(attempt_id=attempt_id):
                 if attempt_id in self._calls:
                     self._calls[attempt_id].withdrawn = True

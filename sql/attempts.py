@@ -177,7 +177,7 @@ class Attempts:
         return [_learned(row) for row in rows]
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
-        """Every attempt not known to be over of the businesses of these partitions, oldest first."""
+        """Every attempt not known to be over of the businesses of these partitions, those beyond the limit too, oldest first."""
         return [_open(row) for row in await self._pool.fetch(TEXT["open_of_partitions"], list(partitions))]
 
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]:

@@ -8,8 +8,13 @@ SELECT * FROM dialer.learn_v1($1::jsonb)
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
        a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
        greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in, clock_timestamp() AS as_of
-FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
-WHERE l.partition = ANY ($1::smallint[]) AND cardinality(l.inflight) > 0
+FROM dialer.lanes l
+CROSS JOIN LATERAL (SELECT unnest(l.inflight) AS id
+                    UNION ALL
+                    -- One beyond the limit holds no slot, and is to be hung up all the same.
+                    SELECT e.id FROM dialer.attempts e WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)) o
+JOIN dialer.attempts a ON a.id = o.id AND a.business_id = l.business_id
+WHERE l.partition = ANY ($1::smallint[])
 ORDER BY a.id
 
 -- name: states

@@ -29,7 +29,8 @@ SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, l.max_cal
 FROM dialer.lanes l JOIN dialer.businesses b ON b.business_id = l.business_id
 WHERE l.partition = ANY ($1::smallint[])
   AND (cardinality(l.inflight) > 0 OR EXISTS (SELECT FROM public.outbound_call_runs r WHERE r.business_id = l.business_id AND r.status = 'running'
-                                              AND r.started_at IS NOT NULL))
+                                              AND r.started_at IS NOT NULL)
+       OR EXISTS (SELECT FROM dialer.attempts e WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)))
 
 -- name: business
 SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, l.max_calls

@@ -60,6 +60,7 @@ async def test_a_call_that_was_thought_absent_is_hung_up(town: Town) -> None:
     over_at = datetime.now(UTC)
     first = [call for call in calls if call["nth"] == 0]
     lasted = [(datetime.fromisoformat(call["ended_at"]) - datetime.fromisoformat(call["created_at"])).total_seconds() for call in first]
+    assert {call["status"] for call in first} == {"canceled"}, "nobody hung up before it was answered"
     # Heard of when it is answered, or LATE_SECONDS after it began; it would ring and talk for a minute.
     assert max(lasted) < LATE_SECONDS + ENDED_SECONDS, lasted
     await tenant.stop(run_id, hang_up=True)
