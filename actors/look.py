@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState, Outcome
@@ -33,6 +32,7 @@ CLOCK_SKEW = timedelta(seconds=5)
 AFTER_HANG_UP_SECONDS = 3.0
 EXPIRY_GRACE = timedelta(seconds=2)
 ABSENCE_GRACE_SECONDS = 0.25
+OVERDUE_LOOK_SECONDS = 1.0
 
 STATES = {
     "queued": AttemptState.PLACED,
@@ -81,9 +81,13 @@ async def learn(world: World, account: Account, fact: Fact) -> Learned:
 
 
 def _until_absence_can_be_shown(rules: Rules, attempt: OpenAttempt) -> float:
-    """In how many seconds the second list may be asked for; a slot and a lead wait for it. Endless when that moment has passed."""
+    """In how many seconds the second list may be asked for; a slot and a lead wait for it.
+
+    When that moment has passed and it is still unknown (the first list has only just been asked for, or one has failed), again after
+    as long as it has passed, so that the pause doubles.
+    """
     left = attempt.send_by.timestamp() + rules.lag_seconds - attempt.as_of.timestamp()
-    return left + ABSENCE_GRACE_SECONDS if left > -ABSENCE_GRACE_SECONDS else inf
+    return left + ABSENCE_GRACE_SECONDS if left > -ABSENCE_GRACE_SECONDS else max(-left, OVERDUE_LOOK_SECONDS)
 
 
 def pause_before_look(rules: Rules, state: AttemptState, looks: int) -> float:
