@@ -30,7 +30,8 @@ QUICK_SECONDS = 0.03
 SLOW_SECONDS = 7.0
 # What a worker waits for: the real provider's own bounds.
 ASK_SECONDS, LISTING_SECONDS = 10.0, 30.0
-CALLBACK_SECONDS, LATE_CALLBACK_SECONDS, REPEAT_SECONDS = 0.05, 9.0, 12.0
+CALLBACK_SECONDS, LATE_CALLBACK_SECONDS, REPEAT_SECONDS = 0.05, 20.0, 12.0
+SLOW_CONNECT_SECONDS = 4.9
 DELIVERIES = 6
 RINGS_SECONDS, TALKS_SECONDS = 4.0, 8.0
 ENDS = ("completed", "completed", "completed", "busy", "no-answer", "failed")
@@ -142,7 +143,7 @@ class Carrier:
         company, chance = self.company, self.company.chance
         if deadline <= self.clock.boot():
             return NotSent("the deadline had passed")
-        await self._wait(chance.random() * CONNECT_SECONDS)
+        await self._wait(chance.random() * (SLOW_CONNECT_SECONDS if company.hits("slow_connection") else CONNECT_SECONDS))
         if company.is_away or company.hits("connection_refused"):
             return NotSent("refused")
         # Checked once more when the connection is open: a worker that was frozen meanwhile must not write.

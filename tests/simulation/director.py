@@ -131,7 +131,9 @@ class Play:
         self._stage.open_worker()
 
     def _freeze(self) -> None:
-        self._chance.choice(self._stage.machines).process.freeze(self._chance.uniform(*FREEZE_SECONDS) ** self._chance.choice([0.5, 1.0]))
+        process = self._chance.choice(self._stage.machines).process
+        process.freeze_seconds = self._chance.uniform(*FREEZE_SECONDS) ** self._chance.choice([0.5, 1.0])
+        process.freeze_at = process.steps + self._chance.randint(1, STEPS_TO_A_KILL)
 
     def _stop(self) -> None:
         machine = self._chance.choice(self._stage.machines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from tests.simulation.learning import counted_as
-from tests.simulation.rows import ENDED
+from tests.simulation.rows import ENDED, IN_PROGRESS
 
 if TYPE_CHECKING:
     from dialer.messages import Command
@@ -38,11 +38,12 @@ class Judge:
         self._ends: dict[int, str] = {}
         self._closed: set[int] = set()
         self._quiet: set[int] = set()
-        self._live: dict[int, int] = Counter()
+        self._written: set[int] = set()
         self._calls_of: dict[int, list[Entry]] = defaultdict(list)
         self.sent: list[tuple[int, str]] = []
         self.excess = 0
         self.steps = 0
+        self._broken: ViolationError | None = None
 
     # -- while it runs -------------------------------------------------------------------------------------------------------------
 
@@ -53,6 +54,8 @@ class Judge:
     def look(self) -> None:
         """After each statement: the counters of what it touched, and the attempts it made."""
         self.steps += 1
+        if self._broken is not None:
+            raise self._broken
         db = self._db
         for attempt_id in range(self._seen + 1, len(db.attempts) + 1):
             self._claimed(db.attempts[attempt_id])
@@ -75,16 +78,24 @@ class Judge:
 
     def written(self, reference: Reference) -> None:
         """A worker writes a request for a call."""
-        run_id = self._db.attempts[reference.attempt_id].run_id
-        if run_id in self._quiet:
-            self._fail("P4", f"a request for run {run_id} was sent after the answer to a cancel that waited")
+        attempt = self._db.attempts[reference.attempt_id]
+        if attempt.run_id in self._quiet:
+            self._fail("P4", f"a request for run {attempt.run_id} was sent after the answer to a cancel that waited")
+        if self._db.clock() > attempt.send_by:
+            self._fail("P2", f"attempt {attempt.id} was sent {self._db.clock() - attempt.send_by:.2f} s after its last moment")
+        if reference.attempt_id in self._written:
+            self._fail("P2", f"attempt {attempt.id} was sent twice")
+        self._written.add(reference.attempt_id)
 
     def created(self, entry: Entry) -> None:
         """The company has begun a call."""
         attempt = self._db.attempts[entry.reference.attempt_id]
         calls = self._calls_of[attempt.job_id]
         calls.append(entry)
-        live = sum(1 for e in self._company.ledger.values() if e.ended_at is None and e.reference.business_id == attempt.business_id)
+        now = [e for e in self._company.ledger.values() if e.ended_at is None and e.reference.business_id == attempt.business_id]
+        live = len(now)
+        if sum(1 for e in now if e.to == entry.to) > 1:
+            self._too_many("P2", f"the number of lead {attempt.job_id} is called while it is on the line")
         if live > self._limits[attempt.business_id]:
             self._too_many(
                 "P1", f"business {attempt.business_id} has {live} calls at once, {self._limits[attempt.business_id]} are allowed"
@@ -110,6 +121,10 @@ class Judge:
         held = {name: count for name, count in run.counters().items() if count}
         if held != dict(counted) or sum(held.values()) != run.total_leads:
             self._fail("P3", f"run {run.id} says {held} of {run.total_leads}, its rows say {dict(counted)}")
+        for job in run.jobs:
+            on_the_line = job.attempt_id is not None and self._db.attempts[job.attempt_id].open
+            if (job.status in IN_PROGRESS) != on_the_line:
+                self._fail("P3", f"lead {job.id} is {job.status}, its newest attempt {job.attempt_id} says otherwise")
         if run.cursor < self._cursors.get(run.id, 0):
             self._fail("P3", f"the cursor of run {run.id} fell")
         self._cursors[run.id] = run.cursor
@@ -142,6 +157,11 @@ class Judge:
             self._fail("P5", f"not everything has ended: {self._left()}")
         for run in self._db.runs.values():
             self._recount(run)
+            if run.status in ENDED and any(job.status == "queued" for job in run.jobs):
+                self._fail("P3", f"run {run.id} is {run.status}, and leads of it still say queued")
+        for retry in self._db.retries.values():
+            if self._db.jobs[retry.job_id].status != "queued":
+                self._fail("P3", f"lead {retry.job_id} waits for another turn and is {self._db.jobs[retry.job_id].status}")
         for attempt in self._db.attempts.values():
             if attempt.open:
                 self._fail("P5", f"attempt {attempt.id} is still {attempt.state}")
@@ -180,6 +200,18 @@ class Judge:
             if event.run_id is not None and first[event.serial] < last.get(event.run_id, -1):
                 self._fail("P7", f"event {event.serial} of run {event.run_id} was told before an earlier one")
             last[event.run_id] = first[event.serial]
+        self._ends_are_told()
+
+    def _ends_are_told(self) -> None:
+        """Each end of a run once, and of each lead the end that it has."""
+        ends = Counter(event.run_id for event in self._db.every_event if event.type == "run.finished")
+        for run in self._db.runs.values():
+            if ends[run.id] != int(run.status in ENDED):
+                self._fail("P7", f"the end of run {run.id}, which is {run.status}, was told {ends[run.id]} times")
+        told = {event.job_id: event.data["status"] for event in self._db.every_event if event.type == "job.changed"}
+        for job_id, status in told.items():
+            if job_id is not None and self._db.jobs[job_id].status != status and not self._schedule.late_listings:
+                self._fail("P7", f"of lead {job_id} was told that it is {status}, its row says {self._db.jobs[job_id].status}")
 
     def _commands(self) -> None:
         """Each command of the stream takes effect once, and those of one run in the order of the stream."""
@@ -197,5 +229,6 @@ class Judge:
                 self._fail("P7", f"the commands of run {run_id} took effect in another order than they were sent")
 
     def _fail(self, promise: str, message: str) -> None:
-        text = f"{promise}: {message}"
-        raise ViolationError(text)
+        # Raised again at the next statement: what is raised inside a worker may be caught there.
+        self._broken = self._broken or ViolationError(f"{promise}: {message}")
+        raise self._broken

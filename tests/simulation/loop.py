@@ -39,6 +39,7 @@ class Process:
         self.frozen = False
         self.steps = 0
         self.kill_at = self.freeze_at = 0
+        self.freeze_seconds = LONG_FREEZE_SECONDS
         self.on_kill: Callable[[], Any] = lambda: None
         self.backlog: list[Handle] = []
         self.context = copy_context()
@@ -171,7 +172,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if owner.steps == owner.kill_at:
             owner.kill()
         elif owner.steps == owner.freeze_at:
-            owner.freeze(LONG_FREEZE_SECONDS)
+            owner.freeze(owner.freeze_seconds)
         else:
             return True
         owner.backlog.append(handle)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from tests.simulation.chance import Chance
 
 RING_SECONDS, LIMIT_SECONDS = 6, 20
-LAG_SECONDS = 8.0
+LAG_SECONDS = 12.0
 # A written request arrives, and a call that exists is listed, within these; together less than the lag we are told.
-LONGEST_TRANSIT_SECONDS, LONGEST_LISTING_LAG_SECONDS = 1.0, 6.0
-LATE_LISTING_LAG_SECONDS = 25.0
+LONGEST_TRANSIT_SECONDS, LONGEST_LISTING_LAG_SECONDS = 1.0, 11.0
+LATE_LISTING_LAG_SECONDS = 40.0
 # Of the kinds of trouble each schedule has some: with all of them at once most interleavings would never be reached.
 SHARE_OF_TROUBLES = 0.4
+SHARE_OF_SILENT, SHARE_OF_LATE = 0.25, 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Troubles:
     wire_away: int = 0
     flushes: int = 0
     # The telephone company
+    slow_connection: float = 0.0
     connection_refused: float = 0.0
     throttled: float = 0.0
     server_error: float = 0.0
@@ -79,7 +81,8 @@ class Schedule:
 RATES = {
     "statement_lost": (0.005, 0.05), "reply_lost": (0.005, 0.05), "slow": (0.01, 0.1), "locked": (0.01, 0.2),
     "wire_lost": (0.01, 0.3), "wire_repeats": (0.05, 0.5),
-    "connection_refused": (0.05, 0.5), "throttled": (0.05, 0.4), "server_error": (0.05, 0.3), "answer_lost": (0.05, 0.3),
+    "slow_connection": (0.05, 0.4), "connection_refused": (0.05, 0.5), "throttled": (0.05, 0.4), "server_error": (0.05, 0.3),
+    "answer_lost": (0.05, 0.3),
     "slow_answer": (0.05, 0.3), "stale_answer": (0.1, 0.6), "listing_broken": (0.1, 0.5), "refused_number": (0.05, 0.3),
     "account_refused": (0.02, 0.1), "callback_lost": (0.05, 0.6), "callback_twice": (0.1, 0.6), "callback_late": (0.05, 0.5),
 }  # fmt: skip
@@ -103,7 +106,12 @@ def draw(seed: int) -> Schedule:
             troubles[name] = chance.randint(1, most)
     if chance.hits(SHARE_OF_TROUBLES):
         troubles["skew_seconds"] = chance.uniform(0.5, 30.0)
-    late = chance.hits(0.1)
+    mood = chance.random()
+    silent, late = mood < SHARE_OF_SILENT, mood > 1 - SHARE_OF_LATE
+    if silent or late:
+        # The company takes calls and says nothing of them: the hardest thing to be right about.
+        troubles |= {"answer_lost": chance.uniform(0.2, 0.6), "callback_lost": chance.uniform(0.4, 1.0)}
+        troubles["callback_late"] = chance.uniform(0.2, 0.8)
     return Schedule(
         seed=seed,
         workers=chance.randint(1, 3),
@@ -114,6 +122,6 @@ def draw(seed: int) -> Schedule:
         calls_per_second=chance.choice([0.0, 0.0, 2.0, 20.0]),
         partitions=4,
         trouble_seconds=chance.uniform(6.0, 25.0),
-        listing_lag_seconds=LATE_LISTING_LAG_SECONDS if late else chance.choice([0.0, LONGEST_LISTING_LAG_SECONDS]),
+        listing_lag_seconds=LATE_LISTING_LAG_SECONDS if late else chance.choice([0.0, *[LONGEST_LISTING_LAG_SECONDS] * 2]),
         troubles=Troubles(**troubles),  # type: ignore[arg-type]
     )

@@ -183,13 +183,14 @@ class Stage:
     async def _work(self, machine: Machine, ids: SeededIds, nth: int) -> None:
         skew = self.schedule.troubles.skew_seconds * (1 if nth % 2 else -1)
         clock = MachineClock(self.loop, skew)
+        lag = 0.0 if "lag_is_ignored" in self.faults else LAG_SECONDS
         wire, attempts = self.wire(clock), self._desk(AttemptDesk)
         async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
             world = World(
                     attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), commands=self._desk(CommandDesk),
                     runs=self._desk(RunDesk),
                     wire=wire, events=relay, provider=Carrier(self.company, clock), accounts=Book(), clock=clock, ids=ids,
-                    rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, LAG_SECONDS, self.schedule.calls_per_second),
+                    rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second),
                     held=Held(ids.uuid(), {}),
                 )  # fmt: skip
             worker = Worker(world, machine.process.name, machine.stopping)

@@ -1,0 +1,62 @@
+"""`python -m tests.mutants`: put in one deliberate fault after the other, and say which layer of the tests catches it, and how soon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from dialer.embedded.postgres import Postgres
+from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.layers import differential, simulation
+
+HEADER = ("fault", "caught by", "after", "how it showed")
+
+
+def main() -> int:
+    """Play every fault; 0 when each was caught."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Deliberate faults, and what catches them.")
+    parser.add_argument("--count", type=int, default=3000, help="schedules a fault may survive")
+    parser.add_argument("names", nargs="*", help="only these")
+    asked = parser.parse_args()
+    chosen = [fault for fault in FAULTS if not asked.names or fault.name in asked.names]
+    print(f"{HEADER[0]:32} {HEADER[1]:14} {HEADER[2]:>16}  {HEADER[3]}")
+    caught = _simulated(chosen, asked.count) + asyncio.run(_compared(chosen))
+    print(f"{caught} of {len(chosen)} faults caught")
+    return 0 if caught == len(chosen) else 1
+
+
+def _show(fault: Fault, line: tuple[str, str, str]) -> int:
+    layer, after, how = line if line[0] else ("NOTHING", "", fault.what)
+    print(f"{fault.name:32} {layer:14} {after:>16}  {how}", flush=True)
+    return int(bool(line[0]))
+
+
+def _simulated(chosen: list[Fault], count: int) -> int:
+    faults = [fault for fault in chosen if fault.sql is None]
+    names = [fault.name for fault in faults]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        lines = pool.map(simulation, names, [count] * len(names))
+        return sum(_show(fault, line) for fault, line in zip(faults, lines, strict=True))
+
+
+async def _compared(chosen: list[Fault]) -> int:
+    faults = [fault for fault in chosen if fault.sql is not None]
+    if not faults:
+        return 0
+    with tempfile.TemporaryDirectory(prefix="ringmaster-mutants-") as path:
+        server = Postgres(Path(path) / "postgres", fast=True)
+        await server.start()
+        try:
+            return sum([_show(fault, await asyncio.to_thread(differential, fault, server.url)) for fault in faults])
+        finally:
+            await server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

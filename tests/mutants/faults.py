@@ -1,0 +1,165 @@
+"""Deliberate faults: each is one that a dialer has had, or that a hurried change could bring, and each must be caught by a test layer.
+
+A fault is put into the in-memory store or its surroundings (by name), into the actors (by a patch), or into PostgreSQL (by another text
+of one of its functions); the first two are played by the simulation, the last is held against the healthy in-memory store.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import actors.business
+import actors.call
+import actors.gate
+import actors.partition
+from actors.business import Business
+from actors.partition import Partitions
+from dialer.model import AttemptState
+from sql.outbox import MAX_EVENTS_AT_ONCE, Relay
+from telephony.provider import NotSent, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql.attempts import Fact, Intent
+    from telephony.provider import PlaceResult
+
+FUNCTIONS = Path(__file__).parents[2] / "sql" / "functions"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault; `replaces` is what is put where by a patch, `sql` another text of one of PostgreSQL's functions: file, old, new."""
+
+    name: str
+    what: str
+    replaces: tuple[tuple[Any, str, Any], ...] = ()
+    sql: tuple[str, str, str] | None = None
+
+    def text(self) -> str:
+        """The faulty text of the function.
+
+        Raises:
+            LookupError: when the healthy text is not there any more, and the fault would be none.
+        """
+        if self.sql is None:
+            return ""
+        file, old, new = self.sql
+        healthy = (FUNCTIONS / f"{file}.sql").read_text()
+        if healthy.count(old) != 1:
+            message = f"{self.name}: {file}.sql has {healthy.count(old)} times: {old}"
+            raise LookupError(message)
+        return healthy.replace(old, new)
+
+    @contextmanager
+    def applied(self) -> Iterator[frozenset[str]]:
+        """Put it into the actors; yield the names for the stage."""
+        patches = [patch.object(target, name, new) for target, name, new in self.replaces]
+        for one in patches:
+            one.start()
+        try:
+            yield frozenset({self.name})
+        finally:
+            for one in patches:
+                one.stop()
+
+
+async def _never(_: object) -> None:
+    """A duty that does nothing."""
+
+
+async def _delete_first(self: Relay) -> int:
+    events = await self._outbox.next(MAX_EVENTS_AT_ONCE)
+    if events:
+        await self._outbox.delete([event.serial for event in events if event.serial is not None])
+        await self._streams.relay(events)
+    return len(events)
+
+
+_fact_of = actors.call.fact_of
+
+
+def _believes_in_silence(intent: Intent, result: PlaceResult) -> Fact:
+    return _fact_of(intent, NotSent(result.reason) if isinstance(result, Unanswered) else result)
+
+
+def _silence_is_the_end(intent: Intent, result: PlaceResult) -> Fact:
+    fact = _fact_of(intent, result)
+    if fact.state is not AttemptState.UNKNOWN:
+        return fact
+    return actors.call._fact(intent, AttemptState.OVER, reason="no answer from the provider", outcome="failed")
+
+
+SHUT_FOR_GOOD = ((actors.gate, "LONGEST_SHUT_SECONDS", 1e6), (actors.gate, "FIRST_SHUT_SECONDS", 1e6))
+
+FAULTS = (
+    Fault("count_instead_of_set", "slots are counted from calls that are known to ring, and the limit gives way"),
+    Fault("unknown_frees_its_slot", "an attempt nobody knows of lets go of its slot"),
+    Fault("free_on_lease_end", "a take-over empties the lanes of the dead worker"),
+    Fault("settle_twice", "the end of a call counts each time it is told"),
+    Fault("apply_without_rank", "a late callback brings a call back to where it was"),
+    Fault("any_attempt_moves_the_job", "proof about an earlier attempt moves the lead although a later one has it"),
+    Fault("next_try_stays", "late proof does not take back the lead's next try"),
+    Fault("lag_is_ignored", "absence is believed before the provider must show a call"),
+    Fault("broken_listing_counts", "a listing that failed counts as one without the call"),
+    Fault("timeout_is_not_sent", "a POST without an answer counts as not sent"),
+    Fault("server_error_is_not_sent", "a 5xx counts as not sent"),
+    Fault("retry_post", "a POST without an answer is sent again"),
+    Fault("post_after_the_deadline", "a worker that was frozen while it connected sends all the same"),
+    Fault("silence_is_a_refusal", "an unanswered POST is not sent, in the actor", ((actors.call, "fact_of", _believes_in_silence),)),
+    Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.call, "fact_of", _silence_is_the_end),)),
+    Fault("claim_ignores_cancel", "a claim takes leads of a run that was stopped"),
+    Fault("retry_after_cancel", "what was not sent is queued again although its run is cancelled"),
+    Fault("same_phone_twice", "the same number is called for two leads at once"),
+    Fault("lead_is_forgotten", "a lead whose attempt was not placed is not put into any queue"),
+    Fault("end_is_forgotten", "the last settle does not end the run; the sweep does, a second time"),
+    Fault("event_outside_the_transaction", "an event is now and then lost between its change and the outbox"),
+    Fault("relay_deletes_first", "the outbox is emptied before its events are told", ((Relay, "relay", _delete_first),)),
+    Fault("command_twice", "a command takes effect each time it is delivered"),
+    Fault("commands_in_any_order", "the inbox is decided from its end"),
+    Fault("nobody_adopts", "open attempts of the last owner are not followed", ((Business, "_adopt", lambda *_: []),)),
+    Fault("nobody_polls", "what the words do not tell is never looked for", ((Partitions, "poll", _never),)),
+    Fault("gate_stays_shut", "one refused connection shuts the gate for good", SHUT_FOR_GOOD),
+    Fault(
+        "no_epoch_check", "a claim does not look who owns the partition",
+        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "TRUE AS mine"),
+    ),
+    Fault(
+        "epoch_alone", "a claim looks at the epoch and not at the owner",
+        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "f.epoch = a.epoch AS mine"),
+    ),
+    Fault(
+        "cancel_without_the_flag", "a claim takes leads of a run whose cancel is requested",
+        sql=("claim_v1", "AND r.started_at IS NOT NULL AND NOT r.cancel_requested", "AND r.started_at IS NOT NULL"),
+    ),
+    Fault(
+        "cursor_skips", "the cursor passes the lead behind the one that was taken",
+        sql=("claim_v1", "THEN m.last + 1 ELSE", "THEN m.last + 2 ELSE"),
+    ),
+    Fault(
+        "rank_ignored_in_sql", "a fact may lower the rank",
+        sql=("learn_v1", "OR b.rank_now > b.rank_was THEN 'applied'", "OR b.rank_now <> b.rank_was THEN 'applied'"),
+    ),
+    Fault(
+        "absent_without_the_fence", "anybody may say that a call was never placed",
+        sql=("learn_v1", "AND o.owner = b.owner AND o.epoch = b.epoch)", ")"),
+    ),
+    Fault(
+        "token_ignored", "any worker may say that a POST was not sent",
+        sql=("learn_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
+             "WHEN b.was = 'placing' THEN 'applied' ELSE 'refused'"),
+    ),
+    Fault(
+        "not_sent_after_unknown", "that nothing was sent is believed of an attempt nobody knows of",
+        sql=("learn_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
+             "WHEN b.was IN ('placing', 'unknown') AND b.holder = b.token THEN 'applied' ELSE 'refused'"),
+    ),
+    Fault(
+        "cap_stays", "lowering the limit lowers what the database enforces below what is in flight",
+        sql=("ownership_v1", "cap = greatest(p_max_calls, cardinality(l.inflight))", "cap = p_max_calls"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,75 @@
+"""The layers a fault is shown to: each answers its name, after how many tries it caught the fault, and by what; empty when it did not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sql.migrate import migrate
+from sql.pool import open_pool
+from tests.contract.test_store import Store
+from tests.mutants.faults import FAULTS
+from tests.simulation.director import play
+
+if TYPE_CHECKING:
+    from tests.mutants.faults import Fault
+
+EXAMPLES, STEPS = 200, 40
+SHOWN_CHARACTERS = 110
+NOT_CAUGHT = ("", "", "")
+
+
+def simulation(name: str, count: int) -> tuple[str, str, str]:
+    """Play schedules with this fault until one breaks a promise, at most `count`."""
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    with fault.applied() as names:
+        for seed in range(1, count + 1):
+            report = play(seed, names)
+            if report.violation:
+                return "simulation", f"{seed} schedules", report.violation[:SHOWN_CHARACTERS]
+    return NOT_CAUGHT
+
+
+def differential(fault: Fault, server_url: str) -> tuple[str, str, str]:
+    """Hold PostgreSQL with this fault in one of its functions against the healthy in-memory store."""
+    name = f"fault_{uuid4().hex[:8]}"
+    url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    with asyncio.Runner() as runner:
+        runner.run(_prepare(fault, server_url, name, url))
+        pool = runner.run(open_pool(url, name="mutants", size=2))
+        tried: list[int] = []
+        machine = type("Faulty", (Store,), {"pool": pool, "runner": runner, "begun": lambda _: tried.append(1)})
+        try:
+            run_state_machine_as_test(machine, settings=_settings())
+        except (AssertionError, asyncpg.PostgresError) as error:
+            return "differential", f"{len(tried)} examples", f"{type(error).__name__}: {str(error)[:SHOWN_CHARACTERS]}".replace("\n", " ")
+        finally:
+            runner.run(pool.close())
+    return NOT_CAUGHT
+
+
+async def _prepare(fault: Fault, server_url: str, name: str, url: str) -> None:
+    admin = await asyncpg.connect(urlsplit(server_url)._replace(path="/postgres").geturl())
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await admin.close()
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(fault.text())
+    finally:
+        await connection.close()
+
+
+def _settings() -> settings:
+    return settings(
+        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck), database=None,
+        phases=(Phase.generate,), verbosity=Verbosity.quiet, derandomize=True,
+    )  # fmt: skip
