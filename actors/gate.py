@@ -55,6 +55,8 @@ class Gate:
         self._queue: OrderedDict[int, Ask] = OrderedDict()
         self._rung = asyncio.Event()
         self._failures = 0
+        self._shuts = 0
+        self._shut_for_these = False
         self._outstanding = 0
         self._closed = False
 
@@ -76,22 +78,38 @@ class Gate:
         """Hear what the provider said to a POST, and shut or open accordingly."""
         self._outstanding -= 1
         self._rung.set()
+        self._hear(result)
+        # With a failure behind it the gate lets nothing more through until all of these are answered.
+        self._shut_for_these = self._shut_for_these and self._outstanding > 0
+
+    def _hear(self, result: PlaceResult) -> None:
         if isinstance(result, NotSent) and result.reason == WITHDRAWN:
             return
         if not isinstance(result, NotSent | Unanswered):
             if self._failures:
-                self._failures = 0
+                self._failures = self._shuts = 0
+                self._shut_for_these = False
                 self._tasks.spawn(self._bucket.open())
             return
         self._failures += 1
         if isinstance(result, Unanswered) and self._failures < UNANSWERED_IN_A_ROW:
             return
-        longest = min(FIRST_SHUT_SECONDS * 2 ** (self._failures - 1), LONGEST_SHUT_SECONDS)
-        seconds = longest * (0.5 + self._world.ids.fraction() / 2)
+        seconds = self._shut_seconds()
         if isinstance(result, NotSent) and result.retry_after_seconds:
             seconds = max(seconds, result.retry_after_seconds)
+        if not seconds:
+            return
         log.warning("the gate is shut for %.1f s: %s", seconds, result.reason)
         self._bucket.shut(seconds, result.reason)
+
+    def _shut_seconds(self) -> float:
+        """How long to shut: longer each time one call, let through alone, fails too. What was on its way together fails together, once."""
+        if self._shut_for_these:
+            return 0.0
+        self._shut_for_these = self._outstanding > 0
+        longest = min(FIRST_SHUT_SECONDS * 2.0**self._shuts, LONGEST_SHUT_SECONDS)
+        self._shuts += 1
+        return longest * (0.5 + self._world.ids.fraction() / 2)
 
     async def run(self) -> None:
         """Serve the queue until closed."""

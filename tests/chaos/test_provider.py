@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.figures import keep, spread, trials
-from tests.chaos.judge import judge
+from tests.chaos.judge import book, judge
 from tests.chaos.waiting import lasting, until
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ SELECT extract(epoch FROM a.ended_at - greatest(a.send_by + interval '2 seconds'
 FROM dialer.attempts a WHERE a.business_id = $1 AND a.state = 'not_placed'
 """
 LAG_SECONDS = 2
+# All slots are held until absence is shown, 7 s after the claims; a dozen failures in a row would shut the gate for half a minute.
+SHUT_ONCE_SECONDS = 12.0
 STATES = "SELECT state, count(*) FROM dialer.attempts WHERE business_id = ANY ($1::integer[]) GROUP BY state"
 # How many attempts are unknown now, and how many of them hold a slot.
 UNKNOWN = """
@@ -109,6 +111,20 @@ async def test_nothing_is_lost_or_burned(town: Town, name: str, faults: dict[str
     late = await late_by(town, tenants)
     keep(name, late=spread(late), states=await states(town, tenants), **figures)
     assert max(late, default=0.0) < SETTLED_SECONDS
+
+
+async def test_answers_that_fail_together_shut_the_gate_once(town: Town) -> None:
+    """A hiccup of the provider's, met by every POST on its way, is one failure and not a dozen."""
+    await town.faults(drop_before=1.0, first_requests=12)
+    tenant = await town.tenant(max_calls=12)
+    run_id = await tenant.run(town.leads(24), concurrency=12)
+    assert (await tenant.ended(run_id))["status"] == "completed"
+    figures = await judge(town, [tenant])
+    created = sorted(datetime.fromisoformat(call["created_at"]) for call in (await book(town)).calls_of(tenant))
+    asked = [datetime.fromisoformat(request["at"]) for request in (await book(town)).requests if request["from"] == tenant.caller_id]
+    pause = (created[0] - min(asked)).total_seconds()
+    keep("twelve answers fail together", calls_again_after=round(pause, 2), **figures)
+    assert pause < SHUT_ONCE_SECONDS
 
 
 @pytest.mark.parametrize("scenario", ["busy"] if trials(1) == 1 else ["busy", "mix"])
