@@ -98,7 +98,7 @@ def at_once(calls: Iterable[dict[str, Any]], moment: datetime) -> int:
 
 async def test_the_same_phones_in_two_runs_at_once(town: Town) -> None:
     tenant = await town.tenant()
-    leads = town.leads(12)
+    leads = town.leads(8)
     runs = [await tenant.run(leads) for _ in range(2)]
     for run_id in runs:
         assert (await tenant.ended(run_id, 120))["status"] == "completed"
@@ -117,7 +117,7 @@ async def test_a_kill_between_the_last_call_and_the_end_of_the_run(town: Town) -
     await town.staff(2)
     tenants = [await town.tenant() for _ in range(3)]
     ended_before = 0
-    for n in range(kills := trials(4)):
+    for n in range(kills := trials(3)):
         runs = [(tenant, await tenant.run(town.leads(4))) for tenant in tenants]
         for tenant, run_id in runs:
             await tenant.until(run_id, lambda run: run["queued"] == 0)

@@ -63,6 +63,7 @@ async def test_a_call_that_was_thought_absent_is_hung_up(town: Town) -> None:
     assert {call["status"] for call in first} == {"canceled"}, "nobody hung up before it was answered"
     # Heard of when it is answered, or LATE_SECONDS after it began; it would ring and talk for a minute.
     assert max(lasted) < LATE_SECONDS + ENDED_SECONDS, lasted
+    await town.faults()
     await tenant.stop(run_id, hang_up=True)
     await tenant.ended(run_id, 60)
     async with stranger(town.valkey.url) as service:

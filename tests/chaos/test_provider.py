@@ -105,7 +105,7 @@ async def test_an_unknown_attempt_keeps_its_slot(town: Town) -> None:
     ],
 )
 async def test_nothing_is_lost_or_burned(town: Town, name: str, faults: dict[str, float]) -> None:
-    tenants = await dial(town, trials(20), **faults)
+    tenants = await dial(town, trials(12), **faults)
     figures = await judge(town, tenants)
     assert figures["calls"] == figures["leads"]
     late = await late_by(town, tenants)
@@ -150,7 +150,7 @@ async def test_connections_are_refused(town: Town) -> None:
     for tenant, run_id in runs:
         await tenant.taken(run_id, 10)
     await town.door.shut()
-    away_seconds = 10.0 if trials(1) == 1 else 60.0
+    away_seconds = 5.0 if trials(1) == 1 else 60.0
     await lasting(away_seconds)
     await town.door.open()
     opened_at = datetime.now(UTC)

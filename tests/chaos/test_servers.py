@@ -159,8 +159,13 @@ async def test_a_stranger_holds_one_businesss_row(town: Town, held: str) -> None
 
 
 async def test_the_web_process_is_killed(town: Town) -> None:
-    """Callbacks meet a closed door; what they would have said is found by asking."""
-    runs = await dialing(town, 30, businesses=2)
+    """Callbacks meet a closed door; what they would have said is found by asking, 15 s after a call was placed."""
+    tenants = [await town.tenant() for _ in range(2)]
+    leads = [town.leads(30) for _ in tenants]
+    await town.numbers({lead["phone"]: "busy" for some in leads for lead in some})
+    runs = [(tenant, await tenant.run(some)) for tenant, some in zip(tenants, leads, strict=True)]
+    for tenant, run_id in runs:
+        await tenant.taken(run_id, 6)
     await town.kill_web()
     await town.start_web()
     keep("kill -9 of the web process", **await completed(town, runs))
