@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 # A stamp is named for what was installed: a changed lock or another Python installs again, nothing else does.
 RUN_STAMP := $(VENV)/.installed-local
 DEV_STAMP := $(VENV)/.installed-dev
+TEST_PROCESSES ?= 2
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
 SEED ?= 1
@@ -47,8 +48,9 @@ $(DEV_STAMP): requirements-dev.txt | $(VENV)/bin/python
 demo: $(RUN_STAMP) ## the main job, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
 	@$(PY) -m dialer demo --with-parent $(ARGS)
 
+# Two processes, each with servers of its own; the tests that measure real processes stay in one of them, one after the other.
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
 simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of trouble; SEED=n COUNT=m
 	@$(PY) -m tests.simulation --seed $(SEED) --count $(COUNT)

@@ -31,6 +31,13 @@ REDIS_DATABASES = 64  # leased in turn: what a test leaves blocked in one does n
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that start many processes, and measure them, one after the other in one process of the test run."""
+    for item in items:
+        if {"chaos", "demo"} & set(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
 @pytest.fixture(scope="session")
 def servers_dir() -> Iterator[Path]:
     """Where the servers of this session keep their files; gone after it."""
