@@ -36,7 +36,6 @@ class Door:
 
     inner: int
     port: int = field(default_factory=free_port)
-    refused_since: float | None = None
     _server: asyncio.Server | None = None
     _passages: set[_Passage] = field(default_factory=set)
 

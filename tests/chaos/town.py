@@ -213,6 +213,8 @@ class Town:
                 await server.start()
         await self.door.open()
         await self.faults()
+        if self._web.process.returncode is not None:
+            await self.start_web()
         for name, child in list(self.workers.items()):
             _send(child, SIGCONT)
             if child.process.returncode is not None:
