@@ -115,7 +115,8 @@ class Streams:
         """Where a new owner begins to read: now by Redis's clock, or a minute ago by ours when it is away."""
         try:
             seconds, microseconds = await self._run(self._quick.time())
-            return f"{seconds * 1000 + microseconds // 1000}-0"
+            # One millisecond back: an entry of this very one may have the same id, and XREAD begins behind it.
+            return f"{seconds * 1000 + microseconds // 1000 - 1}-0"
         except AwayError:
             return f"{int((self._clock.now().timestamp() - LOOK_BACK_SECONDS) * 1000)}-0"
 
