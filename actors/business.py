@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 0.005
 # After an error that is this business's alone it rests, so that its neighbours do not pay for it.
 PARKED_SECONDS = 30.0
+# Verdicts that say how the lane stood; what happened to it since may have changed them.
+ANSWERED = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Business:
         self.max_calls = max_calls
         self.calls: dict[int, int] = {}
         self.asking = False
+        self.missed = False
 
     def hear(self, message: Message) -> list[Effect]:
         """Change the state, and say what is to be done. One message, one branch."""
@@ -153,19 +156,24 @@ class Business:
                 return self._run_changed(message)
 
     def _ask(self) -> list[Effect]:
+        if self.asking:
+            # A slot came free, or work came, while a claim was under way: its answer may know nothing of it.
+            self.missed = True
+            return []
         wanted = self.max_calls - len(self.calls)
-        if self.asking or wanted <= 0:
+        if wanted <= 0:
             return []
         self.asking = True
         return [AskGate(wanted)]
 
     def _claimed(self, message: Claimed) -> list[Effect]:
         self.asking = False
+        missed, self.missed = self.missed, False
         for intent in message.intents:
             self.calls[intent.attempt_id] = intent.run_id
         effects: list[Effect] = [Make(intent, message.deadline) for intent in message.intents]
         effects += [Show(run_id) for run_id in {intent.run_id for intent in message.intents}]
-        return effects + self._after(message.verdict)
+        return effects + (self._ask() if missed and message.verdict.word in ANSWERED else self._after(message.verdict))
 
     def _after(self, verdict: Verdict) -> list[Effect]:
         match verdict.word:
