@@ -73,6 +73,9 @@ class Partitions:
         self._gates: dict[str, Gate] = {}
         self._wire_is_away = asyncio.Event()
         self._closed = False
+        # While a round reads: which attempts have ended since it asked. Its answer may be older than what the words have told.
+        self._rounds = 0
+        self._over: set[int] = set()
 
     # -- taking and leaving ------------------------------------------------------------------------------------------------------
 
@@ -143,12 +146,22 @@ class Partitions:
         """
         if not partitions:
             return
+        self._rounds += 1
+        try:
+            await self._look_round(partitions)
+        finally:
+            self._rounds -= 1
+            if not self._rounds:
+                self._over.clear()
+
+    async def _look_round(self, partitions: list[int]) -> None:
         followed = {attempt_id: call for attempt_id, call in self._calls.items() if not call.placing}
         found = await self._world.attempts.open_of_partitions(partitions)
         for driven in await self._world.fleet.busy_businesses(partitions):
             self._drive(driven)
         for attempt in found:
-            self._hear(attempt.business_id, Adopted(attempt))
+            if attempt.attempt_id not in self._over:
+                self._hear(attempt.business_id, Adopted(attempt))
         still_open = {attempt.attempt_id for attempt in found}
         for attempt_id, call in followed.items():
             if attempt_id not in still_open and self._partition_of(call) in partitions:
@@ -206,6 +219,8 @@ class Partitions:
         business.max_calls = driven.max_calls
 
     def _hear(self, business_id: int, message: Message) -> None:
+        if self._rounds and (isinstance(message, CallOver) or (isinstance(message, CallChanged) and not AttemptState(message.state).open)):
+            self._over.add(message.attempt_id)
         business = self._businesses.get(business_id)
         for effect in business.hear(message) if business else ():
             self._do(business_id, effect)
