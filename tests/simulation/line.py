@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from tests.simulation.chance import Chance
@@ -55,17 +56,21 @@ class Line:
                 except Refused as refused:
                     error = refused.error
                 self.after()
-            if answered.done():
-                return
-            if error is not None and returns:
-                answered.set_exception(error)
-            elif returns:
-                answered.set_result(result)
-            else:
-                answered.set_exception(self._away())
+            # What the answer says was true when the statement ran; much may have happened when it arrives.
+            loop.call_later(seconds - there, _deliver, answered, result, error if returns else self._away(), context=loop.outside)
 
-        loop.call_later(seconds, serve, context=loop.outside)
+        there = seconds * chance.random()
+        loop.call_later(there, serve, context=loop.outside)
         return await answered
+
+
+def _deliver(answered: asyncio.Future[Any], result: Any, error: Exception | None) -> None:  # noqa: ANN401 what the statement answers
+    if answered.done():
+        return
+    if error is not None:
+        answered.set_exception(error)
+    else:
+        answered.set_result(result)
 
 
 class Refused(Exception):  # noqa: N818 it is an answer, not a fault
