@@ -52,6 +52,8 @@ BLOCK_SECONDS = 0.5
 # With Redis away the words do not come; look into PostgreSQL this often, and otherwise as a net.
 POLL_AWAY_SECONDS = 1.0
 POLL_SECONDS = 5.0
+# The moment is the database's, the clock this machine's: where it is ahead, the claim would be repeated without a pause until then.
+SHORTEST_PUT_OFF_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +260,7 @@ class Partitions:
             case WakeIn(seconds=seconds):
                 self._wake(business_id, seconds)
             case WakeAt(moment=moment):
-                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), 0))
+                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS))
             case Show(run_id=run_id):
                 self._show(business_id, run_id)
             case Retire():
