@@ -32,9 +32,11 @@ CHECKOUT = Path(dialer.__file__).parents[1]
 END_SECONDS = 15.0
 START_SECONDS = 60.0
 
+# Who runs the tests in the background of a shell passes on that SIGINT is ignored; a person at a terminal does not.
 PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from dialer.embedded import postgres, valkey
 
 async def main():
