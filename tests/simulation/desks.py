@@ -69,8 +69,9 @@ class AttemptDesk(Desk):
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
         def statement() -> list[OpenAttempt]:
             asked = set(partitions)
-            ids = sorted(i for lane in self.db.lanes.values() if lane.partition in asked for i in lane.inflight)
-            return [self._open(self.db.attempts[i]) for i in ids]
+            held = {i for lane in self.db.lanes.values() if lane.partition in asked for i in lane.inflight}
+            excess = {a.id for a in self.db.attempts.values() if a.excess and a.open and self.db.lanes[a.business_id].partition in asked}
+            return [self._open(self.db.attempts[i]) for i in sorted(held | excess)]
 
         found: list[OpenAttempt] = await self.line.ask(statement)
         return found
@@ -177,9 +178,10 @@ class FleetDesk(Desk):
     async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]:
         def statement() -> list[Driven]:
             db, asked = self.db, set(partitions)
+            excess = {a.business_id for a in db.attempts.values() if a.excess and a.open}
             busy = [
-                b for b, lane in db.lanes.items()
-                if lane.partition in asked and (lane.inflight or any(r.status == "running" and r.started for r in db.runs_of[b]))
+                b for b, lane in db.lanes.items() if lane.partition in asked
+                and (lane.inflight or b in excess or any(r.status == "running" and r.started for r in db.runs_of[b]))
             ]  # fmt: skip
             return [self._driven(b) for b in busy]
 

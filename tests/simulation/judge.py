@@ -149,7 +149,8 @@ class Judge:
             for run in db.runs.values()
         )
         calls = all(entry.ended_at is not None for entry in self._company.ledger.values())
-        return runs and calls and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
+        excess = any(attempt.open for attempt in db.attempts.values())
+        return runs and calls and not excess and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
 
     def close(self, errors: list[str]) -> None:
         """After the schedule."""
