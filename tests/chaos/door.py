@@ -15,14 +15,15 @@ from typing import Self
 from dialer.embedded.place import LOCALHOST, free_port
 
 CHUNK_BYTES = 65_536
+END_OF_HEADERS = b"\r\n\r\n"
+LAST_ANSWER = b"\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(eq=False)
 class _Passage:
-    """One connection through the door; `asking` while a request has gone in whose answer has not come out."""
+    """One connection through the door."""
 
     writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
-    asking: bool = False
     shutting: bool = False
 
     def end(self) -> None:
@@ -59,14 +60,12 @@ class Door:
             self._server = await asyncio.start_server(self._through, LOCALHOST, self.port)
 
     async def shut(self) -> None:
-        """Refuse connections from now on. One with a request in progress ends after its answer, as at an orderly shutdown."""
+        """Refuse connections from now on. One that is open ends after one more answer, which says so: no request is cut off on its way."""
         if self._server is not None:
             self._server.close()
             self._server = None
         for passage in list(self._passages):
             passage.shutting = True
-            if not passage.asking:
-                passage.end()
 
     async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -88,10 +87,10 @@ class Door:
 async def _relay(passage: _Passage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asking: bool) -> None:
     with contextlib.suppress(OSError):
         while chunk := await reader.read(CHUNK_BYTES):
+            last = passage.shutting and not asking
             # Every answer of the simulator fits in one piece.
-            passage.asking = asking
-            writer.write(chunk)
+            writer.write(chunk.replace(END_OF_HEADERS, LAST_ANSWER, 1) if last else chunk)
             await writer.drain()
-            if passage.shutting and not asking:
+            if last:
                 break
     passage.end()
