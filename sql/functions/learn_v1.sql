@@ -48,8 +48,9 @@ BEGIN
         WHERE a.business_id = ANY (held_lanes) AND a.run_id = ANY (held_runs)
     ), judged AS MATERIALIZED (
         SELECT b.*, CASE
-                WHEN b.sid IS NOT NULL AND b.bound IS NOT NULL AND b.sid <> b.bound THEN 'second'
+                -- First, or a confused fact would hang up another attempt's call.
                 WHEN b.elsewhere THEN 'refused'
+                WHEN b.sid IS NOT NULL AND b.bound IS NOT NULL AND b.sid <> b.bound THEN 'second'
                 WHEN b.state = 'not_sent' THEN CASE WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused' END
                 WHEN b.state = 'unknown' THEN
                     CASE WHEN b.was = 'placing' AND (b.holder = b.token OR now() > b.send_by + unknown_after) THEN 'applied' ELSE 'known' END

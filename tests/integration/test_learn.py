@@ -200,6 +200,9 @@ async def test_a_sid_of_another_attempt_is_refused(shop: Shop) -> None:
     one, other = (await shop.claim(business))[0]
     await shop.learn(one, PLACED, sid="CA1")
     assert (await shop.learn(other, PLACED, sid="CA1", token=None)).verdict == "refused"
+    await shop.learn(other, PLACED, sid="CA2")
+    confused = await shop.learn(other, RINGING, sid="CA1", token=None)
+    assert (confused.verdict, confused.hang_up) == ("refused", False)
 
 
 async def test_another_nonce_or_business_is_a_stranger(shop: Shop) -> None:

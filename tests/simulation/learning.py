@@ -78,10 +78,10 @@ def _find(db: Database, fact: Fact) -> Judged | None:
 
 def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
     fact, now = j.fact, db.clock()
-    if fact.sid is not None and j.bound is not None and fact.sid != j.bound:
-        return "known" if "second_call_ignored" in db.faults else "second"
     if fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id:
         return "refused"
+    if fact.sid is not None and j.bound is not None and fact.sid != j.bound:
+        return "known" if "second_call_ignored" in db.faults else "second"
     mine = fact.token == j.attempt.token
     if fact.state is NOT_SENT:
         believed = (j.was is PLACING and mine) or ("not_sent_after_unknown" in db.faults and j.was in {PLACING, UNKNOWN})
