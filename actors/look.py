@@ -8,12 +8,14 @@ On the road of a call: 4, when the callback does not come.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dialer.model import AttemptState, Outcome
+from dialer.model import AttemptState
 from sql.attempts import Fact
+from telephony.callbacks import standing
 
 if TYPE_CHECKING:
     from actors.ports import Rules, World
@@ -34,17 +36,7 @@ EXPIRY_GRACE = timedelta(seconds=2)
 ABSENCE_GRACE_SECONDS = 0.25
 OVERDUE_LOOK_SECONDS = 1.0
 
-STATES = {
-    "queued": AttemptState.PLACED,
-    "initiated": AttemptState.PLACED,
-    "ringing": AttemptState.RINGING,
-    "in-progress": AttemptState.LIVE,
-    "completed": AttemptState.OVER,
-    "busy": AttemptState.OVER,
-    "no-answer": AttemptState.OVER,
-    "failed": AttemptState.OVER,
-    "canceled": AttemptState.OVER,
-}
+log = logging.getLogger(__name__)
 
 
 async def look(world: World, account: Account, name: Intent | OpenAttempt) -> float | None:
@@ -165,8 +157,11 @@ async def _absent(world: World, attempt: OpenAttempt) -> AttemptState | None:
 
 
 async def _tell(world: World, account: Account, attempt: OpenAttempt, facts: CallFacts) -> AttemptState | None:
-    state = STATES.get(facts.status, AttemptState.PLACED)
-    outcome = Outcome(facts.status) if state is AttemptState.OVER else None
+    try:
+        state, outcome = standing(facts.status)
+    except ValueError:
+        log.warning("attempt %d: the provider says something of it that nobody understands", attempt.attempt_id)
+        return None
     fact = _fact(attempt, state)
     learned = await learn(
         world, account, replace(fact, sid=facts.sid, outcome=outcome, duration=facts.duration_seconds, answered_by=facts.answered_by)
