@@ -17,6 +17,7 @@ from actors.worker import Worker
 from actors.world import open_world
 from dialer.config import Settings
 from dialer.embedded.place import free_port
+from dialer.sealing import Seal
 from telephony import simulator
 
 if TYPE_CHECKING:
@@ -136,6 +137,37 @@ async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> Non
             granted += (await bucket.take(5))[0]
     # Twenty a second, and a tenth of a second's worth at once.
     assert 15 <= granted <= 24
+
+
+async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_lead(floor: Floor) -> None:
+    own, token = "AC" + "5" * 32, "5" * 32
+    slow, other = await floor.shop.business(), await floor.shop.business()
+    sealed = Seal("x" * 40, "account").close(token.encode())
+    await floor.shop.pool.execute(
+        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", other, own, sealed
+    )
+    accounts = {simulator.TEST_ACCOUNT: simulator.TEST_TOKEN, own: token}
+    async with simulator.running(port=0, accounts=accounts, scenario="slow", speed=1) as both:
+        runs = {slow: await floor.shop.run(slow, 3)}
+        async with floor.worker(both.url, DIALER_CALLS_PER_SECOND=0.01):
+
+            def called(account: str) -> int:
+                return sum(call.account == account for call in both.ledger.calls.values())
+
+            async def the_first_waits() -> bool:
+                return called(simulator.TEST_ACCOUNT) == 1
+
+            await until(the_first_waits)
+            runs[other] = await floor.shop.run(other, 3)
+
+            async def the_other_is_called() -> bool:
+                return called(own) == 1
+
+            await until(the_other_is_called)
+            assert called(simulator.TEST_ACCOUNT) == 1
+    for business, run in runs.items():
+        seen = await floor.shop.seen(business, run)
+        assert (seen.status, seen.queued, seen.in_progress) == ("running", 2, 1)
 
 
 async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(floor: Floor, twilio: Simulator) -> None:
