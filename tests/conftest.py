@@ -31,6 +31,8 @@ REDIS_DATABASES = 64  # leased in turn: what a test leaves blocked in one does n
 _numbers = itertools.count(1)
 
 
+# Before xdist's own, which reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that start many processes, and measure them, one after the other in one process of the test run."""
     for item in items:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCALHOST = "127.0.0.1"
+# Below the range of outgoing connections, as Linux (32768) and IANA (49152) have it.
+LOWEST_PORT = 20_000
+PORTS = 12_000
+PORT_TRIES = 20
 LOG_BYTES = 4 * 1024 * 1024  # a log longer than this is put aside at the next start; one old one is kept
 PASSWORD_BYTES = 24
 TAIL_BYTES = 2000
@@ -96,7 +100,17 @@ class Place:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at now."""
+    """A port of 127.0.0.1 that nobody listens at now, and that the kernel gives to no outgoing connection before it is used.
+
+    The kernel's own choice is of the ports that outgoing connections get too: one may have it a moment later.
+    """
+    for _ in range(PORT_TRIES):
+        port = LOWEST_PORT + secrets.randbelow(PORTS)
+        try:
+            check_port(port)
+        except PortInUseError:
+            continue
+        return port
     with socket.create_server((LOCALHOST, 0)) as listener:
         return int(listener.getsockname()[1])
 
