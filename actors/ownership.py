@@ -62,6 +62,7 @@ class Ownership:
         """Give everything back: at once what has no POST in progress, the rest as its POSTs end, within `seconds`."""
         self._leaving.set()
         deadline = self._world.clock.boot() + seconds
+        await self._world.fleet.step_down(self._world.held.incarnation)
         while held := list(self._world.held.epochs):
             busy = self._partitions.placing(held) if self._world.clock.boot() < deadline else set()
             await self._give_back([partition for partition in held if partition not in busy])

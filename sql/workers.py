@@ -56,12 +56,16 @@ class Workers:
         """Lengthen the lease; False when it has run out: this incarnation is dead, and may do nothing more."""
         return bool(await self._pool.fetchval(TEXT["renew"], incarnation, lease_seconds))
 
+    async def step_down(self, incarnation: UUID) -> None:
+        """Have the others share out this worker's partitions as it gives them back."""
+        await self._pool.execute(TEXT["step_down"], incarnation)
+
     async def leave(self, incarnation: UUID) -> None:
         """Give back everything and end this incarnation."""
         await self._pool.execute(TEXT["leave"], incarnation)
 
     async def live(self) -> list[UUID]:
-        """The incarnations with a living lease."""
+        """The incarnations with a living lease that are to stay."""
         return [row["incarnation"] for row in await self._pool.fetch(TEXT["live"])]
 
     async def holdings(self) -> list[Holding]:

@@ -15,7 +15,14 @@ CREATE OR REPLACE FUNCTION dialer.claim_v1(
     p_send_seconds double precision, p_ring_seconds integer)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz, run_id integer, job_id integer, attempt_id bigint,
                phone text, from_number text, nonce uuid, machine_detection text, record boolean)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Planned once a session, by the indexes: planning anew holds the locked rows as long as the work itself, and a plan made from the
+-- statistics of a young or fast growing table reads the whole of it. A cancel waits for these rows.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
 #variable_conflict use_column
 DECLARE
     -- A cursor passes at most this many rows that are no longer queued in one claim.
@@ -110,12 +117,12 @@ BEGIN
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count - m.taken, in_progress_count = r.in_progress_count + m.taken,
             cursor_position = r.cursor_position + m.steps, updated_at = dialer.utc(),
-            -- Of two runs served in one claim, the one that got the last turn was served later.
-            served_at = dialer.utc() + m.last_turn * interval '1 microsecond'
+            -- A lead that was put off was a turn as well. Of two runs served in one claim, the one that got the last turn was served later.
+            served_at = CASE WHEN m.last_turn > 0 THEN dialer.utc() + m.last_turn * interval '1 microsecond' ELSE r.served_at END
         FROM (SELECT x.id, coalesce((SELECT count(*) FROM intent i WHERE i.run_id = x.id), 0)::integer AS taken,
                      coalesce((SELECT sum(p.steps) FROM passed p WHERE p.run_id = x.id), 0)::integer AS steps,
                      coalesce((SELECT max(p.turn) FROM picked p WHERE p.run_id = x.id), 0) AS last_turn FROM running x) m
-        WHERE r.id = m.id AND (m.taken > 0 OR m.steps > 0)
+        WHERE r.id = m.id AND (m.last_turn > 0 OR m.steps > 0)
     ), lane AS (
         UPDATE dialer.lanes l SET inflight = l.inflight || m.ids
         FROM (SELECT i.business_id, array_agg(i.id ORDER BY i.id) AS ids FROM intent i GROUP BY i.business_id) m

@@ -13,7 +13,14 @@
 CREATE OR REPLACE FUNCTION dialer.learn_v1(p_facts jsonb)
 RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id integer, partition smallint,
                sid text, hang_up boolean, run_ended boolean)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Planned once a session, by the indexes: planning anew holds the locked rows as long as the work itself, and a plan made from the
+-- statistics of a young or fast growing table reads the whole of it. A cancel waits for these rows.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
 #variable_conflict use_column
 DECLARE
     -- The provider is not asked about a call before it had time to tell us itself.
@@ -171,7 +178,7 @@ BEGIN
                    jsonb_build_object('status', c.status, 'total_leads', c.total_leads, 'completed', c.completed_count, 'failed', c.failed_count,
                                       'cancelled', c.cancelled_count, 'skipped', c.skipped_count)
             FROM counted c WHERE c.ends OR c.drained
-        ) e ORDER BY e.run_id, e.nth
+        ) e ORDER BY e.run_id, e.nth, e.job_id
     ), kept AS (
         INSERT INTO dialer.callbacks (business_id, attempt_id, fields, verdict, answer)
         SELECT j.business_id, j.attempt_id, j.callback, j.verdict, 204 FROM judged j WHERE j.callback IS NOT NULL

@@ -4,11 +4,14 @@ SELECT dialer.join_v1($1::uuid, $2::text, $3::float8)
 -- name: renew
 SELECT dialer.renew_v1($1::uuid, $2::float8)
 
+-- name: step_down
+UPDATE dialer.workers SET leaving = TRUE WHERE incarnation = $1::uuid
+
 -- name: leave
 SELECT dialer.leave_v1($1::uuid)
 
 -- name: live
-SELECT incarnation FROM dialer.workers WHERE lease_until > now() ORDER BY incarnation
+SELECT incarnation FROM dialer.workers WHERE lease_until > now() AND NOT leaving ORDER BY incarnation
 
 -- name: partitions
 SELECT p.partition, p.owner, p.epoch, w.incarnation IS NOT NULL AS owned, coalesce(extract(epoch FROM now() - p.taken_at), 0)::float8 AS held_seconds

@@ -29,6 +29,8 @@ MANY_LEADS = 203  # more than are rewritten in the statement that cancels
 LAG_SECONDS = 60.0
 RUN_COMMANDS = [kind for kind in CommandType if kind is not CommandType.CANCEL_JOB]
 PHONES = [f"+1202555{n:04}" for n in range(8)]
+NO_CALL = [AttemptState.NOT_PLACED, AttemptState.NOT_PLACED, AttemptState.NOT_SENT]
+TOLD = [AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -87,14 +89,14 @@ class Store(RuleBasedStateMachine):
         asked = Command(job.business_id, f"j{key}", CommandType.CANCEL_JOB, job.run_id, job.id, hang_up=hang_up, requested_by="t")
         self.twins.command(asked)
 
-    @rule(asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(RUN_COMMANDS), st.integers(0, 10)), min_size=1, max_size=4))
-    def stream(self, asked: list[tuple[int, CommandType, int]]) -> None:
+    @rule(asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(RUN_COMMANDS), st.integers(0, 10)), min_size=1, max_size=4), overtaken=st.booleans())
+    def stream(self, asked: list[tuple[int, CommandType, int]], *, overtaken: bool) -> None:
         self.entry += len(asked)
         commands = []
         for at, (n, kind, key) in enumerate(asked):
             run = self.db.runs[n % len(self.db.runs) + 1]
             commands.append(Command(run.business_id, f"s{key}", kind, run.id, requested_by="t", entry=f"{self.entry}-{at}"))
-        self.twins.stream(commands, f"{self.entry}-9")
+        self.twins.stream(commands, f"{self.entry}-9", "0-0" if overtaken else None)
 
     @rule()
     def decide(self) -> None:
@@ -112,6 +114,14 @@ class Store(RuleBasedStateMachine):
         self.twins.claim(me, asks)
 
     claim_again = rule(permits=st.lists(st.integers(1, 3), min_size=3, max_size=3))(lambda self, permits: self.claim(0, permits, 2))
+
+    @rule(worker=st.integers(0, 1), kind=st.sampled_from([CommandType.CANCEL, CommandType.STOP, CommandType.PAUSE]))
+    def ended_in_the_middle(self, worker: int, kind: CommandType) -> None:
+        """A command comes between two claims, to the run that has most to lose."""
+        run = max(self.db.runs.values(), key=lambda run: (run.status == "running", run.queued))
+        self.claim(worker, [1, 1, 1], 2)
+        self.twins.command(Command(run.business_id, f"m{run.id}{kind}", kind, run.id, requested_by="t"))
+        self.claim(worker, [3, 3, 3], 2)
 
     @precondition(lambda self: self.db.attempts)
     @rule(data=st.data())
@@ -140,6 +150,39 @@ class Store(RuleBasedStateMachine):
             more["by_person"] = data.draw(st.sampled_from([None, None, True]))
         nonce = data.draw(st.sampled_from(["", "", "", "", "0" * 32]))
         return Fact(attempt.business_id, attempt_id, nonce, state, token=token, sid=sid, **more)
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7), told=st.lists(st.sampled_from(TOLD), min_size=2, max_size=4))
+    def callbacks(self, n: int, told: list[AttemptState]) -> None:
+        """What the provider tells of one call, in any order."""
+        attempt = self._newest(n)
+        for state in told:
+            outcome = Outcome.COMPLETED if state is AttemptState.OVER else None
+            self.twins.learn([Fact(attempt.business_id, attempt.id, "", state, sid=f"CA-{attempt.id}", outcome=outcome)])
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7), worker=st.integers(0, 1), seconds=st.sampled_from([7.7, 61.0, 66.4]), state=st.sampled_from(NO_CALL))
+    def silence(self, n: int, worker: int, seconds: float, state: AttemptState) -> None:
+        """Nobody answers a POST, time passes, and one of the workers says that there is no call, or that it never asked for one."""
+        attempt, me = self._newest(n), self.workers[worker]
+        token = self.twins.tokens[attempt.id]
+        self.twins.learn([Fact(attempt.business_id, attempt.id, "", AttemptState.UNKNOWN, token=token)])
+        self.twins.advance(seconds)
+        epoch = self.epochs[me].get(self.db.lanes[attempt.business_id].partition, 0)
+        fence = {"owner": str(me), "epoch": epoch, "lag_seconds": LAG_SECONDS}
+        self.twins.learn([Fact(attempt.business_id, attempt.id, "", state, token=token, **fence)])  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7), mine=st.booleans())
+    def refusal(self, n: int, *, mine: bool) -> None:
+        """A worker says that nothing was sent: the one that took the lead, or another."""
+        attempt = self._newest(n)
+        token = self.twins.tokens[attempt.id] if mine else str(uuid4())
+        self.twins.learn([Fact(attempt.business_id, attempt.id, "", AttemptState.NOT_SENT, token=token)])
+
+    def _newest(self, n: int) -> Any:  # noqa: ANN401 an attempt in memory
+        newest = sorted(self.db.attempts)[-8:]
+        return self.db.attempts[newest[n % len(newest)]]
 
     @rule(seconds=st.sampled_from([1.3, 2.6, 5.4, 7.7, 61.0]))
     def advance(self, seconds: float) -> None:

@@ -12,27 +12,32 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from dialer.embedded.postgres import Postgres
-from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.faults import FAULTS, NO_FAULTS, Fault
 from tests.mutants.layers import differential, simulation
 
 HEADER = ("fault", "caught by", "after", "how it showed")
 
 
 def main() -> int:
-    """Play every fault; 0 when each was caught."""
+    """Play every fault, and none; 0 when each was caught, and nothing in the healthy product."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Deliberate faults, and what catches them.")
     parser.add_argument("--count", type=int, default=3000, help="schedules a fault may survive")
     parser.add_argument("names", nargs="*", help="only these")
     asked = parser.parse_args()
     chosen = [fault for fault in FAULTS if not asked.names or fault.name in asked.names]
     print(f"{HEADER[0]:32} {HEADER[1]:14} {HEADER[2]:>16}  {HEADER[3]}")
-    caught = _simulated(chosen, asked.count) + asyncio.run(_compared(chosen))
-    print(f"{caught} of {len(chosen)} faults caught")
-    return 0 if caught == len(chosen) else 1
+    wrongly = _played(list(NO_FAULTS), asked.count)
+    caught = _played(chosen, asked.count)
+    print(f"{caught} of {len(chosen)} faults caught" + (", and the healthy product too: the table is worth nothing" if wrongly else ""))
+    return 0 if caught == len(chosen) and not wrongly else 1
+
+
+def _played(chosen: list[Fault], count: int) -> int:
+    return _simulated(chosen, count) + asyncio.run(_compared(chosen))
 
 
 def _show(fault: Fault, line: tuple[str, str, str]) -> int:
-    layer, after, how = line if line[0] else ("NOTHING", "", fault.what)
+    layer, after, how = line if line[0] else ("nothing", "", fault.what)
     print(f"{fault.name:32} {layer:14} {after:>16}  {how}", flush=True)
     return int(bool(line[0]))
 

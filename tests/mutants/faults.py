@@ -96,6 +96,12 @@ def _silence_is_the_end(intent: Intent, result: PlaceResult) -> Fact:
 
 SHUT_FOR_GOOD = ((actors.gate, "LONGEST_SHUT_SECONDS", 1e6), (actors.gate, "FIRST_SHUT_SECONDS", 1e6))
 
+# Played like the others, and caught by nothing: a layer that finds something here finds it in every fault.
+NO_FAULTS = (
+    Fault("no fault, simulated", "the healthy product"),
+    Fault("no fault, compared", "the healthy product", sql=("claim_v1", "-- Take the next leads", "-- Takes the next leads")),
+)
+
 FAULTS = (
     Fault("count_instead_of_set", "slots are counted from calls that are known to ring, and the limit gives way"),
     Fault("unknown_frees_its_slot", "an attempt nobody knows of lets go of its slot"),
@@ -103,7 +109,6 @@ FAULTS = (
     Fault("settle_twice", "the end of a call counts each time it is told"),
     Fault("apply_without_rank", "a late callback brings a call back to where it was"),
     Fault("any_attempt_moves_the_job", "proof about an earlier attempt moves the lead although a later one has it"),
-    Fault("next_try_stays", "late proof does not take back the lead's next try"),
     Fault("lag_is_ignored", "absence is believed before the provider must show a call"),
     Fault("broken_listing_counts", "a listing that failed counts as one without the call"),
     Fault("timeout_is_not_sent", "a POST without an answer counts as not sent"),
@@ -114,6 +119,7 @@ FAULTS = (
     Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.call, "fact_of", _silence_is_the_end),)),
     Fault("claim_ignores_cancel", "a claim takes leads of a run that was stopped"),
     Fault("retry_after_cancel", "what was not sent is queued again although its run is cancelled"),
+    Fault("hang_up_is_forgotten", "that a call is to be hung up is told, and not written down"),
     Fault("same_phone_twice", "the same number is called for two leads at once"),
     Fault("lead_is_forgotten", "a lead whose attempt was not placed is not put into any queue"),
     Fault("end_is_forgotten", "the last settle does not end the run; the sweep does, a second time"),
@@ -157,6 +163,22 @@ FAULTS = (
         "not_sent_after_unknown", "that nothing was sent is believed of an attempt nobody knows of",
         sql=("learn_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was IN ('placing', 'unknown') AND b.holder = b.token THEN 'applied' ELSE 'refused'"),
+    ),
+    Fault(
+        "next_try_stays", "late proof does not take back the lead's next try",
+        sql=("learn_v1", "WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id", "WHERE FALSE AND t.job_id = m.job_id"),
+    ),
+    Fault(
+        "second_call_ignored", "another call than the one that is bound is nothing new",
+        sql=("learn_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
+    ),
+    Fault(
+        "commands_read_twice", "a reader that was overtaken brings its entries again",
+        sql=("command_v1", "WHERE stream = 'dialer:commands' AND entry = p_from;", "WHERE stream = 'dialer:commands';"),
+    ),
+    Fault(
+        "same_epoch", "a partition changes hands under the same epoch",
+        sql=("ownership_v1", "epoch = p.epoch + 1, taken_at", "epoch = p.epoch, taken_at"),
     ),
     Fault(
         "cap_stays", "lowering the limit lowers what the database enforces below what is in flight",

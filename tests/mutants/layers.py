@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from sql.migrate import migrate
 from sql.pool import open_pool
 from tests.contract.test_store import Store
-from tests.mutants.faults import FAULTS
+from tests.mutants.faults import FAULTS, NO_FAULTS
 from tests.simulation.director import play
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NOT_CAUGHT = ("", "", "")
 
 def simulation(name: str, count: int) -> tuple[str, str, str]:
     """Play schedules with this fault until one breaks a promise, at most `count`."""
-    fault = next(fault for fault in FAULTS if fault.name == name)
+    fault = next(fault for fault in (*NO_FAULTS, *FAULTS) if fault.name == name)
     with fault.applied() as names:
         for seed in range(1, count + 1):
             report = play(seed, names)

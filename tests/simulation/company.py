@@ -34,6 +34,8 @@ CALLBACK_SECONDS, LATE_CALLBACK_SECONDS, REPEAT_SECONDS = 0.05, 20.0, 12.0
 SLOW_CONNECT_SECONDS = 4.9
 DELIVERIES = 6
 RINGS_SECONDS, TALKS_SECONDS = 4.0, 8.0
+# Who talks on and on ends mostly when we end it.
+TALKER_SECONDS = 100.0
 ENDS = ("completed", "completed", "completed", "busy", "no-answer", "failed")
 TERMINAL = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 RESULTS = ("connection_refused", "throttled", "server_error", "refused_number", "account_refused")
@@ -111,7 +113,8 @@ class Company:
         if entry.ended_at is None:
             entry.answered = True
             self._say(entry, "in-progress")
-            self._later(self.chance.random() * TALKS_SECONDS, lambda: self.end(entry, "completed"))
+            seconds = TALKER_SECONDS if self.hits("talks_on") else self.chance.random() * TALKS_SECONDS
+            self._later(seconds, lambda: self.end(entry, "completed"))
 
     def _say(self, entry: Entry, status: str) -> None:
         entry.status = status

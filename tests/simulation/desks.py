@@ -140,11 +140,14 @@ class FleetDesk(Desk):
     async def renew(self, incarnation: UUID, lease_seconds: float) -> bool:
         return bool(await self.line.ask(lambda: commanding.renew(self.db, incarnation, lease_seconds)))
 
+    async def step_down(self, incarnation: UUID) -> None:
+        await self.line.ask(lambda: self.db.leaving.add(incarnation))
+
     async def leave(self, incarnation: UUID) -> None:
         await self.line.ask(lambda: commanding.leave(self.db, incarnation))
 
     async def live(self) -> list[UUID]:
-        found: list[UUID] = await self.line.ask(lambda: sorted(w for w in self.db.workers if commanding.lives(self.db, w)))
+        found: list[UUID] = await self.line.ask(lambda: sorted(w for w in self.db.workers if commanding.lives(self.db, w) and w not in self.db.leaving))
         return found
 
     async def holdings(self) -> list[Holding]:

@@ -25,6 +25,7 @@ STEPS_TO_A_KILL = 300
 ABSENCE_SECONDS = (0.2, 8.0)
 FREEZE_SECONDS = (0.5, 25.0)
 REPLACED_AFTER_SECONDS = (0.1, 9.0)
+PAUSED_SECONDS = (3.0, 30.0)
 KINDS = list(CommandType)
 LOGGERS = ("actors", "sql")
 
@@ -110,7 +111,7 @@ class Play:
             self._at(self._chance.random() * 3.0, partial(self.give, CommandType.START, run_id))
         for times, work in (
             (troubles.kills, self._kill), (troubles.freezes, self._freeze), (troubles.stops, self._stop),
-            (troubles.commands, self._command),
+            (troubles.commands, self._command), (troubles.pauses, self._pause),
             (troubles.flushes, self._flush), (troubles.wire_away, self._wire_away), (troubles.database_away, self._database_away),
             (troubles.company_away, self._company_away), (troubles.limits_changed, self._change_limit),
         ):  # fmt: skip
@@ -160,6 +161,11 @@ class Play:
         business_id, max_calls = self._chance.randint(1, len(self._stage.schedule.businesses)), self._chance.randint(1, 3)
         self._stage.judge.limit(business_id, max_calls)
         commanding.set_max_calls(self._stage.db, business_id, max_calls)
+
+    def _pause(self) -> None:
+        run_id = self._chance.choice(list(self._stage.db.runs))
+        self.give(CommandType.PAUSE, run_id)
+        self._at(self._chance.uniform(*PAUSED_SECONDS), lambda: self.give(CommandType.RESUME, run_id))
 
     def _command(self) -> None:
         run_id = self._chance.choice(list(self._stage.db.runs))

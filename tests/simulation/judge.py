@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tests.simulation.wire import Server
 
 
+ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
+# When nothing goes wrong any more a call that is to be hung up has ended by then, though its worker was frozen and another had to take over.
+HANG_UP_SECONDS = 45.0
+
+
 class ViolationError(Exception):
     """A promise was broken; the message begins with its number."""
 
@@ -39,6 +44,7 @@ class Judge:
         self._closed: set[int] = set()
         self._quiet: set[int] = set()
         self._written: set[int] = set()
+        self._unwanted: list[tuple[int, int | None, float]] = []
         self._calls_of: dict[int, list[Entry]] = defaultdict(list)
         self.sent: list[tuple[int, str]] = []
         self.excess = 0
@@ -69,8 +75,10 @@ class Judge:
 
     def answered(self, command: Command, answer: Answer) -> None:
         """A person was answered: from now on no lead of a cancelled or stopped run is taken."""
-        if answer.accepted and command.type in {CommandType.CANCEL, CommandType.STOP}:
+        if answer.accepted and command.type in ENDINGS - {CommandType.CANCEL_JOB}:
             self._closed.add(command.run_id)
+        if answer.accepted and command.hang_up and command.type in ENDINGS:
+            self._unwanted.append((command.run_id, command.job_id, self._company.loop.now))
 
     def waited(self, run_id: int) -> None:
         """A person who asked to wait was answered: from now on no request for a call of this run is sent."""
@@ -167,6 +175,7 @@ class Judge:
             if attempt.open:
                 self._fail("P5", f"attempt {attempt.id} is still {attempt.state}")
         self._every_call_counts()
+        self._hang_ups()
         self._events()
         self._commands()
         if errors:
@@ -188,6 +197,16 @@ class Judge:
             expected = {"completed": "completed", "canceled": "cancelled"}.get(calls[-1].status, "failed")
             if len(calls) == 1 and job.status != expected and not self._schedule.late_listings:
                 self._fail("P3", f"the call of lead {job_id} ended as {calls[0].status}, its row says {job.status}")
+
+    def _hang_ups(self) -> None:
+        """A call that was to be hung up did not go on until its people had enough."""
+        calm_at = self._schedule.trouble_seconds
+        for run_id, job_id, asked_at in self._unwanted:
+            for job in self._db.runs[run_id].jobs:
+                for entry in self._calls_of[job.id] if job_id in {None, job.id} else ():
+                    late = (entry.ended_at or 0.0) - max(asked_at, entry.shown_from, calm_at)
+                    if late > HANG_UP_SECONDS:
+                        self._fail("P4", f"{entry.sid} of lead {job.id} was to be hung up, and went on for {late:.0f} s")
 
     def _events(self) -> None:
         told = [serial for serial, _ in self._server.told]

@@ -81,7 +81,7 @@ def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one li
     if fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id:
         return "refused"
     if fact.sid is not None and j.bound is not None and fact.sid != j.bound:
-        return "known" if "second_call_ignored" in db.faults else "second"
+        return "second"
     mine = fact.token == j.attempt.token
     if fact.state is NOT_SENT:
         believed = (j.was is PLACING and mine) or ("not_sent_after_unknown" in db.faults and j.was in {PLACING, UNKNOWN})
@@ -174,8 +174,11 @@ def _apply(db: Database, judged: list[Judged]) -> set[int]:
         if j.job_now != j.job_was or ("settle_twice" in db.faults and j.was is OVER):
             _move_job(db, j, deltas[j.run.id])
     _move_lanes(db, applied)
-    _tell_jobs(db, judged)
-    return {run_id for run_id in sorted(deltas) if _count(db, db.runs[run_id], deltas[run_id])}
+    return {run.id for run in _runs_of(judged) if _tell(db, run, [j for j in judged if j.run is run], deltas[run.id])}
+
+
+def _runs_of(judged: list[Judged]) -> list[Run]:
+    return sorted({j.run.id: j.run for j in judged}.values(), key=lambda run: run.id)
 
 
 def _move_attempt(db: Database, j: Judged) -> None:
@@ -210,7 +213,7 @@ def _move_job(db: Database, j: Judged, delta: Counter[str]) -> None:
     job.sid = j.bound or fact.sid or job.sid
     if j.job_now == "queued" and not ("lead_is_forgotten" in db.faults and fact.state is NOT_PLACED):
         db.retries[job.id] = Retry(job.id, j.run.id, job.business_id, db.clock(), fact.state)
-    elif j.job_was == "queued" and "next_try_stays" not in db.faults:
+    elif j.job_was == "queued":
         db.retries.pop(job.id, None)
     delta[counted_as(j.job_now, j.run.cancel_requested)] += 1
     delta[counted_as(j.job_was, j.run.cancel_requested)] -= 1
@@ -230,16 +233,18 @@ def _move_lanes(db: Database, applied: list[Judged]) -> None:
         lane.hold(inflight)
 
 
-def _tell_jobs(db: Database, judged: list[Judged]) -> None:
-    told: list[tuple[int, int, Judged, str, dict[str, Any]]] = []
+def _tell(db: Database, run: Run, judged: list[Judged], delta: Counter[str]) -> bool:
+    """Tell what became of the leads of a run, then move its counters; True when it ends by it."""
+    db.touched.add(run.id)
+    told: list[tuple[int, Judged, str, dict[str, Any]]] = []
     for j in judged:
-        db.touched.add(j.run.id)
         if j.applied and j.job_now != j.job_was and j.job_now in {"completed", "failed", "cancelled"}:
-            told.append((j.run.id, 1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
+            told.append((1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
         if j.verdict == "second" or (j.now_excess and not j.was_excess):
-            told.append((j.run.id, 2, j, "call.excess", {"attempt_id": j.attempt.id}))
-    for _, _, j, kind, data in sorted(told, key=lambda t: (t[0], t[1], t[2].attempt.id)):
-        db.tell(j.lane.business_id, j.run.id, kind, data, job_id=j.job.id)
+            told.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
+    for _, j, kind, data in sorted(told, key=lambda t: (t[0], t[1].job.id)):
+        db.tell(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
+    return bool(delta) and _count(db, run, delta)
 
 
 def _count(db: Database, run: Run, delta: Counter[str]) -> bool:

@@ -192,6 +192,7 @@ class Database:
         self.excess_sids: set[str] = set()
         self.retries: dict[int, Retry] = {}
         self.workers: dict[UUID, float] = {}
+        self.leaving: set[UUID] = set()
         self.partitions = [Partition() for _ in range(partitions)]
         self.inbox: dict[tuple[int, str], Received] = {}
         self.received = 0

@@ -46,6 +46,7 @@ class Troubles:
     callback_lost: float = 0.0
     callback_twice: float = 0.0
     callback_late: float = 0.0
+    talks_on: float = 0.0
     # Workers
     kills: int = 0
     freezes: int = 0
@@ -53,6 +54,7 @@ class Troubles:
     skew_seconds: float = 0.0
     # People
     commands: int = 0
+    pauses: int = 0
     limits_changed: int = 0
 
 
@@ -85,9 +87,10 @@ RATES = {
     "answer_lost": (0.05, 0.3),
     "slow_answer": (0.05, 0.3), "stale_answer": (0.1, 0.6), "listing_broken": (0.1, 0.5), "refused_number": (0.05, 0.3),
     "account_refused": (0.02, 0.1), "callback_lost": (0.05, 0.6), "callback_twice": (0.1, 0.6), "callback_late": (0.05, 0.5),
+    "talks_on": (0.1, 0.5),
 }  # fmt: skip
 TIMES = {
-    "database_away": 2, "wire_away": 2, "flushes": 2, "company_away": 2, "kills": 4, "freezes": 4, "stops": 2, "commands": 8,
+    "database_away": 2, "wire_away": 2, "flushes": 2, "company_away": 2, "kills": 4, "freezes": 4, "stops": 2, "commands": 8, "pauses": 2,
     "limits_changed": 3,
 }  # fmt: skip
 

@@ -141,9 +141,10 @@ class Twins:
         answer = self.run(self.commands.apply(asked))
         assert {name: getattr(answer, name) for name in SHOWN if name in ours} == {name: ours[name] for name in SHOWN if name in ours}
 
-    def stream(self, commands: Sequence[Command], end: str) -> None:
-        start = self.run(self.commands.position())
-        assert start == self.memory.position
+    def stream(self, commands: Sequence[Command], end: str, start: str | None = None) -> None:
+        """Receive what was read from `start` on; None is where the last reader came to."""
+        assert (position := self.run(self.commands.position())) == self.memory.position
+        start = position if start is None else start
         theirs = self.run(self.commands.receive(start, end, commands))
         assert theirs == commanding.receive(self.memory, start, end, commands)
 

@@ -1,0 +1,59 @@
+"""A worker that is told to stop gives back at once what has no POST in progress, and the others take that while it still finishes the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dialer.model import AttemptState
+from tests.simulation.director import run
+from tests.simulation.schedule import Schedule, Troubles
+
+if TYPE_CHECKING:
+    from tests.simulation.rows import Database
+    from tests.simulation.stage import Stage
+
+pytestmark = pytest.mark.simulation
+
+TOLD_AT, HAND_OVER_SECONDS = 6.0, 1.0
+# Connections that take up to five seconds: there is always a POST in progress.
+SLOW = Schedule(
+    seed=0, workers=2, businesses=(3, 3, 3, 3), runs=tuple((n, 20, 3) for n in (1, 2, 3, 4)), shared_numbers=False, accounts=1,
+    calls_per_second=0.0, partitions=8, trouble_seconds=12.0, listing_lag_seconds=0.0, troubles=Troubles(slow_connection=1.0),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Seen:
+    """The partitions some time after a worker was told to stop: those still its own, those of them with a POST, those of nobody."""
+
+    kept: set[int]
+    placing: set[int]
+    orphans: set[int]
+
+
+def seen(db: Database) -> Seen:
+    [leaver] = db.leaving
+    kept = {n for n, partition in enumerate(db.partitions) if partition.owner == leaver}
+    placing = {db.lanes[a.business_id].partition for a in db.attempts.values() if a.state is AttemptState.PLACING}
+    return Seen(kept, placing & kept, {n for n, partition in enumerate(db.partitions) if partition.owner is None})
+
+
+def test_only_what_has_a_post_in_progress_waits_for_it() -> None:
+    looks: list[Seen] = []
+
+    def prepare(stage: Stage) -> None:
+        def tell() -> None:
+            machine = stage.machines[0]
+            machine.process.context.run(machine.stopping.set)
+
+        stage.loop.call_later(TOLD_AT, tell, context=stage.loop.outside)
+        stage.loop.call_later(TOLD_AT + HAND_OVER_SECONDS, lambda: looks.append(seen(stage.db)), context=stage.loop.outside)
+
+    assert run(SLOW, prepare=prepare).violation == ""
+    [look] = looks
+    assert look.kept == look.placing
+    assert look.placing
+    assert not look.orphans
