@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from telephony.provider import PlaceResult
 
 # A claim holds the rows of its businesses while it runs, and a cancel waits for one of them: short ones keep that wait short.
-MAX_PERMITS_PER_CLAIM = 16
+MAX_PERMITS_PER_CLAIM = 32
 FIRST_SHUT_SECONDS = 0.5
 LONGEST_SHUT_SECONDS = 30.0
 # So many unanswered POSTs in a row mean that the provider is in trouble; one may happen any day.

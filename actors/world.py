@@ -40,7 +40,8 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
     """
     clock, ids = SystemClock(), SystemIds()
     async with AsyncExitStack() as open_things:
-        pool = await open_things.enter_async_context(await open_pool(settings.database_url, name=f"ringmaster worker {settings.worker}"))
+        connecting = open_pool(settings.database_url, name=f"ringmaster worker {settings.worker}", planned=True)
+        pool = await open_things.enter_async_context(await connecting)
         streams = Streams(settings.redis_url, clock)
         open_things.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)

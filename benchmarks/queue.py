@@ -14,10 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from actors.gate import MAX_PERMITS_PER_CLAIM
 from dialer.embedded.postgres import Postgres
 from dialer.model import AttemptState
 from sql.attempts import Ask, Attempts, Fact
 from sql.businesses import Businesses
+from sql.ledger import MAX_FACTS_AT_ONCE
 from sql.migrate import migrate
 from sql.pool import open_pool
 from sql.runs import NewLead, NewRun, Request, Runs
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from sql.attempts import Intent
     from sql.pool import Pool
 
-BATCH = 32
 CLAIMERS = 2
+SLOTS = 3
+BATCH = MAX_PERMITS_PER_CLAIM // SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ async def _measure(pool: Pool, businesses: int, leads: int) -> Figures:
     await workers.join(incarnation, "bench", 3600)
     epochs = await workers.take_over(incarnation, list(range(256)))
     partitions = {row["business_id"]: row["partition"] for row in await pool.fetch("SELECT business_id, partition FROM dialer.lanes")}
-    asks = {b: Ask(b, epochs[partitions[b]], 3) for b in ids}
+    asks = {b: Ask(b, epochs[partitions[b]], SLOTS) for b in ids}
     before = await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
     started_at = time.perf_counter()
     rounds = [_Round(Attempts(pool), incarnation, {b: asks[b] for b in ids[n::CLAIMERS]}) for n in range(CLAIMERS)]
@@ -89,16 +92,16 @@ async def _measure(pool: Pool, businesses: int, leads: int) -> Figures:
 async def _load(pool: Pool, businesses: int, leads: int) -> list[int]:
     ids = []
     for n in range(businesses):
-        business = await Businesses(pool).create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=3)
+        business = await Businesses(pool).create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS)
         rows = [NewLead(k, f"+1{n:04}{k:06}", None, "UTC") for k in range(1, leads + 1)]
-        await Runs(pool).create(NewRun(business, "bench", 3, rows, start=True), Request(f"http:{uuid4()}", b"", "bench", {}))
+        await Runs(pool).create(NewRun(business, "bench", SLOTS, rows, start=True), Request(f"http:{uuid4()}", b"", "bench", {}))
         ids.append(business)
     await pool.execute("VACUUM ANALYZE")
     return ids
 
 
 class _Round:
-    """Claims for its businesses in batches, and settles everything at once."""
+    """Claims for its businesses and settles, both in batches as large as a worker's."""
 
     def __init__(self, attempts: Attempts, incarnation: UUID, asks: dict[int, Ask]) -> None:
         self._attempts = attempts
@@ -118,8 +121,8 @@ class _Round:
             )
             self.claim_ms.append((time.perf_counter() - started_at) * 1000)
             self.most = max(self.most, *Counter(intent.business_id for intent in intents).values(), 0)
-            if intents:
-                await self._settle(intents)
+            for first in range(0, len(intents), MAX_FACTS_AT_ONCE):
+                await self._settle(intents[first : first + MAX_FACTS_AT_ONCE])
             waiting += [verdict.business_id for verdict in verdicts if verdict.word != "empty"]
 
     async def _settle(self, intents: list[Intent]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sql.attempts import Attempts, Fact, Learned
 
 # A statement holds the rows of its businesses while it runs: short ones keep a cancel's wait short.
-MAX_FACTS_AT_ONCE = 16
+MAX_FACTS_AT_ONCE = 32
 BUSY_SECONDS = 0.005
 AWAY_SECONDS = 0.25
 LAST_CHANCE_SECONDS = 5.0

@@ -5,6 +5,7 @@ On the road of a call: everything the other files write goes through here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -48,8 +49,17 @@ SESSION = {
 }
 
 
-async def open_pool(database_url: str, *, name: str, size: int = 10) -> Pool:
+# A session plans a function when it first runs it, and that takes longer than all that it does: better before it holds a row.
+PLANNED = (
+    "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0)",
+    "SELECT dialer.learn_v1('[]')",
+)
+
+
+async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bool = False) -> Pool:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
+
+    `planned` connections have planned what holds the rows of a business, for processes that live long.
 
     Raises:
         OSError, asyncpg.PostgresError: when the server is not there or refuses.
@@ -61,10 +71,18 @@ async def open_pool(database_url: str, *, name: str, size: int = 10) -> Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS,
         server_settings={"application_name": name, **SESSION},
-        init=_prepare,
+        init=_plan if planned else _prepare,
     )
 
 
 async def _prepare(connection: Connection) -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _plan(connection: Connection) -> None:
+    await _prepare(connection)
+    # Before the first migration there is nothing to plan, and whoever asks says so better.
+    with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
+        for query in PLANNED:
+            await connection.execute(query)

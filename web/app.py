@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> http.Application:
 
 
 async def _postgresql(app: http.Application) -> AsyncIterator[None]:
-    pool = await open_pool(app[keys.SETTINGS].database_url, name="web", size=POOL_SIZE)
+    pool = await open_pool(app[keys.SETTINGS].database_url, name="web", size=POOL_SIZE, planned=True)
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
     app[keys.RUNS] = Runs(pool)

@@ -26,6 +26,7 @@ POLL_SECONDS = 0.01
 START_SECONDS = 60.0  # recovery after a crash included
 STOP_SECONDS = 20.0
 ORPHAN_SECONDS = 10.0
+FAVOUR = -10  # a nice value: about nine shares
 PORT_TRIES = 3  # a port that was free may be taken before the server listens
 # Little is needed, and nothing of the caller's: PG* variables would change what the tools do.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -71,6 +72,15 @@ class Child:
     def ended(self) -> bool:
         """True when it runs no more."""
         return self._process.poll() is not None
+
+    def favour(self) -> None:
+        """Ask the scheduler for more than one share of the processors, where we may.
+
+        Linux gives a session one share however many processes are in it (sched(7), autogroup): a server's would together get no more
+        than each of those that wait for them.
+        """
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(FAVOUR))
 
     async def finish(self, within_seconds: float = START_SECONDS) -> None:
         """Wait for a tool that ends by itself.

@@ -161,6 +161,7 @@ class Postgres:
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         self._child = Child(command, place=self._place, goodbye=Stop.FAST.value, owner=True)
+        self._child.favour()
         await self._child.ready(lambda: _says_ready(notice))
 
     async def _make_database(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PARTS = ("queued", "in_progress", "completed", "failed", "cancelled", "skipped")
 ENDED = {"completed", "cancelled", "stopped", "failed"}
-# The machine is shared with what is being watched: a breath between two rounds, none in the test that asks for speed.
+# The machine is shared with what is being watched: a breath between two looks, none in the test that asks for speed.
 BREATH_SECONDS = 0.02
 NOTHING_TO_SEE_SECONDS = 0.05
 
@@ -59,7 +59,9 @@ class Watch:
         while not self._closing:
             for run_id, tenant in list(self._runs.items()):
                 await self._look(run_id, tenant)
-            await lasting(self.breath_seconds if self._runs else NOTHING_TO_SEE_SECONDS)
+                await lasting(self.breath_seconds)
+            if not self._runs:
+                await lasting(NOTHING_TO_SEE_SECONDS)
 
     async def _look(self, run_id: int, tenant: Tenant) -> None:
         try:

@@ -89,7 +89,10 @@ class Store(RuleBasedStateMachine):
         asked = Command(job.business_id, f"j{key}", CommandType.CANCEL_JOB, job.run_id, job.id, hang_up=hang_up, requested_by="t")
         self.twins.command(asked)
 
-    @rule(asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(RUN_COMMANDS), st.integers(0, 10)), min_size=1, max_size=4), overtaken=st.booleans())
+    @rule(
+        asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(RUN_COMMANDS), st.integers(0, 10)), min_size=1, max_size=4),
+        overtaken=st.booleans(),
+    )
     def stream(self, asked: list[tuple[int, CommandType, int]], *, overtaken: bool) -> None:
         self.entry += len(asked)
         commands = []

@@ -147,7 +147,9 @@ class FleetDesk(Desk):
         await self.line.ask(lambda: commanding.leave(self.db, incarnation))
 
     async def live(self) -> list[UUID]:
-        found: list[UUID] = await self.line.ask(lambda: sorted(w for w in self.db.workers if commanding.lives(self.db, w) and w not in self.db.leaving))
+        found: list[UUID] = await self.line.ask(
+            lambda: sorted(w for w in self.db.workers if commanding.lives(self.db, w) and w not in self.db.leaving)
+        )
         return found
 
     async def holdings(self) -> list[Holding]:

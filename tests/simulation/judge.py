@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
-# When nothing goes wrong any more a call that is to be hung up has ended by then, though its worker was frozen and another had to take over.
+# When nothing goes wrong any more, a call that is to be hung up has ended by then, though another worker had to take over.
 HANG_UP_SECONDS = 45.0
 
 

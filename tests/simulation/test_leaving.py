@@ -1,4 +1,4 @@
-"""A worker that is told to stop gives back at once what has no POST in progress, and the others take that while it still finishes the rest."""
+"""A worker that is told to stop gives back at once what has no POST in progress; others take that while it still finishes the rest."""
 
 from __future__ import annotations
 

@@ -143,7 +143,8 @@ class Twins:
 
     def stream(self, commands: Sequence[Command], end: str, start: str | None = None) -> None:
         """Receive what was read from `start` on; None is where the last reader came to."""
-        assert (position := self.run(self.commands.position())) == self.memory.position
+        position = self.run(self.commands.position())
+        assert position == self.memory.position
         start = position if start is None else start
         theirs = self.run(self.commands.receive(start, end, commands))
         assert theirs == commanding.receive(self.memory, start, end, commands)
