@@ -91,7 +91,7 @@ BEGIN
 END
 $$;
 
--- What a command does to its run, whose row and lane are locked.
+-- What a command does to its run, whose row is locked; and the lane too, when calls are to be hung up.
 CREATE OR REPLACE FUNCTION dialer.change_run_v1(p_run public.outbound_call_runs, p_command dialer.inbox) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -150,7 +150,10 @@ BEGIN
     IF command.applied_at IS NOT NULL THEN
         RETURN command.answer;
     END IF;
-    SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
+    IF command.hang_up THEN
+        PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
+    END IF;
+    SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id;
     SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
     IF lane.business_id IS NULL OR run.id IS NULL THEN
         verdict := jsonb_build_object('accepted', FALSE, 'code', 'not_found', 'foreign', EXISTS (

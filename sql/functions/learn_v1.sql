@@ -9,7 +9,7 @@
 --   refused   not allowed in this state, or not by this worker
 --   stranger  no such attempt, or another nonce
 --   second    the sid is not the one bound: another call exists, recorded as excess, to be hung up
---   busy      the lane or the run is locked by somebody else: bring it again in some milliseconds
+--   busy      the lane, or the run when it is concerned, is locked by somebody else: bring it again in some milliseconds
 CREATE OR REPLACE FUNCTION dialer.learn_v1(p_facts jsonb)
 RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id integer, partition smallint,
                sid text, hang_up boolean, run_ended boolean)
@@ -39,7 +39,7 @@ BEGIN
     held_runs := ARRAY(SELECT r.id FROM public.outbound_call_runs r
                        WHERE r.id IN (SELECT a.run_id FROM unnest(facts) f
                                       JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id
-                                      WHERE f.business_id = ANY (held_lanes))
+                                      WHERE f.business_id = ANY (held_lanes) AND dialer.concerns_run(a.state, f.state, a.sid, f.sid))
                        ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
     RETURN QUERY
     WITH brought AS MATERIALIZED (
@@ -52,7 +52,7 @@ BEGIN
         JOIN dialer.lanes l ON l.business_id = a.business_id
         JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
-        WHERE a.business_id = ANY (held_lanes) AND a.run_id = ANY (held_runs)
+        WHERE a.business_id = ANY (held_lanes) AND (a.run_id = ANY (held_runs) OR NOT dialer.concerns_run(a.state, f.state, a.sid, f.sid))
     ), judged AS MATERIALIZED (
         SELECT b.*, CASE
                 -- First, or a confused fact would hang up another attempt's call.
@@ -146,7 +146,7 @@ BEGIN
                sum((m.to_count = 'completed')::int - (m.from_count = 'completed')::int)::int AS completed,
                sum((m.to_count = 'failed')::int - (m.from_count = 'failed')::int)::int AS failed,
                sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled
-        FROM moved m WHERE m.job_moves GROUP BY m.business_id, m.run_id
+        FROM moved m WHERE m.from_count <> m.to_count GROUP BY m.business_id, m.run_id
     ), counted AS (
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,

@@ -15,6 +15,13 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.is_open(state text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT dialer.rank_of(state) <= 5 $$;
 
+-- Whether a fact may move a counter of its run, or tell an event of it: then it needs the run's row, and a cancel waits for it. That an
+-- open call rings, say, changes neither.
+CREATE OR REPLACE FUNCTION dialer.concerns_run(was text, now text, bound text, sid text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT NOT (dialer.is_open(was) AND dialer.is_open(now)) OR coalesce(bound <> sid, FALSE)
+$$;
+
 CREATE OR REPLACE FUNCTION dialer.job_after(outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE outcome WHEN 'completed' THEN 'completed' WHEN 'canceled' THEN 'cancelled' ELSE 'failed' END

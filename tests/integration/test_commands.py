@@ -200,6 +200,21 @@ async def test_malformed_and_forbidden_ones_block_nothing(shop: Shop) -> None:
     assert all(row["kept"] for row in said)
 
 
+async def test_a_cancel_waits_for_the_lane_only_to_hang_up(shop: Shop) -> None:
+    business = await shop.business()
+    runs = [await shop.run(business, 3) for _ in range(2)]
+    async with shop.pool.acquire() as foreign:
+        transaction = foreign.transaction()
+        await transaction.start()
+        await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
+        hanging_up = asyncio.ensure_future(shop.command(business, CANCEL, runs[1], hang_up=True))
+        async with asyncio.timeout(1):
+            assert (await shop.command(business, CANCEL, runs[0])).status == "cancelled"
+        assert not hanging_up.done()
+        await transaction.rollback()
+        assert (await hanging_up).status == "cancelled"
+
+
 async def test_a_locked_business_holds_up_only_itself(shop: Shop) -> None:
     locked, free = await shop.business(), await shop.business()
     runs = {business: await shop.run(business, 3) for business in (locked, free)}

@@ -289,6 +289,23 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: Shop) 
         assert (await waiting).verdict == "applied"
 
 
+async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 3)
+    rings, ends, second = (await shop.claim(business))[0]
+    await shop.learn(second, LIVE, sid="CA3")
+    async with shop.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
+        async with asyncio.timeout(2):
+            assert (await shop.learn(rings, LIVE, sid="CA1")).verdict == "applied"
+            assert (await shop.learn(ends, OVER, sid="CA2", outcome="busy")).verdict == "busy"
+            assert (await shop.learn(second, LIVE, sid="CA4")).verdict == "busy"
+    assert (await shop.learn(ends, OVER, sid="CA2", outcome="busy")).verdict == "applied"
+    assert (await shop.learn(second, LIVE, sid="CA4")).verdict == "second"
+    seen = await shop.seen(business, run)
+    assert (seen.in_progress, seen.failed) == (2, 1)
+
+
 async def test_a_ledger_loses_its_patience(shop: Shop) -> None:
     business = await shop.business()
     await shop.run(business, 1)

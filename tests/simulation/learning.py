@@ -58,7 +58,7 @@ def learn(
 ) -> list[Learned]:
     """Apply facts, at most one an attempt."""
     found = {fact.attempt_id: _find(db, fact) for fact in facts}
-    locked = {i for i, j in found.items() if j and (j.lane.business_id in locked_lanes or j.run.id in locked_runs)}
+    locked = {i for i, j in found.items() if j and (j.lane.business_id in locked_lanes or (j.run.id in locked_runs and _concerns_run(j)))}
     judged = [j for i, j in found.items() if j and i not in locked]
     for one in judged:
         one.verdict = _judge(db, one)
@@ -74,6 +74,11 @@ def _find(db: Database, fact: Fact) -> Judged | None:
     lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
     room = lane.max_calls - len(lane.inflight)
     return Judged(fact, attempt, lane, job, run, attempt.state, attempt.excess, attempt.sid, room, job.attempt_id == attempt.id, job.status)
+
+
+def _concerns_run(j: Judged) -> bool:
+    second = j.bound is not None and j.fact.sid is not None and j.bound != j.fact.sid
+    return second or j.was not in OPEN or j.fact.state not in OPEN
 
 
 def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
