@@ -119,7 +119,7 @@ async def test_another_worker_takes_over_after_kill_9(town: Town) -> None:
     await town.staff(2)
     load = await Load(town).open()
     seconds: list[float] = []
-    for _ in range(kills := trials(5)):
+    for _ in range(kills := trials(3)):
         await load.refill()
         moment, orphans = await end_the_busiest(load, SIGKILL)
         await load.go_on_after(moment + ON_THE_WIRE, orphans, 3 * TAKE_OVER_SECONDS)
