@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -16,14 +17,13 @@ import pytest
 import redis.asyncio
 
 from dialer.embedded import postgres, valkey
-from dialer.embedded.child import marked
+from dialer.embedded.child import FAVOUR, marked
 from dialer.embedded.place import LOCALHOST, DirectoryInUseError, EmbeddedServerError, Place, PortInUseError
 from dialer.embedded.postgres import Postgres, Stop
 from dialer.embedded.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -50,6 +50,10 @@ async def ask(url: str, question: str) -> object:
         await connection.close()
 
 
+def niceness(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
+
+
 def processes(path: Path) -> list[int]:
     return [process.pid for process in marked(Place(path).mark)]
 
@@ -61,6 +65,11 @@ async def test_postgres_is_safe_by_default(server: Postgres) -> None:
     await connection.close()
     expected = ["on", "on", "on", "UTF8", "UTC", LOCALHOST, "200"]
     assert found == dict(zip(asked, expected, strict=True))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/self/autogroup").exists(), reason="only root may, and only where there are groups")
+async def test_postgres_has_more_than_one_share_of_the_processors(server: Postgres) -> None:
+    assert niceness(server.pid) == FAVOUR
 
 
 async def test_postgres_wants_its_password(server: Postgres, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from dialer.model import JOB_AFTER, RANK
 from sql.migrate import ChangedMigrationError, migrate, report, steps
+from sql.pool import open_pool
 
 if TYPE_CHECKING:
     from tests.rows import Shop
@@ -29,6 +30,12 @@ async def test_once_and_then_nothing(empty_database_url: str) -> None:
     assert await migrate(empty_database_url) == [step.name for step in steps()]
     assert await migrate(empty_database_url) == []
     assert (await report(empty_database_url)).up_to_date
+
+
+async def test_a_process_may_connect_before_the_first_migration(empty_database_url: str) -> None:
+    pool = await open_pool(empty_database_url, name="early", size=1, planned=True)
+    assert await pool.fetchval("SELECT 1") == 1
+    await pool.close()
 
 
 async def test_from_many_processes_at_once(empty_database_url: str) -> None:
