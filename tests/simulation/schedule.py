@@ -115,6 +115,8 @@ def draw(seed: int) -> Schedule:
         # The company takes calls and says nothing of them: the hardest thing to be right about.
         troubles |= {"answer_lost": chance.uniform(0.2, 0.6), "callback_lost": chance.uniform(0.4, 1.0)}
         troubles["callback_late"] = chance.uniform(0.2, 0.8)
+        # And in half of these schedules its lists fail too.
+        troubles["listing_broken"] = chance.choice([0.0, chance.uniform(0.3, 0.9)])
     return Schedule(
         seed=seed,
         workers=chance.randint(1, 3),
