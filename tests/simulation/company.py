@@ -35,7 +35,7 @@ SLOW_CONNECT_SECONDS = 4.9
 DELIVERIES = 6
 RINGS_SECONDS, TALKS_SECONDS = 4.0, 8.0
 # Who talks on and on ends mostly when we end it.
-TALKER_SECONDS = 100.0
+TALKER_SECONDS = 130.0
 ENDS = ("completed", "completed", "completed", "busy", "no-answer", "failed")
 TERMINAL = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 RESULTS = ("connection_refused", "throttled", "server_error", "refused_number", "account_refused")
