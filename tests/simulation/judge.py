@@ -199,7 +199,9 @@ class Judge:
                 self._fail("P3", f"the call of lead {job_id} ended as {calls[0].status}, its row says {job.status}")
 
     def _hang_ups(self) -> None:
-        """A call that was to be hung up did not go on until its people had enough."""
+        """A call that was to be hung up did not go on until its people had enough; of one that is shown too late nobody may have heard."""
+        if self._schedule.late_listings:
+            return
         calm_at = self._schedule.trouble_seconds
         for run_id, job_id, asked_at in self._unwanted:
             for job in self._db.runs[run_id].jobs:
