@@ -89,8 +89,7 @@ def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one li
         return "second"
     mine = fact.token == j.attempt.token
     if fact.state is NOT_SENT:
-        believed = (j.was is PLACING and mine) or ("not_sent_after_unknown" in db.faults and j.was in {PLACING, UNKNOWN})
-        return "applied" if believed else "refused"
+        return "applied" if j.was is PLACING and mine else "refused"
     if fact.state is UNKNOWN:
         past = now > j.attempt.send_by + UNKNOWN_AFTER_SECONDS
         return "applied" if j.was is PLACING and (mine or past) else "known"
@@ -109,7 +108,7 @@ def _absent(db: Database, j: Judged) -> bool:
     fact = j.fact
     if j.was is not UNKNOWN:
         return False
-    if fact.by_person or "absent_at_once" in db.faults:
+    if fact.by_person:
         return True
     late = fact.lag_seconds is not None and db.clock() > j.attempt.send_by + fact.lag_seconds
     return late and db.owns(j.lane.partition, fact.owner, fact.epoch)
