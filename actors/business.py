@@ -43,7 +43,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A call of this business that nobody here follows yet."""
+    """A call of this business that the log holds open; perhaps nobody here follows it yet."""
 
     attempt: OpenAttempt
 
@@ -193,7 +193,8 @@ class Business:
 
     def _adopt(self, attempt: OpenAttempt) -> list[Effect]:
         if attempt.attempt_id in self.calls:
-            return []
+            # The word to hang up may have been lost; the log has kept it.
+            return [self._hang_up(attempt.attempt_id, attempt.run_id, attempt.job_id)] if attempt.hang_up and not attempt.look_in else []
         self.calls[attempt.attempt_id] = attempt.run_id
         return [Follow(attempt), Show(attempt.run_id)]
 
@@ -213,8 +214,9 @@ class Business:
             effects += [Withdraw(attempt_id) for attempt_id, run_id in self.calls.items() if run_id == word.run_id]
         if word.hang_up:
             effects += [
-                TellCall(attempt_id, CallChanged(self.business_id, run_id, word.job_id or 0, attempt_id, AttemptState.PLACED, hang_up=True))
-                for attempt_id, run_id in self.calls.items()
-                if run_id == word.run_id
+                self._hang_up(attempt_id, run_id, word.job_id or 0) for attempt_id, run_id in self.calls.items() if run_id == word.run_id
             ]
         return effects + self._ask()
+
+    def _hang_up(self, attempt_id: int, run_id: int, job_id: int) -> TellCall:
+        return TellCall(attempt_id, CallChanged(self.business_id, run_id, job_id, attempt_id, AttemptState.PLACED, hang_up=True))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
-# A call that is to be hung up has ended by then: when the word of it was lost, a live call is looked at after a minute.
-HANG_UP_SECONDS = 75.0
+# A call that is to be hung up has ended by then: when the word of it was lost, or its worker died, the next poll finds it.
+HANG_UP_SECONDS = 15.0
 
 
 class ViolationError(Exception):

@@ -1,0 +1,39 @@
+"""A call that is to be hung up is, when nobody tells its worker so: the web process died between the database and the stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.partition import POLL_SECONDS
+from dialer.messages import Command, CommandType
+from tests.simulation.commanding import command
+from tests.simulation.director import run
+from tests.simulation.schedule import Schedule, Troubles
+
+if TYPE_CHECKING:
+    from tests.simulation.stage import Stage
+
+pytestmark = pytest.mark.simulation
+
+CANCELLED_AT, HANGING_UP_SECONDS = 30.0, 1.0
+# Whoever answers talks for five minutes.
+TALKERS = Schedule(
+    seed=0, workers=1, businesses=(3,), runs=((1, 20, 3),), shared_numbers=False, accounts=1, calls_per_second=0.0,
+    partitions=4, trouble_seconds=60.0, listing_lag_seconds=0.0, troubles=Troubles(talks_on=1.0),
+)  # fmt: skip
+
+
+def test_the_next_poll_finds_what_nobody_has_told() -> None:
+    stages: list[Stage] = []
+
+    def prepare(stage: Stage) -> None:
+        stages.append(stage)
+        cancel = Command(1, "told to nobody", CommandType.CANCEL, 1, None, True, "person")
+        stage.loop.call_later(CANCELLED_AT, lambda: command(stage.db, cancel), context=stage.loop.outside)
+
+    assert run(TALKERS, prepare=prepare).violation == ""
+    ends = [call.ended_at or float("inf") for call in stages[0].company.ledger.values() if call.answered]
+    assert max(ends) > CANCELLED_AT
+    assert max(ends) < CANCELLED_AT + POLL_SECONDS + HANGING_UP_SECONDS
