@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 0.005
 # After an error that is this business's alone it rests, so that its neighbours do not pay for it.
 PARKED_SECONDS = 30.0
+RESTS = {"busy": BUSY_SECONDS, "parked": PARKED_SECONDS}
 # Verdicts that say how the lane stood; what happened to it since may have changed them.
 ANSWERED = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
 
@@ -97,6 +98,11 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
+class FindStrays:
+    """Compare the calls of this business with the provider's; until then none of its leads is taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class WakeIn:
     """Say LookAgain after `seconds`."""
 
@@ -122,7 +128,7 @@ class Retire:
     """Nothing is left to do: forget this business until it has something again."""
 
 
-Effect = AskGate | Make | Follow | TellCall | Withdraw | WakeIn | WakeAt | Show | Retire
+Effect = AskGate | Make | Follow | TellCall | Withdraw | FindStrays | WakeIn | WakeAt | Show | Retire
 
 
 class Business:
@@ -179,12 +185,12 @@ class Business:
         match verdict.word:
             case "gate" | "again":
                 return self._ask()
-            case "busy":
-                return [WakeIn(BUSY_SECONDS)]
-            case "parked":
-                return [WakeIn(PARKED_SECONDS)]
+            case "busy" | "parked" as word:
+                return [WakeIn(RESTS[word])]
             case "put_off" if verdict.put_off_until:
                 return [WakeAt(verdict.put_off_until)]
+            case "unlisted":
+                return [FindStrays()]
             case "not_owner" | "empty" if not self.calls:
                 return [Retire()]
             case _:

@@ -16,6 +16,7 @@ from actors.business import (
     Business,
     CallOver,
     Claimed,
+    FindStrays,
     Follow,
     LookAgain,
     Make,
@@ -28,6 +29,7 @@ from actors.business import (
 )
 from actors.call import WITHDRAWN, Call, account_refused, fact_of
 from actors.gate import Gate
+from actors.strays import find_strays
 from dialer.messages import CallChanged, RunChanged
 from dialer.model import AttemptState
 from dialer.sealing import BrokenSealError
@@ -73,6 +75,7 @@ class Partitions:
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._gates: dict[str, Gate] = {}
+        self._searched: set[int] = set()
         self._wire_is_away = asyncio.Event()
         self._closed = False
         # While a round reads: which attempts have ended since it asked. Its answer may be older than what the words have told.
@@ -238,7 +241,7 @@ class Partitions:
 
     # -- doing -------------------------------------------------------------------------------------------------------------------
 
-    def _do(self, business_id: int, effect: Effect) -> None:  # noqa: C901 - one effect, one branch
+    def _do(self, business_id: int, effect: Effect) -> None:  # noqa: C901, PLR0912 - one effect, one branch
         driven = self._driven[business_id]
         match effect:
             case AskGate(permits=permits):
@@ -257,6 +260,8 @@ class Partitions:
             case Withdraw(attempt_id=attempt_id):
                 if attempt_id in self._calls:
                     self._calls[attempt_id].withdrawn = True
+            case FindStrays():
+                self._tasks.spawn(self._search(driven, self._accounts[business_id]))
             case WakeIn(seconds=seconds):
                 self._wake(business_id, seconds)
             case WakeAt(moment=moment):
@@ -297,6 +302,19 @@ class Partitions:
         message = getattr(result, "message", "")
         log.error("run %d of business %d is paused: the provider refuses its account", run_id, business_id)
         await self._world.fleet.pause(business_id, run_id, f"The telephone company refuses this account or its number: {message}")
+
+    async def _search(self, driven: Driven, account: Account) -> None:
+        """Find what the log has forgotten; when that cannot be had now, the next poll asks for it again."""
+        if driven.business_id in self._searched:
+            return
+        self._searched.add(driven.business_id)
+        try:
+            if await find_strays(self._world, account, driven):
+                await self.look_round([driven.partition])
+        except (*AWAY, *LOCKED) as error:
+            log.warning("PostgreSQL is away: %s", type(error).__name__)
+        finally:
+            self._searched.discard(driven.business_id)
 
     def _spawn(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
         attempt_id = call.name.attempt_id

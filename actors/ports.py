@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dialer.ports import Clock, Ids
     from sql.attempts import Ask, Fact, Intent, Learned, OpenAttempt, Verdict
     from sql.commands import Applied, Malformed
+    from sql.histories import History, Stray
     from sql.workers import Driven, Holding
     from telephony.provider import Account, Provider
 
@@ -57,6 +58,15 @@ class Fleet(Protocol):
     async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
     async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
     async def pause(self, business_id: int, run_id: int, reason: str) -> None: ...
+
+
+class Histories(Protocol):
+    """What the database may have forgotten; `sql.histories.Histories` is the real one."""
+
+    async def present(self, shown_after_seconds: float) -> History: ...
+    async def adopt_strays(
+        self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
+    ) -> int | None: ...
 
 
 class CommandLog(Protocol):
@@ -131,6 +141,7 @@ class World:
     attempts: AttemptLog
     ledger: Ledger
     fleet: Fleet
+    histories: Histories
     commands: CommandLog
     runs: RunLog
     wire: Wire

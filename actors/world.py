@@ -14,6 +14,7 @@ from dialer.sealing import Seal
 from dialer.streams import Streams
 from sql.attempts import Attempts
 from sql.commands import Commands
+from sql.histories import Histories
 from sql.ledger import Ledger
 from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
@@ -53,6 +54,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
             attempts=attempts,
             ledger=ledger,
             fleet=Workers(pool),
+            histories=Histories(pool),
             commands=Commands(pool),
             runs=Runs(pool),
             wire=streams,

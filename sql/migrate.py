@@ -88,6 +88,7 @@ async def migrate(database_url: str) -> list[str]:
         todo = [step for step in steps() if step.name in before.pending]
         for step in todo:
             await _apply(connection, step)
+        await connection.execute(statements("histories")["notice"])
         return [step.name for step in todo]
     finally:
         await connection.close()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 
+from sql.statements import statements
+
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -30,6 +32,8 @@ AWAY = (
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.CannotConnectNowError,
+    # A standby that is not the primary yet, or a primary that is not one any more.
+    asyncpg.ReadOnlySQLTransactionError,
 )
 
 # Whatever a connection or a statement may fail with: for the command line, which says so and ends.
@@ -56,6 +60,10 @@ PLANNED = (
 )
 
 
+# Whatever this process thinks it has told, the database may have forgotten: sql/functions/history_v1.sql.
+NOTICE = statements("histories")["notice"]
+
+
 async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bool = False) -> Pool:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
 
@@ -76,13 +84,15 @@ async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bo
 
 
 async def _prepare(connection: Connection) -> None:
+    # Before the first migration there is nothing to notice and nothing to plan, and whoever asks says so better.
+    with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
+        await connection.execute(NOTICE)
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
 async def _plan(connection: Connection) -> None:
     await _prepare(connection)
-    # Before the first migration there is nothing to plan, and whoever asks says so better.
     with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
         for query in PLANNED:
             await connection.execute(query)

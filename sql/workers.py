@@ -38,6 +38,7 @@ class Driven:
     partition: int
     account_sid: str | None
     auth_token_sealed: bytes | None
+    caller_id: str
     max_calls: int
 
 

@@ -92,7 +92,7 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The calls of one pair of numbers, newest first. Not `complete`: a page failed, so it proves no absence."""
+    """The calls that were asked for, newest first. Not `complete`: a page failed, so it proves no absence."""
 
     calls: tuple[CallFacts, ...]
     complete: bool
@@ -110,8 +110,10 @@ class Provider(Protocol):
     async def fetch(self, account: Account, sid: str) -> CallFacts | None:
         """Ask for one call; None when nothing was learnt: unknown there (yet), or no usable answer in time."""
 
-    async def list_calls(self, account: Account, to: str, from_: str, since: datetime) -> Listing:
+    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
         """Ask for every call between two numbers created at or after `since` (aware; the provider counts in whole seconds).
+
+        With `to` None those to any number.
 
         No filter by status or start time: a finished call has left `queued`, and a queued one has no start (protocol, rule 4).
         """

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
+from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.http.response import Response
@@ -115,7 +116,7 @@ class TwilioProvider:
             log.warning("no usable answer about call %s: %s", sid, _reason(error))
             return None
 
-    async def list_calls(self, account: Account, to: str, from_: str, since: datetime) -> Listing:
+    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
         """Ask Twilio for the calls between two numbers; see `Provider.list_calls`."""
         calls: list[CallFacts] = []
         complete = False
@@ -145,8 +146,8 @@ class TwilioProvider:
         """Close the pool of connections."""
         await self._http.close()
 
-    async def _read_pages(self, account: Account, to: str, from_: str, start: datetime, calls: list[CallFacts]) -> bool:
-        page = await self._calls(account).page_async(to=to, from_=from_, page_size=PAGE_SIZE)
+    async def _read_pages(self, account: Account, to: str | None, from_: str, start: datetime, calls: list[CallFacts]) -> bool:
+        page = await self._calls(account).page_async(to=to or values.unset, from_=from_, page_size=PAGE_SIZE)
         for _ in range(LISTING_PAGES):
             calls.extend(_facts(item) for item in page)
             if calls and calls[-1].created_at is not None and calls[-1].created_at < start:

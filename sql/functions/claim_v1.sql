@@ -4,6 +4,7 @@
 -- that was committed before the locks, the fence is read and everything is computed. Every business asked gets one verdict:
 --   busy       its lane or a run is locked: ask again in some milliseconds
 --   not_owner  the fence names another worker or epoch
+--   unlisted   the database may have forgotten calls of this business: what the provider lists is to be compared first (history_v1.sql)
 --   full       no slot is free any more
 --   gate       more leads could be taken, permits are used up
 --   again      leads were put off or a stretch of cancelled ones was passed: ask again at once
@@ -29,6 +30,7 @@ DECLARE
     scan CONSTANT integer := 1000;
     -- A lead whose number is on the line for another lead of the business is asked for again after this.
     same_phone_wait CONSTANT interval := '5 seconds';
+    present CONSTANT integer := (SELECT max(h.id) FROM dialer.histories h);
     held_lanes integer[];
     held_runs integer[];
 BEGIN
@@ -39,7 +41,7 @@ BEGIN
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT a.business_id, a.permits, l.inflight, l.max_calls - cardinality(l.inflight) AS room, b.caller_id, b.account_sid,
-               a.business_id = ANY (held_lanes) AS held,
+               a.business_id = ANY (held_lanes) AS held, coalesce(l.history = present, FALSE) AS listed,
                -- A partition that was given back has no owner: NULL is nobody's.
                coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine
         FROM unnest(p_businesses, p_epochs, p_permits) AS a (business_id, epoch, permits)
@@ -52,7 +54,7 @@ BEGIN
                least(a.room, r.concurrency - r.in_progress_count) AS may_take
         FROM asked a
         JOIN public.outbound_call_runs r ON r.business_id = a.business_id AND r.status = 'running'
-        WHERE a.held AND a.mine AND a.room > 0 AND r.started_at IS NOT NULL AND NOT r.cancel_requested
+        WHERE a.held AND a.mine AND a.listed AND a.room > 0 AND r.started_at IS NOT NULL AND NOT r.cancel_requested
     ), candidate AS MATERIALIZED (
         SELECT r.business_id, r.id AS run_id, c.*,
                row_number() OVER (PARTITION BY r.id ORDER BY c.zone IS NOT NULL, c.due_at, c.position) AS nth
@@ -144,7 +146,7 @@ BEGIN
                 WHERE r.business_id = a.business_id AND t.due_at > now()) AS due_at
     ) w
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN NOT a.mine THEN 'not_owner' WHEN NOT a.held THEN 'busy' WHEN a.room - w.taken <= 0 THEN 'full'
+        SELECT CASE WHEN NOT a.mine THEN 'not_owner' WHEN NOT a.listed THEN 'unlisted' WHEN NOT a.held THEN 'busy' WHEN a.room - w.taken <= 0 THEN 'full'
                     WHEN w.moved THEN 'again' WHEN w.offered > w.taken THEN 'gate' WHEN w.run_locked THEN 'busy'
                     WHEN w.due_at IS NOT NULL THEN 'put_off' ELSE 'empty' END AS verdict
     ) v;

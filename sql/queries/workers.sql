@@ -28,7 +28,7 @@ SELECT * FROM dialer.give_back_v1($1::uuid, $2::integer[])
 SELECT dialer.heartbeat_v1($1::uuid, $2::text, make_interval(secs => $3::float8))
 
 -- name: busy_businesses
-SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, l.max_calls
+SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, b.caller_id, l.max_calls
 FROM dialer.lanes l JOIN dialer.businesses b ON b.business_id = l.business_id
 WHERE l.partition = ANY ($1::smallint[])
   AND (cardinality(l.inflight) > 0 OR EXISTS (SELECT FROM public.outbound_call_runs r WHERE r.business_id = l.business_id AND r.status = 'running'
@@ -36,7 +36,7 @@ WHERE l.partition = ANY ($1::smallint[])
        OR EXISTS (SELECT FROM dialer.attempts e WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)))
 
 -- name: business
-SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, l.max_calls
+SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, b.caller_id, l.max_calls
 FROM dialer.lanes l JOIN dialer.businesses b ON b.business_id = l.business_id WHERE l.business_id = $1
 
 -- name: progress

@@ -33,6 +33,7 @@ from tests.chaos.waiting import until
 from tests.chaos.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dialer.cli.processes import Child
@@ -47,16 +48,16 @@ AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Town:
-    """Use with `async with`; `settings` are added to the environment of our processes."""
+    """Use with `async with`; `settings` are added to the environment of our processes, `postgres` to that server's settings."""
 
-    def __init__(self, path: Path, *, speed: float = SPEED, **settings: str) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, speed: float = SPEED, postgres: Mapping[str, str] | None = None, **settings: str) -> None:
+        self.path = path
         self._speed = speed
         self._settings = settings
         self._stack = AsyncExitStack()
         self._names = itertools.count(1)
         self._phones = itertools.count(1)
-        self.postgres = Postgres(path / "postgres")
+        self.postgres = Postgres(path / "postgres", settings=postgres)
         self.valkey = Valkey(path / "valkey")
         self.processes = Processes(path / "logs", MARK)
         self.simulator = installation.new_simulator()
@@ -194,7 +195,7 @@ class Town:
 
     async def empty_valkey(self) -> None:
         """Delete the files of Valkey, which must not run."""
-        await asyncio.to_thread(shutil.rmtree, self._path / "valkey" / "appendonlydir", ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self.path / "valkey" / "appendonlydir", ignore_errors=True)
 
     async def faults(self, **faults: float) -> None:
         """Let the simulator do these things wrong from now on, and nothing else."""
@@ -247,7 +248,7 @@ class Town:
 
     def log(self, name: str) -> str:
         """What a process has written so far."""
-        return (self._path / "logs" / f"{name}.log").read_text(errors="replace")
+        return (self.path / "logs" / f"{name}.log").read_text(errors="replace")
 
 
 def _send(child: Child, number: Signals) -> None:

@@ -204,14 +204,15 @@ class Carrier:
             return None
         return self._facts(entry)
 
-    async def list_calls(self, account: Account, to: str, from_: str, since: datetime) -> Listing:
+    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
         company = self.company
         await self._wait(company.chance.random() * QUICK_SECONDS)
         if company.is_away or company.hits("listing_broken"):
             return Listing((), complete="broken_listing_counts" in company.faults)
         found = [
             self._facts(e) for e in company.ledger.values()
-            if (e.account, e.to, e.from_) == (account.sid, to, from_) and e.shown_from <= company.loop.now and moment(e.created_at) >= since
+            if (e.account, e.from_) == (account.sid, from_) and to in {None, e.to}
+            and e.shown_from <= company.loop.now and moment(e.created_at) >= since
         ]  # fmt: skip
         return Listing(tuple(reversed(found)), complete=True)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from sql.attempts import Ask, Intent, Learned, Verdict
     from sql.commands import Malformed
+    from sql.histories import History, Stray
     from tests.simulation.line import Line
     from tests.simulation.rows import Attempt, Database
 
@@ -216,7 +217,19 @@ class FleetDesk(Desk):
 
     def _driven(self, business_id: int) -> Driven:
         lane = self.db.lanes[business_id]
-        return Driven(business_id, lane.partition, lane.account_sid, None, lane.max_calls)
+        return Driven(business_id, lane.partition, lane.account_sid, None, lane.caller_id, lane.max_calls)
+
+
+class HistoryDesk(Desk):
+    """`sql.histories.Histories`: the database of a schedule has one history, and forgets nothing."""
+
+    async def present(self, shown_after_seconds: float) -> History:
+        raise AssertionError(shown_after_seconds)
+
+    async def adopt_strays(
+        self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
+    ) -> int | None:
+        raise AssertionError(incarnation, epoch, business_id, history, calls, ring_seconds)
 
 
 class CommandDesk(Desk):

@@ -202,7 +202,8 @@ class Judge:
         """A call that was to be hung up did not go on until its people had enough; of one that is shown too late nobody may have heard."""
         if self._schedule.late_listings:
             return
-        calm_at = self._schedule.trouble_seconds
+        # The last freeze may begin in the time of trouble and end after it.
+        calm_at = max(self._schedule.trouble_seconds, self._company.loop.thawed_at)
         for run_id, job_id, asked_at in self._unwanted:
             for job in self._db.runs[run_id].jobs:
                 for entry in self._calls_of[job.id] if job_id in {None, job.id} else ():

@@ -63,6 +63,7 @@ class Process:
 
     def _thaw(self) -> None:
         self.frozen = False
+        self.loop.thawed_at = self.loop.now
         self.loop.ready.extend(self.backlog)
         self.backlog.clear()
 
@@ -112,6 +113,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.thawed_at = 0.0
         self.born = 0
         self.ready: deque[Handle] = deque()
         self.outside = copy_context()

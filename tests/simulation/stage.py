@@ -22,7 +22,7 @@ from sql.runs import NewLead
 from telephony.provider import Account
 from tests.simulation.chance import Chance
 from tests.simulation.company import Carrier, Company
-from tests.simulation.desks import AttemptDesk, CommandDesk, Desk, FleetDesk, OutboxDesk, RunDesk
+from tests.simulation.desks import AttemptDesk, CommandDesk, Desk, FleetDesk, HistoryDesk, OutboxDesk, RunDesk
 from tests.simulation.front import Front
 from tests.simulation.judge import Judge
 from tests.simulation.line import Line
@@ -187,8 +187,8 @@ class Stage:
         wire, attempts = self.wire(clock), self._desk(AttemptDesk)
         async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
             world = World(
-                    attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), commands=self._desk(CommandDesk),
-                    runs=self._desk(RunDesk),
+                    attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), histories=self._desk(HistoryDesk),
+                    commands=self._desk(CommandDesk), runs=self._desk(RunDesk),
                     wire=wire, events=relay, provider=Carrier(self.company, clock), accounts=Book(), clock=clock, ids=ids,
                     rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second),
                     held=Held(ids.uuid(), {}),

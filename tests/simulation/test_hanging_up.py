@@ -30,7 +30,7 @@ def test_the_next_poll_finds_what_nobody_has_told() -> None:
 
     def prepare(stage: Stage) -> None:
         stages.append(stage)
-        cancel = Command(1, "told to nobody", CommandType.CANCEL, 1, None, True, "person")
+        cancel = Command(1, "told to nobody", CommandType.CANCEL, 1, hang_up=True, requested_by="person")
         stage.loop.call_later(CANCELLED_AT, lambda: command(stage.db, cancel), context=stage.loop.outside)
 
     assert run(TALKERS, prepare=prepare).violation == ""

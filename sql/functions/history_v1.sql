@@ -1,0 +1,102 @@
+-- Which history of the database this is, and what it may have forgotten. PostgreSQL begins a new timeline whenever a standby is promoted
+-- or a backup is recovered; a dump that is loaded elsewhere meets another system identifier.
+
+-- Where a provider hides both, every history looks the same, and the limit of promise P5 is wider (docs/guarantees.md).
+CREATE OR REPLACE FUNCTION dialer.history_name() RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN format('%s %s', (SELECT c.system_identifier FROM pg_control_system() c), left(pg_walfile_name(pg_current_wal_lsn()), 8));
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_function THEN
+    RETURN 'unknown';
+END
+$$;
+
+-- Each connection calls this before anything else: a standby is promoted behind nobody's back, for it takes no connection of ours.
+CREATE OR REPLACE FUNCTION dialer.notice_history_v1() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    -- More events and attempts than a history can have lost: their numbers have been told, and must not be given again.
+    forgotten CONSTANT bigint := 1000000000;
+    here text;
+    first boolean;
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'this server is a standby' USING ERRCODE = 'read_only_sql_transaction';
+    END IF;
+    here := dialer.history_name();
+    IF EXISTS (SELECT FROM dialer.histories h WHERE h.name = here) THEN
+        RETURN;
+    END IF;
+    -- Only one notices it; the others wait here until it has.
+    LOCK TABLE dialer.histories IN EXCLUSIVE MODE;
+    first := NOT EXISTS (SELECT FROM dialer.histories);
+    INSERT INTO dialer.histories (name, calls_from)
+    VALUES (here, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1), now() - interval '1 day') - interval '1 minute')
+    ON CONFLICT (name) DO NOTHING;
+    IF first THEN
+        UPDATE dialer.lanes SET history = (SELECT max(h.id) FROM dialer.histories h);
+    ELSIF FOUND THEN
+        PERFORM setval(s.name, nextval(s.name) + forgotten)
+        FROM (VALUES (pg_get_serial_sequence('dialer.attempts', 'id')), (pg_get_serial_sequence('dialer.outbox', 'id'))) AS s (name);
+    END IF;
+END
+$$;
+
+-- Let the log know the calls of a business that it has forgotten: `p_calls` is what the provider lists, {sid, phone, created_at} each.
+-- A call nobody knows, to the number of a lead that waits in a run, is that lead's: it is on the line, with a slot, and its end
+-- will be asked for. From now on leads of the business are taken again. Returns how many such calls there were;
+-- NULL, and nothing has changed, when this worker does not own the business or the history is not the present one.
+CREATE OR REPLACE FUNCTION dialer.adopt_strays_v1(
+    p_incarnation uuid, p_epoch bigint, p_business_id integer, p_history integer, p_calls jsonb, p_ring_seconds integer) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    adopted bigint[] := '{}';
+    stray record;
+    attempt bigint;
+BEGIN
+    PERFORM FROM dialer.lanes l JOIN dialer.partitions f ON f.partition = l.partition
+    WHERE l.business_id = p_business_id AND f.owner = p_incarnation AND f.epoch = p_epoch
+      AND p_history = (SELECT max(h.id) FROM dialer.histories h)
+    FOR NO KEY UPDATE OF l;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM public.outbound_call_runs r WHERE r.business_id = p_business_id AND r.status IN ('running', 'paused')
+    ORDER BY r.id FOR NO KEY UPDATE;
+    FOR stray IN
+        -- A number that was called twice is known by its latest call, and calls one lead.
+        SELECT DISTINCT ON (c.phone) c.sid, c.phone, c.created_at, j.id AS job_id, j.run_id, b.caller_id, b.account_sid
+        FROM jsonb_to_recordset(p_calls) AS c (sid text, phone text, created_at timestamptz)
+        JOIN public.outbound_call_jobs j ON j.business_id = p_business_id AND j.phone = c.phone AND j.status = 'queued'
+        JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id AND r.status IN ('running', 'paused')
+                                        AND r.started_at IS NOT NULL AND NOT r.cancel_requested
+        JOIN dialer.businesses b ON b.business_id = j.business_id
+        JOIN dialer.lanes l ON l.business_id = j.business_id
+        WHERE NOT EXISTS (SELECT FROM dialer.call_sids k WHERE k.sid = c.sid)
+          -- It may be the call of an attempt that is open: the reconciler finds that out.
+          AND NOT EXISTS (SELECT FROM dialer.attempts o WHERE o.id = ANY (l.inflight) AND o.phone = c.phone)
+        ORDER BY c.phone, c.created_at DESC, r.started_at, j.position
+    LOOP
+        INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
+                                     created_at, send_by, look_at, sid, placed_at, reason)
+        VALUES (p_business_id, stray.run_id, stray.job_id, 'placed', gen_random_uuid(),
+                md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, stray.phone, stray.caller_id, stray.account_sid, p_ring_seconds,
+                stray.created_at, stray.created_at, now(), stray.sid, now(), 'found at the provider: the database had forgotten it')
+        RETURNING id INTO attempt;
+        INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES (stray.sid, p_business_id, attempt);
+        UPDATE public.outbound_call_jobs j
+        SET status = 'dialing', attempts = j.attempts + 1, attempt_id = attempt, started_at = coalesce(j.started_at, dialer.utc()),
+            dial_started_at = dialer.utc(), call_sid = stray.sid, twilio_call_sid = stray.sid
+        WHERE j.id = stray.job_id AND j.business_id = p_business_id;
+        DELETE FROM dialer.retries t WHERE t.job_id = stray.job_id AND t.business_id = p_business_id;
+        UPDATE public.outbound_call_runs r
+        SET queued_count = r.queued_count - 1, in_progress_count = r.in_progress_count + 1, updated_at = dialer.utc()
+        WHERE r.id = stray.run_id AND r.business_id = p_business_id;
+        adopted := adopted || attempt;
+    END LOOP;
+    UPDATE dialer.lanes l
+    SET history = p_history, inflight = l.inflight || adopted, cap = greatest(l.max_calls, cardinality(l.inflight || adopted))
+    WHERE l.business_id = p_business_id;
+    RETURN cardinality(adopted);
+END
+$$;

@@ -1,0 +1,65 @@
+"""The histories of the database: what a fail-over or a restored backup has made it forget, and how it hears of it again.
+
+On the road of a call: beside 3, on the day after a disaster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sql.pool import Pool
+
+TEXT = statements("histories")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The present one: calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before it."""
+
+    id: int
+    calls_from: datetime
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A call the provider lists and of which we may know nothing: to `phone`, E.164."""
+
+    sid: str
+    phone: str
+    created_at: datetime
+
+
+class Histories:
+    """The histories, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def present(self, shown_after_seconds: float) -> History:
+        """The history we are in; a call is shown by the provider `shown_after_seconds` after its claim at the latest."""
+        row = await self._pool.fetchrow(TEXT["present"], shown_after_seconds)
+        if row is None:
+            message = "the database has no history: it was not migrated"
+            raise LookupError(message)
+        return History(**row)
+
+    async def adopt_strays(
+        self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
+    ) -> int | None:
+        """Give each of these calls that the log does not know to the lead it was for, and let leads be taken again.
+
+        Returns how many there were; None, and nothing has changed, when the business is another worker's or the history has changed.
+        """
+        listed = [{"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat()} for call in calls]
+        found = await self._pool.fetchval(TEXT["adopt_strays"], incarnation, epoch, business_id, history.id, listed, ring_seconds)
+        return None if found is None else int(found)
