@@ -29,7 +29,7 @@ from actors.business import (
 )
 from actors.call import WITHDRAWN, Call, account_refused, fact_of
 from actors.gate import Gate
-from actors.strays import find_strays
+from actors.strays import Strays
 from dialer.messages import CallChanged, RunChanged
 from dialer.model import AttemptState
 from dialer.sealing import BrokenSealError
@@ -54,6 +54,8 @@ BLOCK_SECONDS = 0.5
 # With Redis away the words do not come; look into PostgreSQL this often, and otherwise as a net.
 POLL_AWAY_SECONDS = 1.0
 POLL_SECONDS = 5.0
+# The provider's list could not be had; it is long, and others wait for theirs.
+SEARCH_AGAIN_SECONDS = 15.0
 # The moment is the database's, the clock this machine's: where it is ahead, the claim would be repeated without a pause until then.
 SHORTEST_PUT_OFF_SECONDS = 0.25
 
@@ -75,6 +77,7 @@ class Partitions:
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._gates: dict[str, Gate] = {}
+        self._strays = Strays(world)
         self._searched: set[int] = set()
         self._wire_is_away = asyncio.Event()
         self._closed = False
@@ -304,13 +307,15 @@ class Partitions:
         await self._world.fleet.pause(business_id, run_id, f"The telephone company refuses this account or its number: {message}")
 
     async def _search(self, driven: Driven, account: Account) -> None:
-        """Find what the log has forgotten; when that cannot be had now, the next poll asks for it again."""
+        """Find what the log has forgotten; when that cannot be had now, some time later."""
         if driven.business_id in self._searched:
             return
         self._searched.add(driven.business_id)
         try:
-            if await find_strays(self._world, account, driven):
+            if await self._strays.find(account, driven):
                 await self.look_round([driven.partition])
+            else:
+                await _pause(SEARCH_AGAIN_SECONDS)
         except (*AWAY, *LOCKED) as error:
             log.warning("PostgreSQL is away: %s", type(error).__name__)
         finally:

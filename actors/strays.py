@@ -19,27 +19,41 @@ if TYPE_CHECKING:
     from sql.workers import Driven
     from telephony.provider import Account
 
+# The calls that are being placed go over the same connections.
+LISTS_AT_ONCE = 4
+
 log = logging.getLogger(__name__)
 
 
-async def find_strays(world: World, account: Account, driven: Driven) -> bool:
-    """Compare the calls of a business with what the provider lists; True when that was done, False when it is to be tried again.
+class Strays:
+    """Finds them, for all businesses of a worker."""
 
-    Raises:
-        OSError, asyncpg.PostgresError: when PostgreSQL is away.
-    """
-    history = await world.histories.present(world.rules.lag_seconds + SEND_SECONDS)
-    log.warning("business %d: the database has another history than before; in %.0f s its calls are listed and compared",
-                driven.business_id, history.wait_seconds)  # fmt: skip
-    await asyncio.sleep(history.wait_seconds)
-    listing = await world.provider.list_calls(account, None, driven.caller_id, history.calls_from)
-    epoch = world.held.epochs.get(driven.partition)
-    if epoch is None or not listing.complete:
-        return False
-    calls = [Stray(call.sid, call.to, call.created_at) for call in listing.calls if call.created_at is not None]
-    adopted = await world.histories.adopt_strays(
-        world.held.incarnation, epoch, driven.business_id, history, calls, ring_seconds=world.rules.ring_seconds
-    )
-    if adopted is not None:
-        log.warning("business %d: %d calls were found that the database had forgotten", driven.business_id, adopted)
-    return adopted is not None
+    def __init__(self, world: World) -> None:
+        """Ask for the lists through `world`'s provider, a few at a time."""
+        self._world = world
+        self._lists = asyncio.Semaphore(LISTS_AT_ONCE)
+
+    async def find(self, account: Account, driven: Driven) -> bool:
+        """Compare the calls of a business with what the provider lists; True when that is done, False when it is to be tried again.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+        """
+        world, business_id = self._world, driven.business_id
+        history = await world.histories.present(business_id, world.rules.lag_seconds + SEND_SECONDS)
+        if history is None:
+            return True
+        log.warning("business %d: the database has another history; its calls are compared in %.0f s", business_id, history.wait_seconds)
+        await asyncio.sleep(history.wait_seconds)
+        async with self._lists:
+            listing = await world.provider.list_calls(account, None, driven.caller_id, history.calls_from)
+        epoch = world.held.epochs.get(driven.partition)
+        if epoch is None or not listing.complete:
+            return False
+        calls = [Stray(call.sid, call.to, call.created_at or history.calls_from) for call in listing.calls]
+        adopted = await world.histories.adopt_strays(
+            world.held.incarnation, epoch, business_id, history, calls, ring_seconds=world.rules.ring_seconds
+        )
+        if adopted is not None:
+            log.warning("business %d: %d calls were found that the database had forgotten", business_id, adopted)
+        return adopted is not None

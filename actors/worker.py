@@ -20,7 +20,7 @@ from actors.partition import Partitions
 from actors.screens import Screens
 from actors.tasks import Tasks
 from dialer.messages import Event
-from sql.pool import AWAY
+from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -76,7 +76,7 @@ class Worker:
         try:
             async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
                 await self._ownership.leave(LEAVE_SECONDS)
-        except (TimeoutError, *AWAY) as error:
+        except (TimeoutError, *AWAY, *LOCKED) as error:
             # The lease runs out by itself, and another worker takes over.
             log.warning("nothing could be given back: %s", type(error).__name__)
         self._screens.close()

@@ -22,9 +22,13 @@ TEXT = statements("histories")
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The present one: calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before it."""
+    """The present one, for one business.
+
+    Its calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before this history began.
+    """
 
     id: int
+    since: datetime
     calls_from: datetime
     wait_seconds: float
 
@@ -45,13 +49,10 @@ class Histories:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def present(self, shown_after_seconds: float) -> History:
-        """The history we are in; a call is shown by the provider `shown_after_seconds` after its claim at the latest."""
-        row = await self._pool.fetchrow(TEXT["present"], shown_after_seconds)
-        if row is None:
-            message = "the database has no history: it was not migrated"
-            raise LookupError(message)
-        return History(**row)
+    async def present(self, business_id: int, shown_after_seconds: float) -> History | None:
+        """The history we are in, None when the business has been compared in it; a call is shown `shown_after_seconds` after its claim."""
+        row = await self._pool.fetchrow(TEXT["present"], business_id, shown_after_seconds)
+        return History(**row) if row and row["calls_from"] else None
 
     async def adopt_strays(
         self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
@@ -61,5 +62,7 @@ class Histories:
         Returns how many there were; None, and nothing has changed, when the business is another worker's or the history has changed.
         """
         listed = [{"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat()} for call in calls]
-        found = await self._pool.fetchval(TEXT["adopt_strays"], incarnation, epoch, business_id, history.id, listed, ring_seconds)
+        found = await self._pool.fetchval(
+            TEXT["adopt_strays"], incarnation, epoch, business_id, history.id, history.since, listed, ring_seconds
+        )
         return None if found is None else int(found)

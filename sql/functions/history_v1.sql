@@ -18,7 +18,7 @@ DECLARE
     -- More events and attempts than a history can have lost: their numbers have been told, and must not be given again.
     forgotten CONSTANT bigint := 1000000000;
     here text;
-    first boolean;
+    is_older boolean;
 BEGIN
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'this server is a standby' USING ERRCODE = 'read_only_sql_transaction';
@@ -29,13 +29,11 @@ BEGIN
     END IF;
     -- Only one notices it; the others wait here until it has.
     LOCK TABLE dialer.histories IN EXCLUSIVE MODE;
-    first := NOT EXISTS (SELECT FROM dialer.histories);
+    is_older := EXISTS (SELECT FROM dialer.histories) OR EXISTS (SELECT FROM dialer.attempts);
     INSERT INTO dialer.histories (name, calls_from)
     VALUES (here, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1), now() - interval '1 day') - interval '1 minute')
     ON CONFLICT (name) DO NOTHING;
-    IF first THEN
-        UPDATE dialer.lanes SET history = (SELECT max(h.id) FROM dialer.histories h);
-    ELSIF FOUND THEN
+    IF FOUND AND is_older THEN
         PERFORM setval(s.name, nextval(s.name) + forgotten)
         FROM (VALUES (pg_get_serial_sequence('dialer.attempts', 'id')), (pg_get_serial_sequence('dialer.outbox', 'id'))) AS s (name);
     END IF;
@@ -44,38 +42,55 @@ $$;
 
 -- Let the log know the calls of a business that it has forgotten: `p_calls` is what the provider lists, {sid, phone, created_at} each.
 -- A call nobody knows, to the number of a lead that waits in a run, is that lead's: it is on the line, with a slot, and its end
--- will be asked for. From now on leads of the business are taken again. Returns how many such calls there were;
--- NULL, and nothing has changed, when this worker does not own the business or the history is not the present one.
+-- will be asked for. A run that seems never to have been started has been, and waits for a person. From now on leads of the business are
+-- taken again. Returns how many such calls there were; NULL, and nothing has changed, when this worker does not own the business or the
+-- history, the one that began at `p_since`, is not the present one.
 CREATE OR REPLACE FUNCTION dialer.adopt_strays_v1(
-    p_incarnation uuid, p_epoch bigint, p_business_id integer, p_history integer, p_calls jsonb, p_ring_seconds integer) RETURNS integer
+    p_incarnation uuid, p_epoch bigint, p_business_id integer, p_history integer, p_since timestamptz, p_calls jsonb, p_ring_seconds integer)
+RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
+    lost_start CONSTANT text := 'Calls of this run were found at the provider, and the database does not know that it was started.';
+    -- Looked for before anything is locked: a long list of leads is read for it.
+    unknown CONSTANT jsonb := (SELECT jsonb_agg(c) FROM jsonb_array_elements(p_calls) c
+                               WHERE NOT EXISTS (SELECT FROM dialer.call_sids k WHERE k.sid = c ->> 'sid'));
+    waiting CONSTANT integer[] := ARRAY(
+        SELECT j.id FROM public.outbound_call_runs r JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+        WHERE unknown IS NOT NULL AND r.business_id = p_business_id AND r.status IN ('running', 'paused', 'pending') AND j.status = 'queued'
+          AND j.phone IN (SELECT c ->> 'phone' FROM jsonb_array_elements(unknown) c));
     adopted bigint[] := '{}';
     stray record;
     attempt bigint;
 BEGIN
     PERFORM FROM dialer.lanes l JOIN dialer.partitions f ON f.partition = l.partition
     WHERE l.business_id = p_business_id AND f.owner = p_incarnation AND f.epoch = p_epoch
+      AND EXISTS (SELECT FROM dialer.histories h WHERE h.id = p_history AND h.since = p_since)
       AND p_history = (SELECT max(h.id) FROM dialer.histories h)
     FOR NO KEY UPDATE OF l;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    PERFORM FROM public.outbound_call_runs r WHERE r.business_id = p_business_id AND r.status IN ('running', 'paused')
+    PERFORM FROM public.outbound_call_runs r
+    WHERE r.business_id = p_business_id AND r.id IN (SELECT j.run_id FROM public.outbound_call_jobs j WHERE j.id = ANY (waiting))
     ORDER BY r.id FOR NO KEY UPDATE;
     FOR stray IN
-        -- A number that was called twice is known by its latest call, and calls one lead.
-        SELECT DISTINCT ON (c.phone) c.sid, c.phone, c.created_at, j.id AS job_id, j.run_id, b.caller_id, b.account_sid
-        FROM jsonb_to_recordset(p_calls) AS c (sid text, phone text, created_at timestamptz)
-        JOIN public.outbound_call_jobs j ON j.business_id = p_business_id AND j.phone = c.phone AND j.status = 'queued'
-        JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id AND r.status IN ('running', 'paused')
-                                        AND r.started_at IS NOT NULL AND NOT r.cancel_requested
-        JOIN dialer.businesses b ON b.business_id = j.business_id
-        JOIN dialer.lanes l ON l.business_id = j.business_id
-        WHERE NOT EXISTS (SELECT FROM dialer.call_sids k WHERE k.sid = c.sid)
-          -- It may be the call of an attempt that is open: the reconciler finds that out.
-          AND NOT EXISTS (SELECT FROM dialer.attempts o WHERE o.id = ANY (l.inflight) AND o.phone = c.phone)
-        ORDER BY c.phone, c.created_at DESC, r.started_at, j.position
+        WITH called AS (
+            SELECT c.*, row_number() OVER (PARTITION BY c.phone ORDER BY c.created_at DESC, c.sid) AS nth
+            FROM jsonb_to_recordset(unknown) AS c (sid text, phone text, created_at timestamptz)
+            -- It may be the call of an attempt that is open and not bound yet: the reconciler finds that out.
+            WHERE NOT EXISTS (SELECT FROM dialer.lanes l JOIN dialer.attempts o ON o.id = ANY (l.inflight) AND o.business_id = l.business_id
+                              WHERE l.business_id = p_business_id AND o.phone = c.phone AND o.sid IS NULL)
+        ), lead AS (
+            -- The newest call to a number is that of the lead that waits in the run that was started first, and so on.
+            SELECT j.id AS job_id, j.run_id, j.phone, r.status = 'pending' AS never_started,
+                   row_number() OVER (PARTITION BY j.phone ORDER BY r.status = 'pending', r.started_at, r.id, j.position) AS nth
+            FROM public.outbound_call_jobs j
+            JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id
+            WHERE j.id = ANY (waiting) AND j.business_id = p_business_id AND j.status = 'queued' AND NOT r.cancel_requested
+              AND (r.status IN ('running', 'paused') AND r.started_at IS NOT NULL OR r.status = 'pending')
+        )
+        SELECT c.sid, c.phone, c.created_at, l.job_id, l.run_id, l.never_started, b.caller_id, b.account_sid
+        FROM called c JOIN lead l ON l.phone = c.phone AND l.nth = c.nth JOIN dialer.businesses b ON b.business_id = p_business_id
     LOOP
         INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
                                      created_at, send_by, look_at, sid, placed_at, reason)
@@ -89,6 +104,14 @@ BEGIN
             dial_started_at = dialer.utc(), call_sid = stray.sid, twilio_call_sid = stray.sid
         WHERE j.id = stray.job_id AND j.business_id = p_business_id;
         DELETE FROM dialer.retries t WHERE t.job_id = stray.job_id AND t.business_id = p_business_id;
+        IF stray.never_started THEN
+            UPDATE public.outbound_call_runs r SET status = 'paused', started_at = dialer.utc(), last_error = lost_start
+            WHERE r.id = stray.run_id AND r.business_id = p_business_id AND r.status = 'pending';
+            IF FOUND THEN
+                INSERT INTO dialer.outbox (business_id, run_id, type, data)
+                VALUES (p_business_id, stray.run_id, 'run.paused', jsonb_build_object('last_error', lost_start));
+            END IF;
+        END IF;
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count - 1, in_progress_count = r.in_progress_count + 1, updated_at = dialer.utc()
         WHERE r.id = stray.run_id AND r.business_id = p_business_id;

@@ -30,14 +30,16 @@ class Calls:
         self._shop = shop
         self.histories = Histories(shop.pool)
 
-    async def history(self) -> History:
-        return await self.histories.present(SHOWN_AFTER_SECONDS)
+    async def history(self, business: int) -> History:
+        history = await self.histories.present(business, SHOWN_AFTER_SECONDS)
+        assert history
+        return history
 
     async def adopt(self, business: int, phones: Sequence[str] = (), history: History | None = None) -> int | None:
         calls = [Stray(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n)) for n, phone in enumerate(phones)]
         epoch = self._shop.epochs[await self._shop.partition(business)]
         return await self.histories.adopt_strays(
-            self._shop.incarnation, epoch, business, history or await self.history(), calls, ring_seconds=30
+            self._shop.incarnation, epoch, business, history or await self.history(business), calls, ring_seconds=30
         )
 
 
@@ -49,7 +51,7 @@ async def calls(shop: Shop) -> Calls:
 
 async def elsewhere(shop: Shop) -> None:
     """Let the database find itself in another history."""
-    await shop.pool.execute("UPDATE dialer.histories SET name = 'another'")
+    await shop.pool.execute("UPDATE dialer.histories SET name = 'another ' || id")
     await shop.pool.execute(NOTICE)
 
 
@@ -80,13 +82,13 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: Shop, calls:
     assert await shop.attempts.bound(["CA1"]) == {"CA1": found.attempt_id}
 
 
-async def test_a_number_called_twice_is_one_call_of_one_lead(shop: Shop, calls: Calls) -> None:
+async def test_two_calls_to_a_number_are_those_of_two_leads_that_wait(shop: Shop, calls: Calls) -> None:
     business = await shop.business()
-    runs = [await shop.run(business, [MINE]), await shop.run(business, [MINE])]
+    runs = [await shop.run(business, [MINE]), await shop.run(business, [MINE]), await shop.run(business, [MINE])]
     await elsewhere(shop)
-    assert await calls.adopt(business, [MINE, MINE]) == 1
-    assert [(await shop.seen(business, run)).in_progress for run in runs] == [1, 0]
-    assert list(await shop.attempts.bound(["CA0", "CA1"])) == ["CA1"]
+    assert await calls.adopt(business, [MINE, MINE]) == 2
+    assert [(await shop.seen(business, run)).in_progress for run in runs] == [1, 1, 0]
+    assert set(await shop.attempts.bound(["CA0", "CA1"])) == {"CA0", "CA1"}
 
 
 async def test_more_of_them_than_slots_all_count(shop: Shop, calls: Calls) -> None:
@@ -104,10 +106,62 @@ async def test_a_call_that_is_known_is_left_alone(shop: Shop, calls: Calls) -> N
     await shop.run(business, [MINE, THEIRS])
     intents, _ = await shop.claim(business)
     await shop.learn(intents[0], AttemptState.PLACED, sid="CA0")
+    waits = await shop.run(business, [MINE, THEIRS])
     await elsewhere(shop)
     # The first by its sid; the second may be the call of an attempt that is open, and the reconciler asks for that.
     assert await calls.adopt(business, [MINE, THEIRS]) == 0
     assert len(await shop.inflight(business)) == 2
+    assert (await shop.seen(business, waits)).queued == 2
+
+
+async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: Shop, calls: Calls) -> None:
+    business = await shop.business()
+    await shop.run(business, [MINE])
+    [first], _ = await shop.claim(business)
+    await shop.learn(first, AttemptState.PLACED, sid="CA0")
+    waits = await shop.run(business, [MINE])
+    await elsewhere(shop)
+    assert await calls.adopt(business, [MINE, MINE]) == 1
+    assert (await shop.seen(business, waits)).in_progress == 1
+
+
+async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: Shop, calls: Calls) -> None:
+    business = await shop.business()
+    run = await shop.run(business, [MINE, THEIRS], start=False)
+    await elsewhere(shop)
+    assert await calls.adopt(business, [MINE]) == 1
+    seen = await shop.seen(business, run)
+    assert (seen.status, seen.in_progress, seen.queued) == ("paused", 1, 1)
+    assert "was started" in (seen.last_error or "")
+    assert (await shop.command(business, CommandType.RESUME, run)).accepted
+    intents, _ = await shop.claim(business)
+    assert [intent.phone for intent in intents] == [THEIRS]
+
+
+async def test_who_has_missed_two_histories_is_compared_with_both(shop: Shop, calls: Calls) -> None:
+    early, late = await shop.business(), await shop.business()
+    await elsewhere(shop)
+    first = await calls.history(early)
+    await calls.adopt(late)
+    await shop.run(late, 1)
+    [intent], _ = await shop.claim(late)
+    await shop.pool.execute("UPDATE dialer.attempts SET created_at = now() + interval '1 hour' WHERE id = $1", intent.attempt_id)
+    await elsewhere(shop)
+    assert (await calls.history(early)).calls_from == first.calls_from
+    assert (await calls.history(late)).calls_from > first.calls_from + timedelta(minutes=59)
+
+
+async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: Shop, calls: Calls) -> None:
+    business = await shop.business()
+    await shop.run(business, 5)
+    [first, *_], _ = await shop.claim(business, permits=1)
+    await shop.pool.execute("DELETE FROM dialer.histories")
+    await shop.pool.execute("UPDATE dialer.lanes SET history = NULL")
+    await shop.pool.execute(NOTICE)
+    assert (await shop.claim(business))[1][business].word == "unlisted"
+    assert await calls.adopt(business) == 0
+    intents, _ = await shop.claim(business)
+    assert min(intent.attempt_id for intent in intents) > first.attempt_id + 1_000_000
 
 
 async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_has_not(shop: Shop, calls: Calls) -> None:
@@ -124,7 +178,8 @@ async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_ha
 async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: Shop, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, 1)
-    before = await calls.history()
+    await elsewhere(shop)
+    before = await calls.history(business)
     await elsewhere(shop)
     assert await calls.adopt(business, history=before) is None
     shop.incarnation, mine = uuid4(), shop.incarnation
@@ -138,12 +193,11 @@ async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(
     await shop.run(business, 5)
     [first, *_], _ = await shop.claim(business)
     first_event = await shop.pool.fetchval("SELECT max(id) FROM dialer.outbox")
-    before = await calls.history()
+    assert await calls.histories.present(business, SHOWN_AFTER_SECONDS) is None
     await elsewhere(shop)
     await shop.pool.execute(NOTICE)
-    now = await calls.history()
-    assert now.id == before.id + 1
-    assert 0 < now.wait_seconds <= SHOWN_AFTER_SECONDS
+    assert await shop.pool.fetchval("SELECT count(*) FROM dialer.histories") == 2
+    assert 0 < (await calls.history(business)).wait_seconds <= SHOWN_AFTER_SECONDS
     newcomer = await shop.business()
     run = await shop.run(newcomer, 1)
     [intent], _ = await shop.claim(newcomer)

@@ -223,8 +223,8 @@ class FleetDesk(Desk):
 class HistoryDesk(Desk):
     """`sql.histories.Histories`: the database of a schedule has one history, and forgets nothing."""
 
-    async def present(self, shown_after_seconds: float) -> History:
-        raise AssertionError(shown_after_seconds)
+    async def present(self, business_id: int, shown_after_seconds: float) -> History | None:
+        raise AssertionError(business_id, shown_after_seconds)
 
     async def adopt_strays(
         self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
