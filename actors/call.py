@@ -48,7 +48,7 @@ class Call:
         self._world = world
         self._account = account
         self._answered = answered
-        self._mail: deque[CallChanged] = deque()
+        self._mail: deque[CallChanged | None] = deque()
         self._rung = asyncio.Event()
         self.name = name
         self.placing = isinstance(name, Intent)
@@ -78,6 +78,11 @@ class Call:
     def hear(self, word: CallChanged) -> None:
         """Something has become known of this call, and is written already."""
         self._mail.append(word)
+        self._rung.set()
+
+    def look_now(self) -> None:
+        """Ask the provider at once: what has become of this call may not be known here."""
+        self._mail.append(None)
         self._rung.set()
 
     async def _place(self, intent: Intent, deadline: float) -> Learned:

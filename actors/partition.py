@@ -313,6 +313,9 @@ class Partitions:
         self._searched.add(driven.business_id)
         try:
             if await self._strays.find(account, driven):
+                for call in self._calls.values():
+                    if call.name.business_id == driven.business_id:
+                        call.look_now()
                 await self.look_round([driven.partition])
             else:
                 await _pause(SEARCH_AGAIN_SECONDS)

@@ -117,6 +117,9 @@ BEGIN
         WHERE r.id = stray.run_id AND r.business_id = p_business_id;
         adopted := adopted || attempt;
     END LOOP;
+    -- What became of the calls that are in the log may be forgotten too: each is to be asked for now.
+    UPDATE dialer.attempts a SET look_at = now()
+    FROM dialer.lanes l WHERE l.business_id = p_business_id AND a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.state <> 'placing';
     UPDATE dialer.lanes l
     SET history = p_history, inflight = l.inflight || adopted, cap = greatest(l.max_calls, cardinality(l.inflight || adopted))
     WHERE l.business_id = p_business_id;
