@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState
+from sql.pool import to_disk
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -153,16 +154,19 @@ class Attempts:
         Raises:
             OSError, asyncpg.PostgresError: when it did not come through; rows with this token may exist all the same (`lost_claim`).
         """
-        rows = await self._pool.fetch(
-            TEXT["claim"],
-            incarnation,
-            token,
-            [ask.business_id for ask in asks],
-            [ask.epoch for ask in asks],
-            [ask.permits for ask in asks],
-            send_seconds,
-            ring_seconds,
-        )
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(
+                TEXT["claim"],
+                incarnation,
+                token,
+                [ask.business_id for ask in asks],
+                [ask.epoch for ask in asks],
+                [ask.permits for ask in asks],
+                send_seconds,
+                ring_seconds,
+            )
+            if any(row["verdict"] == "taken" for row in rows):
+                await to_disk(connection)
         intents = [_intent(row, token) for row in rows if row["verdict"] == "taken"]
         verdicts = [Verdict(row["business_id"], row["verdict"], row["put_off_until"]) for row in rows if row["verdict"] != "taken"]
         return intents, verdicts
@@ -173,7 +177,10 @@ class Attempts:
         Raises:
             OSError, asyncpg.PostgresError: when it did not come through; bringing the same facts again is harmless.
         """
-        rows = await self._pool.fetch(TEXT["learn"], [_without_nones(fact) for fact in facts])
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(TEXT["learn"], [_without_nones(fact) for fact in facts])
+            if any(row["verdict"] != "busy" for row in rows):
+                await to_disk(connection)
         return [_learned(row) for row in rows]
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from dialer.messages import Event
 from dialer.streams import AwayError
-from sql.pool import AWAY, LOCKED
+from sql.pool import AWAY, LOCKED, to_disk
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ class Outbox:
         self._pool = pool
 
     async def next(self, limit: int) -> list[Event]:
-        """The oldest events."""
+        """The oldest events, and they stay: what is told has happened, whatever falls over."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(TEXT["next"], limit)
+            if rows:
+                await to_disk(connection)
         return [
             Event(
                 type=row["type"],
@@ -52,7 +56,7 @@ class Outbox:
                 data=row["data"],
                 serial=row["id"],
             )
-            for row in await self._pool.fetch(TEXT["next"], limit)
+            for row in rows
         ]
 
     async def delete(self, serials: list[int]) -> None:

@@ -60,6 +60,8 @@ PLANNED = (
 )
 
 
+# A record of its own, and no table: a commit waits for the disk only if it has written something.
+TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
 # Whatever this process thinks it has told, the database may have forgotten: sql/functions/history_v1.sql.
 NOTICE = statements("histories")["notice"]
 
@@ -81,6 +83,15 @@ async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bo
         server_settings={"application_name": name, **SESSION},
         init=_plan if planned else _prepare,
     )
+
+
+async def to_disk(connection: Connection) -> None:
+    """Return when everything that was committed before is on the disk, and on the standbys that commits wait for.
+
+    A commit that does not wait, and this after it, keep what a commit that waits keeps: the log is written in its order. But the rows are
+    free meanwhile. Whatever makes us call somebody, or say something to the outside, must have been through here.
+    """
+    await connection.execute(TO_DISK)
 
 
 async def _prepare(connection: Connection) -> None:

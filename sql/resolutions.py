@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import KEEP_HTTP_SECONDS
+from sql.pool import to_disk
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -48,15 +49,17 @@ class Resolutions:
         Raises:
             OSError, asyncpg.PostgresError: when it did not come through; the same again is harmless.
         """
-        found: dict[str, Any] = await self._pool.fetchval(
-            TEXT["resolve"],
-            said.business_id,
-            said.id,
-            said.digest,
-            said.run_id,
-            said.job_id,
-            said.word,
-            said.requested_by,
-            KEEP_HTTP_SECONDS,
-        )
+        async with self._pool.acquire() as connection:
+            found: dict[str, Any] = await connection.fetchval(
+                TEXT["resolve"],
+                said.business_id,
+                said.id,
+                said.digest,
+                said.run_id,
+                said.job_id,
+                said.word,
+                said.requested_by,
+                KEEP_HTTP_SECONDS,
+            )
+            await to_disk(connection)
         return found
