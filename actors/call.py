@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from actors.look import learn, look, pause_before_look
+from actors.look import AFTER_HANG_UP_SECONDS, learn, look, pause_before_look
 from dialer.model import AttemptState, Outcome, Reference
 from sql.attempts import Fact, Intent
 from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
@@ -61,7 +61,7 @@ class Call:
         finally:
             self.placing = False
         if learned.state and learned.state.open:
-            await self.follow(pause_before_look(self._world.rules, learned.state, 0))
+            await self.follow(AFTER_HANG_UP_SECONDS if learned.hang_up else pause_before_look(self._world.rules, learned.state, 0))
 
     async def follow(self, look_in: float) -> None:
         """Wait for the end of a call that may exist; ask the provider when nobody has said anything for `look_in` seconds."""

@@ -251,7 +251,8 @@ async def test_what_a_worker_tells_is_described(database_url: str, redis_url: st
             worker = Worker(world, "test:1")
             await worker.start()
             await client.xadd(COMMANDS, {"v": "1", "id": "a", "type": "run.start", "business_id": business, "run_id": run})
-            await until_told(client, {"run.started", "run.progress", "call.progress"})
+            # Only a run that ends with calls on the line has something to drain.
+            await until_told(client, {"run.started", "run.progress", "call.progress"}, on_the_line=True)
             await client.xadd(COMMANDS, {"v": "1", "id": "b", "type": "run.stop", "business_id": business, "run_id": run, "hang_up": "1"})
             await until_told(client, {"run.finished", "run.drained"})
             await worker.stop()
@@ -282,12 +283,16 @@ def settings(database_url: str, redis_url: str, api_url: str) -> Settings:
     )
 
 
-async def until_told(client: redis.Redis, types: set[str]) -> None:
-    """Wait, with a bound, until each of these types has been told."""
+async def until_told(client: redis.Redis, types: set[str], *, on_the_line: bool = False) -> None:
+    """Wait, with a bound, until each of these types has been told, a progress of calls only counting once it names one if asked so."""
     last, waiting = "0-0", set(types)
     async with asyncio.timeout(WAIT_SECONDS):
         while waiting:
             found: Any = await client.xread({EVENTS: last}, block=1000)
             for _, told in found if isinstance(found, list) else found.items():
                 last = told[-1][0]
-                waiting -= {fields["type"] for _, fields in told}
+                waiting -= {fields["type"] for _, fields in told if not on_the_line or names_a_call(fields)}
+
+
+def names_a_call(fields: dict[str, str]) -> bool:
+    return fields["type"] != "call.progress" or bool(json.loads(fields["data"])["calls"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.look import AFTER_HANG_UP_SECONDS
 from actors.partition import POLL_SECONDS
 from dialer.messages import Command, CommandType
+from dialer.model import AttemptState
 from tests.simulation.commanding import command
 from tests.simulation.director import run
 from tests.simulation.schedule import Schedule, Troubles
@@ -37,3 +40,28 @@ def test_the_next_poll_finds_what_nobody_has_told() -> None:
     ends = [call.ended_at or float("inf") for call in stages[0].company.ledger.values() if call.answered]
     assert max(ends) > CANCELLED_AT
     assert max(ends) < CANCELLED_AT + POLL_SECONDS + HANGING_UP_SECONDS
+
+
+def test_a_call_cancelled_while_it_was_placed_is_asked_for_soon() -> None:
+    """It is hung up when the POST is answered; should no callback say that it has ended, its slot is not held for long."""
+    open_then: list[int] = []
+
+    def cancel_while_placing(stage: Stage) -> None:
+        states = [attempt.state for attempt in stage.db.attempts.values() if attempt.open]
+        if AttemptState.PLACING not in states:
+            stage.loop.call_later(0.001, lambda: cancel_while_placing(stage), context=stage.loop.outside)
+            return
+        command(stage.db, Command(1, "in the middle", CommandType.CANCEL, 1, hang_up=True, requested_by="person"))
+        open_then.append(len(states))
+        stage.loop.call_later(AFTER_HANG_UP_SECONDS + POLL_SECONDS, lambda: count(stage), context=stage.loop.outside)
+
+    def count(stage: Stage) -> None:
+        open_then.append(sum(attempt.open for attempt in stage.db.attempts.values()))
+
+    def prepare(stage: Stage) -> None:
+        stage.loop.call_later(CANCELLED_AT, lambda: cancel_while_placing(stage), context=stage.loop.outside)
+
+    unheard = replace(TALKERS, troubles=Troubles(callback_lost=1.0))
+    assert run(unheard, prepare=prepare).violation == ""
+    assert open_then[0] > 0
+    assert open_then[1] == 0
