@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.business import Claimed
@@ -54,6 +55,7 @@ class Gate:
         self._claimed = claimed
         self._queue: OrderedDict[int, Ask] = OrderedDict()
         self._rung = asyncio.Event()
+        self._returned = asyncio.Event()
         self._failures = 0
         self._shuts = 0
         self._shut_for_these = False
@@ -78,6 +80,9 @@ class Gate:
         """Hear what the provider said to a POST, and shut or open accordingly."""
         self._outstanding -= 1
         self._rung.set()
+        if isinstance(result, NotSent) and not result.throttled:
+            # The provider has not seen it: the permit is unused.
+            self._tasks.spawn(self._give_back(1))
         self._hear(result)
         # With a failure behind it the gate lets nothing more through until all of these are answered.
         self._shut_for_these = self._shut_for_these and self._outstanding > 0
@@ -126,14 +131,20 @@ class Gate:
 
     async def _serve(self) -> None:
         wanted = 1 if self._failures else min(sum(ask.permits for ask in self._queue.values()), MAX_PERMITS_PER_CLAIM)
+        self._returned.clear()
         permits, wait_seconds = await self._bucket.take(wanted)
         if not permits:
-            await _pause(wait_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._returned.wait(), wait_seconds)
             return
         asks = self._share(permits)
         taken = await self._claim(asks)
         if taken < permits:
-            await self._bucket.give_back(permits - taken)
+            await self._give_back(permits - taken)
+
+    async def _give_back(self, permits: int) -> None:
+        await self._bucket.give_back(permits)
+        self._returned.set()
 
     def _share(self, permits: int) -> list[Ask]:
         """One permit for each in turn, until they are used up; who is served leaves the queue, and comes to its end by asking again."""

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
 import pytest_asyncio
 
 from actors.bucket import Bucket
@@ -103,8 +104,9 @@ async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Flo
     assert (seen.failed, "account" in (seen.last_error or "")) == (0, True)
 
 
-async def test_nobody_listens_and_no_lead_is_burned(floor: Floor) -> None:
-    """Refused connections shut the gate; what was claimed goes back to the front; it goes on by itself when there is somebody."""
+@pytest.mark.parametrize(("pace", "at_once"), [(0, 3), (0.01, 1)])
+async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, at_once: int) -> None:
+    """Refused connections shut the gate; lead and permit go back to the front; it goes on by itself when there is somebody."""
     business = await floor.shop.business()
     run = await floor.shop.run(business, 4)
     port = free_port()
@@ -112,14 +114,14 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor) -> None:
     async def tried() -> bool:
         return bool(await floor.shop.pool.fetchval("SELECT count(*) >= 3 FROM dialer.attempts WHERE state = 'not_sent'"))
 
-    async with floor.worker(f"http://127.0.0.1:{port}"):
+    async with floor.worker(f"http://127.0.0.1:{port}", DIALER_CALLS_PER_SECOND=pace):
         await until(tried)
         assert (await floor.shop.seen(business, run)).failed == 0
         assert not await floor.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'unknown'")
         async with simulator.running(port=port, scenario="slow", speed=1) as late:
 
             async def dialled() -> bool:
-                return len(late.ledger.calls) == 3
+                return len(late.ledger.calls) == at_once
 
             await until(dialled)
         assert (await floor.shop.seen(business, run)).failed == 0
