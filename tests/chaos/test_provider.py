@@ -115,14 +115,18 @@ async def test_nothing_is_lost_or_burned(town: Town, name: str, faults: dict[str
 
 async def test_answers_that_fail_together_shut_the_gate_once(town: Town) -> None:
     """A hiccup of the provider's, met by every POST on its way, is one failure and not a dozen."""
-    await town.faults(drop_before=1.0, first_requests=12)
     tenant = await town.tenant(max_calls=12)
+    # A gate whose last answer failed lets one call through alone; whatever failed before at this worker, one answer makes it forget.
+    assert (await tenant.ended(await tenant.run(town.leads(1))))["status"] == "completed"
+    [first] = (await book(town)).calls_of(tenant)
+    await town.faults(drop_before=1.0, first_requests=12)
     run_id = await tenant.run(town.leads(24), concurrency=12)
     assert (await tenant.ended(run_id))["status"] == "completed"
     figures = await judge(town, [tenant])
-    created = sorted(datetime.fromisoformat(call["created_at"]) for call in (await book(town)).calls_of(tenant))
-    asked = [datetime.fromisoformat(request["at"]) for request in (await book(town)).requests if request["from"] == tenant.caller_id]
-    pause = (created[0] - min(asked)).total_seconds()
+    ledger = await book(town)
+    created = [datetime.fromisoformat(call["created_at"]) for call in ledger.calls_of(tenant) if call["sid"] != first["sid"]]
+    asked = [datetime.fromisoformat(request["at"]) for request in ledger.requests if request["from"] == tenant.caller_id]
+    pause = (min(created) - sorted(asked)[1]).total_seconds()
     keep("twelve answers fail together", calls_again_after=round(pause, 2), **figures)
     assert pause < SHUT_ONCE_SECONDS
 
