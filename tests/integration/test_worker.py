@@ -20,6 +20,7 @@ from dialer.config import Settings
 from dialer.embedded.place import free_port
 from dialer.sealing import Seal
 from telephony import simulator
+from tests.chaos import waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,10 +81,7 @@ async def floor(shop: Shop, database_url: str, redis_url: str) -> AsyncIterator[
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(BOUND_SECONDS):
-        while not await condition():
-            # One turn of the loop, and one of the servers: a bounded wait for a condition.
-            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+    await waiting.until(condition, BOUND_SECONDS, condition.__name__)
 
 
 async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Floor, twilio: Simulator) -> None:
