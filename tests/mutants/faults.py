@@ -174,7 +174,7 @@ FAULTS = (
     ),
     Fault(
         "commands_read_twice", "a reader that was overtaken brings its entries again",
-        sql=("command_v1", "WHERE stream = 'dialer:commands' AND entry = p_from;", "WHERE stream = 'dialer:commands';"),
+        sql=("command_v1", "IF here.entry IS DISTINCT FROM p_from THEN", "IF FALSE THEN"),
     ),
     Fault(
         "same_epoch", "a partition changes hands under the same epoch",
