@@ -64,9 +64,10 @@ class Waits:
     """What may keep the runs of a business waiting.
 
     `reason`, `detail` and `since` are what its worker says, None while that takes leads; `is_full` when every line is in use;
-    `unconfirmed_since` is when the oldest call was placed whose fate nobody knows.
+    `unconfirmed_since` is when the oldest call was placed whose fate nobody knows; `now` is the database's clock.
     """
 
+    now: datetime
     reason: str | None
     detail: str | None
     since: datetime | None
@@ -164,8 +165,8 @@ class Runs:
 
     async def waits_for(self, business_id: int) -> Waits:
         """Why calls of a business may have to wait."""
-        row = await self._pool.fetchrow(TEXT["waits_for"], business_id)
-        return Waits(**row) if row else Waits(None, None, None, is_full=False, unconfirmed_since=None)
+        [row] = await self._pool.fetch(TEXT["waits_for"], business_id)
+        return Waits(**row)
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
         """Cancelled and stopped runs of these partitions whose job rows do not say so yet, without those of `but`: business_id, run_id."""
