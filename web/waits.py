@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 DRIVEN: Final = timedelta(seconds=30)
 
 SENTENCES: Final = {
-    "account": msgid("Nothing is called: the saved credentials of this business's provider account cannot be read. They have to be saved again."),
+    "account": msgid(
+        "Nothing is called: the saved credentials of this business's provider account cannot be read. They have to be saved again."
+    ),
     "history": msgid("The database has been restored. Before the next call, earlier calls are compared with the telephone company's list."),
     "busy": msgid("Another program holds this run in the database. Calling goes on when it lets go."),
-    "parked": msgid("Taking the next lead fails with an error. It is tried again every 30 seconds; the administrator finds the error in the log."),
+    "parked": msgid(
+        "Taking the next lead fails with an error. It is tried again every 30 seconds; the administrator finds the error in the log."
+    ),
     "clock": msgid("The database's clock has jumped. Calling goes on by itself after a short safety pause."),
     "no_worker": msgid("No worker drives this run. Calling goes on when one is running."),
-    "provider_away": msgid("The telephone company cannot be reached or refuses calls for now. The leads wait, and calling goes on by itself."),
+    "provider_away": msgid(
+        "The telephone company cannot be reached or refuses calls for now. The leads wait, and calling goes on by itself."
+    ),
     "unconfirmed_calls": msgid(
         "All lines are taken, some by calls that the telephone company has not confirmed yet. Most of them are settled within minutes."
     ),

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import from_url
 
 from tests.chaos import waiting
-from tests.integration.test_worker import Floor, floor, twilio  # noqa: F401 fixtures
+from tests.integration.test_worker import Floor, floor, twilio  # noqa: F401, TC001 fixtures
 from tests.web_site import serving
 
 if TYPE_CHECKING:
