@@ -190,7 +190,7 @@ FAULTS = (
     ),
     Fault(
         "another_s_call_is_refused", "an answer that names another attempt's call says nothing",
-        sql=("learn_v1", "e.elsewhere AND a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
+        sql=("learn_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
     ),
     Fault(
         "not_placed_though_it_has_a_sid", "a person may say that a call the provider knows was never placed",
@@ -202,7 +202,7 @@ FAULTS = (
     ),
     Fault(
         "commands_read_twice", "a reader that was overtaken brings its entries again",
-        sql=("command_v1", "WHERE stream = 'dialer:commands' AND entry = p_from;", "WHERE stream = 'dialer:commands';"),
+        sql=("command_v1", "IF here.entry IS DISTINCT FROM p_from THEN", "IF FALSE THEN"),
     ),
     Fault(
         "same_epoch", "a partition changes hands under the same epoch",
