@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     ring_timeout_seconds: int = Field(30, alias="DIALER_RING_TIMEOUT_SECONDS", ge=5, le=600)
     call_time_limit_seconds: int = Field(600, alias="DIALER_CALL_TIME_LIMIT_SECONDS", ge=10, le=14400)
     worker_name: str = Field("", alias="DIALER_WORKER_NAME", max_length=128)
+    database_connections: int = Field(10, alias="DIALER_DATABASE_CONNECTIONS", ge=2, le=1000)
+    trusted_proxies: str = Field("", alias="DIALER_TRUSTED_PROXIES")
     data_dir: Path = Field(Path(".data"), alias="DIALER_DATA_DIR")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")

@@ -14,7 +14,9 @@ import asyncpg
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    from sql.shares import SharedPool
+
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record] | SharedPool
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 LOCK_TIMEOUT_SECONDS = 2
@@ -66,7 +68,7 @@ TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
 NOTICE = statements("histories")["notice"]
 
 
-async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bool = False) -> Pool:
+async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bool = False) -> asyncpg.Pool[asyncpg.Record]:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
 
     `planned` connections have planned what holds the rows of a business, for processes that live long.

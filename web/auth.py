@@ -19,8 +19,10 @@ from aiohttp import web as http
 from dialer.model import Role
 from dialer.sealing import BrokenSealError
 from web import keys
+from web.addresses import local_path
 from web.faults import ApiError, Text
 from web.i18n import msgid
+from web.tenancy import belongs_to, share_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -54,11 +56,14 @@ _PRINCIPAL: Final[http.RequestKey[Principal | None]] = http.RequestKey("principa
 @http.middleware
 async def identify(request: http.Request, handler: Handler) -> http.StreamResponse:
     """Find out who asks, and refuse what another site has made a browser send."""
-    if not request.path.startswith(OPEN):
-        if request.method not in SAFE and "Authorization" not in request.headers:
-            _refuse_other_sites(request)
-        request[_PRINCIPAL] = await _find(request)
-    return await handler(request)
+    with share_of(request):
+        if not local_path(request).startswith(OPEN):
+            if request.method not in SAFE and "Authorization" not in request.headers:
+                _refuse_other_sites(request)
+            request[_PRINCIPAL] = who = await _find(request)
+            if who is not None:
+                belongs_to(who.business_id)
+        return await handler(request)
 
 
 def signed_in(request: http.Request) -> Principal | None:
@@ -129,9 +134,15 @@ async def _by_token(request: http.Request) -> Principal:
     if scheme.lower() != SCHEME or not 0 < len(secret) <= MAX_TOKEN_CHARACTERS:
         raise _unknown()
     # The secret has 256 random bits: nothing to guess, so a plain digest is enough.
-    found = await request.app[keys.BUSINESSES].token(hashlib.sha256(secret.encode(errors="replace")).digest())
+    digest = hashlib.sha256(secret.encode(errors="replace")).digest()
+    known = request.app[keys.KNOWN_TOKENS]
+    hint = known.business_of(digest)
+    if hint is not None:
+        belongs_to(hint)
+    found = await request.app[keys.BUSINESSES].token(digest)
     if found is None:
         raise _unknown()
+    known.remember(digest, found.business_id)
     return Principal(found.business_id, found.role, f"token:{found.token_id}")
 
 
