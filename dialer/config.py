@@ -130,6 +130,24 @@ def load(*required: str) -> Settings:
     return settings
 
 
+def require_default_account(settings: Settings, businesses: int) -> None:
+    """Refuse to go on without the default account while so many businesses have none of their own.
+
+    Raises:
+        ConfigError: naming what is missing.
+    """
+    missing = [
+        name
+        for name, value in (
+            ("TWILIO_ACCOUNT_SID", settings.twilio_account_sid),
+            ("TWILIO_AUTH_TOKEN", settings.twilio_auth_token.get_secret_value()),
+        )
+        if not value
+    ]
+    if businesses and missing:
+        raise ConfigError("\n".join(f"{name} is not set, and businesses without an account of their own: {businesses}" for name in missing))
+
+
 def _fault(error: dict[str, object]) -> str:
     place = error["loc"]
     name = ".".join(str(part) for part in place) if isinstance(place, tuple) else str(place)

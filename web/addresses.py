@@ -40,6 +40,18 @@ def client_address(request: http.Request) -> str:
     return address
 
 
+def opened_by_http(request: http.Request) -> bool:
+    """True when PUBLIC_URL is https and the browser says that it is not: it does not keep cookies that are for https alone.
+
+    A form says it by its Origin, other requests may have a proxy that says it; a browser trusts its own machine without https.
+    """
+    if not request.app[keys.SETTINGS].public_url.startswith("https:") or _is_this_machine(request.url.host or ""):
+        return False
+    origin = request.headers.get("Origin", "")
+    forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
+    return origin.startswith("http:") or (not origin.startswith("https:") and forwarded == "http")
+
+
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """The addresses and networks of DIALER_TRUSTED_PROXIES, separated by commas.
 
@@ -62,6 +74,15 @@ def local_path(request: http.Request) -> str:
 def raw_local_path(request: http.Request) -> str:
     """The same, not decoded, with its query: what a signature is over."""
     return _below(prefix_of(request.app[keys.SETTINGS].public_url), request.raw_path)
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _below(prefix: str, path: str) -> str:

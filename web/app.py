@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
+from dialer.config import require_default_account
 from dialer.ports import SystemClock, SystemIds
 from dialer.sealing import Seal
 from dialer.shares import Use
@@ -22,6 +23,7 @@ from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.resolutions import Resolutions
 from sql.runs import Runs
+from sql.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
 from web.addresses import networks
@@ -39,6 +41,7 @@ from web.metrics import Metrics
 from web.notices import OwnerNotices
 from web.passwords import Passwords
 from web.tenancy import KnownTokens
+from web.waiting import GateReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,6 +85,12 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     pool = SharedPool(await open_pool(app[keys.SETTINGS].database_url, name="web", size=size, planned=True), shares_of(size))
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
+    try:
+        require_default_account(app[keys.SETTINGS], await app[keys.BUSINESSES].without_account())
+    except BaseException:
+        await pool.close()
+        raise
+    app[keys.SESSIONS] = Sessions(pool)
     app[keys.RUNS] = Runs(pool)
     app[keys.JOBS] = Jobs(pool)
     app[keys.COMMANDS] = Commands(pool)
@@ -99,8 +108,9 @@ async def _redis(app: http.Application) -> AsyncIterator[None]:
 
 
 async def _notices(app: http.Application) -> AsyncIterator[None]:
-    async with OwnerNotices(app[keys.STREAMS]) as notices:
+    async with OwnerNotices(app[keys.STREAMS]) as notices, GateReader(app[keys.STREAMS], app[keys.CLOCK]) as gates:
         app[keys.NOTICES] = notices
+        app[keys.GATES] = gates
         yield
 
 

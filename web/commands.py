@@ -60,14 +60,16 @@ def request_id(request: http.Request) -> str:
     return f"http:{hashlib.sha256(asked.encode(errors='replace')).hexdigest()}"
 
 
-async def give(request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False) -> Answer:
-    """Apply a command of who asks, being at least an operator, and tell the owner.
+async def give(
+    request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False, wait: bool = False
+) -> Answer:
+    """Apply a command of who asks, being at least an operator, and notify the owner; `wait` is part of what is asked, and done by others.
 
     Raises:
         ApiError: 401, 403, 404, 409 or 503.
     """
     who = principal(request, Role.OPERATOR)
-    command = Command(who.business_id, request_id(request), kind, run_id, job_id, hang_up, who.actor)
+    command = Command(who.business_id, request_id(request), kind, run_id, job_id, hang_up, who.actor, wait=wait)
     answer = await _apply(request, command)
     request.app[keys.METRICS].commands.labels(kind, answer.code or "accepted").inc()
     request.app[keys.RELAY].kick()

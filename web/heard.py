@@ -141,6 +141,8 @@ class Ear:
         return reference, await self._attempts.refer(reference.business_id, reference.attempt_id, reference.nonce)
 
     def _check(self, said: Said, token: SecretStr) -> None:
+        if not token.get_secret_value():
+            log.error("a callback cannot be verified: this process has no auth token of its account")
         if not token.get_secret_value() or not callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token):
             raise UnsignedError
 

@@ -21,6 +21,7 @@ from sql.ledger import Ledger
 from sql.outbox import Relay
 from sql.resolutions import Resolutions
 from sql.runs import Runs
+from sql.sessions import Sessions
 from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sql.shares import SharedPool
     from web.commands import PendingCommands
     from web.tenancy import KnownTokens
+    from web.waiting import GateReader
 
 # Draws an error as a page; registered by the pages, used for every path that is not the API's.
 ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamResponse]]
@@ -45,6 +47,7 @@ CLOCK: Final[http.AppKey[Clock]] = http.AppKey("clock")
 IDS: Final[http.AppKey[Ids]] = http.AppKey("ids")
 POOL: Final[http.AppKey[SharedPool]] = http.AppKey("pool")
 BUSINESSES: Final = http.AppKey("businesses", Businesses)
+SESSIONS: Final = http.AppKey("sessions", Sessions)
 RUNS: Final = http.AppKey("runs", Runs)
 JOBS: Final = http.AppKey("jobs", Jobs)
 COMMANDS: Final = http.AppKey("commands", Commands)
@@ -53,6 +56,7 @@ RESOLUTIONS: Final = http.AppKey("resolutions", Resolutions)
 LEDGER: Final = http.AppKey("ledger", Ledger)
 RELAY: Final = http.AppKey("relay", Relay)
 NOTICES: Final = http.AppKey("notices", OwnerNotices)
+GATES: Final[http.AppKey[GateReader]] = http.AppKey("gates")
 STREAMS: Final = http.AppKey("streams", Streams)
 EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
