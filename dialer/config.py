@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -75,6 +76,17 @@ class Settings(BaseSettings):
         if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
             message = "must be a redis:// or rediss:// address"
             raise ValueError(message)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        try:
+            for part in filter(None, value.replace(" ", "").split(",")):
+                ip_network(part, strict=False)
+        except ValueError:
+            message = "must be addresses or networks, separated by commas"
+            raise ValueError(message) from None
         return value
 
     @model_validator(mode="after")

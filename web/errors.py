@@ -87,7 +87,7 @@ def _fault(request: http.Request, error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, BusyError):
-        log.warning("a share of the connections is in use for too long")
+        log.warning("the share of a tenant is in use for too long")
         return faults.crowded()
     if isinstance(error, LOCKED):
         log.warning("a row stays locked: %s", type(error).__name__)
