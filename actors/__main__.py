@@ -14,7 +14,7 @@ from actors.world import open_world
 from dialer import log as logs
 from dialer.config import ConfigError, Settings, load
 
-REQUIRED = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+REQUIRED = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY")
 
 
 async def work(settings: Settings) -> bool:
@@ -39,7 +39,11 @@ def main() -> int:
         return 2
     logs.configure(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return 0 if runner.run(work(settings)) else 1
+        try:
+            return 0 if runner.run(work(settings)) else 1
+        except ConfigError as fault:
+            sys.stderr.write(f"{fault}\n")
+            return 2
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

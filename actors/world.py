@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from actors.ports import Held, Rules, World
+from dialer.config import require_default_account
 from dialer.ports import SystemClock, SystemIds
 from dialer.sealing import Seal
 from dialer.streams import Streams
 from sql.attempts import Attempts
+from sql.businesses import Businesses
 from sql.commands import Commands
 from sql.histories import Histories
 from sql.ledger import Ledger
@@ -37,6 +39,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Connect to everything the settings name, and close it in the end.
 
     Raises:
+        ConfigError: when a business needs the default account, and it is not set.
         OSError, asyncpg.PostgresError: when PostgreSQL is not there at the start.
     """
     clock, ids = SystemClock(), SystemIds()
@@ -44,6 +47,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         name, size = f"ringmaster worker {settings.worker}", settings.database_connections
         connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
         pool = await open_things.enter_async_context(await connecting)
+        require_default_account(settings, await Businesses(pool).without_account())
         streams = Streams(settings.redis_url, clock)
         open_things.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     ring_timeout_seconds: int = Field(30, alias="DIALER_RING_TIMEOUT_SECONDS", ge=5, le=600)
     call_time_limit_seconds: int = Field(600, alias="DIALER_CALL_TIME_LIMIT_SECONDS", ge=10, le=14400)
     worker_name: str = Field("", alias="DIALER_WORKER_NAME", max_length=128)
+    trusted_proxies: str = Field("", alias="DIALER_TRUSTED_PROXIES")
     data_dir: Path = Field(Path(".data"), alias="DIALER_DATA_DIR")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")
@@ -74,6 +76,17 @@ class Settings(BaseSettings):
         if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
             message = "must be a redis:// or rediss:// address"
             raise ValueError(message)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        try:
+            for part in filter(None, value.replace(" ", "").split(",")):
+                ip_network(part, strict=False)
+        except ValueError:
+            message = "must be addresses or networks, separated by commas"
+            raise ValueError(message) from None
         return value
 
     @model_validator(mode="after")
@@ -127,6 +140,24 @@ def load(*required: str) -> Settings:
     if faults or settings is None:
         raise ConfigError("\n".join(faults))
     return settings
+
+
+def require_default_account(settings: Settings, businesses: int) -> None:
+    """Refuse to go on without the default account while so many businesses have none of their own.
+
+    Raises:
+        ConfigError: naming what is missing.
+    """
+    missing = [
+        name
+        for name, value in (
+            ("TWILIO_ACCOUNT_SID", settings.twilio_account_sid),
+            ("TWILIO_AUTH_TOKEN", settings.twilio_auth_token.get_secret_value()),
+        )
+        if not value
+    ]
+    if businesses and missing:
+        raise ConfigError("\n".join(f"{name} is not set, and businesses without an account of their own: {businesses}" for name in missing))
 
 
 def _fault(error: dict[str, object]) -> str:

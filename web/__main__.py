@@ -41,6 +41,9 @@ def main() -> int:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
             runner.run(serve(settings))
+        except ConfigError as fault:
+            sys.stderr.write(f"{fault}\n")
+            return 2
         except OSError as fault:
             logging.getLogger("web").error("cannot begin: %s", fault)  # noqa: TRY400 the message says it all
             return 1
@@ -51,6 +54,7 @@ async def serve(settings: Settings) -> None:
     """Serve until a signal says stop.
 
     Raises:
+        ConfigError: when a business needs the default account, and it is not set.
         OSError: when the port is taken, or the database does not answer.
     """
     stop = asyncio.Event()
