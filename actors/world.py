@@ -19,6 +19,7 @@ from sql.ledger import Ledger
 from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.runs import Runs
+from sql.unusable import check_server
 from sql.workers import Workers
 from telephony.accounts import AccountBook
 from telephony.twilio_provider import TwilioProvider
@@ -37,12 +38,13 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Connect to everything the settings name, and close it in the end.
 
     Raises:
-        OSError, asyncpg.PostgresError: when PostgreSQL is not there at the start.
+        OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL is not there at the start, is too old, or takes no writes.
     """
     clock, ids = SystemClock(), SystemIds()
     async with AsyncExitStack() as open_things:
         connecting = open_pool(settings.database_url, name=f"ringmaster worker {settings.worker}", planned=True)
         pool = await open_things.enter_async_context(await connecting)
+        await check_server(pool)
         streams = Streams(settings.redis_url, clock)
         open_things.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)

@@ -36,8 +36,8 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _READABLE = "|".join(
     (
         # Ids: Twilio's sids, uuids, digests and nonces. Sixteen digits without a letter are none.
-        r"(?<![^\W_])(?:[A-Z]{2}[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}"
-        r"|(?=[0-9]{0,15}[a-f])[0-9a-f]{16})(?![^\W_])",
+        r"(?<![^\W_])(?:[A-Z]{2}[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{40})(?![^\W_])",
+        r"(?<![^\W_])(?:[0-9a-f]{32}|(?=[0-9]{0,15}[a-f])[0-9a-f]{16})(?![^\W_])",
         rf"(?<!\d){_YEAR}(?P<dash>[-./]){_MONTH}(?P=dash){_DAY}(?:[T_ ]{_TIME})?(?!\d)",
         rf"(?<!\d)(?:{_DAY}(?P<dot>[./]){_MONTH}(?P=dot)|{_MONTH}/{_DAY}/){_YEAR}(?:,?\s{_TIME})?(?!\d)",
         rf"(?<![\d:]){_TIME}",

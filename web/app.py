@@ -21,6 +21,7 @@ from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.resolutions import Resolutions
 from sql.runs import Runs
+from sql.unusable import check_server
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
 from web.auth import identify
 from web.errors import answer_errors
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> http.Application:
 
 async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     pool = await open_pool(app[keys.SETTINGS].database_url, name="web", size=POOL_SIZE, planned=True)
+    await check_server(pool)
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
     app[keys.RUNS] = Runs(pool)
