@@ -111,6 +111,7 @@ def test_separated_digits_are_masked(number: str, before: str, after: str) -> No
 @given(st.sampled_from(REGIONS), st.sampled_from(FORMATS), st.sampled_from(BEFORE), st.sampled_from(AFTER), st.data())
 def test_numbers_of_every_country_as_that_country_writes_them(region: str, form: int, before: str, after: str, data: st.DataObject) -> None:
     kinds = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+    assert kinds is not None
     examples = [kind.example_number for kind in (kinds.fixed_line, kinds.mobile) if kind and kind.example_number]
     number = phonenumbers.parse(data.draw(st.sampled_from(examples)), region)
     written = phonenumbers.format_number(number, form)
