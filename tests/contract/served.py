@@ -183,4 +183,5 @@ BY_KIND: dict[str, Callable[[Promise], bool]] = {
 
 def served(promise: Promise) -> bool:
     """True when what this row promises for later is there."""
+    assert promise.kind in BY_KIND, f"nobody can tell whether a {promise.kind} is served: say how in BY_KIND"
     return BY_KIND[promise.kind](promise)
