@@ -21,6 +21,7 @@ from sql.ledger import Ledger
 from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.runs import Runs
+from sql.unusable import check_server
 from sql.workers import Workers
 from telephony.accounts import AccountBook
 from telephony.twilio_provider import TwilioProvider
@@ -40,13 +41,14 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
 
     Raises:
         ConfigError: when a business needs the default account, and it is not set.
-        OSError, asyncpg.PostgresError: when PostgreSQL is not there at the start.
+        OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL is not there at the start, is too old, or takes no writes.
     """
     clock, ids = SystemClock(), SystemIds()
     async with AsyncExitStack() as open_things:
         name, size = f"ringmaster worker {settings.worker}", settings.database_connections
         connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
         pool = await open_things.enter_async_context(await connecting)
+        await check_server(pool)
         require_default_account(settings, await Businesses(pool).without_account())
         streams = Streams(settings.redis_url, clock)
         open_things.push_async_callback(streams.close)

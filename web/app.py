@@ -25,6 +25,7 @@ from sql.resolutions import Resolutions
 from sql.runs import Runs
 from sql.sessions import Sessions
 from sql.shares import SharedPool, shares_of
+from sql.unusable import check_server
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
 from web.addresses import networks
 from web.auth import identify
@@ -86,6 +87,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
     try:
+        await check_server(pool)
         require_default_account(app[keys.SETTINGS], await app[keys.BUSINESSES].without_account())
     except BaseException:
         await pool.close()

@@ -72,6 +72,7 @@ async def test_the_process_starts_serves_and_stops_at_once_with_a_listener(site:
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "PUBLIC_URL": "http://127.0.0.1",
+        "TWILIO_API_URL": "http://127.0.0.1:9",
         "SECRET_KEY": "k" * 40,
         "TWILIO_ACCOUNT_SID": ACCOUNT,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
