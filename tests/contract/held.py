@@ -24,6 +24,7 @@ CALLBACKS = INTEGRATION + "test_web_callbacks.py::"
 COMMANDS = INTEGRATION + "test_commands.py::"
 LEARN = INTEGRATION + "test_learn.py::"
 CLAIM = INTEGRATION + "test_claim.py::"
+DUTIES = INTEGRATION + "test_worker_duties.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
 ALL = "*"
@@ -134,5 +135,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     },
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
+    (7, "reason of waits_for"): {
+        "account": DUTIES + "test_a_business_whose_account_cannot_be_opened",
+        "provider_away": INTEGRATION + "test_web_waiting.py::test_a_run_that_waits_for_the_provider_says_since_when",
+        ALL: INTEGRATION + "test_web_waiting.py::test_every_reason_to_wait_is_told",
+    },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
 }

@@ -133,7 +133,6 @@ EXTRA: dict[str, Callable[[], bool]] = {
     "7 | answer of | read_as of POST /api/outbound/runs": lambda: "read_as" in properties("LoadedRun"),
     "7 | answer of | GET /api/outbound/runs paged": lambda: "previous_cursor" in properties("RunPage"),
     f"7 | answer of | outcomes of {RUN}": lambda: "outcomes" in properties("Run"),
-    f"7 | answer of | waits_for of {RUN}": lambda: "waits_for" in properties("Run"),
     "7 | answer of | POST /api/outbound/runs/preflight": lambda: "POST /api/outbound/runs/preflight" in operations(),
     f"7 | answer of | all settings of {RUN}": lambda: "priority" in properties("Run")["settings"].get("properties", {}),
     "7 | field of a run to load | record announced": lambda: "script" in properties("NewRun"),

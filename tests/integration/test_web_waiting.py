@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.bucket import OPEN, SHUT
+from dialer.model import AttemptState
 from dialer.streams import Streams, gate_key
 from tests.web_site import ACCOUNT, RUNS
 
@@ -28,3 +29,36 @@ async def test_a_run_that_waits_for_the_provider_says_since_when(site: Site, red
 async def test_with_redis_away_nobody_can_tell(lonely_site: Site) -> None:
     run = await lonely_site.load(3)
     assert (await lonely_site.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
+
+
+async def reasons(site: Site, run: int) -> list[str]:
+    found = (await site.get(f"{RUNS}/{run}")).json["waits_for"]
+    assert all(wait["detail"] for wait in found)
+    return [wait["reason"] for wait in found]
+
+
+async def test_every_reason_to_wait_is_told(site: Site) -> None:
+    run = await site.load(6)
+    beat = "UPDATE outbound_call_runs SET lock_ts = now() AT TIME ZONE 'UTC' WHERE business_id = $1"
+    await site.shop.pool.execute(beat, site.business)
+    assert await reasons(site, run) == []
+    intents, _ = await site.shop.claim(site.business)
+    for intent in intents[1:]:
+        await site.shop.learn(intent, AttemptState.PLACED, sid=f"CA{intent.attempt_id}")
+    await site.shop.learn(intents[0], AttemptState.UNKNOWN)
+    assert await reasons(site, run) == ["unconfirmed_calls"]
+    await site.shop.learn(intents[0], AttemptState.PLACED, sid="CA0")
+    assert await reasons(site, run) == ["lines_in_use"]
+    for intent in intents:
+        await site.shop.learn(intent, AttemptState.OVER, outcome="busy")
+    for reason in ("history", "busy", "parked", "clock"):
+        await site.shop.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
+        await site.shop.pool.execute("INSERT INTO dialer.stalls (business_id, reason) VALUES ($1, $2)", site.business, reason)
+        assert await reasons(site, run) == [reason]
+    await site.shop.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
+    await site.shop.pool.execute(
+        "UPDATE outbound_call_runs SET lock_ts = lock_ts - interval '1 minute' WHERE business_id = $1", site.business
+    )
+    assert await reasons(site, run) == ["no_worker"]
+    await site.post(f"{RUNS}/{run}/pause", {})
+    assert await reasons(site, run) == ["paused"]
