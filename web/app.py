@@ -23,12 +23,13 @@ from sql.resolutions import Resolutions
 from sql.runs import Runs
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
 from web.auth import identify
+from web.bodies import BodyPace
 from web.errors import answer_errors
 from web.fanout import Fanout
 from web.headers import protect
 from web.heard import Ear, Kept
-from web.loading import MAX_BODY_BYTES
-from web.loads import Loads
+from web.intake.limiter import UploadLimiter
+from web.intake.received import MAX_BODY_BYTES
 from web.measure import measure as measured
 from web.metrics import Metrics
 from web.passwords import Passwords
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 POOL_SIZE: Final = 10
 # Twilio waits 15 s for a callback's answer; a fact that takes longer is brought again by its retry.
 PATIENCE_SECONDS: Final = 5.0
+# At most 64 KB arrive in so long, with the two seconds that its bytes earn it.
+SMALL_BODY_SECONDS: Final = 15.0
 
 
 def create_app(settings: Settings) -> http.Application:
@@ -51,7 +54,9 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.CLOCK] = SystemClock()
     app[keys.IDS] = SystemIds()
     app[keys.METRICS] = Metrics()
-    app[keys.LOADS] = Loads()
+    app[keys.UPLOADS] = UploadLimiter()
+    app[keys.UPLOAD_PACE] = BodyPace()
+    app[keys.SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNT_SEAL] = Seal(secret, "account")

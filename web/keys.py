@@ -21,10 +21,11 @@ from sql.ledger import Ledger
 from sql.outbox import Relay
 from sql.resolutions import Resolutions
 from sql.runs import Runs
+from web.bodies import BodyPace
 from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
-from web.loads import Loads
+from web.intake.limiter import UploadLimiter
 from web.metrics import Metrics
 from web.passwords import Passwords
 
@@ -50,7 +51,9 @@ RELAY: Final = http.AppKey("relay", Relay)
 STREAMS: Final = http.AppKey("streams", Streams)
 EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
-LOADS: Final = http.AppKey("loads", Loads)
+UPLOADS: Final = http.AppKey("uploads", UploadLimiter)
+UPLOAD_PACE: Final = http.AppKey("upload_pace", BodyPace)
+SMALL_BODY_PACE: Final = http.AppKey("small_body_pace", BodyPace)
 METRICS: Final = http.AppKey("metrics", Metrics)
 PASSWORDS: Final = http.AppKey("passwords", Passwords)
 SESSION_SEAL: Final = http.AppKey("session_seal", Seal)
