@@ -23,7 +23,7 @@ from sql.resolutions import Resolutions
 from sql.runs import Runs
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
 from web.auth import identify
-from web.bodies import BodyPace
+from web.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.errors import answer_errors
 from web.fanout import Fanout
 from web.headers import protect
@@ -55,8 +55,8 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.IDS] = SystemIds()
     app[keys.METRICS] = Metrics()
     app[keys.UPLOADS] = UploadLimiter()
-    app[keys.UPLOAD_PACE] = BodyPace()
-    app[keys.SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
+    app[UPLOAD_PACE] = BodyPace()
+    app[SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNT_SEAL] = Seal(secret, "account")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientError, ClientPayloadError
+from aiohttp import web as http
 from aiohttp.http_exceptions import HttpProcessingError
 
 from web import faults
@@ -18,8 +19,6 @@ from web.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from aiohttp import web as http
 
 KILOBYTE: Final = 1024
 MEGABYTE: Final = 1024 * 1024
@@ -34,6 +33,11 @@ class BodyPace:
     pause_seconds: float = 15.0
     grace_seconds: float = 20.0
     bytes_per_second: float = 32.0 * KILOBYTE
+
+
+# How uploads arrive, and all other bodies.
+UPLOAD_PACE: Final = http.AppKey("upload_pace", BodyPace)
+SMALL_BODY_PACE: Final = http.AppKey("small_body_pace", BodyPace)
 
 
 async def pieces_of(request: http.Request, limit: int, pace: BodyPace) -> AsyncIterator[bytes]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dialer.messages import SERIAL_MAX
-from web import faults, keys
-from web.bodies import pieces_of
+from web import faults
+from web.bodies import SMALL_BODY_PACE, pieces_of
 from web.faults import ApiError, Text
 from web.i18n import msgid
 
@@ -60,7 +60,7 @@ async def read(request: http.Request, limit: int = SMALL_BODY_BYTES) -> bytes:
         ApiError: 400 when it is broken, 408 when it does not arrive in time, 413 when it has more than `limit` bytes.
     """
     body = bytearray()
-    async for piece in pieces_of(request, limit, request.app[keys.SMALL_BODY_PACE]):
+    async for piece in pieces_of(request, limit, request.app[SMALL_BODY_PACE]):
         body += piece
     return bytes(body)
 

@@ -21,7 +21,6 @@ from sql.ledger import Ledger
 from sql.outbox import Relay
 from sql.resolutions import Resolutions
 from sql.runs import Runs
-from web.bodies import BodyPace
 from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
@@ -52,8 +51,6 @@ STREAMS: Final = http.AppKey("streams", Streams)
 EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
 UPLOADS: Final = http.AppKey("uploads", UploadLimiter)
-UPLOAD_PACE: Final = http.AppKey("upload_pace", BodyPace)
-SMALL_BODY_PACE: Final = http.AppKey("small_body_pace", BodyPace)
 METRICS: Final = http.AppKey("metrics", Metrics)
 PASSWORDS: Final = http.AppKey("passwords", Passwords)
 SESSION_SEAL: Final = http.AppKey("session_seal", Seal)

@@ -17,6 +17,7 @@ from pydantic import Field
 from dialer.messages import MAX_NAME_CHARACTERS, CommandType, RunChanged
 from sql.runs import IdReusedError, NewRun, Request
 from web import faults, keys
+from web.bodies import UPLOAD_PACE
 from web.commands import request_id
 from web.errors import said
 from web.faults import ApiError, Text
@@ -117,7 +118,7 @@ async def upload(request: http.Request, business_id: int) -> AsyncIterator[Recei
     uploads = request.app[keys.UPLOADS]
     async with (
         uploads.receiving.turn(business_id),
-        received(request, request.app[keys.UPLOAD_PACE]) as body,
+        received(request, request.app[UPLOAD_PACE]) as body,
         uploads.checking.turn(business_id),
     ):
         yield body

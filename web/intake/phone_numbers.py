@@ -151,6 +151,9 @@ def read_international(cell: str) -> PhoneNumber:
 
 def _read(cell: str, region: str) -> PhoneReading:
     dialled = _dialled(cell)
+    usual = None if dialled.north_american else _usual(dialled, region)
+    if usual:
+        return PhoneReading(usual, dialled.altered)
     number, written = _long_enough(dialled, region)
     _refuse_two(dialled, region)
     return PhoneReading(written, dialled.altered or not _shows(dialled, number, region))
@@ -167,29 +170,42 @@ def _usual(dialled: Dialled, region: str) -> str | None:
     """The usual mobile or fixed number of the region, told by one pattern: ten times faster than `_judged`, to the same answer."""
     known = _numbers_of(region)
     digits = dialled.digits
-    if known is None or len(digits) > ONE_NUMBER[dialled.international]:
+    if known is None or not SHORT_DIGITS < len(digits) <= ONE_NUMBER[dialled.international]:
         return None
-    code, trunk, pattern = known
     if dialled.international:
-        national = digits.removeprefix(code)
+        national = digits.removeprefix(known.code)
         usual = len(national) < len(digits)
+    elif known.prefixes.match(digits):
+        # A prefix that could be part of the number takes the whole judgement, as does any but the trunk prefix.
+        national = digits.removeprefix(known.trunk)
+        usual = len(national) < len(digits) and not known.pattern.fullmatch(digits)
     else:
-        national = digits.removeprefix(trunk)
-        # Without its trunk prefix, or one that could be part of the number, it takes the whole judgement.
-        usual = len(national) < len(digits) and not pattern.fullmatch(digits)
-    return f"+{code}{national}" if usual and pattern.fullmatch(national) else None
+        national, usual = digits, True
+    return f"+{known.code}{national}" if usual and known.pattern.fullmatch(national) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """Of a region: its country code, its trunk prefix, all that may stand before a national number, and the usual national numbers."""
+
+    code: str
+    trunk: str
+    prefixes: re.Pattern[str]
+    pattern: re.Pattern[str]
 
 
 @cache
-def _numbers_of(region: str) -> tuple[str, str, re.Pattern[str]] | None:
-    """Country code, trunk prefix and the pattern of usual numbers; None where that is not all there is to it."""
+def _numbers_of(region: str) -> _Usual | None:
+    """The usual numbers of a region; None where its prefixes are not all there is to them."""
     data = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if data is None or not data.national_prefix or data.national_prefix_transform_rule or data.leading_zero_possible:
         return None
     refused = _pattern(data.premium_rate, data.shared_cost, data.personal_number, data.pager, data.voicemail)
     usual = _pattern(data.mobile, data.fixed_line)
     pattern = re.compile(f"(?!(?:{refused})$)(?:{usual})" if refused else f"(?:{usual})", re.ASCII)
-    return str(data.country_code), data.national_prefix, pattern
+    code, trunk = str(data.country_code), data.national_prefix
+    prefixes = [code, trunk, data.international_prefix, data.national_prefix_for_parsing]
+    return _Usual(code, trunk, re.compile("|".join(f"(?:{prefix})" for prefix in prefixes if prefix), re.ASCII), pattern)
 
 
 def _pattern(*kinds: PhoneNumberDesc | None) -> str:
