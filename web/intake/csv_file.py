@@ -12,6 +12,7 @@ import re
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
+from dialer.model import BIGINT_MAX
 from web.faults import ApiError, Text
 from web.i18n import msgid
 from web.intake.csv_records import Records, Unreadable, lines_of
@@ -39,7 +40,6 @@ NOT_IN_NAMES: Final = re.compile(r"[\s-]")
 # The marks by which a spreadsheet keeps an id as text; and an id that it has made a float of.
 TEXT_MARKS: Final = re.compile(r"""'(?P<quoted>.+)|="(?P<formula>[^"]+)\"""")
 INTEGER: Final = re.compile(r"(?P<whole>0|[1-9][0-9]{0,18})(?P<float>\.0)?", re.ASCII)
-ID_MAX: Final = 2**63 - 1
 # Beyond it a float has lost digits.
 EXACT_MAX: Final = 2**53
 PHONE_LIKE: Final = re.compile(r"[\s\"'=+(]*[0-9][0-9 ().+-]{5,}[\s\"']*", re.ASCII)
@@ -148,7 +148,7 @@ def _lead_id(cell: str) -> int | str:
     if marked:
         text = (marked["quoted"] or marked["formula"]).strip()
     whole = INTEGER.fullmatch(text)
-    if whole and int(whole["whole"]) <= (EXACT_MAX if whole["float"] else ID_MAX):
+    if whole and int(whole["whole"]) <= (EXACT_MAX if whole["float"] else BIGINT_MAX):
         return int(whole["whole"])
     return text
 

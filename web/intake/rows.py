@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
-from dialer.messages import SERIAL_MAX
+from dialer.model import BIGINT_MAX
 from sql.runs import NewLead
 from web.faults import ApiError, Text
 from web.i18n import msgid
@@ -27,7 +27,6 @@ MAX_VARIABLES: Final = 50
 MAX_VARIABLES_CHARACTERS: Final = 4_000
 # Of a refused value this much is shown again.
 MAX_SHOWN_CHARACTERS: Final = 64
-MAX_LEAD_ID: Final = 2**63 - 1
 MAX_LEAD_ID_CHARACTERS: Final = 255
 FIELDS: Final = frozenset({"lead_id", "phone", "name", "timezone", "variables"})
 
@@ -142,7 +141,8 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
     lead_id = _lead_id(row.get("lead_id"))
     reading = _phone(row.get("phone"), region)
     lead = NewLead(
-        lead_id=_number(lead_id),
+        lead_id=None if isinstance(lead_id, str) else lead_id,
+        external_id=lead_id if isinstance(lead_id, str) else None,
         phone=reading.e164,
         name=_name(row.get("name")),
         zone=timezone or zone,
@@ -157,16 +157,9 @@ def _lead_id(value: object) -> LeadId:
         raise _bad(reason="missing_lead_id")
     if isinstance(value, str) and len(value) <= MAX_LEAD_ID_CHARACTERS and storable(value):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_LEAD_ID:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= BIGINT_MAX:
         return value
-    raise _bad(reason="invalid_lead_id", most=MAX_LEAD_ID, characters=MAX_LEAD_ID_CHARACTERS)
-
-
-def _number(lead_id: LeadId) -> int:
-    """The id as the tables hold it."""
-    if isinstance(lead_id, str) or lead_id > SERIAL_MAX:
-        raise _bad(reason="invalid_lead_id", most=MAX_LEAD_ID, characters=MAX_LEAD_ID_CHARACTERS)
-    return lead_id
+    raise _bad(reason="invalid_lead_id", most=BIGINT_MAX, characters=MAX_LEAD_ID_CHARACTERS)
 
 
 def _phone(value: object, region: str) -> PhoneReading:
@@ -231,14 +224,14 @@ def _shown(row: object) -> tuple[object, str | None]:
     if not isinstance(row, dict):
         return None, None
     lead_id, phone = row.get("lead_id"), row.get("phone")
-    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= 2**53 else _text(lead_id)
+    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else _text(lead_id, MAX_LEAD_ID_CHARACTERS)
     return shown, _text(phone)
 
 
-def _text(value: object) -> str | None:
-    if value is None:
+def _text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
+    if not isinstance(value, (str, int, float)):
         return None
-    return str(value)[:MAX_SHOWN_CHARACTERS].encode(errors="replace").decode().replace("\x00", "")
+    return str(value)[:most].encode(errors="replace").decode().replace("\x00", "")
 
 
 class BadRowCellsError(BadRowError):
