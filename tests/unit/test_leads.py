@@ -14,7 +14,6 @@ from web.intake.csv_file import rows_of
 from web.intake.encoding import decoded, pieces
 from web.intake.rows import MAX_VARIABLES, check_rows
 
-
 HEBREW = "lead_id,phone,name\n1,0501234567,דנה לוי\n"
 
 

@@ -85,8 +85,8 @@ _SLASHED: Final = re.compile(
     rf"(?:0[0-9]{{1,5}}|\(0[0-9]{{1,5}}\)|(?:\+ ?|00)[0-9]{{1,3}}{_SEP}(?:\(0\) ?)?[0-9]{{1,5}}) ?/ ?(?P<rest>{_GROUPS})", re.ASCII
 )
 _FLOAT: Final = re.compile(r"([0-9]{2,})\.0", re.ASCII)
-# A fraction: a short last group behind a dot. Three dots and more are the French way of writing pairs.
-_FRACTION: Final = re.compile(r"[^.]*(?:\.[^.]*)?\.[0-9]{1,2}", re.ASCII)
+# A fraction: a short last group behind a dot. With three dots and more, pairs are the French way of writing a number.
+_FRACTION: Final = re.compile(r"[^.]*(?:\.[^.]*)?\.[0-9]{2}|.*\.[0-9]", re.ASCII)
 _DECIMAL: Final = re.compile(r"\+?(?P<whole>[0-9]+)\.(?P<part>[0-9]+)", re.ASCII)
 _AREA_DIGITS: Final = 5
 _VANITY: Final = re.compile(r"(\+?)1([-.])([2-9][0-9]{2})\2(?:([2-9][0-9]{2})\2([A-Z]{4})|([A-Z]{7}))", re.ASCII)
