@@ -209,7 +209,7 @@ def test_a_number_of_our_own_may_be_in_no_table() -> None:
     assert read_international("+972 50-000-0001").national_number == 500000001
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(cell=cells(), region=st.sampled_from(REGIONS))
 @example(cell="050-123-XXXX", region="IL")
 @example(cell="030123457.0", region="DE")
@@ -222,7 +222,7 @@ def test_what_is_dialled_is_what_the_cell_shows(cell: str, region: str) -> None:
     assert dialled_is_shown(cell, reading.e164, region), reading
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(cell=cells())
 def test_the_library_is_given_digits_alone(cell: str) -> None:
     try:
@@ -234,7 +234,7 @@ def test_the_library_is_given_digits_alone(cell: str) -> None:
         assert "".join(SHOWN_AS.get(letter, "") for letter in cell).removesuffix("0" * cell.count(".0")).startswith(dialled.digits[:-1])
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(cell=cells(), region=st.sampled_from(MORE_REGIONS))
 @example(cell="+19005551234", region="US")
 @example(cell="1900123456", region="IL")
@@ -252,7 +252,7 @@ def test_the_fast_way_finds_what_the_whole_judgement_finds(cell: str, region: st
         assert (usual, True) == (judged(cell, region), True)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     text=st.one_of(
         st.text("0123456789", min_size=6, max_size=13),
@@ -283,6 +283,7 @@ def judged(text: str, region: str) -> str | None:
     return written
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
 def test_every_region_s_example_is_called_as_it_is_written_there(region: str) -> None:
     for kind in (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE):
@@ -297,6 +298,7 @@ def test_every_region_s_example_is_called_as_it_is_written_there(region: str) ->
         assert read_phone(national, region).e164 == written
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["IL", "US", "ZZ"]))
 def test_no_text_makes_it_stumble(text: str, region: str) -> None:
     try:

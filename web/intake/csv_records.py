@@ -51,16 +51,17 @@ def lines_of(texts: Iterable[str]) -> Iterator[str | None]:
         returned = "\r" if text.endswith("\r") else ""
         text = (text[:-1] if returned else text).replace("\r\n", "\n").replace("\r", "\n")
         first, *others = text.split("\n")
-        if not others:
-            rest, cut = _longer(rest, first, cut=cut)
-            continue
         rest, cut = _longer(rest, first, cut=cut)
+        if not others:
+            continue
         yield None if cut else rest
         last = others.pop()
         for line in others:
             yield line if len(line) <= MAX_RECORD_CHARACTERS else None
         rest, cut = _longer("", last, cut=False)
     yield None if cut else rest
+    if returned:
+        yield ""
 
 
 def _longer(rest: str, text: str, *, cut: bool) -> tuple[str, bool]:

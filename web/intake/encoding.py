@@ -31,6 +31,7 @@ LOOSE_POINT: Final = re.compile("(?<![\u05d0-\u05ea\u05b0-\u05c7])[\u05b0-\u05c7
 HEBREW_WORD: Final = re.compile("[\u05d0-\u05ea]{2}")
 ZIP: Final = b"PK\x03\x04"
 OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+MARK_BYTES: Final = 4
 PIECE_BYTES: Final = 256 * 1024
 
 
@@ -45,11 +46,11 @@ def decoded(source: Source) -> Iterator[str]:
     Raises:
         ApiError: 422, at once, when its encoding cannot be told.
     """
-    beginning = _beginning(source)
-    if beginning.startswith((ZIP, OLD_EXCEL)):
+    mark = beginning(source)
+    if mark.startswith((ZIP, OLD_EXCEL)):
         text = Text(msgid("This is an Excel workbook. Save it as “CSV UTF-8 (comma delimited)” and load that file."))
         raise ApiError(422, "unreadable_file", text, details=[{"field": "file", "message": text}])
-    encoding = next((name for mark, name in MARKS if beginning.startswith(mark)), "utf-8")
+    encoding = next((name for known, name in MARKS if mark.startswith(known)), "utf-8")
     try:
         first = _first_line(texts(source, encoding))
         for _ in texts(source, encoding):
@@ -76,8 +77,14 @@ def texts(source: Source, encoding: str, errors: str = "strict") -> Iterator[str
     yield decoder.decode(b"", final=True)
 
 
-def _beginning(source: Source) -> bytes:
-    return next(iter(source()), b"")[: len(ZIP)]
+def beginning(source: Source) -> bytes:
+    """The first four bytes, which tell by a mark what the others are."""
+    found = b""
+    for piece in source():
+        found += piece[:MARK_BYTES]
+        if len(found) >= MARK_BYTES:
+            break
+    return found[:MARK_BYTES]
 
 
 def _first_line(found: Iterator[str]) -> str:

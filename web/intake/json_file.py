@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from web import faults
 from web.faults import ApiError, Text
 from web.i18n import msgid
-from web.intake.encoding import texts
+from web.intake.encoding import beginning, texts
 from web.intake.rows import MAX_LEADS, MAX_SHOWN_CHARACTERS, REASONS, too_many
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ MAX_VALUE_CHARACTERS: Final = 65_536
 MAX_MEMBERS: Final = 100
 # What a value cut off at the end of the text looks like to the parser: an error no further from it than the longest word or escape.
 CUT_CHARACTERS: Final = 16
+IN_NUMBERS: Final = "0123456789.eE+-"
 BLANK: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -100,8 +101,7 @@ class _Text:
     """The text of the body, of which a bounded part is in memory, and the place where reading stands."""
 
     def __init__(self, source: Source) -> None:
-        beginning = next(iter(source()), b"")[:4]
-        self._pieces = texts(source, json.detect_encoding(beginning), "surrogatepass")
+        self._pieces = texts(source, json.detect_encoding(beginning(source)), "surrogatepass")
         self._text = ""
         self._at = 0
         self._scan: Scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]
@@ -143,8 +143,7 @@ class _Text:
                 if len(self._text) - self._at <= MAX_VALUE_CHARACTERS and self._more():
                     continue
                 raise (_too_long(row) if self._is_cut(error) else _malformed()) from None
-            # A number at the end of what is in memory may go on.
-            if end == len(self._text) and end - self._at <= MAX_VALUE_CHARACTERS and self._more():
+            if self._may_go_on(end) and end - self._at <= MAX_VALUE_CHARACTERS and self._more():
                 continue
             if end - self._at > MAX_VALUE_CHARACTERS:
                 raise _too_long(row)
@@ -154,6 +153,10 @@ class _Text:
     def is_value(self) -> bool:
         """Whether what comes next begins like a value."""
         return self.peek() in {*'["tfn-', *"0123456789"}
+
+    def _may_go_on(self, end: int) -> bool:
+        """Whether a number that ends here is cut by the end of what is in memory: `1` goes on where `e` is the last that is there."""
+        return end > len(self._text) - CUT_CHARACTERS and not self._text[end:].strip(IN_NUMBERS)
 
     def _is_cut(self, error: Exception) -> bool:
         if len(self._text) - self._at <= MAX_VALUE_CHARACTERS:
