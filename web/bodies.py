@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KILOBYTE: Final = 1024
 MEGABYTE: Final = 1024 * 1024
 # What the parser raises for a body that is not what its headers say, and the connection that is lost in the middle of it.
-BROKEN: Final = (HttpProcessingError, ClientPayloadError, ClientError, ConnectionError, EOFError)
+BROKEN: Final = (http.RequestPayloadError, HttpProcessingError, ClientPayloadError, ClientError, ConnectionError, EOFError)
 
 
 @dataclass(frozen=True, slots=True)
