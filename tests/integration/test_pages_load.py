@@ -84,7 +84,7 @@ async def test_what_was_read_as_another_number_is_shown_before_anybody_is_called
 async def test_long_pasted_rows_and_a_file_are_kept_when_something_is_wrong(visitor: Visitor) -> None:
     rows = "lead_id,phone\n" + "".join(f"{n},05{n:08}\n" for n in range(1, 1_000))
     for more in ({"text": rows}, {"file": rows.encode()}):
-        said = await send(visitor, concurrency="9", **more)  # type: ignore[arg-type]
+        said = await send(visitor, concurrency="9", **more)
         assert said.status == 422
         assert "999,0500000999" in said.body.decode()
 
