@@ -40,6 +40,8 @@ NOT_IN_NAMES: Final = re.compile(r"[\s-]")
 # The marks by which a spreadsheet keeps an id as text; and an id that it has made a float of.
 TEXT_MARKS: Final = re.compile(r"""'(?P<quoted>.+)|="(?P<formula>[^"]+)\"""")
 INTEGER: Final = re.compile(r"(?P<whole>0|[1-9][0-9]{0,18})(?P<float>\.0)?", re.ASCII)
+# So many digits fit, whatever they are.
+MAX_PLAIN_DIGITS: Final = 18
 # Beyond it a float has lost digits.
 EXACT_MAX: Final = 2**53
 PHONE_LIKE: Final = re.compile(r"[\s\"'=+(]*[0-9][0-9 ().+-]{5,}[\s\"']*", re.ASCII)
@@ -143,6 +145,8 @@ def _own(header: list[str], cells: list[str]) -> dict[str, Any]:
 
 def _lead_id(cell: str) -> int | str:
     """A whole number without leading zeros is one, with `.0` behind it too; all else is text, without the marks of spreadsheets."""
+    if cell.isascii() and cell.isdigit() and cell[0] != "0" and len(cell) < MAX_PLAIN_DIGITS:
+        return int(cell)
     text = INVISIBLE.sub("", cell).strip()
     marked = TEXT_MARKS.fullmatch(text)
     if marked:

@@ -5,10 +5,11 @@
     written   = [ "+" ] groups | "(" [ "+" ] area ")" [ sep ] groups | [ "+" ] prefix [ sep ] "(" area ")" [ sep ] groups
     groups    = digit+ { sep digit+ }
     sep       = [ space ] ( "-" | "." ) [ space ] | space      one between two groups, never two
-    slashed   = ( "0" area | "(0" area ")" | country area ) "/" groups         once, behind the area code, at least five digits follow
+    slashed   = ( "0" digits | "(0" digits ")" | country digits ) "/" groups   once, behind the area code, at least five digits follow
     float     = digit+ ".0"                                    what a spreadsheet made of a number; the ".0" is dropped
     vanity    = [ "+" ] "1-" digit{3} "-" ( digit{3} "-" letter{4} | letter{7} )    North America, "." instead of "-" throughout allowed
-    area      = digit{1,6},  prefix = digit{1,4},  country = ( "+" | "00" ) digit{1,3} sep
+    area      = digit{1,6} [ ( " " | "-" ) digit{1,3} ],  digits = digit{1,5}
+    prefix    = digit{1,4},  country = ( "+" | "00" ) digit{1,3} sep
 
 Before it is read, invisible marks (direction marks, zero-width and no-break characters, byte order marks) are removed, every kind of
 dash becomes "-", every kind of space on one line becomes " ", and the digits of one other script (Arabic, Persian, full width) become
@@ -22,12 +23,12 @@ On the road of a call: 1; only what stands in the cell is ever dialled.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_CELL_CHARACTERS: Final = 200
 MAX_NUMBER_CHARACTERS: Final = 40
+MAX_SIMPLE_DIGITS: Final = 12
 
 
 class CellFault(StrEnum):
@@ -48,8 +49,7 @@ class CellError(Exception):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(NamedTuple):
     """What a cell shows: its ASCII digits in order, and whether they are `international`, that is behind a plus.
 
     `altered` is true where more than separators was removed. `north_american` is true for a vanity number, which no other plan has.
@@ -74,19 +74,21 @@ _ZEROS: Final = ("\u0660", "\u06f0", "\uff10")
 _FULL_WIDTH_PLUS: Final = "\uff0b"
 
 _SEP: Final = r"(?: ?[-.] ?| )"
+_AREA: Final = r"[0-9]{1,6}(?:[ -][0-9]{1,3})?"
 _GROUPS: Final = rf"[0-9]+(?:{_SEP}[0-9]+)*"
 _WRITTEN: Final = re.compile(
     rf"(?:\+ ?)?{_GROUPS}"
-    rf"|\((?:\+ ?)?[0-9]{{1,6}}\){_SEP}?{_GROUPS}"
-    rf"|(?:\+ ?)?[0-9]{{1,4}}{_SEP}?\([0-9]{{1,6}}\){_SEP}?{_GROUPS}",
+    rf"|\((?:\+ ?)?{_AREA}\){_SEP}?{_GROUPS}"
+    rf"|(?:\+ ?)?[0-9]{{1,4}}{_SEP}?\({_AREA}\){_SEP}?{_GROUPS}",
     re.ASCII,
 )
 _SLASHED: Final = re.compile(
     rf"(?:0[0-9]{{1,5}}|\(0[0-9]{{1,5}}\)|(?:\+ ?|00)[0-9]{{1,3}}{_SEP}(?:\(0\) ?)?[0-9]{{1,5}}) ?/ ?(?P<rest>{_GROUPS})", re.ASCII
 )
 _FLOAT: Final = re.compile(r"([0-9]{2,})\.0", re.ASCII)
-# A fraction: a short last group behind a dot. With three dots and more, pairs are the French way of writing a number.
-_FRACTION: Final = re.compile(r"[^.]*(?:\.[^.]*)?\.[0-9]{2}|.*\.[0-9]", re.ASCII)
+# A fraction: a short last group behind a dot. Three pairs and more are the French way of writing a number.
+_FRACTION: Final = re.compile(r".*\.[0-9]{1,2}", re.ASCII)
+_PAIRS: Final = re.compile(r"(?:.*[^0-9.])?[0-9]{1,2}(?:\.[0-9]{2}){2,}", re.ASCII)
 _DECIMAL: Final = re.compile(r"\+?(?P<whole>[0-9]+)\.(?P<part>[0-9]+)", re.ASCII)
 _AREA_DIGITS: Final = 5
 _VANITY: Final = re.compile(r"(\+?)1([-.])([2-9][0-9]{2})\2(?:([2-9][0-9]{2})\2([A-Z]{4})|([A-Z]{7}))", re.ASCII)
@@ -133,10 +135,14 @@ def read_cell(cell: str) -> Dialled:
 
 
 def simple(cell: str) -> Dialled | None:
-    """The number of a cell that has nothing but digits, single spaces and hyphens behind an optional plus; None for any other cell."""
+    """The number of a cell that has nothing but digits, single spaces and hyphens behind an optional plus; None for any other cell.
+
+    None too when it is so long that it might be two; so `separators` are not needed.
+    """
     if len(cell) > MAX_NUMBER_CHARACTERS or not SIMPLE.fullmatch(cell):
         return None
-    return Dialled(cell.translate(_SEPARATORS), cell[0] == "+")
+    digits = cell.translate(_SEPARATORS)
+    return Dialled(digits, cell[0] == "+") if len(digits) <= MAX_SIMPLE_DIGITS else None
 
 
 def _plain(cell: str) -> tuple[str, bool]:
@@ -171,7 +177,7 @@ def _without_marks(text: str) -> str:
 def _is_number(text: str) -> bool:
     slashed = _SLASHED.fullmatch(text)
     if slashed:
-        return len(re.findall("[0-9]", slashed["rest"])) >= _AREA_DIGITS and not _FRACTION.fullmatch(text)
+        return len(re.findall("[0-9]", slashed["rest"])) >= _AREA_DIGITS and not _is_decimal(text)
     return bool(_WRITTEN.fullmatch(text)) and not _is_decimal(text)
 
 
@@ -180,7 +186,7 @@ def _is_decimal(text: str) -> bool:
     decimal = _DECIMAL.fullmatch(text)
     if decimal:
         return len(decimal["whole"]) > _AREA_DIGITS or len(decimal["part"]) < _AREA_DIGITS
-    return bool(_FRACTION.fullmatch(text))
+    return bool(_FRACTION.fullmatch(text)) and not _PAIRS.fullmatch(text)
 
 
 def _vanity(text: str) -> Dialled | None:

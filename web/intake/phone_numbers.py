@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
@@ -110,8 +110,7 @@ def _sentence(reason: Refusal) -> Text:
     return Text(SENTENCES[reason])
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneReading:
+class PhoneReading(NamedTuple):
     """A number as E.164; `altered` where more than separators, trunk zero and country code changed, so that a person should see it."""
 
     e164: str
@@ -129,9 +128,7 @@ def read_phone(cell: object, region: str) -> PhoneReading:
     if not isinstance(cell, str):
         raise RefusedPhoneError(Refusal.NOT_TEXT)
     cell = cell.strip()
-    plain = simple(cell)
-    usual = _usual(plain, region) if plain else None
-    return PhoneReading(usual) if usual else _read(cell, region)
+    return _read(simple(cell) or _dialled(cell), region)
 
 
 def read_international(cell: str) -> PhoneNumber:
@@ -149,14 +146,13 @@ def read_international(cell: str) -> PhoneNumber:
     return number
 
 
-def _read(cell: str, region: str) -> PhoneReading:
-    dialled = _dialled(cell)
+def _read(dialled: Dialled, region: str) -> PhoneReading:
     usual = None if dialled.north_american else _usual(dialled, region)
     if usual:
         return PhoneReading(usual, dialled.altered)
-    number, written = _long_enough(dialled, region)
+    written, shown = _long_enough(dialled, region)
     _refuse_two(dialled, region)
-    return PhoneReading(written, dialled.altered or not _shows(dialled, number, region))
+    return PhoneReading(written, dialled.altered or not shown)
 
 
 def _dialled(cell: str) -> Dialled:
@@ -212,7 +208,7 @@ def _pattern(*kinds: PhoneNumberDesc | None) -> str:
     return "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
 
 
-def _long_enough(dialled: Dialled, region: str) -> tuple[PhoneNumber, str]:
+def _long_enough(dialled: Dialled, region: str) -> tuple[str, bool]:
     """Some islands have numbers as short as other countries' short ones: only what is no number there is refused as short."""
     digits = dialled.digits
     if not 1 < len(digits) <= SHORT_DIGITS:
@@ -225,13 +221,15 @@ def _long_enough(dialled: Dialled, region: str) -> tuple[PhoneNumber, str]:
         raise RefusedPhoneError(Refusal.SHORT_NUMBER) from None
 
 
-def _judged(dialled: Dialled, region: str) -> tuple[PhoneNumber, str]:
+def _judged(dialled: Dialled, region: str) -> tuple[str, bool]:
+    """The number in E.164, and whether the cell shows it as it is."""
     number = _parsed(dialled, region)
     written = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     _refuse_kind(number, written)
-    if not _shows(dialled, number, region) and not _rewrites(number, dialled):
+    shown = _shows(dialled, number, region)
+    if not shown and not _rewrites(number, dialled):
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
-    return number, written
+    return written, shown
 
 
 def _parsed(dialled: Dialled, region: str) -> PhoneNumber:
