@@ -100,7 +100,7 @@ def dialled_is_shown(cell: str, dialled: str, region: str) -> bool:
     """Whether a number in E.164 is the one a cell shows, but for the prefixes a person may write or leave out."""
     number = phonenumbers.parse(dialled)
     code, national = number.country_code or 0, phonenumbers.national_significant_number(number)
-    digits = _shown_digits(_seen(cell))
+    digits = shown_digits(cell)
     places = [phonenumbers.PhoneMetadata.metadata_for_region(place) for place in phonenumbers.region_codes_for_country_code(code)]
     trunk = "|".join(sorted({place.national_prefix for place in places if place and place.national_prefix}))
     before = digits[: len(digits) - len(national)]
@@ -114,7 +114,9 @@ def _seen(cell: str) -> str:
     return re.sub(r"^tel: ?", "", text, flags=re.IGNORECASE)
 
 
-def _shown_digits(seen: str) -> str:
+def shown_digits(cell: str) -> str:
+    """The digits a person sees, a vanity number's letters as those of a keypad, a spreadsheet's `.0` as nothing."""
+    seen = _seen(cell)
     vanity = VANITY.fullmatch(seen)
     if vanity:
         return "1" + vanity[1] + (vanity[2] or "") + "".join(str(KEYS[letter]) for letter in vanity[3] or vanity[4])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.cells import SHOWN_AS, cells, dialled_is_shown, shows_more_than_a_number
+from tests.cells import cells, dialled_is_shown, shown_digits, shows_more_than_a_number
 from web.intake.phone_cells import CellError, read_cell, simple
 from web.intake.phone_numbers import (
     PhoneReading,
@@ -234,8 +234,7 @@ def test_the_library_is_given_digits_alone(cell: str) -> None:
     except CellError:
         return
     assert re.fullmatch("[0-9]+", dialled.digits, re.ASCII)
-    if not dialled.north_american:
-        assert "".join(SHOWN_AS.get(letter, "") for letter in cell).removesuffix("0" * cell.count(".0")).startswith(dialled.digits[:-1])
+    assert dialled.digits == shown_digits(cell)
 
 
 @settings(max_examples=400, deadline=None)
