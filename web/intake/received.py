@@ -43,7 +43,7 @@ class ReceivedBody:
         return self._file.read(end - start)
 
     def fileno(self) -> int:
-        """The descriptor of the file, empty when the body is."""
+        """The descriptor of the file."""
         return self._file.fileno()
 
     def _pieces(self, start: int, end: int) -> Iterator[bytes]:
