@@ -29,14 +29,15 @@ from sql.unusable import check_server
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
 from web.addresses import networks
 from web.auth import identify
+from web.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.commands import PendingCommands
 from web.deferred import DeferredCallbacks
 from web.errors import answer_errors
 from web.fanout import Fanout
 from web.headers import protect
 from web.heard import Ear
-from web.loading import MAX_BODY_BYTES
-from web.loads import Loads
+from web.intake.limiter import UploadLimiter
+from web.intake.received import MAX_BODY_BYTES
 from web.measure import measure as measured
 from web.metrics import Metrics
 from web.notices import OwnerNotices
@@ -54,6 +55,8 @@ PATIENCE_SECONDS: Final = 5.0
 # What this process does for all businesses: its share of the connections is as large as that of one of them.
 RELAY: Final = Use("relay", urgent=True)
 FACTS: Final = Use("facts", urgent=True)
+# At most 64 KB arrive in so long, with the two seconds that its bytes earn it.
+SMALL_BODY_SECONDS: Final = 15.0
 
 
 def create_app(settings: Settings) -> http.Application:
@@ -64,10 +67,12 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.CLOCK] = SystemClock()
     app[keys.IDS] = SystemIds()
     app[keys.METRICS] = Metrics()
-    app[keys.LOADS] = Loads()
     app[keys.PENDING_COMMANDS] = PendingCommands()
     app[keys.KNOWN_TOKENS] = KnownTokens()
     app[keys.TRUSTED_PROXIES] = networks(settings.trusted_proxies)
+    app[keys.UPLOADS] = UploadLimiter()
+    app[UPLOAD_PACE] = BodyPace()
+    app[SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNT_SEAL] = Seal(secret, "account")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dialer.messages import SERIAL_MAX
 from dialer.model import bounded_id
 from web import faults
+from web.bodies import SMALL_BODY_PACE, pieces_of
 from web.faults import ApiError, Text
 from web.i18n import msgid
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
 SMALL_BODY_BYTES: Final = 64 * 1024
-MEGABYTE: Final = 1024 * 1024
 MAX_DETAILS: Final = 50
 JSON: Final = "application/json"
 
@@ -58,15 +58,11 @@ async def read(request: http.Request, limit: int = SMALL_BODY_BYTES) -> bytes:
     """The body.
 
     Raises:
-        ApiError: 413, when it has more than `limit` bytes.
+        ApiError: 400 when it is broken, 408 when it does not arrive in time, 413 when it has more than `limit` bytes.
     """
-    if (request.content_length or 0) > limit:
-        raise faults.too_large(limit // MEGABYTE or 1)
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            raise faults.too_large(limit // MEGABYTE or 1)
+    async for piece in pieces_of(request, limit, request.app[SMALL_BODY_PACE]):
+        body += piece
     return bytes(body)
 
 
@@ -74,7 +70,7 @@ async def body_of(request: http.Request, model: type[Model]) -> Model:
     """A small JSON body as `model`; an empty one is an empty object.
 
     Raises:
-        ApiError: 400, 413, 415 or 422.
+        ApiError: 400, 408, 413, 415 or 422.
     """
     body = await read(request)
     if body and request.content_type != JSON:

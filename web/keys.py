@@ -25,7 +25,7 @@ from sql.sessions import Sessions
 from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
-from web.loads import Loads
+from web.intake.limiter import UploadLimiter
 from web.metrics import Metrics
 from web.notices import OwnerNotices
 from web.passwords import Passwords
@@ -60,10 +60,10 @@ GATES: Final[http.AppKey[GateReader]] = http.AppKey("gates")
 STREAMS: Final = http.AppKey("streams", Streams)
 EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
-LOADS: Final = http.AppKey("loads", Loads)
 PENDING_COMMANDS: Final[http.AppKey[PendingCommands]] = http.AppKey("pending_commands")
 KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")
 TRUSTED_PROXIES: Final[http.AppKey[tuple[IPv4Network | IPv6Network, ...]]] = http.AppKey("trusted_proxies")
+UPLOADS: Final = http.AppKey("uploads", UploadLimiter)
 METRICS: Final = http.AppKey("metrics", Metrics)
 PASSWORDS: Final = http.AppKey("passwords", Passwords)
 SESSION_SEAL: Final = http.AppKey("session_seal", Seal)

@@ -18,7 +18,7 @@ from web.commands import give, missing_run, same, say
 from web.faults import Text
 from web.i18n import msgid
 from web.inputs import Input, body_of, id_of, query_of
-from web.loading import asked_of, load
+from web.intake.importer import asked_of, load, refuse_other_types, upload
 from web.shown import moment, run_json
 from web.wait import until_placed
 from web.waits import waits_for
@@ -66,8 +66,9 @@ class Stopping(Ending):
 async def create(request: http.Request) -> http.Response:
     """Load a run."""
     who = principal(request, Role.OPERATOR)
-    async with request.app[keys.LOADS].turn():
-        return same(await load(request, who, await asked_of(request)), status=201)
+    refuse_other_types(request)
+    async with upload(request, who.business_id) as body:
+        return same(await load(request, who, await asked_of(request, body)), status=201)
 
 
 @routes.get("/api/outbound/runs")

@@ -17,6 +17,7 @@ from dialer.cli.database import address, connected
 from dialer.cli.refusal import OptionError
 from dialer.config import load
 from sql.businesses import Businesses
+from web.intake.phone_numbers import RefusedPhoneError, read_international
 
 if TYPE_CHECKING:
     import argparse
@@ -95,13 +96,10 @@ async def create(pool: Pool, new: NewBusiness) -> dict[str, Any]:
 
 def _number(caller_id: str) -> phonenumbers.PhoneNumber:
     try:
-        number = phonenumbers.parse(caller_id, None)
-    except phonenumbers.NumberParseException:
-        number = None
-    # Not is_valid_number: numbers reserved for fiction, and those given out last month, are in no table.
-    if number is None or number.extension or not phonenumbers.is_possible_number(number):
-        raise OptionError(option="--caller-id", problem=f"{caller_id!r} is not a number with its country code, such as +12125550100")
-    return number
+        return read_international(caller_id)
+    except RefusedPhoneError:
+        problem = f"{caller_id!r} is not a number alone, with its country code, such as +12125550100"
+        raise OptionError(option="--caller-id", problem=problem) from None
 
 
 def _zone(name: str) -> str:

@@ -14,8 +14,8 @@ from openapi_spec_validator import validate
 
 from dialer.model import AttemptState
 from tests.web_site import RUNS, leads
-from web.leads import REASONS
-from web.phones import Refusal
+from web.intake.phone_numbers import Refusal
+from web.intake.rows import REASONS
 
 if TYPE_CHECKING:
     from tests.web_site import Said, Site

@@ -125,6 +125,9 @@ async def test_without_json_a_person_reads_a_line(database_url: str) -> None:
     [
         (("business", "create", "--name", " ", "--caller-id", "+12125550100"), b"", "--name"),
         (("business", "create", "--name", "x", "--caller-id", "2125550100"), b"", "--caller-id"),
+        (("business", "create", "--name", "x", "--caller-id", "+49 30 123456 Tom"), b"", "--caller-id"),
+        (("business", "create", "--name", "x", "--caller-id", "+1-202-555-CALL"), b"", "--caller-id"),
+        (("business", "create", "--name", "x", "--caller-id", "+49 30 123456 / 57"), b"", "--caller-id"),
         (("business", "create", "--name", "x", "--caller-id", "+1212"), b"", "--caller-id"),
         (("business", "create", "--name", "x", "--caller-id", "+870773111632"), b"", "--caller-id"),  # a satellite's
         ((*US, "--timezone", "../etc/passwd"), b"", "--timezone"),

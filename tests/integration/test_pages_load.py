@@ -71,6 +71,24 @@ async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_
     assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
 
 
+async def test_what_was_read_as_another_number_is_shown_before_anybody_is_called(visitor: Visitor, site: Site) -> None:
+    said = await send(visitor, text="lead_id,phone\nA-1,'0500000001\n2,+1-202-555-CALL\n3,050-123-XXXX\n4,050-0000004\n")
+    words = text_of(said)
+    assert "2 numbers were not written plainly; please check how they were read" in words
+    assert re.search(r"2 A-1 (&#39;|')0500000001 \+972 50-000-0001", words)
+    assert re.search(r"3 2 \+1-202-555-CALL \+1 202-555-2255", words)
+    assert re.search(r"4 3 050-123-XXXX The cell holds more than a phone number", words)
+    assert await runs_of(site) == [("Trial", RunStatus.PENDING, 3)]
+
+
+async def test_long_pasted_rows_and_a_file_are_kept_when_something_is_wrong(visitor: Visitor) -> None:
+    rows = "lead_id,phone\n" + "".join(f"{n},05{n:08}\n" for n in range(1, 1_000))
+    for more in ({"text": rows}, {"file": rows.encode()}):
+        said = await send(visitor, concurrency="9", **more)
+        assert said.status == 422
+        assert "999,0500000999" in said.body.decode()
+
+
 async def test_it_starts_at_once_when_asked_to(visitor: Visitor, site: Site) -> None:
     said = await send(visitor, text=GOOD, start="1")
     assert "To the run" in text_of(said)

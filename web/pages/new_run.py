@@ -11,23 +11,25 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web as http
-
 from dialer.model import Role, RunStatus
 from web import auth, faults, i18n, keys
 from web.errors import said
 from web.faults import ApiError, Text
 from web.i18n import msgid
-from web.inputs import MEGABYTE
-from web.loading import BODY_SECONDS, MAX_BODY_BYTES, form_settings, load, of_table
+from web.intake.encoding import decoded, pieces
+from web.intake.form import Place, read_form
+from web.intake.importer import FORM, form_settings, load, of_table, upload
 from web.pages import frame
-from web.tables import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiohttp import web as http
+
     from web.auth import Principal
-    from web.loading import Load
+    from web.intake.encoding import Source
+    from web.intake.importer import Load
+    from web.intake.received import ReceivedBody
 
 # A file with a mistake is put into the form to be mended there, up to this size.
 MAX_MENDED_CHARACTERS: Final = 100_000
@@ -51,10 +53,11 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a browser has sent: the form, the leads as bytes, and the name of their file, empty when they were pasted."""
+    """What a browser has sent: the form, where to read the leads, their size in bytes, and the name of their file, empty when pasted."""
 
     typed: Typed
-    body: bytes
+    leads: Source
+    size: int
     file_name: str
 
 
@@ -67,55 +70,59 @@ async def ask(request: http.Request) -> http.Response:
 async def take(request: http.Request) -> http.Response:
     """Load the run and report what was left out; with a mistake, the form comes back as it was."""
     who = auth.principal(request, Role.OPERATOR)
-    sent = Sent(Typed(request.app[keys.IDS].nonce()), b"", "")
+    sent = Sent(Typed(request.app[keys.IDS].nonce()), pieces(b""), 0, "")
     try:
-        async with request.app[keys.LOADS].turn():
-            sent = await _sent(request)
-            answer = await load(request, who, _asked(who, sent))
+        async with upload(request, who.business_id) as body:
+            sent = await asyncio.to_thread(_sent, request, body)
+            try:
+                answer = await load(request, who, await asyncio.to_thread(_asked, who, sent))
+            except ApiError:
+                sent = await asyncio.to_thread(_to_mend, sent)
+                raise
     except ApiError as error:
         if error.status not in CLIENT_ERROR:
             raise
-        return await _form(request, who, _to_mend(sent), error, sent.file_name)
+        return await _form(request, who, sent.typed, error, sent.file_name)
     run = {"run_id": answer["run_id"], "status": RunStatus(answer["status"])}
     return await frame.render(request, "loaded.html", status=201, run=run, **_report(answer))
 
 
-async def _sent(request: http.Request) -> Sent:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            form = await request.post()
-    except TimeoutError:
-        raise ApiError(408, "too_slow", Text(msgid("The request did not arrive in time."))) from None
-    except http.HTTPRequestEntityTooLarge:
-        raise faults.too_large(MAX_BODY_BYTES // MEGABYTE) from None
-    except (ValueError, LookupError):
-        raise ApiError(400, "malformed_form", Text(msgid("The form cannot be read."))) from None
-    texts = {name: value for name, value in form.items() if isinstance(value, str)}
-    key = texts.get("key", "")[:MAX_KEY_CHARACTERS] or request.app[keys.IDS].nonce()
-    typed = Typed(key, *(texts.get(name, "") for name in ("name", "text", "concurrency", "start")))
-    file = form.get("file")
-    if isinstance(file, http.FileField) and file.filename:
-        return Sent(typed, await asyncio.to_thread(file.file.read), file.filename[:MAX_FILE_NAME_CHARACTERS])
-    return Sent(typed, typed.text.encode(errors="replace"), "")
+def _sent(request: http.Request, body: ReceivedBody) -> Sent:
+    if request.content_type != FORM:
+        raise ApiError(400, "malformed_form", Text(msgid("The form cannot be read.")))
+    form = read_form(body, request.headers["Content-Type"])
+    key = form.texts.get("key", "")[:MAX_KEY_CHARACTERS] or request.app[keys.IDS].nonce()
+    typed = Typed(key, *(form.texts.get(name, "") for name in ("name", "text", "concurrency", "start")))
+    file, pasted = form.places.get("file"), form.places.get("text")
+    if file and file.file_name:
+        return Sent(typed, *_at(body, file), file.file_name[:MAX_FILE_NAME_CHARACTERS])
+    if pasted:
+        return _to_mend(Sent(typed, *_at(body, pasted), ""))
+    text = typed.text.encode(errors="replace")
+    return Sent(typed, pieces(text), len(text), "")
+
+
+def _at(body: ReceivedBody, place: Place) -> tuple[Source, int]:
+    return body.source(place.start, place.end), place.end - place.start
 
 
 def _asked(who: Principal, sent: Sent) -> Load:
-    if not sent.body.strip():
+    if not any(piece.strip() for piece in sent.leads()):
         raise ApiError(422, "no_leads", Text(msgid("Choose a file with leads, or paste their rows.")))
-    asked = of_table(form_settings({name: getattr(sent.typed, name).strip() for name in SETTINGS}), sent.body)
+    asked = of_table(form_settings({name: getattr(sent.typed, name).strip() for name in SETTINGS}), sent.leads)
     # Another file in the same form is another run.
     digest = hashlib.sha256(b"|".join((who.actor.encode(), sent.typed.key.encode(errors="replace"), asked.digest)))
     return dataclasses.replace(asked, request_id=f"form:{digest.hexdigest()}")
 
 
-def _to_mend(sent: Sent) -> Typed:
+def _to_mend(sent: Sent) -> Sent:
     """The form again, with the rows of a file that can be read, so that they can be mended in place."""
-    if not sent.file_name or len(sent.body) > MAX_MENDED_CHARACTERS:
-        return sent.typed
+    if sent.size > MAX_MENDED_CHARACTERS or sent.typed.text:
+        return sent
     try:
-        return dataclasses.replace(sent.typed, text=decoded(sent.body))
+        return dataclasses.replace(sent, typed=dataclasses.replace(sent.typed, text="".join(decoded(sent.leads))))
     except ApiError:
-        return sent.typed
+        return sent
 
 
 async def _form(request: http.Request, who: Principal, typed: Typed, error: ApiError | None = None, file_name: str = "") -> http.Response:
@@ -143,5 +150,7 @@ def _report(answer: Mapping[str, Any]) -> dict[str, Any]:
         "accepted": answer.get("accepted", 0),
         "rejected": answer["rejected"],
         "duplicates": answer["duplicates"],
+        # Answers that were remembered before there was such a list have none.
+        "read_as": answer.get("read_as", []),
         "most_rows": MAX_SHOWN_ROWS,
     }

@@ -1,4 +1,4 @@
-"""Loads a run: reads leads from JSON, a CSV body or an upload, checks every row, and writes what is good in one transaction.
+"""Loads a run: receives leads as JSON, a CSV body or an upload, checks every row, and writes what is good in one transaction.
 
 On the road of a call: 1. The run exists from here on; `start` in the same request puts it on the road at once.
 """
@@ -8,33 +8,40 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from aiohttp import web as http
 from pydantic import Field
 
 from dialer.messages import MAX_NAME_CHARACTERS, CommandType, RunChanged
 from sql.runs import IdReusedError, NewRun, Request
 from web import faults, keys
+from web.bodies import UPLOAD_PACE
 from web.commands import request_id
 from web.errors import said
 from web.faults import ApiError, Text
 from web.i18n import msgid
-from web.inputs import JSON, MEGABYTE, Input, check, json_object, query_of, read, storable
-from web.leads import MAX_LEADS, Sheet, check_rows
-from web.tables import rows_of, too_many
+from web.inputs import JSON, Input, check, query_of, storable
+from web.intake.csv_file import rows_of
+from web.intake.encoding import pieces
+from web.intake.form import read_form
+from web.intake.json_file import LEADS, leads_of, settings_of
+from web.intake.received import received
+from web.intake.rows import Sheet, check_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+    from aiohttp import web as http
 
     from sql.businesses import Business
     from web.auth import Principal
+    from web.intake.encoding import Source
+    from web.intake.received import ReceivedBody
 
-MAX_BODY_BYTES: Final = 32 * MEGABYTE
-BODY_SECONDS: Final = 120.0
-MAX_FORM_FIELDS: Final = 20
-MAX_FORM_CHARACTERS: Final = 1_000
+CSV: Final = "text/csv"
+FORM: Final = "multipart/form-data"
 FILE: Final = "file"
 PRIORITY: Final = 100
 Rows = Iterator[tuple[int, object]]
@@ -97,33 +104,54 @@ async def load(request: http.Request, who: Principal, asked: Load) -> dict[str, 
     request.app[keys.RELAY].kick()
     if asked.settings.start:
         word = RunChanged(who.business_id, answer["run_id"], CommandType.START)
-        await request.app[keys.STREAMS].tell(business.partition, word)
+        request.app[keys.NOTICES].send(business.partition, word)
     return answer
 
 
-async def asked_of(request: http.Request) -> Load:
-    """Read the request in whichever of its three forms it came.
+@asynccontextmanager
+async def upload(request: http.Request, business_id: int) -> AsyncIterator[ReceivedBody]:
+    """Receive the body of a request that loads leads, and hold a turn to check them: it is taken only when the body is here.
 
     Raises:
-        ApiError: 400, 408, 413, 415 or 422.
+        ApiError: 400, 408, 413 or 503.
     """
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            if request.content_type == JSON:
-                return await _from_json(await read(request, MAX_BODY_BYTES))
-            if request.content_type == "text/csv":
-                return of_table(query_of(request, RunSettings), await read(request, MAX_BODY_BYTES))
-            if request.content_type == "multipart/form-data":
-                return await _from_form(request)
-    except TimeoutError:
-        raise ApiError(408, "too_slow", Text(msgid("The request did not arrive in time."))) from None
-    text = Text(msgid("Send the leads as application/json, text/csv or multipart/form-data."))
-    raise ApiError(415, "unsupported_media_type", text)
+    uploads = request.app[keys.UPLOADS]
+    async with (
+        uploads.receiving.turn(business_id),
+        received(request, request.app[UPLOAD_PACE]) as body,
+        uploads.checking.turn(business_id),
+    ):
+        yield body
 
 
-def of_table(settings: RunSettings, body: bytes) -> Load:
+def refuse_other_types(request: http.Request) -> None:
+    """Refuse what is in none of the three forms, before it is received.
+
+    Raises:
+        ApiError: 415.
+    """
+    if request.content_type not in {JSON, CSV, FORM}:
+        text = Text(msgid("Send the leads as application/json, text/csv or multipart/form-data."))
+        raise ApiError(415, "unsupported_media_type", text)
+
+
+async def asked_of(request: http.Request, body: ReceivedBody) -> Load:
+    """Read the request in whichever of its three forms it came; `body` must stay until the rows have been read.
+
+    Raises:
+        ApiError: 400, 413 or 422.
+    """
+    if request.content_type == JSON:
+        return await asyncio.to_thread(_from_json, body)
+    if request.content_type == CSV:
+        return await asyncio.to_thread(of_table, query_of(request, RunSettings), body.source())
+    return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], dict(request.query))
+
+
+def of_table(settings: RunSettings, source: Source) -> Load:
     """A run whose leads are in a CSV file."""
-    return Load(settings, lambda: rows_of(body), hashlib.sha256(settings.model_dump_json().encode() + b"\n" + body).digest())
+    digest = hashlib.sha256(settings.model_dump_json().encode() + b"\n")
+    return Load(settings, lambda: rows_of(source), _digested(digest, source))
 
 
 def form_settings(texts: Mapping[str, str]) -> RunSettings:
@@ -135,39 +163,31 @@ def form_settings(texts: Mapping[str, str]) -> RunSettings:
     return check(RunSettings, {name: value for name, value in texts.items() if value}, texts=True)
 
 
-async def _from_json(body: bytes) -> Load:
-    found = await asyncio.to_thread(json_object, body)
-    leads = check(_Leads, {name: found[name] for name in ("leads",) if name in found}).leads
-    if len(leads) > MAX_LEADS:
-        raise too_many()
-    settings = check(RunSettings, {name: value for name, value in found.items() if name != "leads"})
-    return Load(settings, lambda: enumerate(leads, start=1), hashlib.sha256(body).digest())
+def _from_json(body: ReceivedBody) -> Load:
+    found = settings_of(body.source())
+    check(_Leads, {LEADS: found.pop(LEADS)} if LEADS in found else {})
+    return Load(check(RunSettings, found), lambda: leads_of(body.source()), _digested(hashlib.sha256(), body.source()))
 
 
-async def _from_form(request: http.Request) -> Load:
-    """The bound on the whole is that of the application (`client_max_size`), which the parser enforces as it reads."""
-    try:
-        form = await request.post()
-    except (ValueError, LookupError):
-        raise ApiError(400, "malformed_form", Text(msgid("The form cannot be read."))) from None
-    if len(form) > MAX_FORM_FIELDS:
-        raise ApiError(400, "malformed_form", Text(msgid("The form cannot be read.")))
-    texts: dict[str, str] = dict(request.query)
-    body: bytes | None = None
-    for name, value in form.items():
-        if isinstance(value, str) and name != FILE:
-            texts[name] = value[: MAX_FORM_CHARACTERS + 1]
-        elif name == FILE and body is None:
-            body = value.encode() if isinstance(value, str) else await asyncio.to_thread(_content, value)
-        else:
-            raise faults.wrong_field(name=name, why=Text(msgid("is not known here")))
-    if body is None:
+def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str]) -> Load:
+    form = read_form(body, content_type)
+    for name in form.places:
+        if name != FILE:
+            raise faults.wrong_field(name=name, why=Text(msgid("is too large")))
+    texts = {**query, **form.texts}
+    pasted = texts.pop(FILE, None)
+    if pasted is not None:
+        return of_table(form_settings(texts), pieces(pasted.encode()))
+    if FILE not in form.places:
         raise faults.wrong_field(name=FILE, why=Text(msgid("is missing")))
-    return of_table(form_settings(texts), body)
+    place = form.places[FILE]
+    return of_table(form_settings(texts), body.source(place.start, place.end))
 
 
-def _content(value: http.FileField | bytes | bytearray) -> bytes:
-    return value.file.read() if isinstance(value, http.FileField) else bytes(value)
+def _digested(digest: hashlib._Hash, source: Source) -> bytes:
+    for piece in source():
+        digest.update(piece)
+    return digest.digest()
 
 
 async def _business(request: http.Request, who: Principal) -> Business:
@@ -205,8 +225,9 @@ def _report(request: http.Request, sheet: Sheet) -> dict[str, Any]:
         {"row": again.row, "lead_id": again.lead_id, "phone": again.phone, "same_as": again.same_as, "by": again.by}
         for again in sheet.duplicates
     ]
+    read_as = [{"row": it.row, "lead_id": it.lead_id, "phone": it.phone, "read_as": it.read_as} for it in sheet.read_as]
     accepted = len(sheet.accepted)
-    return {"total_leads": accepted, "accepted": accepted, "rejected": rejected, "duplicates": duplicates}
+    return {"total_leads": accepted, "accepted": accepted, "rejected": rejected, "duplicates": duplicates, "read_as": read_as}
 
 
 def _no_rows() -> dict[str, Any]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
-from dialer.messages import SERIAL_MAX
+from dialer.model import BIGINT_MAX
 from sql.runs import NewLead
-from web.faults import Text
+from web.faults import ApiError, Text
 from web.i18n import msgid
 from web.inputs import storable
-from web.phones import Refusal, RefusedPhoneError, e164
+from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,18 +27,25 @@ MAX_VARIABLES: Final = 50
 MAX_VARIABLES_CHARACTERS: Final = 4_000
 # Of a refused value this much is shown again.
 MAX_SHOWN_CHARACTERS: Final = 64
+MAX_LEAD_ID_CHARACTERS: Final = 255
 FIELDS: Final = frozenset({"lead_id", "phone", "name", "timezone", "variables"})
 
 REASONS: Final[dict[str, str]] = {
     "not_an_object": msgid("A lead must be an object with lead_id and phone."),
     "unknown_field": msgid("The field {field} is not known here; put it under variables."),
     "missing_lead_id": msgid("There is no lead_id."),
-    "invalid_lead_id": msgid("The lead_id must be a whole number from 1 to {most}."),
+    "invalid_lead_id": msgid("The lead_id must be a whole number from 1 to {most}, or text of at most {characters} characters."),
     "invalid_name": msgid("The name must be text of at most {most} characters."),
     "invalid_timezone": msgid("There is no such time zone; write it as Asia/Jerusalem."),
     "invalid_variables": msgid("The variables must be an object with at most {most} names and {characters} characters."),
     "wrong_columns": msgid("The row has more cells than the header."),
+    "bad_quotes": msgid("A quotation mark in this row is not closed, or stands where none may."),
+    "row_too_long": msgid("The row is too long."),
+    "nul_character": msgid("The row has a character that no text has (NUL)."),
 }
+
+# An integer or a text, as it was sent.
+LeadId: TypeAlias = "int | str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,20 @@ class Duplicate:
     """A row whose lead or phone (`by`) came before: `same_as` is the lead_id first seen."""
 
     row: int
-    lead_id: int | None
+    lead_id: LeadId
     phone: str
-    same_as: int | None
+    same_as: LeadId
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAs:
+    """A phone of which more than separators, trunk zero and country code changed: `phone` as it was sent, `read_as` as it is dialled."""
+
+    row: int
+    lead_id: LeadId
+    phone: str
+    read_as: str
 
 
 @dataclass(slots=True)
@@ -70,6 +87,7 @@ class Sheet:
     accepted: list[NewLead] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
+    read_as: list[ReadAs] = field(default_factory=list)
 
 
 class BadRowError(Exception):
@@ -84,63 +102,71 @@ class BadRowError(Exception):
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Sheet:
     """Check leads, each with the number of its row; `region` and `zone` are the business's, for leads that do not say their own."""
     sheet = Sheet()
-    leads: set[int | None] = set()
-    phones: dict[str, int | None] = {}
+    leads: set[LeadId] = set()
+    phones: dict[str, LeadId] = {}
     for number, row in rows:
         try:
-            lead = _lead(row, region, zone)
+            lead_id, reading, lead = _lead(row, region, zone)
         except BadRowError as error:
             sheet.rejected.append(Rejected(number, *_shown(row), error.reason, error.text))
             continue
-        if lead.lead_id in leads:
-            sheet.duplicates.append(Duplicate(number, lead.lead_id, lead.phone, lead.lead_id, "lead"))
+        if lead_id in leads:
+            sheet.duplicates.append(Duplicate(number, lead_id, lead.phone, lead_id, "lead"))
         elif lead.phone in phones:
-            sheet.duplicates.append(Duplicate(number, lead.lead_id, lead.phone, phones[lead.phone], "phone"))
+            sheet.duplicates.append(Duplicate(number, lead_id, lead.phone, phones[lead.phone], "phone"))
         else:
-            leads.add(lead.lead_id)
-            phones[lead.phone] = lead.lead_id
+            leads.add(lead_id)
+            phones[lead.phone] = lead_id
             sheet.accepted.append(lead)
+            if reading.altered and isinstance(row, dict):
+                sheet.read_as.append(ReadAs(number, lead_id, _text(row["phone"]) or "", reading.e164))
     return sheet
 
 
-def _lead(row: object, region: str, zone: str) -> NewLead:
+def too_many() -> ApiError:
+    """More leads than one run may have."""
+    text = Text(msgid("A run has at most {most} leads; split them over several runs."), {"most": MAX_LEADS})
+    return ApiError(413, "too_many_leads", text)
+
+
+def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, NewLead]:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, dict):
         raise _bad(reason="not_an_object")
-    for name in row:
-        if name not in FIELDS:
-            raise _bad(reason="unknown_field", field=name[:MAX_SHOWN_CHARACTERS])
+    if not row.keys() <= FIELDS:
+        unknown = next(name for name in row if name not in FIELDS)
+        raise _bad(reason="unknown_field", field=unknown[:MAX_SHOWN_CHARACTERS])
     timezone = _timezone(row.get("timezone"))
-    return NewLead(
-        lead_id=_lead_id(row.get("lead_id")),
-        phone=_phone(row.get("phone"), region),
+    lead_id = _lead_id(row.get("lead_id"))
+    reading = _phone(row.get("phone"), region)
+    lead = NewLead(
+        lead_id=None if isinstance(lead_id, str) else lead_id,
+        external_id=lead_id if isinstance(lead_id, str) else None,
+        phone=reading.e164,
         name=_name(row.get("name")),
         zone=timezone or zone,
         timezone=timezone,
         variables=_variables(row.get("variables")),
     )
+    return lead_id, reading, lead
 
 
-def _lead_id(value: object) -> int:
-    if value is None:
+def _lead_id(value: object) -> LeadId:
+    if value is None or (isinstance(value, str) and not value.strip()):
         raise _bad(reason="missing_lead_id")
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= SERIAL_MAX:
-        raise _bad(reason="invalid_lead_id", most=SERIAL_MAX)
-    return value
+    if isinstance(value, str) and len(value) <= MAX_LEAD_ID_CHARACTERS and storable(value):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= BIGINT_MAX:
+        return value
+    raise _bad(reason="invalid_lead_id", most=BIGINT_MAX, characters=MAX_LEAD_ID_CHARACTERS)
 
 
-def _phone(value: object, region: str) -> str:
+def _phone(value: object, region: str) -> PhoneReading:
     try:
-        return e164(_phone_text(value), region)
+        return read_phone(value, region)
     except RefusedPhoneError as error:
         raise BadRowError(error.reason, error.text) from None
-
-
-def _phone_text(value: object) -> str:
-    if value is not None and not isinstance(value, str):
-        raise RefusedPhoneError(Refusal.INVALID_PHONE)
-    return value or ""
 
 
 def _name(value: object) -> str | None:
@@ -182,7 +208,13 @@ def _zones() -> frozenset[str]:
 
 
 def _bad(reason: str, **values: object) -> BadRowError:
-    return BadRowError(reason, Text(REASONS[reason], values))
+    return BadRowError(reason, Text(REASONS[reason], values)) if values else BadRowError(reason, _sentence(reason))
+
+
+@cache
+def _sentence(reason: str) -> Text:
+    """One text for all the rows that have the same fault."""
+    return Text(REASONS[reason])
 
 
 def _shown(row: object) -> tuple[object, str | None]:
@@ -192,19 +224,19 @@ def _shown(row: object) -> tuple[object, str | None]:
     if not isinstance(row, dict):
         return None, None
     lead_id, phone = row.get("lead_id"), row.get("phone")
-    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= 2**53 else _text(lead_id)
+    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else _text(lead_id, MAX_LEAD_ID_CHARACTERS)
     return shown, _text(phone)
 
 
-def _text(value: object) -> str | None:
-    if value is None:
+def _text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
+    if not isinstance(value, (str, int, float)):
         return None
-    return str(value)[:MAX_SHOWN_CHARACTERS].encode(errors="replace").decode().replace("\x00", "")
+    return str(value)[:most].encode(errors="replace").decode().replace("\x00", "")
 
 
 class BadRowCellsError(BadRowError):
-    """A row of a file with the wrong number of cells; what could be read of it is shown again."""
+    """A row of a file that cannot be read; what could be read of it is shown again."""
 
-    def __init__(self, cells: Mapping[str, object]) -> None:
-        super().__init__("wrong_columns", Text(REASONS["wrong_columns"]))
+    def __init__(self, cells: Mapping[str, object], reason: str = "wrong_columns") -> None:
+        super().__init__(reason, _sentence(reason))
         self.cells = cells

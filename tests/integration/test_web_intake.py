@@ -1,0 +1,256 @@
+"""Bodies from outside: strangers' bytes give an answer, slow senders are cut, a business never takes the turns of another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.web_site import RUNS, leads
+from web import keys
+from web.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
+from web.intake.limiter import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.web_site import Site
+
+CSV = {"Content-Type": "text/csv"}
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+HURRIED = BodyPace(pause_seconds=0.2, grace_seconds=0.3, bytes_per_second=1_000_000)
+SERVER_ERROR = 500
+
+
+def hurry(site: Site) -> None:
+    """Let the server of this site wait for a body no longer than a moment."""
+    app = site.client.server.app  # type: ignore[attr-defined]
+    app._state[UPLOAD_PACE] = app._state[SMALL_BODY_PACE] = HURRIED
+
+
+async def raw(site: Site, head: str, body: bytes, *, token: str = "operator") -> int:  # noqa: S107 - opens nothing
+    """Send these bytes as they are, and nothing after them; the status of the answer."""
+    reader, writer = await asyncio.open_connection(site.client.host, site.client.port)
+    try:
+        writer.write(f"{head}\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode() + body)
+        await writer.drain()
+        return int((await reader.readline()).split()[1])
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_the_answer_says_what_was_read_as_another_number(site: Site) -> None:
+    rows = [
+        {"lead_id": 1, "phone": "050-123-4567"},
+        {"lead_id": "two", "phone": "'0521234567"},
+        {"lead_id": 3, "phone": "+1-202-555-CALL"},
+        {"lead_id": 4, "phone": "521234568.0"},
+        {"lead_id": 5, "phone": "050-123-XXXX"},
+        {"lead_id": 6, "phone": 521234569},
+    ]
+    found = (await site.post(RUNS, {"leads": rows})).json
+    assert found["read_as"] == [
+        {"row": 2, "lead_id": "two", "phone": "'0521234567", "read_as": "+972521234567"},
+        {"row": 3, "lead_id": 3, "phone": "+1-202-555-CALL", "read_as": "+12025552255"},
+        {"row": 4, "lead_id": 4, "phone": "521234568.0", "read_as": "+972521234568"},
+    ]
+    assert [(bad["row"], bad["reason"], bad["message"]) for bad in found["rejected"]] == [
+        (5, "not_alone", "The cell holds more than a phone number."),
+        (6, "not_text", "The phone number must be text."),
+    ]
+    jobs = (await site.get(f"{RUNS}/{found['run_id']}/jobs")).json["items"]
+    assert {job["lead_id"]: job["phone"] for job in jobs} == {
+        1: "+972501234567",
+        "two": "+972521234567",
+        3: "+12025552255",
+        4: "+972521234568",
+    }
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"no header at all\r\n\r\nx",
+        b": empty name\r\n\r\nx",
+        b"Content-Disposition form-data\r\n\r\nx",
+        b"Content-Disposition: form-data; name=file\r\nbroken\r\n\r\nx",
+        b"Content-Disposition: attachment; name=file\r\n\r\nx",
+        b"Content-Disposition: form-data\r\n\r\nx",
+        b"Content-Transfer-Encoding: base64\r\nContent-Disposition: form-data; name=file\r\n\r\n!",
+        b"X: " + b"y" * 20_000 + b"\r\n\r\nx",
+        b"\xff\xfe\x00\r\n\r\nx",
+        b"Content-Disposition: form-data; name=name\r\n\r\n\xff\xff",
+        b"",
+    ],
+)
+async def test_a_part_that_is_none_is_told_and_not_stumbled_over(site: Site, part: bytes) -> None:
+    for path in (RUNS, "/runs/new"):
+        said = await site.ask("POST", path, data=b"--b\r\n" + part + b"\r\n--b--\r\n", headers=FORM)
+        assert said.status == 400
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=" + "b" * 80,
+        'multipart/form-data; boundary="b',
+        "multipart/form-data; charset=x; boundary=other",
+    ],
+)
+async def test_a_form_whose_boundary_is_none_is_told(site: Site, kind: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+    assert (await site.ask("POST", RUNS, data=body, headers={"Content-Type": kind})).status == 400
+
+
+async def test_a_form_as_browsers_and_programs_send_it(site: Site) -> None:
+    body = (
+        b'preamble\r\n--a b\r\ncontent-disposition: form-data; name="name"\r\n\r\nspring\r\n'
+        b'--a b\r\nContent-Disposition:form-data; name="file"; filename="x%22;name=\\"y.csv"; filename*=UTF-8\'\'%d7%90.csv\r\n'
+        b"Content-Type: text/csv\r\n\r\nlead_id,phone\r\n1,0521234567\r\n\r\n--a b--\r\nepilogue"
+    )
+    said = await site.ask("POST", RUNS, data=body, headers={"Content-Type": 'multipart/form-data; charset=utf-8; boundary="a b"'})
+    assert (said.status, said.json["accepted"]) == (201, 1)
+    assert (await site.get(f"{RUNS}/{said.json['run_id']}")).json["name"] == "spring"
+
+
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.lists(
+        st.sampled_from([
+            b"--b", b"--b--", b"\r\n", b"\n", b"Content-Disposition: form-data; ", b'name="file"', b"name=leads", b'filename="x"', b": ",
+            b"lead_id,phone", b"1,0521234567", b'{"leads":[', b"{", b'"lead_id":1', b',"phone":"0521234567"', b"}", b"]", b'"', b"\xff",
+            b"\x00", b"[[[[", b"1e999", b"Content-Transfer-Encoding: base64", b"_charset_", b"utf-7",
+        ]),
+        max_size=14,
+    ).map(b"".join),
+)  # fmt: skip
+KINDS = [
+    "application/json",
+    "text/csv",
+    "text/csv; charset=utf-7",
+    FORM["Content-Type"],
+    "multipart/form-data",
+    "x",
+    "",
+    "multipart/mixed; boundary=b",
+]
+
+
+async def test_no_bytes_whatever_give_a_server_error(site: Site) -> None:
+    loop = asyncio.get_running_loop()
+    paths = [RUNS, "/runs/new", "/login", "/api/outbound/stop-queue", "/callbacks/x"]
+
+    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(BODIES, st.sampled_from(KINDS), st.sampled_from(paths), st.sampled_from([None, "deflate", "gzip", "br", "x"]))
+    def fuzz(body: bytes, kind: str, path: str, encoding: str | None) -> None:
+        headers = {"Content-Type": kind} | ({"Content-Encoding": encoding} if encoding else {})
+        said = asyncio.run_coroutine_threadsafe(site.ask("POST", path, data=body, headers=headers), loop).result(30)
+        assert said.status < SERVER_ERROR, said.body
+
+    await asyncio.to_thread(fuzz)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ("Content-Encoding: gzip\r\nContent-Length: 7", b"no gzip"),
+        ("Content-Encoding: deflate\r\nContent-Length: 7", b"no zlib"),
+        ("Transfer-Encoding: chunked", b"zz\r\nno length\r\n0\r\n\r\n"),
+    ],
+)
+async def test_a_body_that_is_not_what_its_headers_say_is_told(site: Site, headers: str, body: bytes) -> None:
+    for path in (RUNS, "/runs/new", "/api/outbound/stop-queue"):
+        assert await raw(site, f"POST {path} HTTP/1.1\r\nContent-Type: application/json\r\n{headers}", body) == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (RUNS, "application/json"),
+        (RUNS, FORM["Content-Type"]),
+        ("/runs/new", FORM["Content-Type"]),
+        ("/api/outbound/stop-queue", "application/json"),
+        ("/login", "application/x-www-form-urlencoded"),
+        ("/callbacks/x", "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_who_sends_nothing_is_cut(site: Site, path: str, kind: str) -> None:
+    hurry(site)
+    async with asyncio.timeout(10):
+        assert await raw(site, f"POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: 1000", b"{") == 408
+
+
+async def test_who_sends_a_byte_now_and_then_is_cut(site: Site) -> None:
+    hurry(site)
+    sent = 0
+
+    async def drops() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            yield b"x"
+            sent += 1
+            await site.get("/healthz")
+
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            assert (await site.ask("POST", RUNS, data=drops(), headers=CSV)).status == 408
+    assert sent
+
+
+async def test_four_uploads_that_send_nothing_delay_no_other_business_and_not_their_own(site: Site) -> None:
+    head = f"POST {RUNS} HTTP/1.1\r\nContent-Type: text/csv\r\nContent-Length: 1000"
+    uploads = site.client.server.app[keys.UPLOADS]  # type: ignore[attr-defined]
+    stuck = [asyncio.ensure_future(raw(site, head, b"lead_id")) for _ in range(3)]
+    strangers = [asyncio.ensure_future(raw(site, head, b"lead_id", token="rival")) for _ in range(6)]
+    while sum(uploads.receiving._users.values()) < 9:
+        await asyncio.wait([asyncio.ensure_future(site.get("/healthz"))])
+    async with asyncio.timeout(10):
+        assert (await site.post(RUNS, {"leads": leads(3)})).status == 201
+        assert (await site.ask("POST", RUNS, data="lead_id,phone\n1,0521234567\n", headers=CSV)).status == 201
+    for upload in (*stuck, *strangers):
+        assert not upload.done()
+        upload.cancel()
+    await asyncio.gather(*stuck, *strangers, return_exceptions=True)
+
+
+async def test_a_business_has_its_share_of_the_turns_and_the_others_theirs() -> None:
+    turns = Turns(in_all=3, for_one=2, wait_seconds=10)
+    order: list[str] = []
+    leave, entered = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def hold(business_id: int, name: str) -> None:
+        async with turns.turn(business_id):
+            order.append(name)
+            entered.release()
+            await leave.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for n in range(5):
+            tasks.create_task(hold(1, f"greedy {n}"))
+        await entered.acquire()
+        await entered.acquire()
+        tasks.create_task(hold(2, "other"))
+        await entered.acquire()
+        assert order == ["greedy 0", "greedy 1", "other"]
+        leave.set()
+    assert len(order) == 6
+    assert not turns._users
+    assert not turns._own
+
+
+async def test_who_finds_no_turn_in_time_is_told_and_holds_nothing(site: Site) -> None:
+    app = site.client.server.app  # type: ignore[attr-defined]
+    app[keys.UPLOADS].checking = Turns(in_all=1, for_one=1, wait_seconds=0.1)
+    async with app[keys.UPLOADS].checking.turn(site.rival):
+        said = await site.post(RUNS, {"leads": leads(1)})
+        assert (said.status, said.code) == (503, "busy")
+        assert said.headers["Retry-After"]
+    assert (await site.post(RUNS, {"leads": leads(1)})).status == 201

@@ -1,0 +1,188 @@
+"""Files people really have: each is read, or the row that cannot be read is refused and the others are kept."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from web.faults import ApiError
+from web.intake import csv_records, encoding
+from web.intake.csv_file import rows_of
+from web.intake.encoding import pieces
+from web.intake.rows import MAX_LEADS, Sheet, check_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+A = "1,0521234567,Dana"
+B = "2,0521234568,Avi"
+
+
+def loaded(body: str | bytes) -> Sheet:
+    return check_rows(rows_of(pieces(body.encode() if isinstance(body, str) else body)), "IL", "UTC")
+
+
+def kept(sheet: Sheet) -> list[tuple[Any, str]]:
+    return [(lead.external_id or lead.lead_id, lead.phone) for lead in sheet.accepted]
+
+
+def refused(sheet: Sheet) -> list[tuple[int, str]]:
+    return [(bad.row, bad.reason) for bad in sheet.rejected]
+
+
+BOTH = [(1, "+972521234567"), (2, "+972521234568")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"lead_id,phone,name\n{A}\n{B}\n",
+        "sep=;\r\nlead_id;phone;name\r\n1;0521234567;Dana\r\n2;0521234568;Avi\r\n",
+        '"sep=;"\r\nlead_id;phone\r\n1;0521234567\r\n2;0521234568\r\n',
+        "\ufeffsep=\t\nlead_id\tphone\n1\t0521234567\n2\t0521234568\n",
+        "SEP=^\nlead_id^phone\n1^0521234567\n2^0521234568\n",
+        "sep=,,,\nlead_id,phone,name,\n" + A + ",\n" + B + ",\n",
+        f"\n\r\n  \nlead_id,phone,name\n{A}\n{B}\n",
+        f",,\nlead_id,phone,name\n{A}\n{B}\n",
+        f"Leads of spring,,\nlead_id,phone,name\n{A}\n{B}\n",
+        "lead_id|phone\n1|0521234567\n2|0521234568\n",
+        f",lead_id,phone,name\n0,{A}\n1,{B}\n",
+        "lead_id,phone,name" + "," * 89 + "\n" + A + "," * 89 + "\n" + B + "\n",
+        "lead_id,phone," + ",".join(f"field {n}" for n in range(90)) + "\n1,0521234567" + "," * 90 + "\n2,0521234568" + "," * 90 + "\n",
+        "lead_id,phone\n1.0,521234567.0\n2.0,521234568.0\n",
+        "\u200flead_id,\u200ephone\u200f\n\u200e1,0521234567\n\u200f2\u200e,\u200e0521234568\n",
+        '\ufefflead_id,phone\n\'1,\'0521234567\n"=""2""","=""0521234568"""\n',
+        f'lead_id,phone,name\n1,0521234567,"Dana"\r\n{B}\r',
+        f"lead_id,phone,name\r{A}\r{B}\r",
+        f"lead_id,phone,name\r\r\n{A}\r\r\n{B}\r\r\n",
+        f"lead_id,phone,name\n{A},,,\n{B},\n",
+        "lead_id,phone,name,city\n1,0521234567\n2,0521234568,Avi\n",
+        '"Lead\nID","Phone","Notes","Notes"\n1,0521234567,a,b\n2,0521234568,,\n',
+        'lead_id,phone,name\n1,0521234567,ד"ר כהן\n2,0521234568,בע"מ\n',
+        f"LEAD-ID,Phone,name\t\n{A}\n{B}\n",
+        "lead_id,phone,name\u00a0\n1\u00a0,0521234567\u00a0,Dana\n2,052\u00a01234568,Avi\n",
+    ],
+)
+def test_it_is_read(body: str) -> None:
+    sheet = loaded(body)
+    assert kept(sheet) == BOTH
+    assert sheet.rejected == []
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (f'lead_id,phone,name\n{A}\n3,0521234569,"Dan "the man" Levi"\n{B}\n', [(3, "bad_quotes")]),
+        (f'lead_id,phone,name\n{A}\n3,0521234569,"Dan\n{B}\n', [(3, "bad_quotes")]),
+        (f'lead_id,phone,name\n{A}\n3,0521234569,"Dan\n{B}\n4,0521234570,"Bo\n', [(3, "bad_quotes"), (5, "bad_quotes")]),
+        (f'lead_id,phone,name\n{A}\n{B}\n3,0521234569,"Dan\n', [(4, "bad_quotes")]),
+        (f'lead_id,phone,name\n{A}\n3,0521234569,"Dan\n{B}\n4,"0521234570,Bo\n', [(3, "bad_quotes"), (5, "bad_quotes")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569,{'x' * 140_000}\n{B}\n", [(3, "row_too_long")]),
+        (f'lead_id,phone,name\n{A}\n3,0521234569,"{"x" * 140_000}"\n{B}\n', [(3, "row_too_long")]),
+        (f"lead_id,phone,name\n{A}\n{',' * 700_000}\n{B}\n", [(3, "row_too_long")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569,Da\x00na\n{B}\n", [(3, "nul_character")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569,Dan,Levi,Haifa\n{B}\n", [(3, "wrong_columns")]),
+        (f"lead_id,phone,name\n{A}\n3\n{B}\n", [(3, "missing_phone")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569\rLevi,x\n{B}\n", [(4, "invalid_phone")]),
+        (f"lead_id,phone,name\n{A}\n1e5,5.21234569E+08\n{B}\n", [(3, "not_alone")]),
+        (f"lead_id,phone,name\n{A}\n3,050-123-XXXX\n{B}\n", [(3, "not_alone")]),
+    ],
+)
+def test_the_row_is_refused_and_the_others_are_kept(body: str, rows: list[tuple[int, str]]) -> None:
+    sheet = loaded(body)
+    assert [lead for lead in kept(sheet) if lead in BOTH] == BOTH
+    assert refused(sheet)[-len(rows) :] == rows
+
+
+def test_a_refused_row_is_shown_as_far_as_it_was_read() -> None:
+    [bad] = loaded(f'lead_id,phone,name\n{A}\n3,0521234569,"Dan "the man" Levi"\n').rejected
+    assert (bad.row, bad.lead_id, bad.phone, bad.reason) == (3, 3, "0521234569", "bad_quotes")
+
+
+def test_the_columns_beside_are_variables_and_those_without_a_name_are_left_out() -> None:
+    body = f",lead_id,phone,Notes,,Notes,{'x' * 120}\n0,1,0521234567,a,b,c,d\n"
+    [lead] = loaded(body).accepted
+    assert lead.variables == {"notes": "a", "notes_2": "c", "x" * 100: "d"}
+
+
+def test_the_rows_are_numbered_as_a_spreadsheet_shows_them() -> None:
+    for above, first in (("", 2), ("sep=,\n", 2), ("\n", 3), ("Title\n\n", 4)):
+        assert [number for number, _ in rows_of(pieces(f"{above}lead_id,phone\n1,x\n\n2,y\n".encode()))] == [first, first + 2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "lead_id"),
+    [
+        ("1", 1), ("9223372036854775807", 2**63 - 1), ("9223372036854775808", "9223372036854775808"), ("007", "007"), ("1.0", 1),
+        ("1.5", "1.5"), ("9007199254740993.0", "9007199254740993.0"), ("0031x00000AbC", "0031x00000AbC"), ("'007", "007"),
+        ('="007"', "007"), ("1e5", "1e5"), ("\u200e12", 12), ("-3", "-3"), ("\u0667", "\u0667"),
+        ("f47ac10b-58cc-4372-a567-0e02b2c3d479", "f47ac10b-58cc-4372-a567-0e02b2c3d479"),
+    ],
+)  # fmt: skip
+def test_an_id_without_leading_zeros_is_a_number_and_any_other_a_text(cell: str, lead_id: object) -> None:
+    assert kept(loaded(f"lead_id,phone\n{cell},0521234567\n")) == [(lead_id, "+972521234567")]
+
+
+def test_a_column_of_a_lead_s_own_twice_is_not_guessed() -> None:
+    with pytest.raises(ApiError) as error:
+        loaded("lead_id,phone,Phone\n1,0521234567,0521234568\n")
+    assert error.value.code == "wrong_header"
+
+
+def test_rows_are_counted_and_blank_ones_are_not() -> None:
+    assert kept(loaded("lead_id,phone\n" + ",\n" * (MAX_LEADS + 10) + "1,0521234567\n")) == BOTH[:1]
+    with pytest.raises(ApiError) as error:
+        loaded("lead_id,phone\n" + "1,\n" * (MAX_LEADS + 1))
+    assert error.value.code == "too_many_leads"
+    with pytest.raises(ApiError):
+        loaded("lead_id,phone\n" + "\n" * 2_100_000)
+
+
+def in_pieces(text: str, size: int) -> Iterable[str]:
+    return (text[at : at + size] for at in range(0, len(text), size))
+
+
+@settings(deadline=None)
+@given(st.text("a\r\n", max_size=40), st.integers(1, 5))
+def test_lines_are_the_same_in_whatever_pieces_they_come(text: str, size: int) -> None:
+    assert list(csv_records.lines_of(in_pieces(text, size))) == text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+@settings(deadline=None)
+@given(st.text("ab\n", max_size=60), st.integers(1, 9))
+def test_a_long_line_is_cut_out_in_whatever_pieces_it_comes(text: str, size: int) -> None:
+    most, csv_records_most = 5, csv_records.MAX_RECORD_CHARACTERS
+    long = text.replace("b", "b" * (csv_records_most // most))
+    lines = long.split("\n")
+    assert list(csv_records.lines_of(in_pieces(long, size * csv_records_most // 7))) == [
+        line if len(line) <= csv_records_most else None for line in lines
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(',;"ab\n1 0521234567', max_size=30), max_size=12))
+def test_whatever_stands_between_good_rows_no_row_is_lost_without_a_word(lines: list[str]) -> None:
+    body = f"lead_id,phone,name\n{A}\n" + "\n".join(lines) + f"\n{B}\n"
+    sheet = loaded(body)
+    named = {lead for lead, _ in kept(sheet)} | {bad.lead_id for bad in sheet.rejected} | {again.lead_id for again in sheet.duplicates}
+    assert {1, 2} <= named
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_every_piece_of_bytes_is_a_file_or_an_error_that_says_why(body: bytes) -> None:
+    for text in (body, b"lead_id,phone,name\n" + body):
+        with contextlib.suppress(ApiError):
+            loaded(text)
+
+
+def test_a_file_of_many_pieces_is_decoded_as_one() -> None:
+    rows = "".join(f"{n},05{n:08},דנה {n}\n" for n in range(1, 30_000))
+    for codec in ("utf-8", "utf-8-sig", "utf-16", "cp1255"):
+        body = ("lead_id,phone,name\n" + rows).encode(codec)
+        assert len(body) > 2 * encoding.PIECE_BYTES
+        assert [name for _, row in rows_of(pieces(body)) for name in [row["name"]]] == [f"דנה {n}" for n in range(1, 30_000)]  # type: ignore[index]

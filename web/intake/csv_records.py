@@ -1,0 +1,125 @@
+"""Cuts the text of a CSV file into records, each of bounded length; a record that cannot be read costs nothing but itself.
+
+A line end is CR LF, LF or CR, whichever comes. A quotation mark that begins a cell quotes it, over several lines if need be; anywhere else
+it is a letter (as in Hebrew abbreviations). Where quoting does not come out, the record is its first line alone, unreadable, and reading
+goes on behind that line. The same where a line within the quotes could be a row by itself: somebody forgot to close them.
+
+On the road of a call: 1, when the leads come as a file.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MAX_RECORD_CHARACTERS: Final = 65_536
+MAX_RECORD_LINES: Final = 500
+QUOTE: Final = '"'
+
+
+class RecordFault(StrEnum):
+    """Why a record is unreadable."""
+
+    QUOTES = "bad_quotes"
+    TOO_LONG = "row_too_long"
+    NUL = "nul_character"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that is not taken: `beginning` are its cells up to the fault."""
+
+    fault: RecordFault
+    beginning: list[str]
+
+
+Record: TypeAlias = "list[str] | Unreadable"
+
+
+def lines_of(texts: Iterable[str]) -> Iterator[str | None]:
+    """The lines of a text that comes in pieces, without their ends; None for one that is too long, which is not kept."""
+    rest, returned, cut = "", "", False
+    for piece in texts:
+        # A CR at the end of a piece may be the first half of a line end.
+        text = returned + piece
+        returned = "\r" if text.endswith("\r") else ""
+        text = (text[:-1] if returned else text).replace("\r\n", "\n").replace("\r", "\n")
+        first, *others = text.split("\n")
+        rest, cut = _longer(rest, first, cut=cut)
+        if not others:
+            continue
+        yield None if cut else rest
+        last = others.pop()
+        for line in others:
+            yield line if len(line) <= MAX_RECORD_CHARACTERS else None
+        rest, cut = _longer("", last, cut=False)
+    yield None if cut else rest
+    if returned:
+        yield ""
+
+
+def _longer(rest: str, text: str, *, cut: bool) -> tuple[str, bool]:
+    if cut or len(rest) + len(text) > MAX_RECORD_CHARACTERS:
+        return "", True
+    return rest + text, False
+
+
+class Records:
+    """The records of a file; iterate over it."""
+
+    def __init__(self, lines: Iterable[str | None], delimiter: str, is_row: Callable[[list[str]], bool]) -> None:
+        """Cut `lines` at `delimiter`; `is_row` says whether cells could be a whole row of their own."""
+        self._lines = iter(lines)
+        self._again: deque[str | None] = deque()
+        self._delimiter = delimiter
+        self.is_row = is_row
+
+    def __iter__(self) -> Iterator[Record]:
+        return self
+
+    def __next__(self) -> Record:
+        line = self._next_line()
+        if line is None:
+            return Unreadable(RecordFault.TOO_LONG, [])
+        if "\x00" in line:
+            return Unreadable(RecordFault.NUL, line.partition("\x00")[0].split(self._delimiter)[:-1])
+        return self._quoted(line) if QUOTE in line else line.split(self._delimiter)
+
+    def _next_line(self) -> str | None:
+        return self._again.popleft() if self._again else next(self._lines)
+
+    def _quoted(self, line: str) -> Record:
+        taken: list[str | None] = []
+        try:
+            return next(csv.reader(self._unfinished(line, taken), delimiter=self._delimiter, strict=True))
+        except (csv.Error, _UnclosedError):
+            self._again.extendleft(reversed(taken))
+            return Unreadable(RecordFault.QUOTES, line.partition(QUOTE)[0].split(self._delimiter)[:-1])
+
+    def _unfinished(self, line: str, taken: list[str | None]) -> Iterator[str]:
+        """`line`, and those behind it while the reader finds a cell that is still open; `taken` collects them."""
+        yield line + "\n"
+        characters = len(line)
+        while len(taken) < MAX_RECORD_LINES:
+            try:
+                further = self._next_line()
+            except StopIteration:
+                break
+            taken.append(further)
+            characters += len(further or "")
+            if further is None or "\x00" in further or characters > MAX_RECORD_CHARACTERS:
+                break
+            if self.is_row(further.split(self._delimiter)):
+                break
+            yield further + "\n"
+        raise _UnclosedError
+
+
+class _UnclosedError(Exception):
+    """The quotes are not closed where they should be."""

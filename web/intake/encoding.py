@@ -1,0 +1,119 @@
+"""Tells the encoding of a file, and decodes it piece by piece: never is the whole text in memory.
+
+Taken are UTF-8 and UTF-16 as their marks say, UTF-8 without one, and Windows-1255, which Hebrew Excel writes, when what comes out is
+Hebrew; everything else is refused with what to do about it.
+
+On the road of a call: 1, when the leads come as a file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
+
+from web.faults import ApiError, Text
+from web.i18n import msgid
+
+# Reads the body from its beginning, each time it is called, in pieces of bounded size.
+Source: TypeAlias = Callable[[], Iterable[bytes]]
+
+MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+HEBREW: Final = re.compile("[\u05d0-\u05ea]")
+# Beyond the letters: vowel points, Hebrew punctuation, the shekel sign, quotes, dashes, no-break space, direction marks.
+BESIDE_HEBREW: Final = re.compile(
+    "[\x00-\x7f\u05b0-\u05c7\u05f0-\u05f4\u20aa\u20ac\u2013\u2014\u2018-\u201e\u2022\u2026\u00a0\u00b0\u00b7\u00bd\u200e\u200f]"
+)
+MIXED_WORD: Final = re.compile("[A-Za-z][\u05d0-\u05ea]|[\u05d0-\u05ea][A-Za-z]")
+# Points stand on a letter; the capitals of a Cyrillic file would be points at the beginning of a word.
+LOOSE_POINT: Final = re.compile("(?<![\u05d0-\u05ea\u05b0-\u05c7])[\u05b0-\u05c7]")
+HEBREW_WORD: Final = re.compile("[\u05d0-\u05ea]{2}")
+ZIP: Final = b"PK\x03\x04"
+OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+MARK_BYTES: Final = 4
+PIECE_BYTES: Final = 256 * 1024
+
+
+def pieces(body: bytes) -> Source:
+    """A body in memory as a source."""
+    return lambda: (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
+
+
+def decoded(source: Source) -> Iterator[str]:
+    """The text of a file, piece by piece.
+
+    Raises:
+        ApiError: 422, at once, when its encoding cannot be told.
+    """
+    mark = beginning(source)
+    if mark.startswith((ZIP, OLD_EXCEL)):
+        text = Text(msgid("This is an Excel workbook. Save it as “CSV UTF-8 (comma delimited)” and load that file."))
+        raise ApiError(422, "unreadable_file", text, details=[{"field": "file", "message": text}])
+    encoding = next((name for known, name in MARKS if mark.startswith(known)), "utf-8")
+    try:
+        first = _first_line(texts(source, encoding))
+        for _ in texts(source, encoding):
+            pass
+    except UnicodeDecodeError:
+        if encoding != "utf-8":
+            raise _wrong_encoding() from None
+        first, encoding = _windows_hebrew(source), "cp1255"
+    # A NUL in the heading is UTF-16 without its mark; further down it spoils one row.
+    if "\x00" in first:
+        raise _wrong_encoding()
+    return texts(source, encoding)
+
+
+def texts(source: Source, encoding: str, errors: str = "strict") -> Iterator[str]:
+    """The source decoded piece by piece.
+
+    Raises:
+        UnicodeDecodeError: when it reaches bytes that are not of this encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    for piece in source():
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
+
+
+def beginning(source: Source) -> bytes:
+    """The first four bytes, which tell by a mark what the others are."""
+    found = b""
+    for piece in source():
+        found += piece[:MARK_BYTES]
+        if len(found) >= MARK_BYTES:
+            break
+    return found[:MARK_BYTES]
+
+
+def _first_line(found: Iterator[str]) -> str:
+    return next((line for text in found if (line := text.lstrip().split("\n", 1)[0])), "")
+
+
+def _windows_hebrew(source: Source) -> str:
+    """The beginning of a file that is Hebrew in Windows-1255.
+
+    Any single-byte file can be read as this one. It is Hebrew when it has words of it, nothing foreign, and no word that is half Latin,
+    as every accented letter of a Western file would make.
+    """
+    first, last, has_words = "", "", False
+    try:
+        for text in texts(source, "cp1255"):
+            first = first or _first_line(iter([text]))
+            # A word may go on in the next piece.
+            joined, last = last + text, text[-1:] or last
+            foreign = any(not HEBREW.match(letter) and not BESIDE_HEBREW.match(letter) for letter in set(text))
+            if foreign or MIXED_WORD.search(joined) or LOOSE_POINT.search(joined):
+                raise _wrong_encoding()
+            has_words = has_words or bool(HEBREW_WORD.search(joined))
+    except UnicodeDecodeError:
+        raise _wrong_encoding() from None
+    if not has_words:
+        raise _wrong_encoding()
+    return first
+
+
+def _wrong_encoding() -> ApiError:
+    text = Text(msgid("The encoding of this file cannot be told. Save it as “CSV UTF-8” (in Excel: Save as, CSV UTF-8) and load it again."))
+    return ApiError(422, "wrong_encoding", text, details=[{"field": "file", "message": text}])

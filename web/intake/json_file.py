@@ -1,0 +1,201 @@
+"""Reads the leads of a JSON body one by one, and the settings beside them: what has been read is not kept.
+
+It takes what `json.loads` takes, and refuses what that refuses, except that no value may be longer than `MAX_VALUE_CHARACTERS`.
+
+On the road of a call: 1, when the leads come as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from web import faults
+from web.faults import ApiError, Text
+from web.i18n import msgid
+from web.intake.encoding import beginning, texts
+from web.intake.rows import MAX_LEADS, MAX_SHOWN_CHARACTERS, REASONS, too_many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+    from web.intake.encoding import Source
+
+Scan: TypeAlias = Callable[[str, int], tuple[Any, int]]
+
+LEADS: Final = "leads"
+# Of one lead, or of one setting.
+MAX_VALUE_CHARACTERS: Final = 65_536
+# More members than a body of ours has, fewer than would fill the memory.
+MAX_MEMBERS: Final = 100
+# What a value cut off at the end of the text looks like to the parser: an error no further from it than the longest word or escape.
+CUT_CHARACTERS: Final = 16
+IN_NUMBERS: Final = "0123456789.eE+-"
+BLANK: Final = re.compile(r"[ \t\n\r]*")
+
+
+def settings_of(source: Source) -> dict[str, Any]:
+    """The members of the object except `leads`, of which an empty list is left, or the value that is no list.
+
+    The whole body is read, so that what comes after is known to be whole.
+
+    Raises:
+        ApiError: 400 when it is not a JSON object, 413 when there are too many leads, 422 when one is too long.
+    """
+    found: dict[str, Any] = {}
+    for name, value in _members(_Text(source)):
+        if name not in found and len(found) >= MAX_MEMBERS:
+            raise faults.wrong_field(name=name[:MAX_SHOWN_CHARACTERS], why=Text(msgid("is not known here")))
+        if name != LEADS or not isinstance(value, _Text):
+            found[name] = value
+        elif name in found:
+            raise faults.wrong_field(name=LEADS, why=Text(msgid("is given twice")))
+        else:
+            found[name] = []
+            for _ in _items(value):
+                pass
+    return found
+
+
+def leads_of(source: Source) -> Iterator[tuple[int, object]]:
+    """The leads of a body that `settings_of` has read, numbered from 1."""
+    for name, value in _members(_Text(source)):
+        if name == LEADS and isinstance(value, _Text):
+            yield from _items(value)
+            return
+
+
+def _members(text: _Text) -> Iterator[tuple[str, Any]]:
+    """The members of the object; the value of `leads` is the text itself where it stands at its list, which is to be read first."""
+    if text.peek() != "{":
+        raise _no_object() if text.is_value() else _malformed()
+    text.take("{")
+    while text.peek() != "}":
+        name = text.value()
+        if not isinstance(name, str):
+            raise _malformed()
+        text.take(":")
+        yield name, text if name == LEADS and text.peek() == "[" else text.value()
+        text.separate("}")
+    text.take("}")
+    if text.peek():
+        raise _malformed()
+
+
+def _items(text: _Text) -> Iterator[tuple[int, object]]:
+    text.take("[")
+    number = 0
+    while text.peek() != "]":
+        number += 1
+        if number > MAX_LEADS:
+            raise too_many()
+        yield number, text.value(number)
+        text.separate("]")
+    text.take("]")
+
+
+class _Text:
+    """The text of the body, of which a bounded part is in memory, and the place where reading stands."""
+
+    def __init__(self, source: Source) -> None:
+        self._pieces = texts(source, json.detect_encoding(beginning(source)), "surrogatepass")
+        self._text = ""
+        self._at = 0
+        self._scan: Scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]
+
+    def peek(self) -> str:
+        """The next character that is not blank; empty at the end."""
+        while True:
+            self._at = _end_of_blank(self._text, self._at)
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def take(self, character: str) -> None:
+        """Go on behind `character`, which must come next."""
+        if self.peek() != character:
+            raise _malformed()
+        self._at += 1
+
+    def separate(self, end: str) -> None:
+        """Between two values stands a comma, behind the last one `end`."""
+        if self.peek() == end:
+            return
+        self.take(",")
+        if self.peek() == end:
+            raise _malformed()
+
+    def value(self, row: int | None = None) -> Any:  # noqa: ANN401 - any JSON
+        """Read the next value; `row` is the number of the lead it is.
+
+        Raises:
+            ApiError: 400 when it is not valid, 422 when it is too long.
+        """
+        self.peek()
+        while True:
+            try:
+                value, end = self._scan(self._text, self._at)
+            except (StopIteration, ValueError, RecursionError) as error:
+                if len(self._text) - self._at <= MAX_VALUE_CHARACTERS and self._more():
+                    continue
+                raise (_too_long(row) if self._is_cut(error) else _malformed()) from None
+            if self._may_go_on(end) and end - self._at <= MAX_VALUE_CHARACTERS and self._more():
+                continue
+            if end - self._at > MAX_VALUE_CHARACTERS:
+                raise _too_long(row)
+            self._at = end
+            return value
+
+    def is_value(self) -> bool:
+        """Whether what comes next begins like a value."""
+        return self.peek() in {*'["tfn-', *"0123456789"}
+
+    def _may_go_on(self, end: int) -> bool:
+        """Whether a number that ends here is cut by the end of what is in memory: `1` goes on where `e` is the last that is there."""
+        return end > len(self._text) - CUT_CHARACTERS and not self._text[end:].strip(IN_NUMBERS)
+
+    def _is_cut(self, error: Exception) -> bool:
+        if len(self._text) - self._at <= MAX_VALUE_CHARACTERS:
+            return False
+        if isinstance(error, json.JSONDecodeError):
+            return error.msg.startswith("Unterminated string") or error.pos > len(self._text) - CUT_CHARACTERS
+        return isinstance(error, StopIteration) and error.value > len(self._text) - CUT_CHARACTERS
+
+    def _more(self) -> bool:
+        try:
+            piece = next(self._pieces, None)
+        except UnicodeDecodeError:
+            raise _malformed() from None
+        if piece is None:
+            return False
+        self._text, self._at = self._text[self._at :] + piece, 0
+        return True
+
+
+def _end_of_blank(text: str, at: int) -> int:
+    found = BLANK.match(text, at)
+    return found.end() if found else at
+
+
+def _no_constant(name: str) -> NoReturn:
+    """NaN and Infinity are not JSON (RFC 8259, section 6), whatever Python's reader takes."""
+    raise ValueError(name)
+
+
+def _malformed() -> ApiError:
+    return ApiError(400, "malformed_json", Text(msgid("The body is not valid JSON.")))
+
+
+def _no_object() -> ApiError:
+    return ApiError(400, "malformed_json", Text(msgid("The body must be a JSON object.")))
+
+
+def _too_long(row: int | None) -> ApiError:
+    if row is None:
+        return faults.wrong_field(name="body", why=Text(msgid("is too large")))
+    detail = {"row": row, "lead_id": None, "phone": None, "reason": "row_too_long", "message": Text(REASONS["row_too_long"])}
+    return ApiError(422, "row_too_long", Text(msgid("Row {row} is too long to be a lead."), {"row": row}), details=[detail])

@@ -1,0 +1,76 @@
+"""Keeps the body of an upload in a file without a name, so that uploads on their way take no memory; it is gone when the request ends.
+
+On the road of a call: 1, between the wire and the check of the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import asynccontextmanager
+from typing import IO, TYPE_CHECKING, Final
+
+from web.bodies import MEGABYTE, pieces_of
+from web.intake.encoding import PIECE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from aiohttp import web as http
+
+    from web.bodies import BodyPace
+    from web.intake.encoding import Source
+
+MAX_BODY_BYTES: Final = 32 * MEGABYTE
+# So much is gathered before it is written, by a thread.
+WRITE_BYTES: Final = MEGABYTE
+
+
+class ReceivedBody:
+    """A body that has arrived; `size` in bytes. One thread at a time reads it."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self.size = size
+
+    def source(self, start: int = 0, end: int | None = None) -> Source:
+        """The bytes from `start` to `end`, to be read piece by piece, as often as needed."""
+        return lambda: self._pieces(start, self.size if end is None else end)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` up to `end`."""
+        self._file.seek(start)
+        return self._file.read(end - start)
+
+    def fileno(self) -> int:
+        """The descriptor of the file."""
+        return self._file.fileno()
+
+    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end:
+            piece = self.read(start, min(start + PIECE_BYTES, end))
+            start += len(piece)
+            yield piece
+
+
+@asynccontextmanager
+async def received(request: http.Request, pace: BodyPace) -> AsyncIterator[ReceivedBody]:
+    """Receive the body of an upload, and drop it at the end.
+
+    Raises:
+        ApiError: 400, 408 or 413.
+    """
+    with await asyncio.to_thread(_file) as file:
+        gathered, size = bytearray(), 0
+        async for piece in pieces_of(request, MAX_BODY_BYTES, pace):
+            gathered += piece
+            if len(gathered) >= WRITE_BYTES:
+                size += await asyncio.to_thread(file.write, bytes(gathered))
+                gathered.clear()
+        size += await asyncio.to_thread(file.write, bytes(gathered))
+        await asyncio.to_thread(file.flush)
+        yield ReceivedBody(file, size)
+
+
+def _file() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="ringmaster-")
