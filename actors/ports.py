@@ -5,8 +5,10 @@ On the road of a call: between 3 and everything it touches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,10 +121,18 @@ class Events(Protocol):
 
 
 class Accounts(Protocol):
-    """Whose calls a business makes."""
+    """Whose calls a business makes, and whose an earlier call was; `telephony.accounts.AccountBook` is the real one."""
 
-    def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
+    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
         """The account of a business; the default one when it has none of its own."""
+
+    def of(self, business_id: int, account_sid: str) -> Account | None:
+        """The account that placed a call of this business; None when its credentials are not known here (any more)."""
+
+
+# How many questions, and how many hang-ups, of one business are under way at once: the provider's connections are for all.
+QUESTIONS_AT_ONCE = 8
+HANG_UPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +152,21 @@ class Rules:
 
 @dataclass(slots=True)
 class Held:
-    """What this worker owns: the epoch of each of its partitions, under its present incarnation; and how many `workers` live."""
+    """What this worker owns: the epoch of each of its partitions, under its present incarnation; and how many `workers` live.
+
+    Before `clock_trusted_from` (boot clock, seconds) the database's clock is not believed, since it has jumped: no lead is taken, and
+    no proof that a call is absent counts.
+    """
 
     incarnation: UUID
     epochs: dict[int, int]
     workers: int = 1
+    clock_trusted_from: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All of it together, as the actors are given it."""
+    """All of it together, as the actors are given it; `asking` and `ending` are each business's share of the provider's connections."""
 
     attempts: AttemptLog
     ledger: Ledger
@@ -167,3 +182,5 @@ class World:
     ids: Ids
     rules: Rules
     held: Held
+    asking: Turns = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
+    ending: Turns = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))

@@ -60,6 +60,8 @@ class Worker:
             self._ownership.run,
             self.partitions.listen,
             self.partitions.poll,
+            self.partitions.live.run,
+            self.partitions.excess.run,
             self._commands.run,
             self._screens.run,
             self._housekeeping.run,
