@@ -1,0 +1,81 @@
+"""A worker that is refused one lead after the other burns no list, and one that hears no callback frees its slots all the same.
+
+On the road of a call: 4 and 5, when there is none.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from telephony import refusals, simulator
+from telephony.simulator import Faults
+from tests.integration.test_worker import Floor, floor, until
+
+if TYPE_CHECKING:
+    from sql.runs import Run
+
+__all__ = ["floor"]
+
+LEADS = 30
+SLOTS = 6
+# What is promised of a slot whose callback is lost; the machine of a test may stand still meanwhile.
+FREED_SECONDS = 15.0
+
+
+async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
+    """Dial under these faults until the run is paused; return it, and how many leads the provider was asked for."""
+    business = await floor.shop.business(SLOTS)
+    run = await floor.shop.run(business, LEADS, concurrency=SLOTS)
+    async with simulator.running(port=0, scenario="answer", speed=50) as twilio:
+        twilio.set_faults(Faults.model_validate(faults))
+
+        async def is_paused() -> bool:
+            return (await floor.shop.seen(business, run)).status == "paused"
+
+        async with floor.worker(twilio.url):
+            await until(is_paused)
+        return await floor.shop.seen(business, run), len(twilio.ledger.received)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 21205), (400, 10001), (404, 20404), (400, 21609), (400, 21215), (400, 29999)])
+async def test_a_refusal_that_meets_every_lead_burns_none(floor: Floor, status: int, code: int) -> None:
+    seen, asked = await paused(floor, {"refuse_before": 1, "refuse_status": status, "refuse_code": code})
+    assert (seen.failed, seen.queued) == (0, LEADS)
+    assert str(code) in (seen.last_error or "")
+    assert asked <= 2 * SLOTS
+
+
+@pytest.mark.parametrize("status", [403, 407, 402])
+async def test_a_proxys_page_burns_no_lead_and_pauses_the_run(floor: Floor, status: int) -> None:
+    seen, _ = await paused(floor, {"refuse_before": 1, "refuse_status": status, "refuse_body": "html"})
+    assert seen.failed == 0
+    assert f"HTTP {status}" in (seen.last_error or "")
+    states = await floor.shop.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
+    assert {row["state"] for row in states} <= {"unknown", "not_placed"}, "it may have been passed on"
+
+
+async def test_numbers_that_are_all_refused_alike_are_not_a_list(floor: Floor) -> None:
+    seen, _ = await paused(floor, {"refuse_before": 1, "refuse_status": 400, "refuse_code": 21211})
+    assert refusals.LEADS_IN_A_ROW <= seen.failed <= refusals.LEADS_IN_A_ROW + SLOTS
+    assert "21211" in (seen.last_error or "")
+
+
+async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_asked(floor: Floor) -> None:
+    """There is no web process here. A live call was asked for once a minute, one by one."""
+    business = await floor.shop.business(40)
+    async with simulator.running(port=0, scenario="answer", speed=4) as twilio:
+        run = await floor.shop.run(business, 40, concurrency=40)
+        async with floor.worker(twilio.url):
+
+            async def ended() -> bool:
+                return (await floor.shop.seen(business, run)).status == "completed"
+
+            await until(ended)
+        rows = await floor.shop.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
+        late = [(row["ended_at"] - twilio.ledger.calls[row["sid"]].ended_at.astimezone(UTC)).total_seconds() for row in rows]
+        assert len(late) == 40
+        assert max(late) < FREED_SECONDS
+        assert twilio.questions < 2 * len(late), "one a call, at its end, and not one a call and look"
