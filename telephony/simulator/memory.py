@@ -40,13 +40,16 @@ def remembered(file: Path, now: datetime) -> list[Call]:
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
     if not file.exists():
         return
-    with file.open(encoding="utf-8") as book:
-        for text in book:
-            try:
-                yield json.loads(text)
-            except ValueError:
-                # The last line of a process that was killed while it wrote.
-                continue
+    text = file.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        # The last line of a process that was killed while it wrote: what comes next is a line of its own.
+        with file.open("a", encoding="utf-8") as book:
+            book.write("\n")
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 def _call(line: dict[str, Any]) -> Call:
