@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.rows import Shop
 
 LAG_SECONDS, RING_SECONDS, LIMIT_SECONDS = 1, 5, 10
+ANOTHER_ACCOUNT = "AC" + "7" * 32
 # Longer than a call can last, and than the provider takes to show it.
 LONG = "1 hour"
 SHIFT = """UPDATE dialer.attempts SET created_at = created_at - $2::text::interval, send_by = send_by - $2::text::interval WHERE id = $1"""
@@ -38,7 +39,8 @@ SHIFT = """UPDATE dialer.attempts SET created_at = created_at - $2::text::interv
 
 @pytest_asyncio.fixture
 async def twilio() -> AsyncIterator[Simulator]:
-    async with simulator.running(port=0, scenario="slow", speed=1) as running:
+    accounts = dict.fromkeys((simulator.TEST_ACCOUNT, ANOTHER_ACCOUNT), simulator.TEST_TOKEN)
+    async with simulator.running(port=0, accounts=accounts, scenario="slow", speed=1) as running:
         yield running
 
 
@@ -140,9 +142,8 @@ async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_ur
     sid = await desk.called(intent)
     await desk.shop.learn(intent, AttemptState.UNKNOWN)
     await desk.later(intent)
-    other = "AC" + "7" * 32
     async with AsyncExitStack() as stack:
-        world = await Floor(desk.shop, database_url, redis_url, stack).world(desk.twilio.url, TWILIO_ACCOUNT_SID=other)
+        world = await Floor(desk.shop, database_url, redis_url, stack).world(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
         stranger = Desk(desk.shop, world, desk.twilio)
         for _ in range(3):
             await waiting.lasting(LAG_SECONDS)
