@@ -11,6 +11,7 @@ import pytest
 
 from telephony import refusals, simulator
 from telephony.simulator import Faults
+from tests.chaos import waiting
 from tests.integration.test_worker import Floor, floor, until
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ LEADS = 30
 SLOTS = 6
 # What is promised of a slot whose callback is lost; the machine of a test may stand still meanwhile.
 FREED_SECONDS = 15.0
+# The longest call lasts half a minute here.
+ALL_ENDED_SECONDS = 120.0
 
 
 async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
@@ -65,14 +68,14 @@ async def test_numbers_that_are_all_refused_alike_are_not_a_list(floor: Floor) -
 async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_asked(floor: Floor) -> None:
     """There is no web process here. A live call was asked for once a minute, one by one."""
     business = await floor.shop.business(40)
-    async with simulator.running(port=0, scenario="answer", speed=4) as twilio:
+    async with simulator.running(port=0, scenario="answer", speed=2) as twilio:
         run = await floor.shop.run(business, 40, concurrency=40)
         async with floor.worker(twilio.url):
 
             async def ended() -> bool:
                 return (await floor.shop.seen(business, run)).status == "completed"
 
-            await until(ended)
+            await waiting.until(ended, ALL_ENDED_SECONDS, "the run has ended")
         rows = await floor.shop.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
         ends = [(row["ended_at"], twilio.ledger.calls[row["sid"]].ended_at) for row in rows]
         late = [(known - over).total_seconds() for known, over in ends if over is not None]
