@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from sql.attempts import Intent, OpenAttempt, Verdict
 
-# Its lane or one of its runs was locked by somebody else; such locks are held for milliseconds.
+# Its lane or one of its runs was locked by somebody else. Such locks are held for milliseconds; one that is not is asked for less and less.
 BUSY_SECONDS = 0.005
+LONGEST_BUSY_SECONDS = 0.5
 # After an error that is this business's alone it rests, so that its neighbours do not pay for it.
 PARKED_SECONDS = 30.0
-RESTS = {"busy": BUSY_SECONDS, "parked": PARKED_SECONDS}
 # Verdicts that say how the lane stood; what happened to it since may have changed them.
 ANSWERED = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
 
@@ -31,6 +31,11 @@ ANSWERED = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
 @dataclass(frozen=True, slots=True)
 class LookAgain:
     """There may be leads to take: a poll found work, or a time has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """The rest of a business that was busy or parked is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class CallOver:
     run_id: int
 
 
-Message = LookAgain | Claimed | Adopted | CallOver | CallChanged | RunChanged
+Message = LookAgain | Rested | Claimed | Adopted | CallOver | CallChanged | RunChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,8 @@ class FindStrays:
 
 
 @dataclass(frozen=True, slots=True)
-class WakeIn:
-    """Say LookAgain after `seconds`."""
+class Rest:
+    """Say Rested after `seconds`."""
 
     seconds: float
 
@@ -128,7 +133,7 @@ class Retire:
     """Nothing is left to do: forget this business until it has something again."""
 
 
-Effect = AskGate | Make | Follow | TellCall | Withdraw | FindStrays | WakeIn | WakeAt | Show | Retire
+Effect = AskGate | Make | Follow | TellCall | Withdraw | FindStrays | Rest | WakeAt | Show | Retire
 
 
 class Business:
@@ -141,13 +146,19 @@ class Business:
         self.calls: dict[int, int] = {}
         self.asking = False
         self.missed = False
+        # While it rests it asks for nothing, whatever happens: the end of the rest asks.
+        self.resting = False
+        self.busy_seconds = BUSY_SECONDS
 
-    def hear(self, message: Message) -> list[Effect]:
+    def hear(self, message: Message) -> list[Effect]:  # noqa: PLR0911 - one message, one branch
         """Change the state, and say what is to be done. One message, one branch."""
         match message:
             case LookAgain():
                 # Asked for once more even if it stands at the gate: the lane decides, and an answer that got lost costs no more than this.
                 self.asking = False
+                return self._ask()
+            case Rested():
+                self.resting = False
                 return self._ask()
             case Claimed():
                 return self._claimed(message)
@@ -162,6 +173,8 @@ class Business:
                 return self._run_changed(message)
 
     def _ask(self) -> list[Effect]:
+        if self.resting:
+            return []
         if self.asking:
             # A slot came free, or work came, while a claim was under way: its answer may know nothing of it.
             self.missed = True
@@ -175,18 +188,28 @@ class Business:
     def _claimed(self, message: Claimed) -> list[Effect]:
         self.asking = False
         missed, self.missed = self.missed, False
+        if message.verdict.word != "busy":
+            self.busy_seconds = BUSY_SECONDS
         for intent in message.intents:
             self.calls[intent.attempt_id] = intent.run_id
         effects: list[Effect] = [Make(intent, message.deadline) for intent in message.intents]
         effects += [Show(run_id) for run_id in {intent.run_id for intent in message.intents}]
         return effects + (self._ask() if missed and message.verdict.word in ANSWERED else self._after(message.verdict))
 
+    def _rest(self, word: str) -> list[Effect]:
+        """Be asked again after a pause; each one that finds the same lock is twice as long."""
+        self.resting = True
+        if word == "parked":
+            return [Rest(PARKED_SECONDS)]
+        seconds, self.busy_seconds = self.busy_seconds, min(2 * self.busy_seconds, LONGEST_BUSY_SECONDS)
+        return [Rest(seconds)]
+
     def _after(self, verdict: Verdict) -> list[Effect]:
         match verdict.word:
             case "gate" | "again":
                 return self._ask()
             case "busy" | "parked" as word:
-                return [WakeIn(RESTS[word])]
+                return self._rest(word)
             case "put_off" if verdict.put_off_until:
                 return [WakeAt(verdict.put_off_until)]
             case "unlisted":

@@ -1,7 +1,7 @@
-"""Reads dialer:commands into the inbox, lets PostgreSQL decide what waits there, and tells the owners.
+"""Reads dialer:commands into the inbox.
 
-Every worker reads; who moves the position in PostgreSQL first has read it, and the others find it done. What is decided, is decided
-for one business at a time and in the order of the stream: one whose lane is locked holds up nobody else.
+Every worker reads; who moves the position in PostgreSQL first has read it, and the others find it done. What is in the inbox is decided
+by actors/deciding.py, a duty of its own: one of the two that has to wait does not stop the other.
 
 On the road of a call: beside 1. Another service takes this door instead of the button.
 """
@@ -18,13 +18,15 @@ from sql.commands import Malformed
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from actors.ports import World
     from dialer.messages import Command
-    from sql.commands import Applied
 
 BLOCK_SECONDS = 1.0
 AWAY_SECONDS = 1.0
-BUSY_SECONDS = 0.005
+# Somebody else was faster, and may not be done yet.
+OVERTAKEN_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,10 @@ log = logging.getLogger(__name__)
 class CommandReader:
     """The door for other services."""
 
-    def __init__(self, world: World) -> None:
-        """Begin with `run`."""
+    def __init__(self, world: World, received: Callable[[], None]) -> None:
+        """`received` is called when commands have come into the inbox."""
         self._world = world
+        self._received = received
         self._closed = False
 
     def close(self) -> None:
@@ -42,59 +45,52 @@ class CommandReader:
         self._closed = True
 
     async def run(self) -> None:
-        """Read, decide and tell, until closed."""
+        """Read until closed."""
         while not self._closed:
             try:
                 await self._receive()
-                await self._decide()
             except AwayError:
-                await self._decide_alone()
+                await asyncio.sleep(AWAY_SECONDS)
             except (*AWAY, *LOCKED) as error:
-                log.warning("PostgreSQL is away: %s", type(error).__name__)
+                log.warning("commands of the stream wait, PostgreSQL is away: %s", type(error).__name__)
                 await asyncio.sleep(AWAY_SECONDS)
 
     async def _receive(self) -> None:
         start = await self._world.commands.position()
         entries = await self._world.wire.commands_after(start, block_seconds=BLOCK_SECONDS)
         if entries:
-            end = entries[-1][0]
-            if await self._world.commands.receive(start, end, [_understand(entry, fields) for entry, fields in entries]):
-                await self._world.wire.forget_commands(end)
+            understood = [_understand(entry, fields) for entry, fields in entries]
+            await self._keep(start, entries[-1][0], understood)
         elif _before(await self._world.wire.newest_command(), start):
             # The stream has lost its past, and numbers its entries anew from below: read it from its beginning.
             await self._world.commands.receive(start, NOWHERE, [])
 
-    async def _decide(self) -> None:
-        waiting = await self._world.commands.waiting()
-        while waiting and not self._closed:
-            again = [business_id for business_id in waiting if await self._decide_for(business_id)]
-            waiting = again
-            if again:
-                await asyncio.sleep(BUSY_SECONDS)
-
-    async def _decide_alone(self) -> None:
-        """Redis is away: what is in the inbox is decided all the same."""
+    async def _keep(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> None:
         try:
-            await self._decide()
-        except (*AWAY, *LOCKED) as error:
-            log.warning("PostgreSQL is away: %s", type(error).__name__)
-        await asyncio.sleep(AWAY_SECONDS)
+            is_mine = await self._world.commands.receive(start, end, entries)
+        except (*AWAY, *LOCKED):
+            raise
+        except Exception:
+            log.exception("%d entries of dialer:commands cannot be received together", len(entries))
+            await self._keep_apart(start, entries)
+            return
+        if not is_mine:
+            await asyncio.sleep(OVERTAKEN_SECONDS)
+            return
+        self._received()
+        await self._world.wire.forget_commands(end)
 
-    async def _decide_for(self, business_id: int) -> bool:
-        """Decide what waits for one business; True when it is to be asked again."""
-        applied, again = await self._world.commands.apply_received(business_id)
-        for one in applied:
-            await self._tell(one)
-        self._world.events.kick()
-        return again
-
-    async def _tell(self, applied: Applied) -> None:
-        answer = applied.answer
-        if answer.foreign:
-            word = applied.word
-            log.warning("[SECURITY] a command for business %d names run %d of another business", word.business_id, word.run_id)
-        if answer.accepted and answer.partition is not None:
-            await self._world.wire.tell(answer.partition, applied.word)
+    async def _keep_apart(self, start: str, entries: Sequence[Command | Malformed]) -> None:
+        """One entry that PostgreSQL refuses must not stop those behind it: halve until it stands alone, then reject it."""
+        if len(entries) == 1:
+            # Without what it says: that is what cannot be kept.
+            entry = entries[0].entry or start
+            await self._world.commands.receive(start, entry, [Malformed(entry, "cannot be kept", {})])
+            return
+        half = len(entries) // 2
+        middle = entries[half - 1].entry or start
+        await self._keep(start, middle, entries[:half])
+        await self._keep(middle, entries[-1].entry or start, entries[half:])
 
 
 def _understand(entry: str, fields: dict[str, str]) -> Command | Malformed:

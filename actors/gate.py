@@ -132,6 +132,9 @@ class Gate:
     def _may_serve(self) -> bool:
         """After a failure one call goes through alone; the others wait for what becomes of it."""
         waits_for_proof = self._failures > 0 and self._outstanding > 0
+        if self._world.clock.boot() < self._world.held.clock_trusted_from:
+            # The database's clock has jumped: who waits here is served when he asks again, after the next poll.
+            return False
         return bool(self._queue) and not self._closed and not waits_for_proof
 
     async def _serve(self) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
+from actors.clock_watch import ClockWatch
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
@@ -45,10 +46,15 @@ class Ownership:
         self._partitions = partitions
         self._name = name
         self._renewed_at = 0.0
+        self._joined = False
+        self._clock = ClockWatch(world)
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
         """Hold a lease and a share of the partitions until told to leave."""
+        if self._joined:
+            # This duty has failed and is begun again; what it held is not known for certain.
+            self._drop_everything()
         await self._join()
         while not self._leaving.is_set():
             try:
@@ -72,13 +78,15 @@ class Ownership:
 
     async def _join(self) -> None:
         while not self._leaving.is_set():
+            self._joined = True
+            asked_at = self._world.clock.boot()
             try:
                 await self._world.fleet.join(self._world.held.incarnation, self._name, LEASE_SECONDS)
             except (*AWAY, *LOCKED) as error:
-                log.warning("PostgreSQL is away: %s", type(error).__name__)
+                log.warning("no lease: PostgreSQL is away: %s", type(error).__name__)
                 await self._rest()
             else:
-                self._renewed_at = self._world.clock.boot()
+                self._renewed_at = asked_at
                 return
 
     async def _renew(self) -> None:
@@ -86,13 +94,31 @@ class Ownership:
         asked_at = self._world.clock.boot()
         if asked_at - self._renewed_at < RENEW_SECONDS:
             return
-        if await self._world.fleet.renew(self._world.held.incarnation, LEASE_SECONDS):
-            self._renewed_at = asked_at
+        try:
+            renewal = await self._world.fleet.renew(self._world.held.incarnation, LEASE_SECONDS)
+        except (*AWAY, *LOCKED):
+            if not self._has_run_out():
+                raise
+            await self._come_back()
             return
+        self._clock.saw(renewal.at, asked_at, self._world.clock.boot())
+        if renewal.renewed:
+            self._renewed_at = asked_at
+        elif renewal.renewed is False or self._has_run_out():
+            await self._come_back()
+
+    def _has_run_out(self) -> bool:
+        """By our own clock: somebody holds the row of the lease, or PostgreSQL is away. The row of a new incarnation nobody holds."""
+        return self._world.clock.boot() - self._renewed_at >= LEASE_SECONDS
+
+    async def _come_back(self) -> None:
         log.error("the lease has run out: everything is dropped, and taken up again by a new incarnation")
+        self._drop_everything()
+        await self._join()
+
+    def _drop_everything(self) -> None:
         self._partitions.leave(list(self._world.held.epochs))
         self._world.held.incarnation = self._world.ids.uuid()
-        await self._join()
 
     async def _look(self) -> None:
         live = await self._world.fleet.live()

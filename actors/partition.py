@@ -20,11 +20,12 @@ from actors.business import (
     Follow,
     LookAgain,
     Make,
+    Rest,
+    Rested,
     Retire,
     Show,
     TellCall,
     WakeAt,
-    WakeIn,
     Withdraw,
 )
 from actors.call import WITHDRAWN, Call, fact_of
@@ -32,6 +33,7 @@ from actors.excess import ExcessCalls
 from actors.gate import Gate
 from actors.live import LiveCalls
 from actors.pauses import Pauses
+from actors.stalls import ACCOUNT, Stalls
 from actors.strays import Strays
 from dialer.messages import CallChanged, RunChanged
 from dialer.model import AttemptState
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from actors.business import Effect, Message
+    from actors.duties import Duties
     from actors.ports import World
     from actors.tasks import Tasks
     from dialer.messages import Word
@@ -68,10 +71,11 @@ log = logging.getLogger(__name__)
 class Partitions:
     """Everything this worker drives."""
 
-    def __init__(self, world: World, tasks: Tasks, show: Callable[[int, int], None]) -> None:
-        """`tasks` runs the calls and gates; `show` hears which business's run has changed, for the screens."""
+    def __init__(self, world: World, tasks: Tasks, duties: Duties, show: Callable[[int, int], None]) -> None:
+        """`tasks` runs the calls, `duties` the gates; `show` hears which business's run has changed, for the screens."""
         self._world = world
         self._tasks = tasks
+        self._duties = duties
         self._show = show
         self._positions: dict[int, str] = {}
         self._driven: dict[int, Driven] = {}
@@ -83,6 +87,9 @@ class Partitions:
         self._pauses = Pauses(world, tasks)
         self.live = LiveCalls(world, self._calls)
         self.excess = ExcessCalls(world)
+        # When PostgreSQL last said that this business has something to do (boot clock).
+        self._looked_at: dict[int, float] = {}
+        self.stalls = Stalls(world, lambda: self._driven)
         self._strays = Strays(world)
         self._searched: set[int] = set()
         self._wire_is_away = asyncio.Event()
@@ -99,6 +106,10 @@ class Partitions:
         self._world.held.epochs.update(epochs)
         self._positions.update(dict.fromkeys(epochs, start))
         await self.look_round(list(epochs))
+
+    def driven_since(self, moment: float) -> list[int]:
+        """The businesses this worker drives, and has looked at since `moment` (boot clock)."""
+        return [business_id for business_id in self._driven if self._looked_at[business_id] >= moment]
 
     def placing(self, partitions: Iterable[int]) -> set[int]:
         """Those of these partitions with a POST in progress."""
@@ -233,12 +244,22 @@ class Partitions:
         try:
             account = self._world.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
         except BrokenSealError:
-            log.exception("business %d is not driven: the auth token of its account cannot be opened", driven.business_id)
+            self._not_driven(driven)
             return
         self._accounts[driven.business_id] = account
+        if driven.business_id not in self._driven:
+            self.stalls.clear(driven.business_id)
         self._driven[driven.business_id] = driven
+        self._looked_at[driven.business_id] = self._world.clock.boot()
         business = self._businesses.setdefault(driven.business_id, Business(driven.business_id, driven.max_calls))
         business.max_calls = driven.max_calls
+
+    def _not_driven(self, driven: Driven) -> None:
+        """Its account cannot be opened. Calls that were placed before end by their callbacks."""
+        if driven.business_id in self._driven:
+            self._forget(driven.business_id)
+        if self.stalls.note(driven.business_id, ACCOUNT):
+            log.error("business %d is not driven: the auth token of its account cannot be opened", driven.business_id)
 
     def _hear(self, business_id: int, message: Message) -> None:
         if self._rounds and (isinstance(message, CallOver) or (isinstance(message, CallChanged) and not AttemptState(message.state).open)):
@@ -248,6 +269,7 @@ class Partitions:
             self._do(business_id, effect)
 
     def _claimed(self, gate: Gate, business_id: int, message: Claimed) -> None:
+        self.stalls.hear(business_id, message.verdict.word)
         if business_id in self._businesses:
             self._hear(business_id, message)
             return
@@ -279,10 +301,10 @@ class Partitions:
                     self._calls[attempt_id].withdrawn = True
             case FindStrays():
                 self._tasks.spawn(self._search(driven, self._accounts[business_id]))
-            case WakeIn(seconds=seconds):
-                self._wake(business_id, seconds)
+            case Rest(seconds=seconds):
+                self._wake(business_id, seconds, Rested())
             case WakeAt(moment=moment):
-                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS))
+                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS), LookAgain())
             case Show(run_id=run_id):
                 self._show(business_id, run_id)
             case Retire():
@@ -300,7 +322,7 @@ class Partitions:
                 self._world, self._tasks, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message)
             )
             self._gates[sid] = gate
-            self._tasks.spawn(gate.run())
+            self._duties.keep_up_alone(f"gate of {sid}", gate.run)
         return self._gates[sid]
 
     def _call(self, driven: Driven, name: Intent | OpenAttempt) -> Call:
@@ -349,15 +371,16 @@ class Partitions:
     async def _disown(self, intent: Intent) -> None:
         await self._world.ledger.learn(fact_of(intent, NotSent(WITHDRAWN)))
 
-    def _wake(self, business_id: int, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._hear, business_id, LookAgain())
+    def _wake(self, business_id: int, seconds: float, message: Message) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._hear, business_id, message)
 
     def _forget(self, business_id: int) -> None:
         self._businesses.pop(business_id, None)
         driven = self._driven.pop(business_id, None)
         if driven:
             self._gate(driven).forget(business_id)
-            del self._accounts[business_id]
+            del self._accounts[business_id], self._looked_at[business_id]
+            self.stalls.clear(business_id)
         for attempt_id, call in list(self._calls.items()):
             if call.name.business_id == business_id and not call.placing:
                 self._running[attempt_id].cancel()

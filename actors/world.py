@@ -41,7 +41,8 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
     """
     clock, ids = SystemClock(), SystemIds()
     async with AsyncExitStack() as open_things:
-        connecting = open_pool(settings.database_url, name=f"ringmaster worker {settings.worker}", planned=True)
+        name, size = f"ringmaster worker {settings.worker}", settings.database_connections
+        connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
         pool = await open_things.enter_async_context(await connecting)
         streams = Streams(settings.redis_url, clock)
         open_things.push_async_callback(streams.close)

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
     database_url: str = Field("", alias="DATABASE_URL")
+    database_connections: int = Field(10, alias="DIALER_DATABASE_CONNECTIONS", ge=4, le=1000)
     redis_url: str = Field("", alias="REDIS_URL")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, alias="PORT")
     public_url: str = Field("", alias="PUBLIC_URL")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 TEXT = statements("commands")
 MAX_WAITING_BUSINESSES = 100
-MAX_APPLIED_AT_ONCE = 100
+# One statement decides these, and holds the business's lane meanwhile.
+MAX_APPLIED_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,12 @@ class Commands:
         """Move the entries read after `start`, up to `end`, into the inbox; False when somebody else has read on meanwhile."""
         return bool(await self._pool.fetchval(TEXT["receive"], start, end, [_row(entry) for entry in entries]))
 
-    async def waiting(self) -> list[int]:
-        """Businesses with commands not yet decided, the longest waiting first."""
-        return [row["business_id"] for row in await self._pool.fetch(TEXT["waiting"], MAX_WAITING_BUSINESSES)]
+    async def waiting(self, but: Sequence[int] = ()) -> list[int]:
+        """At most 100 businesses with commands not yet decided, without those of `but`; the longest waiting first."""
+        return [row["business_id"] for row in await self._pool.fetch(TEXT["waiting"], MAX_WAITING_BUSINESSES, list(but))]
 
     async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]:
-        """Decide what waits for one business, in order; the second is True when its lane is locked and it is to be asked again."""
+        """Decide at most 25 commands of one business, in order; the second is True when its lane or a run is locked: ask again later."""
         rows = await self._pool.fetch(TEXT["apply_received"], business_id, MAX_APPLIED_AT_ONCE)
         applied = [
             Applied(
@@ -121,11 +122,14 @@ class Commands:
             for row in rows
             if row["type"] != "busy"
         ]
-        return applied, len(applied) < len(rows) or len(rows) == MAX_APPLIED_AT_ONCE
+        return applied, len(applied) < len(rows)
 
-    async def forget(self, limit: int) -> None:
-        """Drop what is kept no longer, at most `limit` of each: commands whose time has passed, and callbacks of 90 days ago."""
-        await self._pool.execute(TEXT["forget"], limit)
+    async def forget(self, limit: int) -> int:
+        """Drop what is kept no longer, at most `limit` of each: commands whose time has passed, and callbacks of 90 days ago.
+
+        Returns how many of a kind went; when it is `limit` there are more.
+        """
+        return int(await self._pool.fetchval(TEXT["forget"], limit))
 
 
 def _row(entry: Command | Malformed) -> dict[str, Any]:

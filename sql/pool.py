@@ -14,6 +14,8 @@ import asyncpg
 from sql.statements import statements
 
 if TYPE_CHECKING:
+    from asyncpg.pool import PoolAcquireContext
+
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
@@ -22,18 +24,41 @@ STATEMENT_TIMEOUT_SECONDS = 15
 IDLE_IN_TRANSACTION_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 10
 
-# What a connection raises when PostgreSQL is away or on its way down; the caller waits and comes again.
+# Between asking the pool for a connection and having one; the pool may have to open it first.
+ACQUIRE_SECONDS = 10.0
+CONNECTIONS = 10
+# A connection is opened anew after so many statements, and closed after so long without one.
+QUERIES_PER_CONNECTION = 50_000
+IDLE_CONNECTION_SECONDS = 300.0
+
+# What a statement raises through no fault of its own: PostgreSQL, the way to it or the machine below it is not as it should be. The caller
+# waits and comes again. By the classes of SQLSTATE, so that an error nobody has met yet is on the right side: what is not here (22 wrong
+# data, 23 a constraint, 42 a wrong statement, P0 our own RAISE, ...) is the fault of this one statement, and would come again with it.
 AWAY = (
     OSError,
+    # A connection of the pool that did not become free, a statement that was not answered.
     TimeoutError,
-    asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     # The session was killed and asyncpg has read why, but not yet that the connection is closed: "another operation is in progress".
     asyncpg.InternalClientError,
+    # 08: the connection broke.
+    asyncpg.PostgresConnectionError,
+    # 25: a standby that is not the primary yet or a primary that is not one any more; a transaction the server has ended.
+    asyncpg.InvalidTransactionStateError,
+    # 28, 3D: a password is being changed, a backup is being put back.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    # 40: rolled back by the server, to be tried again.
+    asyncpg.TransactionRollbackError,
+    # 53: no connection, memory or disk left.
+    asyncpg.InsufficientResourcesError,
+    # 55: in use, or not in the state it needs.
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    # 57: an operator, a shutdown, a time-out. 58: the machine. F0: its settings. XX: the server itself.
     asyncpg.OperatorInterventionError,
-    asyncpg.CannotConnectNowError,
-    # A standby that is not the primary yet, or a primary that is not one any more.
-    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ConfigFileError,
+    asyncpg.InternalServerError,
 )
 
 # Whatever a connection or a statement may fail with: for the command line, which says so and ends.
@@ -66,18 +91,32 @@ TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
 NOTICE = statements("histories")["notice"]
 
 
-async def open_pool(database_url: str, *, name: str, size: int = 10, planned: bool = False) -> Pool:
+class _Pool(asyncpg.Pool):
+    """A pool whose callers do not wait for a connection for ever."""
+
+    def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext:
+        """A connection, within ACQUIRE_SECONDS unless another `timeout` is asked for; TimeoutError when there is none."""
+        return super().acquire(timeout=ACQUIRE_SECONDS if timeout is None else timeout)
+
+
+async def open_pool(database_url: str, *, name: str, size: int = CONNECTIONS, planned: bool = False) -> Pool:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
 
-    `planned` connections have planned what holds the rows of a business, for processes that live long.
+    `planned` connections have planned what holds the rows of a business, for processes that live long. Whoever asks for a connection and
+    gets none within 10 s is told so by a TimeoutError.
 
     Raises:
         OSError, asyncpg.PostgresError: when the server is not there or refuses.
     """
-    return await asyncpg.create_pool(
+    return await _Pool(
         database_url,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+        loop=None,
         min_size=1,
         max_size=size,
+        max_queries=QUERIES_PER_CONNECTION,
+        max_inactive_connection_lifetime=IDLE_CONNECTION_SECONDS,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS,
         server_settings={"application_name": name, **SESSION},

@@ -60,6 +60,22 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """What may keep the runs of a business waiting.
+
+    `reason`, `detail` and `since` are what its worker says, None while that takes leads; `is_full` when every line is in use;
+    `unconfirmed_since` is when the oldest call was placed whose fate nobody knows; `now` is the database's clock.
+    """
+
+    now: datetime
+    reason: str | None
+    detail: str | None
+    since: datetime | None
+    is_full: bool
+    unconfirmed_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewLead:
     """A lead that has been checked: `phone` is E.164, `zone` the name of its time zone.
 
@@ -152,21 +168,35 @@ class Runs:
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
             return answer, False
 
-    async def to_rewrite(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
-        """Cancelled and stopped runs of these partitions whose job rows do not say so yet: business_id, run_id."""
-        return [(row["business_id"], row["id"]) for row in await self._pool.fetch(TEXT["to_rewrite"], list(partitions), limit)]
+    async def waits_for(self, business_id: int) -> Waits:
+        """Why calls of a business may have to wait."""
+        [row] = await self._pool.fetch(TEXT["waits_for"], business_id)
+        return Waits(**row)
+
+    async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Cancelled and stopped runs of these partitions whose job rows do not say so yet, without those of `but`: business_id, run_id."""
+        found = await self._pool.fetch(TEXT["to_rewrite"], list(partitions), limit, list(but))
+        return [(row["business_id"], row["id"]) for row in found]
 
     async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:
-        """Let the next `chunk` job rows from position `start` say that they are cancelled; return where to go on, None at the end."""
+        """Let the next `chunk` job rows from position `start` say that they are cancelled; return where to go on, None at the end.
+
+        Rows that somebody holds are passed. Then the run is still among those to rewrite after the end.
+        """
         found: int | None = await self._pool.fetchval(TEXT["rewrite"], business_id, run_id, start, chunk)
+        if found is None:
+            # Not in the statement above: it holds job rows, and a command locks its run before a job.
+            await self._pool.execute(TEXT["rewritten"], business_id, run_id)
         return found
 
-    async def end_if_done(self, partitions: Sequence[int], limit: int) -> int:
-        """The net under the end of runs: end those of these partitions that have nothing left; return how many there were."""
-        found = await self._pool.fetch(TEXT["to_end"], list(partitions), limit)
-        for row in found:
-            await self._pool.execute(TEXT["end_if_done"], row["business_id"], row["id"])
-        return len(found)
+    async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Runs of these partitions that have nothing left and are still running, without those of `but`: business_id, run_id."""
+        found = await self._pool.fetch(TEXT["to_end"], list(partitions), limit, list(but))
+        return [(row["business_id"], row["id"]) for row in found]
+
+    async def end_if_done(self, business_id: int, run_id: int) -> bool:
+        """The net under the end of runs: end this one if it has nothing left; False also while somebody holds its row."""
+        return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
     async def _numbered(self, new: NewRun) -> Sequence[NewLead]:
         texts = [lead.external_id for lead in new.leads if lead.external_id is not None]

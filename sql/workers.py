@@ -42,6 +42,27 @@ class Driven:
     max_calls: int
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of a lease: `renewed` is False when it has run out, None when its row is locked.
+
+    `at` is the database's clock, in seconds.
+    """
+
+    renewed: bool | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Why a business takes no lead: `reason` is a word of the contract's `waits_for`, `detail` a sentence, `seconds` for how long."""
+
+    business_id: int
+    reason: str
+    detail: str
+    seconds: float
+
+
 class Workers:
     """All workers, in PostgreSQL."""
 
@@ -50,12 +71,13 @@ class Workers:
         self._pool = pool
 
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:
-        """Begin the life of an incarnation."""
+        """Begin the life of an incarnation; once more is harmless."""
         await self._pool.execute(TEXT["join"], incarnation, name, lease_seconds)
 
-    async def renew(self, incarnation: UUID, lease_seconds: float) -> bool:
-        """Lengthen the lease; False when it has run out: this incarnation is dead, and may do nothing more."""
-        return bool(await self._pool.fetchval(TEXT["renew"], incarnation, lease_seconds))
+    async def renew(self, incarnation: UUID, lease_seconds: float) -> Renewal:
+        """Lengthen the lease, unless it has run out: this incarnation is dead then, and may do nothing more."""
+        [row] = await self._pool.fetch(TEXT["renew"], incarnation, lease_seconds)
+        return Renewal(row["renewed"], row["at"])
 
     async def step_down(self, incarnation: UUID) -> None:
         """Have the others share out this worker's partitions as it gives them back."""
@@ -81,9 +103,14 @@ class Workers:
         """Let go of partitions that are one's own."""
         await self._pool.execute(TEXT["give_back"], incarnation, list(partitions))
 
-    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float) -> int:
-        """Say on every driven run that `name` drives it, where that was said longer ago; return on how many."""
-        return int(await self._pool.fetchval(TEXT["heartbeat"], incarnation, name, older_than_seconds))
+    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float, businesses: Sequence[int]) -> int:
+        """Say on the running runs of these businesses that `name` drives them, where that was said longer ago; return on how many."""
+        return int(await self._pool.fetchval(TEXT["heartbeat"], incarnation, name, older_than_seconds, list(businesses)))
+
+    async def stalls(self, incarnation: UUID, stalls: Sequence[Stall]) -> None:
+        """Keep why these businesses take no lead, and that all others of this worker's partitions do."""
+        columns = [[getattr(stall, name) for stall in stalls] for name in ("business_id", "reason", "detail", "seconds")]
+        await self._pool.execute(TEXT["stalls"], incarnation, *columns)
 
     async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]:
         """The businesses of these partitions that have a running run or a call in flight."""

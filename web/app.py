@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
-POOL_SIZE: Final = 10
 # Twilio waits 15 s for a callback's answer; a fact that takes longer is brought again by its retry.
 PATIENCE_SECONDS: Final = 5.0
 
@@ -65,7 +64,7 @@ def create_app(settings: Settings) -> http.Application:
 
 
 async def _postgresql(app: http.Application) -> AsyncIterator[None]:
-    pool = await open_pool(app[keys.SETTINGS].database_url, name="web", size=POOL_SIZE, planned=True)
+    pool = await open_pool(app[keys.SETTINGS].database_url, name="web", size=app[keys.SETTINGS].database_connections, planned=True)
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
     app[keys.RUNS] = Runs(pool)

@@ -21,7 +21,7 @@ from web.inputs import Input, body_of, id_of, query_of
 from web.loading import asked_of, load
 from web.shown import moment, run_json
 from web.wait import until_placed
-from web.waiting import provider_waited_for_since
+from web.waits import waits_for
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -87,7 +87,10 @@ async def page(request: http.Request) -> http.Response:
 async def show(request: http.Request) -> http.Response:
     """Show one run."""
     run = await run_of(request, principal(request))
-    return http.json_response({**run_json(run), "provider_waited_for_since": moment(await provider_waited_for_since(request, run))})
+    waits = await waits_for(request, run)
+    away_since = next((wait.since for wait in waits if wait.reason == "provider_away"), None)
+    waiting = {"waits_for": [wait.json(request) for wait in waits], "provider_waited_for_since": moment(away_since)}
+    return http.json_response({**run_json(run), **waiting})
 
 
 @routes.post("/api/outbound/runs/{run_id}/{verb:start|pause|resume}")

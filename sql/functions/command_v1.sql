@@ -33,6 +33,7 @@ DECLARE
     -- Runs up to this size have their job rows rewritten in the same statement; larger ones soon after, in chunks, off the run's lock.
     rewrite_here CONSTANT integer := 200;
     run public.outbound_call_runs;
+    rewritten integer;
 BEGIN
     SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
     UPDATE public.outbound_call_runs r
@@ -42,9 +43,19 @@ BEGIN
         rewrite_pending = r.rewrite_pending OR r.queued_count > 0 AND r.total_leads > rewrite_here, updated_at = dialer.utc()
     WHERE r.id = p_run_id AND r.business_id = p_business_id;
     IF run.queued_count > 0 AND run.total_leads <= rewrite_here THEN
+        -- Rows that somebody holds must not hold up a cancel: they are rewritten soon after.
         UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = dialer.utc()
-        WHERE j.run_id = p_run_id AND j.business_id = p_business_id AND j.status = 'queued';
-        DELETE FROM dialer.retries t WHERE t.run_id = p_run_id AND t.business_id = p_business_id;
+        FROM (SELECT k.id FROM public.outbound_call_jobs k
+              WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.status = 'queued' FOR NO KEY UPDATE SKIP LOCKED) held
+        WHERE j.id = held.id AND j.business_id = p_business_id;
+        GET DIAGNOSTICS rewritten = ROW_COUNT;
+        DELETE FROM dialer.retries t USING (
+            SELECT q.job_id FROM dialer.retries q WHERE q.run_id = p_run_id AND q.business_id = p_business_id FOR UPDATE SKIP LOCKED) held
+        WHERE t.job_id = held.job_id AND t.business_id = p_business_id;
+        UPDATE public.outbound_call_runs r SET rewrite_pending = TRUE
+        WHERE r.id = p_run_id AND r.business_id = p_business_id
+          AND (rewritten < run.queued_count
+               OR EXISTS (SELECT FROM dialer.retries t WHERE t.run_id = p_run_id AND t.business_id = p_business_id));
     END IF;
     RETURN run.queued_count;
 END
@@ -194,25 +205,27 @@ LANGUAGE sql AS $$
 $$;
 
 -- Put a command into the inbox. Returns TRUE when it is new there, FALSE when the same is there already,
--- NULL when another command has its id.
+-- NULL when another command has its id. An id whose time to be remembered has passed is new, and comes last.
 CREATE OR REPLACE FUNCTION dialer.receive_command_v1(p_command dialer.inbox, p_keep interval) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     known dialer.inbox;
 BEGIN
-    INSERT INTO dialer.inbox AS i (business_id, id, digest, type, run_id, job_id, hang_up, requested_by, entry, expires_at)
-    VALUES (p_command.business_id, p_command.id, p_command.digest, p_command.type, p_command.run_id, p_command.job_id, p_command.hang_up,
-            p_command.requested_by, p_command.entry, now() + p_keep)
-    ON CONFLICT (business_id, id) DO UPDATE
-    SET digest = excluded.digest, type = excluded.type, run_id = excluded.run_id, job_id = excluded.job_id, hang_up = excluded.hang_up,
-        requested_by = excluded.requested_by, entry = excluded.entry, expires_at = excluded.expires_at, received_at = clock_timestamp(),
-        applied_at = NULL, answer = NULL, repeats = 0
-    WHERE i.expires_at < now();
-    IF FOUND THEN
-        RETURN TRUE;
-    END IF;
-    SELECT * INTO known FROM dialer.inbox i WHERE i.business_id = p_command.business_id AND i.id = p_command.id;
-    RETURN CASE WHEN known.digest = p_command.digest THEN FALSE END;
+    LOOP
+        -- DO NOTHING locks no row that is there: whoever holds it delays no other command.
+        INSERT INTO dialer.inbox AS i (business_id, id, digest, type, run_id, job_id, hang_up, requested_by, entry, expires_at)
+        VALUES (p_command.business_id, p_command.id, p_command.digest, p_command.type, p_command.run_id, p_command.job_id, p_command.hang_up,
+                p_command.requested_by, p_command.entry, now() + p_keep)
+        ON CONFLICT (business_id, id) DO NOTHING;
+        IF FOUND THEN
+            RETURN TRUE;
+        END IF;
+        SELECT * INTO known FROM dialer.inbox i WHERE i.business_id = p_command.business_id AND i.id = p_command.id;
+        IF known.expires_at >= now() THEN
+            RETURN CASE WHEN known.digest = p_command.digest THEN FALSE END;
+        END IF;
+        DELETE FROM dialer.inbox i WHERE i.business_id = p_command.business_id AND i.id = p_command.id AND i.expires_at < now();
+    END LOOP;
 END
 $$;
 
@@ -242,51 +255,75 @@ BEGIN
 END
 $$;
 
--- Move what was read of dialer:commands into the inbox. Does nothing and returns FALSE when somebody else has read on meanwhile:
--- then p_from is not the position any more, and a reader that was frozen cannot apply anything twice or out of order.
+-- Move what was read of dialer:commands into the inbox. Does nothing and returns FALSE when somebody else has read on meanwhile, or is
+-- doing so: then p_from is not the position any more, and a reader that was frozen cannot apply anything twice or out of order.
 CREATE OR REPLACE FUNCTION dialer.receive_v1(p_from text, p_to text, p_commands jsonb) RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE
+    receiving CONSTANT bigint := 7417002;
+    here dialer.positions;
     c jsonb;
-    command dialer.inbox;
-    is_new boolean;
 BEGIN
-    UPDATE dialer.positions SET entry = p_to WHERE stream = 'dialer:commands' AND entry = p_from;
-    IF NOT FOUND THEN
+    IF NOT pg_try_advisory_xact_lock(receiving) THEN
         RETURN FALSE;
     END IF;
+    SELECT * INTO here FROM dialer.positions p WHERE p.stream = 'dialer:commands' ORDER BY p.n DESC LIMIT 1;
+    IF here.entry IS DISTINCT FROM p_from THEN
+        RETURN FALSE;
+    END IF;
+    INSERT INTO dialer.positions (stream, entry, n) VALUES ('dialer:commands', p_to, here.n + 1);
+    DELETE FROM dialer.positions p USING (
+        SELECT q.n FROM dialer.positions q WHERE q.stream = 'dialer:commands' AND q.n <= here.n FOR UPDATE SKIP LOCKED) old
+    WHERE p.stream = 'dialer:commands' AND p.n = old.n;
     FOR c IN SELECT * FROM jsonb_array_elements(p_commands) LOOP
         IF c ? 'malformed' THEN
             INSERT INTO dialer.outbox (business_id, command_id, type, data)
             VALUES (coalesce((c ->> 'business_id')::integer, 0), c ->> 'id', 'command.rejected',
                     jsonb_build_object('code', 'malformed', 'reason', c ->> 'malformed', 'entry', c ->> 'entry', 'fields', c -> 'fields'));
-            CONTINUE;
-        END IF;
-        command := jsonb_populate_record(NULL::dialer.inbox, c);
-        is_new := dialer.receive_command_v1(command, make_interval(secs => (c ->> 'keep_seconds')::float8));
-        IF is_new IS NULL THEN
-            PERFORM dialer.answer_command_v1(command, jsonb_build_object('accepted', FALSE, 'code', 'id_reused'), FALSE);
-        ELSIF NOT is_new THEN
-            UPDATE dialer.inbox i SET repeats = i.repeats + 1
-            WHERE i.business_id = command.business_id AND i.id = command.id AND i.applied_at IS NULL;
-            IF NOT FOUND THEN
-                PERFORM dialer.answer_command_v1(i, i.answer, TRUE) FROM dialer.inbox i
-                WHERE i.business_id = command.business_id AND i.id = command.id;
-            END IF;
+        ELSE
+            PERFORM dialer.receive_from_stream_v1(
+                jsonb_populate_record(NULL::dialer.inbox, c), make_interval(secs => (c ->> 'keep_seconds')::float8));
         END IF;
     END LOOP;
     RETURN TRUE;
 END
 $$;
 
--- Decide what waits in the inbox of one business, in the order it came. Returns the decided ones; `busy` as the only row's
--- type when the lane is locked by somebody else: ask again in some milliseconds.
+-- Receive one command of the stream, and answer one that came before. A row of one business that somebody holds must not keep the
+-- commands behind it waiting: a repeat of a command that is being decided is answered by the answer to the first, and a command that
+-- cannot be received is rejected as busy, and kept.
+CREATE OR REPLACE FUNCTION dialer.receive_from_stream_v1(p_command dialer.inbox, p_keep interval) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    is_new boolean;
+BEGIN
+    is_new := dialer.receive_command_v1(p_command, p_keep);
+    IF is_new IS NULL THEN
+        PERFORM dialer.answer_command_v1(p_command, jsonb_build_object('accepted', FALSE, 'code', 'id_reused'), FALSE);
+    ELSIF NOT is_new THEN
+        UPDATE dialer.inbox i SET repeats = i.repeats + 1
+        WHERE i.business_id = p_command.business_id AND i.id = p_command.id AND i.applied_at IS NULL;
+        IF NOT FOUND THEN
+            PERFORM dialer.answer_command_v1(i, i.answer, TRUE) FROM dialer.inbox i
+            WHERE i.business_id = p_command.business_id AND i.id = p_command.id;
+        END IF;
+    END IF;
+EXCEPTION WHEN lock_not_available THEN
+    IF is_new IS NULL THEN
+        PERFORM dialer.answer_command_v1(p_command, jsonb_build_object('accepted', FALSE, 'code', 'busy'), FALSE);
+    END IF;
+END
+$$;
+
+-- Decide what waits in the inbox of one business, in the order it came. Returns the decided ones; a last row of type `busy` when
+-- something is locked by somebody else: ask again some time later. A run that is locked holds up its own commands alone.
 CREATE OR REPLACE FUNCTION dialer.apply_received_v1(p_business_id integer, p_limit integer)
 RETURNS TABLE (type text, run_id integer, job_id bigint, hang_up boolean, answer jsonb)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 #variable_conflict use_column
 DECLARE
     command dialer.inbox;
+    locked_runs integer[] := '{}';
 BEGIN
     PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND AND EXISTS (SELECT FROM dialer.lanes l WHERE l.business_id = p_business_id) THEN
@@ -295,13 +332,18 @@ BEGIN
         RETURN;
     END IF;
     FOR command IN SELECT * FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.applied_at IS NULL ORDER BY i.seq LIMIT p_limit LOOP
+        CONTINUE WHEN command.run_id = ANY (locked_runs);
+        PERFORM FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND AND EXISTS (SELECT FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id) THEN
+            locked_runs := locked_runs || command.run_id;
+            CONTINUE;
+        END IF;
         BEGIN
             answer := dialer.apply_command_v1(p_business_id, command.id);
         EXCEPTION
-            WHEN lock_not_available THEN
-                type := 'busy';
-                RETURN NEXT;
-                RETURN;
+            WHEN lock_not_available OR deadlock_detected THEN
+                locked_runs := locked_runs || command.run_id;
+                CONTINUE;
             WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
                 -- One command that cannot be applied must not hold up the ones behind it.
                 answer := jsonb_build_object('accepted', FALSE, 'code', 'internal', 'run_id', command.run_id);
@@ -315,6 +357,10 @@ BEGIN
         hang_up := command.hang_up;
         RETURN NEXT;
     END LOOP;
+    IF locked_runs <> '{}' THEN
+        type := 'busy';
+        RETURN NEXT;
+    END IF;
 END
 $$;
 

@@ -17,6 +17,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     -- More events and attempts than a history can have lost: their numbers have been told, and must not be given again.
     forgotten CONSTANT bigint := 1000000000;
+    noticing CONSTANT bigint := 7417003;
     here text;
     is_older boolean;
 BEGIN
@@ -27,8 +28,8 @@ BEGIN
     IF EXISTS (SELECT FROM dialer.histories h WHERE h.name = here) THEN
         RETURN;
     END IF;
-    -- Only one notices it; the others wait here until it has.
-    LOCK TABLE dialer.histories IN EXCLUSIVE MODE;
+    -- Only one notices it; the others wait here until it has. No lock of the table: it would wait for whoever holds one of its rows.
+    PERFORM pg_advisory_xact_lock(noticing);
     is_older := EXISTS (SELECT FROM dialer.histories) OR EXISTS (SELECT FROM dialer.attempts);
     INSERT INTO dialer.histories (name, calls_from)
     VALUES (here, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1), now() - interval '1 day') - interval '1 minute')

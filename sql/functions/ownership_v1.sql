@@ -1,18 +1,35 @@
 -- Who drives what. No promise rests on it: a claim reads the fence, a fact needs none.
 
+-- Nothing here waits for a row that somebody else holds: a worker that waits for its lease loses it.
+
+-- Begin the life of an incarnation. Again is harmless: the answer to the first time may have been lost.
 CREATE OR REPLACE FUNCTION dialer.join_v1(p_incarnation uuid, p_name text, p_lease_seconds double precision) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO dialer.workers (incarnation, name, lease_until) VALUES (p_incarnation, p_name, now() + make_interval(secs => p_lease_seconds))
+    ON CONFLICT (incarnation) DO NOTHING
 $$;
 
--- Renew the lease; FALSE when it has run out: then this incarnation is dead for good.
+-- Renew the lease; FALSE when it has run out: then this incarnation is dead for good. NULL when somebody else holds its row.
 CREATE OR REPLACE FUNCTION dialer.renew_v1(p_incarnation uuid, p_lease_seconds double precision) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE dialer.workers w SET lease_until = now() + make_interval(secs => p_lease_seconds)
-    WHERE w.incarnation = p_incarnation AND w.lease_until > now();
-    RETURN FOUND;
+    FROM (SELECT q.incarnation FROM dialer.workers q WHERE q.incarnation = p_incarnation AND q.lease_until > now()
+          FOR NO KEY UPDATE SKIP LOCKED) held
+    WHERE w.incarnation = held.incarnation;
+    IF FOUND THEN
+        RETURN TRUE;
+    END IF;
+    RETURN CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.incarnation = p_incarnation AND w.lease_until > now()) THEN NULL ELSE FALSE END;
 END
+$$;
+
+-- Have the others count without this worker while it leaves.
+CREATE OR REPLACE FUNCTION dialer.step_down_v1(p_incarnation uuid) RETURNS void
+LANGUAGE sql AS $$
+    UPDATE dialer.workers w SET leaving = TRUE
+    FROM (SELECT q.incarnation FROM dialer.workers q WHERE q.incarnation = p_incarnation FOR NO KEY UPDATE SKIP LOCKED) held
+    WHERE w.incarnation = held.incarnation
 $$;
 
 -- Take partitions that no live worker holds. Returns those taken, with their new epochs.
@@ -27,12 +44,12 @@ LANGUAGE sql AS $$
     RETURNING p.partition, p.epoch
 $$;
 
--- Give back partitions, but only one's own.
+-- Give back partitions, but only one's own. One whose row somebody holds is given back when it is asked for again, or with the lease.
 CREATE OR REPLACE FUNCTION dialer.give_back_v1(p_incarnation uuid, p_partitions integer[]) RETURNS SETOF smallint
 LANGUAGE sql AS $$
     UPDATE dialer.partitions p SET owner = NULL, taken_at = now()
     FROM (SELECT q.partition FROM dialer.partitions q WHERE q.partition = ANY (p_partitions) AND q.owner = p_incarnation
-          ORDER BY q.partition FOR UPDATE) held
+          ORDER BY q.partition FOR UPDATE SKIP LOCKED) held
     WHERE p.partition = held.partition
     RETURNING p.partition
 $$;
@@ -40,13 +57,17 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.leave_v1(p_incarnation uuid) RETURNS void
 LANGUAGE sql AS $$
     UPDATE dialer.partitions p SET owner = NULL, taken_at = now()
-    FROM (SELECT q.partition FROM dialer.partitions q WHERE q.owner = p_incarnation ORDER BY q.partition FOR UPDATE) held
+    FROM (SELECT q.partition FROM dialer.partitions q WHERE q.owner = p_incarnation
+          ORDER BY q.partition FOR UPDATE SKIP LOCKED) held
     WHERE p.partition = held.partition;
-    DELETE FROM dialer.workers w WHERE w.incarnation = p_incarnation OR w.lease_until < now() - interval '1 day';
+    DELETE FROM dialer.workers w USING (
+        SELECT q.incarnation FROM dialer.workers q WHERE q.incarnation = p_incarnation OR q.lease_until < now() - interval '1 day'
+        FOR UPDATE SKIP LOCKED) held
+    WHERE w.incarnation = held.incarnation;
 $$;
 
--- Say on every driven run who drives it; rows somebody holds are left for the next round.
-CREATE OR REPLACE FUNCTION dialer.heartbeat_v1(p_incarnation uuid, p_name text, p_older_than interval) RETURNS integer
+-- Say on the running runs of these businesses who drives them; rows somebody holds are left for the next round.
+CREATE OR REPLACE FUNCTION dialer.heartbeat_v2(p_incarnation uuid, p_name text, p_older_than interval, p_businesses integer[]) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     beaten integer;
@@ -55,7 +76,7 @@ BEGIN
     FROM (SELECT q.id, q.business_id FROM public.outbound_call_runs q
           JOIN dialer.lanes l ON l.business_id = q.business_id
           JOIN dialer.partitions p ON p.partition = l.partition
-          WHERE p.owner = p_incarnation AND q.status = 'running' AND q.started_at IS NOT NULL
+          WHERE q.business_id = ANY (p_businesses) AND p.owner = p_incarnation AND q.status = 'running' AND q.started_at IS NOT NULL
             AND (q.lock_ts IS NULL OR q.lock_ts < dialer.utc() - p_older_than OR q.locked_by_worker IS DISTINCT FROM p_name)
           ORDER BY q.id FOR NO KEY UPDATE OF q SKIP LOCKED) held
     WHERE r.id = held.id AND r.business_id = held.business_id;
@@ -64,29 +85,71 @@ BEGIN
 END
 $$;
 
--- Let the job rows of cancelled and stopped runs say so, one chunk of one run at a time. Returns the run and where to go on;
--- no row when nothing is left.
-CREATE OR REPLACE FUNCTION dialer.rewrite_cancelled_v1(p_business_id integer, p_run_id integer, p_from integer, p_chunk integer)
+-- Write down why businesses of this worker take no lead, and drop what has passed. Rows somebody holds are left for the next round.
+CREATE OR REPLACE FUNCTION dialer.stalls_v1(
+    p_incarnation uuid, p_businesses integer[], p_reasons text[], p_details text[], p_seconds double precision[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM dialer.stalls s USING (
+        SELECT q.business_id FROM dialer.stalls q
+        JOIN dialer.lanes l ON l.business_id = q.business_id
+        JOIN dialer.partitions p ON p.partition = l.partition
+        LEFT JOIN unnest(p_businesses, p_reasons) AS n (business_id, reason) ON n.business_id = q.business_id
+        WHERE p.owner = p_incarnation AND n.reason IS DISTINCT FROM q.reason
+        ORDER BY q.business_id FOR UPDATE OF q SKIP LOCKED) passed
+    WHERE s.business_id = passed.business_id;
+    INSERT INTO dialer.stalls (business_id, reason, detail, since)
+    SELECT n.business_id, n.reason, n.detail, now() - make_interval(secs => n.seconds)
+    FROM unnest(p_businesses, p_reasons, p_details, p_seconds) AS n (business_id, reason, detail, seconds)
+    JOIN dialer.lanes l ON l.business_id = n.business_id
+    JOIN dialer.partitions p ON p.partition = l.partition
+    WHERE p.owner = p_incarnation AND NOT EXISTS (SELECT FROM dialer.stalls s WHERE s.business_id = n.business_id)
+    ORDER BY n.business_id
+    ON CONFLICT (business_id) DO NOTHING;
+END
+$$;
+
+-- Let the job rows of a cancelled or stopped run say so, one chunk at a time; rows somebody holds are passed, and visited again.
+-- Returns where to go on; NULL at the end. Locks job rows alone: a command locks its run first, and a job afterwards.
+CREATE OR REPLACE FUNCTION dialer.rewrite_cancelled_v2(p_business_id integer, p_run_id integer, p_from integer, p_chunk integer)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     last integer;
-    to_go integer;
 BEGIN
     SELECT max(j.position) INTO last FROM (
         SELECT k.position FROM public.outbound_call_jobs k
         WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position >= p_from ORDER BY k.position LIMIT p_chunk) j;
-    UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = r.cancel_requested_at
-    FROM public.outbound_call_runs r
-    WHERE r.id = p_run_id AND r.business_id = p_business_id AND r.cancel_requested
-      AND j.run_id = r.id AND j.business_id = r.business_id AND j.position BETWEEN p_from AND last AND j.status = 'queued';
-    SELECT min(k.position) INTO to_go FROM public.outbound_call_jobs k
-    WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position > last;
-    IF to_go IS NULL THEN
-        DELETE FROM dialer.retries t WHERE t.run_id = p_run_id AND t.business_id = p_business_id;
-        UPDATE public.outbound_call_runs r SET rewrite_pending = FALSE WHERE r.id = p_run_id AND r.business_id = p_business_id;
+    UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = held.cancelled_at
+    FROM (SELECT k.id, r.cancel_requested_at AS cancelled_at FROM public.outbound_call_jobs k
+          JOIN public.outbound_call_runs r ON r.id = k.run_id AND r.business_id = k.business_id AND r.cancel_requested
+          WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position BETWEEN p_from AND last AND k.status = 'queued'
+          ORDER BY k.position FOR NO KEY UPDATE OF k SKIP LOCKED) held
+    WHERE j.id = held.id AND j.business_id = p_business_id;
+    RETURN (SELECT min(k.position) FROM public.outbound_call_jobs k
+            WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position > last);
+END
+$$;
+
+-- All chunks of a run have been rewritten: its retries go, and it says so. Does nothing while a row of it was passed or is held; TRUE
+-- when it is done.
+CREATE OR REPLACE FUNCTION dialer.rewritten_v1(p_business_id integer, p_run_id integer) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM public.outbound_call_runs r
+    WHERE r.id = p_run_id AND r.business_id = p_business_id AND r.cancel_requested FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN FALSE;
     END IF;
-    RETURN to_go;
+    DELETE FROM dialer.retries t USING (
+        SELECT q.job_id FROM dialer.retries q WHERE q.run_id = p_run_id AND q.business_id = p_business_id FOR UPDATE SKIP LOCKED) held
+    WHERE t.job_id = held.job_id AND t.business_id = p_business_id;
+    UPDATE public.outbound_call_runs r SET rewrite_pending = FALSE
+    WHERE r.id = p_run_id AND r.business_id = p_business_id
+      AND NOT EXISTS (SELECT FROM dialer.retries t WHERE t.run_id = r.id AND t.business_id = r.business_id)
+      AND NOT EXISTS (SELECT FROM public.outbound_call_jobs j
+                      WHERE j.run_id = r.id AND j.business_id = r.business_id AND j.status = 'queued' AND j.position IS NOT NULL);
+    RETURN FOUND;
 END
 $$;
 

@@ -5,16 +5,24 @@ SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer
 UPDATE dialer.inbox SET answer = answer || jsonb_build_object('shown', $3::jsonb) WHERE business_id = $1 AND id = $2
 
 -- name: position
-SELECT entry FROM dialer.positions WHERE stream = 'dialer:commands'
+SELECT entry FROM dialer.positions WHERE stream = 'dialer:commands' ORDER BY n DESC LIMIT 1
 
 -- name: receive
 SELECT dialer.receive_v1($1::text, $2::text, $3::jsonb)
 
 -- name: waiting
-SELECT i.business_id FROM dialer.inbox i WHERE i.applied_at IS NULL GROUP BY i.business_id ORDER BY min(i.seq) LIMIT $1
+WITH RECURSIVE oldest AS (
+    -- One step a business, however many commands of it wait.
+    (SELECT i.business_id, i.seq FROM dialer.inbox i WHERE i.applied_at IS NULL ORDER BY i.business_id, i.seq LIMIT 1)
+    UNION ALL
+    SELECT n.business_id, n.seq FROM oldest o CROSS JOIN LATERAL (
+        SELECT i.business_id, i.seq FROM dialer.inbox i WHERE i.applied_at IS NULL AND i.business_id > o.business_id
+        ORDER BY i.business_id, i.seq LIMIT 1) n
+)
+SELECT o.business_id FROM oldest o WHERE o.business_id <> ALL ($2::integer[]) ORDER BY o.seq LIMIT $1
 
 -- name: apply_received
 SELECT * FROM dialer.apply_received_v1($1::integer, $2::integer)
 
 -- name: forget
-SELECT dialer.forget_v1($1::integer)
+SELECT dialer.forget_v2($1::integer)

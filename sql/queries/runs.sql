@@ -49,18 +49,31 @@ RETURNING id
 INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position) VALUES ($1, $2, $3, $4, $5, $4)
 
 -- name: to_rewrite
-SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
-WHERE r.rewrite_pending AND l.partition = ANY ($1::smallint[]) ORDER BY r.id LIMIT $2
+SELECT DISTINCT ON (r.business_id) r.business_id, r.id -- one of each business at a time
+FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
+WHERE r.rewrite_pending AND l.partition = ANY ($1::smallint[]) AND r.id <> ALL ($3::integer[]) ORDER BY r.business_id, r.id LIMIT $2
 
 -- name: rewrite
-SELECT dialer.rewrite_cancelled_v1($1::integer, $2::integer, $3::integer, $4::integer)
+SELECT dialer.rewrite_cancelled_v2($1::integer, $2::integer, $3::integer, $4::integer)
+
+-- name: rewritten
+SELECT dialer.rewritten_v1($1::integer, $2::integer)
 
 -- name: to_end
 SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
 WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 AND r.in_progress_count = 0 AND l.partition = ANY ($1::smallint[])
+  AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
 
 -- name: end_if_done
 SELECT dialer.end_if_done_v1(r.business_id, r.id)
 FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
       WHERE q.business_id = $1 AND q.id = $2 FOR NO KEY UPDATE SKIP LOCKED) r
+
+-- name: waits_for
+SELECT clock_timestamp() AS now, s.reason, s.detail, s.since, coalesce(cardinality(l.inflight) >= l.max_calls, FALSE) AS is_full,
+       (SELECT min(a.created_at) FROM dialer.attempts a
+        WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.state = 'unknown') AS unconfirmed_since
+FROM (SELECT $1::integer AS business_id) b
+LEFT JOIN dialer.lanes l ON l.business_id = b.business_id
+LEFT JOIN dialer.stalls s ON s.business_id = b.business_id

@@ -2,10 +2,10 @@
 SELECT dialer.join_v1($1::uuid, $2::text, $3::float8)
 
 -- name: renew
-SELECT dialer.renew_v1($1::uuid, $2::float8)
+SELECT dialer.renew_v1($1::uuid, $2::float8) AS renewed, extract(epoch FROM clock_timestamp())::float8 AS at
 
 -- name: step_down
-UPDATE dialer.workers SET leaving = TRUE WHERE incarnation = $1::uuid
+SELECT dialer.step_down_v1($1::uuid)
 
 -- name: leave
 SELECT dialer.leave_v1($1::uuid)
@@ -25,7 +25,10 @@ SELECT partition, epoch FROM dialer.take_over_v1($1::uuid, $2::integer[])
 SELECT * FROM dialer.give_back_v1($1::uuid, $2::integer[])
 
 -- name: heartbeat
-SELECT dialer.heartbeat_v1($1::uuid, $2::text, make_interval(secs => $3::float8))
+SELECT dialer.heartbeat_v2($1::uuid, $2::text, make_interval(secs => $3::float8), $4::integer[])
+
+-- name: stalls
+SELECT dialer.stalls_v1($1::uuid, $2::integer[], $3::text[], $4::text[], $5::float8[])
 
 -- name: busy_businesses
 SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, b.caller_id, l.max_calls

@@ -173,8 +173,36 @@ FAULTS = (
         sql=("learn_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
     ),
     Fault(
+        "second_call_told_each_time", "each word of a second call is told as a call in excess",
+        sql=("learn_v1", "FROM judged j JOIN sid_bound s ON s.sid = j.sid", "FROM judged j"),
+    ),
+    Fault(
+        "withdrawn_is_cancelled", "a call we took back out of the provider's queue cancels its lead",
+        sql=("states", "outcome = 'canceled' AND withdrawn_at IS NOT NULL OR", "FALSE OR"),
+    ),
+    Fault(
+        "too_many_calls_burn_a_lead", "an account with too many calls at once burns the lead",
+        sql=("states", "coalesce(error_code = 10004, FALSE)", "FALSE"),
+    ),
+    Fault(
+        "another_s_call_is_absent", "an answer that names another attempt's call leaves the attempt to be shown absent",
+        sql=("learn_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
+    ),
+    Fault(
+        "another_s_call_is_refused", "an answer that names another attempt's call says nothing",
+        sql=("learn_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
+    ),
+    Fault(
+        "not_placed_though_it_has_a_sid", "a person may say that a call the provider knows was never placed",
+        sql=("learn_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
+    ),
+    Fault(
+        "attempt_without_its_account", "an attempt of a business without an account of its own does not say whose it was",
+        sql=("claim_v1", "coalesce(b.account_sid, p_default_account) AS account_sid", "b.account_sid"),
+    ),
+    Fault(
         "commands_read_twice", "a reader that was overtaken brings its entries again",
-        sql=("command_v1", "WHERE stream = 'dialer:commands' AND entry = p_from;", "WHERE stream = 'dialer:commands';"),
+        sql=("command_v1", "IF here.entry IS DISTINCT FROM p_from THEN", "IF FALSE THEN"),
     ),
     Fault(
         "same_epoch", "a partition changes hands under the same epoch",

@@ -81,11 +81,11 @@ def receive(db: Database, start: str, end: str, entries: Sequence[Command | Malf
     return True
 
 
-def waiting(db: Database, limit: int) -> list[int]:
-    """Businesses with commands not yet decided, the longest waiting first."""
+def waiting(db: Database, limit: int, but: Sequence[int] = ()) -> list[int]:
+    """Businesses with commands not yet decided, without those of `but`; the longest waiting first."""
     first: dict[int, int] = {}
     for row in db.inbox.values():
-        if row.answer is None:
+        if row.answer is None and row.business_id not in but:
             first[row.business_id] = min(row.seq, first.get(row.business_id, row.seq))
     return sorted(first, key=lambda business_id: first[business_id])[:limit]
 
@@ -204,8 +204,8 @@ def pause_refused(db: Database, business_id: int, run_id: int, reason: str) -> N
 
 
 def join(db: Database, incarnation: UUID, seconds: float) -> None:
-    """Begin the life of an incarnation."""
-    db.workers[incarnation] = db.clock() + seconds
+    """Begin the life of an incarnation; once more is harmless."""
+    db.workers.setdefault(incarnation, db.clock() + seconds)
 
 
 def renew(db: Database, incarnation: UUID, seconds: float) -> bool:

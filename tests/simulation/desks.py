@@ -9,8 +9,8 @@ import asyncpg
 from dialer.messages import CommandType, Event, RunChanged
 from dialer.model import AttemptState
 from sql.attempts import ExcessCall, Fact, OpenAttempt
-from sql.commands import Answer, Applied
-from sql.workers import Driven, Holding
+from sql.commands import MAX_APPLIED_AT_ONCE, Answer, Applied
+from sql.workers import Driven, Holding, Renewal
 from tests.simulation import claiming, commanding, learning
 from tests.simulation.line import Refused
 from tests.simulation.rows import moment
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sql.attempts import Ask, Intent, Learned, Verdict
     from sql.commands import Malformed
     from sql.histories import History, Stray
+    from sql.workers import Stall
     from tests.simulation.line import Line
     from tests.simulation.rows import Attempt, Database
 
@@ -161,8 +162,15 @@ class FleetDesk(Desk):
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:  # noqa: ARG002
         await self.line.ask(lambda: commanding.join(self.db, incarnation, lease_seconds))
 
-    async def renew(self, incarnation: UUID, lease_seconds: float) -> bool:
-        return bool(await self.line.ask(lambda: commanding.renew(self.db, incarnation, lease_seconds)))
+    async def renew(self, incarnation: UUID, lease_seconds: float) -> Renewal:
+        def statement() -> Renewal:
+            alive = commanding.lives(self.db, incarnation)
+            if alive and self.locked and self.line.chance.hits(self.locked):
+                return Renewal(None, self.db.clock())
+            return Renewal(commanding.renew(self.db, incarnation, lease_seconds), self.db.clock())
+
+        found: Renewal = await self.line.ask(statement)
+        return found
 
     async def step_down(self, incarnation: UUID) -> None:
         await self.line.ask(lambda: self.db.leaving.add(incarnation))
@@ -193,11 +201,15 @@ class FleetDesk(Desk):
     async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None:
         await self.line.ask(lambda: commanding.give_back(self.db, incarnation, partitions))
 
-    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float) -> int:
+    async def stalls(self, incarnation: UUID, stalls: Sequence[Stall]) -> None:
+        """What the pages say of a business; nothing in a schedule reads it."""
+        await self.line.ask(lambda: (incarnation, stalls))
+
+    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float, businesses: Sequence[int]) -> int:
         def statement() -> int:
             beaten, now = 0, self.db.clock()
             for run in self.db.runs.values():
-                mine = self.db.partitions[self.db.lanes[run.business_id].partition].owner == incarnation
+                mine = run.business_id in businesses and self.db.partitions[self.db.lanes[run.business_id].partition].owner == incarnation
                 if mine and run.status == "running" and run.started and (run.locked_at < now - older_than_seconds or run.locked_by != name):
                     run.locked_by, run.locked_at, beaten = name, now, beaten + 1
             return beaten
@@ -280,15 +292,15 @@ class CommandDesk(Desk):
     async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool:
         return bool(await self.line.ask(lambda: commanding.receive(self.db, start, end, entries)))
 
-    async def waiting(self) -> list[int]:
-        found: list[int] = await self.line.ask(lambda: commanding.waiting(self.db, LIMIT))
+    async def waiting(self, but: Sequence[int] = ()) -> list[int]:
+        found: list[int] = await self.line.ask(lambda: commanding.waiting(self.db, LIMIT, but))
         return found
 
     async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]:
         def statement() -> tuple[list[Applied], bool]:
             if business_id in self.held():
                 return [], True
-            rows = commanding.apply_received(self.db, business_id, LIMIT)
+            rows = commanding.apply_received(self.db, business_id, MAX_APPLIED_AT_ONCE)
             applied = [
                 Applied(RunChanged(business_id, row.run_id, CommandType(row.type), row.job_id, row.hang_up), Answer.of(found))
                 for row, found in rows
@@ -298,18 +310,21 @@ class CommandDesk(Desk):
         found: tuple[list[Applied], bool] = await self.line.ask(statement)
         return found
 
-    async def forget(self, limit: int) -> None:
+    async def forget(self, limit: int) -> int:  # noqa: ARG002
         """Nothing is old enough in a schedule."""
+        return 0
 
 
 class RunDesk(Desk):
     """`sql.runs.Runs`, as far as the housekeeping needs it."""
 
-    async def to_rewrite(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
+    async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
         def statement() -> list[tuple[int, int]]:
-            asked = set(partitions)
-            runs = [r for r in self.db.runs.values() if r.rewrite_pending and self.db.lanes[r.business_id].partition in asked]
-            return [(r.business_id, r.id) for r in runs][:limit]
+            first: dict[int, int] = {}
+            for run in self.db.runs.values():
+                if run.rewrite_pending and run.id not in but and self.db.lanes[run.business_id].partition in set(partitions):
+                    first.setdefault(run.business_id, run.id)
+            return sorted(first.items())[:limit]
 
         found: list[tuple[int, int]] = await self.line.ask(statement)
         return found
@@ -318,13 +333,22 @@ class RunDesk(Desk):
         found: int | None = await self.line.ask(lambda: commanding.rewrite_rows(self.db, self.db.runs[run_id], start, 2))
         return found
 
-    async def end_if_done(self, partitions: Sequence[int], limit: int) -> int:  # noqa: ARG002
-        def statement() -> int:
+    async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
+        def statement() -> list[tuple[int, int]]:
             asked = set(partitions)
-            runs = [r for r in self.db.runs.values() if r.status == "running" and self.db.lanes[r.business_id].partition in asked]
-            return sum(commanding.end_if_done(self.db, r) for r in runs)
+            found = [
+                (r.business_id, r.id)
+                for r in self.db.runs.values()
+                if r.status == "running" and r.started and not r.queued and not r.in_progress and r.id not in but
+                and self.db.lanes[r.business_id].partition in asked
+            ]  # fmt: skip
+            return found[:limit]
 
-        return int(await self.line.ask(statement))
+        found: list[tuple[int, int]] = await self.line.ask(statement)
+        return found
+
+    async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
+        return bool(await self.line.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
 
 class OutboxDesk(Desk):

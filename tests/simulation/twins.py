@@ -11,7 +11,7 @@ from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
 from sql.attempts import Ask, Attempts, Fact
 from sql.businesses import Businesses
-from sql.commands import Commands
+from sql.commands import MAX_APPLIED_AT_ONCE, Commands
 from sql.runs import NewLead, NewRun, Request, Runs
 from sql.workers import Workers
 from tests.simulation import claiming, commanding, learning
@@ -100,7 +100,7 @@ class Twins:
 
     def renew(self, incarnation: UUID) -> bool:
         ours = commanding.renew(self.memory, incarnation, 6.0)
-        assert self.run(self.workers.renew(incarnation, 6.0)) == ours
+        assert self.run(self.workers.renew(incarnation, 6.0)).renewed == ours
         return ours
 
     def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
@@ -166,7 +166,7 @@ class Twins:
         assert waiting == commanding.waiting(self.memory, 100)
         for business_id in waiting:
             applied, again = self.run(self.commands.apply_received(business_id))
-            ours = commanding.apply_received(self.memory, business_id, 100)
+            ours = commanding.apply_received(self.memory, business_id, MAX_APPLIED_AT_ONCE)
             assert [(a.word.run_id, a.word.command, a.answer.accepted, a.answer.code) for a in applied] == [
                 (row.run_id, CommandType(row.type), found["accepted"], found.get("code", "")) for row, found in ours
             ]

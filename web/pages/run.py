@@ -18,7 +18,7 @@ from web.i18n import msgid
 from web.pages import forms, frame, words
 from web.pages.runs import number
 from web.runs import run_of
-from web.waiting import provider_waited_for_since
+from web.waits import SAID_ELSEWHERE, SENTENCES, waits_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,10 +130,12 @@ def is_live(run: Run) -> bool:
 async def _state(request: http.Request, who: Principal, run: Run) -> dict[str, Any]:
     line = await request.app[keys.JOBS].on_the_line(who.business_id, run.run_id)
     deeds = await Audit(request.app[keys.POOL]).of_run(who.business_id, run.run_id, limit=MAX_DEEDS)
+    waits = await waits_for(request, run)
     return {
         "run": run,
         "line": line,
-        "waiting_since": await provider_waited_for_since(request, run),
+        "waiting_since": next((wait.since for wait in waits if wait.reason == "provider_away"), None),
+        "waits": [(wait, i18n.sentence(request, SENTENCES[wait.reason])) for wait in waits if wait.reason not in SAID_ELSEWHERE],
         "deeds": await _seen(request, who, deeds),
         "actions": () if run.cancel_requested else ACTIONS.get(run.status, ()),
         "quiet_line": i18n.sentence(request, QUIET_LINE.get(run.status, QUIET_LINE[RunStatus.RUNNING])),

@@ -1,0 +1,286 @@
+"""The duties of a worker: what it says of the runs it drives, what it does when one of its loops fails or the database's clock jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+import actors.heartbeat
+import actors.partition
+from actors.bucket import Bucket
+from actors.duties import Duties
+from actors.ownership import Ownership
+from actors.partition import Partitions
+from actors.tasks import Tasks
+from tests.chaos import waiting
+from tests.integration.test_upkeep import SLOW_JOBS
+from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
+from tests.web_site import RUNS, serving
+
+if TYPE_CHECKING:
+    from telephony.simulator import Simulator
+
+LATE_SECONDS = 15.0
+# A run that is driven says so at least every 12 s.
+STALE_SECONDS = 14.0
+SKEWED_CLOCK = """
+CREATE SCHEMA skewed;
+CREATE TABLE skewed.clock (by interval);
+INSERT INTO skewed.clock VALUES ('0');
+CREATE FUNCTION skewed.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT pg_catalog.now() + by FROM skewed.clock';
+CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT pg_catalog.clock_timestamp() + by FROM skewed.clock';
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catalog, public', current_database()); END $$;
+"""
+
+
+async def heart(shop: Any, run: int) -> Any:  # noqa: ANN401
+    """How long ago the run's worker said that it drives it; None when none ever did."""
+    return await shop.pool.fetchval("SELECT extract(epoch FROM dialer.utc() - lock_ts)::float8 FROM outbound_call_runs WHERE id = $1", run)
+
+
+async def test_a_business_whose_account_cannot_be_opened(
+    floor: Floor,  # noqa: F811
+    twilio: Simulator,  # noqa: F811
+    database_url: str,
+    redis_url: str,
+) -> None:
+    """Its run is not said to be driven; the API and the page say why, in the reader's language, until it can be opened again."""
+    shop = floor.shop
+    async with serving(database_url, redis_url, shop) as site:
+        run, rivals = await site.load(3), await site.rivals_run()
+        await shop.pool.execute(
+            "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", site.business
+        )
+        async with floor.worker(twilio.url):
+
+            async def said() -> bool:
+                stalled = await shop.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", site.business)
+                return stalled == "account" and await heart(shop, rivals) is not None
+
+            await until(said)
+            assert await heart(shop, run) is None
+            [wait] = (await site.get(f"{RUNS}/{run}")).json["waits_for"]
+            assert (wait["reason"], bool(wait["since"]), "credentials" in wait["detail"]) == ("account", True, True)
+            [wait] = (await site.get(f"{RUNS}/{run}", headers={"Accept-Language": "he"})).json["waits_for"]
+            assert "חשבון" in wait["detail"]
+            page = await site.get(f"/runs/{run}")
+            assert b'id="waits-account"' in page.body
+            await shop.pool.execute("UPDATE dialer.businesses SET account_sid = NULL, auth_token_sealed = NULL")
+
+            async def goes_on() -> bool:
+                seen = await shop.seen(site.business, run)
+                return seen.queued == 0 and not await shop.pool.fetchval("SELECT count(*) FROM dialer.stalls")
+
+            await until(goes_on)
+
+
+async def test_a_lane_that_stays_locked_is_told_and_one_that_was_is_not(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+    shop = floor.shop
+    business = await shop.business()
+    run = await shop.run(business, 3)
+
+    async def reason() -> str | None:
+        found: str | None = await shop.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", business)
+        return found
+
+    async with shop.pool.acquire() as foreign:
+        transaction = foreign.transaction()
+        await transaction.start()
+        await foreign.execute("SET idle_in_transaction_session_timeout = 0")
+        await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
+        async with floor.worker(twilio.url):
+
+            async def is_busy() -> bool:
+                return await reason() == "busy"
+
+            await until(is_busy)
+            await transaction.rollback()
+
+            async def is_over() -> bool:
+                return await reason() is None and (await shop.seen(business, run)).queued == 0
+
+            await until(is_over)
+
+
+async def test_a_worker_whose_poll_fails_says_no_more_that_it_drives(
+    floor: Floor,  # noqa: F811
+    twilio: Simulator,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(actors.partition, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(actors.heartbeat, "DRIVEN_SECONDS", 1.0)
+    shop = floor.shop
+    run = await shop.run(await shop.business(), 50)
+
+    async def driven() -> bool:
+        ago = await heart(shop, run)
+        return ago is not None
+
+    async def not_driven() -> bool:
+        return bool(await heart(shop, run) > STALE_SECONDS)
+
+    async with floor.worker(twilio.url), shop.pool.acquire() as foreign:
+        await until(driven)
+        async with foreign.transaction():
+            await foreign.execute("SET idle_in_transaction_session_timeout = 0")
+            await foreign.execute("LOCK TABLE dialer.businesses IN ACCESS EXCLUSIVE MODE")
+            await waiting.until(not_driven, 2 * STALE_SECONDS, "not driven")
+
+
+async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+    """Job rows take long to rewrite; a run that is driven meanwhile says so all the same."""
+    from dialer.messages import CommandType  # noqa: PLC0415 for this test alone
+
+    shop = floor.shop
+    business = await shop.business()
+    large = await shop.run(business, 5_000, start=False)
+    await shop.command(business, CommandType.CANCEL, large)
+    await shop.pool.execute(SLOW_JOBS)
+    async with floor.worker(twilio.url):
+
+        async def rewriting() -> bool:
+            return bool(await shop.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+
+        await until(rewriting)
+        run = await shop.run(await shop.business(), 50)
+
+        async def driven() -> bool:
+            return await heart(shop, run) is not None
+
+        await waiting.until(driven, LATE_SECONDS, "driven")
+        assert await shop.runs.to_rewrite(list(range(256)), 10)
+
+
+async def test_a_gate_whose_loop_fails_is_begun_again(floor: Floor, twilio: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    take = Bucket.take
+    failures: list[int] = []
+
+    async def fails_once(self: Bucket, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 whatever the bucket takes
+        if not failures:
+            failures.append(1)
+            message = "on purpose"
+            raise RuntimeError(message)
+        return await take(self, *arguments, **named)
+
+    monkeypatch.setattr(Bucket, "take", fails_once)
+    business = await floor.shop.business()
+    run = await floor.shop.run(business, 2)
+
+    async def dialled() -> bool:
+        return (await floor.shop.seen(business, run)).queued == 0
+
+    async with floor.worker(twilio.url) as (worker, _):
+        await until(dialled)
+        assert (failures, worker.failed) == ([1], False)
+
+
+async def test_ownership_that_is_begun_again_joins_again(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+    world = await floor.world(twilio.url)
+    tasks = Tasks()
+    partitions = Partitions(world, tasks, Duties(tasks, world.clock, lambda: None), lambda *_: None)
+    ownership = Ownership(world, partitions, "again")
+
+    async def owns_all() -> bool:
+        return len(world.held.epochs) == 256
+
+    for _ in range(2):
+        running = asyncio.ensure_future(ownership.run())
+        await until(owns_all)
+        running.cancel()
+        await asyncio.wait([running])
+    # The same life may be told twice: the answer to the first may have been lost.
+    await world.fleet.join(world.held.incarnation, "again", 6)
+    assert (await world.fleet.renew(world.held.incarnation, 6)).renewed
+
+
+@pytest.mark.parametrize("jump_seconds", [4, -4])
+async def test_the_clock_of_the_database_jumps(
+    floor: Floor,  # noqa: F811
+    twilio: Simulator,  # noqa: F811
+    database_url: str,
+    jump_seconds: int,
+) -> None:
+    """No lead is taken for as long as the provider may be late, and the reason is told; then it goes on."""
+    shop = floor.shop
+    business = await shop.business()
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(SKEWED_CLOCK)
+    await connection.close()
+    async with floor.worker(twilio.url, DIALER_PROVIDER_LAG_SECONDS=5) as (_, world):
+        leases: set[Any] = set()
+
+        async def renewed_twice() -> bool:
+            leases.add(await shop.pool.fetchval("SELECT max(lease_until) FROM dialer.workers"))
+            return len(leases - {None}) > 2
+
+        await until(renewed_twice)
+        assert world.held.clock_trusted_from == 0
+        await shop.pool.execute("UPDATE skewed.clock SET by = make_interval(secs => $1)", jump_seconds)
+
+        async def noticed() -> bool:
+            return world.held.clock_trusted_from > 0
+
+        await until(noticed)
+        run = await shop.run(business, 2)
+
+        async def told() -> bool:
+            return bool(await shop.pool.fetchval("SELECT reason = 'clock' FROM dialer.stalls WHERE business_id = $1", business))
+
+        await until(told)
+        assert (await shop.seen(business, run)).queued == 2
+        assert world.clock.boot() < world.held.clock_trusted_from + 5
+
+        async def taken() -> bool:
+            return (await shop.seen(business, run)).queued == 0
+
+        await until(taken)
+        assert world.clock.boot() >= world.held.clock_trusted_from
+
+
+async def test_all_connections_are_taken_by_others_for_a_while(
+    floor: Floor,  # noqa: F811
+    twilio: Simulator,  # noqa: F811
+    database_url: str,
+    redis_url: str,
+) -> None:
+    """The worker waits and goes on; the web process says that it is away, and is back."""
+    shop = floor.shop
+    business = await shop.business()
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(serving(database_url, redis_url, shop))
+        worker, _ = await stack.enter_async_context(floor.worker(twilio.url))
+        run = await site.load(3, start=False)
+        others = await _take_all(database_url)
+        try:
+            killed = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ~ '^(web|ringmaster)'"
+            loop = asyncio.get_running_loop()
+            began_at, statuses = loop.time(), set()
+            while loop.time() - began_at < 5:
+                await shop.pool.fetchval(killed)
+                others += await _take_all(database_url)
+                statuses.add((await site.get(f"{RUNS}/{run}")).status)
+            assert (503 in statuses, statuses <= {200, 503}) == (True, True)
+        finally:
+            await asyncio.gather(*(other.close() for other in others))
+        second = await shop.run(business, 2)
+
+        async def dialled() -> bool:
+            return (await shop.seen(business, second)).queued == 0
+
+        await until(dialled)
+        assert not worker.failed
+        assert (await site.get(f"{RUNS}/{run}")).status == 200
+
+
+async def _take_all(database_url: str) -> list[Any]:
+    found = []
+    while True:
+        try:
+            found.append(await asyncpg.connect(database_url))
+        except asyncpg.TooManyConnectionsError:
+            return found

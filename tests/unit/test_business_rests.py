@@ -1,0 +1,39 @@
+"""When a business asks for leads again after a claim that found it locked, or that failed."""
+
+from __future__ import annotations
+
+from actors.business import AskGate, Business, CallOver, Claimed, Effect, LookAgain, Rest, Rested
+from sql.attempts import Verdict
+
+
+def hears(business: Business, word: str) -> list[Effect]:
+    business.asking = True
+    return business.hear(Claimed((), Verdict(1, word), 0.0))
+
+
+def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
+    business = Business(1, 3)
+    pauses = []
+    for _ in range(9):
+        [rest] = hears(business, "busy")
+        assert isinstance(rest, Rest)
+        pauses.append(rest.seconds)
+        assert business.hear(Rested()) == [AskGate(3)]
+    assert pauses == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5]
+
+
+def test_any_other_verdict_makes_the_next_pause_short_again() -> None:
+    business = Business(1, 3)
+    for _ in range(5):
+        hears(business, "busy")
+        business.hear(Rested())
+    hears(business, "full")
+    assert hears(business, "busy") == [Rest(0.005)]
+
+
+def test_a_parked_business_rests_whatever_happens() -> None:
+    business = Business(1, 3)
+    assert hears(business, "parked") == [Rest(30.0)]
+    assert business.hear(LookAgain()) == []
+    assert [effect for effect in business.hear(CallOver(7, 1)) if isinstance(effect, AskGate)] == []
+    assert business.hear(Rested()) == [AskGate(3)]
