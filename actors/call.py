@@ -59,7 +59,7 @@ class Call:
         self._slow_down = slow_down
         self._mail: deque[CallChanged | None] = deque()
         self._rung = asyncio.Event()
-        self._shown_at = 0.0
+        self._shown_at = float("-inf")
         self.name = name
         self.placing = isinstance(name, Intent)
         self.withdrawn = False
@@ -75,18 +75,20 @@ class Call:
 
     async def follow(self, look_in: float) -> None:
         """Wait for the end of a call that may exist; ask the provider when nobody has said or shown anything for `look_in` seconds."""
-        seconds: float | None = look_in
-        while seconds is not None:
-            silent_since = self._world.clock.boot()
-            word = await self._hear(seconds)
-            if word is SILENCE and self._shown_at > silent_since:
-                seconds = max(self._shown_at + seconds - self._world.clock.boot(), 0.0)
-            elif word is SILENCE or word is None or word.hang_up:
-                seconds = await look(self._world, self.name, self._slow_down)
+        pause: float | None = look_in
+        wait = look_in
+        while pause is not None:
+            word = await self._hear(wait)
+            wait = self._shown_at + pause - self._world.clock.boot()
+            if word is SILENCE and wait > 0:
+                continue
+            if word is SILENCE or word is None or word.hang_up:
+                pause = await look(self._world, self.name, self._slow_down)
             elif AttemptState(word.state).open:
-                seconds = pause_before_look(self._world.rules, AttemptState(word.state), 0)
+                pause = pause_before_look(self._world.rules, AttemptState(word.state), 0)
             else:
                 return
+            wait = pause or 0.0
 
     def hear(self, word: CallChanged) -> None:
         """Something has become known of this call, and is written already."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from actors.call import Call
     from actors.ports import World
+    from actors.tasks import Tasks
     from sql.attempts import Fact, OpenAttempt
     from telephony.provider import Account, CallFacts
 
@@ -38,10 +39,12 @@ log = logging.getLogger(__name__)
 class LiveCalls:
     """The rounds of one worker, over the accounts of the calls it follows."""
 
-    def __init__(self, world: World, calls: Mapping[int, Call]) -> None:
-        """`calls` are those this worker follows, by attempt."""
+    def __init__(self, world: World, calls: Mapping[int, Call], tasks: Tasks) -> None:
+        """`calls` are those this worker follows, by attempt; `tasks` runs the lists, so that no account waits for another's."""
         self._world = world
         self._calls = calls
+        self._tasks = tasks
+        self._listing: set[Account] = set()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -64,7 +67,7 @@ class LiveCalls:
                 pass
 
     async def round(self) -> None:
-        """List the live calls of every account with a call that is followed here, and compare.
+        """Begin to list the live calls of every account with a call that is followed here, and to compare.
 
         Raises:
             OSError, asyncpg.PostgresError: when PostgreSQL is away.
@@ -78,9 +81,16 @@ class LiveCalls:
             account = self._world.accounts.of(attempt.business_id, attempt.account_sid)
             if attempt.sid and account and attempt.state in PLACED_STATES and attempt.attempt_id in self._calls:
                 by_account[account].append(attempt)
-        async with asyncio.TaskGroup() as group:
-            for account, attempts in by_account.items():
-                group.create_task(self._compare(account, attempts))
+        for account, attempts in by_account.items():
+            if account not in self._listing:
+                self._listing.add(account)
+                self._tasks.spawn(self._list(account, attempts))
+
+    async def _list(self, account: Account, attempts: list[OpenAttempt]) -> None:
+        try:
+            await self._compare(account, attempts)
+        finally:
+            self._listing.discard(account)
 
     async def _compare(self, account: Account, attempts: list[OpenAttempt]) -> None:
         listing = await self._world.provider.list_live(account)

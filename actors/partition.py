@@ -85,8 +85,8 @@ class Partitions:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._gates: dict[str, Gate] = {}
         self._pauses = Pauses(world, tasks)
-        self.live = LiveCalls(world, self._calls)
-        self.excess = ExcessCalls(world)
+        self.live = LiveCalls(world, self._calls, tasks)
+        self.excess = ExcessCalls(world, tasks)
         # When PostgreSQL last said that this business has something to do (boot clock).
         self._looked_at: dict[int, float] = {}
         self.stalls = Stalls(world, lambda: self._driven)

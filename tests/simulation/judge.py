@@ -128,7 +128,7 @@ class Judge:
     def _claimed(self, attempt: Attempt) -> None:
         if attempt.run_id in self._closed:
             self._fail("P4", f"attempt {attempt.id} was taken after its run {attempt.run_id} was cancelled or stopped")
-        again = {call.reference.attempt_id for call in self._calls_of[attempt.job_id] if self._no_fault(call)}
+        again = {call.reference.attempt_id for call in self._calls_of.get(attempt.job_id, ()) if self._no_fault(call)}
         for other in self._db.attempts.values():
             over = other.state is AttemptState.OVER and other.id not in again
             if other.job_id == attempt.job_id and other.id != attempt.id and (other.open or over):
