@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web as http
+from aiohttp.test_utils import TestServer
 
 from telephony import refusals, simulator
 from telephony.simulator import Faults
@@ -25,6 +27,7 @@ SLOTS = 6
 FREED_SECONDS = 15.0
 # The longest call lasts half a minute here.
 ALL_ENDED_SECONDS = 120.0
+FIRST_LOOK_SECONDS = 15.0
 
 
 async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
@@ -65,20 +68,29 @@ async def test_numbers_that_are_all_refused_alike_are_not_a_list(floor: Floor) -
     assert "21211" in (seen.last_error or "")
 
 
+async def speak(_request: http.Request) -> http.Response:
+    return http.Response(text="<Response><Say>hello</Say></Response>", content_type="text/xml")
+
+
 async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_asked(floor: Floor) -> None:
-    """There is no web process here. A live call was asked for once a minute, one by one."""
+    """A live call was asked for once a minute, one by one."""
+    app = http.Application()
+    app.router.add_post("/twiml/{reference}", speak)
     business = await floor.shop.business(40)
-    async with simulator.running(port=0, scenario="answer", speed=2) as twilio:
+    async with TestServer(app) as scripts, simulator.running(port=0, scenario="answer", speed=2) as twilio:
+        twilio.set_faults(Faults(callback_drop=1))
         run = await floor.shop.run(business, 40, concurrency=40)
-        async with floor.worker(twilio.url):
+        async with floor.worker(twilio.url, PUBLIC_URL=str(scripts.make_url("")).rstrip("/")):
 
             async def ended() -> bool:
                 return (await floor.shop.seen(business, run)).status == "completed"
 
             await waiting.until(ended, ALL_ENDED_SECONDS, "the run has ended")
         rows = await floor.shop.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
-        ends = [(row["ended_at"], twilio.ledger.calls[row["sid"]].ended_at) for row in rows]
-        late = [(known - over).total_seconds() for known, over in ends if over is not None]
+        calls = twilio.ledger.calls
+        late = [(row["ended_at"] - over).total_seconds() for row in rows if (over := calls[row["sid"]].ended_at) is not None]
+        longest = max((call.duration_seconds or 0) for call in calls.values()) / 2
         assert len(late) == 40
+        assert longest > FIRST_LOOK_SECONDS, "some are live for longer than it takes to the first question"
         assert max(late) < FREED_SECONDS
         assert twilio.questions < 2 * len(late), "one a call, at its end, and not one a call and look"
