@@ -8,21 +8,37 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from actors.worker import Worker
 from actors.world import open_world
-from dialer import log as logs
-from dialer.config import ConfigError, Settings, load
+from dialer import start
+from dialer.start import CannotStartError
+from sql.pool import FAILED
+from sql.unusable import UnfitServerError, why_unusable
 
-REQUIRED = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+if TYPE_CHECKING:
+    from dialer.config import Settings
+
+REQUIRED = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY")
 
 
 async def work(settings: Settings) -> bool:
-    """Drive calls until SIGTERM or SIGINT, or until this worker cannot go on: False then."""
+    """Drive calls until SIGTERM or SIGINT, or until this worker cannot go on: False then.
+
+    Raises:
+        ConfigError: when a business needs the default account, and it is not set.
+        CannotStartError: when the database does not answer or refuses.
+    """
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    async with open_world(settings) as world:
+    async with AsyncExitStack() as open_things:
+        try:
+            world = await open_things.enter_async_context(open_world(settings))
+        except (*FAILED, UnfitServerError) as fault:
+            raise CannotStartError(why_unusable(fault, settings.database_url)) from None
         worker = Worker(world, settings.worker, stopping)
         await worker.start()
         await stopping.wait()
@@ -32,12 +48,10 @@ async def work(settings: Settings) -> bool:
 
 def main() -> int:
     """Run until stopped; 0 then, 1 when it could not go on, 2 when the settings are wrong."""
-    try:
-        settings = load(*REQUIRED)
-    except ConfigError as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 2
-    logs.configure(settings)
+    return start.run(_work, REQUIRED)
+
+
+def _work(settings: Settings) -> int:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return 0 if runner.run(work(settings)) else 1
 

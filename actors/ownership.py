@@ -49,6 +49,8 @@ class Ownership:
         self._joined = False
         self._clock = ClockWatch(world)
         self._leaving = asyncio.Event()
+        # Held while a step is under way: what it takes must not come after everything was given back.
+        self._step = asyncio.Lock()
 
     async def run(self) -> None:
         """Hold a lease and a share of the partitions until told to leave."""
@@ -58,8 +60,9 @@ class Ownership:
         await self._join()
         while not self._leaving.is_set():
             try:
-                await self._renew()
-                await self._look()
+                async with self._step:
+                    await self._renew()
+                    await self._look()
             except (*AWAY, *LOCKED) as error:
                 log.warning("PostgreSQL is away: %s", type(error).__name__)
             await self._rest()
@@ -69,12 +72,16 @@ class Ownership:
         self._leaving.set()
         deadline = self._world.clock.boot() + seconds
         await self._world.fleet.step_down(self._world.held.incarnation)
+        async with self._step:
+            await self._give_back_all(deadline)
+        await self._world.fleet.leave(self._world.held.incarnation)
+
+    async def _give_back_all(self, deadline: float) -> None:
         while held := list(self._world.held.epochs):
             busy = self._partitions.placing(held) if self._world.clock.boot() < deadline else set()
             await self._give_back([partition for partition in held if partition not in busy])
             if busy:
                 await asyncio.sleep(QUIET_LOOK_SECONDS)
-        await self._world.fleet.leave(self._world.held.incarnation)
 
     async def _join(self) -> None:
         while not self._leaving.is_set():
@@ -136,6 +143,8 @@ class Ownership:
 
     async def _take(self, partitions: Sequence[int]) -> None:
         for start in range(0, len(partitions), TAKE_AT_ONCE):
+            if self._leaving.is_set():
+                return
             taken = await self._world.fleet.take_over(self._world.held.incarnation, partitions[start : start + TAKE_AT_ONCE])
             await self._partitions.take(taken)
             await self._renew()

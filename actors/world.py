@@ -9,16 +9,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from actors.ports import Held, Rules, World
+from dialer.config import require_default_account
 from dialer.ports import SystemClock, SystemIds
 from dialer.sealing import Seal
 from dialer.streams import Streams
 from sql.attempts import Attempts
+from sql.businesses import Businesses
 from sql.commands import Commands
 from sql.histories import Histories
 from sql.ledger import Ledger
 from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.runs import Runs
+from sql.unusable import check_server
 from sql.workers import Workers
 from telephony.accounts import AccountBook
 from telephony.twilio_provider import TwilioProvider
@@ -37,13 +40,16 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Connect to everything the settings name, and close it in the end.
 
     Raises:
-        OSError, asyncpg.PostgresError: when PostgreSQL is not there at the start.
+        ConfigError: when a business needs the default account, and it is not set.
+        OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL is not there at the start, is too old, or takes no writes.
     """
     clock, ids = SystemClock(), SystemIds()
     async with AsyncExitStack() as open_things:
         name, size = f"ringmaster worker {settings.worker}", settings.database_connections
         connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
         pool = await open_things.enter_async_context(await connecting)
+        await check_server(pool)
+        require_default_account(settings, await Businesses(pool).without_account())
         streams = Streams(settings.redis_url, clock)
         open_things.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)

@@ -5,18 +5,42 @@ On the road of a call: before it; nothing else reads the environment.
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-TWILIO = "https://api.twilio.com"
-MIN_SECRET_CHARACTERS = 32
+from dialer import credentials
+from dialer.addresses import TWILIO, is_private, is_twilio, networks, postgresql_address, redis_address, web_address
+from dialer.credentials import MIN_SECRET_CHARACTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic.fields import FieldInfo
+
+# Twilio's list of calls is eventually consistent, and a call that it does not show yet would be taken for one that was never placed: the
+# lead would be called twice. Its own delays are seconds; half a minute leaves a wide margin, and costs only patience.
+MIN_TWILIO_LAG_SECONDS = 30
+OURS = "DIALER_"
+SHOWN_CHARACTERS = 24
+
+
+def _unless_empty(check: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: check(text) if text else text
+
+
+def _secret(check: Callable[[str], str]) -> Callable[[object], object]:
+    return lambda value: check(value) if value and isinstance(value, str) else value
+
+
+WebAddress = Annotated[str, AfterValidator(_unless_empty(web_address))]
+Line = Annotated[str, AfterValidator(_unless_empty(credentials.as_copied))]
 
 
 class ConfigError(Exception):
@@ -26,64 +50,30 @@ class ConfigError(Exception):
 class Settings(BaseSettings):
     """The environment of contract section 2, with its defaults."""
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+    # An empty variable is one that is not set, as platforms and compose files leave them.
+    model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, env_ignore_empty=True, allow_inf_nan=False)
 
-    database_url: str = Field("", alias="DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(_unless_empty(postgresql_address))] = Field("", alias="DATABASE_URL")
     database_connections: int = Field(10, alias="DIALER_DATABASE_CONNECTIONS", ge=4, le=1000)
-    redis_url: str = Field("", alias="REDIS_URL")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, alias="PORT")
-    public_url: str = Field("", alias="PUBLIC_URL")
-    secret_key: SecretStr = Field(SecretStr(""), alias="SECRET_KEY")
-    twilio_account_sid: str = Field("", alias="TWILIO_ACCOUNT_SID")
-    twilio_auth_token: SecretStr = Field(SecretStr(""), alias="TWILIO_AUTH_TOKEN")
-    twilio_api_url: str = Field(TWILIO, alias="TWILIO_API_URL")
+    redis_url: Annotated[str, AfterValidator(_unless_empty(redis_address))] = Field("", alias="REDIS_URL")
+    port: int = Field(8080, alias="PORT", ge=0, le=65535)
+    public_url: WebAddress = Field("", alias="PUBLIC_URL")
+    secret_key: Annotated[SecretStr, BeforeValidator(_secret(credentials.secret_key))] = Field(SecretStr(""), alias="SECRET_KEY")
+    twilio_account_sid: Annotated[str, AfterValidator(_unless_empty(credentials.account_sid))] = Field("", alias="TWILIO_ACCOUNT_SID")
+    twilio_auth_token: Annotated[SecretStr, BeforeValidator(_secret(credentials.auth_token))] = Field(
+        SecretStr(""), alias="TWILIO_AUTH_TOKEN"
+    )
+    twilio_api_url: WebAddress = Field(TWILIO, alias="TWILIO_API_URL")
     provider_lag_seconds: float = Field(60, alias="DIALER_PROVIDER_LAG_SECONDS", ge=0, le=3600)
     max_calls_per_business: int = Field(3, alias="DIALER_MAX_CALLS_PER_BUSINESS", ge=1, le=1000)
     calls_per_second: float = Field(1, alias="DIALER_CALLS_PER_SECOND", ge=0, le=1000)
     ring_timeout_seconds: int = Field(30, alias="DIALER_RING_TIMEOUT_SECONDS", ge=5, le=600)
     call_time_limit_seconds: int = Field(600, alias="DIALER_CALL_TIME_LIMIT_SECONDS", ge=10, le=14400)
-    worker_name: str = Field("", alias="DIALER_WORKER_NAME", max_length=128)
+    worker_name: Line = Field("", alias="DIALER_WORKER_NAME", max_length=128)
+    trusted_proxies: Annotated[str, AfterValidator(_unless_empty(networks))] = Field("", alias="DIALER_TRUSTED_PROXIES")
     data_dir: Path = Field(Path(".data"), alias="DIALER_DATA_DIR")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")
-
-    @field_validator("public_url", "twilio_api_url")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            message = "must be an http:// or https:// address"
-            raise ValueError(message)
-        # Twilio refuses callback hosts with an underscore.
-        if parts.hostname and "_" in parts.hostname:
-            message = "the host name must have no underscore"
-            raise ValueError(message)
-        return value.rstrip("/")
-
-    @field_validator("database_url")
-    @classmethod
-    def _database(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in {"postgres", "postgresql"}:
-            message = "must be a postgres:// or postgresql:// address"
-            raise ValueError(message)
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
-            message = "must be a redis:// or rediss:// address"
-            raise ValueError(message)
-        return value
-
-    @model_validator(mode="after")
-    def _paced(self) -> Settings:
-        if self.calls_per_second == 0 and self.twilio_api_url == TWILIO:
-            message = (
-                "DIALER_CALLS_PER_SECOND: 0 (no pacing) is refused when TWILIO_API_URL is Twilio's own; set 1 or what the account allows"
-            )
-            raise ValueError(message)
-        return self
 
     @property
     def worker(self) -> str:
@@ -110,27 +100,93 @@ def load(*required: str) -> Settings:
     """Read the environment; `required` names the variables this process cannot do without.
 
     Raises:
-        ConfigError: listing every missing and every wrong variable.
+        ConfigError: listing every missing and every wrong variable, and those that do not go together.
     """
-    faults: list[str] = []
-    settings = None
+    faults: dict[str, str] = {}
     try:
         settings = Settings()
     except ValidationError as error:
-        faults += [_fault(dict(item)) for item in error.errors()]
-    for name in required:
-        value = os.environ.get(name, "")
-        if not value:
-            faults.append(f"{name} is not set: {REQUIRED[name]}")
-        elif name == "SECRET_KEY" and len(value) < MIN_SECRET_CHARACTERS:
-            faults.append(f"{name} is too short: {REQUIRED[name]}")
-    if faults or settings is None:
-        raise ConfigError("\n".join(faults))
+        faults = {str(item["loc"][0]): _sentence(dict(item)) for item in error.errors()}
+        # Those that are right may still not go together.
+        settings = Settings(**{name: _fields()[name].get_default() for name in faults})
+    missing = [f"{name} is not set: {REQUIRED[name]}" for name in required if not os.environ.get(name)]
+    lines = [*(f"{name}: {problem}" for name, problem in faults.items()), *missing, *_conflicts(settings, faults.keys())]
+    if lines:
+        raise ConfigError("\n".join(lines))
     return settings
 
 
-def _fault(error: dict[str, object]) -> str:
-    place = error["loc"]
-    name = ".".join(str(part) for part in place) if isinstance(place, tuple) else str(place)
-    text = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name}: {text}" if name else text
+def require_default_account(settings: Settings, businesses: int) -> None:
+    """Refuse to go on without the default account while so many businesses have none of their own.
+
+    Raises:
+        ConfigError: naming what is missing.
+    """
+    missing = [
+        name
+        for name, value in (
+            ("TWILIO_ACCOUNT_SID", settings.twilio_account_sid),
+            ("TWILIO_AUTH_TOKEN", settings.twilio_auth_token.get_secret_value()),
+        )
+        if not value
+    ]
+    if businesses and missing:
+        raise ConfigError("\n".join(f"{name} is not set, and businesses without an account of their own: {businesses}" for name in missing))
+
+
+def unknown() -> list[str]:
+    """The DIALER_ variables that are no settings, a sentence each.
+
+    They do not stop a process: after a step back to an older release its environment still has the newer one's.
+    """
+    known = [name for name in _fields() if name.startswith(OURS)]
+    return [
+        f"{name} is not a setting and changes nothing" + (f"; did you mean {near[0]}?" if near else "")
+        for name in sorted(os.environ)
+        if name.startswith(OURS) and name not in known
+        for near in [difflib.get_close_matches(name, known, 1, cutoff=0.8)]
+    ]
+
+
+def _conflicts(settings: Settings, unsound: Any) -> list[str]:  # noqa: ANN401 - the keys of a dict
+    """What is right by itself and wrong together; what is `unsound` has its default and is not judged."""
+    if not is_twilio(settings.twilio_api_url) or "TWILIO_API_URL" in unsound:
+        return []
+    found = []
+    if settings.twilio_api_url.startswith("http:"):
+        found.append("TWILIO_API_URL: Twilio's own API is reached by https:// only; http:// would show the account's token to the network")
+    if settings.public_url and is_private(settings.public_url):
+        found.append(
+            "PUBLIC_URL: Twilio cannot reach a private address or a host name without a domain; give the public address of the web"
+            " process, or set TWILIO_API_URL to dial through a simulator"
+        )
+    if settings.calls_per_second == 0:
+        found.append(
+            "DIALER_CALLS_PER_SECOND: 0 (no pacing) is refused when TWILIO_API_URL is Twilio's own; set 1 or what the account allows"
+        )
+    if settings.provider_lag_seconds < MIN_TWILIO_LAG_SECONDS:
+        found.append(
+            f"DIALER_PROVIDER_LAG_SECONDS: less than {MIN_TWILIO_LAG_SECONDS} is refused when TWILIO_API_URL is Twilio's own: a call that"
+            " its list does not show yet would be placed again"
+        )
+    return found
+
+
+def _fields() -> dict[str, FieldInfo]:
+    return {str(field.alias): field for field in Settings.model_fields.values()}
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    """What is wrong with one variable; its value only where it can be no secret."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"must be one of {', '.join(str(context['expected']).replace(' or ', ', ').replace(chr(39), '').rstrip(', ').split(', '))}"
+    if kind == "string_too_long":
+        return f"at most {context['max_length']} characters"
+    field = _fields()[str(error["loc"][0])]
+    low, high = (next(getattr(rule, name) for rule in field.metadata if hasattr(rule, name)) for name in ("ge", "le"))
+    value = str(error["input"])
+    shown = f", not {value!r}" if len(value) <= SHOWN_CHARACTERS else ""
+    return f"must be a {'whole ' if field.annotation is int else ''}number from {low} to {high:,}{shown}"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
+from dialer.phone_masks import MASK, mask_phone, mask_phones
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
@@ -21,32 +23,27 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
-MASK = "***"
-SHOWN_DIGITS = 3  # of a phone number: enough to tell two apart, not to call one
 DEPTH = 6  # of nested values looked into; what lies deeper is masked whole
 
 SECRET_NAMES = re.compile(
     r"(?i)(password|passwd|secret|auth_?token|(^|_)token$|authorization|cookie|nonce|api_?key|credential|signature)",
 )
-PHONE_NAMES = re.compile(r"(?i)(^|_)(phone|phone_number|to|from|from_|caller_id|called|caller)$")
+PHONE_NAMES = re.compile(
+    r"(?i)(^|_)(phones?|phone_numbers?|telephone|tel|mobile|cell|msisdn|to|from|from_|to_number|from_number|caller_ids?|called|caller|callee)$"
+)
 
-# +972 50-123-4567, tel:+1..., 0501234567: with a plus 7 to 15 digits (E.164); without, 9 to 15, which ids of ours stay below and
-# times of day are not. Not within a longer word or number: a Twilio sid, a uuid and a decimal fraction stay readable.
-PHONE = re.compile(r"(?<![\w.:])(?:\+(?:[ .()-]?\d){7,15}|\(?\d(?:[ ()-]{0,2}\d){8,14})(?![\w:]|[.-]\d)")
-ENCODED_PHONE = re.compile(r"(?i)%2B\d{7,15}")
-URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@")
+# Every repetition below is bounded: a line of a hundred thousand letters must not take a second.
+URL_PASSWORD = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,256}):[^\s/]{0,1024}@")
 AUTHORIZATION = re.compile(r"(?i)\b(basic|bearer|digest)\s+[a-z0-9._~+/=-]{6,}")
 # A reference in a callback's address, business-attempt-nonce: the first two say which, the third lets in.
 REFERENCE = re.compile(r"\b(\d+-\d+)-[0-9a-f]{32}\b")
 # name=value and "name": "value" in texts of others
 ASSIGNED = re.compile(
     r"""(?ix)
-    (["']? [\w-]* (?:password|passwd|secret|auth_?token|authorization|cookie|nonce|api_?key|signature) [\w-]* ["']? \s* [=:] \s*)
+    ((?:password|passwd|secret|auth_?token|authorization|cookie|nonce|api_?key|signature) [\w-]{0,40} ["']? \s{0,8} [=:] \s{0,8})
     (?: "[^"]*" | '[^']*' | [^\s,;&)}\]]+ )
     """,
 )
-# Digits that look like a phone number and are not: a time, the id of a stream's entry.
-READABLE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|(?<![\d+-])\d{13}-\d{1,6}(?![\w-])")
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
@@ -106,27 +103,7 @@ def mask_text(text: str) -> str:
     text = AUTHORIZATION.sub(rf"\1 {MASK}", text)
     text = ASSIGNED.sub(rf"\1{MASK}", text)
     text = REFERENCE.sub(rf"\1-{MASK}", text)
-    text = ENCODED_PHONE.sub(lambda found: mask_phone(found[0]), text)
-    return _mask_phones(text)
-
-
-def mask_phone(text: str) -> str:
-    """A phone number as its last three digits; `***` when it is too short to hide the rest."""
-    digits = re.sub(r"\D", "", text)
-    return MASK + digits[-SHOWN_DIGITS:] if len(digits) > 2 * SHOWN_DIGITS else MASK
-
-
-def _mask_phones(text: str) -> str:
-    """Mask phone numbers everywhere but in what only looks like one."""
-    parts, last = [], 0
-    for kept in READABLE.finditer(text):
-        parts += [PHONE.sub(_shorten, text[last : kept.start()]), kept[0]]
-        last = kept.end()
-    return "".join([*parts, PHONE.sub(_shorten, text[last:])])
-
-
-def _shorten(found: re.Match[str]) -> str:
-    return mask_phone(found[0])
+    return mask_phones(text)
 
 
 def _mask(name: str, value: object, depth: int) -> object:

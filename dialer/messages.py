@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dialer.model import BIGINT_MAX
+from dialer.model import BIGINT_MAX, INTEGER_MAX, bounded_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,9 @@ REJECTED = "dialer:commands:rejected"
 VERSION = "1"
 MAX_ID_CHARACTERS = 200
 MAX_NAME_CHARACTERS = 255
-SERIAL_MAX = 2**31 - 1
+SERIAL_MAX = INTEGER_MAX
+# The largest id of a job: what the type of outbound_call_jobs.id holds.
+JOB_ID_MAX = BIGINT_MAX
 MAX_KEPT_FIELDS = 32
 MAX_KEPT_CHARACTERS = 500
 # How long a command's id is remembered: contract section 5, and section 4 for those that came over HTTP.
@@ -58,11 +60,15 @@ class Command:
     hang_up: bool = False
     requested_by: str = ""
     entry: str | None = None
+    # Over HTTP: True when the answer is to wait until no call is being placed. It changes the answer, and nothing else.
+    wait: bool = False
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of what is asked: the same id with another digest is another command."""
-        return hashlib.sha256(f"{self.type}|{self.run_id}|{self.job_id}|{self.hang_up}".encode()).digest()
+        """SHA-256 of everything asked that changes the answer: the same id with another digest is another command."""
+        asked = f"{self.type}|{self.run_id}|{self.job_id}|{self.hang_up}"
+        # Ids remembered before `wait` was part of it go on being the same.
+        return hashlib.sha256((f"{asked}|wait" if self.wait else asked).encode()).digest()
 
     @property
     def keep_seconds(self) -> int:
@@ -84,7 +90,7 @@ def parse_command(fields: Mapping[str, str], entry: str) -> Command:
     if fields.get("type") not in list(CommandType):
         _refuse("type", f"must be one of {', '.join(CommandType)}")
     kind = CommandType(fields["type"])
-    job_id = _number(fields, "job_id", BIGINT_MAX) if kind is CommandType.CANCEL_JOB or "job_id" in fields else None
+    job_id = _number(fields, "job_id", JOB_ID_MAX) if kind is CommandType.CANCEL_JOB or "job_id" in fields else None
     if fields.get("hang_up", "0") not in {"0", "1"}:
         _refuse("hang_up", "must be 0 or 1")
     requested_by = fields.get("requested_by", "stream")
@@ -112,11 +118,11 @@ def _cut(text: str) -> str:
     return text[:MAX_KEPT_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def _number(fields: Mapping[str, str], name: str, most: int = SERIAL_MAX) -> int:
-    text = fields.get(name, "")
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 0 < int(text) <= most:
-        _refuse(name, f"must be a number from 1 to {most}")
-    return int(text)
+def _number(fields: Mapping[str, str], name: str, largest: int = SERIAL_MAX) -> int:
+    try:
+        return bounded_id(fields.get(name, ""), largest)
+    except ValueError as error:
+        _refuse(name, str(error))
 
 
 def _refuse(name: str, rule: str) -> NoReturn:

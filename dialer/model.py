@@ -140,14 +140,22 @@ class Reference:
         if len(nonce) != NONCE_DIGITS or not set(nonce) <= set("0123456789abcdef"):
             message = "nonce"
             raise ValueError(message)
-        return cls(_bounded(business_id), _bounded(attempt_id), nonce)
+        return cls(bounded_id(business_id, INTEGER_MAX), bounded_id(attempt_id, BIGINT_MAX), nonce)
 
 
 NONCE_DIGITS = 32
+# What PostgreSQL's integer and bigint hold.
+INTEGER_MAX = 2**31 - 1
 BIGINT_MAX = 2**63 - 1
 
 
-def _bounded(digits: str) -> int:
-    if not digits.isascii() or not digits.isdigit() or int(digits[:20]) > BIGINT_MAX:
-        raise ValueError(digits[:20])
-    return int(digits)
+def bounded_id(text: str, largest: int) -> int:
+    """The id that `text` spells, from 1 to `largest`: every id that comes from outside is read here.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(largest)) or not 0 < int(text) <= largest:
+        message = f"must be a number from 1 to {largest}"
+        raise ValueError(message)
+    return int(text)

@@ -163,13 +163,13 @@ class Streams:
             return False
         return True
 
-    async def kept_callbacks(self, limit: int) -> list[tuple[str, str, dict[str, str]]]:
-        """The oldest callbacks kept: entry id, reference, form.
+    async def kept_callbacks(self, limit: int, after: str = NOWHERE) -> list[tuple[str, str, dict[str, str]]]:
+        """The oldest callbacks kept after this entry: entry id, reference, form.
 
         Raises:
             AwayError: when Redis does not answer.
         """
-        found: list[Entry] = await self._run(self._quick.xrange(CALLBACKS, count=limit))
+        found: list[Entry] = await self._run(self._quick.xrange(CALLBACKS, min=f"({after}", count=limit))
         return [(entry, fields["reference"], json.loads(fields["form"])) for entry, fields in found]
 
     async def forget_callback(self, entry: str) -> None:

@@ -9,10 +9,10 @@ import argparse
 import asyncio
 import sys
 
-import asyncpg
-
 from dialer.config import ConfigError, load
 from sql.migrate import ChangedMigrationError, migrate, report
+from sql.pool import FAILED
+from sql.unusable import why_unusable
 
 
 def main() -> int:
@@ -22,14 +22,15 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         database_url = load("DATABASE_URL").database_url
-        return asyncio.run(_migrate(database_url) if command == "migrate" else _show(database_url, failing=command == "check"))
     except ConfigError as fault:
         sys.stderr.write(f"{fault}\n")
         return 2
+    try:
+        return asyncio.run(_migrate(database_url) if command == "migrate" else _show(database_url, failing=command == "check"))
     except ChangedMigrationError as fault:
         sys.stderr.write(f"these migrations were applied here and have changed since: {fault}; restore them, and write a new one instead\n")
-    except (OSError, asyncpg.PostgresError) as fault:
-        sys.stderr.write(f"the database refused: {fault}\n")
+    except FAILED as fault:
+        sys.stderr.write(f"{why_unusable(fault, database_url)}\n")
     return 1
 
 

@@ -78,6 +78,14 @@ class Businesses:
         row = await self._pool.fetchrow(TEXT["get"], business_id)
         return Business(**row) if row else None
 
+    async def without_account(self) -> int:
+        """How many businesses use the default account of the telephone company, having none of their own."""
+        try:
+            return int(await self._pool.fetchval(TEXT["without_account"]))
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            # Before the first migration there is none.
+            return 0
+
     async def set_max_calls(self, business_id: int, max_calls: int) -> None:
         """Want `max_calls` calls at once from now on; calls in flight above it finish."""
         await self._pool.execute(TEXT["set_max_calls"], business_id, max_calls)
@@ -98,11 +106,11 @@ class Businesses:
 
     async def user_by_email(self, email: str) -> User | None:
         """Who signs in with this address; case does not matter."""
-        return _user(await self._pool.fetchrow(TEXT["user_by_email"], email))
+        return user_from(await self._pool.fetchrow(TEXT["user_by_email"], email))
 
     async def user(self, business_id: int, user_id: int) -> User | None:
         """One user of one business."""
-        return _user(await self._pool.fetchrow(TEXT["user"], business_id, user_id))
+        return user_from(await self._pool.fetchrow(TEXT["user"], business_id, user_id))
 
     async def create_token(self, business_id: int, *, role: Role, digest: bytes) -> int:
         """Add a program's key by the SHA-256 of its secret; return the id.
@@ -121,5 +129,6 @@ class Businesses:
         return Token(row["token_id"], row["business_id"], Role(row["role"])) if row else None
 
 
-def _user(row: asyncpg.Record | None) -> User | None:
+def user_from(row: asyncpg.Record | None) -> User | None:
+    """The user in a row of users; None when there is no row."""
     return User(**{**row, "role": Role(row["role"])}) if row else None

@@ -16,7 +16,9 @@ from sql.statements import statements
 if TYPE_CHECKING:
     from asyncpg.pool import PoolAcquireContext
 
-    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    from sql.shares import SharedPool
+
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record] | SharedPool
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 LOCK_TIMEOUT_SECONDS = 2
@@ -99,7 +101,7 @@ class _Pool(asyncpg.Pool):
         return super().acquire(timeout=ACQUIRE_SECONDS if timeout is None else timeout)
 
 
-async def open_pool(database_url: str, *, name: str, size: int = CONNECTIONS, planned: bool = False) -> Pool:
+async def open_pool(database_url: str, *, name: str, size: int = CONNECTIONS, planned: bool = False) -> asyncpg.Pool[asyncpg.Record]:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
 
     `planned` connections have planned what holds the rows of a business, for processes that live long. Whoever asks for a connection and

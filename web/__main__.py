@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
-from dialer import log
-from dialer.config import ConfigError, Settings, load
+from dialer import start
+from dialer.start import CannotStartError
+from sql.pool import FAILED
+from sql.unusable import UnfitServerError, why_unusable
 from web.app import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dialer.config import Settings
 
 try:
     from uvloop import new_event_loop
@@ -32,18 +36,12 @@ SHUTDOWN_SECONDS: Final = 10.0
 
 def main() -> int:
     """Serve; 0 after an orderly stop, 1 when it could not begin, 2 for bad settings."""
-    try:
-        settings = load(*REQUIRED)
-    except ConfigError as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 2
-    log.configure(settings)
+    return start.run(_work, REQUIRED)
+
+
+def _work(settings: Settings) -> int:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        try:
-            runner.run(serve(settings))
-        except OSError as fault:
-            logging.getLogger("web").error("cannot begin: %s", fault)  # noqa: TRY400 the message says it all
-            return 1
+        runner.run(serve(settings))
     return 0
 
 
@@ -51,20 +49,32 @@ async def serve(settings: Settings) -> None:
     """Serve until a signal says stop.
 
     Raises:
-        OSError: when the port is taken, or the database does not answer.
+        ConfigError: when a business needs the default account, and it is not set.
+        CannotStartError: when the port is taken, or the database does not answer or refuses.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     # Requests in progress end by themselves, or are cut off after the time above.
     server = http.AppRunner(create_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-    await server.setup()
     try:
-        await http.TCPSite(server, port=settings.port).start()
+        await server.setup()
+    except (*FAILED, UnfitServerError) as fault:
+        raise CannotStartError(why_unusable(fault, settings.database_url)) from None
+    try:
+        await _listen(server, settings.port)
         logging.getLogger("web").info("listening on port %d", settings.port)
         await stop.wait()
     finally:
         await server.cleanup()
+
+
+async def _listen(server: http.AppRunner, port: int) -> None:
+    try:
+        await http.TCPSite(server, port=port).start()
+    except OSError as fault:
+        message = f"PORT: {fault.strerror or fault}"
+        raise CannotStartError(message) from None
 
 
 if __name__ == "__main__":

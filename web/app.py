@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
+from dialer.config import require_default_account
 from dialer.ports import SystemClock, SystemIds
 from dialer.sealing import Seal
+from dialer.shares import Use
 from dialer.streams import Streams
 from sql.attempts import Attempts
 from sql.businesses import Businesses
@@ -21,17 +23,26 @@ from sql.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.resolutions import Resolutions
 from sql.runs import Runs
+from sql.sessions import Sessions
+from sql.shares import SharedPool, shares_of
+from sql.unusable import check_server
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
+from web.addresses import networks
 from web.auth import identify
+from web.commands import PendingCommands
+from web.deferred import DeferredCallbacks
 from web.errors import answer_errors
 from web.fanout import Fanout
 from web.headers import protect
-from web.heard import Ear, Kept
+from web.heard import Ear
 from web.loading import MAX_BODY_BYTES
 from web.loads import Loads
 from web.measure import measure as measured
 from web.metrics import Metrics
+from web.notices import OwnerNotices
 from web.passwords import Passwords
+from web.tenancy import KnownTokens
+from web.waiting import GateReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,6 +51,9 @@ if TYPE_CHECKING:
 
 # Twilio waits 15 s for a callback's answer; a fact that takes longer is brought again by its retry.
 PATIENCE_SECONDS: Final = 5.0
+# What this process does for all businesses: its share of the connections is as large as that of one of them.
+RELAY: Final = Use("relay", urgent=True)
+FACTS: Final = Use("facts", urgent=True)
 
 
 def create_app(settings: Settings) -> http.Application:
@@ -51,22 +65,34 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.IDS] = SystemIds()
     app[keys.METRICS] = Metrics()
     app[keys.LOADS] = Loads()
+    app[keys.PENDING_COMMANDS] = PendingCommands()
+    app[keys.KNOWN_TOKENS] = KnownTokens()
+    app[keys.TRUSTED_PROXIES] = networks(settings.trusted_proxies)
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNT_SEAL] = Seal(secret, "account")
-    app.cleanup_ctx.extend([_postgresql, _redis, _relay, _ledger, _ear, _fanout])
+    app.cleanup_ctx.extend([_postgresql, _redis, _notices, _relay, _ledger, _ear, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    for module in (runs, jobs, live, callbacks, health, measure, docs):
+    for module in (runs, jobs, live, health, measure, docs):
         app.add_routes(module.routes)
+    callbacks.setup(app)
     pages.setup(app)
     return app
 
 
 async def _postgresql(app: http.Application) -> AsyncIterator[None]:
-    pool = await open_pool(app[keys.SETTINGS].database_url, name="web", size=app[keys.SETTINGS].database_connections, planned=True)
+    size = app[keys.SETTINGS].database_connections
+    pool = SharedPool(await open_pool(app[keys.SETTINGS].database_url, name="web", size=size, planned=True), shares_of(size))
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
+    try:
+        await check_server(pool)
+        require_default_account(app[keys.SETTINGS], await app[keys.BUSINESSES].without_account())
+    except BaseException:
+        await pool.close()
+        raise
+    app[keys.SESSIONS] = Sessions(pool)
     app[keys.RUNS] = Runs(pool)
     app[keys.JOBS] = Jobs(pool)
     app[keys.COMMANDS] = Commands(pool)
@@ -83,22 +109,38 @@ async def _redis(app: http.Application) -> AsyncIterator[None]:
     await app[keys.STREAMS].close()
 
 
+async def _notices(app: http.Application) -> AsyncIterator[None]:
+    async with OwnerNotices(app[keys.STREAMS]) as notices, GateReader(app[keys.STREAMS], app[keys.CLOCK]) as gates:
+        app[keys.NOTICES] = notices
+        app[keys.GATES] = gates
+        yield
+
+
 async def _relay(app: http.Application) -> AsyncIterator[None]:
-    async with Relay(Outbox(app[keys.POOL]), app[keys.STREAMS]) as relay:
+    async with Relay(Outbox(app[keys.POOL].for_use(RELAY)), app[keys.STREAMS]) as relay:
         app[keys.RELAY] = relay
         yield
 
 
 async def _ledger(app: http.Application) -> AsyncIterator[None]:
-    async with Ledger(app[keys.ATTEMPTS], patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as ledger:
+    attempts = Attempts(app[keys.POOL].for_use(FACTS))
+    async with Ledger(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as ledger:
         app[keys.LEDGER] = ledger
         yield
 
 
 async def _ear(app: http.Application) -> AsyncIterator[None]:
-    ear = Ear(app[keys.SETTINGS], app[keys.ATTEMPTS], app[keys.LEDGER], app[keys.STREAMS], app[keys.ACCOUNT_SEAL])
+    ear = Ear(
+        app[keys.SETTINGS],
+        app[keys.ATTEMPTS],
+        app[keys.LEDGER],
+        app[keys.STREAMS],
+        notices=app[keys.NOTICES],
+        account_seal=app[keys.ACCOUNT_SEAL],
+        wrote=app[keys.RELAY].kick,
+    )
     app[keys.EAR] = ear
-    async with Kept(ear, app[keys.STREAMS]):
+    async with DeferredCallbacks(ear, app[keys.STREAMS], app[keys.CLOCK]):
         yield
 
 

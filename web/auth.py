@@ -8,10 +8,9 @@ On the road of a call: 1, before the button is pressed.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web as http
@@ -19,8 +18,12 @@ from aiohttp import web as http
 from dialer.model import Role
 from dialer.sealing import BrokenSealError
 from web import keys
+from web.addresses import client_address, local_path
 from web.faults import ApiError, Text
 from web.i18n import msgid
+from web.inputs import storable
+from web.passwords import KnownSession, fingerprint
+from web.tenancy import belongs_to, share_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 COOKIE: Final = "session"
 SESSION_SECONDS: Final = 12 * 3600
+KNOWN_SECONDS: Final = 30 * 24 * 3600
+MAX_USER_AGENT_CHARACTERS: Final = 200
 MAX_TOKEN_CHARACTERS: Final = 200
 MAX_COOKIE_CHARACTERS: Final = 2_000
 SCHEME: Final = "bearer"
@@ -54,11 +59,14 @@ _PRINCIPAL: Final[http.RequestKey[Principal | None]] = http.RequestKey("principa
 @http.middleware
 async def identify(request: http.Request, handler: Handler) -> http.StreamResponse:
     """Find out who asks, and refuse what another site has made a browser send."""
-    if not request.path.startswith(OPEN):
-        if request.method not in SAFE and "Authorization" not in request.headers:
-            _refuse_other_sites(request)
-        request[_PRINCIPAL] = await _find(request)
-    return await handler(request)
+    with share_of(request):
+        if not local_path(request).startswith(OPEN):
+            if request.method not in SAFE and "Authorization" not in request.headers:
+                _refuse_other_sites(request)
+            request[_PRINCIPAL] = who = await _find(request)
+            if who is not None:
+                belongs_to(who.business_id)
+        return await handler(request)
 
 
 def signed_in(request: http.Request) -> Principal | None:
@@ -81,14 +89,14 @@ def principal(request: http.Request, needed: Role = Role.VIEWER) -> Principal:
 
 
 async def check_password(request: http.Request, email: str, password: str) -> User | None:
-    """The user with this address and password; None when there is none.
+    """The user with this address and password, after a delay when there were wrong ones before; None when there is none.
 
     Raises:
-        ApiError: 429, after too many failures.
+        ApiError: 429, when too many tries wait already.
     """
     metrics = request.app[keys.METRICS].sign_ins
     try:
-        user = await request.app[keys.PASSWORDS].check(request.remote or "", email, password)
+        user = await request.app[keys.PASSWORDS].check(client_address(request), email, password, _open_session(request, KNOWN_SECONDS))
     except ApiError:
         metrics.labels("limited").inc()
         raise
@@ -96,13 +104,18 @@ async def check_password(request: http.Request, email: str, password: str) -> Us
     return user
 
 
-def sign_in(request: http.Request, response: http.StreamResponse, user: User) -> None:
-    """Give the browser a session of twelve hours; a new password or role ends or changes it at once."""
-    content = {"user_id": user.user_id, "business_id": user.business_id, "key": _key(user)}
+async def sign_in(request: http.Request, response: http.StreamResponse, user: User) -> None:
+    """Begin a session of twelve hours, and give it to the browser; a new password or role ends or changes it at once."""
+    user_agent = request.headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARACTERS]
+    session_id = await request.app[keys.SESSIONS].begin(
+        user, seconds=SESSION_SECONDS, address=client_address(request), user_agent=user_agent if storable(user_agent) else ""
+    )
+    content = {"session_id": session_id, "user_id": user.user_id, "business_id": user.business_id, "fingerprint": fingerprint(user)}
     response.set_cookie(
         COOKIE,
         request.app[keys.SESSION_SEAL].close(json.dumps(content).encode()).decode(),
-        max_age=SESSION_SECONDS,
+        # Longer than the session: a browser that comes back is known, and is not slowed down by strangers.
+        max_age=KNOWN_SECONDS,
         httponly=True,
         secure=_secure(request),
         samesite="Lax",
@@ -110,8 +123,11 @@ def sign_in(request: http.Request, response: http.StreamResponse, user: User) ->
     )
 
 
-def sign_out(request: http.Request, response: http.StreamResponse) -> None:
-    """Take the session away from the browser."""
+async def sign_out(request: http.Request, response: http.StreamResponse) -> None:
+    """End the session, wherever its cookie may have been copied to, and take it away from the browser."""
+    session = _open_session(request, SESSION_SECONDS)
+    if session is not None:
+        await request.app[keys.SESSIONS].end(session.business_id, session.session_id)
     response.del_cookie(COOKIE, path="/", httponly=True, secure=_secure(request), samesite="Lax")
 
 
@@ -129,37 +145,40 @@ async def _by_token(request: http.Request) -> Principal:
     if scheme.lower() != SCHEME or not 0 < len(secret) <= MAX_TOKEN_CHARACTERS:
         raise _unknown()
     # The secret has 256 random bits: nothing to guess, so a plain digest is enough.
-    found = await request.app[keys.BUSINESSES].token(hashlib.sha256(secret.encode(errors="replace")).digest())
+    digest = hashlib.sha256(secret.encode(errors="replace")).digest()
+    known = request.app[keys.KNOWN_TOKENS]
+    hint = known.business_of(digest)
+    if hint is not None:
+        belongs_to(hint)
+    found = await request.app[keys.BUSINESSES].token(digest)
     if found is None:
         raise _unknown()
+    known.remember(digest, found.business_id)
     return Principal(found.business_id, found.role, f"token:{found.token_id}")
 
 
 async def _by_session(request: http.Request) -> Principal | None:
-    content = _open_session(request)
-    if content is None:
+    session = _open_session(request, SESSION_SECONDS)
+    if session is None:
         return None
-    user = await request.app[keys.BUSINESSES].user(content["business_id"], content["user_id"])
-    if user is None or not hmac.compare_digest(content["key"], _key(user)):
+    belongs_to(session.business_id)
+    user = await request.app[keys.SESSIONS].user_of(session.business_id, session.session_id, session.user_id)
+    if user is None or not session.is_of(user):
         return None
     return Principal(user.business_id, user.role, f"user:{user.user_id}", user.user_id, user.email)
 
 
-def _open_session(request: http.Request) -> dict[str, Any] | None:
-    cookie = request.cookies[COOKIE]
-    if len(cookie) > MAX_COOKIE_CHARACTERS:
+def _open_session(request: http.Request, max_age_seconds: int) -> KnownSession | None:
+    """What the cookie says, if we gave it out at most so long ago; whether the session goes on is in PostgreSQL."""
+    cookie = request.cookies.get(COOKIE, "")
+    if not 0 < len(cookie) <= MAX_COOKIE_CHARACTERS:
         return None
     try:
-        opened = request.app[keys.SESSION_SEAL].open(cookie.encode(errors="replace"), max_age_seconds=SESSION_SECONDS)
-    except BrokenSealError:
+        opened = request.app[keys.SESSION_SEAL].open(cookie.encode(errors="replace"), max_age_seconds=max_age_seconds)
+        return KnownSession(**json.loads(opened))
+    except (BrokenSealError, TypeError):
+        # A TypeError: a cookie of an older version.
         return None
-    content: dict[str, Any] = json.loads(opened)
-    return content
-
-
-def _key(user: User) -> str:
-    """Changes with the password, and says nothing of it."""
-    return hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]
 
 
 def _secure(request: http.Request) -> bool:

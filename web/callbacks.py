@@ -16,10 +16,11 @@ from urllib.parse import parse_qsl
 from aiohttp import web as http
 from multidict import MultiDict
 
-from dialer.model import AttemptState
 from telephony import callbacks, script
 from web import faults, keys
+from web.addresses import prefix_of, raw_local_path
 from web.faults import ApiError, Text
+from web.greeting import greets
 from web.heard import Said, StrangerError, UnsignedError
 from web.i18n import msgid
 from web.inputs import read, storable
@@ -27,32 +28,30 @@ from web.inputs import read, storable
 if TYPE_CHECKING:
     from web.heard import Heard
 
-routes = http.RouteTableDef()
 log = logging.getLogger(__name__)
 
 GREETING: Final = "Hello. This is an automated call. Thank you, and goodbye."
 LANGUAGE: Final = "en-US"
-# A call of an attempt in one of these should not exist, or not any more.
-CLOSED: Final = frozenset({AttemptState.OVER, AttemptState.NOT_SENT, AttemptState.NOT_PLACED})
 
 
-@routes.post("/callbacks/{reference}")
+def setup(app: http.Application) -> None:
+    """Register the addresses the provider calls: below the path of PUBLIC_URL too, which a proxy may or may not take away."""
+    for prefix in {"", prefix_of(app[keys.SETTINGS].public_url)}:
+        app.router.add_post(f"{prefix}/callbacks/{{reference}}", status)
+        app.router.add_post(f"{prefix}/twiml/{{reference}}", twiml)
+
+
 async def status(request: http.Request) -> http.Response:
     """Apply what Twilio says of a call."""
     await _hear(request, answered=False)
     return http.Response(status=204)
 
 
-@routes.post("/twiml/{reference}")
 async def twiml(request: http.Request) -> http.Response:
     """Say what is said on a call that was answered: a greeting, or nothing on a call nobody should be having."""
     heard = await _hear(request, answered=True)
-    text = script.hang_up() if heard and _unwanted(heard) else script.speech(GREETING, LANGUAGE)
+    text = script.speech(GREETING, LANGUAGE) if greets(heard) else script.hang_up()
     return http.Response(text=text, content_type="text/xml")
-
-
-def _unwanted(heard: Heard) -> bool:
-    return heard.learned.hang_up or heard.before.hang_up or heard.before.state in CLOSED or heard.learned.state in CLOSED
 
 
 async def _hear(request: http.Request, *, answered: bool) -> Heard | None:
@@ -62,7 +61,7 @@ async def _hear(request: http.Request, *, answered: bool) -> Heard | None:
         ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and there is none; 400 when it
             cannot be read.
     """
-    said = Said(request.match_info["reference"], request.raw_path, request.headers, await _form(request))
+    said = Said(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
     try:
         heard = await request.app[keys.EAR].hear(said, answered=answered)
     except UnsignedError:

@@ -1,15 +1,19 @@
-"""Gives a command: decided in PostgreSQL first, then the owner of the business is told.
+"""Gives a command: decided in PostgreSQL first; the owner of the business is notified afterwards, and nobody waits for that.
 
-Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `give` returns, the word to the owner is a hint.
+Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `give` returns, the notice to the owner is a hint.
+A run whose row is locked is tried again with growing pauses, without a connection in between.
 
 On the road of a call: 1; and how it is turned back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web as http
@@ -23,15 +27,19 @@ from web.faults import ApiError, Text
 from web.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from sql.commands import Answer
     from web.auth import Principal
 
 MAX_KEY_CHARACTERS: Final = 255
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-# A try waits two seconds for the row (sql/pool.py); nobody of ours holds one that long.
-TRIES: Final = 3
+# A try waits a moment for the row (sql/queries/commands.sql), and holds a connection only so long; between two tries it holds none.
+PATIENCE_SECONDS: Final = 6.0
+FIRST_PAUSE_SECONDS: Final = 0.02
+MAX_PAUSE_SECONDS: Final = 0.5
+# Commands of one business that wait for a locked run; more are refused at once.
+MAX_PENDING_PER_BUSINESS: Final = 32
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +60,23 @@ def request_id(request: http.Request) -> str:
     return f"http:{hashlib.sha256(asked.encode(errors='replace')).hexdigest()}"
 
 
-async def give(request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False) -> Answer:
-    """Apply a command of who asks, being at least an operator, and tell the owner.
+async def give(
+    request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False, wait: bool = False
+) -> Answer:
+    """Apply a command of who asks, being at least an operator, and notify the owner; `wait` is part of what is asked, and done by others.
 
     Raises:
         ApiError: 401, 403, 404, 409 or 503.
     """
     who = principal(request, Role.OPERATOR)
-    command = Command(who.business_id, request_id(request), kind, run_id, job_id, hang_up, who.actor)
+    command = Command(who.business_id, request_id(request), kind, run_id, job_id, hang_up, who.actor, wait=wait)
     answer = await _apply(request, command)
     request.app[keys.METRICS].commands.labels(kind, answer.code or "accepted").inc()
     request.app[keys.RELAY].kick()
     if not answer.accepted:
         await _refuse(request, who, command, answer)
     if answer.partition is not None:
-        await request.app[keys.STREAMS].tell(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
+        request.app[keys.NOTICES].send(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
     return answer
 
 
@@ -106,13 +116,42 @@ def warn_foreign(who: Principal, kind: str, number: int, other: int) -> None:
     log.warning("[SECURITY] %s of business %d asked for %s %d of business %d", who.actor, who.business_id, kind, number, other)
 
 
-async def _apply(request: http.Request, command: Command) -> Answer:
-    for _ in range(TRIES - 1):
+class PendingCommands:
+    """Counts the commands of each business that are being decided."""
+
+    def __init__(self) -> None:
+        self._per_business: Counter[int] = Counter()
+
+    @contextmanager
+    def one_of(self, business_id: int) -> Iterator[None]:
+        """One more command of this business.
+
+        Raises:
+            ApiError: 503, when there are 32 already.
+        """
+        if self._per_business[business_id] >= MAX_PENDING_PER_BUSINESS:
+            raise faults.crowded()
+        self._per_business[business_id] += 1
         try:
-            return await request.app[keys.COMMANDS].apply(command)
-        except LOCKED:
-            log.warning("the run of a command is locked; trying again")
-    return await request.app[keys.COMMANDS].apply(command)
+            yield
+        finally:
+            self._per_business[business_id] -= 1
+            if not self._per_business[business_id]:
+                del self._per_business[business_id]
+
+
+async def _apply(request: http.Request, command: Command) -> Answer:
+    clock, ids = request.app[keys.CLOCK], request.app[keys.IDS]
+    until, pause = clock.boot() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+    with request.app[keys.PENDING_COMMANDS].one_of(command.business_id):
+        while True:
+            try:
+                return await request.app[keys.COMMANDS].apply(command)
+            except LOCKED:
+                if clock.boot() + pause > until:
+                    raise
+            await asyncio.sleep(pause * (0.5 + ids.fraction()))
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
 
 async def _refuse(request: http.Request, who: Principal, command: Command, answer: Answer) -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web as http
 
+from dialer.shares import BusyError
 from sql.ledger import NotLearnedError
 from sql.pool import AWAY, LOCKED
 from web import faults, keys
+from web.addresses import local_path
 from web.faults import ApiError, Text
 from web.i18n import msgid, sentence
 
@@ -70,7 +72,7 @@ def said(request: http.Request, value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 async def _answer(request: http.Request, error: ApiError) -> http.StreamResponse:
     draw = request.app.get(keys.ERROR_PAGE)
-    if draw is None or request.path.startswith(PROGRAMS):
+    if draw is None or local_path(request).startswith(PROGRAMS):
         return as_json(request, error)
     return await draw(request, error)
 
@@ -84,6 +86,9 @@ def _translated(error: http.HTTPException) -> ApiError:
 def _fault(request: http.Request, error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, BusyError):
+        log.warning("the share of a tenant is in use for too long")
+        return faults.crowded()
     if isinstance(error, LOCKED):
         log.warning("a row stays locked: %s", type(error).__name__)
         return faults.busy()

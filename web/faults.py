@@ -79,3 +79,9 @@ def busy() -> ApiError:
     """Somebody else holds what this request needs, for longer than it can wait."""
     text = Text(msgid("Somebody else is changing this right now. Please try again shortly."))
     return ApiError(503, "busy", text, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def crowded() -> ApiError:
+    """Too many requests of one business, or from one address, are in progress."""
+    text = Text(msgid("Too many requests at once. Please try again shortly."))
+    return ApiError(503, "busy", text, headers={"Retry-After": str(RETRY_SECONDS)})

@@ -1,31 +1,28 @@
 """Believes a callback: finds the attempt it names, checks Twilio's signature, and writes down what it says.
 
-While PostgreSQL is away a signed callback is kept in a stream of Redis, and believed when it is back: `Kept` brings it then.
+While PostgreSQL is away a signed callback is kept in a stream of Redis, and replayed when it is back (`web/deferred.py`).
 
 On the road of a call: 6. It stands between `web/callbacks.py`, which answers Twilio, and `sql/attempts.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.sealing import BrokenSealError
-from dialer.streams import AwayError
 from sql.attempts import Fact
 from sql.ledger import NotLearnedError
 from sql.pool import AWAY, LOCKED
 from telephony import callbacks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Mapping
 
     from multidict import MultiDict
 
@@ -34,9 +31,8 @@ if TYPE_CHECKING:
     from dialer.streams import Streams
     from sql.attempts import Attempts, Learned, Referred
     from sql.ledger import Ledger
+    from web.notices import OwnerNotices
 
-BRING_SECONDS: Final = 1.0
-MAX_BROUGHT: Final = 100
 UNREACHABLE = (NotLearnedError, *AWAY, *LOCKED)
 
 log = logging.getLogger(__name__)
@@ -68,16 +64,32 @@ class StrangerError(Exception):
     """Twilio signed it, and there is no such attempt."""
 
 
+class NotAppliedError(Exception):
+    """A row of this attempt is locked by somebody else: replay it later."""
+
+
 class Ear:
     """Believes requests of Twilio, about the attempts of all businesses."""
 
-    def __init__(self, settings: Settings, attempts: Attempts, ledger: Ledger, streams: Streams, account_seal: Seal) -> None:
-        """`account_seal` opens the auth tokens of businesses with accounts of their own."""
+    def __init__(
+        self,
+        settings: Settings,
+        attempts: Attempts,
+        ledger: Ledger,
+        streams: Streams,
+        *,
+        notices: OwnerNotices,
+        account_seal: Seal,
+        wrote: Callable[[], None],
+    ) -> None:
+        """`account_seal` opens the auth tokens of businesses with accounts of their own; `wrote` is called after each replayed callback."""
         self._settings = settings
         self._attempts = attempts
         self._ledger = ledger
         self._streams = streams
+        self._notices = notices
         self._account_seal = account_seal
+        self._wrote = wrote
 
     async def hear(self, said: Said, *, answered: bool = False) -> Heard | None:
         """Believe a request and write down what it says; `answered`: it asks what to say, so somebody has picked up.
@@ -101,18 +113,25 @@ class Ear:
             if await self._streams.keep_callback(said.reference, said.form):
                 return None
             raise
-        await self._tell(reference, learned)
+        self._tell(reference, learned)
         return Heard(before, learned)
 
-    async def bring(self, reference: str, form: Mapping[str, str]) -> None:
-        """Write down what a kept callback says; one that says nothing any more is passed.
+    async def replay(self, reference: str, form: Mapping[str, str]) -> None:
+        """Write down what a kept callback says, at one try; one that says nothing any more is passed.
 
         Raises:
-            sql.ledger.NotLearnedError, OSError, asyncpg.PostgresError: when PostgreSQL is still away.
+            NotAppliedError: when a row it needs is locked.
+            ValueError: naming the field that cannot be understood.
+            OSError, asyncpg.PostgresError: when PostgreSQL is still away.
         """
         named, before = await self._refer(reference)
-        if named is not None and before is not None:
-            await self._tell(named, await self._ledger.learn(_fact(named, form, answered=False)))
+        if named is None or before is None:
+            return
+        [learned] = await self._attempts.learn([_fact(named, form, answered=False)])
+        if learned.verdict == "busy":
+            raise NotAppliedError
+        self._wrote()
+        self._tell(named, learned)
 
     async def _refer(self, text: str) -> tuple[Reference | None, Referred | None]:
         try:
@@ -122,6 +141,8 @@ class Ear:
         return reference, await self._attempts.refer(reference.business_id, reference.attempt_id, reference.nonce)
 
     def _check(self, said: Said, token: SecretStr) -> None:
+        if not token.get_secret_value():
+            log.error("a callback cannot be verified: this process has no auth token of its account")
         if not token.get_secret_value() or not callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token):
             raise UnsignedError
 
@@ -138,6 +159,7 @@ class Ear:
         callbacks.parse(said.form)
 
     def _token(self, before: Referred | None) -> SecretStr:
+        """The token of the account the call was placed with, whatever account its business has now."""
         if before is None or before.account_sid == self._settings.twilio_account_sid:
             return self._settings.twilio_auth_token
         if before.auth_token_sealed is None:
@@ -149,7 +171,7 @@ class Ear:
             log.exception("the auth token of a business cannot be opened: was SECRET_KEY changed?")
             return SecretStr("")
 
-    async def _tell(self, reference: Reference, learned: Learned) -> None:
+    def _tell(self, reference: Reference, learned: Learned) -> None:
         if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
             return
         if learned.verdict == "known" and not learned.hang_up:
@@ -157,52 +179,7 @@ class Ear:
         word = CallChanged(
             reference.business_id, learned.run_id, learned.job_id, reference.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up
         )
-        await self._streams.tell(learned.partition, word)
-
-
-class Kept:
-    """A task that brings the callbacks that were kept while PostgreSQL was away. Any number of processes may: a fact twice is one."""
-
-    def __init__(self, ear: Ear, streams: Streams) -> None:
-        """Begin with `async with`."""
-        self._ear = ear
-        self._streams = streams
-        self._stopping = asyncio.Event()
-        self._tasks = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> Self:
-        """Start bringing."""
-        await self._tasks.__aenter__()
-        self._tasks.create_task(self._run())
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop; what is left stays for the next process."""
-        self._stopping.set()
-        await self._tasks.__aexit__(None, None, None)
-
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._bring()
-            except (AwayError, *UNREACHABLE):
-                # Nothing is lost: it is still in the stream.
-                pass
-            except Exception:
-                log.exception("kept callbacks wait")
-            try:
-                async with asyncio.timeout(BRING_SECONDS):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
-
-    async def _bring(self) -> None:
-        for entry, reference, form in await self._streams.kept_callbacks(MAX_BROUGHT):
-            try:
-                await self._ear.bring(reference, form)
-            except ValueError:
-                log.warning("a kept callback cannot be understood any more")
-            await self._streams.forget_callback(entry)
+        self._notices.send(learned.partition, word)
 
 
 def _fact(reference: Reference, form: Mapping[str, str], *, answered: bool) -> Fact:

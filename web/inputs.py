@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dialer.messages import SERIAL_MAX
+from dialer.model import bounded_id
 from web import faults
 from web.faults import ApiError, Text
 from web.i18n import msgid
@@ -106,6 +107,9 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
     for name, value in request.query.items():
         if name in found:
             raise faults.wrong_field(name, Text(msgid("is given twice")))
+        if not value:
+            # Whoever writes `?status=` has meant to say something.
+            raise faults.wrong_field(name, Text(msgid("must not be empty")))
         found[name] = value
     return check(model, found, texts=True)
 
@@ -122,16 +126,16 @@ def check(model: type[Model], found: Mapping[str, Any], *, texts: bool = False) 
         raise faults.invalid([_detail(dict(item)) for item in error.errors(include_url=False)[:MAX_DETAILS]]) from None
 
 
-def id_of(request: http.Request, name: str) -> int:
-    """A number in the path.
+def id_of(request: http.Request, name: str, largest: int = SERIAL_MAX) -> int:
+    """A number in the path, `largest` at most.
 
     Raises:
         ApiError: 404, as for a missing row, when it cannot be the id of one.
     """
-    text = request.match_info[name]
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(SERIAL_MAX)) or not 0 < int(text) <= SERIAL_MAX:
-        raise faults.not_found()
-    return int(text)
+    try:
+        return bounded_id(request.match_info[name], largest)
+    except ValueError:
+        raise faults.not_found() from None
 
 
 def storable(text: str) -> bool:

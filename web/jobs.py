@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from aiohttp import web as http
 from pydantic import Field
 
-from dialer.messages import CallChanged, CommandType
+from dialer.messages import JOB_ID_MAX, CallChanged, CommandType
 from dialer.model import JobStatus, Role
 from sql.resolutions import Resolution
 from web import faults, keys
@@ -104,7 +104,7 @@ async def cancel(request: http.Request) -> http.Response:
     """Cancel one lead not yet dialled; with `hang_up` end its call."""
     principal(request, Role.OPERATOR)
     asked = await body_of(request, HangUp)
-    run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id")
+    run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id", JOB_ID_MAX)
     answer = await give(request, CommandType.CANCEL_JOB, run_id, job_id=job_id, hang_up=asked.hang_up)
     return http.json_response({"job_id": answer.job_id, "status": answer.job_status, "in_progress": answer.in_progress})
 
@@ -113,7 +113,7 @@ async def cancel(request: http.Request) -> http.Response:
 async def resolve(request: http.Request) -> http.Response:
     """Believe a person that the newest attempt, which stays unknown, is over or was never placed."""
     who = principal(request, Role.OPERATOR)
-    run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id")
+    run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id", JOB_ID_MAX)
     asked = await body_of(request, Resolve)
     resolution = Resolution(who.business_id, run_id, job_id, asked.word, who.actor, request_id(request))
     answer = await request.app[keys.RESOLUTIONS].resolve(resolution)
@@ -127,7 +127,7 @@ async def resolve(request: http.Request) -> http.Response:
         raise await _missing(request, who, run_id, job_id)
     request.app[keys.RELAY].kick()
     word = CallChanged(who.business_id, run_id, job_id, answer["attempt_id"], answer["attempt_state"])
-    await request.app[keys.STREAMS].tell(answer["partition"], word)
+    request.app[keys.NOTICES].send(answer["partition"], word)
     names = ("job_id", "run_id", "status", "outcome", "attempt_state", "in_progress")
     return http.json_response({name: answer[name] for name in names})
 
@@ -171,7 +171,7 @@ def _taken(text: io.StringIO) -> bytes:
 
 
 async def _job_of(request: http.Request, who: Principal) -> tuple[int, Job]:
-    run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id")
+    run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id", JOB_ID_MAX)
     job = await request.app[keys.JOBS].get(who.business_id, run_id, job_id)
     if job is None:
         raise await _missing(request, who, run_id, job_id)

@@ -21,16 +21,23 @@ from sql.ledger import Ledger
 from sql.outbox import Relay
 from sql.resolutions import Resolutions
 from sql.runs import Runs
+from sql.sessions import Sessions
 from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
 from web.loads import Loads
 from web.metrics import Metrics
+from web.notices import OwnerNotices
 from web.passwords import Passwords
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
     from dialer.ports import Clock, Ids
-    from sql.pool import Pool
+    from sql.shares import SharedPool
+    from web.commands import PendingCommands
+    from web.tenancy import KnownTokens
+    from web.waiting import GateReader
 
 # Draws an error as a page; registered by the pages, used for every path that is not the API's.
 ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamResponse]]
@@ -38,8 +45,9 @@ ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamR
 SETTINGS: Final = http.AppKey("settings", Settings)
 CLOCK: Final[http.AppKey[Clock]] = http.AppKey("clock")
 IDS: Final[http.AppKey[Ids]] = http.AppKey("ids")
-POOL: Final[http.AppKey[Pool]] = http.AppKey("pool")
+POOL: Final[http.AppKey[SharedPool]] = http.AppKey("pool")
 BUSINESSES: Final = http.AppKey("businesses", Businesses)
+SESSIONS: Final = http.AppKey("sessions", Sessions)
 RUNS: Final = http.AppKey("runs", Runs)
 JOBS: Final = http.AppKey("jobs", Jobs)
 COMMANDS: Final = http.AppKey("commands", Commands)
@@ -47,10 +55,15 @@ ATTEMPTS: Final = http.AppKey("attempts", Attempts)
 RESOLUTIONS: Final = http.AppKey("resolutions", Resolutions)
 LEDGER: Final = http.AppKey("ledger", Ledger)
 RELAY: Final = http.AppKey("relay", Relay)
+NOTICES: Final = http.AppKey("notices", OwnerNotices)
+GATES: Final[http.AppKey[GateReader]] = http.AppKey("gates")
 STREAMS: Final = http.AppKey("streams", Streams)
 EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
 LOADS: Final = http.AppKey("loads", Loads)
+PENDING_COMMANDS: Final[http.AppKey[PendingCommands]] = http.AppKey("pending_commands")
+KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")
+TRUSTED_PROXIES: Final[http.AppKey[tuple[IPv4Network | IPv6Network, ...]]] = http.AppKey("trusted_proxies")
 METRICS: Final = http.AppKey("metrics", Metrics)
 PASSWORDS: Final = http.AppKey("passwords", Passwords)
 SESSION_SEAL: Final = http.AppKey("session_seal", Seal)

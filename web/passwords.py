@@ -1,4 +1,4 @@
-"""Checks passwords: off the event loop, a few at a time, and not as often as a guesser would like.
+"""Checks passwords: off the event loop, a few at a time, and slower the more often somebody guesses.
 
 On the road of a call: before it; who presses the button has come through here.
 """
@@ -6,59 +6,52 @@ On the road of a call: before it; who presses the button has come through here.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+import hashlib
+import hmac
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from web.faults import ApiError, Text
-from web.i18n import msgid
+from dialer.shares import Shares, Use
 from web.inputs import storable
+from web.sign_in_delays import SignInDelays
 
 if TYPE_CHECKING:
     from dialer.ports import Clock
     from sql.businesses import Businesses, User
 
-MAX_FAILURES: Final = 10
-FAILURES_WITHIN_SECONDS: Final = 900
-# The oldest are forgotten beyond this many pairs of address and e-mail: a bound on memory, not on guesses.
-MAX_REMEMBERED: Final = 10_000
-# Each check takes 64 MiB for a moment.
+# Each check takes 64 MiB for a moment. One address cannot use both places.
 CHECKS_AT_ONCE: Final = 2
+CHECK_PATIENCE_SECONDS: Final = 10.0
+CHECKS_WAITING_PER_ADDRESS: Final = 20
 MAX_PASSWORD_CHARACTERS: Final = 1024
 MAX_EMAIL_CHARACTERS: Final = 254
 
+log = logging.getLogger(__name__)
 
-class Failures:
-    """Counts failed sign-ins for each pair of address and e-mail, within the last 15 minutes."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._times: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+def fingerprint(user: User) -> str:
+    """Changes with the password, and says nothing of it."""
+    return hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]
 
-    def wait_seconds(self, pair: tuple[str, str]) -> int:
-        """How long this pair has to wait before the next try; 0 when it need not."""
-        times = self._recent(pair)
-        return 0 if len(times) < MAX_FAILURES else int(times[0] + FAILURES_WITHIN_SECONDS - self._clock.boot()) + 1
 
-    def add(self, pair: tuple[str, str]) -> None:
-        """One more failure of this pair."""
-        self._times[pair] = self._recent(pair)
-        self._times[pair].append(self._clock.boot())
-        self._times.move_to_end(pair)
-        if len(self._times) > MAX_REMEMBERED:
-            self._times.popitem(last=False)
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """What the cookie of a browser says, sealed by us: whether or not the session goes on."""
 
-    def clear(self, pair: tuple[str, str]) -> None:
-        """This pair has signed in."""
-        self._times.pop(pair, None)
+    session_id: int
+    user_id: int
+    business_id: int
+    fingerprint: str
 
-    def _recent(self, pair: tuple[str, str]) -> deque[float]:
-        times = self._times.get(pair, deque(maxlen=MAX_FAILURES))
-        while times and times[0] <= self._clock.boot() - FAILURES_WITHIN_SECONDS:
-            times.popleft()
-        return times
+    def is_of(self, user: User) -> bool:
+        """True when it is a session of this user, with the password of now."""
+        ids = (self.user_id, self.business_id) == (user.user_id, user.business_id)
+        return ids and hmac.compare_digest(self.fingerprint, fingerprint(user))
 
 
 class Passwords:
@@ -66,35 +59,40 @@ class Passwords:
 
     def __init__(self, businesses: Businesses, clock: Clock) -> None:
         self._businesses = businesses
-        self._failures = Failures(clock)
         self._hasher = PasswordHasher()
-        self._checking = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._checking = Shares(CHECKS_AT_ONCE, patience_seconds=CHECK_PATIENCE_SECONDS, waiting_per_tenant=CHECKS_WAITING_PER_ADDRESS)
+        # Threads of their own: the others may be busy with the rows of a large file.
+        self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="password")
         # Compared with when there is no such user, so that the time taken does not tell.
         self._nobody = self._hasher.hash("nobody")
+        self.delays = SignInDelays(clock)
 
-    async def check(self, address: str, email: str, password: str) -> User | None:
+    async def check(self, address: str, email: str, password: str, known: KnownSession | None = None) -> User | None:
         """The user, or None when the two do not belong together; `address` is where the request came from.
 
-        Raises:
-            ApiError: 429, after ten failures within 15 minutes.
-        """
-        pair = (address, email.strip().lower()[:MAX_EMAIL_CHARACTERS])
-        self._refuse_guessing(pair)
-        user = await self._businesses.user_by_email(pair[1]) if storable(pair[1]) else None
-        async with self._checking:
-            # Many tries at once must not all pass the first look.
-            self._refuse_guessing(pair)
-            right = await asyncio.to_thread(self._right, user.password_hash if user else self._nobody, password[:MAX_PASSWORD_CHARACTERS])
-            if user is None or not right:
-                self._failures.add(pair)
-                return None
-        self._failures.clear(pair)
-        return user
+        `known` is the session the browser had before: if it was this user's, no stranger can slow it down.
 
-    def _refuse_guessing(self, pair: tuple[str, str]) -> None:
-        if wait := self._failures.wait_seconds(pair):
-            text = Text(msgid("Too many failed sign-ins. Please wait {minutes} minutes."), {"minutes": -(-wait // 60)})
-            raise ApiError(429, "too_many_attempts", text, headers={"Retry-After": str(wait)})
+        Raises:
+            ApiError: 429, when too many tries wait.
+            BusyError: when too many passwords are being checked.
+        """
+        email = email.strip().lower()[:MAX_EMAIL_CHARACTERS]
+        user = await self._businesses.user_by_email(email) if storable(email) else None
+        counted = [("address", address), ("account", email)]
+        if known is not None and user is not None and known.is_of(user):
+            counted = [("session", str(known.session_id))]
+        await self.delays.wait(address, counted)
+        async with self._checking.hold(Use(address)):
+            known_hash = user.password_hash if user else self._nobody
+            checking = asyncio.get_running_loop().run_in_executor(
+                self._threads, self._right, known_hash, password[:MAX_PASSWORD_CHARACTERS]
+            )
+            right = await checking
+        if user is None or not right:
+            log.warning("[SECURITY] a sign-in failed: from %s, user %s", address, user.user_id if user else "unknown")
+            return None
+        self.delays.forgive(counted)
+        return user
 
     def _right(self, known: str, password: str) -> bool:
         try:

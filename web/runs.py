@@ -112,7 +112,7 @@ async def cancel(request: http.Request) -> http.Response:
     who = principal(request, Role.OPERATOR)
     run_id = id_of(request, "job_id")
     asked = await body_of(request, Ending)
-    answer = await give(request, CommandType.CANCEL, run_id, hang_up=asked.hang_up)
+    answer = await give(request, CommandType.CANCEL, run_id, hang_up=asked.hang_up, wait=asked.wait)
     found = {**_ended(run_id, answer), "cancel_requested": answer.cancel_requested}
     return await say(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
 
@@ -122,7 +122,7 @@ async def stop(request: http.Request) -> http.Response:
     """Stop a run at once."""
     who = principal(request, Role.OPERATOR)
     asked = await body_of(request, Stopping)
-    answer = await give(request, CommandType.STOP, asked.run_id, hang_up=asked.hang_up)
+    answer = await give(request, CommandType.STOP, asked.run_id, hang_up=asked.hang_up, wait=asked.wait)
     found = {**_ended(asked.run_id, answer), "cancelled_jobs": answer.cancelled_jobs}
     return await say(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
 
@@ -146,7 +146,7 @@ def statuses_of(text: str | None, known: type[StrEnum]) -> list[str] | None:
     Raises:
         ApiError: 422, when one does not exist.
     """
-    if not text:
+    if text is None:
         return None
     asked = text.split(",")
     if not set(asked) <= set(known):

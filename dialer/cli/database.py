@@ -14,6 +14,7 @@ from dialer.cli.refusal import MISUSED, RefusalError
 from dialer.config import load
 from sql.migrate import report
 from sql.pool import FAILED, open_pool
+from sql.unusable import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,5 +56,4 @@ async def connected(database_url: str) -> AsyncIterator[Pool]:
         async with await open_pool(database_url, name=f"dialer-cli:{os.getpid()}", size=CONNECTIONS) as pool:
             yield pool
     except FAILED as error:
-        message = f"the database cannot be used: {str(error) or type(error).__name__}"
-        raise RefusalError(message) from error
+        raise RefusalError(why_unusable(error, database_url)) from error

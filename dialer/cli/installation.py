@@ -20,6 +20,7 @@ from dialer.config import Settings
 from dialer.embedded.place import LOCALHOST, free_port
 from sql.migrate import ChangedMigrationError, migrate
 from sql.pool import FAILED
+from sql.unusable import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -90,8 +91,7 @@ async def prepare(database_url: str) -> None:
         message = f"these migrations were applied to this database and have changed since: {error}"
         raise RefusalError(message) from error
     except FAILED as error:
-        message = f"the database cannot be migrated: {str(error) or type(error).__name__}"
-        raise RefusalError(message) from error
+        raise RefusalError(why_unusable(error, database_url)) from error
 
 
 async def start_simulator(processes: Processes, simulator: Simulator, environment: Mapping[str, str], *, seed: int, speed: float) -> Child:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from dialer.addresses import is_this_machine
 from dialer.cli import folder, installation, notice, signals
 from dialer.cli.processes import Processes
 from dialer.cli.refusal import MISUSED, RefusalError, single
 from dialer.cli.servers import serving
-from dialer.config import load
+from dialer.config import load, unknown
 from dialer.embedded.place import PortInUseError, check_port
 
 if TYPE_CHECKING:
@@ -58,7 +60,11 @@ async def run(options: Namespace) -> int:
     simulator = installation.new_simulator() if options.simulator else None
     if simulator:
         os.environ.update(simulator.environment)  # what follows is checked, and what we start is told, as if the person had set them
-    settings = load("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", *(["SECRET_KEY"] if os.environ.get("SECRET_KEY") else []))
+    # Without a public address every call would be refused. Only a stand-in for Twilio on this machine reaches 127.0.0.1.
+    public = [] if is_this_machine(os.environ.get("TWILIO_API_URL", "")) else ["PUBLIC_URL"]
+    settings = load("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", *public)
+    for line in unknown():
+        print(line, file=sys.stderr)
     try:
         check_port(settings.port)
     except PortInUseError as error:
@@ -82,7 +88,7 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
             environment |= simulator.environment
             await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
         await installation.start_dialer(processes, environment)
-        _greet(settings, environment, simulator, data_dir / "logs")
+        _greet(environment, simulator, data_dir / "logs")
         with notice.posted(data_dir, servers.database_url):
             await _watch(servers, processes)
     return 0
@@ -107,11 +113,9 @@ def _environment(settings: Settings, servers: Servers, place: Place) -> dict[str
     }
 
 
-def _greet(settings: Settings, environment: dict[str, str], simulator: Simulator | None, logs: object) -> None:
+def _greet(environment: dict[str, str], simulator: Simulator | None, logs: object) -> None:
     print(f"Ringmaster is up: {environment['PUBLIC_URL']}")
     if simulator:
         print(f"Calls go to the simulator at {simulator.url}: nobody's telephone rings.")
-    elif not settings.public_url:
-        print("PUBLIC_URL is not set: Twilio cannot reach 127.0.0.1, so calls will be followed by asking only. Set it to a public address.")
     print(FIRST_STEPS)
     print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)

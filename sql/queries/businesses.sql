@@ -10,6 +10,9 @@ RETURNING business_id
 SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls, l.partition
 FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) WHERE b.business_id = $1
 
+-- name: without_account
+SELECT count(*) FROM dialer.businesses WHERE account_sid IS NULL OR auth_token_sealed IS NULL
+
 -- name: set_max_calls
 SELECT dialer.set_max_calls_v1($1::integer, $2::integer)
 

@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web as http
 
 from dialer.config import Settings
 from dialer.model import Role
 from dialer.sealing import Seal
+from tests.visitor import Visitor
 from tests.web_site import PUBLIC, RUNS, leads
 from web import auth, keys
-from web.passwords import MAX_FAILURES, Passwords
+from web.sign_in_delays import MAX_DELAY_SECONDS
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from tests.web_site import Said, Site
+    from web.passwords import Passwords
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
 
 async def session(site: Site, email: str = "dana@example.com", role: Role = Role.OPERATOR) -> str:
-    """The cookie of a signed-in user, as sign_in hands it out."""
+    """The cookie of a signed-in user."""
     await site.user(email, "correct horse", role)
-    user = await site.shop.businesses.user_by_email(email)
-    assert user
-    app = site.client.server.app  # type: ignore[attr-defined]
-    request = _Request(app)
-    response = http.Response()
-    auth.sign_in(request, response, user)  # type: ignore[arg-type]
-    cookie = response.cookies[auth.COOKIE]
-    assert (cookie["httponly"], cookie["secure"], cookie["samesite"]) == (True, True, "Lax")
-    return cookie.value
-
-
-class _Request:
-    """As much of a request as sign_in looks at."""
-
-    def __init__(self, app: http.Application) -> None:
-        self.app = app
+    visitor = Visitor(site)
+    said = await visitor.sign_in(email, "correct horse")
+    [cookie] = said.headers.getall("Set-Cookie")
+    assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=Lax"))
+    return visitor.cookies[auth.COOKIE]
 
 
 async def by_cookie(site: Site, method: str, path: str, cookie: str, headers: dict[str, str], body: object = None) -> Said:
@@ -124,15 +117,89 @@ async def test_a_session_sealed_for_something_else_is_none(site: Site) -> None:
     assert (await by_cookie(site, "GET", RUNS, cookie[:-2] + "xx", {})).status == 401
 
 
-async def test_passwords_are_checked_and_guessing_is_slowed_down(site: Site) -> None:
+async def sessions_of(site: Site) -> list[Record]:
+    found: list[Record] = await site.shop.pool.fetch("SELECT * FROM dialer.sessions ORDER BY id")
+    return found
+
+
+async def test_a_session_is_a_row_that_says_where_it_comes_from(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    passwords: Passwords = site.client.server.app[keys.PASSWORDS]  # type: ignore[attr-defined]
-    assert await passwords.check("::1", "Dana@Example.com ", "correct horse")
-    assert await passwords.check("::1", "nobody@example.com", "correct horse") is None
-    assert await passwords.check("::1", "dana\x00@example.com", "x\ud800") is None
-    for _ in range(MAX_FAILURES):
-        assert await passwords.check("::1", "dana@example.com", "wrong") is None
-    with pytest.raises(Exception, match="too_many_attempts") as refused:
-        await passwords.check("::1", "dana@example.com", "correct horse")
-    assert 0 < int(refused.value.headers["Retry-After"]) <= 901  # type: ignore[attr-defined]
-    assert await passwords.check("::2", "dana@example.com", "correct horse")
+    visitor = Visitor(site)
+    await visitor.post(
+        "/login",
+        {"email": "dana@example.com", "password": "correct horse"},
+        **{"User-Agent": "Firefox " + "x" * 900, "X-Forwarded-For": "10.9.9.9"},
+    )
+    [row] = await sessions_of(site)
+    assert (row["business_id"], row["address"], len(row["user_agent"])) == (site.business, "127.0.0.1", 200)
+    assert row["ended_at"] is None
+
+
+async def test_a_copied_cookie_does_not_outlive_the_sign_out(site: Site) -> None:
+    await site.user("dana@example.com", "correct horse")
+    visitor = Visitor(site)
+    await visitor.sign_in("dana@example.com")
+    copied = visitor.cookies[auth.COOKIE]
+    assert (await by_cookie(site, "GET", RUNS, copied, {})).status == 200
+    assert (await visitor.post("/logout")).status == 303
+    assert (await by_cookie(site, "GET", RUNS, copied, {})).status == 401
+    [row] = await sessions_of(site)
+    assert row["ended_at"] is not None
+
+
+async def test_a_session_ends_by_its_time_and_not_by_another_s_id(site: Site) -> None:
+    cookie = await session(site)
+    other = await session(site, "noa@example.com")
+    await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now() WHERE id = (SELECT min(id) FROM dialer.sessions)")
+    assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 401
+    assert (await by_cookie(site, "GET", RUNS, other, {})).status == 200
+
+
+async def test_a_session_whose_row_somebody_holds_works(site: Site) -> None:
+    cookie = await session(site)
+    await site.shop.pool.execute("UPDATE dialer.sessions SET last_seen_at = now() - interval '1 hour'")
+    async with site.shop.pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM dialer.sessions FOR UPDATE")
+        assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 200
+
+
+async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_address(site: Site) -> None:
+    await site.user("dana@example.com", "correct horse")
+    passwords(site).delays.longest_seconds = 0.05
+    stranger = Visitor(site)
+    for _ in range(10):
+        assert (await stranger.sign_in("dana@example.com", "wrong")).status == 401
+    assert (await Visitor(site).sign_in("dana@example.com", "correct horse")).status == 303
+    # The others of this address, and whoever sends the wrong ones at once, do not shut it out either.
+    said = await asyncio.gather(
+        *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), Visitor(site).sign_in("dana@example.com")
+    )
+    assert said[-1].status == 303
+
+
+async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site: Site) -> None:
+    await site.user("dana@example.com", "correct horse")
+    visitor = Visitor(site)
+    await visitor.sign_in("dana@example.com")
+    await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now()")
+    delays = passwords(site).delays
+    counted = [("address", "127.0.0.1"), ("account", "dana@example.com")]
+    for _ in range(30):
+        delays._add(counted[0])
+        delays._add(counted[1])
+    assert delays.seconds(counted) == MAX_DELAY_SECONDS
+    delays.longest_seconds = 1e9  # whoever is delayed now never comes back
+    assert (await visitor.sign_in("dana@example.com")).status == 303
+
+
+def passwords(site: Site) -> Passwords:
+    found: Passwords = site.client.server.app[keys.PASSWORDS]  # type: ignore[attr-defined]
+    return found
+
+
+async def test_passwords_are_checked(site: Site) -> None:
+    await site.user("dana@example.com", "correct horse")
+    known = passwords(site)
+    assert await known.check("::1", "Dana@Example.com ", "correct horse")
+    assert await known.check("::1", "nobody@example.com", "correct horse") is None
+    assert await known.check("::1", "dana\x00@example.com", "x\ud800") is None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from tests.web_site import RUNS, leads
+from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, leads
 
 if TYPE_CHECKING:
     from tests.web_site import Site
@@ -72,15 +72,18 @@ async def test_the_process_starts_serves_and_stops_at_once_with_a_listener(site:
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "PUBLIC_URL": "http://127.0.0.1",
+        "TWILIO_API_URL": "http://127.0.0.1:9",
         "SECRET_KEY": "k" * 40,
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         "PORT": str(port),
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "web", env=environment, stderr=asyncio.subprocess.PIPE)
     try:
         assert process.stderr
         async with asyncio.timeout(START_SECONDS):
-            while b"listening on port" not in (await process.stderr.readline()):
-                assert process.returncode is None
+            while b"listening on port" not in (line := await process.stderr.readline()):
+                assert line, "the process has ended"
         headers = {"Authorization": "Bearer viewer"}
         async with (
             aiohttp.ClientSession() as client,

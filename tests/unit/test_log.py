@@ -46,7 +46,7 @@ def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
         ("calling +972501234567 now", "calling ***567 now"),
         ("calling +972 50-123-4567.", "calling ***567."),
         ("to=050-123-4567", "to=***567"),
-        ("(212) 555-0123 rang", "***123 rang"),
+        ("(212) 555-0123 rang", "(***123 rang"),
         ("tel %2B12125550123&x=1", "tel ***123&x=1"),
         ("postgresql://u:p@ss@host:5432/d", "postgresql://u:***@host:5432/d"),
         ("redis://:pw@127.0.0.1:6379/0", "redis://:***@127.0.0.1:6379/0"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from dialer.messages import CommandType
+from dialer.messages import JOB_ID_MAX, CommandType
 from dialer.model import AttemptState, JobStatus, Role
 from web import auth, i18n, inputs, keys
 from web.commands import give, missing_job
@@ -78,7 +78,7 @@ async def cancel(request: http.Request) -> http.Response:
     """Do not call this lead, or hang up its call."""
     auth.principal(request, Role.OPERATOR)
     form = await forms.read(request)
-    run_id, job_id = inputs.id_of(request, "run_id"), inputs.id_of(request, "job_id")
+    run_id, job_id = inputs.id_of(request, "run_id"), inputs.id_of(request, "job_id", JOB_ID_MAX)
     there = f"/runs/{run_id}/jobs/{job_id}"
     try:
         answer = await give(request, CommandType.CANCEL_JOB, run_id, job_id=job_id, hang_up=form.get("hang_up") == "1")
@@ -92,7 +92,7 @@ async def cancel(request: http.Request) -> http.Response:
 
 async def _values(request: http.Request, who: Principal) -> dict[str, Any]:
     run = await run_of(request, who)
-    job_id = inputs.id_of(request, "job_id")
+    job_id = inputs.id_of(request, "job_id", JOB_ID_MAX)
     store = request.app[keys.JOBS]
     job = await store.get(who.business_id, run.run_id, job_id)
     if job is None:

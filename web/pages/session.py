@@ -6,8 +6,10 @@ On the road of a call: before it; who presses the button has come in here.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
-from web import auth, i18n
+from web import auth, i18n, keys
+from web.addresses import opened_by_http
 from web.faults import ApiError
 from web.i18n import msgid
 from web.pages import forms, frame
@@ -26,6 +28,8 @@ async def ask(request: http.Request) -> http.Response:
     there = frame.back(request.query.get("next", "/"))
     if auth.signed_in(request):
         return forms.lead_to(there)
+    if opened_by_http(request):
+        return _insecure(request, there, 200)
     return frame.draw(request, "login.html", None, fault="", email="", next=there)
 
 
@@ -33,23 +37,27 @@ async def enter(request: http.Request) -> http.Response:
     """Sign in, or say what is wrong and keep the e-mail address."""
     form = await forms.read(request)
     there = frame.back(form.get("next", "/"))
+    if opened_by_http(request):
+        return _insecure(request, there, 400)
     try:
         if not form.get("email", "").strip() or not form.get("password"):
             return _again(request, form, there, i18n.sentence(request, MISSING), 422)
         user = await auth.check_password(request, form["email"], form["password"])
     except ApiError as error:
-        return _again(request, form, there, i18n.sentence(request, error.text.text, **error.text.values), error.status)
+        answer = _again(request, form, there, i18n.sentence(request, error.text.text, **error.text.values), error.status)
+        answer.headers.update(error.headers)
+        return answer
     if user is None:
         return _again(request, form, there, i18n.sentence(request, WRONG), 401)
     answer = forms.lead_to(there)
-    auth.sign_in(request, answer, user)
+    await auth.sign_in(request, answer, user)
     return answer
 
 
 async def leave(request: http.Request) -> http.Response:
     """Sign out."""
     answer = forms.lead_to("/login")
-    auth.sign_out(request, answer)
+    await auth.sign_out(request, answer)
     return answer
 
 
@@ -60,6 +68,13 @@ async def speak(request: http.Request) -> http.Response:
     if form.get("language") in i18n.LANGUAGES:
         answer.set_cookie(i18n.COOKIE, form["language"], max_age=i18n.COOKIE_SECONDS, samesite="Lax", httponly=True, path="/")
     return answer
+
+
+def _insecure(request: http.Request, there: str, status: int) -> http.Response:
+    """The browser would not keep the session, and would be led back here without a word."""
+    login = f"{request.app[keys.SETTINGS].public_url}/login"
+    address = login if there == "/" else f"{login}?{urlencode({'next': there})}"
+    return frame.draw(request, "insecure.html", None, status=status, address=address)
 
 
 def _again(request: http.Request, form: Form, there: str, fault: str, status: int) -> http.Response:

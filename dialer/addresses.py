@@ -1,0 +1,216 @@
+"""Checks the addresses of the settings as those who use them would: Twilio, asyncpg, redis-py; none is echoed, since they hold passwords.
+
+Pure: no I/O. On the road of a call: before it; the settings are checked here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+TWILIO = "https://api.twilio.com"
+MAX_PORT = 65535
+# Names that lead to no machine of the internet: RFC 6761, 6762, 8375, 9476, and what routers and container networks use.
+PRIVATE_ENDINGS = ("localhost", "local", "localdomain", "internal", "intranet", "private", "lan", "home", "corp", "arpa", "alt", "onion")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
+# Of redis-py's options those that change nothing about how long we wait or what we read; the others are ours to set.
+REDIS_OPTIONS = {
+    *("db", "client_name", "socket_keepalive", "health_check_interval"),
+    *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"),
+}
+NUMERIC_REDIS_OPTIONS = {"db", "health_check_interval"}
+CERTIFICATE_CHECKS = ("none", "optional", "required")
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_DIGITS = re.compile(r"[0-9]{1,10}")
+_WEB = "must be an http:// or https:// address such as https://dialer.example.com"
+_IN_A_PASSWORD = "in a user or password '@' is written %40, '/' %2F, ':' %3A, '?' %3F, '#' %23"  # noqa: S105 says how, is none
+
+
+def web_address(text: str) -> str:
+    """An address that HTTP requests go to, without a slash at its end.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    parts = _split(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(_WEB)
+    if "@" in parts.netloc:
+        _refuse("must have no user and no password in it")
+    if "?" in text:
+        _refuse("must have no query ('?' and what follows)")
+    _check_host(parts.hostname)
+    _check_port(parts)
+    return text.rstrip("/")
+
+
+def postgresql_address(text: str) -> str:
+    """An address as asyncpg takes it.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    if text.partition("://")[0] not in {"postgres", "postgresql"}:
+        _refuse("must be a postgresql:// or postgres:// address")
+    parts = _split(text)
+    if parts.netloc.count("@") > 1:
+        _refuse(_IN_A_PASSWORD)
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        name, port = _host_and_port(host)
+        if "_" not in name:  # a container's name may have one
+            _check_host(name)
+        _check_port_text(port)
+    query = _query(parts)
+    _check_port_text(*query.get("port", "").split(","))
+    _check_choice("sslmode", query, SSL_MODES)
+    _check_choice("target_session_attrs", query, TARGETS)
+    return text
+
+
+def redis_address(text: str) -> str:
+    """An address as redis-py takes it.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    scheme = text.partition("://")[0]
+    if scheme not in {"redis", "rediss", "unix"}:
+        _refuse("must be a redis:// or rediss:// address")
+    parts = _split(text)
+    if scheme == "unix":
+        if len(parts.path) < len("/x"):
+            _refuse("must name the socket, unix:///path/of/it")
+    else:
+        if not parts.hostname:
+            _refuse("must name a host, redis://host:6379")
+        _check_port(parts)
+        if parts.path not in {"", "/"} and not _DIGITS.fullmatch(parts.path.removeprefix("/")):
+            _refuse("what follows the host must be the number of a database, such as /0")
+    query = _query(parts)
+    for name, value in query.items():
+        if name not in REDIS_OPTIONS or (name.startswith("ssl_") and scheme != "rediss"):
+            _refuse(f"the option {_named(name)} is not known" + (" without rediss://" if name in REDIS_OPTIONS else ""))
+        if name in NUMERIC_REDIS_OPTIONS and not _DIGITS.fullmatch(value):
+            _refuse(f"the option {name} must be a number")
+    _check_choice("ssl_cert_reqs", query, CERTIFICATE_CHECKS)
+    return text
+
+
+def networks(value: str) -> str:
+    """Addresses or networks, separated by commas.
+
+    Raises:
+        ValueError: when one is neither.
+    """
+    try:
+        for part in filter(None, value.replace(" ", "").split(",")):
+            ipaddress.ip_network(part, strict=False)
+    except ValueError:
+        message = "must be addresses or networks, separated by commas"
+        raise ValueError(message) from None
+    return value
+
+
+def is_twilio(address: str) -> bool:
+    """True when this is Twilio's own API, in whatever region and spelling."""
+    host = _host(address).rstrip(".")
+    return host == "twilio.com" or host.endswith(".twilio.com")
+
+
+def is_this_machine(address: str) -> bool:
+    """True when only this machine reaches the address."""
+    host = _host(address).rstrip(".")
+    return host == "localhost" or host.endswith(".localhost") or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_private(address: str) -> bool:
+    """True when nobody on the internet can reach the address: by its number, or by a name that no public server knows."""
+    host = _host(address).rstrip(".")
+    if _is_ip(host):
+        found = ipaddress.ip_address(host)
+        return not (getattr(found, "ipv4_mapped", None) or found).is_global
+    labels = host.split(".")
+    # 127.1, 2130706433 and 0x7f.1 are numbers to some programs and names to none.
+    return len(labels) == 1 or labels[-1] in PRIVATE_ENDINGS or bool(re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]))
+
+
+def _split(text: str) -> SplitResult:
+    # Python drops tabs and line ends from an address without a word.
+    if not text.isascii() or not text.isprintable() or " " in text:
+        _refuse("must have no blank, no line end and only ASCII characters; others are written %20 and so on, a host name as xn--...")
+    if "#" in text:
+        _refuse("must have no '#'; " + _IN_A_PASSWORD)
+    if text[:1] in {'"', "'"}:
+        _refuse("must have no quotation marks around it")
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise ValueError(_WEB if text.startswith("http") else "is not an address") from None
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _check_host(host: str) -> None:
+    # Twilio refuses callback hosts with an underscore.
+    if "_" in host:
+        _refuse("the host name must have no underscore")
+    name = host.removesuffix(".")
+    if name and not _is_ip(name) and not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        _refuse("the host name has letters, digits, '-' and '.' only")
+
+
+def _check_port(parts: SplitResult) -> None:
+    if parts.netloc.endswith(":"):
+        _refuse("has a ':' and no port behind it")
+    _check_port_text(_host_and_port(parts.netloc.rpartition("@")[2])[1])
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    if place.startswith("["):
+        name, _, port = place[1:].partition("]")
+        return name, port.removeprefix(":")
+    name, _, port = place.partition(":")
+    return name, port
+
+
+def _check_port_text(*ports: str) -> None:
+    for port in ports:
+        if port and not (_DIGITS.fullmatch(port) and 0 < int(port) <= MAX_PORT):
+            _refuse(f"the port must be a number from 1 to {MAX_PORT}; {_IN_A_PASSWORD}")
+
+
+def _query(parts: SplitResult) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)) if parts.query else {}
+    except ValueError:
+        message = "what follows '?' must be name=value, with & between several"
+        raise ValueError(message) from None
+
+
+def _check_choice(name: str, query: dict[str, str], choices: tuple[str, ...]) -> None:
+    if name in query and query[name] not in choices:
+        _refuse(f"{name} must be one of {', '.join(choices)}")
+
+
+def _named(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_]{1,40}", name) else "behind '?'"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(problem: str) -> None:
+    raise ValueError(problem)

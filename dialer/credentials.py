@@ -1,0 +1,86 @@
+"""Checks the secrets of the settings for what goes wrong when people copy them; a value is never shown.
+
+Pure: no I/O. On the road of a call: before it; the settings are checked here.
+"""
+
+from __future__ import annotations
+
+import re
+
+MIN_SECRET_CHARACTERS = 32
+QUOTES = "\"'`\u201c\u201d\u2018\u2019"
+
+ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+ANY_SID = re.compile(r"([A-Z]{2})[0-9a-fA-F]{32}")
+# What people have at hand when they are asked for an account's SID.
+SIDS = {
+    "SK": "an API key",
+    "PN": "a phone number",
+    "CA": "a call",
+    "AP": "a TwiML application",
+    "MG": "a messaging service",
+    "US": "a user",
+    "OR": "an organization",
+}
+
+
+def account_sid(text: str) -> str:
+    """The SID of an account.
+
+    Raises:
+        ValueError: saying what it is instead.
+    """
+    as_copied(text)
+    if ACCOUNT_SID.fullmatch(text):
+        return text
+    if found := ANY_SID.fullmatch(text):
+        message = f"this is the SID of {SIDS.get(found[1], 'something else')} ({found[1]}...); the account's SID belongs here (AC...)"
+    else:
+        message = "must be AC and 32 hexadecimal digits, as Twilio's console shows it"
+    raise ValueError(message)
+
+
+def auth_token(text: str) -> str:
+    """The auth token of an account.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    as_copied(text)
+    if found := ANY_SID.fullmatch(text):
+        message = f"this is a SID ({found[1]}...); the account's auth token belongs here, which Twilio's console shows below the SID"
+        raise ValueError(message)
+    if " " in text or not text.isascii():
+        message = "must have no blank and only ASCII characters"
+        raise ValueError(message)
+    return text
+
+
+def secret_key(text: str) -> str:
+    """A key that is long enough.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    as_copied(text)
+    if len(text) < MIN_SECRET_CHARACTERS:
+        message = f"is too short: at least {MIN_SECRET_CHARACTERS} characters"
+        raise ValueError(message)
+    return text
+
+
+def as_copied(text: str) -> str:
+    """A value without what a copy brings along: blanks at its ends, quotation marks, a line end.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    if not text.isprintable():
+        message = "must have no line end, tab or other invisible character in it"
+    elif text != text.strip():
+        message = "must have no blank before or behind it"
+    elif text[:1] in QUOTES or text[-1:] in QUOTES:
+        message = "must have no quotation marks around it"
+    else:
+        return text
+    raise ValueError(message)

@@ -1,0 +1,122 @@
+"""Divides a small number of places between tenants, so that none of them can take what the others need.
+
+A tenant may hold as many places as it leaves free: half of them when it is alone, and there is always one left for a tenant that holds
+none, until about as many tenants are greedy as there are halvings. Whoever waits is served in turn, tenant by tenant. Some places are
+reserved for urgent uses.
+
+On the road of a call: beside it; the connections of the web process are divided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, defaultdict, deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class BusyError(TimeoutError):
+    """No place became free in time, or too many of this tenant wait already; nothing has been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Whom a place is for: a tenant such as `business:7`, and whether it may use the reserve."""
+
+    tenant: str
+    urgent: bool = False
+
+
+class Shares:
+    """`total` places; `reserved` of them are kept for urgent uses."""
+
+    def __init__(self, total: int, *, reserved: int = 0, patience_seconds: float, waiting_per_tenant: int) -> None:
+        """A tenant waits `patience_seconds` at most, and `waiting_per_tenant` of its uses at a time."""
+        self._total = total
+        self._ordinary_total = total - reserved
+        self._patience = patience_seconds
+        self._waiting_per_tenant = waiting_per_tenant
+        self._held: defaultdict[Use, int] = defaultdict(int)
+        self._in_use = {False: 0, True: 0}
+        self._waiting: OrderedDict[Use, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def hold(self, use: Use) -> AsyncIterator[None]:
+        """Hold a place.
+
+        Raises:
+            BusyError: when none became free in time, or too many wait.
+        """
+        await self._take(use)
+        try:
+            yield
+        finally:
+            self._give_back(use)
+
+    def free(self, *, urgent: bool = False) -> int:
+        """How many places are free for this kind of use."""
+        free = self._total - sum(self._in_use.values())
+        return free if urgent else min(free, self._ordinary_total - self._in_use[False])
+
+    async def _take(self, use: Use) -> None:
+        if self._may(use):
+            self._grant(use)
+            return
+        waiting = self._waiting.setdefault(use, deque())
+        if len(waiting) >= self._waiting_per_tenant:
+            raise BusyError
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except TimeoutError:
+            self._withdraw(use, turn)
+            raise BusyError from None
+        except asyncio.CancelledError:
+            self._withdraw(use, turn)
+            raise
+
+    def _withdraw(self, use: Use, turn: asyncio.Future[None]) -> None:
+        """Stop waiting; a place that was granted at the same moment goes on to the next."""
+        if turn.done() and not turn.cancelled():
+            self._give_back(use)
+        elif use in self._waiting and turn in self._waiting[use]:
+            self._waiting[use].remove(turn)
+            self._drop_if_empty(use)
+
+    def _may(self, use: Use) -> bool:
+        return self._held.get(use, 0) < self.free(urgent=use.urgent)
+
+    def _grant(self, use: Use) -> None:
+        self._held[use] += 1
+        self._in_use[use.urgent] += 1
+
+    def _give_back(self, use: Use) -> None:
+        self._held[use] -= 1
+        self._in_use[use.urgent] -= 1
+        if not self._held[use]:
+            del self._held[use]
+        while (following := self._next()) is not None:
+            self._serve(following)
+
+    def _next(self) -> Use | None:
+        """Who is served next: urgent uses first, then whoever was served longest ago."""
+        waiting = sorted(self._waiting, key=lambda use: not use.urgent)
+        return next((use for use in waiting if self._may(use)), None)
+
+    def _serve(self, use: Use) -> None:
+        turn = self._waiting[use].popleft()
+        self._waiting.move_to_end(use)
+        self._drop_if_empty(use)
+        if not turn.done():
+            self._grant(use)
+            turn.set_result(None)
+
+    def _drop_if_empty(self, use: Use) -> None:
+        if not self._waiting[use]:
+            del self._waiting[use]

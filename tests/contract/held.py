@@ -1,0 +1,138 @@
+"""Which test holds which promise of docs/contract.md: for each table a name and its test, or one for all of its rows.
+
+A row that is not built has no test; `tests/contract/served.py` looks whether it is served all the same.
+"""
+
+from __future__ import annotations
+
+ANSWERS = "tests/contract/test_promised_answers.py::"
+NAMES = "tests/contract/test_promised_names.py::"
+OPENAPI = "tests/contract/test_openapi.py::"
+ASYNCAPI = "tests/contract/test_asyncapi.py::"
+INTEGRATION = "tests/integration/"
+MIGRATE = "tests/migration/test_migrate.py::"
+CONFIG = "tests/unit/test_config.py::"
+START = INTEGRATION + "test_start.py::"
+ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
+RUNS = INTEGRATION + "test_web_runs.py::"
+CANCEL = INTEGRATION + "test_web_cancel.py::"
+JOBS = INTEGRATION + "test_web_jobs.py::"
+LOADING = INTEGRATION + "test_web_loading.py::"
+LIVE = INTEGRATION + "test_web_live.py::"
+HEALTH = INTEGRATION + "test_web_health.py::"
+CALLBACKS = INTEGRATION + "test_web_callbacks.py::"
+COMMANDS = INTEGRATION + "test_commands.py::"
+LEARN = INTEGRATION + "test_learn.py::"
+CLAIM = INTEGRATION + "test_claim.py::"
+PROVIDER = INTEGRATION + "test_twilio_provider.py::"
+CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
+ALL = "*"
+RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
+CALLS = "/2010-04-01/Accounts/{sid}/Calls"
+
+# (section, heading of the first column): {name, or ALL: node id}
+HELD: dict[tuple[int, str], dict[str, str]] = {
+    (1, "command"): {
+        "make demo": "tests/demo/test_demo.py::test_every_lead_of_both_businesses_is_dialled_and_accounted_for",
+        "make test": NAMES + "test_every_target_of_make_is_there",
+        "make lint types": NAMES + "test_every_target_of_make_is_there",
+        "make bench": NAMES + "test_every_target_of_make_is_there",
+        "python -m sql migrate": MIGRATE + "test_from_many_processes_at_once",
+        "python -m sql status": NAMES + "test_every_command_takes_what_the_page_says",
+        "python -m sql check": MIGRATE + "test_check_says_by_its_exit_code",
+        "python -m web": HEALTH + "test_the_process_starts_serves_and_stops_at_once_with_a_listener",
+        "python -m actors": "tests/chaos/test_main_job.py::test_the_only_worker_is_killed_and_another_goes_on",
+        "python -m dialer up": "tests/demo/test_up.py::test_servers_of_ones_own_are_used_instead",
+        "python -m dialer demo": "tests/demo/test_demo.py::test_it_stays_up_until_ctrl_c_and_leaves_nothing",
+        "python -m telephony.simulator --port N": INTEGRATION
+        + "test_simulator_process.py::test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger",
+        # The commands of `dialer` that print: their options and, below, their fields.
+        ALL: NAMES + "test_every_command_takes_what_the_page_says",
+    },
+    (1, "printed with --json by"): {ALL: ANSWERS + "test_every_command_prints_its_fields"},
+    (1, "role"): {ALL: INTEGRATION + "test_web_auth.py::test_a_viewer_reads_and_changes_nothing"},
+    (1, "exit code"): {
+        "0": ACCOUNTS + "test_without_json_a_person_reads_a_line",
+        "1": START + "test_a_database_that_refuses_is_one_line",
+        "2": START + "test_every_wrong_setting_is_said_at_once",
+        "130": "tests/demo/test_demo.py::test_it_stays_up_until_ctrl_c_and_leaves_nothing",
+    },
+    (1, "process"): {ALL: NAMES + "test_the_procfile_is_that_of_the_page"},
+    (2, "variable"): {ALL: NAMES + "test_every_setting_has_its_default"},
+    (3, "outbound_call_runs.status"): {ALL: NAMES + "test_the_statuses_of_a_run_are_those_of_the_table"},
+    (3, "outbound_call_jobs.status"): {ALL: NAMES + "test_the_statuses_of_a_job_are_those_of_the_table"},
+    (3, "promise"): {
+        "identity": LEARN + "test_where_an_outcome_is_counted",
+        "unique_run_lead": ANSWERS + "test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name",
+        "locked_by_worker": ANSWERS + "test_a_run_that_is_driven_says_by_whom_and_since_when",
+        "lock_ts": ANSWERS + "test_a_run_that_is_driven_says_by_whom_and_since_when",
+        "cursor_position": CLAIM + "test_every_lead_of_every_zone_is_taken_once",
+        "started_at": CLAIM + "test_a_foreign_row_that_says_running_is_not_dialled",
+        "last_error": INTEGRATION + "test_worker.py::test_the_provider_refuses_the_account_and_no_lead_is_burned",
+        "can_cancel": RUNS + "test_start_pause_resume",
+        "job rows": COMMANDS + "test_a_large_cancelled_run_is_rewritten_in_chunks",
+    },
+    (4, "promise"): {
+        "Authorization: Bearer TOKEN": INTEGRATION + "test_web_auth.py::test_nobody_in_particular_gets_401",
+        "404": RUNS + "test_what_is_another_business_s_is_missing_to_the_byte",
+        '{"error", "code", "details"}': RUNS + "test_errors_speak_hebrew_to_whom_it_concerns",
+        "times": OPENAPI + "test_what_is_answered_is_what_is_described",
+        "Idempotency-Key": RUNS + "test_a_command_with_a_key_takes_effect_once",
+    },
+    (4, "request"): {
+        "GET /api/openapi.yaml": HEALTH + "test_the_api_is_described",
+        "GET /api/docs": HEALTH + "test_the_api_is_described",
+        "POST /api/outbound/runs": LOADING + "test_a_run_keeps_the_good_rows_and_reports_the_bad_ones",
+        "GET /api/outbound/runs": RUNS + "test_runs_are_listed_newest_first_in_pages",
+        f"GET {RUN}": RUNS + "test_a_run_shows_all_that_the_contract_names",
+        f"POST {RUN}/start": RUNS + "test_start_pause_resume",
+        f"POST {RUN}/pause": RUNS + "test_start_pause_resume",
+        f"POST {RUN}/resume": RUNS + "test_start_pause_resume",
+        "POST /api/outbound_calls/jobs/{job_id}/cancel": CANCEL + "test_cancel_in_the_middle",
+        "POST /api/outbound/stop-queue": CANCEL + "test_stop_ends_the_run_at_once_and_records_what_is_on_the_line",
+        f"GET {RUN}/jobs": JOBS + "test_jobs_are_filtered_and_paged",
+        f"GET {JOB}": JOBS + "test_a_job_shows_its_attempts_and_their_timeline",
+        f"POST {JOB}/cancel": JOBS + "test_one_lead_is_cancelled",
+        f"POST {JOB}/resolve": JOBS + "test_a_person_resolves_what_stays_unknown",
+        f"GET {RUN}/events": LIVE + "test_resuming_repeats_nothing_and_misses_nothing",
+        f"GET {RUN}/export.csv": JOBS + "test_the_export_has_every_lead_and_no_formula",
+        "GET /healthz": OPENAPI + "test_what_is_answered_is_what_is_described",
+        "GET /readyz": HEALTH + "test_redis_away_is_said_and_serves_on",
+        "GET /metrics": HEALTH + "test_requests_are_counted_by_route_and_nobody_s_ids_are_in_it",
+    },
+    (4, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
+    (4, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
+    (5, "stream"): {ALL: ASYNCAPI + "test_the_streams_and_the_words_are_ours"},
+    (5, "command"): {
+        "job.cancel": COMMANDS + "test_one_lead_on_the_line_is_cancelled_only_by_hanging_up",
+        ALL: COMMANDS + "test_what_a_command_does_in_a_state",
+    },
+    (5, "field of a command"): {ALL: NAMES + "test_the_fields_of_commands_and_events_are_described"},
+    (5, "promise"): {
+        "order": COMMANDS + "test_from_the_stream_in_its_order_and_once",
+        "once": COMMANDS + "test_a_repeat_after_it_was_decided_is_answered_again",
+        "rejected": COMMANDS + "test_malformed_and_forbidden_ones_block_nothing",
+    },
+    (5, "field of an event"): {ALL: NAMES + "test_the_fields_of_commands_and_events_are_described"},
+    (5, "event"): {
+        **dict.fromkeys(
+            ("run.progress", "call.progress", "worker.started", "worker.stopped"), ASYNCAPI + "test_what_a_worker_tells_is_described"
+        ),
+        ALL: ASYNCAPI + "test_what_postgresql_tells_is_described_and_all_of_it_happens",
+    },
+    (6, "request"): {
+        f"POST {CALLS}.json": PROVIDER + "test_the_request_is_what_twilio_asks_for",
+        f"GET {CALLS}.json": INTEGRATION
+        + "test_twilio_provider_listings.py::test_every_page_of_a_listing_is_read_back_to_the_time_asked_for",
+        f"GET {CALLS}/{{CallSid}}.json": CONFORMANCE + "test_a_call_can_be_asked_for_until_its_end",
+        f"POST {CALLS}/{{CallSid}}.json": CONFORMANCE + "test_a_ringing_call_can_be_hung_up",
+    },
+    (6, "what Twilio asks of us"): {
+        "POST /callbacks/{reference}": CALLBACKS + "test_a_call_from_ring_to_end",
+        "POST /twiml/{reference}": CALLBACKS + "test_an_answered_call_is_greeted",
+        "X-Twilio-Signature": CALLBACKS + "test_unsigned_and_wrongly_signed_ones_change_nothing",
+    },
+    (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
+    (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
+    (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
+}

@@ -1,0 +1,187 @@
+"""Looks whether a row of docs/contract.md that says *not yet* is served all the same."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dialer.__main__ import parser as dialer_parser
+from dialer.addresses import redis_address
+from dialer.config import Settings
+from dialer.credentials import auth_token
+from dialer.model import Outcome
+from sql.statements import every_statement
+from telephony.simulator.rest import Rest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.contract.contract_page import Promise
+
+ROOT = Path(__file__).parents[2]
+TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms", "merging"}
+SAYING_SECONDS = 60
+RUN = "GET /api/outbound/runs/{run_id}"
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "web" / "openapi.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def operations() -> set[str]:
+    """Every request the API describes (tests/contract/test_openapi.py holds that against the routes), as `GET /path`."""
+    return {f"{method.upper()} {path}" for path, methods in openapi()["paths"].items() for method in methods}
+
+
+def properties(schema: str) -> dict[str, Any]:
+    """The fields of a schema of the API."""
+    found: dict[str, Any] = openapi()["components"]["schemas"].get(schema, {}).get("properties", {})
+    return found
+
+
+def words(part: object) -> set[str]:
+    """Every word that an `enum` or a `const` in this part of the description allows, references followed."""
+    found: set[str] = set()
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            return words(openapi()["components"]["schemas"].get(part["$ref"].rpartition("/")[2], {}))
+        found |= {str(word) for word in part.get("enum", ())} | ({str(part["const"])} if "const" in part else set())
+        for inner in part.values():
+            found |= words(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            found |= words(inner)
+    return found
+
+
+def settings() -> dict[str, Any]:
+    """Every setting by the name of its variable."""
+    return {str(field.alias): field for field in Settings.model_fields.values()}
+
+
+@cache
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Every command of `python -m dialer`, by its words, such as `business create`."""
+    return dict(_leaves("", dialer_parser()))
+
+
+def options(command: str) -> tuple[str, set[str]]:
+    """The words of a command line of the page and the options it names, alternatives and values left out."""
+    plain = re.sub(r"[\[\]]", " ", command).removeprefix("python -m dialer ")
+    said = plain.split()
+    named = {word for word in said if word.startswith("--")}
+    verb = [word for word in said[: next((n for n, word in enumerate(said) if word.startswith("--")), len(said))] if word.islower()]
+    return " ".join(verb), named
+
+
+def _leaves(words_before: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield words_before.strip(), parser
+    for group in groups:
+        for name, inner in group.choices.items():
+            yield from _leaves(f"{words_before} {name}", inner)
+
+
+def _command_is_served(promise: Promise) -> bool:
+    if promise.id in EXTRA:
+        return EXTRA[promise.id]()
+    verbs, named = options(promise.name)
+    # `run start|pause`: one of them is enough to say that it is there.
+    first, _, rest_of_it = verbs.partition(" ")
+    each = [f"{first} {verb}".strip() for verb in (rest_of_it.split("|") if rest_of_it else [""])]
+    for verb in each:
+        known = commands().get(verb)
+        if known is not None:
+            own = {option for action in known._actions for option in action.option_strings}
+            # Of a command that is built, an option more.
+            return named <= own
+    return False
+
+
+def _request_is_served(promise: Promise) -> bool:
+    request, _, query = promise.name.partition("?")
+    if promise.section == 6:
+        # The simulator answers what the dialer asks for, and no more.
+        nobody: Any = None
+        return any(route.path.endswith(request.partition(" ")[2].rpartition("/")[2]) for route in Rest(nobody, {}).routes())
+    if request not in operations():
+        return False
+    if promise.id in EXTRA:
+        return EXTRA[promise.id]()
+    method, _, path = request.partition(" ")
+    known = {parameter.get("name") for parameter in openapi()["paths"][path][method.lower()].get("parameters", ())}
+    return not query or query.partition("=")[0] in known
+
+
+# What is asked in the manner of no other row.
+EXTRA: dict[str, Callable[[], bool]] = {
+    "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _said("sql", "migrate", "--dry-run"),
+    f"7 | request | {RUN}": lambda: {"outcomes", "waits_for", "ends_at", "effective_settings"} <= properties("Run").keys(),
+    "7 | request | GET /api/outbound/runs/{run_id}/jobs?outcome=": lambda: (
+        "lost,human" in str(openapi()["paths"]["/api/outbound/runs/{run_id}/jobs"]["get"])
+    ),
+    "7 | answer of | read_as of POST /api/outbound/runs": lambda: "read_as" in properties("LoadedRun"),
+    "7 | answer of | GET /api/outbound/runs paged": lambda: "previous_cursor" in properties("RunPage"),
+    f"7 | answer of | outcomes of {RUN}": lambda: "outcomes" in properties("Run"),
+    f"7 | answer of | waits_for of {RUN}": lambda: "waits_for" in properties("Run"),
+    "7 | answer of | POST /api/outbound/runs/preflight": lambda: "POST /api/outbound/runs/preflight" in operations(),
+    f"7 | answer of | all settings of {RUN}": lambda: "priority" in properties("Run")["settings"].get("properties", {}),
+    "7 | field of a run to load | record announced": lambda: "script" in properties("NewRun"),
+    "4 | promise | sealed answers": lambda: "POST /api/tokens" in operations(),
+    "7 | promise | retention_days": lambda: any("retention_days" in text for text in every_statement().values()),
+    "7 | promise | lawful demo": lambda: "--calling-hours" in str(commands()["business create"].format_help()),
+    "8 | promise | adopt both variants": lambda: any("legacy_archive" in text for text in every_statement().values()),
+    "8 | promise | dialer.legacy_archive": lambda: any("legacy_archive" in text for text in every_statement().values()),
+    "8 | promise | old statements": lambda: any("legacy_archive" in text for text in every_statement().values()),
+    "8 | promise | old runs": lambda: any("legacy_archive" in text for text in every_statement().values()),
+    "8 | promise | python -m dialer business adopt --from-public": lambda: "business adopt" in commands(),
+    "9 | promise | worker /metrics": lambda: "DIALER_METRICS_PORT" in settings(),
+    "9 | promise | PgBouncer": lambda: "doctor" in commands(),  # which says what guards are not in force
+    "9 | promise | redis+cluster://": lambda: _takes(redis_address, "redis+cluster://h:6379"),
+    # A list of two is still one odd secret today: when it is a list, an empty one in it is refused.
+    "9 | promise | several secrets": lambda: not _takes(auth_token, "a,,b"),
+    "9 | promise | own accounts only": lambda: "GET /api/business" in operations(),
+}
+
+
+def _said(*command: str) -> bytes:
+    return subprocess.run((sys.executable, "-m", *command), cwd=ROOT, capture_output=True, check=False, timeout=SAYING_SECONDS).stderr
+
+
+def _takes(check: Callable[[str], str], value: str) -> bool:
+    try:
+        check(value)
+    except ValueError:
+        return False
+    return True
+
+
+# By the heading of the first column.
+BY_KIND: dict[str, Callable[[Promise], bool]] = {
+    "request": _request_is_served,
+    "command": _command_is_served,
+    "answer of": lambda promise: EXTRA[promise.id](),
+    "variable": lambda promise: promise.name in settings(),
+    "field of a run to load": lambda promise: EXTRA[promise.id]() if promise.id in EXTRA else promise.name in properties("NewRun"),
+    "reason of a skipped lead": lambda promise: promise.name in words(properties("Job").get("reason")),
+    "rule of why": lambda promise: promise.name in words(properties("JobDetail").get("why")),
+    "reason of waits_for": lambda promise: promise.name in words(properties("Run").get("waits_for")),
+    "outcome": lambda promise: promise.name in set(Outcome) | words(properties("Job")["outcome"]),
+    "promise": lambda promise: EXTRA[promise.id](),
+}
+
+
+def served(promise: Promise) -> bool:
+    """True when what this row promises for later is there."""
+    assert promise.kind in BY_KIND, f"nobody can tell whether a {promise.kind} is served: say how in BY_KIND"
+    return BY_KIND[promise.kind](promise)

@@ -1,0 +1,254 @@
+"""Every answer has the fields that docs/contract.md names: of the API as it runs, of the commands, of a run that is driven.
+
+On the road of a call: 1 and 7; what others rely on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from actors.worker import Worker
+from actors.world import open_world
+from dialer.config import Settings
+from dialer.model import AttemptState
+from telephony import simulator
+from tests.contract.contract_page import Promise, of, promises
+from tests.web_site import RUNS, leads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.rows import Shop
+    from tests.web_site import Said, Site
+
+COMMAND_SECONDS = 60.0
+DRIVEN_SECONDS = 60.0
+RUN, CANCEL, STOP = "/api/outbound/runs/{run_id}", "/api/outbound_calls/jobs/{job_id}/cancel", "/api/outbound/stop-queue"
+JOBS = f"{RUN}/jobs"
+JOB = f"{JOBS}/{{job_id}}"
+ROWS = [*leads(5), {"lead_id": 1, "phone": "0521234567"}, {"lead_id": 9, "phone": "100"}]
+
+
+def built(kind: str, *sections: int) -> list[Promise]:
+    return [promise for section in sections for promise in of(section, kind) if not promise.open]
+
+
+class Scene:
+    """A run with a call that ended, one that stays unknown and one on the line; answers are asked of it."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.run_id = 0
+        self.job_ids: list[int] = []
+
+    async def open(self) -> Scene:
+        self.run_id = (await self.load())["run_id"]
+        intents, _ = await self.site.shop.claim(self.site.business)
+        self.job_ids = [intent.job_id for intent in intents]
+        await self.site.call_back(intents[0], "completed", CallDuration="3", AnsweredBy="human")
+        await self.site.shop.learn(intents[1], AttemptState.UNKNOWN, reason="time-out")
+        return self
+
+    async def load(self) -> dict[str, Any]:
+        given = {"machine_detection": "Enable", "record": True}
+        return dict((await self.said("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
+
+    async def ask(self, request: str, body: object = None, job: int = 0) -> dict[str, Any]:
+        method, _, path = request.partition(" ")
+        number = self.job_ids[job] if "{run_id}" in path else self.run_id
+        return dict((await self.said(method, path.replace("{run_id}", str(self.run_id)).replace("{job_id}", str(number)), body)).json)
+
+    async def started(self) -> dict[str, Any]:
+        self.run_id = await self.site.load(2, start=False)
+        return await self.ask(f"POST {RUN}/start")
+
+    async def waited(self) -> dict[str, Any]:
+        """Of a run without a call: nobody is waited for."""
+        self.run_id = await self.site.load(2, start=False)
+        return await self.ask(f"POST {CANCEL}", {"wait": True})
+
+    async def said(self, method: str, path: str, body: object = None) -> Said:
+        said = await self.site.ask(method, path, json=body)
+        assert said.status in {200, 201}, said.body
+        return said
+
+
+# How each answer of the page is asked for; a row without one is no promise that anybody keeps.
+ASKED: dict[str, Callable[[Scene], Awaitable[dict[str, Any]]]] = {
+    f"POST {RUNS}": Scene.load,
+    f"GET {RUNS}": lambda scene: scene.ask(f"GET {RUNS}"),
+    f"GET {RUN}": lambda scene: scene.ask(f"GET {RUN}"),
+    f"POST {RUN}/start": Scene.started,
+    f"POST {CANCEL}": lambda scene: scene.ask(f"POST {CANCEL}"),
+    f"POST {CANCEL} with wait": Scene.waited,
+    f"POST {STOP}": lambda scene: scene.ask(f"POST {STOP}", {"run_id": scene.run_id}),
+    f"GET {JOBS}": lambda scene: scene.ask(f"GET {JOBS}"),
+    f"GET {JOB}": lambda scene: scene.ask(f"GET {JOB}"),
+    f"POST {JOB}/cancel": lambda scene: scene.ask(f"POST {JOB}/cancel", {"hang_up": True}, job=2),
+    f"POST {JOB}/resolve": lambda scene: scene.ask(f"POST {JOB}/resolve", {"as": "over"}, job=1),
+    "GET /readyz": lambda scene: scene.ask("GET /readyz"),
+}
+
+
+@pytest.mark.parametrize("promise", built("answer of", 4, 7), ids=lambda promise: promise.name)
+async def test_every_answer_has_its_fields(site: Site, promise: Promise) -> None:
+    part, of_it, request = promise.name.rpartition(" of ")
+    answer: Any = await ASKED[request if of_it else promise.name](await Scene(site).open())
+    if of_it:
+        answer = answer[part]
+    for found in answer if isinstance(answer, list) else [answer]:
+        assert set(promise.words) - set(found) == set()
+    assert answer
+    assert promise.words
+
+
+FIELDS: dict[str, tuple[object, str]] = {
+    "name": ("March", "name"),
+    "leads": ([{"lead_id": 1, "phone": "0521234567", "name": "A", "timezone": "Asia/Jerusalem", "variables": {"x": "y"}}], "total_leads"),
+    "concurrency": (2, "concurrency"),
+    "start": (True, "status"),
+    "machine_detection": ("Enable", "settings"),
+    "priority": (7, "a column"),
+    "record": (True, "settings"),
+}
+
+
+@pytest.mark.parametrize("promise", built("field of a run to load", 4, 7), ids=lambda promise: promise.name)
+async def test_every_field_of_a_run_is_taken(site: Site, promise: Promise) -> None:
+    value, shown = FIELDS[promise.name]
+    said = await site.post(RUNS, {"leads": leads(1), promise.name: value})
+    assert said.status == 201, said.body
+    run = (await site.get(f"{RUNS}/{said.json['run_id']}")).json
+    if shown == "a column":
+        look = "SELECT priority FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+        found = await site.shop.pool.fetchval(look, site.business, run["run_id"])
+    else:
+        found = run[shown] if shown != "settings" else run["settings"][promise.name]
+    assert found == {"leads": 1, "start": "running"}.get(promise.name, value)
+    unknown = await site.post(RUNS, {"leads": leads(1), f"{promise.name}_": value})
+    assert unknown.status == 422
+
+
+ENDS: dict[str, tuple[str, dict[str, str]]] = {
+    "human": ("completed", {"AnsweredBy": "human"}),
+    "machine": ("completed", {"AnsweredBy": "machine_start"}),
+    "fax": ("completed", {"AnsweredBy": "fax"}),
+    "answered": ("completed", {}),
+    "no-answer": ("no-answer", {}),
+    "busy": ("busy", {}),
+    "failed": ("failed", {}),
+    "canceled": ("canceled", {}),
+}
+
+
+@pytest.mark.parametrize("promise", built("outcome", 7), ids=lambda promise: promise.name)
+async def test_every_outcome_is_shown(site: Site, promise: Promise) -> None:
+    run_id = await site.load(1)
+    [intent], _ = await site.shop.claim(site.business)
+    if promise.name in ENDS:
+        status, fields = ENDS[promise.name]
+        assert (await site.call_back(intent, status, **fields)).status == 204
+    else:  # what the provider says in its answer to the POST, or when it is asked
+        await site.shop.learn(intent, AttemptState.OVER, outcome=promise.name)
+    job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
+    assert job["outcome"] == promise.name
+    # The page says what each is counted as.
+    status = next(row.name for row in of(3, "outbound_call_jobs.status") if f" {promise.name}" in row.cells[1].replace("`", " "))
+    assert job["status"] == status
+
+
+async def command(database_url: str, *line: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dialer", *line, "--json"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "DATABASE_URL": database_url},
+    )
+    async with asyncio.timeout(COMMAND_SECONDS):
+        out, _ = await process.communicate(b"a long pass phrase\n")
+    assert process.returncode == 0
+    [printed] = out.decode().splitlines()
+    return dict(json.loads(printed))
+
+
+async def test_every_command_prints_its_fields(shop: Shop, database_url: str) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    [intent] = (await shop.claim(business))[0]
+    await shop.learn(intent, AttemptState.UNKNOWN)
+    its = ("--business", str(business))
+    lines = {
+        "business create": ("--name", "N", "--caller-id", "+12125550100", "--timezone", "America/New_York", "--max-calls", "3"),
+        "user create": (*its, "--email", "a@b.example", "--role", "operator", "--password-stdin"),
+        "token create": (*its, "--role", "viewer"),
+        "resolve": (*its, "--run", str(run), "--job", str(intent.job_id), "--as", "over", "--by", "me"),
+    }
+    for promise in built("printed with --json by", 1):
+        assert set(promise.words) - (await command(database_url, *promise.name.split(), *lines[promise.name])).keys() == set()
+
+
+async def test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 1)
+    again = (
+        "INSERT INTO public.outbound_call_jobs (business_id, run_id, lead_id, status) "
+        "SELECT business_id, run_id, lead_id, 'queued' FROM public.outbound_call_jobs WHERE business_id = $1 AND run_id = $2"
+    )
+    with pytest.raises(asyncpg.UniqueViolationError) as refused:
+        await shop.pool.execute(again, business, run)
+    assert refused.value.constraint_name == "unique_run_lead"
+
+
+async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: str, redis_url: str, shop: Shop) -> None:
+    business = await shop.business()
+    await shop.workers.give_back(shop.incarnation, list(shop.epochs))
+    await shop.workers.leave(shop.incarnation)
+    async with simulator.running(scenario="slow", speed=1) as sim:
+        settings = Settings.model_validate(
+            {
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+                "PUBLIC_URL": "http://127.0.0.1:9",
+                "SECRET_KEY": "s" * 32,
+                "TWILIO_ACCOUNT_SID": simulator.TEST_ACCOUNT,
+                "TWILIO_AUTH_TOKEN": simulator.TEST_TOKEN,
+                "TWILIO_API_URL": sim.url,
+            }
+        )
+        async with open_world(settings) as world:
+            worker = Worker(world, "the worker's name")
+            await worker.start()
+            run = await shop.run(business, 5)
+            beats = await beating(shop, business, run)
+            await worker.stop()
+    for name, at, now in beats:
+        assert name == "the worker's name"
+        # In UTC and without a zone.
+        assert at.tzinfo is None
+        assert timedelta(0) <= now - at.replace(tzinfo=UTC) < timedelta(seconds=30)
+
+
+async def beating(shop: Shop, business: int, run: int) -> list[tuple[str, datetime, datetime]]:
+    """Two different heartbeats of a run, and when each was seen by the database's clock."""
+    look = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+    seen: dict[datetime, tuple[str, datetime, datetime]] = {}
+    async with asyncio.timeout(DRIVEN_SECONDS):
+        while len(seen) < 2:
+            row = await shop.pool.fetchrow(look, business, run)
+            assert row
+            if row["lock_ts"]:
+                seen.setdefault(row["lock_ts"], (row["locked_by_worker"], row["lock_ts"], row["now"]))
+    return list(seen.values())
+
+
+def test_every_answer_that_is_promised_is_a_request_that_is_promised() -> None:
+    requests = {promise.name for promise in promises() if promise.kind == "request"}
+    assert {request.removesuffix(" with wait") for request in ASKED} - requests == set()

@@ -1,0 +1,202 @@
+"""The edges of the web process: ids of any size, empty parameters, a PUBLIC_URL with a path, http instead of https, no account."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from dialer.model import Reference
+from dialer.sealing import Seal
+from tests.visitor import EMAIL, PASSWORD, Visitor, text_of
+from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, callback, serving
+
+if TYPE_CHECKING:
+    from tests.rows import Shop
+    from tests.web_site import Said, Site
+
+NUMBERS = [0, 1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**19, 10**30, -1]
+IDS = [*map(str, NUMBERS), "0" * 25 + "1", "²", "1.0", "1e3", " 1", "+1", "x" * 300, "\x00", "\u0661"]
+PATHS = (
+    "/api/outbound/runs/{}",
+    "/api/outbound/runs/{}/jobs",
+    "/api/outbound/runs/{}/jobs/{}",
+    "/api/outbound/runs/{}/events",
+    "/api/outbound/runs/{}/export.csv",
+    "/api/outbound/runs?cursor={}",
+    "/api/outbound/runs?limit={}",
+    "/runs/{}",
+    "/runs/{}/jobs/{}",
+    "/runs?before={}",
+    "/runs/1?after={}",
+)
+POSTS = (
+    "/api/outbound/runs/{}/pause",
+    "/api/outbound_calls/jobs/{}/cancel",
+    "/api/outbound/runs/{}/jobs/{}/cancel",
+    "/callbacks/{}-1-" + "0" * 32,
+    "/callbacks/1-{}-" + "0" * 32,
+    "/twiml/{}-{}-" + "f" * 32,
+)
+
+
+def with_id(path: str, text: str) -> str:
+    return path.replace("{}", quote(text))
+
+
+async def test_no_id_is_a_fault_of_ours(site: Site) -> None:
+    # One that has ended: its stream of events ends as well.
+    assert (await site.post(f"/api/outbound_calls/jobs/{await site.load(1)}/cancel")).json["status"] == "cancelled"
+    answers = {}
+    for path, text in itertools.product(PATHS, IDS):
+        answers[path, text] = (await site.get(with_id(path, text))).status
+    for path, text in itertools.product(POSTS, IDS):
+        answers[path, text] = (await site.post(with_id(path, text))).status
+    for number in NUMBERS:
+        answers["stop", str(number)] = (await site.post("/api/outbound/stop-queue", {"run_id": number})).status
+        path = f"/api/outbound/runs/1/jobs/{number}/resolve"
+        answers["resolve", str(number)] = (await site.post(path, {"as": "over"})).status
+    assert {asked: status for asked, status in answers.items() if status >= 500} == {}
+
+
+@pytest.mark.parametrize("query", ["status=", "limit=", "cursor=", "status=running&cursor="])
+async def test_an_empty_parameter_is_refused_by_name(site: Site, query: str) -> None:
+    run_id = await site.load(1)
+    for path in (RUNS, f"{RUNS}/{run_id}/jobs", f"{RUNS}/{run_id}/jobs"):
+        said = await site.get(f"{path}?{query}")
+        assert (said.status, said.code) == (422, "invalid")
+        [detail] = said.json["details"]
+        assert (f"{detail['field']}=" in query, detail["message"]) == (True, "must not be empty")
+    assert (await site.get(f"{RUNS}/{run_id}/jobs?outcome=")).status == 422
+    assert (await site.get(f"{RUNS}/{run_id}/export.csv?mark=")).status == 422
+
+
+@pytest.mark.parametrize("path", ["/api/outbound_calls/jobs/{}/cancel", "/api/outbound/stop-queue"])
+async def test_the_same_key_with_another_wait_is_another_request(site: Site, path: str) -> None:
+    run_id = await site.load(2)
+    asked = {"run_id": run_id} if "stop" in path else {}
+    key = {"Idempotency-Key": "once"}
+    first = await site.post(path.format(run_id), asked, headers=key)
+    again = await site.post(path.format(run_id), asked, headers=key)
+    assert (first.status, again.status, first.body) == (200, 200, again.body)
+    other = await site.post(path.format(run_id), {**asked, "wait": True}, headers=key)
+    assert (other.status, other.code) == (409, "idempotency_conflict")
+
+
+PATH_URL = "https://example.com/ringing/dialer"
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop: Shop, stripped: bool) -> None:  # noqa: FBT001
+    async with serving(database_url, redis_url, shop, PUBLIC_URL=PATH_URL) as site:
+        await site.load(1)
+        [call], _ = await shop.claim(site.business)
+
+        async def say(kind: str, status: str) -> Said:
+            path = f"/{kind}/{Reference(call.business_id, call.attempt_id, call.nonce)}"
+            form = callback(call, status)
+            signature = RequestValidator(AUTH_TOKEN).compute_signature(PATH_URL + path, form)
+            asked = path if stripped else f"/ringing/dialer{path}"
+            return await site.ask("POST", asked, token=None, data=form, headers={"X-Twilio-Signature": signature})
+
+        assert (await say("callbacks", "ringing")).status == 204
+        greeted = await say("twiml", "in-progress")
+        assert (greeted.status, b"<Say" in greeted.body) == (200, True)
+        refused = await site.ask("POST", "/ringing/dialer/callbacks/nonsense", token=None, data={})
+        assert (refused.status, refused.code) == (403, "unsigned")
+
+
+async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> None:
+    await site.load(2)
+    intents, _ = await site.shop.claim(site.business)
+    sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
+    theirs = "AC" + "7" * 32
+    # The business has an account of its own from now on; the first call was placed with the default one, the second with its own.
+    await site.shop.pool.execute(
+        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, theirs, sealed
+    )
+    for intent, account in zip(intents, (ACCOUNT, theirs), strict=True):
+        await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", intent.attempt_id, account)
+    first, second = intents
+    assert (await site.call_back(first, "ringing", auth_token="their own token")).status == 403
+    assert (await site.call_back(first, "ringing")).status == 204
+    assert (await site.call_back(second, "ringing")).status == 403
+    assert (await site.call_back(second, "ringing", auth_token="their own token")).status == 204
+
+
+HTTP = {"Origin": "http://dialer.example.com", "Host": "dialer.example.com"}
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language: str) -> None:
+    await site.user(EMAIL, PASSWORD)
+    visitor = Visitor(site, language)
+    form = {"email": EMAIL, "password": PASSWORD, "next": "/runs/7"}
+    said = await visitor.post("/login", form, **HTTP)
+    assert said.status == 400
+    assert 'href="https://dialer.example.com/login?next=%2Fruns%2F7"' in said.body.decode()
+    assert ("cannot sign in here" if language == "en" else "אי אפשר להתחבר מכאן") in text_of(said)
+    assert visitor.cookies == {}
+    said = await visitor.get("/login", **{"X-Forwarded-Proto": "http", "Host": "dialer.example.com"})
+    assert 'href="https://dialer.example.com/login"' in said.body.decode()
+    # By https, and on one's own machine, where browsers ask for none.
+    for headers in (
+        {"Origin": "https://dialer.example.com", "X-Forwarded-Proto": "http"},
+        {"Origin": "http://localhost", "Host": "localhost"},
+    ):
+        assert (await Visitor(site).post("/login", form, **headers)).status == 303
+
+
+async def signed_in_from(site: Site, forwarded: str) -> str:
+    await Visitor(site).post("/login", {"email": EMAIL, "password": PASSWORD}, **{"X-Forwarded-For": forwarded})
+    found: str = await site.shop.pool.fetchval("SELECT address FROM dialer.sessions ORDER BY id DESC LIMIT 1")
+    return found
+
+
+async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url: str, redis_url: str, shop: Shop) -> None:
+    async with serving(database_url, redis_url, shop, DIALER_TRUSTED_PROXIES="127.0.0.0/8, 10.1.0.7") as site:
+        await site.user(EMAIL, PASSWORD)
+        assert await signed_in_from(site, "203.0.113.5") == "203.0.113.5"
+        assert await signed_in_from(site, "6.6.6.6, 203.0.113.5:4711, 10.1.0.7") == "203.0.113.5"
+        assert await signed_in_from(site, "2001:db8::1") == "2001:db8::1"
+        assert await signed_in_from(site, "nonsense") == "127.0.0.1"
+
+
+async def test_the_address_of_a_client_is_not_what_it_says_itself(site: Site) -> None:
+    await site.user(EMAIL, PASSWORD)
+    assert await signed_in_from(site, "203.0.113.5") == "127.0.0.1"
+
+
+@pytest.mark.parametrize("module", ["web", "actors"])
+async def test_without_the_account_a_business_needs_a_process_does_not_start(
+    module: str, database_url: str, redis_url: str, shop: Shop
+) -> None:
+    await shop.business()
+    names = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PUBLIC_URL": "https://dialer.example.com",
+        "SECRET_KEY": "a secret of forty characters, for a test",
+        "PORT": "0",
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TWILIO_", "DIALER_"))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, env={**clean, **names}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    lines = out.decode().splitlines()
+    assert process.returncode == 2, lines
+    assert [line.split()[0] for line in lines] == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"], lines
+
+
+async def test_no_account_is_needed_while_every_business_has_its_own(database_url: str, redis_url: str, shop: Shop) -> None:
+    await shop.business()
+    await shop.pool.execute("UPDATE dialer.businesses SET account_sid = $1, auth_token_sealed = 'x'", "AC" + "7" * 32)
+    async with serving(database_url, redis_url, shop, TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="") as site:
+        assert (await site.get("/readyz", token=None)).status == 200

@@ -1,0 +1,190 @@
+"""What one business does in the web process, another does not notice: connections, locked runs, kept callbacks, a Redis that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from dialer.model import Reference
+from dialer.ports import SystemClock
+from dialer.shares import Use
+from dialer.streams import Streams
+from sql.shares import CURRENT_USE
+from tests.web_site import RUNS, callback, serving
+from web import keys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from sql.attempts import Intent
+    from sql.shares import SharedPool
+    from tests.rows import Shop
+    from tests.web_site import Said, Site
+
+CLOCK = SystemClock()
+
+
+@asynccontextmanager
+async def held(shop: Shop, query: str, *values: object) -> AsyncIterator[None]:
+    """Somebody else's transaction, left open."""
+    async with shop.pool.acquire() as holder, holder.transaction():
+        await holder.execute(query, *values)
+        yield
+
+
+async def seconds(asking: Awaitable[Said]) -> float:
+    began = CLOCK.boot()
+    said = await asking
+    assert said.status in {200, 204}, said.body
+    return CLOCK.boot() - began
+
+
+def cancel(run_id: int) -> str:
+    return f"/api/outbound_calls/jobs/{run_id}/cancel"
+
+
+async def test_clicks_on_a_locked_run_delay_nobody_else(site: Site) -> None:
+    run_id = await site.load(5)
+    theirs = await site.shop.run(site.rival, 4)
+    [call, *_], _ = await site.shop.claim(site.rival)
+
+    async def rival() -> list[float]:
+        return [
+            await seconds(site.get(f"{RUNS}/{theirs}", token="rival")),
+            await seconds(site.call_back(call, "ringing")),
+            await seconds(site.post(cancel(theirs), token="rival")),
+        ]
+
+    alone = max(await rival())
+    async with held(site.shop, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
+        clicks = [asyncio.ensure_future(site.post(cancel(run_id))) for _ in range(12)]
+        await somebody_waits(site)
+        meanwhile = [max(await rival()) for _ in range(5)]
+        # Its own business reads on as well.
+        assert (await site.get(f"{RUNS}/{run_id}")).status == 200
+        assert not any(click.done() for click in clicks)
+    assert sorted(meanwhile)[2] < max(10 * alone, 0.5)
+    said = await asyncio.gather(*clicks)
+    assert {answer.status for answer in said} == {200}
+    assert (await site.shop.seen(site.business, run_id)).cancelled == 5
+
+
+WAITING = """SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'web' AND wait_event_type = 'Lock' AND datname = current_database()"""
+
+
+async def somebody_waits(site: Site) -> None:
+    async with asyncio.timeout(10):
+        while not await site.shop.pool.fetchval(WAITING):
+            pass
+
+
+async def test_a_command_gives_up_with_busy_and_others_are_refused_at_once(site: Site) -> None:
+    run_id = await site.load(1)
+    async with held(site.shop, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
+        said = await asyncio.gather(*(site.post(cancel(run_id)) for _ in range(40)))
+    assert {(answer.status, answer.code) for answer in said} == {(503, "busy")}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in said)
+    assert (await site.post(cancel(run_id))).status == 200
+
+
+def pool_of(site: Site) -> SharedPool:
+    found: SharedPool = site.client.server.app[keys.POOL]  # type: ignore[attr-defined]
+    return found
+
+
+async def taken_by(site: Site, *uses: Use) -> AsyncExitStack:
+    """As many connections as these uses may have, held until the stack is closed."""
+    stack = AsyncExitStack()
+    shares = pool_of(site)._shares
+    for use in uses:
+        while shares._may(use):
+            await stack.enter_async_context(shares.hold(use))
+    return stack
+
+
+async def test_who_takes_all_it_may_leaves_something_for_the_others(site: Site) -> None:
+    run_id = await site.load(1)
+    for token in ("rival", "operator"):
+        assert (await site.get(RUNS, token=token)).status == 200
+    # A flood of strangers, and of the business itself.
+    async with await taken_by(site, Use("address:127.0.0.1"), Use(f"business:{site.business}")):
+        assert (await site.get(RUNS, token="rival")).status == 200
+        mine = await site.get(f"{RUNS}/{run_id}")
+        assert (mine.status, mine.code, int(mine.headers["Retry-After"]) > 0) == (503, "busy", True)
+        assert (await site.post(cancel(run_id))).status == 200, "the reserve"
+        assert (await site.get("/readyz")).status == 200
+
+
+async def test_commands_and_callbacks_have_a_reserve(site: Site) -> None:
+    run_id = await site.load(3)
+    [call, *_], _ = await site.shop.claim(site.business)
+    assert (await site.get(RUNS)).status == 200
+    everybody = [Use(f"business:{number}") for number in range(100, 120)]
+    async with await taken_by(site, *everybody):
+        assert pool_of(site)._shares.free() == 0
+        assert (await site.call_back(call, "ringing")).status == 204
+        assert (await site.post(cancel(run_id))).status == 200
+
+
+async def test_a_task_asks_for_whom_it_serves(site: Site) -> None:
+    assert CURRENT_USE.get().tenant == "process"
+    assert (await site.get(RUNS)).status == 200
+    assert CURRENT_USE.get().tenant == "process"
+
+
+async def state_of(shop: Shop, intent: Intent) -> str:
+    state: str = await shop.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
+    return state
+
+
+async def over(shop: Shop, intents: list[Intent]) -> None:
+    async with asyncio.timeout(30):
+        while [await state_of(shop, intent) for intent in intents] != ["over"] * len(intents):
+            pass
+
+
+async def keep(streams: Streams, intents: list[Intent]) -> None:
+    for intent in intents:
+        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
+        assert await streams.keep_callback(str(reference), callback(intent, "completed"))
+
+
+async def test_a_kept_callback_that_cannot_be_applied_stops_nobody(site: Site, redis_url: str) -> None:
+    await site.load(3)
+    await site.shop.run(site.rival, 3)
+    stuck, _ = await site.shop.claim(site.business)
+    theirs, _ = await site.shop.claim(site.rival)
+    streams = Streams(redis_url)
+    for number, query in enumerate(
+        ("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", "SELECT FROM dialer.attempts WHERE business_id = $1 FOR UPDATE")
+    ):
+        async with held(site.shop, query, site.business):
+            await keep(streams, [stuck[number], theirs[number]])
+            await over(site.shop, [theirs[number]])
+            assert await state_of(site.shop, stuck[number]) == "placing"
+        await over(site.shop, [stuck[number]])
+    async with asyncio.timeout(30):
+        while await streams.kept_callbacks(10):
+            pass
+    await streams.close()
+
+
+async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: str, shop: Shop) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with serving(database_url, f"redis://127.0.0.1:{port}/0", shop) as site:
+        cancels, gets = [], []
+        for _ in range(5):
+            run_id = await site.shop.run(site.business, 2)
+            gets.append(await seconds(site.get(f"{RUNS}/{run_id}")))
+            cancels.append(await seconds(site.post(cancel(run_id))))
+            assert (await site.shop.seen(site.business, run_id)).cancelled == 2
+    server.close()
+    # Each of them took more than a second.
+    assert (min(gets) < 0.5, min(cancels) < 0.5) == (True, True), (gets, cancels)
