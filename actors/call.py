@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from actors.look import AFTER_HANG_UP_SECONDS, learn, look, pause_before_look
 from dialer.model import AttemptState, Outcome, Reference
 from sql.attempts import Fact, Intent
 from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
+from telephony.refusals import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,28 +30,36 @@ if TYPE_CHECKING:
 # A worker's deadline is reckoned from before its claim was sent, the row's send_by by the database's clock after that: the worker's
 # always ends first, and no two machines' clocks are compared (protocol, section 2).
 SEND_SECONDS = 5.0
-# Account trouble, not the lead's: wrong credentials, a suspended account, a number that may not be shown. Twilio's error
-# directory: 20003, 20005, 20008, 21210, 21212, 21213, 21606.
-ACCOUNT_REFUSALS = frozenset({20003, 20005, 20008, 21210, 21212, 21213, 21606})
-UNAUTHORIZED = 401
 # Why an attempt was not sent when nothing was wrong: its run was cancelled, or its worker left, before it began.
 WITHDRAWN = "withdrawn"
+# Its business has changed its account since this worker read it; it is read again soon, and the gate is shut until then.
+NO_CREDENTIALS = "the credentials of the account are not known"
 
 log = logging.getLogger(__name__)
+
+
+class Silence(Enum):
+    """Nothing was heard for as long as somebody waited."""
+
+    SILENCE = "silence"
+
+
+SILENCE = Silence.SILENCE
 
 
 class Call:
     """The coroutine of one attempt, and the mailbox through which its business speaks to it."""
 
     def __init__(
-        self, world: World, account: Account, name: Intent | OpenAttempt, answered: Callable[[PlaceResult], None] = lambda _: None
+        self, world: World, name: Intent | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: Callable[[str], None]
     ) -> None:
-        """`answered` hears what the provider said to the POST: the gate's business, not the call's."""
+        """`answered` hears what the provider said to the POST, and `slow_down` that it queues what we send: the gate's business."""
         self._world = world
-        self._account = account
         self._answered = answered
+        self._slow_down = slow_down
         self._mail: deque[CallChanged | None] = deque()
         self._rung = asyncio.Event()
+        self._shown_at = float("-inf")
         self.name = name
         self.placing = isinstance(name, Intent)
         self.withdrawn = False
@@ -64,16 +74,21 @@ class Call:
             await self.follow(AFTER_HANG_UP_SECONDS if learned.hang_up else pause_before_look(self._world.rules, learned.state, 0))
 
     async def follow(self, look_in: float) -> None:
-        """Wait for the end of a call that may exist; ask the provider when nobody has said anything for `look_in` seconds."""
-        seconds: float | None = look_in
-        while seconds is not None:
-            word = await self._hear(seconds)
-            if word is None or word.hang_up:
-                seconds = await look(self._world, self._account, self.name)
+        """Wait for the end of a call that may exist; ask the provider when nobody has said or shown anything for `look_in` seconds."""
+        pause: float | None = look_in
+        wait = look_in
+        while pause is not None:
+            word = await self._hear(wait)
+            wait = self._shown_at + pause - self._world.clock.boot()
+            if word is SILENCE and wait > 0:
+                continue
+            if word is SILENCE or word is None or word.hang_up:
+                pause = await look(self._world, self.name, self._slow_down)
             elif AttemptState(word.state).open:
-                seconds = pause_before_look(self._world.rules, AttemptState(word.state), 0)
+                pause = pause_before_look(self._world.rules, AttemptState(word.state), 0)
             else:
                 return
+            wait = pause or 0.0
 
     def hear(self, word: CallChanged) -> None:
         """Something has become known of this call, and is written already."""
@@ -85,17 +100,27 @@ class Call:
         self._mail.append(None)
         self._rung.set()
 
+    def shown(self) -> None:
+        """The provider lists this call as it is known here: nobody needs to ask for it."""
+        self._shown_at = self._world.clock.boot()
+
     async def _place(self, intent: Intent, deadline: float) -> Learned:
-        result: PlaceResult = NotSent(WITHDRAWN)
-        if not self.withdrawn:
-            try:
-                result = await self._world.provider.place(self._account, self._request(intent), deadline=deadline)
-            except Exception:
-                # A provider never raises; should one, nobody knows what it has sent.
-                log.exception("attempt %d: the provider failed", intent.attempt_id)
-                result = Unanswered("error")
+        account = self._world.accounts.of(intent.business_id, intent.account_sid)
+        if account is None:
+            result: PlaceResult = NotSent(NO_CREDENTIALS)
+            self._answered(result)
+            return await self._world.ledger.learn(fact_of(intent, result))
+        result = NotSent(WITHDRAWN) if self.withdrawn else await self._post(account, intent, deadline)
         self._answered(result)
-        return await learn(self._world, self._account, fact_of(intent, result))
+        return await learn(self._world, account, fact_of(intent, result))
+
+    async def _post(self, account: Account, intent: Intent, deadline: float) -> PlaceResult:
+        try:
+            return await self._world.provider.place(account, self._request(intent), deadline=deadline)
+        except Exception:
+            # A provider never raises; should one, nobody knows what it has sent.
+            log.exception("attempt %d: the provider failed", intent.attempt_id)
+            return Unanswered("error")
 
     def _request(self, intent: Intent) -> CallRequest:
         rules = self._world.rules
@@ -112,20 +137,15 @@ class Call:
             record=intent.record,
         )
 
-    async def _hear(self, seconds: float) -> CallChanged | None:
+    async def _hear(self, seconds: float) -> CallChanged | Silence | None:
         try:
             async with asyncio.timeout(seconds):
                 while not self._mail:
                     self._rung.clear()
                     await self._rung.wait()
         except TimeoutError:
-            return None
+            return SILENCE
         return self._mail.popleft()
-
-
-def account_refused(result: PlaceResult) -> bool:
-    """True when the refusal is about the account or its number, and would meet every lead alike."""
-    return isinstance(result, Refused) and (result.http_status == UNAUTHORIZED or result.code in ACCOUNT_REFUSALS)
 
 
 def fact_of(intent: Intent, result: PlaceResult) -> Fact:
@@ -138,7 +158,7 @@ def fact_of(intent: Intent, result: PlaceResult) -> Fact:
         case Unanswered(reason=reason):
             return _fact(intent, AttemptState.UNKNOWN, reason=reason)
         case Refused(code=code, message=message):
-            if account_refused(result):
+            if result.action is not Action.LEAD:
                 # Nothing was called, and it is not this lead's fault: it goes back to the front.
                 return _fact(intent, AttemptState.NOT_SENT, reason=message, error_code=code)
             return _fact(intent, AttemptState.OVER, reason=message, error_code=code, outcome=Outcome.REFUSED)

@@ -28,8 +28,11 @@ from actors.business import (
     WakeAt,
     Withdraw,
 )
-from actors.call import WITHDRAWN, Call, account_refused, fact_of
+from actors.call import WITHDRAWN, Call, fact_of
+from actors.excess import ExcessCalls
 from actors.gate import Gate
+from actors.live import LiveCalls
+from actors.pauses import Pauses
 from actors.stalls import ACCOUNT, Stalls
 from actors.strays import Strays
 from dialer.messages import CallChanged, RunChanged
@@ -81,6 +84,9 @@ class Partitions:
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._gates: dict[str, Gate] = {}
+        self._pauses = Pauses(world, tasks)
+        self.live = LiveCalls(world, self._calls, tasks)
+        self.excess = ExcessCalls(world, tasks)
         # When PostgreSQL last said that this business has something to do (boot clock).
         self._looked_at: dict[int, float] = {}
         self.stalls = Stalls(world, lambda: self._driven)
@@ -122,6 +128,8 @@ class Partitions:
     def close(self) -> None:
         """Take no more leads, and listen no more."""
         self._closed = True
+        self.live.close()
+        self.excess.close()
         for gate in self._gates.values():
             gate.close()
 
@@ -197,6 +205,11 @@ class Partitions:
     def _route(self, word: Word | None) -> None:
         if word is None:
             return
+        if isinstance(word, RunChanged):
+            self._pauses.forget(word.run_id)
+        elif word.hang_up:
+            # Perhaps a second call of its attempt.
+            self.excess.kick()
         if word.business_id in self._businesses:
             self._hear(word.business_id, word)
         else:
@@ -229,10 +242,11 @@ class Partitions:
         if driven.partition not in self._world.held.epochs:
             return
         try:
-            self._accounts[driven.business_id] = self._world.accounts.account(driven.account_sid, driven.auth_token_sealed)
+            account = self._world.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
         except BrokenSealError:
             self._not_driven(driven)
             return
+        self._accounts[driven.business_id] = account
         if driven.business_id not in self._driven:
             self.stalls.clear(driven.business_id)
         self._driven[driven.business_id] = driven
@@ -312,21 +326,13 @@ class Partitions:
         return self._gates[sid]
 
     def _call(self, driven: Driven, name: Intent | OpenAttempt) -> Call:
-        account, gate = self._accounts[driven.business_id], self._gate(driven)
+        gate = self._gate(driven)
 
         def answered(result: PlaceResult) -> None:
             gate.answered(result)
-            if account_refused(result):
-                self._tasks.spawn(self._pause_run(driven.business_id, call.name.run_id, result))
+            self._pauses.hear(driven.business_id, name.run_id, result)
 
-        call = Call(self._world, account, name, answered)
-        return call
-
-    async def _pause_run(self, business_id: int, run_id: int, result: PlaceResult) -> None:
-        """The account refuses every lead alike: better a paused run than a burned list."""
-        message = getattr(result, "message", "")
-        log.error("run %d of business %d is paused: the provider refuses its account", run_id, business_id)
-        await self._world.fleet.pause(business_id, run_id, f"The telephone company refuses this account or its number: {message}")
+        return Call(self._world, name, answered, gate.slow_down)
 
     async def _search(self, driven: Driven, account: Account) -> None:
         """Find what the log has forgotten; when that cannot be had now, some time later."""

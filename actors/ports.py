@@ -5,8 +5,10 @@ On the road of a call: between 3 and everything it touches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,10 +123,18 @@ class Events(Protocol):
 
 
 class Accounts(Protocol):
-    """Whose calls a business makes."""
+    """Whose calls a business makes, and whose an earlier call was; `telephony.accounts.AccountBook` is the real one."""
 
-    def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
+    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
         """The account of a business; the default one when it has none of its own."""
+
+    def of(self, business_id: int, account_sid: str) -> Account | None:
+        """The account that placed a call of this business; None when its credentials are not known here (any more)."""
+
+
+# How many questions, and how many hang-ups, of one business are under way at once: the provider's connections are for all.
+QUESTIONS_AT_ONCE = 8
+HANG_UPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +168,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All of it together, as the actors are given it."""
+    """All of it together, as the actors are given it; `asking` and `ending` are each business's share of the provider's connections."""
 
     attempts: AttemptLog
     ledger: Ledger
@@ -174,3 +184,5 @@ class World:
     ids: Ids
     rules: Rules
     held: Held
+    asking: Turns = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
+    ending: Turns = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))

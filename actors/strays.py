@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.call import SEND_SECONDS
+from actors.look import UNKNOWN_OFFSET
 from sql.histories import Stray
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Strays:
         log.warning("business %d: the database has another history; its calls are compared in %.0f s", business_id, history.wait_seconds)
         await asyncio.sleep(history.wait_seconds)
         async with self._lists:
-            listing = await world.provider.list_calls(account, None, driven.caller_id, history.calls_from)
+            # The provider's clock may be behind the database's: better some calls more, which the log knows, than one less.
+            since = history.calls_from - UNKNOWN_OFFSET
+            listing = await world.provider.list_calls(account, None, driven.caller_id, since)
         epoch = world.held.epochs.get(driven.partition)
         if epoch is None or not listing.complete:
             return False

@@ -71,6 +71,8 @@ class Worker:
             *((rounds.name, rounds.run) for rounds in self._rounds),
         ):
             self._duties.keep_up(name, duty)
+        self._duties.keep_up_alone("live calls", self.partitions.live.run)
+        self._duties.keep_up_alone("second calls", self.partitions.excess.run)
         log.info("worker %s started", self._name)
         await self._say("started")
 

@@ -1,11 +1,14 @@
-"""Whose calls a business makes: its own account, when it has one, or the default one of the settings.
+"""Whose calls a business makes, and whose an earlier call was: an account of its own, or the default one of the settings.
+
+A call is asked for, and ended, at the account that placed it; the business may have another one by now.
 
 On the road of a call: between 3, which knows the business, and 5, which needs its account; and at 6, to check a signature.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
@@ -15,15 +18,20 @@ if TYPE_CHECKING:
     from dialer.sealing import Seal
 
 
+# The least recently used is forgotten beyond this; its calls are asked for again once its business is read again.
+MAX_ACCOUNTS: Final = 10_000
+
+
 class AccountBook:
-    """The accounts of all businesses."""
+    """The accounts of all businesses. Credentials are kept by business: one that names another's account does not get its token."""
 
     def __init__(self, default_sid: str, default_token: SecretStr, seal: Seal) -> None:
         """`seal` opens the auth tokens that are kept for businesses with accounts of their own."""
         self._default = Account(default_sid, default_token)
         self._seal = seal
+        self._known: OrderedDict[tuple[int, str], Account] = OrderedDict()
 
-    def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
+    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
         """The account of a business; the default one when it has none of its own.
 
         Raises:
@@ -31,4 +39,14 @@ class AccountBook:
         """
         if account_sid is None or auth_token_sealed is None:
             return self._default
-        return Account(account_sid, SecretStr(self._seal.open(auth_token_sealed).decode()))
+        account = Account(account_sid, SecretStr(self._seal.open(auth_token_sealed).decode()))
+        self._known[business_id, account_sid] = account
+        self._known.move_to_end((business_id, account_sid))
+        if len(self._known) > MAX_ACCOUNTS:
+            self._known.popitem(last=False)
+        return account
+
+    def of(self, business_id: int, account_sid: str) -> Account | None:
+        """The account that placed a call of this business; None when its credentials are not known here (any more)."""
+        own = self._known.get((business_id, account_sid))
+        return own or (self._default if account_sid == self._default.sid else None)

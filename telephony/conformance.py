@@ -13,7 +13,8 @@ from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
+from telephony.provider import CallFacts, CallRequest, NoSuchCall, NotSent, Placed, Refused, Unanswered
+from telephony.refusals import Action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from dialer.ports import Clock
     from telephony.provider import Account, Provider
 
-Trouble = Literal["throttled", "error before", "error after", "drop before", "drop after", "garbled", "silent", "asking fails", "none"]
+Trouble = Literal[
+    "throttled", "error before", "error after", "drop before", "drop after", "garbled", "silent", "asking fails",
+    "account refused", "foreign before", "foreign after", "forgotten", "none",
+]  # fmt: skip
 
 TO: Final = "+97250000001"
 OTHER: Final = "+97250000002"
@@ -91,15 +95,28 @@ class ProviderPromises:
         line.answers(TO, "refused")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
         assert isinstance(result, Refused), result
-        assert (result.code, result.http_status) == (21214, 400)
+        assert (result.code, result.http_status, result.action) == (21214, 400, Action.LEAD)
         assert not line.calls(TO)
 
     async def test_a_wrong_token_is_refused_as_such(self, line: Line) -> None:
         """An account that may not call is seen by its HTTP status."""
         result = await line.provider.place(line.stranger, line.request(), deadline=line.deadline())
         assert isinstance(result, Refused), result
-        assert result.http_status == 401  # noqa: PLR2004 - unauthorized
+        assert (result.http_status, result.action) == (401, Action.ACCOUNT)
         assert not line.calls(TO)
+
+    async def test_a_refusal_that_is_not_about_the_number_is_the_accounts(self, line: Line) -> None:
+        """It would meet every other lead as well."""
+        line.trouble("account refused")
+        result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
+        assert isinstance(result, Refused), result
+        assert result.action is Action.ACCOUNT
+        assert not line.calls(TO)
+
+    async def test_what_the_provider_did_not_write_proves_nothing(self, line: Line) -> None:
+        """A proxy's page may stand before a request that was passed on, or one that was not."""
+        await self._proves_nothing(line, "foreign before", 0)
+        await self._proves_nothing(line, "foreign after", 1)
 
     async def test_too_many_requests_is_not_sent(self, line: Line) -> None:
         """A 429 was not processed: it may be asked again, after the time it names."""
@@ -146,17 +163,41 @@ class ProviderPromises:
         sid = await line.placed()
         await line.until(sid, TERMINAL)
         facts = await line.provider.fetch(line.account, sid)
-        assert facts is not None
+        assert isinstance(facts, CallFacts)
         assert (facts.sid, facts.to, facts.from_, facts.status) == (sid, TO, FROM, "busy")
         assert facts.created_at is not None
         assert facts.created_at.tzinfo is not None
 
-    async def test_an_unknown_call_is_none(self, line: Line) -> None:
+    async def test_a_call_the_account_has_not_is_told_from_a_failure_to_answer(self, line: Line) -> None:
         """Nothing is invented; nor is a failure to answer taken for news."""
-        assert await line.provider.fetch(line.account, "CA" + "0" * 32) is None
+        assert await line.provider.fetch(line.account, "CA" + "0" * 32) == NoSuchCall()
         sid = await line.placed()
         line.trouble("asking fails")
         assert await line.provider.fetch(line.account, sid) is None
+        line.trouble("forgotten")
+        assert await line.provider.fetch(line.account, sid) == NoSuchCall()
+
+    async def test_the_live_calls_of_an_account_are_listed(self, line: Line) -> None:
+        """All that are not over, whatever their numbers, and none of them that are."""
+        line.answers(TO, "busy")
+        over = await line.placed()
+        await line.until(over, TERMINAL)
+        line.answers(TO, "slow")
+        line.answers(OTHER, "slow")
+        talking, other = await line.placed(), await line.placed(OTHER)
+        await line.until(talking, frozenset({"in-progress"}))
+        await line.until(other, frozenset({"in-progress"}))
+        listing = await line.provider.list_live(line.account)
+        assert listing.complete
+        assert {call.sid: call.status for call in listing.calls} == {talking: "in-progress", other: "in-progress"}
+        line.trouble("asking fails")
+        assert not (await line.provider.list_live(line.account)).complete
+
+    async def test_a_listing_says_what_time_it_is_there(self, line: Line) -> None:
+        """The times of its calls are the provider's, and its clock may be wrong, or ours."""
+        listing = await line.provider.list_calls(line.account, TO, FROM, line.clock.now())
+        assert listing.at is not None
+        assert listing.at.tzinfo is not None
 
     async def test_a_listing_shows_every_call_between_two_numbers_newest_first(self, line: Line) -> None:
         """Whatever their status, and no call of other numbers."""

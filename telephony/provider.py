@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from telephony import refusals
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from pydantic import SecretStr
+
+    from telephony.refusals import Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """There is no call, and asking again is safe: nothing was written to a socket, or the answer was 429 (`throttled`)."""
+    """There is no call, and asking again is safe: nothing was written, or the provider asks us to wait (`throttled`: 429, 10004)."""
 
     reason: str
     retry_after_seconds: float | None = None
@@ -58,18 +62,27 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """There is no call, and asking again changes nothing: a definite 4xx. `code` is the provider's own, when it gave one."""
+    """There is no call, and asking again changes nothing: a 4xx that the provider wrote itself, with its own `code`."""
 
-    code: int | None
+    code: int
     message: str = field(repr=False)
     http_status: int
+
+    @property
+    def action(self) -> Action:
+        """What it means, by the table of `telephony/refusals.py`: it is about the number (`lead`) or about the account."""
+        return refusals.judge(self.http_status, self.code).action
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """Nobody knows whether there is a call: bytes were written and no usable answer came. Never ask again blindly."""
+    """Nobody knows whether there is a call: bytes were written and no usable answer came. Never ask again blindly.
+
+    `foreign`: there was an answer, and something else than the provider wrote it (a proxy, a portal).
+    """
 
     reason: str
+    foreign: bool = False
 
 
 PlaceResult = Placed | NotSent | Refused | Unanswered
@@ -91,8 +104,25 @@ class CallFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class NoSuchCall:
+    """The provider itself says that this account has no call with this sid (404 with its own code, not a proxy's)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """The calls that were asked for, newest first. Not `complete`: a page failed, so it proves no absence."""
+    """The calls that were asked for, newest first. Not `complete`: a page failed, so it proves no absence.
+
+    `at` is the provider's clock when it answered, in whole seconds (UTC); None when it did not say.
+    """
+
+    calls: tuple[CallFacts, ...]
+    complete: bool
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveListing:
+    """The calls of an account that are not over. Not `complete`: a page failed, so a call that is missing may be live all the same."""
 
     calls: tuple[CallFacts, ...]
     complete: bool
@@ -107,8 +137,8 @@ class Provider(Protocol):
         Never raises for what a network or a provider may do: every way it can fail is one of the results.
         """
 
-    async def fetch(self, account: Account, sid: str) -> CallFacts | None:
-        """Ask for one call; None when nothing was learnt: unknown there (yet), or no usable answer in time."""
+    async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
+        """Ask for one call; `NoSuchCall` when the account has none (or shows it not yet), None when nothing was learnt."""
 
     async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
         """Ask for every call between two numbers created at or after `since` (aware; the provider counts in whole seconds).
@@ -116,6 +146,12 @@ class Provider(Protocol):
         With `to` None those to any number.
 
         No filter by status or start time: a finished call has left `queued`, and a queued one has no start (protocol, rule 4).
+        """
+
+    async def list_live(self, account: Account) -> LiveListing:
+        """Ask for every call of an account that is queued, ringing or in progress, whatever its numbers.
+
+        A call that changes between these states while it is being listed may be in none of them: one that is missing may still be live.
         """
 
     async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:

@@ -5,10 +5,11 @@ Beside the road of a call: it puts up every station of it.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -23,8 +24,10 @@ from sql.unusable import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from dialer.cli.processes import Child, Processes
+    from dialer.embedded.place import Place
 
 LOOK_SECONDS = 2.0
 SID_BYTES = 16
@@ -33,11 +36,12 @@ KEPT_BY_DEMO = {"LOG_LEVEL"}
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """Where the simulator is to be, and the account whose calls it takes."""
+    """Where the simulator is to be, and the account whose calls it takes; with a `ledger` it knows the calls of its earlier lives."""
 
     port: int
     account_sid: str
     auth_token: str
+    ledger: Path | None = None
 
     @property
     def url(self) -> str:
@@ -53,6 +57,20 @@ class Simulator:
 def new_simulator() -> Simulator:
     """A simulator at a free port, with an account nobody else knows."""
     return Simulator(free_port(), f"AC{secrets.token_hex(SID_BYTES)}", secrets.token_hex(SID_BYTES))
+
+
+def kept_simulator(simulator: Simulator, place: Place) -> Simulator:
+    """The same simulator with the account and the calls it had before in this directory; a new account is kept for the next time."""
+    folder = place.path / "simulator"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = folder / "account.json"
+    if not file.exists():
+        draft = folder / "account.json.new"
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+            json.dump({"account_sid": simulator.account_sid, "auth_token": simulator.auth_token}, kept)
+        draft.replace(file)
+    return replace(simulator, **json.loads(file.read_text()), ledger=folder / "ledger.jsonl")
 
 
 def bare_environment() -> dict[str, str]:
@@ -82,7 +100,9 @@ async def start_simulator(processes: Processes, simulator: Simulator, environmen
     Raises:
         RefusalError: when it does not start.
     """
-    arguments = ("--port", str(simulator.port), "--seed", str(seed), "--speed", f"{speed:g}")
+    arguments = ["--port", str(simulator.port), "--seed", str(seed), "--speed", f"{speed:g}"]
+    if simulator.ledger is not None:
+        arguments += ["--ledger", str(simulator.ledger), "--resume"]
     child = await processes.start("simulator", "telephony.simulator", *arguments, environment={**environment, **simulator.environment})
     async with _asking(f"{simulator.url}/simulator/faults") as asking:
         await processes.ready(child, asking.answered)

@@ -83,6 +83,9 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
         await installation.prepare(servers.database_url)
         environment = _environment(settings, servers, place)
         if simulator:
+            # Its calls are still asked for, and at the account that placed them.
+            simulator = installation.kept_simulator(simulator, place)
+            environment |= simulator.environment
             await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
         await installation.start_dialer(processes, environment)
         _greet(environment, simulator, data_dir / "logs")

@@ -35,6 +35,7 @@ def arguments(line: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scenario", type=Scenario, choices=list(Scenario), default=Scenario.MIX, help="how calls go (default: mix)")
     parser.add_argument("--speed", type=_speed, default=1.0, help="simulated seconds in a real one (default: 1)")
     parser.add_argument("--ledger", type=Path, help="append every request and every call to this file, one JSON object a line")
+    parser.add_argument("--resume", action="store_true", help="know the calls that the file of --ledger tells of, from an earlier life")
     parser.add_argument("--accounts", type=Path, help="a JSON file of further accounts, {sid: token}")
     parser.add_argument("--public-url", help="the address others reach this at, if it is not the one it serves on; printed at the start")
     return parser.parse_args(line)
@@ -72,6 +73,7 @@ async def serve(options: argparse.Namespace, tokens: dict[str, str]) -> None:
         scenario=options.scenario,
         speed=options.speed,
         ledger_file=options.ledger,
+        resume=options.resume,
     ) as simulator:
         print(f"simulator on {options.public_url or simulator.url}, scenario {options.scenario}, seed {options.seed}", flush=True)
         await stop.wait()

@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from telephony.simulator.ledger import Call
+    from telephony.simulator.listings import Question
 
 VERSION: Final = "2010-04-01"
 PARTS: Final = {
@@ -29,14 +30,14 @@ PARTS: Final = {
 }
 
 
-def call_body(call: Call) -> dict[str, object]:
-    """Describe a call as it stands."""
+def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
+    """Describe a call as it stands; the provider's clock is so far `ahead` of ours."""
     path = f"/{VERSION}/Accounts/{call.account}/Calls/{call.sid}"
-    created = format_datetime(call.created_at)
+    created = format_datetime(call.created_at + ahead)
     return {
         "sid": call.sid,
         "date_created": created,
-        "date_updated": _rfc2822(call.ended_at or call.answered_at) or created,
+        "date_updated": _rfc2822(call.ended_at or call.answered_at, ahead) or created,
         "parent_call_sid": None,
         "account_sid": call.account,
         "to": call.to,
@@ -45,8 +46,8 @@ def call_body(call: Call) -> dict[str, object]:
         "from_formatted": call.from_,
         "phone_number_sid": None,
         "status": call.status,
-        "start_time": _rfc2822(call.started_at),
-        "end_time": _rfc2822(call.ended_at),
+        "start_time": _rfc2822(call.started_at, ahead),
+        "end_time": _rfc2822(call.ended_at, ahead),
         "duration": None if call.ended_at is None else str(call.duration_seconds or 0),
         "price": None,
         "price_unit": "USD",
@@ -63,12 +64,13 @@ def call_body(call: Call) -> dict[str, object]:
     }
 
 
-def page_body(path: str, filters: Sequence[tuple[str, str]], calls: Sequence[Call], page: int, size: int, more: bool) -> dict[str, object]:  # noqa: FBT001 - one caller
-    """Describe a page of calls; `more` when another follows."""
-    here = [*filters, ("PageSize", str(size))]
+def page_body(path: str, question: Question, calls: Sequence[Call], ahead: timedelta, *, more: bool) -> dict[str, object]:
+    """Describe a page of calls; `more` when another follows, `ahead` as in `call_body`."""
+    page, size = question.page, question.size
+    here = [*question.filters, ("PageSize", str(size))]
     start = page * size
     return {
-        "calls": [call_body(call) for call in calls],
+        "calls": [call_body(call, ahead) for call in calls],
         "page": page,
         "page_size": size,
         "start": start,
@@ -84,5 +86,5 @@ def _uri(path: str, query: Sequence[tuple[str, str]]) -> str:
     return f"{path}?{urlencode(query)}"
 
 
-def _rfc2822(at: datetime | None) -> str | None:
-    return format_datetime(at) if at else None
+def _rfc2822(at: datetime | None, ahead: timedelta) -> str | None:
+    return format_datetime(at + ahead) if at else None

@@ -104,6 +104,8 @@ class Deliveries:
                 "Duration": str(ceil(duration / SECONDS_PER_MINUTE)),
                 "SipResponseCode": str(SIP_CODES[status]),
             }
+        if status == "failed" and call.plan.error_code is not None:
+            form["ErrorCode"] = str(call.plan.error_code)
         return form
 
 

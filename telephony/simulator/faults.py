@@ -5,7 +5,7 @@ On the road of a call: between the dialer's request and our answer, and between 
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from telephony.simulator.chance import fraction
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 ServerError = Annotated[int, Field(ge=500, le=599)]
+Status = Annotated[int, Field(ge=200, le=599)]
 
 NO_LIMIT: Final = 1_000_000_000
 
@@ -28,10 +29,19 @@ class Faults(BaseModel):
     retry_after_seconds: Annotated[int, Field(ge=0, le=3600)] = 1
     error_before: Fraction = 0
     drop_before: Fraction = 0
+    # ... or turned down with this status, code and kind of body; `own` is the provider's, the others a proxy's or a portal's ...
+    refuse_before: Fraction = 0
+    refuse_status: Status = 400
+    refuse_code: Annotated[int, Field(ge=0, le=999_999)] = 20001
+    refuse_body: Literal["own", "html", "json", "half", "empty"] = "own"
     # ... or after, so that there is a call nobody was told of; `garble` answers 201 with half a body.
+    refuse_after: Fraction = 0
     error_after: Fraction = 0
     drop_after: Fraction = 0
     garble: Fraction = 0
+    # The request makes two calls; the answer names a call made before.
+    twice: Fraction = 0
+    wrong_sid: Fraction = 0
     error_status: ServerError = 503
     delay_answer: Fraction = 0
     delay_answer_seconds: Seconds = 0
@@ -48,6 +58,12 @@ class Faults(BaseModel):
     # A call shows in listings and can be asked for only so long after it was made.
     listing_lag_seconds: Seconds = 0
     ask_error: Fraction = 0
+    # Asked for, such calls are not there (404), nor in any list.
+    forget: Fraction = 0
+    # How far the provider's clock is ahead of ours, in what it says; negative: behind.
+    clock_ahead_seconds: Annotated[float, Field(ge=-3600, le=3600)] = 0
+    # Every answer to a question comes so late.
+    ask_delay_seconds: Seconds = 0
 
     def hits(self, name: str, seed: int, *question: object) -> bool:
         """Say whether the fault `name` strikes here."""

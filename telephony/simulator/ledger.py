@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -112,9 +112,7 @@ class Ledger:
         """Note that a call exists from now on."""
         self._tick += 1
         call.opened = self._tick
-        self.calls[call.sid] = call
-        self._by_to[call.account, call.to].append(call)
-        self._by_account[call.account].append(call)
+        self._keep(call)
         self._note("created", sid=call.sid, account=call.account, to=call.to, **{"from": call.from_})
 
     def move(self, call: Call, status: str) -> None:
@@ -127,6 +125,23 @@ class Ledger:
             self._tick += 1
             call.ended_at, call.closed = now, self._tick
         self._note(status, sid=call.sid)
+
+    def restore(self, calls: Iterable[Call]) -> None:
+        """Take calls of an earlier life back, oldest first, as many as fit; they are in the file already."""
+        for call in calls:
+            if len(self.calls) >= self.max_calls:
+                break
+            self._tick += 1
+            call.opened = self._tick
+            if call.over:
+                self._tick += 1
+                call.closed = self._tick
+            self._keep(call)
+
+    def _keep(self, call: Call) -> None:
+        self.calls[call.sid] = call
+        self._by_to[call.account, call.to].append(call)
+        self._by_account[call.account].append(call)
 
     def calls_of(self, account: str, to: str | None = None) -> list[Call]:
         """Give the calls of an account, oldest first, or those to one number."""

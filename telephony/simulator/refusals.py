@@ -5,7 +5,15 @@ On the road of a call: what the dialer gets instead of a call.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from aiohttp import web as http
+
+if TYPE_CHECKING:
+    from telephony.simulator.faults import Faults
+
+TOO_MANY: Final = 429
+PAGE: Final = "<html><head><title>Forbidden</title></head><body>Your request was blocked.</body></html>"
 
 
 class RefusalError(Exception):
@@ -38,3 +46,22 @@ def not_found(path: str) -> RefusalError:
 def invalid(name: str, why: str) -> RefusalError:
     """Make the refusal for a parameter that has no code of its own."""
     return RefusalError(400, 20001, f"Invalid parameter {name}: {why}")
+
+
+def struck(faults: Faults) -> http.Response:
+    """Give the answer that `refuse_before` and `refuse_after` ask for: the provider's own, or what stands between it and us."""
+    status, kind = faults.refuse_status, faults.refuse_body
+    own = RefusalError(
+        status, faults.refuse_code, "refused on purpose", faults.retry_after_seconds if status == TOO_MANY else None
+    ).response()
+    match kind:
+        case "own":
+            return own
+        case "html":
+            return http.Response(status=status, text=PAGE, content_type="text/html")
+        case "json":
+            return http.json_response({"error": "blocked", "policy": 7}, status=status)
+        case "half":
+            return http.Response(status=status, text=str(own.text)[:20], content_type="application/json")
+        case "empty":
+            return http.Response(status=status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
@@ -17,7 +18,7 @@ from telephony.simulator import parameters
 from telephony.simulator.answers import VERSION, call_body, page_body
 from telephony.simulator.ledger import Call
 from telephony.simulator.listings import Question
-from telephony.simulator.refusals import RefusalError, invalid, not_found
+from telephony.simulator.refusals import RefusalError, invalid, not_found, struck
 from telephony.simulator.scenarios import Plan, Scenario
 
 if TYPE_CHECKING:
@@ -78,20 +79,24 @@ class Rest:
         broken = self._broken_before(request, received)
         if broken is not None:
             return broken
-        call = self._made(parameters.wanted(form), received)
-        body = call_body(call)
-        self._simulator.switchboard.connect(call)
+        wanted = parameters.wanted(form)
+        call = self._connected(self._made(wanted, received))
+        if self._strikes("twice", received):
+            self._connected(self._made(wanted, received))
+        body = self._body(call)
+        if self._strikes("wrong_sid", received):
+            body["sid"] = next(iter(self._simulator.ledger.calls))
         if self._strikes("delay_answer", received):
             await asyncio.sleep(self._simulator.faults.delay_answer_seconds)
-        return self._broken_after(request, received) or http.json_response(body, status=201)
+        return self._broken_after(request, received) or self._said(body, status=201)
 
     async def fetch(self, request: http.Request) -> http.StreamResponse:
         """Describe one call."""
         call = self._call(request)
-        self._fail_asking(call.sid, call.requests)
-        if call.created_at > self._shown_before():
+        await self._trouble_asking(call.sid, call.requests)
+        if call.created_at > self._shown_before() or self._forgotten(call):
             raise not_found(request.path)
-        return http.json_response(call_body(call))
+        return self._said(self._body(call))
 
     async def listing(self, request: http.Request) -> http.StreamResponse:
         """Describe a page of calls, newest first."""
@@ -99,9 +104,10 @@ class Rest:
         question = Question.of(request.query)
         simulator = self._simulator
         simulator.listings += 1
-        self._fail_asking("listing", simulator.listings)
-        calls, more = question.page_of(simulator.ledger.calls_of(account, question.to), self._shown_before())
-        return http.json_response(page_body(request.path, question.filters, calls, question.page, question.size, more))
+        await self._trouble_asking("listing", simulator.listings)
+        known = [call for call in simulator.ledger.calls_of(account, question.to) if not self._forgotten(call)]
+        calls, more = question.page_of(known, self._shown_before())
+        return self._said(page_body(request.path, question, calls, simulator.ahead, more=more))
 
     async def update(self, request: http.Request) -> http.StreamResponse:
         """End one call: `completed` wherever it stands, `canceled` only before it is answered."""
@@ -113,7 +119,7 @@ class Rest:
             raise RefusalError(400, 21220, "Call is not in-progress. Cannot redirect.")
         if status == "completed" or call.status != "in-progress":
             self._simulator.switchboard.hang_up(call)
-        return http.json_response(call_body(call))
+        return self._said(self._body(call))
 
     def _made(self, wanted: parameters.Wanted, received: Received) -> Call:
         simulator = self._simulator
@@ -125,17 +131,35 @@ class Rest:
         received.sid = call.sid
         return call
 
+    def _connected(self, call: Call) -> Call:
+        self._simulator.switchboard.connect(call)
+        return call
+
+    def _body(self, call: Call) -> dict[str, object]:
+        return call_body(call, self._simulator.ahead)
+
+    def _said(self, body: dict[str, object], status: int = 200) -> http.Response:
+        now = self._simulator.clock.now() + self._simulator.ahead
+        return http.json_response(body, status=status, headers={"Date": format_datetime(now, usegmt=True)})
+
+    def _forgotten(self, call: Call) -> bool:
+        return self._simulator.faults.hits("forget", self._simulator.seed, call.sid)
+
     def _broken_before(self, request: http.Request, received: Received) -> http.StreamResponse | None:
         faults = self._simulator.faults
         if self._strikes("throttle", received):
             raise RefusalError(429, 20429, "Too Many Requests", faults.retry_after_seconds)
         if self._strikes("error_before", received):
             raise RefusalError(faults.error_status, 20500, "An internal server error has occurred")
+        if self._strikes("refuse_before", received):
+            return struck(faults)
         return _dropped(request) if self._strikes("drop_before", received) else None
 
     def _broken_after(self, request: http.Request, received: Received) -> http.StreamResponse | None:
         if self._strikes("error_after", received):
             raise RefusalError(self._simulator.faults.error_status, 20500, "An internal server error has occurred")
+        if self._strikes("refuse_after", received):
+            return struck(self._simulator.faults)
         if self._strikes("garble", received):
             return http.Response(text='{"sid": "CA', status=201, content_type="application/json")
         return _dropped(request) if self._strikes("drop_after", received) else None
@@ -146,8 +170,10 @@ class Rest:
             received.fault = fault
         return struck
 
-    def _fail_asking(self, *question: object) -> None:
+    async def _trouble_asking(self, *question: object) -> None:
         simulator = self._simulator
+        if simulator.faults.ask_delay_seconds:
+            await asyncio.sleep(simulator.faults.ask_delay_seconds)
         if simulator.faults.hits("ask_error", simulator.seed, *question):
             raise RefusalError(simulator.faults.error_status, 20500, "An internal server error has occurred")
 
@@ -168,6 +194,7 @@ class Rest:
         if call is None or call.account != account:
             raise not_found(request.path)
         call.requests += 1
+        self._simulator.questions += 1
         return call
 
 

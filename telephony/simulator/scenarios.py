@@ -14,7 +14,10 @@ from telephony.simulator.chance import between, fraction
 
 
 class Scenario(StrEnum):
-    """How a call goes; `mix` draws one of the others, `refused` is turned down by the API at once."""
+    """How a call goes; `mix` draws one of the others, `refused` is turned down by the API at once.
+
+    `limit` is taken and then fails: the account has as many calls as it may (10004). `queued` waits in the provider's queue for an hour.
+    """
 
     MIX = "mix"
     ANSWER = "answer"
@@ -24,6 +27,8 @@ class Scenario(StrEnum):
     MACHINE = "machine"
     SLOW = "slow"
     REFUSED = "refused"
+    LIMIT = "limit"
+    QUEUED = "queued"
 
 
 # In per cent: about what a campaign to known numbers meets.
@@ -37,6 +42,9 @@ WEIGHTS: Final = {
 }
 
 NEVER: Final = float("inf")
+QUEUED_SECONDS: Final = 3600.0
+AT_ITS_LIMIT: Final = 10004
+ENDS: Final = {Scenario.BUSY: "busy", Scenario.FAILED: "failed", Scenario.LIMIT: "failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class Plan:
     talk_seconds: float
     answered_by: str
     ends: str | None = None
+    error_code: int | None = None
 
 
 def plan(scenario: Scenario, seed: int, to: str, nth: int) -> Plan:
@@ -59,12 +68,13 @@ def plan(scenario: Scenario, seed: int, to: str, nth: int) -> Plan:
     question = (seed, to, nth)
     return Plan(
         scenario=kind,
-        queue_seconds=between(0.05, 0.2, *question, "queue"),
+        queue_seconds=QUEUED_SECONDS if kind is Scenario.QUEUED else between(0.05, 0.2, *question, "queue"),
         dial_seconds=between(5, 9, *question, "dial") if slow else between(0.4, 2, *question, "dial"),
         ring_seconds=_ring_seconds(kind, question),
         talk_seconds=between(90, 240, *question, "talk") if slow else between(4, 60, *question, "talk"),
         answered_by="machine" if kind is Scenario.MACHINE else "human",
-        ends=kind.value if kind in (Scenario.BUSY, Scenario.FAILED) else None,
+        ends=ENDS.get(kind),
+        error_code=AT_ITS_LIMIT if kind is Scenario.LIMIT else None,
     )
 
 

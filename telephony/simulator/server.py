@@ -13,6 +13,7 @@ from aiohttp import web as http
 from dialer.ports import SystemClock, SystemIds
 from telephony.simulator.chores import Chores
 from telephony.simulator.control import Control
+from telephony.simulator.memory import remembered
 from telephony.simulator.rest import Rest, in_twilios_shape
 from telephony.simulator.scenarios import Scenario
 from telephony.simulator.simulator import Simulator
@@ -41,10 +42,11 @@ async def running(
     scenario: Scenario | str = Scenario.ANSWER,
     speed: float = 1.0,
     ledger_file: Path | None = None,
+    resume: bool = False,
 ) -> AsyncIterator[Simulator]:
     """Serve the simulator on `port` (0: a free one) while the context lasts; `accounts` maps account sids to their tokens.
 
-    `speed` simulated seconds pass in a real one.
+    `speed` simulated seconds pass in a real one. With `resume` the calls that the ledger's file tells of are known from the start.
 
     Raises:
         OSError: when the port is taken.
@@ -64,6 +66,8 @@ async def running(
                 speed=speed,
                 ledger_file=ledger_file,
             )
+            if resume and ledger_file is not None:
+                simulator.ledger.restore(remembered(ledger_file, simulator.clock.now()))
             async with _served(simulator, tokens, host, port):
                 yield simulator
     finally:

@@ -46,7 +46,9 @@ class Simulator:
         self.ids = ids
         self.seed = seed
         self.scenario = scenario
+        # How many lists, and how often one call, has been asked for.
         self.listings = 0
+        self.questions = 0
         self.chores = chores
         self.ledger = Ledger(clock, ledger_file)
         self._deliveries = Deliveries(webhooks, chores, self.ledger, clock, seed)
@@ -85,6 +87,11 @@ class Simulator:
     def shown_before(self) -> datetime:
         """Give the time after which calls do not show yet."""
         return self.clock.now() - timedelta(seconds=self._faults.listing_lag_seconds)
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far the provider's clock is ahead of ours, in what it says."""
+        return timedelta(seconds=self._faults.clock_ahead_seconds)
 
     def summary(self, after: datetime | None = None) -> judgement.Summary:
         """Recount the ledger; see `judgement.summary`."""

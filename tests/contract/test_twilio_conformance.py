@@ -31,6 +31,10 @@ TROUBLES: Final[dict[Trouble, Faults]] = {
     "garbled": Faults(garble=1),
     "silent": Faults(delay_answer=1, delay_answer_seconds=SILENCE_SECONDS),
     "asking fails": Faults(ask_error=1),
+    "account refused": Faults(refuse_before=1, refuse_code=21205),
+    "foreign before": Faults(refuse_before=1, refuse_status=403, refuse_body="html"),
+    "foreign after": Faults(refuse_after=1, refuse_status=403, refuse_body="html"),
+    "forgotten": Faults(forget=1),
 }
 
 

@@ -28,6 +28,7 @@ async def test_it_keeps_its_data_and_its_key(run: Run, tmp_path: Path) -> None:
     port = str(free_port())
     business = ("business", "create", "--name", "Harbor Light", "--caller-id", "+12125550100", "--json")
     keys = []
+    accounts = []
     for expected in (1, 2):
         async with run("up", "--simulator", PORT=port) as up:
             await up.until_line(f"Ringmaster is up: http://127.0.0.1:{port}")
@@ -39,10 +40,13 @@ async def test_it_keeps_its_data_and_its_key(run: Run, tmp_path: Path) -> None:
                 assert json.loads(created.out)["business_id"] == expected
             assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
             keys.append((tmp_path / "secret_key").read_text())
+            accounts.append((tmp_path / "simulator" / "account.json").read_text())
+            assert stat.S_IMODE((tmp_path / "simulator" / "account.json").stat().st_mode) == 0o600
             up.process.send_signal(signal.SIGTERM)
             assert await up.end() == 0, up.out
             assert up.left() == []
     assert keys[0] == keys[1]
+    assert accounts[0] == accounts[1], "a call that was placed before is asked for at the account that placed it"
 
 
 async def test_servers_of_ones_own_are_used_instead(run: Run, tmp_path: Path, empty_database_url: str, redis_url: str) -> None:

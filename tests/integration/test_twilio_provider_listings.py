@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from dialer.ports import SystemClock
 from telephony import simulator, twilio_provider
-from telephony.provider import Account, CallRequest, Placed
+from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, Placed
 from telephony.simulator import Faults
 from telephony.twilio_provider import TwilioProvider
 
@@ -76,9 +76,9 @@ async def test_a_provider_that_lags_shows_a_call_later() -> None:
         placed = await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5)
         assert isinstance(placed, Placed)
         since = sim.clock.now() - timedelta(seconds=1)
-        assert await twilio.fetch(account, placed.sid) is None
+        assert await twilio.fetch(account, placed.sid) == NoSuchCall()
         hidden = await twilio.list_calls(account, TO, REQUEST.from_, since)
         assert (hidden.complete, hidden.calls) == (True, ())
         sim.set_faults(Faults())
-        assert await twilio.fetch(account, placed.sid) is not None
+        assert isinstance(await twilio.fetch(account, placed.sid), CallFacts)
         assert len((await twilio.list_calls(account, TO, REQUEST.from_, since)).calls) == 1

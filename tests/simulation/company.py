@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dialer.model import Reference
-from telephony.provider import CallFacts, Listing, NotSent, Placed, Refused, Unanswered
+from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, NotSent, Placed, Refused, Unanswered
 from tests.simulation.loop import settle
 from tests.simulation.rows import moment
 from tests.simulation.schedule import LONGEST_TRANSIT_SECONDS
@@ -38,7 +38,8 @@ RINGS_SECONDS, TALKS_SECONDS = 4.0, 8.0
 TALKER_SECONDS = 130.0
 ENDS = ("completed", "completed", "completed", "busy", "no-answer", "failed")
 TERMINAL = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
-RESULTS = ("connection_refused", "throttled", "server_error", "refused_number", "account_refused")
+RESULTS = ("connection_refused", "throttled", "server_error", "refused_number", "account_refused", "foreign_answer")
+TOO_MANY_CALLS = 10004
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Entry:
     ended_at: float | None = None
     answered: bool = False
     sequence: int = 0
+    error_code: int | None = None
     history: list[str] = field(default_factory=list)
 
 
@@ -69,6 +71,10 @@ class Company:
         self.faults = faults
         self.troubles: Troubles | None = schedule.troubles
         self.is_away = False
+        # How far this clock is ahead of the database's, in what the company says; negative: behind.
+        self.clock_seconds = schedule.troubles.company_clock_seconds
+        # Calls that it does not know any more.
+        self.forgotten: set[str] = set()
         self.ledger: dict[str, Entry] = {}
         # Who is told of a change: the address of the callback, and the fields.
         self.call_back: Callable[[Entry, str, int, int], None] = lambda *_: None
@@ -88,9 +94,21 @@ class Company:
         self.ledger[entry.sid] = entry
         self.created(entry)
         self._say(entry, "queued")
-        ring = self.chance.random() * 2
-        self._later(ring, lambda: self._ring(entry))
+        if self.hits("forgets"):
+            self.forgotten.add(entry.sid)
+        if not self.hits("keeps_queued"):
+            ring = self.chance.random() * 2
+            self._later(ring, lambda: self._ring(entry))
         return entry
+
+    def now(self) -> datetime:
+        """What the company's clock shows, in whole seconds."""
+        return moment(self.loop.now + self.clock_seconds).replace(microsecond=0)
+
+    def call(self, account: Account, sid: str) -> Entry | None:
+        """A call of this account, as long as the company knows it."""
+        entry = self.ledger.get(sid)
+        return entry if entry and entry.account == account.sid and sid not in self.forgotten else None
 
     def end(self, entry: Entry, status: str) -> None:
         """End a call, however it came to it."""
@@ -100,6 +118,10 @@ class Company:
 
     def _ring(self, entry: Entry) -> None:
         if entry.ended_at is not None:
+            return
+        if self.hits("at_its_limit"):
+            entry.error_code = TOO_MANY_CALLS
+            self.end(entry, "failed")
             return
         self._say(entry, "ringing")
         end = self.chance.choice(ENDS)
@@ -184,25 +206,40 @@ class Carrier:
 
     def _treat(self, account: Account, request: CallRequest) -> PlaceResult:
         company = self.company
+        refusal = self._refusal()
+        if refusal is not None:
+            return refusal
+        if company.hits("foreign_answer"):
+            self._perhaps(account, request)
+            return Unanswered("HTTP 403", foreign=True)
+        if company.hits("server_error"):
+            self._perhaps(account, request)
+            return NotSent("500") if "server_error_is_not_sent" in company.faults else Unanswered("500")
+        before = next(iter(company.ledger), None)
+        entry = company.create(account.sid, request)
+        if company.hits("two_calls"):
+            company.create(account.sid, request)
+        return Placed(before if before and company.hits("another_sid") else entry.sid, "queued")
+
+    def _refusal(self) -> PlaceResult | None:
+        company = self.company
         if company.hits("throttled"):
             return NotSent("429", retry_after_seconds=company.chance.choice([None, 1.0]), throttled=True)
         if company.hits("account_refused"):
             return Refused(20003, "authenticate", 401)
-        if company.hits("refused_number"):
-            return Refused(21211, "invalid", 400)
-        if company.hits("server_error"):
-            if company.chance.hits(0.5):
-                company.create(account.sid, request)
-            return NotSent("500") if "server_error_is_not_sent" in company.faults else Unanswered("500")
-        return Placed(company.create(account.sid, request).sid, "queued")
+        return Refused(21211, "invalid", 400) if company.hits("refused_number") else None
 
-    async def fetch(self, account: Account, sid: str) -> CallFacts | None:  # noqa: ARG002
+    def _perhaps(self, account: Account, request: CallRequest) -> None:
+        if self.company.chance.hits(0.5):
+            self.company.create(account.sid, request)
+
+    async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
         company = self.company
         await self._wait(company.chance.random() * QUICK_SECONDS)
-        entry = company.ledger.get(sid)
-        if entry is None or company.is_away or company.hits("listing_broken"):
+        if company.is_away or company.hits("listing_broken"):
             return None
-        return self._facts(entry)
+        entry = company.call(account, sid)
+        return NoSuchCall() if entry is None else self._facts(entry)
 
     async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
         company = self.company
@@ -211,14 +248,23 @@ class Carrier:
             return Listing((), complete="broken_listing_counts" in company.faults)
         found = [
             self._facts(e) for e in company.ledger.values()
-            if (e.account, e.from_) == (account.sid, from_) and to in {None, e.to}
-            and e.shown_from <= company.loop.now and moment(e.created_at) >= since
+            if company.call(account, e.sid) and e.from_ == from_ and to in {None, e.to}
+            and e.shown_from <= company.loop.now and moment(e.created_at + company.clock_seconds) >= since
         ]  # fmt: skip
-        return Listing(tuple(reversed(found)), complete=True)
+        return Listing(tuple(reversed(found)), complete=True, at=company.now())
 
-    async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:  # noqa: ARG002
+    async def list_live(self, account: Account) -> LiveListing:
+        company = self.company
+        await self._wait(company.chance.random() * QUICK_SECONDS)
+        if company.is_away or company.hits("listing_broken"):
+            return LiveListing((), complete=False)
+        known = [e for e in company.ledger.values() if company.call(account, e.sid) and e.shown_from <= company.loop.now]
+        facts = [self._facts(e) for e in known if e.ended_at is None]
+        return LiveListing(tuple(call for call in facts if call.status not in TERMINAL), complete=True)
+
+    async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
         company, loop = self.company, self.company.loop
-        entry = company.ledger.get(sid)
+        entry = company.call(account, sid)
         if entry is None or company.is_away or company.hits("listing_broken"):
             await self._wait(QUICK_SECONDS)
             return False
@@ -236,7 +282,7 @@ class Carrier:
         if len(entry.history) > 1 and self.company.hits("stale_answer"):
             # Eventually consistent: what was true a moment ago.
             status = entry.history[-2]
-        created = moment(entry.created_at).replace(microsecond=0)
+        created = moment(entry.created_at + self.company.clock_seconds).replace(microsecond=0)
         answered_by = "human" if entry.answered else None
         return CallFacts(entry.sid, status, entry.to, entry.from_, created, None, None, 1 if status == "completed" else None, answered_by)
 

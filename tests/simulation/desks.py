@@ -108,7 +108,8 @@ class AttemptDesk(Desk):
         def statement() -> None:
             row = self.db.attempts[attempt.attempt_id]
             if row.state is attempt.state:
-                row.look_at, row.looks, row.evidence = self.db.clock() + seconds, min(row.looks + 1, MAX_LOOKS), evidence or row.evidence
+                row.look_at, row.looks = self.db.clock() + seconds, min(row.looks + 1, MAX_LOOKS)
+                row.evidence = row.evidence if evidence is None else evidence
 
         await self.line.ask(statement)
 

@@ -65,6 +65,7 @@ class Front:
         fact = Fact(
             named.business_id, named.attempt_id, named.nonce, state, sid=entry.sid, sequence=sequence,
             outcome=status if status in TERMINAL else None, answered_by="human" if status == "completed" else None,
+            error_code=entry.error_code if status in TERMINAL else None,
         )  # fmt: skip
         try:
             learned = await self._ledger.learn(fact)

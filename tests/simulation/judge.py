@@ -108,8 +108,16 @@ class Judge:
             self._too_many(
                 "P1", f"business {attempt.business_id} has {live} calls at once, {self._limits[attempt.business_id]} are allowed"
             )
-        if len(calls) > 1:
-            self._too_many("P2", f"lead {attempt.job_id} is called {len(calls)} times: attempts {[c.reference.attempt_id for c in calls]}")
+        counted = [call for call in calls if not self._no_fault(call)]
+        if len(counted) > 1:
+            self._too_many(
+                "P2", f"lead {attempt.job_id} is called {len(counted)} times: attempts {[c.reference.attempt_id for c in counted]}"
+            )
+
+    def _no_fault(self, call: Entry) -> bool:
+        """An end that says nothing of the lead, which is called again: withdrawn from the company's queue, or too many calls at once."""
+        withdrawn = self._db.attempts[call.reference.attempt_id].withdrawn
+        return call.error_code is not None or (call.status == "canceled" and withdrawn)
 
     def _too_many(self, promise: str, message: str) -> None:
         if self._schedule.late_listings:
@@ -120,8 +128,10 @@ class Judge:
     def _claimed(self, attempt: Attempt) -> None:
         if attempt.run_id in self._closed:
             self._fail("P4", f"attempt {attempt.id} was taken after its run {attempt.run_id} was cancelled or stopped")
+        again = {call.reference.attempt_id for call in self._calls_of.get(attempt.job_id, ()) if self._no_fault(call)}
         for other in self._db.attempts.values():
-            if other.job_id == attempt.job_id and other.id != attempt.id and (other.open or other.state is AttemptState.OVER):
+            over = other.state is AttemptState.OVER and other.id not in again
+            if other.job_id == attempt.job_id and other.id != attempt.id and (other.open or over):
                 self._too_many("P2", f"attempt {attempt.id} was made while attempt {other.id} of the same lead is {other.state}")
 
     def _recount(self, run: Run) -> None:
@@ -194,6 +204,9 @@ class Judge:
         """What the rows say of a lead is what the company says of its call."""
         for job_id, calls in self._calls_of.items():
             job = self._db.jobs[job_id]
+            if calls[-1].sid in self._company.forgotten:
+                # What became of it nobody can know.
+                continue
             expected = {"completed": "completed", "canceled": "cancelled"}.get(calls[-1].status, "failed")
             if len(calls) == 1 and job.status != expected and not self._schedule.late_listings:
                 self._fail("P3", f"the call of lead {job_id} ended as {calls[0].status}, its row says {job.status}")

@@ -42,6 +42,13 @@ class Troubles:
     listing_broken: float = 0.0
     refused_number: float = 0.0
     account_refused: float = 0.0
+    foreign_answer: float = 0.0
+    at_its_limit: float = 0.0
+    two_calls: float = 0.0
+    another_sid: float = 0.0
+    forgets: float = 0.0
+    keeps_queued: float = 0.0
+    company_clock_seconds: float = 0.0
     company_away: int = 0
     callback_lost: float = 0.0
     callback_twice: float = 0.0

@@ -56,10 +56,16 @@ class MachineClock:
 
 
 class Book:
-    """Whose calls a business makes."""
+    """Whose calls a business makes; of the accounts in `forgotten` nobody has the credentials any more."""
 
-    def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:  # noqa: ARG002
+    def __init__(self, forgotten: set[str]) -> None:
+        self.forgotten = forgotten
+
+    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:  # noqa: ARG002
         return Account(account_sid or ACCOUNT_SID, SecretStr(""))
+
+    def of(self, business_id: int, account_sid: str) -> Account | None:  # noqa: ARG002
+        return None if account_sid in self.forgotten else Account(account_sid, SecretStr(""))
 
 
 class ErrorLog(logging.Handler):
@@ -105,6 +111,7 @@ class Stage:
         self.desks: list[Desk] = []
         self.machines: list[Machine] = []
         self.errors = ErrorLog()
+        self.forgotten_accounts: set[str] = set()
         self._born = 0
         # Kill, or freeze for longer than a lease, the first worker at this step of its tasks; 0: not.
         self.first_kill = self.first_freeze = 0
@@ -189,7 +196,8 @@ class Stage:
             world = World(
                     attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), histories=self._desk(HistoryDesk),
                     commands=self._desk(CommandDesk), runs=self._desk(RunDesk),
-                    wire=wire, events=relay, provider=Carrier(self.company, clock), accounts=Book(), clock=clock, ids=ids,
+                    wire=wire, events=relay, provider=Carrier(self.company, clock),
+                    accounts=Book(self.forgotten_accounts), clock=clock, ids=ids,
                     rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
                     held=Held(ids.uuid(), {}),
                 )  # fmt: skip

@@ -1,0 +1,81 @@
+"""What the simulator knows of its earlier life: the calls in the file of its ledger, so that it can be asked for them after a restart.
+
+A call that was not over when the simulator stopped has ended with it: the lines are dead.
+
+On the road of a call: beside it; a telephone company does not forget its calls because a process was restarted.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from telephony.simulator.ledger import ENDED, Call
+from telephony.simulator.scenarios import Plan, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OVER: Final = Plan(Scenario.ANSWER, 0.0, 0.0, 0.0, 0.0, "human")
+
+
+def remembered(file: Path, now: datetime) -> list[Call]:
+    """Read the calls that the file of a ledger tells of, oldest first; those that were going on ended `now`."""
+    calls: dict[str, Call] = {}
+    for line in _lines(file):
+        if line.get("event") == "reset":
+            calls.clear()
+        elif line.get("event") == "created":
+            calls[line["sid"]] = _call(line)
+        elif (call := calls.get(line.get("sid", ""))) is not None:
+            _move(call, str(line["event"]), datetime.fromisoformat(line["at"]))
+    for call in calls.values():
+        if not call.over:
+            _move(call, "completed" if call.answered_at else "failed", now)
+    return list(calls.values())
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    if not file.exists():
+        return
+    text = file.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        # The last line of a process that was killed while it wrote: what comes next is a line of its own.
+        with file.open("a", encoding="utf-8") as book:
+            book.write("\n")
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def _call(line: dict[str, Any]) -> Call:
+    at = datetime.fromisoformat(line["at"])
+    return Call(
+        sid=line["sid"],
+        account=line["account"],
+        to=line["to"],
+        from_=line["from"],
+        url=None,
+        twiml=None,
+        status_callback=None,
+        events=frozenset(),
+        ring_timeout_seconds=0,
+        time_limit_seconds=0,
+        machine_detection=None,
+        plan=OVER,
+        created_at=at,
+        opened=0,
+    )
+
+
+def _move(call: Call, status: str, at: datetime) -> None:
+    call.status = status
+    if status == "in-progress":
+        call.answered_at = call.started_at = at
+    if status in ENDED:
+        call.ended_at = at
+        call.duration_seconds = round((at - call.answered_at).total_seconds()) if call.answered_at else 0

@@ -1,0 +1,213 @@
+"""What the reconciler believes of the provider: a call that is not known, another account, another clock, a queue, a second call.
+
+On the road of a call: 4, when the callback does not come.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from actors.call import fact_of
+from actors.excess import ExcessCalls
+from actors.look import learn, look
+from actors.tasks import Tasks
+from dialer.model import AttemptState, Reference
+from sql.attempts import Ask
+from telephony import simulator
+from telephony.provider import CallRequest, Placed
+from telephony.simulator import Faults, Scenario
+from tests.chaos import waiting
+from tests.integration.test_worker import Floor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from actors.ports import World
+    from sql.attempts import Intent, OpenAttempt
+    from telephony.simulator import Simulator
+    from tests.rows import Shop
+
+LAG_SECONDS, RING_SECONDS, LIMIT_SECONDS = 1, 5, 10
+ANOTHER_ACCOUNT = "AC" + "7" * 32
+# Longer than a call can last, and than the provider takes to show it.
+LONG = "1 hour"
+SHIFT = """UPDATE dialer.attempts SET created_at = created_at - $2::text::interval, send_by = send_by - $2::text::interval WHERE id = $1"""
+
+
+@pytest_asyncio.fixture
+async def twilio() -> AsyncIterator[Simulator]:
+    accounts = dict.fromkeys((simulator.TEST_ACCOUNT, ANOTHER_ACCOUNT), simulator.TEST_TOKEN)
+    async with simulator.running(port=0, accounts=accounts, scenario="slow", speed=1) as running:
+        yield running
+
+
+class Desk:
+    """A business with one lead, a world that owns its partition, and no worker: the test looks when it likes."""
+
+    def __init__(self, shop: Shop, world: World, twilio: Simulator) -> None:
+        self.shop = shop
+        self.world = world
+        self.twilio = twilio
+        self.reasons: list[str] = []
+        world.held.incarnation, world.held.epochs = shop.incarnation, shop.epochs
+
+    async def claimed(self) -> Intent:
+        business = await self.shop.business()
+        await self.shop.run(business, 1)
+        [intent], _ = await self.shop.attempts.claim(
+            self.shop.incarnation,
+            self.world.ids.uuid(),
+            [Ask(business, self.shop.epochs[await self.shop.partition(business)], 1)],
+            send_seconds=5,
+            ring_seconds=RING_SECONDS,
+            default_account=simulator.TEST_ACCOUNT,
+        )
+        return intent
+
+    async def called(self, intent: Intent) -> str:
+        """Have the provider make the call, and tell nobody."""
+        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
+        request = CallRequest(intent.phone, intent.from_number, f"http://127.0.0.1:9/t/{reference}", "http://127.0.0.1:9/c", 30, 600)
+        account = self.world.accounts.of(intent.business_id, simulator.TEST_ACCOUNT)
+        assert account is not None
+        placed = await self.world.provider.place(account, request, deadline=self.world.clock.boot() + 10)
+        assert isinstance(placed, Placed)
+        return placed.sid
+
+    async def later(self, intent: Intent, by: str = LONG) -> None:
+        """Let time pass: for the attempt it is long ago."""
+        await self.shop.pool.execute(SHIFT, intent.attempt_id, by)
+
+    async def look(self, intent: Intent) -> OpenAttempt:
+        await look(self.world, intent, self.reasons.append)
+        [found] = await self.shop.attempts.states([(intent.business_id, intent.attempt_id)])
+        return found
+
+    async def outcome(self, intent: Intent) -> tuple[str, str | None]:
+        row = await self.shop.pool.fetchrow("SELECT status, outcome FROM outbound_call_jobs WHERE id = $1", intent.job_id)
+        assert row is not None
+        return row["status"], row["outcome"]
+
+
+@pytest_asyncio.fixture
+async def desk(shop: Shop, twilio: Simulator, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
+    async with AsyncExitStack() as stack:
+        floor = Floor(shop, database_url, redis_url, stack)
+        settings = {"DIALER_RING_TIMEOUT_SECONDS": RING_SECONDS, "DIALER_CALL_TIME_LIMIT_SECONDS": LIMIT_SECONDS}
+        yield Desk(shop, await floor.world(twilio.url, **settings), twilio)
+
+
+async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) -> None:
+    intent = await desk.claimed()
+    sid = await desk.called(intent)
+    await desk.shop.learn(intent, AttemptState.PLACED, sid=sid)
+    desk.twilio.set_faults(Faults(forget=1))
+    found = await desk.look(intent)
+    assert (found.state, "missing" in (found.evidence or {})) == (AttemptState.PLACED, True), "the pages can say so"
+    await desk.later(intent)
+    assert (await desk.look(intent)).state.open, "once is not enough"
+    await waiting.lasting(LAG_SECONDS)
+    assert (await desk.look(intent)).state is AttemptState.OVER
+    assert await desk.outcome(intent) == ("failed", "lost")
+    assert await desk.shop.inflight(intent.business_id) == []
+
+
+async def test_a_call_that_is_shown_again_is_not_missing(desk: Desk) -> None:
+    intent = await desk.claimed()
+    await desk.shop.learn(intent, AttemptState.PLACED, sid=await desk.called(intent))
+    await desk.later(intent)
+    desk.twilio.set_faults(Faults(forget=1))
+    assert "missing" in ((await desk.look(intent)).evidence or {})
+    desk.twilio.set_faults(Faults())
+    found = await desk.look(intent)
+    assert (found.state.open, found.evidence) == (True, {})
+
+
+async def test_without_the_providers_own_404_no_call_is_lost(desk: Desk) -> None:
+    intent = await desk.claimed()
+    await desk.shop.learn(intent, AttemptState.PLACED, sid=await desk.called(intent))
+    await desk.later(intent)
+    desk.twilio.set_faults(Faults(ask_error=1))
+    for _ in range(3):
+        await waiting.lasting(LAG_SECONDS)
+        assert (await desk.look(intent)).state.open
+
+
+async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_url: str, redis_url: str) -> None:
+    """TWILIO_ACCOUNT_SID was changed while an attempt was unknown; the new account knows nothing of it."""
+    intent = await desk.claimed()
+    sid = await desk.called(intent)
+    await desk.shop.learn(intent, AttemptState.UNKNOWN)
+    await desk.later(intent)
+    async with AsyncExitStack() as stack:
+        world = await Floor(desk.shop, database_url, redis_url, stack).world(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
+        stranger = Desk(desk.shop, world, desk.twilio)
+        for _ in range(3):
+            await waiting.lasting(LAG_SECONDS)
+            assert (await stranger.look(intent)).state is AttemptState.UNKNOWN
+    found = await desk.look(intent)
+    assert (found.state.open, found.sid) == (True, sid)
+
+
+@pytest.mark.parametrize("ahead", [-7.0, -300.0, 0.0, 7.0, 300.0])
+async def test_a_call_is_found_whatever_the_providers_clock_shows(desk: Desk, ahead: float) -> None:
+    desk.twilio.set_faults(Faults(clock_ahead_seconds=ahead))
+    intent = await desk.claimed()
+    sid = await desk.called(intent)
+    await desk.shop.learn(intent, AttemptState.UNKNOWN)
+    found = await desk.look(intent)
+    assert (found.state, found.sid) == (AttemptState.PLACED, sid)
+
+
+async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lead_goes_to_the_front(desk: Desk) -> None:
+    desk.twilio.scenario = Scenario.QUEUED
+    intent = await desk.claimed()
+    sid = await desk.called(intent)
+    await desk.shop.learn(intent, AttemptState.PLACED, sid=sid)
+    assert (await desk.look(intent)).state is AttemptState.PLACED
+    assert desk.reasons == []
+    await desk.later(intent, "70 seconds")
+    await desk.look(intent)
+    await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "canceled")
+    assert (await desk.look(intent)).state is AttemptState.OVER
+    assert await desk.outcome(intent) == ("queued", None)
+    assert len(desk.reasons) == 1, "the gate hears that the pace is wrong"
+
+
+async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Desk) -> None:
+    intent = await desk.claimed()
+    sid, second = await desk.called(intent), await desk.called(intent)
+    await desk.shop.learn(intent, AttemptState.PLACED, sid=sid)
+    for _ in range(3):
+        assert (await desk.shop.learn(intent, AttemptState.RINGING, sid=second)).verdict == "second"
+    tasks = Tasks()
+    excess = ExcessCalls(desk.world, tasks)
+
+    async def all_over() -> bool:
+        await excess.round()
+        return not await desk.shop.attempts.excess_calls(list(range(256)))
+
+    await waiting.until(all_over, 20, "the second call is known to be over")
+    await tasks.finish(1)
+    assert desk.twilio.ledger.calls[second].over
+    assert not desk.twilio.ledger.calls[sid].over
+
+
+async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(desk: Desk) -> None:
+    first, other = await desk.claimed(), await desk.claimed()
+    sid = await desk.called(first)
+    await desk.shop.learn(first, AttemptState.PLACED, sid=sid)
+    account = desk.world.accounts.of(other.business_id, simulator.TEST_ACCOUNT)
+    assert account is not None
+    await desk.shop.pool.execute("UPDATE dialer.attempts SET hang_up_at = now() WHERE id = $1", other.attempt_id)
+    learned = await learn(desk.world, account, fact_of(other, Placed(sid, "queued")))
+    assert learned.state is AttemptState.UNKNOWN
+    await desk.later(other)
+    for _ in range(3):
+        await waiting.lasting(LAG_SECONDS)
+        assert (await desk.look(other)).state is AttemptState.UNKNOWN, "only a person can tell"
+    assert not desk.twilio.ledger.calls[sid].over, "the first attempt's call goes on"

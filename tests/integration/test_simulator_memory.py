@@ -1,0 +1,57 @@
+"""The simulator knows its calls after a restart, as a telephone company does.
+
+On the road of a call: the far end.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from dialer.ports import SystemClock
+from telephony import simulator
+from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, Placed
+from telephony.twilio_provider import TwilioProvider
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCOUNT = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
+REQUEST = CallRequest("+97250000001", "+97237000000", "http://127.0.0.1:9/t", "http://127.0.0.1:9/c", 30, 600)
+
+
+async def test_a_call_of_an_earlier_life_is_known_and_over(tmp_path: Path) -> None:
+    book = tmp_path / "ledger.jsonl"
+    sids: list[str] = []
+    for resume in (False, True, True):
+        async with simulator.running(ledger_file=book, resume=resume, scenario="slow") as sim:
+            provider = TwilioProvider(sim.url, SystemClock())
+            for sid in sids:
+                facts = await provider.fetch(ACCOUNT, sid)
+                assert isinstance(facts, CallFacts)
+                assert (facts.status, facts.to, facts.created_at is not None) == ("failed", REQUEST.to, True)
+            placed = await provider.place(ACCOUNT, REQUEST, deadline=SystemClock().boot() + 5)
+            assert isinstance(placed, Placed)
+            sids.append(placed.sid)
+            assert {call.sid for call in (await provider.list_live(ACCOUNT)).calls} == {placed.sid}
+            await provider.close()
+    async with simulator.running(ledger_file=book) as sim:
+        provider = TwilioProvider(sim.url, SystemClock())
+        assert await provider.fetch(ACCOUNT, sids[0]) == NoSuchCall(), "asked to begin anew, it does"
+        await provider.close()
+
+
+async def test_half_a_line_of_a_killed_process_is_passed(tmp_path: Path) -> None:
+    book = tmp_path / "ledger.jsonl"
+    async with simulator.running(ledger_file=book, scenario="slow") as sim:
+        provider = TwilioProvider(sim.url, SystemClock())
+        await provider.place(ACCOUNT, REQUEST, deadline=SystemClock().boot() + 5)
+        await provider.close()
+    with book.open("a", encoding="utf-8") as file:
+        file.write('{"at": "2026-01-01T00:00:00+00:00", "event": "crea')
+    async with simulator.running(ledger_file=book, resume=True) as sim:
+        assert len(sim.ledger.calls) == 1
+        sim.ledger.ask(simulator.TEST_ACCOUNT, REQUEST.to, REQUEST.from_)
+    assert json.loads(book.read_text(encoding="utf-8").splitlines()[-1])["event"] == "request"
