@@ -145,6 +145,7 @@ async def asked_of(request: http.Request, body: ReceivedBody) -> Load:
         return await asyncio.to_thread(_from_json, body)
     if request.content_type == CSV:
         return await asyncio.to_thread(of_table, query_of(request, RunSettings), body.source())
+    query_of(request, RunSettings)
     return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], dict(request.query))
 
 
