@@ -62,6 +62,7 @@ for n = 1, #fields, 2 do
         workers[#workers + 1] = worker
     end
 end
+table.sort(workers, function (one, other) return one.name < other.name end)
 if not mine then
     mine = {name = me, turn = turn, wants = 0, kept = 0}
     workers[#workers + 1] = mine
@@ -82,6 +83,7 @@ while tokens >= 1 do
             worker.turn = math.max(worker.turn, turn)
         end
         if worker.wants > 0 and (worker.kept < room or (worker == mine and granted < most)) then
+            -- Of equals the one that asks: the others will be first when they do.
             if not first or worker.turn < first.turn or (worker.turn == first.turn and worker == mine) then first = worker end
         end
     end
@@ -91,6 +93,7 @@ while tokens >= 1 do
     if first == mine and granted < most then granted = granted + 1 else first.kept = first.kept + 1 end
 end
 
+-- How many go to others before the next one of this worker.
 local before = 0
 for _, worker in ipairs(workers) do
     if worker ~= mine and worker.turn < mine.turn then
@@ -100,11 +103,11 @@ for _, worker in ipairs(workers) do
     if worker.wants == 0 and worker.kept == 0 and worker.turn <= turn then
         redis.call('HDEL', KEYS[2], worker.name)
     else
-        redis.call('HSET', KEYS[2], worker.name, string.format('%.6f %.9f %d %d %d',
+        redis.call('HSET', KEYS[2], worker.name, string.format('%.6f %.17g %d %d %d',
             worker.seen, worker.turn, worker.businesses, worker.wants, worker.kept))
     end
 end
-redis.call('HSET', KEYS[2], 'turn', string.format('%.9f', turn))
+redis.call('HSET', KEYS[2], 'turn', string.format('%.17g', turn))
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', now))
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[3])

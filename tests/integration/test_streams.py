@@ -57,7 +57,8 @@ async def test_a_word_nobody_understands_is_passed(streams: Streams, raw: redis.
 
 async def test_each_event_once_however_many_relay_it(streams: Streams, raw: redis.Redis) -> None:
     events = [Event("job.changed", 1, 2, at=NOW, serial=n) for n in range(1, 50)]
-    await asyncio.gather(*(streams.relay(events, await streams.time()) for _ in range(4)))
+    read_at = await streams.time()
+    await asyncio.gather(*(streams.relay(events, read_at) for _ in range(4)))
     assert [fields["id"] for fields in await entries(raw, EVENTS)] == [f"e{n}" for n in range(1, 50)]
 
 

@@ -39,6 +39,7 @@ class Account:
             return [0, str(self.shut_until - now)]
         tokens = burst if self.tokens is None else self.tokens + max(now - self.at, 0) * rate
         tokens += sum(self._forget(worker) for worker in self.workers.values() if abs(now - worker.seen) > gone)
+        self.workers = dict(sorted(self.workers.items()))
         mine = self.workers.setdefault(me, Waiting(self.turn))
         if not mine.wants:
             mine.turn = max(mine.turn, self.turn)
