@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,8 @@ HANGS, READ_AGAIN = "Redis hangs", "the events were read too long ago"
 CALLBACKS = "dialer:callbacks:kept"
 
 Entry = tuple[str, dict[str, str]]
+# A method of redis-py: its answers are Any.
+Command = Callable[..., Any]
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +105,7 @@ class Streams:
     async def ping(self) -> bool:
         """True when Redis takes a write within a second: one that only reads would lose every event."""
         try:
-            await self._background(self._quick.set(PROBE_KEY, 1, ex=KEEP_PROBE_SECONDS))
+            await self._background(self._quick.set, PROBE_KEY, 1, ex=KEEP_PROBE_SECONDS)
             self._writable = True
         except AwayError:
             self._writable = False
@@ -118,7 +122,7 @@ class Streams:
     async def answers(self) -> bool:
         """True when Redis answers at all, even if it refuses writes."""
         try:
-            await self._background(self._quick.time())
+            await self._background(self._quick.time)
         except AwayError:
             return False
         return True
@@ -127,7 +131,7 @@ class Streams:
         """Send a word to the owner of a partition; False when Redis is away: the owner then finds out by polling."""
         oldest = int((self._clock.now().timestamp() - KEEP_WORDS_SECONDS) * 1000)
         try:
-            await self._run(self._quick.xadd(_inbox(partition), encode_word(word), minid=oldest, approximate=True))  # type: ignore[arg-type]
+            await self._run(self._quick.xadd, _inbox(partition), encode_word(word), minid=oldest, approximate=True)
         except AwayError:
             return False
         return True
@@ -135,7 +139,7 @@ class Streams:
     async def start_of_words(self) -> str:
         """Where a new owner begins to read: now by Redis's clock, or a minute ago by ours when it is away."""
         try:
-            seconds, microseconds = await self._run(self._quick.time())
+            seconds, microseconds = await self._run(self._quick.time)
             # One millisecond back: an entry of this very one may have the same id, and XREAD begins behind it.
             return f"{seconds * 1000 + microseconds // 1000 - 1}-0"
         except AwayError:
@@ -164,9 +168,9 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        if not await self._background(self._quick.exists(COMMANDS)):
+        if not await self._background(self._quick.exists, COMMANDS):
             return NOWHERE
-        return str((await self._background(self._quick.xinfo_stream(COMMANDS)))["last-generated-id"])
+        return str((await self._background(self._quick.xinfo_stream, COMMANDS))["last-generated-id"])
 
     async def forget_commands(self, before: str) -> None:
         """Drop the entries of dialer:commands older than `before`, which are in the inbox.
@@ -174,12 +178,12 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        await self._background(self._quick.xtrim(COMMANDS, minid=before, approximate=True))
+        await self._background(self._quick.xtrim, COMMANDS, minid=before, approximate=True)
 
     async def keep_callback(self, reference: str, form: Mapping[str, str]) -> bool:
         """Keep a callback that PostgreSQL cannot take now; False when Redis is away too: then it must be asked for again."""
         try:
-            await self._run(self._quick.xadd(CALLBACKS, {"reference": reference, "form": json.dumps(dict(form))}))
+            await self._run(self._quick.xadd, CALLBACKS, {"reference": reference, "form": json.dumps(dict(form))})
         except AwayError:
             return False
         return True
@@ -190,7 +194,7 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        found: list[Entry] = await self._background(self._quick.xrange(CALLBACKS, count=limit))
+        found: list[Entry] = await self._background(self._quick.xrange, CALLBACKS, count=limit)
         return [(entry, *_callback(fields)) for entry, fields in found]
 
     async def forget_callback(self, entry: str) -> None:
@@ -199,7 +203,7 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        await self._background(self._quick.xdel(CALLBACKS, entry))
+        await self._background(self._quick.xdel, CALLBACKS, entry)
 
     async def events_after(self, entry: str, *, block_seconds: float, limit: int = MAX_ENTRIES_PER_READ) -> list[Entry]:
         """Wait for entries of dialer:events after `entry`.
@@ -215,9 +219,9 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        if not await self._run(self._quick.exists(EVENTS)):
+        if not await self._run(self._quick.exists, EVENTS):
             return NOWHERE, NOWHERE
-        found = await self._run(self._quick.xinfo_stream(EVENTS))
+        found = await self._run(self._quick.xinfo_stream, EVENTS)
         oldest = found["first-entry"][0] if found["first-entry"] else NOWHERE
         return oldest, str(found["last-generated-id"])
 
@@ -227,7 +231,7 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        found: list[Entry] = await self._run(self._quick.xrange(EVENTS, min=f"({after}", max=upto, count=limit))
+        found: list[Entry] = await self._run(self._quick.xrange, EVENTS, min=f"({after}", max=upto, count=limit)
         return found
 
     async def publish(self, events: Sequence[Event]) -> bool:
@@ -236,7 +240,7 @@ class Streams:
         for event in events:
             pipe.xadd(EVENTS, event.fields)  # type: ignore[arg-type]
         try:
-            await self._run(pipe.execute())
+            await self._run(pipe.execute)
         except AwayError:
             return False
         return True
@@ -247,7 +251,7 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        seconds, microseconds = await self._background(self._quick.time())
+        seconds, microseconds = await self._background(self._quick.time)
         return float(seconds) + float(microseconds) / 1_000_000
 
     async def relay(self, events: Sequence[Event], read_at: float) -> Relayed:
@@ -270,7 +274,7 @@ class Streams:
         return Relayed(relayed.told, refused)
 
     async def _add(self, stream: str, events: Sequence[Event], read_at: float) -> Relayed:
-        added = await add_events(lambda *script: self._background(self._quick.eval(*script)), stream, events, read_at)
+        added = await add_events(lambda *script: self._background(self._quick.eval, *script), stream, events, read_at)
         if added is None:
             raise AwayError(READ_AGAIN)
         return added
@@ -283,7 +287,7 @@ class Streams:
         """
         for stream in (EVENTS, REJECTED):
             keys = [mark(stream, serial) for serial in serials]
-            await self._background(self._quick.eval(CONFIRM_EVENTS, len(keys), *keys, str(KEEP_RELAYED_SECONDS)))
+            await self._background(self._quick.eval, CONFIRM_EVENTS, len(keys), *keys, str(KEEP_RELAYED_SECONDS))
 
     async def trim_events(self) -> None:
         """Drop events that are old, but for a day none that a consumer group has still to read; and what was rejected a month ago.
@@ -291,14 +295,14 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        if not await self._background(self._quick.exists(EVENTS)):
+        if not await self._background(self._quick.exists, EVENTS):
             return
-        seconds, _ = await self._background(self._quick.time())
+        seconds, _ = await self._background(self._quick.time)
         old, ancient = ((seconds - keep) * 1000 for keep in (KEEP_EVENTS_SECONDS, KEEP_EVENTS_FOR_GROUPS_SECONDS))
-        groups = await self._background(self._quick.xinfo_groups(EVENTS))
+        groups = await self._background(self._quick.xinfo_groups, EVENTS)
         slowest = min((int(group["last-delivered-id"].split("-")[0]) for group in groups), default=old)
-        await self._background(self._quick.xtrim(EVENTS, minid=max(min(old, slowest), ancient), approximate=True))
-        await self._background(self._quick.xtrim(REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True))
+        await self._background(self._quick.xtrim, EVENTS, minid=max(min(old, slowest), ancient), approximate=True)
+        await self._background(self._quick.xtrim, REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True)
 
     async def shut_gate(self, account_sid: str) -> ShutGate | None:
         """Why and how long the calls of an account wait for the provider; None when they do not.
@@ -306,7 +310,7 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        reason, since, until = await self._run(self._quick.hmget(gate_key(account_sid), ["reason", "shut_since", "shut_until"]))
+        reason, since, until = await self._run(self._quick.hmget, gate_key(account_sid), ["reason", "shut_since", "shut_until"])
         # Its moment to try again may have passed: until a call has come through, it is not open.
         return ShutGate(reason or "", float(since), float(until)) if since and until else None
 
@@ -316,41 +320,38 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        return await self._run(self._quick.eval(script, len(keys), *keys, *arguments))
+        return await self._run(self._quick.eval, script, len(keys), *keys, *arguments)
 
     async def _read(
         self, positions: dict[str, str], block_seconds: float, limit: int = MAX_ENTRIES_PER_READ
     ) -> list[tuple[str, list[Entry]]]:
-        milliseconds = max(int(block_seconds * 1000), 1)
-        reading = self._blocking.xread(positions, count=limit, block=milliseconds)  # type: ignore[arg-type]
-        found = await self._background(reading, block_seconds + READ_GRACE_SECONDS)
+        limits = {"count": limit, "block": max(int(block_seconds * 1000), 1)}
+        found = await self._background(self._blocking.xread, positions, **limits, within_seconds=block_seconds + READ_GRACE_SECONDS)
         return list(found.items()) if isinstance(found, dict) else list(found or [])
 
-    async def _background(self, command: Any, seconds: float = QUICK_SECONDS) -> Any:  # noqa: ANN401 - redis-py types its answers as Any
+    async def _background(self, command: Command, *arguments: Any, within_seconds: float = QUICK_SECONDS, **options: Any) -> Any:  # noqa: ANN401
         """Run a command that no person waits for: it may find out whether a Redis that hung answers again."""
-        return await self._run(command, seconds, background=True)
+        if self._circuit.admit(background=True) is Admission.PROBE:
+            await self._probe()
+        return await self._run(command, *arguments, within_seconds=within_seconds, **options)
 
-    async def _run(self, command: Any, seconds: float = FOREGROUND_SECONDS, *, background: bool = False) -> Any:  # noqa: ANN401 likewise
-        admission = self._circuit.admit(background=background)
-        if admission is Admission.FAIL or (admission is Admission.PROBE and not await self._probe()):
-            command.close()
+    async def _run(self, command: Command, *arguments: Any, within_seconds: float = FOREGROUND_SECONDS, **options: Any) -> Any:  # noqa: ANN401
+        if self._circuit.admit(background=False) is Admission.PROBE:
+            await self._probe()
+        if not self._circuit.closed:
             raise AwayError(HANGS)
-        return await self._ask(command, seconds)
+        return await self._ask(command, arguments, options, within_seconds)
 
-    async def _probe(self) -> bool:
-        """Ask something quick before a read that may block for long."""
-        with self._circuit.probing():
-            try:
-                await self._ask(self._quick.ping(), FOREGROUND_SECONDS)
-            except AwayError:
-                return False
-            return True
+    async def _probe(self) -> None:
+        """Ask something quick, before a read that may block for long."""
+        with self._circuit.probing(), suppress(AwayError):
+            await self._ask(self._quick.ping, (), {}, FOREGROUND_SECONDS)
 
-    async def _ask(self, command: Any, seconds: float) -> Any:  # noqa: ANN401 likewise
+    async def _ask(self, command: Command, arguments: tuple[Any, ...], options: dict[str, Any], within_seconds: float) -> Any:  # noqa: ANN401
         asked_at = self._clock.boot()
         try:
-            async with asyncio.timeout(seconds):
-                answer = await command
+            async with asyncio.timeout(within_seconds):
+                answer = await command(*arguments, **options)
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, RedisTimeoutError | TimeoutError):
                 self._circuit.timed_out(asked_at)
