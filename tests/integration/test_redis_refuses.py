@@ -21,6 +21,8 @@ from dialer.streams import CALLBACKS, AwayError, Streams
 from sql.outbox import SET_ASIDE_SECONDS, Outbox, Relay
 from tests.chaos import waiting
 from tests.tcp_proxy import TcpProxy
+from tests.web_site import RUNS as RUNS_PATH
+from tests.web_site import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -302,3 +304,33 @@ async def test_only_one_probes_at_a_time(own: Own) -> None:
             assert 1 <= probed <= 4
         finally:
             await streams.close()
+
+
+async def test_a_web_process_says_that_redis_refuses_writes(own: Own, database_url: str, shop: Shop) -> None:
+    async with serving(database_url, own.url, shop) as site:
+        for refuses in (full, read_only):
+            assert (await site.get("/readyz", token=None)).json["redis"] == "ok"
+            async with refuses(own):
+                said = await site.get("/readyz", token=None)
+                assert (said.status, said.json) == (200, {"status": "degraded", "database": "ok", "redis": "refuses writes"})
+
+
+async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, database_url: str, shop: Shop) -> None:
+    """But for the first that find out, before the answer or after it."""
+    async with TcpProxy(own.url) as proxy, serving(database_url, proxy.url, shop) as site:
+        runs = [await site.load(1) for _ in range(60)]
+        proxy.hanging = True
+        # Whoever asks first learns it for all.
+        await site.get(f"{RUNS_PATH}/{runs[0]}")
+        spent: list[float] = []
+        loop = asyncio.get_running_loop()
+        for run in runs[1:]:
+            begun = loop.time()
+            assert (await site.get(f"{RUNS_PATH}/{run}")).status == 200
+            assert (await site.post(f"/api/outbound_calls/jobs/{run}/cancel")).status == 200
+            spent.append(loop.time() - begun)
+        said = await site.get("/readyz", token=None)
+        assert said.json["redis"] == "away"
+    # Each of these took over two seconds.
+    assert waiting.percentile(spent, 0.9) < 0.5
+    assert sum(spent) < 20
