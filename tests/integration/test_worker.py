@@ -284,7 +284,8 @@ async def test_each_business_has_its_share_wherever_it_is_driven(floor: Floor, t
         async def dialled() -> bool:
             return bool(await shop.pool.fetchval("SELECT count(*) >= 360 FROM dialer.attempts"))
 
-        await until(dialled)
+        # Nine seconds of the pace.
+        await waiting.until(dialled, 90, "360 calls")
         found = await shop.pool.fetch("SELECT business_id, count(*) AS n FROM dialer.attempts WHERE state <> 'not_sent' GROUP BY 1")
     count = {row["business_id"]: row["n"] for row in found}
     fair = sum(count.values()) / len(businesses)
