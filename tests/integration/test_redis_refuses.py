@@ -18,7 +18,7 @@ from dialer.embedded.valkey import Valkey
 from dialer.messages import EVENTS, REJECTED, CommandType, Event, RunChanged
 from dialer.relay_script import KEEP_RELAYED_SECONDS, mark
 from dialer.streams import CALLBACKS, AwayError, Streams
-from sql.outbox import SET_ASIDE_SECONDS, Outbox, Relay
+from sql.outbox import Outbox, Relay
 from tests.chaos import waiting
 from tests.tcp_proxy import TcpProxy
 from tests.web_site import RUNS as RUNS_PATH
@@ -201,7 +201,6 @@ async def test_an_event_redis_will_not_take_holds_up_its_own_run_only(own: Own, 
         pass
     told = await own.told()
     assert (len(told), told[-1]["type"], await own.raw.xlen(REJECTED)) == (EACH + 301, "run.finished", 300)
-    assert SET_ASIDE_SECONDS < BOUND_SECONDS
 
 
 async def test_a_relay_that_was_frozen_tells_nothing_again(own: Own, streams: Streams, shop: Shop) -> None:
