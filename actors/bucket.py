@@ -10,6 +10,7 @@ On the road of a call: 3, behind the gate.
 from __future__ import annotations
 
 from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING
 
 from dialer.streams import AwayError, gate_key, turns_key
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # A tenth of a second's worth may go at once: asking for each permit alone would not reach a high pace.
 BURST_SECONDS = 0.1
+# So much of the pace is kept for a worker that is not asking: as long as a claim takes at a bad time.
+ROOM_SECONDS = 0.25
 SHORTEST_WAIT_SECONDS = 0.005
 # A worker that waits asks at least this often, so that the others know that it lives.
 LONGEST_WAIT_SECONDS = 0.5
@@ -28,8 +31,8 @@ GONE_SECONDS = 2.0
 KEEP_SECONDS = 3_600
 
 # KEYS: the bucket, the turns. ARGV: rate, burst, seconds to keep the keys, seconds until a worker is gone; this worker, how many
-# businesses wait at it, how many permits they want, how many of them it takes now; the longest wait. Answers how many it gets, and in
-# how many seconds to ask again.
+# businesses wait at it, how many permits they want, how many of them it takes now; the longest wait, how many are kept for one. Answers
+# how many it gets, and in how many seconds to ask again.
 #
 # The turns have a field for each worker: when it last asked, its turn, its businesses, the permits it still wants, those kept for it. A
 # turn is how many permits each of its businesses has had; the lowest comes next. The field `turn` is the highest that has come: whoever
@@ -75,7 +78,7 @@ tokens = math.min(tokens + mine.kept - kept, burst)
 local granted = math.min(kept, most)
 mine.kept, mine.wants = kept - granted, wanted - kept
 
-local room = math.max(math.ceil(burst), 1)
+local room = tonumber(ARGV[10])
 while tokens >= 1 do
     local first = nil
     for _, worker in ipairs(workers) do
@@ -148,6 +151,7 @@ class Bucket:
         self._world = world
         self._rate = world.rules.calls_per_second
         self._burst = max(1.0, self._rate * BURST_SECONDS)
+        self._room = max(ceil(self._rate * ROOM_SECONDS), 1)
         self._key, self._turns = gate_key(account_sid), turns_key(account_sid)
         self._waiting = False
         self._shut_until = 0.0
@@ -218,7 +222,7 @@ class Bucket:
 
     async def _ask(self, wanted: int, businesses: int, most: int) -> tuple[int, float]:
         limits = [str(self._rate), str(self._burst), str(KEEP_SECONDS), str(GONE_SECONDS)]
-        asked = [self._world.held.incarnation.hex, str(businesses), str(wanted), str(most), str(LONGEST_WAIT_SECONDS)]
+        asked = [self._world.held.incarnation.hex, str(businesses), str(wanted), str(most), str(LONGEST_WAIT_SECONDS), str(self._room)]
         granted, wait = await self._world.wire.run_script(TAKE, [self._key, self._turns], [*limits, *asked])
         return int(granted), float(wait)
 

@@ -80,8 +80,8 @@ async def test_who_is_further_from_redis_gets_as_much(
     seconds = asyncio.get_running_loop().time() - begun
     assert count["near"] / near == pytest.approx(count.total() / (near + far), rel=FAIR)
     assert count["far"] / far == pytest.approx(count.total() / (near + far), rel=FAIR)
-    # A tenth of a second's worth at once, and as much kept for each.
-    assert count.total() <= rate * (seconds + 0.3) + 3
+    # A tenth of a second's worth at once, and a quarter kept for each.
+    assert count.total() <= rate * (seconds + 0.6) + 3
 
 
 async def test_a_business_that_asks_for_one_at_a_time_gets_no_more_than_its_share(redis_url: str, open_things: AsyncExitStack) -> None:
@@ -125,9 +125,9 @@ async def test_a_worker_that_dies_holding_permits_gives_them_back(redis_url: str
         most = max(most, await kept())
         if not taken:
             await waiting.lasting(wait)
-    assert most == 2
+    assert most == 5
     assert await kept() == 0
-    # It never stood still: what was kept for the dead one is a tenth of a second's worth.
+    # It never stood still: what was kept for the dead one is a quarter of a second's worth.
     assert granted >= 20 * (GONE_SECONDS + 2) * 0.8
 
 
@@ -169,7 +169,7 @@ def test_the_twin_of_the_simulation_does_the_same(valkey_address: str, calls: li
         await client.delete(key, f"{key}:turns")
         twin, burst = Account(), "7.0"
         for name, businesses, wanted, most, back in calls:
-            arguments = ["0.000000001", burst, "60", "60", name, str(businesses), str(wanted), str(most), "0.5"]
+            arguments = ["0.000000001", burst, "60", "60", name, str(businesses), str(wanted), str(most), "0.5", "4"]
             found: Any = await client.eval(TAKE, 2, key, f"{key}:turns", *arguments)
             assert found[0] == twin.take(0.0, arguments)[0]
             await client.eval(GIVE_BACK, 1, key, burst, str(back), "60")

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from actors import ownership
 from actors.bucket import Bucket
 from actors.worker import Worker
 from actors.world import open_world
@@ -253,9 +254,13 @@ async def test_one_poisoned_business_among_many(floor: Floor, twilio: Simulator)
     assert (await floor.shop.seen(poisoned, runs[poisoned])).queued == 2
 
 
-async def test_each_business_has_its_share_wherever_it_is_driven(floor: Floor, twilio: Simulator, redis_url: str) -> None:
+async def test_each_business_has_its_share_wherever_it_is_driven(
+    floor: Floor, twilio: Simulator, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ten businesses at one worker, two at the other, which is 2 ms further from Redis."""
-    shop, pace = floor.shop, {"DIALER_CALLS_PER_SECOND": 40}
+    # A machine that stands still for longer than a lease would move the businesses, and this would measure something else.
+    monkeypatch.setattr(ownership, "LEASE_SECONDS", 120.0)
+    shop, pace = floor.shop, {"DIALER_CALLS_PER_SECOND": 20}
     async with (
         TcpProxy(redis_url, delay_seconds=0.001) as proxy,
         floor.worker(twilio.url, "near", **pace) as (_, near),
@@ -282,10 +287,10 @@ async def test_each_business_has_its_share_wherever_it_is_driven(floor: Floor, t
             await shop.run(business, 60, concurrency=100)
 
         async def dialled() -> bool:
-            return bool(await shop.pool.fetchval("SELECT count(*) >= 360 FROM dialer.attempts"))
+            return bool(await shop.pool.fetchval("SELECT count(*) >= 240 FROM dialer.attempts"))
 
-        # Nine seconds of the pace.
-        await waiting.until(dialled, 90, "360 calls")
+        # Twelve seconds of the pace.
+        await waiting.until(dialled, 120, "240 calls")
         found = await shop.pool.fetch("SELECT business_id, count(*) AS n FROM dialer.attempts WHERE state <> 'not_sent' GROUP BY 1")
     count = {row["business_id"]: row["n"] for row in found}
     fair = sum(count.values()) / len(businesses)

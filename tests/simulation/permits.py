@@ -34,7 +34,8 @@ class Account:
     def take(self, now: float, arguments: Sequence[str]) -> list[object]:
         """Redis's clock, and the arguments of TAKE; what TAKE answers."""
         rate, burst, _, gone = map(float, arguments[:4])
-        me, businesses, wanted, most, longest = arguments[4], int(arguments[5]), int(arguments[6]), int(arguments[7]), float(arguments[8])
+        me, longest, room = arguments[4], float(arguments[8]), int(arguments[9])
+        businesses, wanted, most = map(int, arguments[5:8])
         if wanted > 0 and self.shut_until > now:
             return [0, str(self.shut_until - now)]
         tokens = burst if self.tokens is None else self.tokens + max(now - self.at, 0) * rate
@@ -48,8 +49,8 @@ class Account:
         self.tokens, self.at = min(tokens + mine.kept - kept, burst), now
         granted = min(kept, most)
         mine.kept, mine.wants = kept - granted, wanted - kept
-        granted = self._grant(mine, granted, most, max(ceil(burst), 1))
-        wait = (self._before(mine, max(ceil(burst), 1)) + 1 - self.tokens) / rate
+        granted = self._grant(mine, granted, most, room)
+        wait = (self._before(mine, room) + 1 - self.tokens) / rate
         self.workers = {name: w for name, w in self.workers.items() if w.wants or w.kept or w.turn > self.turn}
         return [granted, str(min(wait, longest))]
 
