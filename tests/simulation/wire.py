@@ -97,7 +97,7 @@ class Server:
             serial = event.serial or 0
             if self.relayed.get(serial, -1.0) < self.loop.now:
                 self.told.append((serial, event.run_id))
-            self.relayed.setdefault(serial, inf)
+                self.relayed[serial] = inf
         return tuple(event.serial or 0 for event in events)
 
     def confirm(self, serials: Sequence[int]) -> None:
