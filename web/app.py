@@ -27,11 +27,13 @@ from web.errors import answer_errors
 from web.fanout import Fanout
 from web.headers import protect
 from web.heard import Ear, Kept
+from web.live_states import LiveStates
 from web.loading import MAX_BODY_BYTES
 from web.loads import Loads
 from web.measure import measure as measured
 from web.metrics import Metrics
 from web.passwords import Passwords
+from web.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,6 +108,8 @@ async def _ear(app: http.Application) -> AsyncIterator[None]:
 async def _fanout(app: http.Application) -> AsyncIterator[None]:
     async with Fanout(app[keys.STREAMS]) as fanout:
         app[keys.FANOUT] = fanout
+        app[keys.LIVE_STATES] = LiveStates(fanout, app[keys.STREAMS], app[keys.RUNS], app[keys.JOBS])
+        app[keys.STANDING] = Standing()
         yield
 
 

@@ -24,6 +24,7 @@ from sql.runs import Runs
 from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
+from web.live_states import LiveStates
 from web.loads import Loads
 from web.metrics import Metrics
 from web.passwords import Passwords
@@ -31,6 +32,7 @@ from web.passwords import Passwords
 if TYPE_CHECKING:
     from dialer.ports import Clock, Ids
     from sql.pool import Pool
+    from web.standing import Standing
 
 # Draws an error as a page; registered by the pages, used for every path that is not the API's.
 ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamResponse]]
@@ -50,6 +52,8 @@ RELAY: Final = http.AppKey("relay", Relay)
 STREAMS: Final = http.AppKey("streams", Streams)
 EAR: Final = http.AppKey("ear", Ear)
 FANOUT: Final = http.AppKey("fanout", Fanout)
+LIVE_STATES: Final = http.AppKey("live_states", LiveStates)
+STANDING: Final[http.AppKey[Standing]] = http.AppKey("standing")
 LOADS: Final = http.AppKey("loads", Loads)
 METRICS: Final = http.AppKey("metrics", Metrics)
 PASSWORDS: Final = http.AppKey("passwords", Passwords)
