@@ -60,6 +60,8 @@ class Fanout:
         self._tasks = asyncio.TaskGroup()
         self._stop = asyncio.Event()
         self.away = False
+        # A listener that has read up to here or less has missed more than is gone through.
+        self.too_old: Id = (0, 0)
 
     async def __aenter__(self) -> Self:
         """Start reading."""
@@ -147,6 +149,8 @@ class Fanout:
         if self._position is None:
             _, self._position = await self._streams.event_window()
             self.away = False
+            # It may be another stream, which numbers anew.
+            self.too_old = (0, 0)
             self._miss()
         entries = await self._streams.events_after(self._position, block_seconds=READ_SECONDS)
         for entry in entries:

@@ -48,8 +48,8 @@ SHARED_SECONDS: Final = 1.5
 WRITE_SECONDS: Final = 30.0
 # What is handed to a connection at once; its own buffer takes about as much.
 MAX_WRITE_BYTES: Final = 64 * 1024
-# More than this is quicker sent as the whole state.
-MAX_RESUMED_ENTRIES: Final = 5_000
+# Beyond this, sending the whole state is cheaper than replaying.
+MAX_RESUMED_ENTRIES: Final = 1_000
 MAX_RESUMED_BYTES: Final = 1024 * 1024
 # Reading this many takes a few milliseconds, in which the process does nothing else.
 ENTRIES_PER_READ: Final = 250
@@ -186,6 +186,8 @@ class _Sending:
         """The newest entry's id and the events after `since` up to it; None when they are not all kept, too many, or out of reach."""
         try:
             async with self._fanout.resuming(self._who.business_id):
+                if since <= self._fanout.too_old:
+                    return None
                 oldest, newest = await self._app[keys.STREAMS].event_window()
                 first, last = parse_id(oldest), parse_id(newest)
                 if first is None or last is None:
@@ -210,6 +212,8 @@ class _Sending:
                 return None
             if len(entries) < ENTRIES_PER_READ:
                 return frames
+        # The stream only grows: nobody else need find out.
+        self._fanout.too_old = max(self._fanout.too_old, since)
         return None
 
     def _concerns(self, about: tuple[int, int] | None) -> bool:

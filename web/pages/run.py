@@ -132,6 +132,7 @@ async def _state(request: http.Request, who: Principal, run: Run) -> dict[str, A
     deeds = await Audit(request.app[keys.POOL]).of_run(who.business_id, run.run_id, limit=MAX_DEEDS)
     return {
         "run": run,
+        "over": not is_live(run),
         "line": line,
         "waiting_since": await provider_waited_for_since(request, run),
         "deeds": await _seen(request, who, deeds),
