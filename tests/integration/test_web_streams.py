@@ -17,7 +17,7 @@ from dialer.streams import Streams
 from tests.visitor import EMAIL, PASSWORD, Visitor
 from tests.web_site import EVENTS_OF_BUSINESS, RUNS, Told, token_digest
 from web import fanout as fanout_module
-from web import keys, live, live_states, standing
+from web import event_frames, keys, live, live_states, standing
 from web.live import MAX_RESUMED_ENTRIES
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ async def test_an_odd_entry_harms_nobody(site: Site, streams: Streams, redis_url
 async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = await site.load(2)
     faults: list[BaseException] = [RuntimeError("nobody expected this"), asyncio.CancelledError()]
-    real = fanout_module.read_entry
+    real = event_frames.read_entry
 
     def fail(entry: Any) -> Any:  # noqa: ANN401 - as the real one
         if faults:
@@ -214,7 +214,7 @@ async def test_one_user_cannot_take_all_streams_of_the_business_nor_one_business
         assert (await site.get(EVENTS_OF_BUSINESS, token="admin")).code == "crowded"
         await (await stack.enter_async_context(site.listen(None, token="rival"))).next()
     async with asyncio.timeout(10):
-        while fanout_of(site).watched(site.business) != ([], False):
+        while fanout_of(site).watched(site.business) != ([], False):  # noqa: ASYNC110 - it knows no one who waits for it
             await asyncio.sleep(0)
     async with site.listen(None) as listening:
         await listening.next()
@@ -255,13 +255,13 @@ async def test_a_reader_that_takes_nothing_is_let_go_of(site: Site, streams: Str
     address = site.client.make_url("/")
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    slow.setblocking(False)
+    slow.settimeout(0)
     loop = asyncio.get_running_loop()
     try:
         await loop.sock_connect(slow, (address.host, address.port))
         await loop.sock_sendall(slow, f"GET {RUNS}/{run_id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer viewer\r\n\r\n".encode())
         async with asyncio.timeout(60):
-            while fanout_of(site).watched(site.business)[0] != [run_id]:
+            while fanout_of(site).watched(site.business)[0] != [run_id]:  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0)
             large = Event("run.progress", site.business, run_id, at=SystemClock().now(), data={"n": "x" * 10_000})
             while fanout_of(site).watched(site.business)[0]:
@@ -285,7 +285,7 @@ async def test_old_resumes_of_one_business_hold_up_nobody_else(site: Site, strea
     alone = await _seconds(resume("viewer", run_id))
     async with asyncio.TaskGroup() as group:
         crowd = [group.create_task(resume("rival", foreign)) for _ in range(60)]
-        while not any(task.done() for task in crowd):
+        while not any(task.done() for task in crowd):  # noqa: ASYNC110 - whichever is first
             await asyncio.sleep(0)
         beside = await _seconds(resume("viewer", run_id))
         waiting = sum(not task.done() for task in crowd)

@@ -67,13 +67,10 @@ async def test_while_redis_is_away_a_run_is_read_once_a_round_however_many_watch
             assert response.status == 200
             reading.append(group.create_task(one.read(response)))
         await until_told(watching, 2)
-        told, before, clock = sum(one.resets for one in watching), await committed(site), asyncio.get_running_loop().time()
+        before = await committed(site)
         await until_told(watching, 2 + ROUNDS)
-        seconds = asyncio.get_running_loop().time() - clock
         transactions = await committed(site) - before
-        print(
-            f"{STREAMS} streams: {transactions / seconds:.0f} transactions a second, {(sum(one.resets for one in watching) - told) / seconds:.0f} resets a second"
-        )
         for task in reading:
             task.cancel()
+    # Three statements a round and the relay's looks; a reading for each who watches would be thousands.
     assert transactions < STREAMS
