@@ -164,7 +164,12 @@ class Gate:
         deadline = self._world.clock.boot() + SEND_SECONDS
         try:
             intents, verdicts = await self._world.attempts.claim(
-                self._world.held.incarnation, token, asks, send_seconds=SEND_SECONDS, ring_seconds=rules.ring_seconds
+                self._world.held.incarnation,
+                token,
+                asks,
+                send_seconds=SEND_SECONDS,
+                ring_seconds=rules.ring_seconds,
+                default_account=rules.default_account,
             )
         except (*AWAY, *LOCKED) as error:
             log.warning("a claim for %d businesses was not answered: %s", len(asks), type(error).__name__)

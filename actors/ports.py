@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dialer.messages import Command, Event, Word
     from dialer.ports import Clock, Ids
-    from sql.attempts import Ask, Fact, Intent, Learned, OpenAttempt, Verdict
+    from sql.attempts import Ask, ExcessCall, Fact, Intent, Learned, OpenAttempt, Verdict
     from sql.commands import Applied, Malformed
     from sql.histories import History, Stray
     from sql.workers import Driven, Holding
@@ -25,7 +25,7 @@ class AttemptLog(Protocol):
     """The intent log; `sql.attempts.Attempts` is the real one."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
     ) -> tuple[list[Intent], list[Verdict]]: ...
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...
@@ -33,6 +33,9 @@ class AttemptLog(Protocol):
     async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None: ...
     async def rivals(self, attempt: OpenAttempt) -> int: ...
     async def bound(self, sids: Sequence[str]) -> dict[str, int]: ...
+    async def withdraw(self, business_id: int, attempt_id: int) -> None: ...
+    async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]: ...
+    async def excess_over(self, business_id: int, sid: str) -> None: ...
 
 
 class Ledger(Protocol):
@@ -65,7 +68,15 @@ class Histories(Protocol):
 
     async def present(self, business_id: int, shown_after_seconds: float) -> History | None: ...
     async def adopt_strays(
-        self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
+        self,
+        incarnation: UUID,
+        epoch: int,
+        business_id: int,
+        history: History,
+        calls: Sequence[Stray],
+        *,
+        ring_seconds: int,
+        account_sid: str,
     ) -> int | None: ...
 
 
@@ -116,13 +127,17 @@ class Accounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say about calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing)."""
+    """What the settings say about calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing).
+
+    `default_account` is the sid of the account for businesses without one of their own.
+    """
 
     public_url: str
     ring_seconds: int
     limit_seconds: int
     lag_seconds: float
     calls_per_second: float
+    default_account: str
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ class Strays:
             return False
         calls = [Stray(call.sid, call.to, call.created_at or history.calls_from) for call in listing.calls]
         adopted = await world.histories.adopt_strays(
-            world.held.incarnation, epoch, business_id, history, calls, ring_seconds=world.rules.ring_seconds
+            world.held.incarnation, epoch, business_id, history, calls, ring_seconds=world.rules.ring_seconds, account_sid=account.sid
         )
         if adopted is not None:
             log.warning("business %d: %d calls were found that the database had forgotten", business_id, adopted)

@@ -77,4 +77,5 @@ def _rules(settings: Settings) -> Rules:
         limit_seconds=settings.call_time_limit_seconds,
         lag_seconds=settings.provider_lag_seconds,
         calls_per_second=settings.calls_per_second,
+        default_account=settings.twilio_account_sid,
     )

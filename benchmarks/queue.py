@@ -117,7 +117,7 @@ class _Round:
             batch, waiting = waiting[:BATCH], waiting[BATCH:]
             started_at = time.perf_counter()
             intents, verdicts = await self._attempts.claim(
-                self._incarnation, uuid4(), [self._asks[b] for b in batch], send_seconds=5, ring_seconds=30
+                self._incarnation, uuid4(), [self._asks[b] for b in batch], send_seconds=5, ring_seconds=30, default_account="AC"
             )
             self.claim_ms.append((time.perf_counter() - started_at) * 1000)
             self.most = max(self.most, *Counter(intent.business_id for intent in intents).values(), 0)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dialer.model import BIGINT_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -82,7 +84,7 @@ def parse_command(fields: Mapping[str, str], entry: str) -> Command:
     if fields.get("type") not in list(CommandType):
         _refuse("type", f"must be one of {', '.join(CommandType)}")
     kind = CommandType(fields["type"])
-    job_id = _number(fields, "job_id") if kind is CommandType.CANCEL_JOB or "job_id" in fields else None
+    job_id = _number(fields, "job_id", BIGINT_MAX) if kind is CommandType.CANCEL_JOB or "job_id" in fields else None
     if fields.get("hang_up", "0") not in {"0", "1"}:
         _refuse("hang_up", "must be 0 or 1")
     requested_by = fields.get("requested_by", "stream")
@@ -110,10 +112,10 @@ def _cut(text: str) -> str:
     return text[:MAX_KEPT_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def _number(fields: Mapping[str, str], name: str) -> int:
+def _number(fields: Mapping[str, str], name: str, most: int = SERIAL_MAX) -> int:
     text = fields.get(name, "")
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(SERIAL_MAX)) or not 0 < int(text) <= SERIAL_MAX:
-        _refuse(name, f"must be a number from 1 to {SERIAL_MAX}")
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 0 < int(text) <= most:
+        _refuse(name, f"must be a number from 1 to {most}")
     return int(text)
 
 

@@ -82,7 +82,7 @@ RANK = {
 
 
 class Outcome(StrEnum):
-    """How an attempt ended, in Twilio's words where Twilio has one."""
+    """How an attempt ended, in Twilio's words where Twilio has one; `lost`: the provider knows the call no more."""
 
     COMPLETED = "completed"
     BUSY = "busy"
@@ -90,6 +90,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     REFUSED = "refused"
+    LOST = "lost"
 
 
 JOB_AFTER = {
@@ -98,6 +99,7 @@ JOB_AFTER = {
     Outcome.NO_ANSWER: JobStatus.FAILED,
     Outcome.FAILED: JobStatus.FAILED,
     Outcome.REFUSED: JobStatus.FAILED,
+    Outcome.LOST: JobStatus.FAILED,
     Outcome.CANCELED: JobStatus.CANCELLED,
 }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TEXT = statements("attempts")
 MAX_BUSINESSES_PER_CLAIM = 32
+MAX_EXCESS_CALLS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Intent:
     token: UUID
     phone: str
     from_number: str
+    account_sid: str
     machine_detection: str | None = None
     record: bool = False
 
@@ -115,7 +117,7 @@ class OpenAttempt:
     sid: str | None
     phone: str
     from_number: str
-    account_sid: str | None
+    account_sid: str
     send_by: datetime
     created_at: datetime
     as_of: datetime
@@ -128,15 +130,26 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """What an address Twilio called refers to."""
+    """What an address Twilio called refers to; `auth_token_sealed` is None unless the account is the business's own, still."""
 
     state: AttemptState
     hang_up: bool
+    excess: bool
+    cancel_requested: bool
     sid: str | None
-    account_sid: str | None
+    account_sid: str
     auth_token_sealed: bytes | None
-    settings: dict[str, Any]
     partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExcessCall:
+    """A second call of an attempt that is not known to be over: it is to be hung up."""
+
+    business_id: int
+    attempt_id: int
+    account_sid: str
+    sid: str
 
 
 class Attempts:
@@ -147,9 +160,11 @@ class Attempts:
         self._pool = pool
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
     ) -> tuple[list[Intent], list[Verdict]]:
         """Take the next leads of at most 32 businesses; `token` is new for each call and marks what it created.
+
+        `default_account` makes the calls of businesses without an account of their own.
 
         Raises:
             OSError, asyncpg.PostgresError: when it did not come through; rows with this token may exist all the same (`lost_claim`).
@@ -164,6 +179,7 @@ class Attempts:
                 [ask.permits for ask in asks],
                 send_seconds,
                 ring_seconds,
+                default_account,
             )
             if any(row["verdict"] == "taken" for row in rows):
                 await to_disk(connection)
@@ -214,9 +230,19 @@ class Attempts:
         row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)
         if row is None:
             return None
-        account = row["account_sid"] or row["business_account"]
-        state = AttemptState(row["state"])
-        return Referred(state, row["hang_up"], row["sid"], account, row["auth_token_sealed"], row["settings"], row["partition"])
+        return Referred(**{**row, "state": AttemptState(row["state"])})
+
+    async def withdraw(self, business_id: int, attempt_id: int) -> None:
+        """Note, before asking for it, that we take this call back out of the provider's queue: its lead is then queued again."""
+        await self._pool.execute(TEXT["withdraw"], business_id, attempt_id)
+
+    async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]:
+        """The second calls of attempts of these partitions that are not known to be over, the oldest first, at most 100."""
+        return [ExcessCall(**row) for row in await self._pool.fetch(TEXT["excess_calls"], list(partitions), MAX_EXCESS_CALLS)]
+
+    async def excess_over(self, business_id: int, sid: str) -> None:
+        """Note that a second call is over."""
+        await self._pool.execute(TEXT["excess_over"], business_id, sid)
 
     async def rivals(self, attempt: OpenAttempt) -> int:
         """How many other attempts to the same number from the same number wait for proof, over all businesses of the account."""
@@ -244,6 +270,7 @@ def _intent(row: Record, token: UUID) -> Intent:
         token=token,
         phone=row["phone"],
         from_number=row["from_number"],
+        account_sid=row["account_sid"],
         machine_detection=row["machine_detection"],
         record=row["record"],
     )

@@ -55,14 +55,22 @@ class Histories:
         return History(**row) if row and row["calls_from"] else None
 
     async def adopt_strays(
-        self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
+        self,
+        incarnation: UUID,
+        epoch: int,
+        business_id: int,
+        history: History,
+        calls: Sequence[Stray],
+        *,
+        ring_seconds: int,
+        account_sid: str,
     ) -> int | None:
-        """Give each of these calls that the log does not know to the lead it was for, and let leads be taken again.
+        """Give each of these calls of `account_sid` that the log does not know to the lead it was for, and let leads be taken again.
 
         Returns how many there were; None, and nothing has changed, when the business is another worker's or the history has changed.
         """
         listed = [{"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat()} for call in calls]
         found = await self._pool.fetchval(
-            TEXT["adopt_strays"], incarnation, epoch, business_id, history.id, history.since, listed, ring_seconds
+            TEXT["adopt_strays"], incarnation, epoch, business_id, history.id, history.since, listed, ring_seconds, account_sid
         )
         return None if found is None else int(found)

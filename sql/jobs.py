@@ -24,10 +24,14 @@ EXPORT_PAGE_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A lead in its run; `attempt_state` is what is known of its newest attempt, `position` its place in the run."""
+    """A lead in its run.
+
+    `lead_id` is as it was loaded, a number or a text; `attempt_state` is what is known of its newest attempt, `position` its place
+    in the run.
+    """
 
     job_id: int
-    lead_id: int
+    lead_id: int | str
     phone: str | None
     name: str | None
     status: str

@@ -5,7 +5,7 @@ On the road of a call: where it begins. What is written here is what the owner o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -61,13 +61,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A lead that has been checked: `phone` is E.164, `zone` the name of its time zone."""
+    """A lead that has been checked: `phone` is E.164, `zone` the name of its time zone.
 
-    lead_id: int
+    A lead whose id is a text has it as `external_id`, and no `lead_id`: it gets a number when it is loaded.
+    """
+
+    lead_id: int | None
     phone: str
     name: str | None
     zone: str
     timezone: str | None = None
+    external_id: str | None = None
     variables: dict[str, Any] | None = None
 
 
@@ -139,6 +143,7 @@ class Runs:
             IdReusedError: when the id came before with another digest.
             OSError, asyncpg.PostgresError: when it did not come through; the same request again is harmless.
         """
+        new = replace(new, leads=await self._numbered(new))
         await self._upsert_leads(new)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(TEXT["lock_timeout_while_loading"])
@@ -171,6 +176,15 @@ class Runs:
             await self._pool.execute(TEXT["end_if_done"], row["business_id"], row["id"])
         return len(found)
 
+    async def _numbered(self, new: NewRun) -> Sequence[NewLead]:
+        texts = [lead.external_id for lead in new.leads if lead.external_id is not None]
+        if not texts:
+            return new.leads
+        await self._pool.execute(TEXT["number_leads"], new.business_id, texts)
+        rows = await self._pool.fetch(TEXT["lead_numbers"], new.business_id, texts)
+        numbers = {row["external_id"]: row["lead_id"] for row in rows}
+        return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in new.leads]
+
     async def _upsert_leads(self, new: NewRun) -> None:
         leads = new.leads
         await self._pool.execute(
@@ -192,8 +206,10 @@ async def _load(connection: Connection, new: NewRun) -> int:
     await connection.copy_records_to_table(
         "outbound_call_jobs",
         schema_name="public",
-        columns=["run_id", "business_id", "lead_id", "lead_name", "phone", "position"],
-        records=[(run_id, new.business_id, lead.lead_id, lead.name, lead.phone, n) for n, lead in enumerate(ordered, start=1)],
+        columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
+        records=[
+            (run_id, new.business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(ordered, start=1)
+        ],
     )
     for zone, first, last in _zones(ordered):
         await connection.execute(TEXT["insert_zone"], new.business_id, run_id, zone, first, last)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sql.attempts import Learned, Verdict
     from sql.pool import Pool
 
+# The account of the settings, of businesses without one of their own.
+ACCOUNT_SID = "AC" + "0" * 32
+
 COUNTED = """
 SELECT count(*) FILTER (WHERE j.status = 'queued' AND NOT r.cancel_requested) AS queued,
        count(*) FILTER (WHERE j.status IN ('dialing', 'calling')) AS in_progress,
@@ -68,7 +71,9 @@ class Shop:
 
     async def claim(self, *business_ids: int, permits: int = 3, token: UUID | None = None) -> tuple[list[Intent], dict[int, Verdict]]:
         asks = [Ask(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
-        intents, verdicts = await self.attempts.claim(self.incarnation, token or uuid4(), asks, send_seconds=5, ring_seconds=30)
+        intents, verdicts = await self.attempts.claim(
+            self.incarnation, token or uuid4(), asks, send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+        )
         return intents, {verdict.business_id: verdict for verdict in verdicts}
 
     async def partition(self, business_id: int) -> int:

@@ -57,9 +57,9 @@ class Duplicate:
     """A row whose lead or phone (`by`) came before: `same_as` is the lead_id first seen."""
 
     row: int
-    lead_id: int
+    lead_id: int | None
     phone: str
-    same_as: int
+    same_as: int | None
     by: str
 
 
@@ -84,8 +84,8 @@ class BadRowError(Exception):
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Sheet:
     """Check leads, each with the number of its row; `region` and `zone` are the business's, for leads that do not say their own."""
     sheet = Sheet()
-    leads: set[int] = set()
-    phones: dict[str, int] = {}
+    leads: set[int | None] = set()
+    phones: dict[str, int | None] = {}
     for number, row in rows:
         try:
             lead = _lead(row, region, zone)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REFUSALS = {
     "not_found": "there is no such job in this run of this business",
-    "invalid_state": "its newest attempt is not unknown: there is nothing to resolve",
+    "invalid_state": "its newest call is over already, or is being placed, or the provider knows it: then it was placed",
 }
 
 

@@ -51,7 +51,7 @@ END
 $$;
 
 -- Remember that the calls of a run, or of one job, are to be hung up: whoever touches such a call next obeys.
-CREATE OR REPLACE FUNCTION dialer.hang_up_v1(p_business_id integer, p_run_id integer, p_job_id integer) RETURNS void
+CREATE OR REPLACE FUNCTION dialer.hang_up_v1(p_business_id integer, p_run_id integer, p_job_id bigint) RETURNS void
 LANGUAGE sql AS $$
     UPDATE dialer.attempts a SET hang_up_at = coalesce(a.hang_up_at, now()), look_at = least(a.look_at, now())
     FROM dialer.lanes l
@@ -59,7 +59,7 @@ LANGUAGE sql AS $$
       AND (p_job_id IS NULL OR a.job_id = p_job_id)
 $$;
 
-CREATE OR REPLACE FUNCTION dialer.cancel_job_v1(p_business_id integer, p_run public.outbound_call_runs, p_job_id integer, p_hang_up boolean)
+CREATE OR REPLACE FUNCTION dialer.cancel_job_v1(p_business_id integer, p_run public.outbound_call_runs, p_job_id bigint, p_hang_up boolean)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -82,7 +82,7 @@ BEGIN
         UPDATE public.outbound_call_runs r SET queued_count = r.queued_count - 1, cancelled_count = r.cancelled_count + 1, updated_at = dialer.utc()
         WHERE r.id = p_run.id AND r.business_id = p_business_id;
         INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
-        VALUES (p_business_id, p_run.id, job.id, 'job.changed', jsonb_build_object('status', 'cancelled', 'lead_id', job.lead_id));
+        VALUES (p_business_id, p_run.id, job.id, 'job.changed', jsonb_build_object('status', 'cancelled', 'lead_id', coalesce(to_jsonb(job.external_id), to_jsonb(job.lead_id))));
         PERFORM dialer.end_if_done_v1(p_business_id, p_run.id);
         counted := 'cancelled';
     END IF;
@@ -218,7 +218,7 @@ $$;
 
 -- A command over HTTP: received, decided and answered in one statement.
 CREATE OR REPLACE FUNCTION dialer.command_v1(
-    p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_job_id integer, p_hang_up boolean,
+    p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_job_id bigint, p_hang_up boolean,
     p_requested_by text, p_keep interval)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
@@ -282,7 +282,7 @@ $$;
 -- Decide what waits in the inbox of one business, in the order it came. Returns the decided ones; `busy` as the only row's
 -- type when the lane is locked by somebody else: ask again in some milliseconds.
 CREATE OR REPLACE FUNCTION dialer.apply_received_v1(p_business_id integer, p_limit integer)
-RETURNS TABLE (type text, run_id integer, job_id integer, hang_up boolean, answer jsonb)
+RETURNS TABLE (type text, run_id integer, job_id bigint, hang_up boolean, answer jsonb)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE

@@ -40,13 +40,15 @@ BEGIN
 END
 $$;
 
--- Let the log know the calls of a business that it has forgotten: `p_calls` is what the provider lists, {sid, phone, created_at} each.
+-- Let the log know the calls of a business that it has forgotten: `p_calls` is what the provider lists for the account `p_account_sid`,
+-- {sid, phone, created_at} each.
 -- A call nobody knows, to the number of a lead that waits in a run, is that lead's: it is on the line, with a slot, and its end
 -- will be asked for. A run that seems never to have been started has been, and waits for a person. From now on leads of the business are
 -- taken again. Returns how many such calls there were; NULL, and nothing has changed, when this worker does not own the business or the
 -- history, the one that began at `p_since`, is not the present one.
 CREATE OR REPLACE FUNCTION dialer.adopt_strays_v1(
-    p_incarnation uuid, p_epoch bigint, p_business_id integer, p_history integer, p_since timestamptz, p_calls jsonb, p_ring_seconds integer)
+    p_incarnation uuid, p_epoch bigint, p_business_id integer, p_history integer, p_since timestamptz, p_calls jsonb, p_ring_seconds integer,
+    p_account_sid text)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -54,7 +56,7 @@ DECLARE
     -- Looked for before anything is locked: a long list of leads is read for it.
     unknown CONSTANT jsonb := (SELECT jsonb_agg(c) FROM jsonb_array_elements(p_calls) c
                                WHERE NOT EXISTS (SELECT FROM dialer.call_sids k WHERE k.sid = c ->> 'sid'));
-    waiting CONSTANT integer[] := ARRAY(
+    waiting CONSTANT bigint[] := ARRAY(
         SELECT j.id FROM public.outbound_call_runs r JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
         WHERE unknown IS NOT NULL AND r.business_id = p_business_id AND r.status IN ('running', 'paused', 'pending') AND j.status = 'queued'
           AND j.phone IN (SELECT c ->> 'phone' FROM jsonb_array_elements(unknown) c));
@@ -89,13 +91,13 @@ BEGIN
             WHERE j.id = ANY (waiting) AND j.business_id = p_business_id AND j.status = 'queued' AND NOT r.cancel_requested
               AND (r.status IN ('running', 'paused') AND r.started_at IS NOT NULL OR r.status = 'pending')
         )
-        SELECT c.sid, c.phone, c.created_at, l.job_id, l.run_id, l.never_started, b.caller_id, b.account_sid
+        SELECT c.sid, c.phone, c.created_at, l.job_id, l.run_id, l.never_started, b.caller_id
         FROM called c JOIN lead l ON l.phone = c.phone AND l.nth = c.nth JOIN dialer.businesses b ON b.business_id = p_business_id
     LOOP
         INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
                                      created_at, send_by, look_at, sid, placed_at, reason)
         VALUES (p_business_id, stray.run_id, stray.job_id, 'placed', gen_random_uuid(),
-                md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, stray.phone, stray.caller_id, stray.account_sid, p_ring_seconds,
+                md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, stray.phone, stray.caller_id, p_account_sid, p_ring_seconds,
                 stray.created_at, stray.created_at, now(), stray.sid, now(), 'found at the provider: the database had forgotten it')
         RETURNING id INTO attempt;
         INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES (stray.sid, p_business_id, attempt);

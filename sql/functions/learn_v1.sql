@@ -6,12 +6,12 @@
 -- only of the partition's owner; everything else is proof, whoever brings it. Verdicts:
 --   applied   it changed the attempt
 --   known     nothing new
---   refused   not allowed in this state, or not by this worker
+--   refused   not allowed in this state, or not by this worker; or the sid is that of another attempt's call
 --   stranger  no such attempt, or another nonce
 --   second    the sid is not the one bound: another call exists, recorded as excess, to be hung up
---   busy      the lane, or the run when it is concerned, is locked by somebody else: bring it again in some milliseconds
+--   busy      a row it has to write (lane, run, attempt or job) is locked by somebody else: bring it again in some milliseconds
 CREATE OR REPLACE FUNCTION dialer.learn_v1(p_facts jsonb)
-RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id integer, partition smallint,
+RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id bigint, partition smallint,
                sid text, hang_up boolean, run_ended boolean)
 LANGUAGE plpgsql
 -- Planned once a session, by the indexes: planning anew holds the locked rows as long as the work itself, and a plan made from the
@@ -20,6 +20,8 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+-- The rare wait that SKIP LOCKED cannot avoid, for a key that a stranger is inserting, must stay short: 32 businesses share it.
+SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -30,9 +32,13 @@ DECLARE
     ring_grace CONSTANT interval := '10 seconds';
     -- After send_by its own worker cannot send it any more, and has had this long to say what became of it.
     unknown_after CONSTANT interval := '2 seconds';
+    -- The account had too many calls at once (dialer.is_no_fault): its lead is called again after this.
+    too_many_wait CONSTANT interval := '10 seconds';
     facts dialer.fact[] := ARRAY(SELECT jsonb_populate_record(NULL::dialer.fact, f) FROM jsonb_array_elements(p_facts) f);
     held_lanes integer[];
     held_runs integer[];
+    held_attempts bigint[];
+    held_jobs bigint[];
 BEGIN
     -- The rows are let go of before the disk has answered; the caller waits for it (sql/pool.py, `to_disk`).
     PERFORM set_config('synchronous_commit', 'off', TRUE);
@@ -43,18 +49,37 @@ BEGIN
                                       JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id
                                       WHERE f.business_id = ANY (held_lanes) AND dialer.concerns_run(a.state, f.state, a.sid, f.sid))
                        ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
+    held_attempts := ARRAY(SELECT a.id FROM unnest(facts) f JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id
+                           WHERE f.business_id = ANY (held_lanes) ORDER BY a.id FOR NO KEY UPDATE OF a SKIP LOCKED);
+    held_jobs := ARRAY(SELECT j.id FROM public.outbound_call_jobs j
+                       WHERE j.id IN (SELECT a.job_id FROM unnest(facts) f JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id
+                                      WHERE a.id = ANY (held_attempts) AND dialer.concerns_job(a.state, f.state))
+                       ORDER BY j.id FOR NO KEY UPDATE SKIP LOCKED);
     RETURN QUERY
-    WITH brought AS MATERIALIZED (
-        SELECT f.*, a.state AS was, a.sid AS bound, a.token AS holder, a.send_by, a.hang_up_at, a.excess AS was_excess, a.run_id, a.job_id,
-               a.ring_seconds, l.partition, l.max_calls - cardinality(l.inflight) AS room, j.status AS job_was, j.attempt_id = a.id AS newest,
-               j.lead_id, r.cancel_requested, r.status AS run_was, dialer.rank_of(a.state) AS rank_was, dialer.rank_of(f.state) AS rank_now,
-               EXISTS (SELECT FROM dialer.call_sids c WHERE c.sid = f.sid AND c.attempt_id <> a.id) AS elsewhere
+    WITH fact AS MATERIALIZED (
+        -- The answer to its own POST names a call that is another attempt's: whose it is, nobody knows any more. A person finds out.
+        SELECT f.business_id, f.attempt_id, f.nonce, f.token, f.outcome, f.answered_by, f.duration, f.sequence, f.error_code, f.owner, f.epoch,
+               f.lag_seconds, f.by_person, f.callback, c.confused, c.elsewhere AND NOT c.confused AS elsewhere,
+               CASE WHEN c.confused THEN 'unknown' ELSE f.state END AS state, CASE WHEN NOT c.confused THEN f.sid END AS sid,
+               CASE WHEN c.confused THEN 'the provider answered with the call of another attempt' ELSE f.reason END AS reason,
+               CASE WHEN c.confused THEN coalesce(a.evidence, '{}') || '{"confused": true}' ELSE f.evidence END AS evidence
         FROM unnest(facts) f
+        JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id AND a.nonce = f.nonce
+        CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM dialer.call_sids c WHERE c.sid = f.sid AND c.attempt_id <> a.id) AS elsewhere) e
+        CROSS JOIN LATERAL (SELECT e.elsewhere, e.elsewhere AND a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused) c
+        WHERE a.id = ANY (held_attempts)
+    ), brought AS MATERIALIZED (
+        SELECT f.*, a.state AS was, a.sid AS bound, a.token AS holder, a.send_by, a.hang_up_at, a.excess AS was_excess, a.run_id, a.job_id,
+               a.withdrawn_at, a.evidence AS known_evidence, a.ring_seconds, l.partition, l.max_calls - cardinality(l.inflight) AS room,
+               j.status AS job_was, j.attempt_id = a.id AS newest, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id,
+               r.cancel_requested, r.status AS run_was, dialer.rank_of(a.state) AS rank_was, dialer.rank_of(f.state) AS rank_now
+        FROM fact f
         JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id AND a.nonce = f.nonce
         JOIN dialer.lanes l ON l.business_id = a.business_id
         JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
-        WHERE a.business_id = ANY (held_lanes) AND (a.run_id = ANY (held_runs) OR NOT dialer.concerns_run(a.state, f.state, a.sid, f.sid))
+        WHERE (a.run_id = ANY (held_runs) OR NOT dialer.concerns_run(a.state, f.state, a.sid, f.sid))
+          AND (a.job_id = ANY (held_jobs) OR NOT dialer.concerns_job(a.state, f.state))
     ), judged AS MATERIALIZED (
         SELECT b.*, CASE
                 -- First, or a confused fact would hang up another attempt's call.
@@ -64,8 +89,11 @@ BEGIN
                 WHEN b.state = 'unknown' THEN
                     CASE WHEN b.was = 'placing' AND (b.holder = b.token OR now() > b.send_by + unknown_after) THEN 'applied' ELSE 'known' END
                 WHEN b.state = 'not_placed' THEN
-                    CASE WHEN b.was = 'unknown' AND (b.by_person OR now() > b.send_by + make_interval(secs => b.lag_seconds) AND EXISTS (
-                             SELECT FROM dialer.partitions o WHERE o.partition = b.partition AND o.owner = b.owner AND o.epoch = b.epoch))
+                    CASE WHEN b.by_person AND dialer.is_open(b.was) AND b.was <> 'placing' AND (b.bound IS NULL OR b.known_evidence ? 'missing')
+                         THEN 'applied'
+                         WHEN b.was = 'unknown' AND NOT coalesce(b.known_evidence ? 'confused', FALSE)
+                             AND now() > b.send_by + make_interval(secs => b.lag_seconds) AND EXISTS (
+                                 SELECT FROM dialer.partitions o WHERE o.partition = b.partition AND o.owner = b.owner AND o.epoch = b.epoch)
                          THEN 'applied' ELSE 'refused' END
                 WHEN b.rank_was >= 9 THEN 'known'
                 -- After not_placed any proof is late proof: the call exists all the same.
@@ -78,6 +106,8 @@ BEGIN
                AND row_number() OVER (PARTITION BY j.business_id, j.was = 'not_placed' ORDER BY j.attempt_id) <= j.room AS enters,
                dialer.counted_as(j.job_was, j.cancel_requested) AS from_count,
                CASE WHEN NOT j.newest THEN j.job_was
+                    WHEN j.state = 'over' AND dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at) THEN
+                        CASE WHEN j.cancel_requested OR j.hang_up_at IS NOT NULL THEN 'cancelled' ELSE 'queued' END
                     WHEN j.state = 'over' THEN dialer.job_after(j.outcome)
                     WHEN j.state = 'live' THEN 'calling'
                     WHEN j.state IN ('not_sent', 'not_placed') THEN
@@ -108,27 +138,33 @@ BEGIN
     ), learned_more AS (
         -- Nothing that moves the state, but a sid or a later word on who answered is kept.
         UPDATE dialer.attempts a
-        SET sid = coalesce(a.sid, j.sid), answered_by = coalesce(a.answered_by, j.answered_by), sequence = greatest(a.sequence, j.sequence)
+        SET sid = coalesce(a.sid, j.sid), answered_by = coalesce(a.answered_by, j.answered_by), sequence = greatest(a.sequence, j.sequence),
+            evidence = CASE WHEN j.confused THEN j.evidence ELSE a.evidence END
         FROM judged j WHERE j.verdict = 'known' AND a.id = j.attempt_id AND a.business_id = j.business_id
-          AND (a.sid IS NULL AND j.sid IS NOT NULL OR a.answered_by IS NULL AND j.answered_by IS NOT NULL)
+          AND (a.sid IS NULL AND j.sid IS NOT NULL OR a.answered_by IS NULL AND j.answered_by IS NOT NULL OR j.confused)
     ), sid_bound AS (
-        INSERT INTO dialer.call_sids (sid, business_id, attempt_id, excess)
-        SELECT j.sid, j.business_id, j.attempt_id, j.verdict = 'second' FROM judged j
+        INSERT INTO dialer.call_sids (sid, business_id, attempt_id, excess, over_at)
+        SELECT j.sid, j.business_id, j.attempt_id, j.verdict = 'second', CASE WHEN j.verdict = 'second' AND j.state = 'over' THEN now() END FROM judged j
         WHERE j.sid IS NOT NULL AND j.verdict IN ('applied', 'known', 'second') AND j.bound IS DISTINCT FROM j.sid
         ON CONFLICT (sid) DO NOTHING
+        RETURNING sid, attempt_id
+    ), second_over AS (
+        UPDATE dialer.call_sids c SET over_at = now() FROM judged j
+        WHERE j.verdict = 'second' AND j.state = 'over' AND c.sid = j.sid AND c.business_id = j.business_id AND c.over_at IS NULL
     ), job AS (
         UPDATE public.outbound_call_jobs j
         SET status = m.job_now,
-            attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') THEN greatest(j.attempts - 1, 0)
+            attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') OR m.job_now = 'queued' THEN greatest(j.attempts - 1, 0)
                             WHEN m.was = 'not_placed' THEN j.attempts + 1 ELSE j.attempts END,
-            outcome = CASE WHEN m.state = 'over' THEN dialer.job_outcome(m.outcome, m.answered_by) ELSE j.outcome END,
+            outcome = CASE WHEN m.state = 'over' AND m.job_now <> 'queued' THEN dialer.job_outcome(m.outcome, m.answered_by) ELSE j.outcome END,
             error_message = CASE WHEN m.job_now = 'failed' THEN m.reason END,
             call_sid = coalesce(m.bound, m.sid, j.call_sid), twilio_call_sid = coalesce(m.bound, m.sid, j.twilio_call_sid),
             completed_at = CASE WHEN m.job_now IN ('completed', 'failed', 'cancelled') THEN dialer.utc() END
         FROM moved m WHERE m.job_moves AND j.id = m.job_id AND j.business_id = m.business_id
     ), back_to_front AS (
         INSERT INTO dialer.retries (business_id, run_id, job_id, due_at, reason)
-        SELECT m.business_id, m.run_id, m.job_id, now(), m.state FROM moved m WHERE m.job_moves AND m.job_now = 'queued'
+        SELECT m.business_id, m.run_id, m.job_id, CASE WHEN m.state = 'over' AND m.withdrawn_at IS NULL THEN now() + too_many_wait ELSE now() END, m.state
+        FROM moved m WHERE m.job_moves AND m.job_now = 'queued'
         ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason
     ), taken_back AS (
         DELETE FROM dialer.retries t USING moved m
@@ -174,7 +210,8 @@ BEGIN
             UNION ALL
             SELECT 2, m.business_id, m.run_id, m.job_id, 'call.excess', jsonb_build_object('attempt_id', m.attempt_id)
             FROM (SELECT v.business_id, v.run_id, v.job_id, v.attempt_id FROM moved v WHERE v.now_excess AND NOT v.was_excess
-                  UNION ALL SELECT j.business_id, j.run_id, j.job_id, j.attempt_id FROM judged j WHERE j.verdict = 'second') m
+                  UNION ALL SELECT j.business_id, j.run_id, j.job_id, j.attempt_id FROM judged j JOIN sid_bound s ON s.sid = j.sid
+                  WHERE j.verdict = 'second') m
             UNION ALL
             SELECT 3, c.business_id, c.run_id, NULL, CASE WHEN c.ends THEN 'run.finished' ELSE 'run.drained' END,
                    jsonb_build_object('status', c.status, 'total_leads', c.total_leads, 'completed', c.completed_count, 'failed', c.failed_count,
@@ -182,14 +219,15 @@ BEGIN
             FROM counted c WHERE c.ends OR c.drained
         ) e ORDER BY e.run_id, e.nth, e.job_id
     ), kept AS (
-        INSERT INTO dialer.callbacks (business_id, attempt_id, fields, verdict, answer)
-        SELECT j.business_id, j.attempt_id, j.callback, j.verdict, 204 FROM judged j WHERE j.callback IS NOT NULL
+        INSERT INTO dialer.callbacks (business_id, attempt_id, digest, fields, verdict, answer)
+        SELECT j.business_id, j.attempt_id, md5(j.callback::text)::uuid, j.callback, j.verdict, 204 FROM judged j WHERE j.callback IS NOT NULL
+        ON CONFLICT (attempt_id, digest) DO NOTHING
     )
     SELECT f.business_id, f.attempt_id,
            coalesce(j.verdict, CASE WHEN EXISTS (SELECT FROM dialer.attempts a WHERE a.id = f.attempt_id AND a.business_id = f.business_id
                                                  AND a.nonce = f.nonce) THEN 'busy' ELSE 'stranger' END),
            CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END, j.run_id, j.job_id, j.partition, coalesce(j.sid, j.bound),
-           j.verdict = 'second' OR coalesce(m.now_excess, FALSE) AND dialer.is_open(m.state)
+           j.verdict = 'second' AND j.state <> 'over' OR coalesce(m.now_excess, FALSE) AND dialer.is_open(m.state)
                OR j.hang_up_at IS NOT NULL AND dialer.is_open(CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END),
            coalesce(c.ends, FALSE)
     FROM unnest(facts) f

@@ -1,14 +1,15 @@
--- A person's word on the newest attempt of a job, which stays unknown: it is over, or it was never placed. Received, decided, audited
--- and answered in one statement, so that the same request twice gets the same answer. Codes of refusals: id_reused, not_found,
--- invalid_state (the attempt is not unknown); busy (its lane or run is locked, nothing is remembered: ask again).
+-- A person's word on the newest attempt of a job: it is over (any open one), or it was never placed (one whose call has no sid, or whose
+-- sid the provider does not know). Received, decided, audited and answered in one statement, so that the same request twice gets the same
+-- answer. Codes of refusals: id_reused, not_found, invalid_state; busy (a row is locked, nothing is remembered: ask again).
 CREATE OR REPLACE FUNCTION dialer.resolve_v1(
-    p_business_id integer, p_id text, p_digest bytea, p_run_id integer, p_job_id integer, p_word text, p_requested_by text, p_keep interval)
+    p_business_id integer, p_id text, p_digest bytea, p_run_id integer, p_job_id bigint, p_word text, p_requested_by text, p_keep interval)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
     request dialer.inbox;
     is_new boolean;
-    unknown dialer.attempts;
+    attempt dialer.attempts;
+    about jsonb;
     learned record;
     found jsonb;
 BEGIN
@@ -26,18 +27,22 @@ BEGIN
     ELSIF NOT is_new THEN
         RETURN (SELECT i.answer FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id);
     END IF;
-    SELECT a.* INTO unknown FROM public.outbound_call_jobs j
+    SELECT a.* INTO attempt FROM public.outbound_call_jobs j
     JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
     WHERE j.id = p_job_id AND j.run_id = p_run_id AND j.business_id = p_business_id;
-    IF unknown.id IS NULL AND NOT EXISTS (
+    IF attempt.id IS NULL AND NOT EXISTS (
             SELECT FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.run_id = p_run_id AND j.business_id = p_business_id) THEN
         found := jsonb_build_object('code', 'not_found');
-    ELSIF unknown.state IS DISTINCT FROM 'unknown' THEN
+    ELSIF attempt.id IS NULL OR NOT dialer.is_open(attempt.state) THEN
         found := jsonb_build_object('code', 'invalid_state');
     ELSE
-        SELECT l.* INTO learned FROM dialer.learn_v1(jsonb_build_array(jsonb_build_object(
-            'business_id', p_business_id, 'attempt_id', unknown.id, 'nonce', unknown.nonce, 'state', p_word, 'by_person', TRUE,
-            'outcome', CASE p_word WHEN 'over' THEN 'failed' END, 'reason', 'resolved as ' || p_word || ' by ' || p_requested_by))) l;
+        about := jsonb_build_object('business_id', p_business_id, 'attempt_id', attempt.id, 'nonce', attempt.nonce, 'by_person', TRUE);
+        IF attempt.state = 'placing' AND p_word = 'not_placed' THEN
+            -- Its worker may be sending it now; only when that time has passed may a person say that it was never placed.
+            PERFORM dialer.learn_v1(jsonb_build_array(about || jsonb_build_object('state', 'unknown')));
+        END IF;
+        SELECT l.* INTO learned FROM dialer.learn_v1(jsonb_build_array(about || jsonb_build_object(
+            'state', p_word, 'outcome', CASE p_word WHEN 'over' THEN 'failed' END, 'reason', 'resolved as ' || p_word || ' by ' || p_requested_by))) l;
         IF learned.verdict = 'busy' THEN
             DELETE FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id;
             RETURN jsonb_build_object('code', 'busy');
@@ -45,11 +50,11 @@ BEGIN
         IF learned.verdict = 'applied' THEN
             INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail)
             VALUES (p_business_id, p_requested_by, 'job.resolve', p_run_id, p_job_id,
-                    jsonb_build_object('as', p_word, 'attempt_id', unknown.id, 'command_id', p_id));
+                    jsonb_build_object('as', p_word, 'attempt_id', attempt.id, 'command_id', p_id));
         END IF;
         SELECT jsonb_build_object('code', CASE learned.verdict WHEN 'applied' THEN '' ELSE 'invalid_state' END, 'run_id', p_run_id, 'job_id', j.id,
                                   'status', j.status, 'outcome', j.outcome, 'in_progress', (j.status IN ('dialing', 'calling'))::int,
-                                  'attempt_id', unknown.id, 'attempt_state', learned.state, 'partition', learned.partition)
+                                  'attempt_id', attempt.id, 'attempt_state', learned.state, 'partition', learned.partition)
         INTO found FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.business_id = p_business_id;
     END IF;
     UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = found WHERE i.business_id = p_business_id AND i.id = p_id;

@@ -22,6 +22,19 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT NOT (dialer.is_open(was) AND dialer.is_open(now)) OR coalesce(bound <> sid, FALSE)
 $$;
 
+-- Whether a fact may change the job's row: that a call is placed, rings or is unknown does not.
+CREATE OR REPLACE FUNCTION dialer.concerns_job(was text, now text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT now NOT IN ('placing', 'unknown', 'placed', 'ringing') OR NOT dialer.is_open(was)
+$$;
+
+-- An end that says nothing of the lead: we took the call back out of the provider's queue, or the account had too many calls at once
+-- (Twilio 10004). The lead is queued again.
+CREATE OR REPLACE FUNCTION dialer.is_no_fault(outcome text, error_code integer, withdrawn_at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT outcome = 'canceled' AND withdrawn_at IS NOT NULL OR outcome = 'failed' AND coalesce(error_code = 10004, FALSE)
+$$;
+
 CREATE OR REPLACE FUNCTION dialer.job_after(outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE outcome WHEN 'completed' THEN 'completed' WHEN 'canceled' THEN 'cancelled' ELSE 'failed' END

@@ -1,5 +1,5 @@
 -- name: claim
-SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer)
+SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer, $8::text)
 
 -- name: learn
 SELECT * FROM dialer.learn_v1($1::jsonb)
@@ -36,11 +36,12 @@ FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.busi
 WHERE l.business_id = $1 AND a.run_id = $2 AND a.state IN ('placing', 'unknown')
 
 -- name: look_later
-UPDATE dialer.attempts SET look_at = clock_timestamp() + make_interval(secs => $3::float8), looks = looks + 1, evidence = coalesce($4::jsonb, evidence)
+UPDATE dialer.attempts SET look_at = clock_timestamp() + make_interval(secs => $3::float8), looks = least(looks + 1, 1000), evidence = coalesce($4::jsonb, evidence)
 WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup
-SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.account_sid, a.sid, b.account_sid AS business_account, b.auth_token_sealed, r.settings, l.partition
+SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.excess, a.account_sid, a.sid, l.partition, r.cancel_requested,
+       CASE WHEN b.account_sid = a.account_sid THEN b.auth_token_sealed END AS auth_token_sealed
 FROM dialer.attempts a
 JOIN dialer.businesses b ON b.business_id = a.business_id
 JOIN dialer.lanes l ON l.business_id = a.business_id
@@ -53,3 +54,18 @@ WHERE a.id <> $1 AND a.phone = $2 AND a.from_number = $3 AND a.account_sid IS NO
 
 -- name: bound_sids
 SELECT sid, attempt_id FROM dialer.call_sids WHERE sid = ANY ($1::text[])
+
+-- name: withdraw
+UPDATE dialer.attempts SET withdrawn_at = coalesce(withdrawn_at, clock_timestamp())
+WHERE business_id = $1 AND id = $2 AND state IN ('unknown', 'placed')
+
+-- name: excess_calls
+SELECT c.business_id, c.attempt_id, c.sid, a.account_sid
+FROM dialer.lanes l
+JOIN dialer.call_sids c ON c.business_id = l.business_id AND c.excess AND c.over_at IS NULL
+JOIN dialer.attempts a ON a.id = c.attempt_id AND a.business_id = c.business_id
+WHERE l.partition = ANY ($1::smallint[])
+ORDER BY c.seen_at LIMIT $2
+
+-- name: excess_over
+UPDATE dialer.call_sids SET over_at = clock_timestamp() WHERE business_id = $1 AND sid = $2 AND excess AND over_at IS NULL

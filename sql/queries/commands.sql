@@ -1,5 +1,5 @@
 -- name: command
-SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer, $6::integer, $7::boolean, $8::text, make_interval(secs => $9::float8))
+SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer, $6::bigint, $7::boolean, $8::text, make_interval(secs => $9::float8))
 
 -- name: remember
 UPDATE dialer.inbox SET answer = answer || jsonb_build_object('shown', $3::jsonb) WHERE business_id = $1 AND id = $2

@@ -8,4 +8,4 @@ SELECT h.id, h.since, (SELECT min(m.calls_from) FROM dialer.histories m
 FROM dialer.histories h ORDER BY h.id DESC LIMIT 1
 
 -- name: adopt_strays
-SELECT dialer.adopt_strays_v1($1::uuid, $2::bigint, $3::integer, $4::integer, $5::timestamptz, $6::jsonb, $7::integer)
+SELECT dialer.adopt_strays_v1($1::uuid, $2::bigint, $3::integer, $4::integer, $5::timestamptz, $6::jsonb, $7::integer, $8::text)

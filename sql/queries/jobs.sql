@@ -1,5 +1,5 @@
 -- name: page
-SELECT j.id, j.lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, s.status,
+SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at ELSE j.completed_at END AS ended_at,
        a.state AS attempt_state, a.sid
 FROM public.outbound_call_runs r
@@ -11,7 +11,7 @@ WHERE r.business_id = $1 AND r.id = $2 AND j.position > $3
 ORDER BY j.position LIMIT $6
 
 -- name: get
-SELECT j.id, j.lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, s.status,
+SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at ELSE j.completed_at END AS ended_at,
        a.state AS attempt_state, a.sid
 FROM public.outbound_call_runs r
@@ -30,7 +30,7 @@ SELECT c.attempt_id, c.received_at, c.fields, c.verdict, c.answer FROM dialer.ca
 WHERE c.business_id = $1 AND c.attempt_id = ANY ($2::bigint[]) ORDER BY c.id
 
 -- name: on_the_line
-SELECT j.id, j.lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at, j.completed_at, j.error_message, j.position, j.status,
+SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome, j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at, j.completed_at, j.error_message, j.position, j.status,
        NULL::timestamp AS ended_at, a.state AS attempt_state, a.sid
 FROM dialer.lanes l
 JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id

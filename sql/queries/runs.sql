@@ -23,11 +23,21 @@ SELECT business_id FROM public.outbound_call_runs WHERE id = $2 AND business_id 
 
 -- name: upsert_leads
 INSERT INTO dialer.leads AS l (business_id, lead_id, phone, name, timezone, variables)
-SELECT $1, t.* FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) t (lead_id, phone, name, timezone, variables)
+SELECT $1, t.* FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) t (lead_id, phone, name, timezone, variables)
 ORDER BY t.lead_id
 ON CONFLICT (business_id, lead_id) DO UPDATE
 SET phone = excluded.phone, name = excluded.name, timezone = excluded.timezone, variables = excluded.variables, loaded_at = now()
 WHERE (l.phone, l.name, l.timezone, l.variables) IS DISTINCT FROM (excluded.phone, excluded.name, excluded.timezone, excluded.variables)
+
+-- name: number_leads
+INSERT INTO dialer.lead_numbers (business_id, external_id)
+SELECT $1, t.external_id FROM (SELECT DISTINCT unnest($2::text[]) AS external_id) t
+WHERE NOT EXISTS (SELECT FROM dialer.lead_numbers n WHERE n.business_id = $1 AND n.external_id = t.external_id)
+ORDER BY t.external_id
+ON CONFLICT (business_id, external_id) DO NOTHING
+
+-- name: lead_numbers
+SELECT external_id, lead_id FROM dialer.lead_numbers WHERE business_id = $1 AND external_id = ANY ($2::text[])
 
 -- name: lock_timeout_while_loading
 SELECT set_config('lock_timeout', '30s', TRUE)

@@ -46,7 +46,8 @@ FROM unnest($1::integer[], $2::integer[]) AS asked (business_id, run_id)
 JOIN public.outbound_call_runs r ON r.id = asked.run_id AND r.business_id = asked.business_id
 
 -- name: on_the_line
-SELECT a.business_id, a.run_id, a.job_id, a.id AS attempt_id, a.state, j.lead_id
+SELECT a.business_id, a.run_id, a.job_id, a.id AS attempt_id, a.state,
+       coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id
 FROM unnest($1::integer[], $2::integer[]) AS asked (business_id, run_id)
 JOIN dialer.lanes l ON l.business_id = asked.business_id
 JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.run_id = asked.run_id

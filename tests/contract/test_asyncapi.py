@@ -227,9 +227,9 @@ async def commands_of_all_kinds(shop: Shop) -> None:
 
 async def calls_of_all_kinds(shop: Shop) -> None:
     """To each outcome; a second call of one attempt; a run that drains, and one that is paused because its account is refused."""
-    business = await shop.business(max_calls=10)
-    run = await shop.run(business, 10, concurrency=10)
-    intents, _ = await shop.claim(business, permits=10)
+    business = await shop.business(max_calls=20)
+    run = await shop.run(business, 20, concurrency=20)
+    intents, _ = await shop.claim(business, permits=20)
     ends: list[dict[str, Any]] = [{"outcome": outcome} for outcome in Outcome]
     ends += [{"outcome": "completed", "answered_by": who, "duration": 7} for who in ("human", "machine_end_beep", "fax")]
     for intent, end in zip(intents, ends, strict=False):
@@ -239,7 +239,8 @@ async def calls_of_all_kinds(shop: Shop) -> None:
     await shop.learn(intents[-1], AttemptState.PLACED, sid="CAtwo")
     await shop.workers.pause(business, run, "401")
     await shop.command(business, CommandType.STOP, run)
-    await shop.learn(intents[-1], AttemptState.OVER, sid="CAone", outcome="busy")
+    for intent in intents[len(ends) :]:
+        await shop.learn(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
 
 
 async def test_what_a_worker_tells_is_described(database_url: str, redis_url: str) -> None:

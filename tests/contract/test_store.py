@@ -146,6 +146,7 @@ class Store(RuleBasedStateMachine):
         if state is AttemptState.OVER:
             more["outcome"] = data.draw(st.sampled_from(list(Outcome)))
             more["answered_by"] = data.draw(st.sampled_from([None, "human", "machine_start", "fax"]))
+            more["error_code"] = data.draw(st.sampled_from([None, None, 10004, 11200]))
         if state is AttemptState.NOT_PLACED:
             me = data.draw(st.sampled_from(self.workers))
             partition = self.db.lanes[attempt.business_id].partition
@@ -153,6 +154,16 @@ class Store(RuleBasedStateMachine):
             more["by_person"] = data.draw(st.sampled_from([None, None, True]))
         nonce = data.draw(st.sampled_from(["", "", "", "", "0" * 32]))
         return Fact(attempt.business_id, attempt_id, nonce, state, token=token, sid=sid, **more)
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7))
+    def withdraw(self, n: int) -> None:
+        self.twins.withdraw(self._newest(n))
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7))
+    def the_provider_does_not_know_it(self, n: int) -> None:
+        self.twins.keep_evidence(self._newest(n), {"missing": 1.0})
 
     @precondition(lambda self: self.db.attempts)
     @rule(n=st.integers(0, 7), told=st.lists(st.sampled_from(TOLD), min_size=2, max_size=4))

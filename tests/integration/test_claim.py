@@ -12,6 +12,7 @@ import pytest
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.attempts import Ask
+from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
     from tests.rows import Shop
@@ -80,10 +81,12 @@ async def test_the_fence_holds(shop: Shop) -> None:
     await shop.run(business, 5)
     partition = await shop.partition(business)
     stale = Ask(business, shop.epochs[partition] - 1, 3)
-    intents, verdicts = await shop.attempts.claim(shop.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30)
+    intents, verdicts = await shop.attempts.claim(
+        shop.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+    )
     assert (intents, verdicts[0].word) == ([], "not_owner")
     mine = Ask(business, shop.epochs[partition], 3)
-    intents, verdicts = await shop.attempts.claim(uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30)
+    intents, verdicts = await shop.attempts.claim(uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID)
     assert (intents, verdicts[0].word) == ([], "not_owner")
 
 

@@ -12,6 +12,7 @@ from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.histories import Histories, Stray
 from sql.pool import NOTICE
+from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,13 @@ class Calls:
         calls = [Stray(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n)) for n, phone in enumerate(phones)]
         epoch = self._shop.epochs[await self._shop.partition(business)]
         return await self.histories.adopt_strays(
-            self._shop.incarnation, epoch, business, history or await self.history(business), calls, ring_seconds=30
+            self._shop.incarnation,
+            epoch,
+            business,
+            history or await self.history(business),
+            calls,
+            ring_seconds=30,
+            account_sid=ACCOUNT_SID,
         )
 
 

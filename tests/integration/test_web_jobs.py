@@ -60,8 +60,8 @@ async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
-    said = await site.post(paths[0], {"as": "over"})
-    assert (said.status, said.code) == (409, "invalid_state")
+    said = await site.post(paths[0], {"as": "not_placed"})
+    assert (said.status, said.code) == (409, "invalid_state"), "its worker may be sending it now"
     for intent in intents:
         await site.shop.learn(intent, AttemptState.UNKNOWN, reason="time-out")
     over = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
@@ -74,6 +74,26 @@ async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
     assert (await site.post(paths[1], {"as": "gone"})).status == 422
     audited = await site.shop.pool.fetch("SELECT actor, job_id FROM dialer.audit_log WHERE action = 'job.resolve' ORDER BY id")
     assert [row["job_id"] for row in audited] == [intent.job_id for intent in intents]
+    await site.shop.seen(site.business, run_id)
+
+
+async def test_a_person_resolves_a_call_the_provider_has_forgotten(site: Site) -> None:
+    run_id = await site.load(2)
+    intents, _ = await site.shop.claim(site.business)
+    paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
+    for intent, sid in zip(intents, ("CA1", "CA2"), strict=True):
+        await site.shop.learn(intent, AttemptState.LIVE, sid=sid)
+    said = await site.post(paths[0], {"as": "not_placed"})
+    assert (said.status, said.code) == (409, "invalid_state"), "it has a sid, and the provider knows it as far as we know"
+    [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
+    await site.shop.attempts.look_later(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
+    back = await site.post(paths[0], {"as": "not_placed"})
+    assert (back.status, back.json["status"], back.json["attempt_state"]) == (200, "queued", "not_placed")
+    over = await site.post(paths[1], {"as": "over"})
+    assert (over.status, over.json["status"], over.json["attempt_state"]) == (200, "failed", "over"), (
+        "any open attempt may be said to be over"
+    )
+    assert await site.shop.inflight(site.business) == []
     await site.shop.seen(site.business, run_id)
 
 

@@ -36,6 +36,7 @@ class Claim:
     token: UUID
     send_seconds: float
     ring_seconds: int
+    default_account: str
     locked_lanes: frozenset[int] = frozenset()
     locked_runs: frozenset[int] = frozenset()
 
@@ -141,13 +142,13 @@ def _intend(db: Database, lane: Lane, candidate: Candidate, about: Claim) -> Int
     now, job = db.clock(), candidate.job
     attempt = Attempt(
         len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(about.token), db.nonce(), job.phone, lane.caller_id,
-        lane.account_sid, about.ring_seconds, now, now + about.send_seconds, now + about.send_seconds,
+        lane.account_sid or about.default_account, about.ring_seconds, now, now + about.send_seconds, now + about.send_seconds,
     )  # fmt: skip
     db.attempts[attempt.id] = attempt
     job.status, job.attempts, job.attempt_id = "dialing", job.attempts + 1, attempt.id
     db.retries.pop(job.id, None)
     return Intent(
-        lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, about.token, job.phone, lane.caller_id,
+        lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, about.token, job.phone, lane.caller_id, attempt.account_sid,
         candidate.run.settings.get("machine_detection"), bool(candidate.run.settings.get("record", False)),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from dialer.messages import CommandType, Event, RunChanged
 from dialer.model import AttemptState
-from sql.attempts import Fact, OpenAttempt
+from sql.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands import Answer, Applied
 from sql.workers import Driven, Holding
 from tests.simulation import claiming, commanding, learning
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LIMIT = 100
 EXPIRY_SECONDS = 2.0
+MAX_LOOKS = 1000
 
 
 class Desk:
@@ -54,10 +55,10 @@ class AttemptDesk(Desk):
     """`sql.attempts.Attempts`."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
     ) -> tuple[list[Intent], list[Verdict]]:
         def statement() -> tuple[list[Intent], list[Verdict]]:
-            about = claiming.Claim(incarnation, token, send_seconds, ring_seconds, self.held())
+            about = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, self.held())
             return claiming.claim(self.db, asks, about)
 
         found: tuple[list[Intent], list[Verdict]] = await self.line.ask(statement)
@@ -106,7 +107,7 @@ class AttemptDesk(Desk):
         def statement() -> None:
             row = self.db.attempts[attempt.attempt_id]
             if row.state is attempt.state:
-                row.look_at, row.looks, row.evidence = self.db.clock() + seconds, row.looks + 1, evidence or row.evidence
+                row.look_at, row.looks, row.evidence = self.db.clock() + seconds, min(row.looks + 1, MAX_LOOKS), evidence or row.evidence
 
         await self.line.ask(statement)
 
@@ -122,6 +123,27 @@ class AttemptDesk(Desk):
     async def bound(self, sids: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = await self.line.ask(lambda: {sid: self.db.sids[sid] for sid in sids if sid in self.db.sids})
         return found
+
+    async def withdraw(self, business_id: int, attempt_id: int) -> None:  # noqa: ARG002 ids are unique here
+        def statement() -> None:
+            row = self.db.attempts[attempt_id]
+            row.withdrawn = row.withdrawn or row.state in {AttemptState.UNKNOWN, AttemptState.PLACED}
+
+        await self.line.ask(statement)
+
+    async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]:
+        def statement() -> list[ExcessCall]:
+            rows = [(sid, self.db.attempts[self.db.sids[sid]]) for sid in sorted(self.db.excess_live)]
+            asked = set(partitions)
+            return [
+                ExcessCall(a.business_id, a.id, a.account_sid, sid) for sid, a in rows if self.db.lanes[a.business_id].partition in asked
+            ]
+
+        found: list[ExcessCall] = await self.line.ask(statement)
+        return found
+
+    async def excess_over(self, business_id: int, sid: str) -> None:  # noqa: ARG002 sids are unique here
+        await self.line.ask(lambda: self.db.excess_live.discard(sid))
 
     def _open(self, a: Attempt) -> OpenAttempt:
         now = self.db.clock()
@@ -227,9 +249,17 @@ class HistoryDesk(Desk):
         raise AssertionError(business_id, shown_after_seconds)
 
     async def adopt_strays(
-        self, incarnation: UUID, epoch: int, business_id: int, history: History, calls: Sequence[Stray], *, ring_seconds: int
+        self,
+        incarnation: UUID,
+        epoch: int,
+        business_id: int,
+        history: History,
+        calls: Sequence[Stray],
+        *,
+        ring_seconds: int,
+        account_sid: str,
     ) -> int | None:
-        raise AssertionError(incarnation, epoch, business_id, history, calls, ring_seconds)
+        raise AssertionError(incarnation, epoch, business_id, history, calls, ring_seconds, account_sid)
 
 
 class CommandDesk(Desk):

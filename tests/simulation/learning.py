@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState
@@ -21,6 +21,9 @@ LOOK_PLACED_SECONDS = 15.0
 LOOK_LIVE_SECONDS = 60.0
 RING_GRACE_SECONDS = 10.0
 UNKNOWN_AFTER_SECONDS = 2.0
+TOO_MANY_SECONDS = 10.0
+TOO_MANY_CALLS = 10004
+CONFUSED = "confused"
 CLOSED_RANK = 9
 NOT_SENT, UNKNOWN, NOT_PLACED, PLACING, OVER = (
     AttemptState.NOT_SENT, AttemptState.UNKNOWN, AttemptState.NOT_PLACED, AttemptState.PLACING, AttemptState.OVER,
@@ -39,6 +42,8 @@ class Judged:
     was: AttemptState
     was_excess: bool
     bound: str | None
+    elsewhere: bool
+    confused: bool
     room: int
     newest: bool
     job_was: str
@@ -46,6 +51,7 @@ class Judged:
     enters: bool = False
     leaves: bool = False
     now_excess: bool = False
+    second_is_new: bool = False
     job_now: str = ""
 
     @property
@@ -73,7 +79,15 @@ def _find(db: Database, fact: Fact) -> Judged | None:
         return None
     lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
     room = lane.max_calls - len(lane.inflight)
-    return Judged(fact, attempt, lane, job, run, attempt.state, attempt.excess, attempt.sid, room, job.attempt_id == attempt.id, job.status)
+    elsewhere = fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id
+    # The answer to its own POST names a call that is another attempt's: whose it is, nobody knows any more. A person finds out.
+    confused = elsewhere and attempt.state in {PLACING, UNKNOWN} and fact.token == attempt.token
+    if confused:
+        fact = replace(fact, state=UNKNOWN, sid=None, evidence={**(attempt.evidence or {}), CONFUSED: True})
+    return Judged(
+        fact, attempt, lane, job, run, attempt.state, attempt.excess, attempt.sid, elsewhere and not confused, confused, room,
+        job.attempt_id == attempt.id, job.status,
+    )  # fmt: skip
 
 
 def _concerns_run(j: Judged) -> bool:
@@ -83,7 +97,7 @@ def _concerns_run(j: Judged) -> bool:
 
 def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
     fact, now = j.fact, db.clock()
-    if fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id:
+    if j.elsewhere:
         return "refused"
     if fact.sid is not None and j.bound is not None and fact.sid != j.bound:
         return "second"
@@ -106,10 +120,11 @@ def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one li
 
 def _absent(db: Database, j: Judged) -> bool:
     fact = j.fact
-    if j.was is not UNKNOWN:
-        return False
-    if fact.by_person:
+    known = j.attempt.evidence or {}
+    if fact.by_person and j.was in OPEN and j.was is not PLACING and (j.bound is None or "missing" in known):
         return True
+    if j.was is not UNKNOWN or CONFUSED in known:
+        return False
     late = fact.lag_seconds is not None and db.clock() > j.attempt.send_by + fact.lag_seconds
     return late and db.owns(j.lane.partition, fact.owner, fact.epoch)
 
@@ -134,14 +149,22 @@ def _job_after(db: Database, j: Judged) -> str:
     state = j.fact.state
     if not j.newest and "any_attempt_moves_the_job" not in db.faults:
         return j.job_was
+    unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
+    if state is OVER and _is_no_fault(j):
+        return "cancelled" if unwanted else "queued"
     if state is OVER:
         return {"completed": "completed", "canceled": "cancelled"}.get(j.fact.outcome or "", "failed")
     if state is AttemptState.LIVE:
         return "calling"
     if state in {NOT_SENT, NOT_PLACED}:
-        unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
         return "cancelled" if unwanted else "queued"
     return "dialing" if j.was is NOT_PLACED else j.job_was
+
+
+def _is_no_fault(j: Judged) -> bool:
+    """An end that says nothing of the lead: withdrawn from the provider's queue, or too many calls at once."""
+    outcome = j.fact.outcome
+    return (outcome == "canceled" and j.attempt.withdrawn) or (outcome == "failed" and j.fact.error_code == TOO_MANY_CALLS)
 
 
 def counted_as(status: str, cancel_requested: bool) -> str:  # noqa: FBT001
@@ -169,10 +192,15 @@ def _apply(db: Database, judged: list[Judged]) -> set[int]:
         elif j.verdict == "known":
             j.attempt.sid = j.attempt.sid or j.fact.sid
             j.attempt.answered_by = j.attempt.answered_by or j.fact.answered_by
+            j.attempt.evidence = j.fact.evidence if j.confused else j.attempt.evidence
         if j.fact.sid is not None and j.verdict in {"applied", "known", "second"} and j.bound != j.fact.sid:
             if j.verdict == "second" and j.fact.sid not in db.sids:
                 db.excess_sids.add(j.fact.sid)
+                db.excess_live.add(j.fact.sid)
+                j.second_is_new = True
             db.sids.setdefault(j.fact.sid, j.attempt.id)
+        if j.verdict == "second" and j.fact.state is OVER and j.fact.sid is not None:
+            db.excess_live.discard(j.fact.sid)
     deltas: dict[int, Counter[str]] = defaultdict(Counter)
     for j in applied:
         if j.job_now != j.job_was or ("settle_twice" in db.faults and j.was is OVER):
@@ -208,15 +236,16 @@ def _move_attempt(db: Database, j: Judged) -> None:
 def _move_job(db: Database, j: Judged, delta: Counter[str]) -> None:
     job, fact = j.job, j.fact
     job.status = j.job_now
-    if fact.state in {NOT_SENT, NOT_PLACED}:
+    if fact.state in {NOT_SENT, NOT_PLACED} or j.job_now == "queued":
         job.attempts = max(job.attempts - 1, 0)
     elif j.was is NOT_PLACED:
         job.attempts += 1
-    if fact.state is OVER:
+    if fact.state is OVER and j.job_now != "queued":
         job.outcome = job_outcome(fact.outcome, fact.answered_by)
     job.sid = j.bound or fact.sid or job.sid
     if j.job_now == "queued" and not ("lead_is_forgotten" in db.faults and fact.state is NOT_PLACED):
-        db.retries[job.id] = Retry(job.id, j.run.id, job.business_id, db.clock(), fact.state)
+        pause = TOO_MANY_SECONDS if fact.state is OVER and not j.attempt.withdrawn else 0.0
+        db.retries[job.id] = Retry(job.id, j.run.id, job.business_id, db.clock() + pause, fact.state)
     elif j.job_was == "queued":
         db.retries.pop(job.id, None)
     delta[counted_as(j.job_now, j.run.cancel_requested)] += 1
@@ -244,7 +273,7 @@ def _tell(db: Database, run: Run, judged: list[Judged], delta: Counter[str]) -> 
     for j in judged:
         if j.applied and j.job_now != j.job_was and j.job_now in {"completed", "failed", "cancelled"}:
             told.append((1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
-        if j.verdict == "second" or (j.now_excess and not j.was_excess):
+        if j.second_is_new or (j.now_excess and not j.was_excess):
             told.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
     for _, j, kind, data in sorted(told, key=lambda t: (t[0], t[1].job.id)):
         db.tell(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
@@ -275,11 +304,11 @@ def summary(run: Run) -> dict[str, Any]:
 def _answer(fact: Fact, j: Judged | None, ended: set[int], *, busy: bool) -> Learned:
     if j is None or busy:
         return Learned(fact.business_id, fact.attempt_id, "busy" if j else "stranger")
-    state = fact.state if j.applied else j.was
+    state = j.fact.state if j.applied else j.was
     unwanted = j.attempt.hang_up_at is not None and state in OPEN
     return Learned(
-        fact.business_id, fact.attempt_id, j.verdict, state, j.run.id, j.job.id, j.lane.partition, fact.sid or j.bound,
-        hang_up=j.verdict == "second" or unwanted, run_ended=j.run.id in ended,
+        fact.business_id, fact.attempt_id, j.verdict, state, j.run.id, j.job.id, j.lane.partition, j.fact.sid or j.bound,
+        hang_up=(j.verdict == "second" and j.fact.state is not OVER) or unwanted, run_ended=j.run.id in ended,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def load_run(db: Database, business_id: int, leads: Sequence[NewLead], *, concur
     run = Run(len(db.runs) + 1, business_id, concurrency, len(leads), len(leads), priority)
     ordered = sorted(leads, key=lambda lead: lead.zone)
     for position, lead in enumerate(ordered, start=1):
+        assert lead.lead_id is not None
         job = Job(len(db.jobs) + 1, run.id, business_id, lead.lead_id, lead.phone, position)
         db.jobs[job.id] = job
         run.jobs.append(job)

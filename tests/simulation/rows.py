@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+# The account of businesses without one of their own.
+ACCOUNT_SID = "AC0"
+
 START = datetime(2030, 1, 1, tzinfo=UTC)
 OPEN = frozenset(state for state, rank in RANK.items() if rank <= RANK[AttemptState.LIVE])
 IN_PROGRESS = frozenset({JobStatus.DIALING, JobStatus.CALLING})
@@ -109,7 +112,7 @@ class Attempt:
     nonce: str
     phone: str
     from_number: str
-    account_sid: str | None
+    account_sid: str
     ring_seconds: int
     created_at: float
     send_by: float
@@ -122,6 +125,7 @@ class Attempt:
     outcome: str | None = None
     answered_by: str | None = None
     evidence: dict[str, Any] | None = None
+    withdrawn: bool = False
 
     @property
     def open(self) -> bool:
@@ -189,7 +193,9 @@ class Database:
         self.jobs: dict[int, Job] = {}
         self.attempts: dict[int, Attempt] = {}
         self.sids: dict[str, int] = {}
+        # The sids of second calls, and those of them not known to be over.
         self.excess_sids: set[str] = set()
+        self.excess_live: set[str] = set()
         self.retries: dict[int, Retry] = {}
         self.workers: dict[UUID, float] = {}
         self.leaving: set[UUID] = set()

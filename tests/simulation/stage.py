@@ -28,7 +28,7 @@ from tests.simulation.judge import Judge
 from tests.simulation.line import Line
 from tests.simulation.loading import load_business, load_run
 from tests.simulation.loop import Process, VirtualLoop
-from tests.simulation.rows import Database, moment
+from tests.simulation.rows import ACCOUNT_SID, Database, moment
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
 from tests.simulation.wire import Server, WireClient
 
@@ -59,7 +59,7 @@ class Book:
     """Whose calls a business makes."""
 
     def account(self, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:  # noqa: ARG002
-        return Account(account_sid or "AC0", SecretStr(""))
+        return Account(account_sid or ACCOUNT_SID, SecretStr(""))
 
 
 class ErrorLog(logging.Handler):
@@ -190,7 +190,7 @@ class Stage:
                     attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), histories=self._desk(HistoryDesk),
                     commands=self._desk(CommandDesk), runs=self._desk(RunDesk),
                     wire=wire, events=relay, provider=Carrier(self.company, clock), accounts=Book(), clock=clock, ids=ids,
-                    rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second),
+                    rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
                     held=Held(ids.uuid(), {}),
                 )  # fmt: skip
             worker = Worker(world, machine.process.name, machine.stopping)

@@ -16,7 +16,7 @@ from sql.runs import NewLead, NewRun, Request, Runs
 from sql.workers import Workers
 from tests.simulation import claiming, commanding, learning
 from tests.simulation.loading import load_business, load_run
-from tests.simulation.rows import Database
+from tests.simulation.rows import ACCOUNT_SID, Attempt, Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
-    " dialer.workers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.leads, dialer.users, dialer.tokens,"
+    " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.leads, dialer.users, dialer.tokens,"
     " outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """
@@ -40,10 +40,10 @@ cursor_position, cancel_requested, rewrite_pending, started_at IS NOT NULL AS st
 FROM outbound_call_runs ORDER BY id"""
 JOBS = "SELECT id, status, outcome, attempts, attempt_id, twilio_call_sid FROM outbound_call_jobs ORDER BY id"
 ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, looks, outcome, answered_by,
-phone FROM dialer.attempts ORDER BY id"""
+phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence FROM dialer.attempts ORDER BY id"""
 RETRIES = "SELECT job_id, reason FROM dialer.retries ORDER BY job_id"
 ZONES = "SELECT run_id, first_position, last_position, next_position FROM dialer.run_zones ORDER BY run_id, first_position"
-SIDS = "SELECT sid, attempt_id, excess FROM dialer.call_sids ORDER BY sid"
+SIDS = "SELECT sid, attempt_id, excess, excess AND over_at IS NULL AS live FROM dialer.call_sids ORDER BY sid"
 OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY id"
 INBOX = "SELECT business_id, id, answer FROM dialer.inbox WHERE type <> 'run.create' ORDER BY business_id, id"
 PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
@@ -118,8 +118,10 @@ class Twins:
 
     def claim(self, incarnation: UUID, asks: Sequence[Ask]) -> None:
         token = uuid4()
-        intents, verdicts = self.run(self.attempts.claim(incarnation, token, asks, send_seconds=5.0, ring_seconds=30))
-        ours, words = claiming.claim(self.memory, asks, claiming.Claim(incarnation, token, 5.0, 30))
+        intents, verdicts = self.run(
+            self.attempts.claim(incarnation, token, asks, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)
+        )
+        ours, words = claiming.claim(self.memory, asks, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
         assert [replace(i, nonce="") for i in sorted(intents, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
         assert {v.business_id: v.word for v in verdicts} == {v.business_id: v.word for v in words}
         for theirs, mine in zip(sorted(intents, key=lambda i: i.attempt_id), ours, strict=True):
@@ -135,6 +137,16 @@ class Twins:
         ours = {answer.attempt_id: answer for answer in learning.learn(self.memory, mine)}
         # The one word that is free: to whom a stranger's fact belongs.
         assert learned == ours, f"PostgreSQL {learned}, in memory {ours}"
+
+    def withdraw(self, attempt: Attempt) -> None:
+        self.run(self.attempts.withdraw(attempt.business_id, attempt.id))
+        attempt.withdrawn = attempt.withdrawn or attempt.state in {AttemptState.UNKNOWN, AttemptState.PLACED}
+
+    def keep_evidence(self, attempt: Attempt, evidence: dict[str, Any]) -> None:
+        """What the reconciler has seen so far, kept with the next look put off."""
+        [found] = self.run(self.attempts.states([(attempt.business_id, attempt.id)]))
+        self.run(self.attempts.look_later(found, 15.0, evidence))
+        attempt.looks, attempt.evidence = attempt.looks + 1, evidence
 
     def command(self, asked: Command) -> None:
         ours = commanding.command(self.memory, asked)
@@ -191,10 +203,10 @@ class Twins:
              for r in db.runs.values()],
             [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid) for j in db.jobs.values()],
             [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.looks, a.outcome,
-              a.answered_by,              a.phone) for a in db.attempts.values()],
+              a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence) for a in db.attempts.values()],
             [(r.job_id, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
             [(r.id, z.first, z.last, z.next) for r in db.runs.values() for z in r.zones],
-            [(sid, attempt, sid in db.excess_sids) for sid, attempt in sorted(db.sids.items())],
+            [(sid, attempt, sid in db.excess_sids, sid in db.excess_live) for sid, attempt in sorted(db.sids.items())],
             [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in db.every_event],
             [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],
             {key: _shown(row.answer) for key, row in db.inbox.items()},

@@ -61,10 +61,11 @@ OUTCOME_WORDS: Final[Mapping[str, str]] = {
     "failed": msgid("Could not be connected"),
     "canceled": msgid("Ended before it was answered"),
     "refused": msgid("Refused by the provider"),
+    "lost": msgid("The provider lost the call"),
 }
 
 # What a filter of the leads may ask for; `completed` of an attempt is told apart by who answered.
-OUTCOMES: Final = ("human", "answered", "machine", "fax", "busy", "no-answer", "failed", "refused", "canceled")
+OUTCOMES: Final = ("human", "answered", "machine", "fax", "busy", "no-answer", "failed", "refused", "lost", "canceled")
 
 STATE_WORDS: Final[Mapping[str, str]] = {
     AttemptState.PLACING: msgid("Placing the call"),

@@ -1,0 +1,159 @@
+"""A stranger holds a row, as an open transaction of another program does: nobody but the lead or the business of that row notices."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dialer.model import AttemptState
+from sql.attempts import Fact
+from sql.ledger import Ledger, NotLearnedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sql.attempts import Intent
+    from tests.rows import Shop
+
+OTHERS = 10
+# Each statement that waited for a row would take this long, and there are several.
+LOCK_TIMEOUT_SECONDS = 2.0
+ROWS = {
+    "lane": "SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE",
+    "business": "SELECT FROM dialer.businesses WHERE business_id = $1 FOR UPDATE",
+    "run": "SELECT FROM outbound_call_runs WHERE business_id = $1 FOR UPDATE",
+    "zone": "SELECT FROM dialer.run_zones WHERE business_id = $1 FOR UPDATE",
+    "job": "SELECT FROM outbound_call_jobs WHERE business_id = $1 ORDER BY position LIMIT 1 FOR UPDATE",
+    "all jobs": "SELECT FROM outbound_call_jobs WHERE business_id = $1 FOR UPDATE",
+    "attempt": "SELECT FROM dialer.attempts WHERE business_id = $1 FOR UPDATE",
+    "retry": "SELECT FROM dialer.retries WHERE business_id = $1 FOR UPDATE",
+    "callback": "SELECT FROM dialer.callbacks WHERE business_id = $1 FOR UPDATE",
+    "sid": "SELECT FROM dialer.call_sids WHERE business_id = $1 FOR UPDATE",
+    "event": "SELECT FROM dialer.outbox WHERE business_id = $1 FOR UPDATE",
+    "lead": "SELECT FROM dialer.leads WHERE business_id = $1 FOR UPDATE",
+}
+
+
+@asynccontextmanager
+async def held(shop: Shop, row: str, business_id: int) -> AsyncIterator[None]:
+    async with shop.pool.acquire() as stranger:
+        transaction = stranger.transaction()
+        await transaction.start()
+        await stranger.execute(ROWS[row], business_id)
+        try:
+            yield
+        finally:
+            await transaction.rollback()
+
+
+async def loaded(shop: Shop, leads: int = 4) -> int:
+    """A business with a running run, one call on the line with a callback, and a lead that waits for another turn."""
+    business = await shop.business()
+    await shop.run(business, leads)
+    first, second = (await shop.claim(business, permits=2))[0]
+    await shop.attempts.learn(
+        [Fact(business, first.attempt_id, first.nonce, AttemptState.RINGING, sid=f"CA{business}", callback={"CallStatus": "ringing"})]
+    )
+    await shop.learn(second, AttemptState.NOT_SENT)
+    return business
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_a_batch_goes_on_around_a_held_row(shop: Shop, row: str) -> None:
+    victim, others = await loaded(shop), [await loaded(shop) for _ in range(OTHERS)]
+    async with held(shop, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+        intents, verdicts = await shop.claim(victim, *others, permits=1)
+        assert {intent.business_id for intent in intents} >= set(others)
+        assert verdicts[victim].word in {"busy", "again", "gate"}
+        facts = [over(intent) for intent in intents]
+        learned = {answer.business_id: answer.verdict for answer in await shop.attempts.learn(facts)}
+        assert {learned[business] for business in others} == {"applied"}
+
+
+def over(intent: Intent) -> Fact:
+    return Fact(
+        intent.business_id, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-{intent.attempt_id}", outcome="busy",
+        callback={"CallStatus": "busy", "CallSid": f"CA-{intent.attempt_id}"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ["attempt", "job", "all jobs", "lane", "run"])
+async def test_a_fact_whose_row_is_held_comes_again(shop: Shop, row: str) -> None:
+    victim = await shop.business()
+    run = await shop.run(victim, 1)
+    [intent] = (await shop.claim(victim))[0]
+    async with Ledger(shop.attempts, patience_seconds=60) as ledger:
+        async with held(shop, row, victim):
+            waiting = asyncio.ensure_future(ledger.learn(over(intent)))
+            [answer] = await shop.attempts.learn([over(intent)])
+            assert answer.verdict == "busy"
+        assert (await waiting).verdict == "applied"
+    assert (await shop.seen(victim, run)).failed == 1
+
+
+async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 3)
+    async with held(shop, "job", business):
+        intents, verdicts = await shop.claim(business, permits=3)
+        assert (len(intents), verdicts[business].word) == (2, "again")
+        assert (await shop.claim(business, permits=3))[1][business].word == "put_off"
+    await shop.pool.execute("UPDATE dialer.retries SET due_at = now()")
+    [last], _ = await shop.claim(business, permits=3)
+    assert last.job_id not in {intent.job_id for intent in intents}
+    assert (await shop.seen(business, run)).in_progress == 3
+
+
+async def test_a_time_zone_that_is_held_is_not_passed(shop: Shop) -> None:
+    business = await shop.business()
+    run = await shop.run(business, 4, zones=["Asia/Tokyo", "UTC"])
+    async with shop.pool.acquire() as stranger, stranger.transaction():
+        await stranger.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
+        intents, verdicts = await shop.claim(business, permits=3)
+        assert (len(intents), verdicts[business].word) == (2, "busy")
+    assert len((await shop.claim(business, permits=3))[0]) == 1
+    assert (await shop.seen(business, run)).cursor_position == 3
+
+
+async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: Shop) -> None:
+    victim, other = await shop.business(max_calls=60), await shop.business()
+    await shop.run(victim, 60, concurrency=60)
+    await shop.run(other, 3)
+    stuck, free = (await shop.claim(victim, permits=60))[0], (await shop.claim(other))[0]
+    async with Ledger(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(shop, "lane", victim):
+        waiting = [facts.create_task(ledger.learn(over(intent))) for intent in stuck]
+        async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+            for intent in free:
+                assert (await ledger.learn(over(intent))).verdict == "applied"
+        assert not any(task.done() for task in waiting)
+    assert {task.result().verdict for task in waiting} == {"applied"}
+
+
+async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: Shop) -> None:
+    business = await shop.business()
+    await shop.run(business, 3)
+    intents, _ = await shop.claim(business)
+    async with Ledger(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
+        good = [facts.create_task(ledger.learn(over(intent))) for intent in intents[1:]]
+        bad = Fact(business, intents[0].attempt_id, intents[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
+        with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
+            await ledger.learn(bad)
+    assert {task.result().verdict for task in good} == {"applied"}
+
+
+async def test_a_business_has_a_budget_of_waiting_facts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sql.ledger.MAX_WAITING_FACTS", 2)
+    business, other = await shop.business(max_calls=10), await shop.business()
+    for one in (business, other):
+        await shop.run(one, 10, concurrency=10)
+    stuck, [free, *_] = (await shop.claim(business, permits=10))[0], (await shop.claim(other))[0]
+    async with Ledger(shop.attempts, patience_seconds=60) as ledger:
+        async with held(shop, "lane", business):
+            told = asyncio.gather(*(ledger.learn(over(intent)) for intent in stuck), return_exceptions=True)
+            assert (await ledger.learn(over(free))).verdict == "applied"
+        answers = await told
+    assert sum(isinstance(answer, NotLearnedError) for answer in answers) == len(stuck) - 2
+    assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == ["applied", "applied"]
