@@ -1,8 +1,9 @@
 """The gate of one provider account: permits first, then the claim, then the POST, without a pause between them.
 
-Businesses queue here, each served in turn. A permit in hand is used at once or goes back; no attempt ever waits for anything but its
-own POST. When the provider says 429, or cannot be reached, the gate shuts for a while that grows, with jitter, and then lets one
-call through to see.
+Businesses queue here, each served in turn; over all workers the bucket keeps the turns. A permit in hand is used at once or goes back;
+no attempt ever waits for anything but its own POST. A business whose rows are locked by somebody else is claimed for alone, beside the
+others, who do not wait for that lock. When the provider says 429, or cannot be reached, the gate shuts for a while that grows, with
+jitter, and then lets one call through to see.
 
 On the road of a call: 3. Between the business that wants leads and the claim that takes them.
 """
@@ -23,7 +24,7 @@ from sql.pool import AWAY, LOCKED
 from telephony.provider import NotSent, Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
     from actors.bucket import Bucket
@@ -38,6 +39,10 @@ FIRST_SHUT_SECONDS = 0.5
 LONGEST_SHUT_SECONDS = 30.0
 # So many unanswered POSTs in a row mean that the provider is in trouble; one may happen any day.
 UNANSWERED_IN_A_ROW = 3
+# A POST has been answered, or has timed out, long before: whoever still waits for it as a proof waits for nothing.
+PROOF_SECONDS = 60.0
+# With nothing said the gate looks this often whether it may serve again; after a failure of its own it waits as long.
+LOOK_SECONDS = 1.0
 # A claim whose answer was lost is looked for again when its rows could not have been sent any more.
 DISOWN_AGAIN_SECONDS = SEND_SECONDS + 1.0
 
@@ -60,7 +65,13 @@ class Gate:
         self._shuts = 0
         self._shut_for_these = False
         self._outstanding = 0
+        self._proof_until = 0.0
         self._closed = False
+        # Served, and not answered yet.
+        self._served: dict[int, Ask] = {}
+        # Those whose last claim met a lock are claimed for alone, one at a time, until one goes through.
+        self._apart: set[int] = set()
+        self._claims_apart = False
 
     def ask(self, ask: Ask) -> None:
         """Queue up; a business stands in the queue once."""
@@ -70,6 +81,7 @@ class Gate:
     def forget(self, business_id: int) -> None:
         """Leave the queue."""
         self._queue.pop(business_id, None)
+        self._apart.discard(business_id)
 
     def close(self) -> None:
         """Claim nothing more."""
@@ -78,7 +90,7 @@ class Gate:
 
     def answered(self, result: PlaceResult) -> None:
         """Hear what the provider said to a POST, and shut or open accordingly."""
-        self._outstanding -= 1
+        self._outstanding = max(self._outstanding - 1, 0)
         self._rung.set()
         if isinstance(result, NotSent) and not result.throttled:
             # The provider has not seen it: the permit is unused.
@@ -117,30 +129,63 @@ class Gate:
         return longest * (0.5 + self._world.ids.fraction() / 2)
 
     async def run(self) -> None:
-        """Serve the queue until closed."""
+        """Serve the queue until closed, whatever happens in one round."""
         while not self._closed:
-            await self._rung.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS if self._queue else None):
+                    await self._rung.wait()
             self._rung.clear()
-            while self._may_serve():
-                await self._serve()
+            try:
+                while self._may_serve():
+                    await self._serve()
+                await self._bucket.leave()
+            except Exception:
+                log.exception("a round of the gate failed; it goes on")
+                self._answer_rest()
+                await _pause(LOOK_SECONDS)
+                self._rung.set()
 
     def _may_serve(self) -> bool:
         """After a failure one call goes through alone; the others wait for what becomes of it."""
+        if self._outstanding and self._world.clock.boot() > self._proof_until:
+            self._outstanding, self._shut_for_these = 0, False
         waits_for_proof = self._failures > 0 and self._outstanding > 0
-        return bool(self._queue) and not self._closed and not waits_for_proof
+        return bool(self._waiting()) and not self._closed and not waits_for_proof
+
+    def _waiting(self) -> list[Ask]:
+        """Who may be served now, in order; of those set apart the first, and nobody while another of them is claimed for."""
+        apart = next((b for b in self._queue if b in self._apart), None) if self._apart and not self._claims_apart else None
+        return [ask for b, ask in self._queue.items() if b not in self._apart or b == apart]
 
     async def _serve(self) -> None:
-        wanted = 1 if self._failures else min(sum(ask.permits for ask in self._queue.values()), MAX_PERMITS_PER_CLAIM)
+        waiting = self._waiting()
+        wanted, businesses = (1, 1) if self._failures else (sum(ask.permits for ask in waiting), len(waiting))
         self._returned.clear()
-        permits, wait_seconds = await self._bucket.take(wanted)
+        permits, wait_seconds = await self._bucket.take(wanted, businesses=businesses, most=MAX_PERMITS_PER_CLAIM)
         if not permits:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._returned.wait(), wait_seconds)
             return
         asks = self._share(permits)
-        taken = await self._claim(asks)
-        if taken < permits:
-            await self._give_back(permits - taken)
+        apart = [ask for ask in asks if ask.business_id in self._apart]
+        for ask in apart:
+            self._claims_apart = True
+            self._tasks.spawn(self._claim_alone(ask))
+        together = [ask for ask in asks if ask.business_id not in self._apart]
+        taken = await self._claim(together) if together else 0
+        unused = permits - taken - sum(ask.permits for ask in apart)
+        if unused > 0:
+            await self._give_back(unused)
+
+    async def _claim_alone(self, ask: Ask) -> None:
+        """Claim for a business that met a lock; the others are served meanwhile."""
+        try:
+            taken = await self._claim([ask])
+            if taken < ask.permits:
+                await self._give_back(ask.permits - taken)
+        finally:
+            self._claims_apart = False
+            self._rung.set()
 
     async def _give_back(self, permits: int) -> None:
         await self._bucket.give_back(permits)
@@ -148,7 +193,9 @@ class Gate:
 
     def _share(self, permits: int) -> list[Ask]:
         """One permit for each in turn, until they are used up; who is served leaves the queue, and comes to its end by asking again."""
-        served = [self._queue.popitem(last=False)[1] for _ in range(min(len(self._queue), permits, MAX_BUSINESSES_PER_CLAIM))]
+        served = self._waiting()[: min(permits, MAX_BUSINESSES_PER_CLAIM)]
+        for ask in served:
+            self._served[ask.business_id] = self._queue.pop(ask.business_id)
         shares = dict.fromkeys((ask.business_id for ask in served), 0)
         while permits > 0 and any(shares[ask.business_id] < ask.permits for ask in served):
             for ask in served:
@@ -162,6 +209,7 @@ class Gate:
         token = self._world.ids.uuid()
         rules = self._world.rules
         deadline = self._world.clock.boot() + SEND_SECONDS
+        business_ids = [ask.business_id for ask in asks]
         try:
             intents, verdicts = await self._world.attempts.claim(
                 self._world.held.incarnation,
@@ -171,31 +219,65 @@ class Gate:
                 ring_seconds=rules.ring_seconds,
                 default_account=rules.default_account,
             )
-        except (*AWAY, *LOCKED) as error:
-            log.warning("a claim for %d businesses was not answered: %s", len(asks), type(error).__name__)
-            self._answer(asks, (), [Verdict(ask.business_id, "away") for ask in asks], deadline)
-            self._tasks.spawn(self._disown([ask.business_id for ask in asks], token))
-            return 0
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns one of these businesses and not the others
-            return await self._claim_apart(asks, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, these businesses wait for an answer
+            # Its rows may have been committed all the same, whatever failed afterwards.
+            self._tasks.spawn(self._disown(business_ids, token))
+            return await self._claim_failed(asks, error)
+        self._apart.difference_update(business_ids)
         self._answer(asks, intents, verdicts, deadline)
         return len(intents)
 
-    async def _claim_apart(self, asks: Sequence[Ask], error: Exception) -> int:
-        """One business that cannot be claimed for must not stop the others: halve until it stands alone, then let it rest."""
-        if len(asks) == 1:
+    async def _claim_failed(self, asks: Sequence[Ask], error: Exception) -> int:
+        """What concerns one of these businesses must not stop the others: find out which it is, and let that one rest."""
+        alone = len(asks) == 1
+        if isinstance(error, LOCKED):
+            # To halve the batch would wait for the same lock again, with the other half in hand.
+            log.warning("a claim for %d businesses met a lock: %s", len(asks), type(error).__name__)
+            self._apart.update(ask.business_id for ask in asks)
+            if alone:
+                self._answer_all(asks, "busy")
+            else:
+                self._requeue(asks)
+        elif isinstance(error, AWAY):
+            log.warning("a claim for %d businesses was not answered: %s", len(asks), type(error).__name__)
+            self._answer_all(asks, "away")
+        elif alone:
             log.error("business %d is parked: no lead of it can be taken", asks[0].business_id, exc_info=error)
-            self._answer(asks, (), [Verdict(asks[0].business_id, "parked")], 0)
-            return 0
-        half = len(asks) // 2
-        return await self._claim(asks[:half]) + await self._claim(asks[half:])
+            self._answer_all(asks, "parked")
+        else:
+            half = len(asks) // 2
+            return await self._claim(asks[:half]) + await self._claim(asks[half:])
+        return 0
+
+    def _requeue(self, asks: Sequence[Ask]) -> None:
+        """To the front, in their order; one that has asked again meanwhile keeps what it asked for."""
+        for ask in reversed(asks):
+            self._queue.setdefault(ask.business_id, self._served.pop(ask.business_id, ask))
+            self._queue.move_to_end(ask.business_id, last=False)
+        self._rung.set()
+
+    def _answer_all(self, asks: Iterable[Ask], word: str) -> None:
+        waiting = list(asks)
+        self._answer(waiting, (), [Verdict(ask.business_id, word) for ask in waiting], 0)
+
+    def _answer_rest(self) -> None:
+        """Let nobody wait for an answer that does not come."""
+        self._answer_all(self._served.values(), "away")
 
     def _answer(self, asks: Sequence[Ask], intents: Sequence[Intent], verdicts: Sequence[Verdict], deadline: float) -> None:
-        self._outstanding += len(intents)
+        if intents:
+            self._outstanding += len(intents)
+            self._proof_until = self._world.clock.boot() + PROOF_SECONDS
         words = {verdict.business_id: verdict for verdict in verdicts}
         for ask in asks:
+            self._served.pop(ask.business_id, None)
             mine = tuple(intent for intent in intents if intent.business_id == ask.business_id)
-            self._claimed(ask.business_id, Claimed(mine, words.get(ask.business_id, Verdict(ask.business_id, "not_owner")), deadline))
+            verdict = words.get(ask.business_id, Verdict(ask.business_id, "not_owner"))
+            try:
+                self._claimed(ask.business_id, Claimed(mine, verdict, deadline))
+            except Exception:
+                # Its calls, if they were not begun, are found by the next poll; its neighbours have nothing to do with it.
+                log.exception("business %d did not take the answer to its claim", ask.business_id)
 
     async def _disown(self, business_ids: Sequence[int], token: UUID) -> None:
         """Whatever this claim has created was never sent: say so, now and when it is certain that no more of it can appear."""
@@ -203,7 +285,8 @@ class Gate:
             await _pause(seconds)
             try:
                 lost = await self._world.attempts.lost_claim(business_ids, token)
-            except (*AWAY, *LOCKED):
+            except Exception as error:  # noqa: BLE001 - it is tried once more, and what is left is looked for at the provider
+                log.warning("what a claim has left could not be looked for: %s", type(error).__name__)
                 continue
             for business_id, attempt_id, nonce in lost:
                 await self._world.ledger.learn(

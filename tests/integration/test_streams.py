@@ -57,15 +57,16 @@ async def test_a_word_nobody_understands_is_passed(streams: Streams, raw: redis.
 
 async def test_each_event_once_however_many_relay_it(streams: Streams, raw: redis.Redis) -> None:
     events = [Event("job.changed", 1, 2, at=NOW, serial=n) for n in range(1, 50)]
-    await asyncio.gather(*(streams.relay(events) for _ in range(4)))
+    read_at = await streams.time()
+    await asyncio.gather(*(streams.relay(events, read_at) for _ in range(4)))
     assert [fields["id"] for fields in await entries(raw, EVENTS)] == [f"e{n}" for n in range(1, 50)]
 
 
 async def test_what_was_rejected_is_kept_with_its_reason(streams: Streams, raw: redis.Redis) -> None:
     data = {"entry": "5-0", "reason": "type must be one of ...", "fields": {"type": "run.dance", "id": "x"}}
     event = Event("command.rejected", 0, at=NOW, data=data, serial=1)
-    await streams.relay([event])
-    await streams.relay([event])
+    await streams.relay([event], await streams.time())
+    await streams.relay([event], await streams.time())
     [kept] = await entries(raw, REJECTED)
     assert kept == {"type": "run.dance", "id": "x", "reason": "type must be one of ...", "entry": "5-0"}
 

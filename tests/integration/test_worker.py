@@ -21,6 +21,7 @@ from dialer.embedded.place import free_port
 from dialer.sealing import Seal
 from telephony import simulator
 from tests.chaos import waiting
+from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -250,3 +251,42 @@ async def test_one_poisoned_business_among_many(floor: Floor, twilio: Simulator)
     async with floor.worker(twilio.url):
         await until(others_dialled)
     assert (await floor.shop.seen(poisoned, runs[poisoned])).queued == 2
+
+
+async def test_each_business_has_its_share_wherever_it_is_driven(floor: Floor, twilio: Simulator, redis_url: str) -> None:
+    """Ten businesses at one worker, two at the other, which is 2 ms further from Redis."""
+    shop, pace = floor.shop, {"DIALER_CALLS_PER_SECOND": 40}
+    async with (
+        TcpProxy(redis_url, delay_seconds=0.001) as proxy,
+        floor.worker(twilio.url, "near", **pace) as (_, near),
+        floor.worker(twilio.url, "far", **pace, REDIS_URL=proxy.url) as (_, far),
+    ):
+
+        async def both_are_there() -> bool:
+            return near.held.workers == far.held.workers == 2 and len(near.held.epochs) + len(far.held.epochs) == 256
+
+        await until(both_are_there)
+        await shop.pool.execute("UPDATE dialer.partitions SET owner = NULL")
+
+        async def each_has_some() -> bool:
+            return min(len(near.held.epochs), len(far.held.epochs)) > 50 and await both_are_there()
+
+        await until(each_has_some)
+        driven: dict[bool, list[int]] = {True: [], False: []}
+        while len(driven[True]) < 10 or len(driven[False]) < 2:
+            business = await shop.business(max_calls=100)
+            partition = await shop.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
+            driven[partition in near.held.epochs].append(business)
+        businesses = driven[True][:10] + driven[False][:2]
+        for business in businesses:
+            await shop.run(business, 60, concurrency=100)
+
+        async def dialled() -> bool:
+            return bool(await shop.pool.fetchval("SELECT count(*) >= 360 FROM dialer.attempts"))
+
+        # Nine seconds of the pace.
+        await waiting.until(dialled, 90, "360 calls")
+        found = await shop.pool.fetch("SELECT business_id, count(*) AS n FROM dialer.attempts WHERE state <> 'not_sent' GROUP BY 1")
+    count = {row["business_id"]: row["n"] for row in found}
+    fair = sum(count.values()) / len(businesses)
+    assert {b: count.get(b, 0) for b in businesses if abs(count.get(b, 0) - fair) > 0.2 * fair} == {}

@@ -73,10 +73,11 @@ async def _never(_: object) -> None:
 
 
 async def _delete_first(self: Relay) -> int:
+    read_at = await self._streams.time()
     events = await self._outbox.next(MAX_EVENTS_AT_ONCE)
     if events:
         await self._outbox.delete([event.serial for event in events if event.serial is not None])
-        await self._streams.relay(events)
+        await self._streams.relay(events, read_at)
     return len(events)
 
 

@@ -16,10 +16,11 @@ from tests.simulation.line import Refused
 from tests.simulation.rows import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from dialer.messages import Command
+    from dialer.relay_script import Topic
     from sql.attempts import Ask, Intent, Learned, Verdict
     from sql.commands import Malformed
     from sql.histories import History, Stray
@@ -329,9 +330,9 @@ class RunDesk(Desk):
 class OutboxDesk(Desk):
     """`sql.outbox.Outbox`."""
 
-    async def next(self, limit: int) -> list[Event]:
+    async def next(self, limit: int, without: Collection[Topic] = ()) -> list[Event]:
         def statement() -> list[Event]:
-            rows = sorted(self.db.outbox)[:limit]
+            rows = [s for s in sorted(self.db.outbox) if (self.db.outbox[s].business_id, self.db.outbox[s].run_id) not in without][:limit]
             found = [self.db.outbox[serial] for serial in rows]
             return [
                 Event(t.type, t.business_id, t.run_id, t.job_id, t.command_id, at=moment(t.at), data=dict(t.data), serial=t.serial)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from actors.bucket import OPEN, SHUT, TAKE
-from dialer.streams import KEEP_RELAYED_SECONDS, LOOK_BACK_SECONDS, NOWHERE, AwayError
+from actors.bucket import GIVE_BACK, OPEN, SHUT, TAKE
+from dialer.relay_script import KEEP_RELAYED_SECONDS, MAX_READING_AGE_SECONDS, Relayed
+from dialer.streams import LOOK_BACK_SECONDS, NOWHERE, AwayError
+from tests.simulation.permits import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +55,7 @@ class Server:
         self.inboxes: dict[int, Stream] = {}
         self.commands = Stream()
         self.relayed: dict[int, float] = {}
-        self.buckets: dict[str, dict[str, float]] = {}
+        self.accounts: dict[str, Account] = {}
         self.told: list[tuple[int, int | None]] = []
         self.rejected: list[int] = []
         self._bells: list[asyncio.Future[None]] = []
@@ -67,7 +70,7 @@ class Server:
         self.inboxes.clear()
         self.commands = Stream()
         self.relayed.clear()
-        self.buckets.clear()
+        self.accounts.clear()
 
     def ring(self) -> None:
         """Wake who waits for entries."""
@@ -86,36 +89,37 @@ class Server:
         """The words to the owner of a partition."""
         return self.inboxes.setdefault(partition, Stream())
 
-    def relay(self, events: Sequence[Event]) -> None:
-        """Add events, each number once as long as it is remembered."""
+    def relay(self, events: Sequence[Event], read_at: float) -> tuple[int, ...] | None:
+        """Add events, each number once as long as it is remembered; None when they were read too long ago."""
+        if self.loop.now - read_at > MAX_READING_AGE_SECONDS:
+            return None
         for event in events:
             serial = event.serial or 0
             if self.relayed.get(serial, -1.0) < self.loop.now:
-                self.relayed[serial] = self.loop.now + KEEP_RELAYED_SECONDS
                 self.told.append((serial, event.run_id))
+            self.relayed.setdefault(serial, inf)
+        return tuple(event.serial or 0 for event in events)
+
+    def confirm(self, serials: Sequence[int]) -> None:
+        """From now on these are remembered only as long as a relay may hold them."""
+        for serial in serials:
+            if serial in self.relayed:
+                self.relayed[serial] = self.loop.now + KEEP_RELAYED_SECONDS
 
     def script(self, script: str, key: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 what the script returns
         """The scripts of actors/bucket.py."""
+        account = self.accounts.setdefault(key, Account())
         if script == TAKE:
-            return self._take(key, *map(float, arguments[:3]))
-        if script == SHUT:
-            bucket = self.buckets.setdefault(key, {})
-            bucket["shut_until"] = max(bucket.get("shut_until", 0.0), self.loop.now + float(arguments[0]))
-            return 1
-        if script == OPEN:
-            self.buckets.get(key, {}).pop("shut_until", None)
-            return 1
-        raise NotImplementedError(script)
-
-    def _take(self, key: str, rate: float, burst: float, wanted: float) -> list[Any]:
-        now, bucket = self.loop.now, self.buckets.setdefault(key, {})
-        shut = bucket.get("shut_until", 0.0)
-        if wanted > 0 and shut > now:
-            return [0, str(shut - now)]
-        tokens = min(burst, bucket.get("tokens", burst) + max(now - bucket.get("at", now), 0) * rate)
-        granted = min(int(tokens // 1), int(wanted))
-        bucket["tokens"], bucket["at"] = min(tokens - granted, burst), now
-        return [granted, str((1 - tokens + granted) / rate)]
+            return account.take(self.loop.now, arguments)
+        if script == GIVE_BACK:
+            account.give_back(float(arguments[0]), int(arguments[1]))
+        elif script == SHUT:
+            account.shut_until = max(account.shut_until, self.loop.now + float(arguments[0]))
+        elif script == OPEN:
+            account.shut_until = 0.0
+        else:
+            raise NotImplementedError(script)
+        return 1
 
 
 class WireClient:
@@ -185,8 +189,17 @@ class WireClient:
     async def publish(self, events: Sequence[Event]) -> bool:  # noqa: ARG002 best effort: nobody counts them
         return await self._try(lambda: None)
 
-    async def relay(self, events: Sequence[Event]) -> None:
-        await self._do(lambda: self.server.relay(events))
+    async def time(self) -> float:
+        return float(await self._do(lambda: self.server.loop.now))
+
+    async def relay(self, events: Sequence[Event], read_at: float) -> Relayed:
+        told = await self._do(lambda: self.server.relay(events, read_at))
+        if told is None:
+            raise AwayError
+        return Relayed(told, {})
+
+    async def confirm(self, serials: Sequence[int]) -> None:
+        await self._do(lambda: self.server.confirm(serials))
 
     async def trim_events(self) -> None:
         """Nothing is old enough in a schedule."""
