@@ -143,7 +143,7 @@ class Fanout:
                 await self._rest()
 
     async def _read(self) -> None:
-        if not await _can_write(self._streams):
+        if not await self._streams.can_write():
             # What happens is not told any more, so silence means nothing.
             raise AwayError(REFUSES_WRITES)
         if self._position is None:
@@ -196,9 +196,3 @@ class Fanout:
 
 def _order(text: str) -> Id:
     return parse_id(text) or (0, 0)
-
-
-async def _can_write(streams: Streams) -> bool:
-    # Until every Streams has it.
-    ask = getattr(streams, "can_write", None)
-    return True if ask is None else bool(await ask())

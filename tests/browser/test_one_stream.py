@@ -9,24 +9,29 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis.asyncio as redis
 from argon2 import PasswordHasher
 from playwright.async_api import expect
 
+from dialer.embedded.valkey import Valkey
 from dialer.messages import Event
 from dialer.model import AttemptState, Role
 from dialer.ports import SystemClock
 from dialer.streams import Streams
-from tests.browser.conftest import PATIENCE_MILLISECONDS, Person
-from tests.visitor import PASSWORD, Visitor
+from tests.browser.conftest import PATIENCE_MILLISECONDS, Person, meet
+from tests.visitor import EMAIL, PASSWORD, Visitor
+from tests.web_site import serving
 from web import fanout as fanout_module
 from web import keys
 from web.pages import run as run_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
+    from tests.rows import Shop
     from tests.web_site import Site
     from web.fanout import Fanout
 
@@ -273,22 +278,26 @@ async def test_the_next_user_gets_nothing_of_the_one_before(person: Person, site
 
 
 async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
-    person: Person, site: Site, monkeypatch: pytest.MonkeyPatch
+    database_url: str, shop: Shop, browser: Browser, tmp_path: Path
 ) -> None:
-    run_id = await site.load(3)
-    page = await window(person, run_id)
-    await is_live(page)
-    can_write = False
-
-    async def ask(_: object) -> bool:
-        return can_write
-
-    monkeypatch.setattr(Streams, "can_write", ask, raising=False)
-    await expect(page.locator(".live-text")).to_have_text(re.compile("Updated every 2 seconds since"))
-    await site.shop.claim(site.business)
-    await expect(page.locator(".call")).to_have_count(3)
-    can_write = True
-    await is_live(page)
+    valkey = Valkey(tmp_path)
+    await valkey.start()
+    try:
+        async with serving(database_url, valkey.url, shop, PUBLIC_URL="http://127.0.0.1") as site, redis.from_url(valkey.url) as operator:
+            await site.user(EMAIL, PASSWORD)
+            context, person = await meet(site, browser)
+            run_id = await site.load(3)
+            page = await window(person, run_id)
+            await is_live(page)
+            await operator.config_set("min-replicas-to-write", 1)
+            await expect(page.locator(".live-text")).to_have_text(re.compile("Updated every 2 seconds since"))
+            await site.shop.claim(site.business)
+            await expect(page.locator(".call")).to_have_count(3)
+            await operator.config_set("min-replicas-to-write", 0)
+            await is_live(page)
+            await context.close()
+    finally:
+        await valkey.stop()
 
 
 async def test_while_disconnected_the_page_says_so_and_its_buttons_work(

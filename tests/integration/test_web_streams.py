@@ -11,18 +11,21 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 
+from dialer.embedded.valkey import Valkey
 from dialer.messages import EVENTS, Event
 from dialer.ports import SystemClock
 from dialer.streams import Streams
 from tests.visitor import EMAIL, PASSWORD, Visitor
-from tests.web_site import EVENTS_OF_BUSINESS, RUNS, Told, token_digest
+from tests.web_site import EVENTS_OF_BUSINESS, RUNS, Told, serving, token_digest
 from web import event_frames, keys, live, live_states, standing
 from web import fanout as fanout_module
 from web.live import MAX_RESUMED_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
+    from tests.rows import Shop
     from tests.web_site import Listening, Site
     from web.fanout import Fanout
 
@@ -174,30 +177,30 @@ async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, m
     assert (await site.get("/healthz")).status == 200
 
 
-async def test_a_redis_that_refuses_writes_is_as_one_that_is_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_id = await site.load(3)
-    can_write = True
-
-    async def ask(_: object) -> bool:
-        return can_write
-
-    monkeypatch.setattr(Streams, "can_write", ask, raising=False)
-    async with site.listen(run_id) as listening, site.listen(None) as wide:
-        assert (await listening.until("reset"))[-1].data["live"] is True
-        assert (await wide.until("reset"))[-1].data["live"] is True
-        can_write = False
-        for each in (listening, wide):
-            while (told := await each.next()).name != "reset" or told.data["live"]:
-                pass
-            assert told.id is None
-        await site.shop.claim(site.business)
-        # No event tells of it; the next round does.
-        while (told := await listening.next()).data["run"]["in_progress"] != 3:
-            pass
-        can_write = True
-        while not (told := await listening.next()).data["live"]:
-            pass
-        assert told.id
+async def test_a_redis_that_refuses_writes_is_as_one_that_is_away(database_url: str, shop: Shop, tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    await valkey.start()
+    try:
+        async with serving(database_url, valkey.url, shop) as site, redis.from_url(valkey.url) as operator:
+            run_id = await site.load(3)
+            async with site.listen(run_id) as listening, site.listen(None) as wide:
+                assert (await listening.until("reset"))[-1].data["live"] is True
+                assert (await wide.until("reset"))[-1].data["live"] is True
+                await operator.config_set("min-replicas-to-write", 1)
+                for each in (listening, wide):
+                    while (told := await each.next()).name != "reset" or told.data["live"]:
+                        pass
+                    assert told.id is None
+                await site.shop.claim(site.business)
+                # No event tells of it; the next round does.
+                while (told := await listening.next()).data["run"]["in_progress"] != 3:
+                    pass
+                await operator.config_set("min-replicas-to-write", 0)
+                while (told := await listening.next()).name != "reset" or not told.data["live"]:
+                    pass
+                assert told.id
+    finally:
+        await valkey.stop()
 
 
 async def test_one_user_cannot_take_all_streams_of_the_business_nor_one_business_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
