@@ -82,6 +82,10 @@ class Jobs:
         """The jobs whose calls are being placed or live now, at most as many as the business has slots."""
         return [_job(row) for row in await self._pool.fetch(TEXT["on_the_line"], business_id, run_id)]
 
+    async def on_every_line(self, business_id: int) -> list[tuple[int, Job]]:
+        """The same of all runs of the business: run_id and job, the oldest call first."""
+        return [(row["run_id"], _job(row)) for row in await self._pool.fetch(TEXT["on_every_line"], business_id)]
+
     async def export(self, business_id: int, run_id: int) -> AsyncIterator[Job]:
         """Every job of a run, in order, read in pages of 5,000."""
         after = 0

@@ -137,6 +137,14 @@ class Runs:
         """The newest runs of a business, with ids below `before`."""
         return [_run(row) for row in await self._pool.fetch(TEXT["page"], business_id, statuses, before, limit)]
 
+    async def some(self, business_id: int, run_ids: Sequence[int]) -> list[Run]:
+        """Those of these runs that the business has."""
+        return [_run(row) for row in await self._pool.fetch(TEXT["some"], business_id, list(run_ids))]
+
+    async def active(self, business_id: int, limit: int) -> list[Run]:
+        """The newest runs of a business that have not ended, or that still have calls on the line."""
+        return [_run(row) for row in await self._pool.fetch(TEXT["active"], business_id, limit)]
+
     async def foreign(self, business_id: int, run_id: int) -> int | None:
         """The other business that has a run with this id, for the security log alone."""
         found: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, run_id)

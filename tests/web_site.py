@@ -33,6 +33,7 @@ ACCOUNT = "AC" + "0" * 32
 NO_REDIS = "redis://127.0.0.1:1/0"
 EVENT_SECONDS = 10.0
 RUNS = "/api/outbound/runs"
+EVENTS_OF_BUSINESS = "/api/outbound/events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ class Site:
             name="Theirs", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=3
         )
         for role in Role:
-            await self.shop.businesses.create_token(self.business, role=role, digest=_digest(role))
-        await self.shop.businesses.create_token(self.rival, role=Role.ADMIN, digest=_digest("rival"))
+            await self.shop.businesses.create_token(self.business, role=role, digest=token_digest(role))
+        await self.shop.businesses.create_token(self.rival, role=Role.ADMIN, digest=token_digest("rival"))
         return self
 
     async def user(self, email: str, password: str, role: Role = Role.OPERATOR) -> int:
@@ -153,9 +154,10 @@ class Site:
         return await self.ask("POST", path, token=None, data=form, headers={"X-Twilio-Signature": signature})
 
     @asynccontextmanager
-    async def listen(self, run_id: int, *, after: str | None = None) -> AsyncIterator[Listening]:
-        headers = {"Authorization": "Bearer viewer"} | ({"Last-Event-ID": after} if after else {})
-        async with self.client.get(f"{RUNS}/{run_id}/events", headers=headers) as response:
+    async def listen(self, run_id: int | None, *, after: str | None = None, token: str = "viewer") -> AsyncIterator[Listening]:  # noqa: S107 - opens nothing
+        path = EVENTS_OF_BUSINESS if run_id is None else f"{RUNS}/{run_id}/events"
+        headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": after} if after else {})
+        async with self.client.get(path, headers=headers) as response:
             assert response.status == 200, await response.read()
             assert response.content_type == "text/event-stream"
             yield Listening(response)
@@ -195,5 +197,5 @@ def callback(intent: Intent, status: str, **fields: str) -> dict[str, str]:
     return {**form, **fields}
 
 
-def _digest(secret: str) -> bytes:
+def token_digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()

@@ -38,10 +38,12 @@ from web.headers import protect
 from web.heard import Ear
 from web.intake.limiter import UploadLimiter
 from web.intake.received import MAX_BODY_BYTES
+from web.live_states import LiveStates
 from web.measure import measure as measured
 from web.metrics import Metrics
 from web.notices import OwnerNotices
 from web.passwords import Passwords
+from web.standing import Standing
 from web.tenancy import KnownTokens
 from web.waiting import GateReader
 
@@ -152,6 +154,8 @@ async def _ear(app: http.Application) -> AsyncIterator[None]:
 async def _fanout(app: http.Application) -> AsyncIterator[None]:
     async with Fanout(app[keys.STREAMS]) as fanout:
         app[keys.FANOUT] = fanout
+        app[keys.LIVE_STATES] = LiveStates(fanout, app[keys.STREAMS], app[keys.RUNS], app[keys.JOBS])
+        app[keys.STANDING] = Standing()
         yield
 
 

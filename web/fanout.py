@@ -9,86 +9,40 @@ On the road of a call: after 7; what has changed comes past here on its way to t
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections import defaultdict, deque
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from dialer.streams import AwayError
+from web.event_frames import parse_id, read_entry
+from web.listener import Listener
+from web.supervision import keep_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
 
     from dialer.streams import Entry, Streams
+    from web.event_frames import Id
 
-MAX_WAITING_EVENTS: Final = 500
+# A business and one of its runs; None for all of them.
+Topic: TypeAlias = tuple[int, int | None]
+
 MAX_LISTENERS: Final = 10_000
 MAX_LISTENERS_PER_BUSINESS: Final = 500
+MAX_LISTENERS_PER_USER: Final = 100
 READ_SECONDS: Final = 1.0
-# Going through what a listener missed takes time of all; the others wait.
-RESUMING_AT_ONCE: Final = 4
 AWAY_SECONDS: Final = 0.5
-MAX_ID_DIGITS: Final = 20
+# Going through what a listener missed takes time of all: one listener a business at a time, and a few in all, in turn.
+RESUMING_AT_ONCE: Final = 4
+REFUSES_WRITES: Final = "it refuses writes"
 
 log = logging.getLogger(__name__)
 
-# An entry's id as two numbers, which can be compared.
-Id: TypeAlias = tuple[int, int]
-
 
 class CrowdedError(Exception):
-    """There are as many listeners as one process, or one business, may have."""
-
-
-class Listener:
-    """What one browser has still to be sent, at most 500 events; `missed` when there was more, or a gap."""
-
-    def __init__(self, business_id: int, run_id: int) -> None:
-        self.topic = (business_id, run_id)
-        self.missed = False
-        self._waiting: deque[tuple[Id, str, bytes]] = deque()
-        self._woken = asyncio.Event()
-
-    def put(self, entry: tuple[Id, str, bytes]) -> None:
-        """One more event."""
-        if len(self._waiting) >= MAX_WAITING_EVENTS:
-            self.miss()
-        elif not self.missed:
-            self._waiting.append(entry)
-            self._woken.set()
-
-    def miss(self) -> None:
-        """Something was lost: nothing that waits is of use any more."""
-        self._waiting.clear()
-        self.missed = True
-        self._woken.set()
-
-    def wake(self) -> None:
-        """Let `wait` return."""
-        self._woken.set()
-
-    def begin_anew(self) -> None:
-        """From here on nothing is missing; what comes from now on waits."""
-        self._waiting.clear()
-        self.missed = False
-
-    def take(self) -> list[tuple[Id, str, bytes]]:
-        """What waits: id, type and frame of each event."""
-        taken = list(self._waiting)
-        self._waiting.clear()
-        return taken
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait for something to happen; False when nothing did for `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        self._woken.clear()
-        return True
+    """There are as many listeners as one process, one business or one user may have."""
 
 
 class Fanout:
@@ -97,18 +51,22 @@ class Fanout:
     def __init__(self, streams: Streams) -> None:
         """Begin with `async with`."""
         self._streams = streams
-        self._topics: dict[tuple[int, int], set[Listener]] = defaultdict(set)
-        self._per_business: dict[int, int] = defaultdict(int)
+        self._topics: dict[Topic, set[Listener]] = defaultdict(set)
+        self._per_business: Counter[int] = Counter()
+        self._per_user: Counter[tuple[int, str]] = Counter()
+        self._resuming = asyncio.Semaphore(RESUMING_AT_ONCE)
+        self._resuming_of: dict[int, asyncio.Lock] = {}
         self._position: str | None = None
         self._tasks = asyncio.TaskGroup()
         self._stop = asyncio.Event()
         self.away = False
-        self.resuming = asyncio.Semaphore(RESUMING_AT_ONCE)
+        # A listener that has read up to here or less has missed more than is gone through.
+        self.too_old: Id = (0, 0)
 
     async def __aenter__(self) -> Self:
         """Start reading."""
         await self._tasks.__aenter__()
-        self._reading = self._tasks.create_task(self._run())
+        self._reading = self._tasks.create_task(keep_running("the fan-out of events", self._run, self._stop, failed=self._lose))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -128,44 +86,71 @@ class Fanout:
         """True when the process is about to end."""
         return self._stop.is_set()
 
+    def watched(self, business_id: int) -> tuple[list[int], bool]:
+        """The runs of a business that somebody listens to, and whether somebody listens to all of them."""
+        runs = [run_id for business, run_id in self._topics if business == business_id and run_id is not None]
+        return runs, (business_id, None) in self._topics
+
     @contextmanager
-    def listen(self, business_id: int, run_id: int) -> Iterator[Listener]:
-        """Listen to one run.
+    def listen(self, business_id: int, run_id: int | None, user: str) -> Iterator[Listener]:
+        """Listen to one run, or to all runs of the business when `run_id` is None; `user` has a limit of its own.
 
         Raises:
             CrowdedError: when there are too many.
         """
-        if sum(self._per_business.values()) >= MAX_LISTENERS or self._per_business[business_id] >= MAX_LISTENERS_PER_BUSINESS:
+        if (
+            self._per_business.total() >= MAX_LISTENERS
+            or self._per_business[business_id] >= MAX_LISTENERS_PER_BUSINESS
+            or self._per_user[business_id, user] >= MAX_LISTENERS_PER_USER
+        ):
             raise CrowdedError
         listener = Listener(business_id, run_id)
-        self._topics[listener.topic].add(listener)
+        self._topics[business_id, run_id].add(listener)
         self._per_business[business_id] += 1
+        self._per_user[business_id, user] += 1
         try:
             yield listener
         finally:
-            self._leave(listener)
+            self._leave(listener, user)
 
-    def _leave(self, listener: Listener) -> None:
-        business_id, _ = listener.topic
-        self._topics[listener.topic].discard(listener)
-        if not self._topics[listener.topic]:
-            del self._topics[listener.topic]
+    @asynccontextmanager
+    async def resuming(self, business_id: int) -> AsyncIterator[None]:
+        """Wait for a turn to go through what a listener of this business missed."""
+        async with self._resuming_of.setdefault(business_id, asyncio.Lock()), self._resuming:
+            yield
+
+    def _leave(self, listener: Listener, user: str) -> None:
+        business_id, topic = listener.business_id, (listener.business_id, listener.run_id)
+        self._topics[topic].discard(listener)
+        if not self._topics[topic]:
+            del self._topics[topic]
         self._per_business[business_id] -= 1
+        self._per_user[business_id, user] -= 1
+        if not self._per_user[business_id, user]:
+            del self._per_user[business_id, user]
         if not self._per_business[business_id]:
             del self._per_business[business_id]
+            self._resuming_of.pop(business_id, None)
 
     async def _run(self) -> None:
         while not self.stopping:
             try:
                 await self._read()
             except AwayError as error:
-                self._lost(error)
+                if not self.away:
+                    log.warning("Redis is away, listeners are served from PostgreSQL: %s", error)
+                    self._lose()
                 await self._rest()
 
     async def _read(self) -> None:
+        if not await self._streams.can_write():
+            # What happens is not told any more, so silence means nothing.
+            raise AwayError(REFUSES_WRITES)
         if self._position is None:
             _, self._position = await self._streams.event_window()
             self.away = False
+            # It may be another stream, which numbers anew.
+            self.too_old = (0, 0)
             self._miss()
         entries = await self._streams.events_after(self._position, block_seconds=READ_SECONDS)
         for entry in entries:
@@ -177,22 +162,20 @@ class Fanout:
     async def _notice_another_stream(self) -> None:
         """A server that was emptied or replaced numbers anew, and would not tell us anything for a long time."""
         _, newest = await self._streams.event_window()
-        if self._position is not None and parse_id(newest) < parse_id(self._position):
+        if self._position is not None and _order(newest) < _order(self._position):
             self._position = None
 
     def _pass_on(self, entry: Entry) -> None:
-        topic = topic_of(entry[1])
-        if topic is None or topic not in self._topics:
+        event = read_entry(entry)
+        if event is None:
             return
-        passed = (parse_id(entry[0]), entry[1]["type"], frame(entry))
-        for listener in self._topics[topic]:
-            listener.put(passed)
+        for topic in ((event.business_id, event.run_id), (event.business_id, None)):
+            for listener in self._topics.get(topic, ()):
+                listener.put(event)
 
-    def _lost(self, error: AwayError) -> None:
-        if not self.away:
-            log.warning("Redis is away, listeners are served from PostgreSQL: %s", error)
+    def _lose(self) -> None:
+        """What happens from here on until the stream can be read again may be missing from it."""
         self.away = True
-        # What happens until it is back may be gone with it.
         self._position = None
         self._miss()
 
@@ -211,52 +194,5 @@ class Fanout:
         return [listener for listeners in self._topics.values() for listener in listeners]
 
 
-def parse_id(text: str) -> Id:
-    """An entry's id as two numbers.
-
-    Raises:
-        ValueError: when it is not one.
-    """
-    milliseconds, _, sequence = text.partition("-")
-    if not (milliseconds.isascii() and milliseconds.isdigit() and sequence.isascii() and sequence.isdigit()):
-        raise ValueError(text[:40])
-    if len(milliseconds) > MAX_ID_DIGITS or len(sequence) > MAX_ID_DIGITS:
-        raise ValueError(text[:40])
-    return int(milliseconds), int(sequence)
-
-
-def topic_of(fields: dict[str, str]) -> tuple[int, int] | None:
-    """Whose event this is, and of which run; None for one that is of no run, or not ours."""
-    business_id, run_id = fields.get("business_id", ""), fields.get("run_id", "")
-    if not business_id.isdigit() or not run_id.isdigit() or "type" not in fields:
-        return None
-    return int(business_id), int(run_id)
-
-
-def frame(entry: Entry) -> bytes:
-    """The event as a browser reads it."""
-    identity, fields = entry
-    body = {
-        "type": fields["type"],
-        "run_id": int(fields["run_id"]),
-        "job_id": int(fields["job_id"]) if fields.get("job_id", "").isdigit() else None,
-        "command_id": fields.get("command_id"),
-        "at": fields.get("at"),
-        "data": _json(fields.get("data", "{}")),
-    }
-    return encode(fields["type"], body, identity)
-
-
-def encode(name: str, body: object, identity: str | None = None) -> bytes:
-    """One event of a stream, as HTML's standard writes it (server-sent events)."""
-    lines = [f"id: {identity}"] if identity is not None else []
-    # A name is one line, whoever wrote it.
-    lines += [f"event: {''.join(name.split())}", f"data: {json.dumps(body)}", "", ""]
-    return "\n".join(lines).encode()
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+def _order(text: str) -> Id:
+    return parse_id(text) or (0, 0)

@@ -26,6 +26,7 @@ from web.fanout import Fanout
 from web.faults import ApiError
 from web.heard import Ear
 from web.intake.limiter import UploadLimiter
+from web.live_states import LiveStates
 from web.metrics import Metrics
 from web.notices import OwnerNotices
 from web.passwords import Passwords
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dialer.ports import Clock, Ids
     from sql.shares import SharedPool
     from web.commands import PendingCommands
+    from web.standing import Standing
     from web.tenancy import KnownTokens
     from web.waiting import GateReader
 
@@ -64,6 +66,8 @@ PENDING_COMMANDS: Final[http.AppKey[PendingCommands]] = http.AppKey("pending_com
 KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")
 TRUSTED_PROXIES: Final[http.AppKey[tuple[IPv4Network | IPv6Network, ...]]] = http.AppKey("trusted_proxies")
 UPLOADS: Final = http.AppKey("uploads", UploadLimiter)
+LIVE_STATES: Final = http.AppKey("live_states", LiveStates)
+STANDING: Final[http.AppKey[Standing]] = http.AppKey("standing")
 METRICS: Final = http.AppKey("metrics", Metrics)
 PASSWORDS: Final = http.AppKey("passwords", Passwords)
 SESSION_SEAL: Final = http.AppKey("session_seal", Seal)

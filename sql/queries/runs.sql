@@ -6,6 +6,18 @@ SELECT * FROM public.outbound_call_runs
 WHERE business_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND ($3::integer IS NULL OR id < $3)
 ORDER BY id DESC LIMIT $4
 
+-- name: some
+SELECT * FROM public.outbound_call_runs WHERE business_id = $1 AND id = ANY ($2::integer[])
+
+-- name: active
+SELECT * FROM public.outbound_call_runs
+WHERE business_id = $1
+  AND (status IN ('pending', 'running', 'paused')
+       OR id IN (SELECT a.run_id FROM dialer.lanes l
+                 JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+                 WHERE l.business_id = $1))
+ORDER BY id DESC LIMIT $2
+
 -- name: foreign
 SELECT business_id FROM public.outbound_call_runs WHERE id = $2 AND business_id <> $1
 

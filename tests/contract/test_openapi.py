@@ -138,6 +138,13 @@ async def test_events_have_the_shape_described(site: Site) -> None:
         for intent in intents:
             await site.call_back(intent, "completed")
         told += await listening.until("end")
+    async with site.listen(None) as listening:
+        run_id = await site.load(2)
+        told += await listening.until("run.started")
+        await site.shop.claim(site.business)
+    async with site.listen(None) as listening:
+        told += await listening.until("reset")
+    assert told[-1].data["calls"][0]["run_id"] == run_id
     for event in told:
         OAS31Validator(shape).validate(event.data)
 

@@ -37,7 +37,7 @@ class Needs:
     def __init__(self, url: str, rate: float) -> None:
         self.clock, self.ids = SystemClock(), SystemIds()
         self.wire = Streams(url, self.clock)
-        self.rules = Rules("", 30, 60, 60, rate)
+        self.rules = Rules("", 30, 60, 60, rate, ACCOUNT)
         self.held = Held(self.ids.uuid(), {})
 
     def bucket(self) -> Bucket:

@@ -14,7 +14,7 @@ from dialer.ports import SystemClock
 from dialer.streams import Streams
 from tests.web_site import RUNS, serving
 from web import keys
-from web.fanout import MAX_WAITING_EVENTS
+from web.listener import MAX_WAITING_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.rows import Shop
     from tests.web_site import Listening, Site, Told
-    from web.fanout import Listener
+    from web.listener import Listener
 
 
 @pytest_asyncio.fixture
@@ -182,7 +182,7 @@ async def test_what_is_not_kept_any_more_is_told_as_the_whole_state(site: Site, 
 async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Streams) -> None:
     run_id = await site.load(2)
     fanout = site.client.server.app[keys.FANOUT]  # type: ignore[attr-defined]
-    with fanout.listen(site.business, run_id) as slow:
+    with fanout.listen(site.business, run_id, "user:1") as slow:
         await heard(slow, streams, progress(site, run_id, 0))
         await streams.publish([progress(site, run_id, n) for n in range(MAX_WAITING_EVENTS + 1)])
         async with asyncio.timeout(10):

@@ -31,11 +31,12 @@ MAX_BACK_CHARACTERS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads the page; `name` is the e-mail address, or for a program its name in the audit log."""
+    """Who reads the page; `actor` is the name in the audit log, `name` the e-mail address, or for a program the same."""
 
     business_id: int
     business_name: str
     zone: str
+    actor: str
     name: str
     role: Role
 
@@ -88,7 +89,7 @@ async def reader(request: http.Request, who: Principal) -> Reader:
     """The signed-in person with the name of the business."""
     business = await request.app[keys.BUSINESSES].get(who.business_id)
     name, zone = (business.name, business.timezone) if business else ("", "UTC")
-    return Reader(who.business_id, name, zone, who.email or who.actor, who.role)
+    return Reader(who.business_id, name, zone, who.actor, who.email or who.actor, who.role)
 
 
 async def render(request: http.Request, template: str, *, status: int = 200, **values: object) -> http.Response:
@@ -110,6 +111,9 @@ def draw(request: http.Request, template: str, known: Reader | None, *, status: 
     }
     answer = aiohttp_jinja2.render_template(template, request, context, status=status)
     answer.headers["Content-Language"] = language
+    if known is not None:
+        # By this a page finds out that a fragment was made for somebody else, who has signed in meanwhile.
+        answer.headers["X-Reader"] = known.actor
     answer.headers["Vary"] = "Cookie, Accept-Language"
     return answer
 

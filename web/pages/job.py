@@ -100,6 +100,7 @@ async def _values(request: http.Request, who: Principal) -> dict[str, Any]:
     attempts = await store.attempts(who.business_id, run.run_id, job_id)
     return {
         "run": run,
+        "over": not is_live(run),
         "job": job,
         "attempts": [{**attempt, "story": sorted(_story(attempt), key=lambda step: step.at)} for attempt in attempts],
         "on_the_line": JobStatus(job.status).in_progress,

@@ -133,6 +133,7 @@ async def _state(request: http.Request, who: Principal, run: Run) -> dict[str, A
     waits = await waits_for(request, run)
     return {
         "run": run,
+        "over": not is_live(run),
         "line": line,
         "waiting_since": next((wait.since for wait in waits if wait.reason == "provider_away"), None),
         "waits": [(wait, i18n.sentence(request, SENTENCES[wait.reason])) for wait in waits if wait.reason not in SAID_ELSEWHERE],

@@ -2,22 +2,19 @@
 //
 // An element with data-fragment is such a fragment; data-at-most-every is the least time between two fetches, in milliseconds;
 // data-poll is how often it is fetched without being told, in milliseconds; data-keep-query adds the page's own query.
-// An element with data-events names the stream of a run; the badge inside .live says the truth about it.
+// An element with data-events names the stream; data-run is the run it shows; the badge inside .live says the truth about the connection.
+// How the events get here is feed.js's.
 "use strict";
 
 const FETCH_MILLISECONDS = 10_000;
-const RETRY_MILLISECONDS = 2_000;
-// The browser does not show a stream's heartbeat, so after this long without an event the page asks by itself: a connection
-// that died silently is found out, and nothing is called live that is not.
+const RETRY_FETCH_MILLISECONDS = 2_000;
+// A browser has six connections for a server over HTTP/1.1: when a form is sent, in whichever window, the fetches let go of theirs for this long.
+const WAY_MILLISECONDS = 1_000;
+// After this long without an event the page asks by itself: nothing is called live that is not.
 const SILENCE_MILLISECONDS = 20_000;
-// A hidden page gives its connection back: a browser has only six for a server.
-const HIDDEN_MILLISECONDS = 30_000;
-const CLOSED = 2; // EventSource.CLOSED: the browser has given up
 
-const EVENTS = [
-  "reset", "run.started", "run.paused", "run.resumed", "run.finished", "run.drained", "run.progress",
-  "call.progress", "job.changed", "command.accepted", "command.rejected", "worker.started", "worker.stopped",
-];
+// Who this page was made for.
+const READER = document.querySelector("main").dataset.reader;
 
 class Fragment {
   constructor(element, told) {
@@ -27,6 +24,8 @@ class Fragment {
     this.wanted = false;
     this.busy = false;
     this.timer = null;
+    this.aborting = null;
+    this.yielded = false;
     this.last = -Infinity;
   }
 
@@ -48,11 +47,15 @@ class Fragment {
     this.busy = true;
     this.last = performance.now();
     const url = this.url();
+    const aborting = this.aborting = new AbortController();
+    const patience = setTimeout(() => aborting.abort(), FETCH_MILLISECONDS);
     let pause = 0;
     try {
-      const answer = await fetch(url, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(FETCH_MILLISECONDS) });
+      const answer = await fetch(url, { headers: { Accept: "text/html" }, signal: aborting.signal });
       if (answer.status === 401 || answer.status === 404) return location.reload();
       if (!answer.ok) throw new Error(String(answer.status));
+      // Somebody else has signed in meanwhile: this page is not theirs.
+      if (answer.headers.get("X-Reader") !== READER) return location.reload();
       const text = await answer.text();
       // The reader has turned the page or changed the filter meanwhile: what came is of the page before.
       if (url === this.url()) await htmx.swap({ target: this.element, text, swap: "innerMorph" });
@@ -60,11 +63,25 @@ class Fragment {
       this.told(true);
     } catch {
       this.wanted = true;
-      pause = RETRY_MILLISECONDS;
-      this.told(false);
+      pause = this.yielded ? WAY_MILLISECONDS : RETRY_FETCH_MILLISECONDS;
+      if (!this.yielded) this.told(false);
     } finally {
+      clearTimeout(patience);
       this.busy = false;
+      this.yielded = false;
       if (this.wanted) this.ask(pause);
+    }
+  }
+
+  // Gives its connection back for a moment.
+  makeWay() {
+    if (this.timer !== null) {
+      clearTimeout(this.timer);
+      this.timer = null;
+      this.ask(WAY_MILLISECONDS);
+    } else if (this.busy) {
+      this.yielded = true;
+      this.aborting.abort();
     }
   }
 }
@@ -88,54 +105,56 @@ class Badge {
 
 class Live {
   constructor(element, badge, fragments) {
-    this.url = element.dataset.events;
+    const { events, worker, run } = element.dataset;
     this.badge = badge;
     this.fragments = fragments;
+    this.feed = new Feed({ url: events, script: worker, reader: READER, run: Number(run) }, (message) => this.hear(message));
+    this.state = "connecting";
+    this.joined = false;
     this.held = false;
     this.ended = false;
-    this.source = null;
     this.silence = null;
     this.hidden = null;
   }
 
   open() {
-    this.close();
-    this.source = new EventSource(this.url);
-    this.source.addEventListener("open", () => this.hear());
-    this.source.addEventListener("error", () => this.lose());
-    for (const name of EVENTS) this.source.addEventListener(name, () => this.hear(true));
-    this.source.addEventListener("end", () => this.end());
+    this.joined = true;
+    this.feed.join();
     this.watch();
   }
 
   close() {
-    this.source?.close();
-    this.source = null;
+    this.joined = false;
+    this.state = "reconnecting";
+    this.feed.leave();
     clearTimeout(this.silence);
   }
 
-  hear(changed = false) {
-    if (!this.held) this.badge.show("live");
-    if (changed) this.ask();
+  hear(message) {
+    if (!this.joined) return;
+    if (message.state) this.become(message.state);
+    if (message.changed) this.ask();
     this.watch();
   }
 
-  lose() {
-    if (!this.held) this.badge.show("reconnecting");
-    if (this.source?.readyState !== CLOSED) return;
-    this.close();
-    setTimeout(() => this.resume(), RETRY_MILLISECONDS);
-    this.ask();
+  become(state) {
+    const before = this.state;
+    this.state = state;
+    this.show();
+    // What happened before this page was told of it is in what it fetches now.
+    if (before !== state) this.ask();
   }
 
-  resume() {
-    if (this.source === null && !this.ended && !document.hidden) this.open();
+  show() {
+    if (this.held) this.badge.show("held");
+    else if (this.ended) this.badge.show("ended");
+    else if (this.state !== "connecting") this.badge.show(this.state);
   }
 
   end() {
     this.ended = true;
     this.close();
-    if (!this.held) this.badge.show("ended");
+    this.show();
     this.ask();
   }
 
@@ -143,18 +162,17 @@ class Live {
     if (!this.held) for (const fragment of this.fragments) fragment.ask();
   }
 
-  // What a fetch of a fragment says about the road to the server.
+  // What a fetch of a fragment says about the road to the server, and about the run.
   told(reached) {
-    if (this.ended || this.held) return;
-    if (!reached) this.badge.show("reconnecting");
-    else if (this.source?.readyState === 1) this.badge.show("live");
+    if (this.ended) return;
+    if (reached && document.querySelector("[data-over]")) this.end();
+    else if (!reached && !this.held) this.badge.show("reconnecting");
+    else this.show();
   }
 
   hold(held) {
     this.held = held;
-    if (held) this.badge.show("held");
-    else if (this.ended) this.badge.show("ended");
-    else this.badge.show(this.source?.readyState === 1 ? "live" : "reconnecting");
+    this.show();
     if (!held) this.ask();
   }
 
@@ -165,14 +183,14 @@ class Live {
 
   rest() {
     this.close();
-    if (!this.held) this.badge.show("reconnecting");
+    this.show();
   }
 
   turned() {
     clearTimeout(this.hidden);
     if (this.ended) return;
-    if (document.hidden) this.hidden = setTimeout(() => this.rest(), HIDDEN_MILLISECONDS);
-    else if (this.source === null) this.open();
+    if (document.hidden) this.hidden = setTimeout(() => this.rest(), this.feed.hiddenMilliseconds);
+    else if (!this.joined) this.open();
     else this.ask();
   }
 }
@@ -196,6 +214,11 @@ function begin() {
   const fragments = [...document.querySelectorAll("[data-fragment]")].map((element) => new Fragment(element, (reached) => live?.told(reached)));
   for (const fragment of fragments) {
     if (fragment.element.dataset.poll) setInterval(() => { if (!document.hidden) fragment.ask(); }, Number(fragment.element.dataset.poll));
+  }
+  if ("BroadcastChannel" in window) {
+    new BroadcastChannel("ringmaster").addEventListener("message", (event) => {
+      if (event.data === "make way") for (const fragment of fragments) fragment.makeWay();
+    });
   }
   if (streamed) {
     live = new Live(streamed, new Badge(document.querySelector(".live")), fragments);

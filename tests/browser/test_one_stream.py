@@ -1,0 +1,325 @@
+"""However many windows are open, a browser has one stream of events, a command finds a connection, and each page is true."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis.asyncio as redis
+from argon2 import PasswordHasher
+from playwright.async_api import expect
+
+from dialer.embedded.valkey import Valkey
+from dialer.messages import Event
+from dialer.model import AttemptState, Role
+from dialer.ports import SystemClock
+from dialer.streams import Streams
+from tests.browser.conftest import PATIENCE_MILLISECONDS, Person, meet
+from tests.visitor import EMAIL, PASSWORD, Visitor
+from tests.web_site import serving
+from web import fanout as fanout_module
+from web import keys
+from web.pages import run as run_page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser, Page
+
+    from tests.rows import Shop
+    from tests.web_site import Site
+    from web.fanout import Fanout
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
+LIVE = re.compile(r"Live since")
+WINDOWS = 8
+# The right is 300 ms; a machine of two busy cores is given ten times that, and ten times what the same request takes without a browser.
+GENEROUS_SECONDS = 3.0
+WITHOUT_WORKERS = "delete window.SharedWorker"
+WITHOUT_ANYTHING_SHARED = f"{WITHOUT_WORKERS}; delete Navigator.prototype.locks"
+HIDE = """how => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => how === 'hidden' });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+def app_of(site: Site) -> Any:  # noqa: ANN401 - the test client's type knows no application
+    return site.client.server.app  # type: ignore[attr-defined]
+
+
+def streams_of(site: Site, business_id: int | None = None) -> int:
+    fanout: Fanout = app_of(site)[keys.FANOUT]
+    return fanout._per_business[business_id or site.business]
+
+
+async def until_streams(site: Site, count: int, business_id: int | None = None) -> None:
+    async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000):
+        while streams_of(site, business_id) != count:  # noqa: ASYNC110 - the streams know no one who waits for their number
+            await asyncio.sleep(0)
+
+
+async def window(person: Person, run_id: int, script: str | None = None) -> Page:
+    """One more window of the same browser, with the page of a run."""
+    page = await person.page.context.new_page()
+    page.on("pageerror", lambda error: person.complaints.append(str(error)))
+    if script:
+        await page.add_init_script(script)
+    await page.goto(str(person.site.client.make_url(f"/runs/{run_id}")))
+    return page
+
+
+async def is_live(page: Page) -> None:
+    await expect(page.locator(".live-text")).to_have_text(LIVE)
+
+
+@asynccontextmanager
+async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
+    """Events of all these runs, as fast as workers tell them."""
+    publishing = Streams(app_of(site)[keys.SETTINGS].redis_url)
+
+    async def tell() -> None:
+        while True:
+            for run_id in runs:
+                await publishing.publish([Event("run.progress", site.business, run_id, at=SystemClock().now())])
+
+    telling = asyncio.ensure_future(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await publishing.close()
+
+
+async def stop(page: Page) -> float:
+    """Press Stop and confirm; the seconds until the server's answer is here."""
+    await page.locator("#do-stop").click()
+    button = page.get_by_role("button", name="Stop the run")
+    await expect(button).to_be_visible()
+    begun = asyncio.get_running_loop().time()
+    async with page.expect_response(re.compile(r"/runs/\d+/stop$"), timeout=PATIENCE_MILLISECONDS):
+        await button.click(no_wait_after=True)
+    return asyncio.get_running_loop().time() - begun
+
+
+async def stop_without_browser(site: Site) -> float:
+    run_id = await site.load(1)
+    begun = asyncio.get_running_loop().time()
+    await site.post("/api/outbound/stop-queue", {"run_id": run_id})
+    return asyncio.get_running_loop().time() - begun
+
+
+async def call_everybody(site: Site) -> None:
+    """Every lead of every run, with one outcome after the other."""
+    outcomes = itertools.cycle(["completed", "busy", "no-answer"])
+    while (claimed := await site.shop.claim(site.business))[0]:
+        for intent in claimed[0]:
+            await site.shop.learn(intent, AttemptState.OVER, outcome=next(outcomes))
+
+
+async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
+    run = await site.shop.seen(site.business, run_id)
+    for name in ("queued", "in_progress", "completed", "failed", "cancelled", "skipped"):
+        await expect(page.locator(f"#count-{name} b")).to_have_text(str(getattr(run, name)))
+
+
+async def test_stop_in_the_eighth_window_arrives_and_all_eight_are_true(person: Person, site: Site) -> None:
+    runs = [await site.shop.run(site.business, 2) for _ in range(WINDOWS)]
+    pages = [await window(person, run_id) for run_id in runs]
+    for page in pages:
+        await is_live(page)
+    assert streams_of(site) == 1
+    async with traffic(site, runs):
+        control = await stop_without_browser(site)
+        seconds = await stop(pages[-1])
+    assert seconds < max(GENEROUS_SECONDS, 10 * control), f"{seconds:.2f} s, {control:.2f} s without a browser"
+    await call_everybody(site)
+    for page, run_id in zip(pages, runs, strict=True):
+        await shows_the_rows(page, site, run_id)
+        await expect(page.locator("h1 + .status")).to_have_text(re.compile("Completed|Stopped"))
+    await until_streams(site, 0)
+    assert person.complaints == []
+
+
+async def test_stop_arrives_while_the_server_answers_no_window(person: Person, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [await site.shop.run(site.business, 2) for _ in range(WINDOWS)]
+    pages = [await window(person, run_id) for run_id in runs]
+    for page in pages:
+        await is_live(page)
+    real, gate, waiting = run_page._leads, asyncio.Event(), 0
+
+    async def stuck(*arguments: Any) -> Any:  # noqa: ANN401 - as the real one
+        nonlocal waiting
+        waiting += 1
+        try:
+            await gate.wait()
+        finally:
+            waiting -= 1
+        return await real(*arguments)
+
+    monkeypatch.setattr(run_page, "_leads", stuck)
+    async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000), traffic(site, runs):
+        # Every connection but the stream's is taken.
+        while waiting < 5:  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0)
+        control = await stop_without_browser(site)
+        seconds = await stop(pages[-1])
+    assert seconds < max(GENEROUS_SECONDS, 10 * control), f"{seconds:.2f} s, {control:.2f} s without a browser"
+    gate.set()
+    for page, run_id in zip(pages, runs, strict=True):
+        await shows_the_rows(page, site, run_id)
+
+
+async def test_a_window_that_opens_later_misses_nothing(person: Person, site: Site) -> None:
+    run_id = await site.load(3)
+    first = await window(person, run_id)
+    await is_live(first)
+    second = await person.page.context.new_page()
+    address = str(site.client.make_url(f"/runs/{run_id}"))
+
+    async def change(route: Any) -> None:  # noqa: ANN401 - Playwright's
+        # The page has been made; before its script joins the stream, which is open already, something happens.
+        answer = await route.fetch()
+        intents, _ = await site.shop.claim(site.business)
+        await site.shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+        await expect(first.locator("#count-failed b")).to_have_text("1")
+        await route.fulfill(response=answer)
+
+    await second.route(address, change, times=1)
+    await second.goto(address)
+    await expect(second.locator("#count-failed b")).to_have_text("1")
+    await is_live(second)
+    assert streams_of(site) == 1
+
+
+async def test_without_shared_workers_one_page_leads_and_another_takes_over(person: Person, site: Site) -> None:
+    runs = [await site.shop.run(site.business, 2) for _ in range(3)]
+    pages = [await window(person, run_id, WITHOUT_WORKERS) for run_id in runs]
+    for page in pages:
+        await is_live(page)
+    assert streams_of(site) == 1
+    await pages.pop(0).close()
+    await call_everybody(site)
+    for page, run_id in zip(pages, runs[1:], strict=True):
+        await shows_the_rows(page, site, run_id)
+    await until_streams(site, 0)
+
+
+async def test_the_page_that_leads_gives_way_when_it_is_hidden(person: Person, site: Site) -> None:
+    runs = [await site.load(2), await site.load(2)]
+    leader, other = [await window(person, run_id, WITHOUT_WORKERS) for run_id in runs]
+    await is_live(leader)
+    await is_live(other)
+    await leader.evaluate(HIDE, "hidden")
+    await expect(leader.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
+    await site.post(f"/api/outbound/runs/{runs[1]}/pause")
+    await expect(other.locator("h1 + .status")).to_have_text("Paused")
+    await is_live(other)
+    assert streams_of(site) == 1
+    await leader.evaluate(HIDE, "seen")
+    await is_live(leader)
+    assert streams_of(site) == 1
+
+
+async def test_with_nothing_shared_a_page_has_a_stream_of_its_own_while_it_is_seen(person: Person, site: Site) -> None:
+    run_id = await site.load(2)
+    page = await window(person, run_id, WITHOUT_ANYTHING_SHARED)
+    await is_live(page)
+    await page.evaluate(HIDE, "hidden")
+    await until_streams(site, 0)
+    await site.post(f"/api/outbound/runs/{run_id}/pause")
+    await page.evaluate(HIDE, "seen")
+    await expect(page.locator("h1 + .status")).to_have_text("Paused")
+    await is_live(page)
+
+
+async def test_signing_out_in_one_window_ends_the_stream_of_all(person: Person, site: Site) -> None:
+    run_id = await site.load(2)
+    pages = [await window(person, run_id) for _ in range(2)]
+    for page in pages:
+        await is_live(page)
+    await person.page.get_by_role("button", name="Sign out").click()
+    for page in pages:
+        await page.wait_for_url(re.compile("/login"))
+    await until_streams(site, 0)
+
+
+@pytest.mark.parametrize("of", ["the same business", "another business"])
+async def test_the_next_user_gets_nothing_of_the_one_before(person: Person, site: Site, of: str) -> None:
+    business_id = site.business if of == "the same business" else site.rival
+    hashed = await asyncio.to_thread(PasswordHasher().hash, PASSWORD)
+    next_id = await site.shop.businesses.create_user(business_id, email="next@example.com", role=Role.VIEWER, password_hash=hashed)
+    run_id = await site.load(3)
+    old = await window(person, run_id)
+    await is_live(old)
+    # Without a sign-out, as by a second sign-in elsewhere in the browser: the stream of the one before is still open.
+    visitor = Visitor(site)
+    await visitor.sign_in("next@example.com")
+    cookies = [{"name": name, "value": value, "url": str(site.client.make_url("/"))} for name, value in visitor.cookies.items()]
+    await person.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
+    assert streams_of(site) == 1
+    await site.post(f"/api/outbound/runs/{run_id}/pause")
+    if business_id == site.business:
+        await expect(old.locator("main")).to_have_attribute("data-reader", f"user:{next_id}")
+        await expect(old.locator("#do-stop")).to_have_count(0)
+        await is_live(old)
+        assert set(app_of(site)[keys.FANOUT]._per_user) == {(site.business, f"user:{next_id}")}
+    else:
+        await expect(old.locator("h1")).to_have_text("Not found")
+        theirs = await window(person, await site.rivals_run())
+        await is_live(theirs)
+        await until_streams(site, 0)
+        assert streams_of(site, site.rival) == 1
+
+
+async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
+    database_url: str, shop: Shop, browser: Browser, tmp_path: Path
+) -> None:
+    valkey = Valkey(tmp_path)
+    await valkey.start()
+    try:
+        async with serving(database_url, valkey.url, shop, PUBLIC_URL="http://127.0.0.1") as site, redis.from_url(valkey.url) as operator:
+            await site.user(EMAIL, PASSWORD)
+            context, person = await meet(site, browser)
+            run_id = await site.load(3)
+            page = await window(person, run_id)
+            await is_live(page)
+            await operator.config_set("min-replicas-to-write", 1)
+            await expect(page.locator(".live-text")).to_have_text(re.compile("Updated every 2 seconds since"))
+            await site.shop.claim(site.business)
+            await expect(page.locator(".call")).to_have_count(3)
+            await operator.config_set("min-replicas-to-write", 0)
+            await is_live(page)
+            await context.close()
+    finally:
+        await valkey.stop()
+
+
+async def test_while_disconnected_the_page_says_so_and_its_buttons_work(
+    person: Person, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout_module, "MAX_LISTENERS_PER_BUSINESS", 0)
+    run_id = await site.load(3)
+    await person.open(f"/runs/{run_id}")
+    page = person.page
+    await expect(page.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
+    await page.locator("#do-pause").click()
+    await expect(page.locator("h1 + .status")).to_have_text("Paused")
+    await expect(page.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
+    await stop(page)
+    await expect(page.locator("h1 + .status")).to_have_text("Stopped")
+    monkeypatch.undo()
+
+
+async def test_the_pages_of_a_run_that_is_over_open_no_stream(person: Person, site: Site) -> None:
+    run_id = await site.load(1, start=False)
+    await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel")
+    page = await window(person, run_id)
+    await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
+    await page.wait_for_load_state("networkidle")
+    assert streams_of(site) == 0

@@ -1,0 +1,58 @@
+"""Keeps a task of the web process running: whatever it fails with is logged, and it begins again after a pause.
+
+A task that ends with an error would otherwise end its task group, and with it the process.
+
+On the road of a call: beside it; the tasks that feed the screens run in this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+# A task that ran this long before it failed begins again after the first pause.
+RECOVERED_SECONDS: Final = 60.0
+
+log = logging.getLogger(__name__)
+
+
+async def keep_running(
+    name: str, work: Callable[[], Awaitable[None]], stopping: asyncio.Event, *, failed: Callable[[], None] = lambda: None
+) -> None:
+    """Run `work` until it returns or `stopping` is set; call `failed` and begin it again, after a pause that doubles, when it raises.
+
+    Raises:
+        asyncio.CancelledError: when this task itself is cancelled, and never because something within `work` was.
+    """
+    pause, loop = FIRST_PAUSE_SECONDS, asyncio.get_running_loop()
+    while not stopping.is_set():
+        begun = loop.time()
+        try:
+            await work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            log.exception("%s was cancelled from within, and begins again in %.1f s", name, pause)
+        except Exception:
+            log.exception("%s failed, and begins again in %.1f s", name, pause)
+        else:
+            return
+        failed()
+        pause = FIRST_PAUSE_SECONDS if loop.time() - begun > RECOVERED_SECONDS else pause
+        await _wait(stopping, pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+async def _wait(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        pass
