@@ -19,7 +19,7 @@ document.addEventListener("click", (event) => {
 // Whatever form is sent, in any window, finds a connection: the live pages let go of theirs. A stream of somebody who signs out is closed.
 const windows = "BroadcastChannel" in window ? new BroadcastChannel("ringmaster") : null;
 document.addEventListener("submit", (event) => {
-  windows?.postMessage(event.target.getAttribute("action") === "/logout" ? "sign-out" : "make way");
+  windows?.postMessage(event.target.getAttribute("action")?.endsWith("/logout") ? "sign-out" : "make way");
 });
 
 // A form is sent once: the second click of a double click does nothing.
