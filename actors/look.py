@@ -37,10 +37,8 @@ RING_GRACE_SECONDS = 10.0
 # A call the provider still holds in its queue after this is withdrawn there, or it would ring tomorrow.
 QUEUED_SECONDS = 60.0
 QUEUED = frozenset({"queued", "initiated"})
-# The provider says whole seconds, and both clocks are read at moments a little apart.
-CLOCK_SKEW = timedelta(seconds=5)
-# Where nobody says what time it is at the provider's, its clock and the database's may differ by this; after a jump of the database's
-# clock, by anything.
+# The provider's clock may differ from the database's by what its answer shows, and besides by this: the database's may have been set back
+# while nobody who still works was looking. After a jump that was seen, by anything.
 UNKNOWN_OFFSET = timedelta(minutes=10)
 AFTER_A_JUMP = timedelta(days=1)
 JUMP_REMEMBERED_SECONDS = 3_600.0
@@ -119,7 +117,7 @@ def listed_since(attempt: OpenAttempt, listing: Listing, elapsed_seconds: float,
         return attempt.created_at - UNKNOWN_OFFSET
     behind = listing.at - attempt.as_of - timedelta(seconds=elapsed_seconds)
     # Only ever earlier: a window that begins too late would call a live call absent.
-    return attempt.created_at + min(behind, timedelta()) - CLOCK_SKEW
+    return attempt.created_at + min(behind, timedelta()) - UNKNOWN_OFFSET
 
 
 async def _expire(world: World, attempt: OpenAttempt) -> float:

@@ -58,6 +58,8 @@ class Entry:
     answered: bool = False
     sequence: int = 0
     error_code: int | None = None
+    # The company made it besides the one it was asked for.
+    unasked: bool = False
     history: list[str] = field(default_factory=list)
 
 
@@ -85,12 +87,12 @@ class Company:
         """True when this trouble strikes now."""
         return self.troubles is not None and self.chance.hits(getattr(self.troubles, name))
 
-    def create(self, account: str, request: CallRequest) -> Entry:
+    def create(self, account: str, request: CallRequest, *, unasked: bool = False) -> Entry:
         """Begin a call."""
         reference = Reference.parse(request.url.rsplit("/", 1)[1])
         now = self.loop.now
         shown = now + self.chance.random() * self.schedule.listing_lag_seconds
-        entry = Entry(f"CA{len(self.ledger) + 1:032d}", reference, account, request.to, request.from_, now, shown)
+        entry = Entry(f"CA{len(self.ledger) + 1:032d}", reference, account, request.to, request.from_, now, shown, unasked=unasked)
         self.ledger[entry.sid] = entry
         self.created(entry)
         self._say(entry, "queued")
@@ -218,7 +220,7 @@ class Carrier:
         before = next(iter(company.ledger), None)
         entry = company.create(account.sid, request)
         if company.hits("two_calls"):
-            company.create(account.sid, request)
+            company.create(account.sid, request, unasked=True)
         return Placed(before if before and company.hits("another_sid") else entry.sid, "queued")
 
     def _refusal(self) -> PlaceResult | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dialer.messages import CommandType
 from tests.simulation import commanding
 from tests.simulation.judge import ViolationError
+from tests.simulation.liveness import Liveness
 from tests.simulation.loop import StalledError, pause
 from tests.simulation.rows import CheckError
 from tests.simulation.schedule import Schedule, draw
@@ -26,6 +27,8 @@ ABSENCE_SECONDS = (0.2, 8.0)
 FREEZE_SECONDS = (0.5, 25.0)
 REPLACED_AFTER_SECONDS = (0.1, 9.0)
 PAUSED_SECONDS = (3.0, 30.0)
+# Set back, everything that is due by this clock is due so much later: that is waited for, and no more than the calm after it allows.
+AHEAD_SECONDS, BACK_SECONDS = (2.5, 300.0), (-30.0, -2.5)
 KINDS = list(CommandType)
 LOGGERS = ("actors", "sql")
 
@@ -79,7 +82,9 @@ async def _direct(stage: Stage) -> None:
     stage.calm()
     await pause(ABSENCE_SECONDS[1] + REPLACED_AFTER_SECONDS[1])
     _go_on(stage)
+    liveness = Liveness(stage, stage.loop.now)
     for _ in range(int(MOST_CALM_SECONDS / LOOK_SECONDS)):
+        liveness.look()
         if stage.judge.everything_ended():
             break
         await pause(LOOK_SECONDS)
@@ -114,6 +119,7 @@ class Play:
             (troubles.commands, self._command), (troubles.pauses, self._pause),
             (troubles.flushes, self._flush), (troubles.wire_away, self._wire_away), (troubles.database_away, self._database_away),
             (troubles.company_away, self._company_away), (troubles.limits_changed, self._change_limit),
+            (troubles.clock_jumps, self._jump), (troubles.account_changes, self._change_account),
         ):  # fmt: skip
             for _ in range(times):
                 self._at(self._chance.random() * self._stage.schedule.trouble_seconds, work)
@@ -161,6 +167,17 @@ class Play:
         business_id, max_calls = self._chance.randint(1, len(self._stage.schedule.businesses)), self._chance.randint(1, 3)
         self._stage.judge.limit(business_id, max_calls)
         commanding.set_max_calls(self._stage.db, business_id, max_calls)
+
+    def _jump(self) -> None:
+        """Somebody sets the database's clock."""
+        stage = self._stage
+        stage.clock_seconds += self._chance.uniform(*self._chance.choice([AHEAD_SECONDS, BACK_SECONDS]))
+        stage.judge.clock_jumped_at = stage.loop.now
+
+    def _change_account(self) -> None:
+        """A business gets an account of its own, another one, or none."""
+        lane = self._stage.db.lanes[self._chance.randint(1, len(self._stage.schedule.businesses))]
+        lane.account_sid = self._chance.choice([None, "AC1", "AC2"])
 
     def _pause(self) -> None:
         run_id = self._chance.choice(list(self._stage.db.runs))

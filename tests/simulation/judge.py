@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
 # A call that is to be hung up has ended by then: when the word of it was lost, or its worker died, the next poll finds it.
 HANG_UP_SECONDS = 15.0
+# A request that was on its way when the database's clock jumped keeps its deadline by the worker's own clock.
+JUMP_FORGOTTEN_SECONDS = 6.0
 
 
 class ViolationError(Exception):
@@ -49,6 +51,7 @@ class Judge:
         self.sent: list[tuple[int, str]] = []
         self.excess = 0
         self.steps = 0
+        self.clock_jumped_at = -1e9
         self._broken: ViolationError | None = None
 
     # -- while it runs -------------------------------------------------------------------------------------------------------------
@@ -89,7 +92,7 @@ class Judge:
         attempt = self._db.attempts[reference.attempt_id]
         if attempt.run_id in self._quiet:
             self._fail("P4", f"a request for run {attempt.run_id} was sent after the answer to a cancel that waited")
-        if self._db.clock() > attempt.send_by:
+        if self._db.clock() > attempt.send_by and self._company.loop.now - self.clock_jumped_at > JUMP_FORGOTTEN_SECONDS:
             self._fail("P2", f"attempt {attempt.id} was sent {self._db.clock() - attempt.send_by:.2f} s after its last moment")
         if reference.attempt_id in self._written:
             self._fail("P2", f"attempt {attempt.id} was sent twice")
@@ -100,7 +103,13 @@ class Judge:
         attempt = self._db.attempts[entry.reference.attempt_id]
         calls = self._calls_of[attempt.job_id]
         calls.append(entry)
-        now = [e for e in self._company.ledger.values() if e.ended_at is None and e.reference.business_id == attempt.business_id]
+        if entry.unasked:
+            self.excess += 1
+            return
+        now = [
+            e for e in self._company.ledger.values()
+            if e.ended_at is None and e.reference.business_id == attempt.business_id and not self._is_beyond_us(e)
+        ]  # fmt: skip
         live = len(now)
         if sum(1 for e in now if e.to == entry.to) > 1:
             self._too_many("P2", f"the number of lead {attempt.job_id} is called while it is on the line")
@@ -108,11 +117,15 @@ class Judge:
             self._too_many(
                 "P1", f"business {attempt.business_id} has {live} calls at once, {self._limits[attempt.business_id]} are allowed"
             )
-        counted = [call for call in calls if not self._no_fault(call)]
+        counted = [call for call in calls if not self._no_fault(call) and not self._is_beyond_us(call)]
         if len(counted) > 1:
             self._too_many(
                 "P2", f"lead {attempt.job_id} is called {len(counted)} times: attempts {[c.reference.attempt_id for c in counted]}"
             )
+
+    def _is_beyond_us(self, call: Entry) -> bool:
+        """It made two calls of one request, or neither lists this one nor knows it when asked: then P1 and P2 are not promised."""
+        return call.unasked or call.sid in self._company.forgotten or call.sid in self._db.excess_sids
 
     def _no_fault(self, call: Entry) -> bool:
         """An end that says nothing of the lead, which is called again: withdrawn from the company's queue, or too many calls at once."""
@@ -166,7 +179,7 @@ class Judge:
             run.in_progress == 0 and not run.rewrite_pending and (run.status in ENDED or run.status in {"paused", "pending"})
             for run in db.runs.values()
         )
-        calls = all(entry.ended_at is not None for entry in self._company.ledger.values())
+        calls = all(entry.ended_at is not None or entry.sid in self._company.forgotten for entry in self._company.ledger.values())
         excess = any(attempt.open for attempt in db.attempts.values())
         return runs and calls and not excess and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
 
@@ -204,8 +217,8 @@ class Judge:
         """What the rows say of a lead is what the company says of its call."""
         for job_id, calls in self._calls_of.items():
             job = self._db.jobs[job_id]
-            if calls[-1].sid in self._company.forgotten:
-                # What became of it nobody can know.
+            if any(self._is_beyond_us(call) or self._no_fault(call) for call in calls):
+                # What became of it nobody can know, or it says nothing of the lead.
                 continue
             expected = {"completed": "completed", "canceled": "cancelled"}.get(calls[-1].status, "failed")
             if len(calls) == 1 and job.status != expected and not self._schedule.late_listings:

@@ -54,6 +54,9 @@ class Troubles:
     callback_twice: float = 0.0
     callback_late: float = 0.0
     talks_on: float = 0.0
+    # Clocks, and whose account it is
+    clock_jumps: int = 0
+    account_changes: int = 0
     # Workers
     kills: int = 0
     freezes: int = 0
@@ -94,12 +97,27 @@ RATES = {
     "answer_lost": (0.05, 0.3),
     "slow_answer": (0.05, 0.3), "stale_answer": (0.1, 0.6), "listing_broken": (0.1, 0.5), "refused_number": (0.05, 0.3),
     "account_refused": (0.02, 0.1), "callback_lost": (0.05, 0.6), "callback_twice": (0.1, 0.6), "callback_late": (0.05, 0.5),
-    "talks_on": (0.1, 0.5),
+    "talks_on": (0.1, 0.5), "foreign_answer": (0.02, 0.2), "at_its_limit": (0.05, 0.4), "forgets": (0.05, 0.3),
+    "keeps_queued": (0.05, 0.3), "two_calls": (0.05, 0.3), "another_sid": (0.05, 0.3),
 }  # fmt: skip
 TIMES = {
-    "database_away": 2, "wire_away": 2, "flushes": 2, "company_away": 2, "kills": 4, "freezes": 4, "stops": 2, "commands": 8, "pauses": 2,
+    "database_away": 2,
+    "wire_away": 2,
+    "flushes": 2,
+    "company_away": 2,
+    "kills": 4,
+    "freezes": 4,
+    "stops": 2,
+    "commands": 8,
+    "pauses": 2,
     "limits_changed": 3,
-}  # fmt: skip
+    "clock_jumps": 2,
+    "account_changes": 3,
+}
+COMPANY_CLOCK_SECONDS = 400.0
+# What can be told of these calls only by a callback, or by the answer to their POST.
+NEEDS_CALLBACKS = {"two_calls", "another_sid"}
+SILENCES = ("callback_lost", "answer_lost", "server_error", "slow_answer", "foreign_answer")  # fmt: skip
 
 
 def draw(seed: int) -> Schedule:
@@ -116,6 +134,8 @@ def draw(seed: int) -> Schedule:
             troubles[name] = chance.randint(1, most)
     if chance.hits(SHARE_OF_TROUBLES):
         troubles["skew_seconds"] = chance.uniform(0.5, 30.0)
+    if chance.hits(SHARE_OF_TROUBLES):
+        troubles["company_clock_seconds"] = chance.uniform(-COMPANY_CLOCK_SECONDS, COMPANY_CLOCK_SECONDS)
     mood = chance.random()
     silent, late = mood < SHARE_OF_SILENT, mood > 1 - SHARE_OF_LATE
     if silent or late:
@@ -124,6 +144,7 @@ def draw(seed: int) -> Schedule:
         troubles["callback_late"] = chance.uniform(0.2, 0.8)
         # And in half of these schedules its lists fail too.
         troubles["listing_broken"] = chance.choice([0.0, chance.uniform(0.3, 0.9)])
+    _do_not_ask_too_much(troubles, chance, silent=silent, late=late)
     return Schedule(
         seed=seed,
         workers=chance.randint(1, 3),
@@ -137,3 +158,18 @@ def draw(seed: int) -> Schedule:
         listing_lag_seconds=LATE_LISTING_LAG_SECONDS if late else chance.choice([0.0, *[LONGEST_LISTING_LAG_SECONDS] * 2]),
         troubles=Troubles(**troubles),  # type: ignore[arg-type]
     )
+
+
+def _do_not_ask_too_much(troubles: dict[str, float], chance: Chance, *, silent: bool, late: bool) -> None:
+    """Leave out what nobody could be right about together."""
+    if late:
+        # A call that is listed after it was given up, and waits in the company's queue for ever.
+        troubles.pop("keeps_queued", None)
+    if "forgets" in troubles:
+        # A call that the company neither lists nor ends in time is beyond what is promised.
+        troubles.pop("talks_on", None)
+    if not NEEDS_CALLBACKS & troubles.keys():
+        return
+    # Of two calls that look alike, and of a call with another's name, only a callback tells whose they are.
+    for name in sorted(NEEDS_CALLBACKS) if silent or late or chance.hits(0.5) else SILENCES:
+        troubles.pop(name, None)

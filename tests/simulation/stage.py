@@ -98,7 +98,9 @@ class Stage:
         self.chance = Chance(schedule.seed, "director")
         self.loop = VirtualLoop()  # type: ignore[abstract]  # what nobody here asks of a loop it does not have
         nonces = SeededIds(schedule.seed)
-        self.db = Database(self.loop.time, nonces.nonce, schedule.partitions, faults)
+        # How far the database's clock has been set ahead, or back.
+        self.clock_seconds = 0.0
+        self.db = Database(lambda: self.loop.time() + self.clock_seconds, nonces.nonce, schedule.partitions, faults)
         self.db.rewrite_here = 3
         self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: ConnectionResetError("simulated"))
         self.server = Server(self.loop)

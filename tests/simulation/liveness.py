@@ -1,0 +1,114 @@
+"""The other half of the judge: no state outlives its bound, once nothing goes wrong any more.
+
+The bounds are those of the table in docs/protocol.md, section 10, with the short times of the simulation, and what a machine that was
+frozen, or a clock that was set back, costs besides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from dialer.model import AttemptState
+from tests.simulation.judge import ViolationError
+from tests.simulation.rows import ENDED
+from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulation.stage import Stage
+
+# Its worker has 5 s to send it and 2 s to say so, and the poll comes every 5 s.
+PLACING_SECONDS: Final = 20.0
+# Two lists a lag apart, the questions ever rarer meanwhile; where two calls look alike, the next callback.
+UNKNOWN_SECONDS: Final = 120.0
+# A provider that keeps a call in its queue is told after 60 s to forget it.
+PLACED_SECONDS: Final = 90.0
+# A call that the provider has forgotten: over by itself at the latest, and asked for twice after that, a lag apart.
+LOST_SECONDS: Final = RING_SECONDS + LIMIT_SECONDS + 3 * LAG_SECONDS + 30.0
+# The slot of a call that has ended, when no callback says so.
+NOTICED_SECONDS: Final = 15.0
+# A gate that the provider cannot keep up with is shut for 30 s, then lets one call through to see, and may shut again.
+TAKEN_SECONDS: Final = 100.0
+SECOND_CALL_SECONDS: Final = 20.0
+COMMAND_SECONDS, EVENT_SECONDS, REWRITTEN_SECONDS, OWNED_SECONDS = 10.0, 10.0, 30.0, 12.0
+# A worker that was frozen, or the one that takes over from it, needs a lease's time to begin again.
+BEGIN_AGAIN_SECONDS: Final = 10.0
+
+State: TypeAlias = tuple[str, object]
+
+
+class Liveness:
+    """Looks at everything once a second; `calm_at` is the second from which nothing goes wrong any more."""
+
+    def __init__(self, stage: Stage, calm_at: float) -> None:
+        self._stage = stage
+        self._calm_at = calm_at
+        self._since: dict[State, float] = {}
+        jumps = stage.schedule.troubles.clock_jumps
+        # What is due by the database's clock comes so much later when it was set back; and no lead is taken while it is not trusted.
+        self._grace = jumps * 30.0 + (LAG_SECONDS if jumps else 0.0)
+
+    def look(self) -> None:
+        """Hold every state against its bound.
+
+        Raises:
+            ViolationError: naming the state that has lasted too long.
+        """
+        now = self._stage.loop.now
+        seen = dict(self._states())
+        self._since = {state: self._since.get(state, now) for state in seen}
+        began = max(self._calm_at, self._stage.loop.thawed_at + BEGIN_AGAIN_SECONDS)
+        for state, bound in seen.items():
+            lasted = now - max(self._since[state], began)
+            if lasted > bound + self._grace:
+                message = f"L: {state[0]} {state[1]} for {lasted:.0f} s, {bound:.0f} are the most"
+                raise ViolationError(message)
+
+    def _states(self) -> Iterator[tuple[State, float]]:
+        yield from self._attempts()
+        yield from self._runs()
+        db = self._stage.db
+        for row in db.inbox.values():
+            if row.answer is None:
+                yield ("command not decided", (row.business_id, row.id)), COMMAND_SECONDS
+        for serial in db.outbox:
+            yield ("event not told", serial), EVENT_SECONDS
+        for sid in db.excess_live - self._stage.company.forgotten:
+            yield ("second call not over", sid), SECOND_CALL_SECONDS
+        if any(machine.process.alive for machine in self._stage.machines):
+            for n, partition in enumerate(db.partitions):
+                if db.workers.get(partition.owner, -1.0) <= db.clock():  # type: ignore[arg-type]  # nobody is in it
+                    yield ("partition without an owner", n), OWNED_SECONDS
+
+    def _attempts(self) -> Iterator[tuple[State, float]]:
+        db, company = self._stage.db, self._stage.company
+        ended = {entry.reference.attempt_id: entry for entry in company.ledger.values() if entry.ended_at is not None and not entry.unasked}
+        for attempt in db.attempts.values():
+            if not attempt.open:
+                continue
+            call = ended.get(attempt.id)
+            if attempt.sid in company.forgotten:
+                yield ("call nobody knows", attempt.id), LOST_SECONDS
+            elif call is not None and attempt.sid == call.sid and call.shown_from <= self._stage.loop.now:
+                yield ("slot of a call that has ended", attempt.id), NOTICED_SECONDS
+            elif attempt.state is AttemptState.PLACING:
+                yield ("attempt being placed", attempt.id), PLACING_SECONDS
+            elif attempt.state is AttemptState.UNKNOWN:
+                yield ("attempt unknown", attempt.id), UNKNOWN_SECONDS
+            elif attempt.state is AttemptState.PLACED:
+                yield ("call placed", attempt.id), PLACED_SECONDS
+
+    def _runs(self) -> Iterator[tuple[State, float]]:
+        db = self._stage.db
+        for run in db.runs.values():
+            lane = db.lanes[run.business_id]
+            if run.rewrite_pending:
+                yield ("leads of a cancelled run that say queued", run.id), REWRITTEN_SECONDS
+            if run.status in ENDED or run.status != "running" or not run.queued:
+                continue
+            # A number that is on the line for another lead is waited for, as long as that call lasts.
+            talking = {db.attempts[i].phone for i in lane.inflight}
+            waits = any(job.status == "queued" and job.phone in talking for job in run.jobs)
+            if not waits and len(lane.inflight) < lane.max_calls and run.in_progress < run.concurrency:
+                yield ("no lead taken of run, queued", (run.id, run.queued)), TAKEN_SECONDS
