@@ -17,11 +17,12 @@ from actors.look import AFTER_HANG_UP_SECONDS, learn, look, pause_before_look
 from dialer.model import AttemptState, Outcome, Reference
 from sql.attempts import Fact, Intent
 from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
-from telephony.refusals import Action
+from telephony.refusals import CALLBACK_WAITS, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.look import SlowDown
     from actors.ports import World
     from dialer.messages import CallChanged
     from sql.attempts import Learned, OpenAttempt
@@ -34,6 +35,9 @@ SEND_SECONDS = 5.0
 WITHDRAWN = "withdrawn"
 # Its business has changed its account since this worker read it; it is read again soon, and the gate is shut until then.
 NO_CREDENTIALS = "the credentials of the account are not known"
+
+# A call that met too many others at once frees its line within seconds; its lead waits as long in the queue.
+TOO_MANY_CALLS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +54,7 @@ SILENCE = Silence.SILENCE
 class Call:
     """The coroutine of one attempt, and the mailbox through which its business speaks to it."""
 
-    def __init__(
-        self, world: World, name: Intent | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: Callable[[str], None]
-    ) -> None:
+    def __init__(self, world: World, name: Intent | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: SlowDown) -> None:
         """`answered` hears what the provider said to the POST, and `slow_down` that it queues what we send: the gate's business."""
         self._world = world
         self._answered = answered
@@ -87,6 +89,8 @@ class Call:
             elif AttemptState(word.state).open:
                 pause = pause_before_look(self._world.rules, AttemptState(word.state), 0)
             else:
+                if word.error_code in CALLBACK_WAITS:
+                    self._slow_down("the account has as many calls at once as it may have", TOO_MANY_CALLS_SECONDS)
                 return
             wait = pause or 0.0
 

@@ -99,10 +99,10 @@ class Gate:
         # With a failure behind it the gate lets nothing more through until all of these are answered.
         self._shut_for_these = self._shut_for_these and self._outstanding > 0
 
-    def slow_down(self, reason: str) -> None:
-        """Shut for as long as ever: the provider has taken what we sent, and cannot keep up with it."""
-        log.warning("the gate is shut for %.1f s: %s", LONGEST_SHUT_SECONDS, reason)
-        self._bucket.shut(LONGEST_SHUT_SECONDS, reason)
+    def slow_down(self, reason: str, seconds: float = LONGEST_SHUT_SECONDS) -> None:
+        """Shut for so long: the provider has taken what we sent, and cannot keep up with it."""
+        log.warning("the gate is shut for %.1f s: %s", seconds, reason)
+        self._bucket.shut(seconds, reason)
 
     def _hear(self, result: PlaceResult) -> None:
         if isinstance(result, NotSent) and result.reason == WITHDRAWN:

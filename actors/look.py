@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.evidence import EXPIRY_SECONDS, Moment, no_such_call, not_listed, shown_again
 from dialer.model import AttemptState, Outcome
@@ -21,7 +21,6 @@ from telephony.callbacks import standing
 from telephony.provider import NoSuchCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from actors.ports import Rules, World
@@ -51,7 +50,14 @@ NO_CREDENTIALS_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-async def look(world: World, name: Intent | OpenAttempt, slow_down: Callable[[str], None]) -> float | None:
+class SlowDown(Protocol):
+    """The gate of an account, for whoever sees that the provider cannot keep up."""
+
+    def __call__(self, reason: str, seconds: float = ...) -> None:
+        """Send nothing for so long."""
+
+
+async def look(world: World, name: Intent | OpenAttempt, slow_down: SlowDown) -> float | None:
     """Find out what became of an attempt and write it down; return in how many seconds to look again, None when it is over.
 
     `slow_down` hears why when the provider cannot keep up with what we send.
@@ -136,7 +142,7 @@ class _Look:
     account: Account
     attempt: OpenAttempt
     began: float
-    slow_down: Callable[[str], None]
+    slow_down: SlowDown
     evidence: dict[str, Any] | None = None
     within_seconds: float | None = None
 

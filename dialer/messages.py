@@ -143,7 +143,7 @@ class RunChanged:
 
 @dataclass(frozen=True, slots=True)
 class CallChanged:
-    """To the owner: a fact about this attempt has been written to PostgreSQL."""
+    """To the owner: a fact about this attempt has been written to PostgreSQL; `error_code` is the provider's, when it gave one."""
 
     business_id: int
     run_id: int
@@ -152,6 +152,7 @@ class CallChanged:
     state: str
     sid: str | None = None
     hang_up: bool = False
+    error_code: int | None = None
 
 
 Word = RunChanged | CallChanged

@@ -110,7 +110,13 @@ class Ledger:
             await self._kicked.wait()
             self._kicked.clear()
             while batch := self._take():
-                await self._write(batch)
+                try:
+                    await self._write(batch)
+                except Exception:
+                    # Whatever it is: the facts that have no answer yet come again, and those behind them are written.
+                    log.exception("%d facts wait to be written", len(batch))
+                    self._again(batch)
+                    await asyncio.sleep(AWAY_SECONDS)
 
     def _take(self) -> list[_Brought]:
         """One fact of each business in turn, and again from the first; a second one about the same attempt waits for the next statement."""

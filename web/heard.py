@@ -107,13 +107,14 @@ class Ear:
             self._check(said, self._token(before))
             if reference is None or before is None:
                 raise StrangerError
-            learned = await self._ledger.learn(_fact(reference, said.form, answered=answered))
+            fact = _fact(reference, said.form, answered=answered)
+            learned = await self._ledger.learn(fact)
         except UNREACHABLE:
             self._check_away(said)
             if await self._streams.keep_callback(said.reference, said.form):
                 return None
             raise
-        self._tell(reference, learned)
+        self._tell(fact, learned)
         return Heard(before, learned)
 
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
@@ -127,11 +128,12 @@ class Ear:
         named, before = await self._refer(reference)
         if named is None or before is None:
             return
-        [learned] = await self._attempts.learn([_fact(named, form, answered=False)])
+        fact = _fact(named, form, answered=False)
+        [learned] = await self._attempts.learn([fact])
         if learned.verdict == "busy":
             raise NotAppliedError
         self._wrote()
-        self._tell(named, learned)
+        self._tell(fact, learned)
 
     async def _refer(self, text: str) -> tuple[Reference | None, Referred | None]:
         try:
@@ -171,13 +173,20 @@ class Ear:
             log.exception("the auth token of a business cannot be opened: was SECRET_KEY changed?")
             return SecretStr("")
 
-    def _tell(self, reference: Reference, learned: Learned) -> None:
+    def _tell(self, fact: Fact, learned: Learned) -> None:
         if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
             return
         if learned.verdict == "known" and not learned.hang_up:
             return
         word = CallChanged(
-            reference.business_id, learned.run_id, learned.job_id, reference.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up
+            fact.business_id,
+            learned.run_id,
+            learned.job_id,
+            fact.attempt_id,
+            learned.state,
+            learned.sid,
+            hang_up=learned.hang_up,
+            error_code=fact.error_code,
         )
         self._notices.send(learned.partition, word)
 

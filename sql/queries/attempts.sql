@@ -36,7 +36,8 @@ FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.busi
 WHERE l.business_id = $1 AND a.run_id = $2 AND a.state IN ('placing', 'unknown')
 
 -- name: look_later
-UPDATE dialer.attempts SET look_at = clock_timestamp() + make_interval(secs => $3::float8), looks = least(looks + 1, 1000), evidence = coalesce($4::jsonb, evidence)
+UPDATE dialer.attempts SET look_at = clock_timestamp() + make_interval(secs => $3::float8), looks = least(looks + 1, 1000),
+    evidence = CASE WHEN evidence ? 'confused' THEN coalesce($4::jsonb, evidence) || '{"confused": true}' ELSE coalesce($4::jsonb, evidence) END
 WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup

@@ -83,7 +83,7 @@ class Desk:
         await self.shop.pool.execute(SHIFT, intent.attempt_id, by)
 
     async def look(self, intent: Intent) -> OpenAttempt:
-        await look(self.world, intent, self.reasons.append)
+        await look(self.world, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
         [found] = await self.shop.attempts.states([(intent.business_id, intent.attempt_id)])
         return found
 

@@ -12,6 +12,7 @@ from sql.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands import MAX_APPLIED_AT_ONCE, Answer, Applied
 from sql.workers import Driven, Holding, Renewal
 from tests.simulation import claiming, commanding, learning
+from tests.simulation.learning import CONFUSED
 from tests.simulation.line import Refused
 from tests.simulation.rows import moment
 
@@ -110,7 +111,8 @@ class AttemptDesk(Desk):
             row = self.db.attempts[attempt.attempt_id]
             if row.state is attempt.state:
                 row.look_at, row.looks = self.db.clock() + seconds, min(row.looks + 1, MAX_LOOKS)
-                row.evidence = row.evidence if evidence is None else evidence
+                confused = {CONFUSED: True} if CONFUSED in (row.evidence or {}) else {}
+                row.evidence = row.evidence if evidence is None else {**evidence, **confused}
 
         await self.line.ask(statement)
 

@@ -81,8 +81,9 @@ class Front:
             return
         if learned.verdict != "known" or learned.hang_up:
             word = CallChanged(
-                named.business_id, learned.run_id, learned.job_id, named.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up
-            )
+                named.business_id, learned.run_id, learned.job_id, named.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up,
+                error_code=fact.error_code,
+            )  # fmt: skip
             await self._wire.tell(learned.partition, word)
 
     async def give(self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool) -> None:

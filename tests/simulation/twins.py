@@ -146,7 +146,8 @@ class Twins:
         """What the reconciler has seen so far, kept with the next look put off."""
         [found] = self.run(self.attempts.states([(attempt.business_id, attempt.id)]))
         self.run(self.attempts.look_later(found, 15.0, evidence))
-        attempt.looks, attempt.evidence = attempt.looks + 1, evidence
+        confused = {learning.CONFUSED: True} if learning.CONFUSED in (attempt.evidence or {}) else {}
+        attempt.looks, attempt.evidence = attempt.looks + 1, {**evidence, **confused}
 
     def command(self, asked: Command) -> None:
         ours = commanding.command(self.memory, asked)
