@@ -13,7 +13,7 @@ from tests.simulation.judge import ViolationError
 from tests.simulation.liveness import Liveness
 from tests.simulation.loop import StalledError, pause
 from tests.simulation.rows import CheckError
-from tests.simulation.schedule import Schedule, draw
+from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 from tests.simulation.stage import Stage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ FREEZE_SECONDS = (0.5, 25.0)
 REPLACED_AFTER_SECONDS = (0.1, 9.0)
 PAUSED_SECONDS = (3.0, 30.0)
 # Set back, everything that is due by this clock is due so much later: that is waited for, and no more than the calm after it allows.
-AHEAD_SECONDS, BACK_SECONDS = (2.5, 300.0), (-30.0, -2.5)
+AHEAD_SECONDS, BACK_SECONDS = (2.5, 300.0), (-LONGEST_SET_BACK_SECONDS, -2.5)
 KINDS = list(CommandType)
 LOGGERS = ("actors", "sql")
 

@@ -9,6 +9,7 @@ from dialer.messages import CommandType
 from dialer.model import AttemptState
 from tests.simulation.learning import counted_as
 from tests.simulation.rows import ENDED, IN_PROGRESS
+from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS
 
 if TYPE_CHECKING:
     from dialer.messages import Command
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
 # A call that is to be hung up has ended by then: when the word of it was lost, or its worker died, the next poll finds it.
 HANG_UP_SECONDS = 15.0
-# A request that was on its way when the database's clock jumped keeps its deadline by the worker's own clock.
+# A request that was on its way when the database's clock was set keeps its deadline by the worker's own clock; who waits for it waits by
+# the database's.
 JUMP_FORGOTTEN_SECONDS = 6.0
 
 
@@ -90,9 +92,10 @@ class Judge:
     def written(self, reference: Reference) -> None:
         """A worker writes a request for a call."""
         attempt = self._db.attempts[reference.attempt_id]
-        if attempt.run_id in self._quiet:
+        jumped = self._company.loop.now - self.clock_jumped_at <= JUMP_FORGOTTEN_SECONDS
+        if attempt.run_id in self._quiet and not jumped:
             self._fail("P4", f"a request for run {attempt.run_id} was sent after the answer to a cancel that waited")
-        if self._db.clock() > attempt.send_by and self._company.loop.now - self.clock_jumped_at > JUMP_FORGOTTEN_SECONDS:
+        if self._db.clock() > attempt.send_by and not jumped:
             self._fail("P2", f"attempt {attempt.id} was sent {self._db.clock() - attempt.send_by:.2f} s after its last moment")
         if reference.attempt_id in self._written:
             self._fail("P2", f"attempt {attempt.id} was sent twice")
@@ -234,7 +237,7 @@ class Judge:
             for job in self._db.runs[run_id].jobs:
                 for entry in self._calls_of[job.id] if job_id in {None, job.id} else ():
                     late = (entry.ended_at or 0.0) - max(asked_at, entry.shown_from, calm_at)
-                    if late > HANG_UP_SECONDS:
+                    if late > HANG_UP_SECONDS + self._schedule.troubles.clock_jumps * LONGEST_SET_BACK_SECONDS:
                         self._fail("P4", f"{entry.sid} of lead {job.id} was to be hung up, and went on for {late:.0f} s")
 
     def _events(self) -> None:

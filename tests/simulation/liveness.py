@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from dialer.model import AttemptState
 from tests.simulation.judge import ViolationError
 from tests.simulation.rows import ENDED
-from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS
+from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, LONGEST_SET_BACK_SECONDS, RING_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Liveness:
         self._since: dict[State, float] = {}
         jumps = stage.schedule.troubles.clock_jumps
         # What is due by the database's clock comes so much later when it was set back; and no lead is taken while it is not trusted.
-        self._grace = jumps * 30.0 + (LAG_SECONDS if jumps else 0.0)
+        self._grace = jumps * LONGEST_SET_BACK_SECONDS + (LAG_SECONDS if jumps else 0.0)
 
     def look(self) -> None:
         """Hold every state against its bound.

@@ -45,6 +45,7 @@ class Troubles:
     foreign_answer: float = 0.0
     at_its_limit: float = 0.0
     two_calls: float = 0.0
+    # Never drawn: what becomes of such a call may be for a person to find out.
     another_sid: float = 0.0
     forgets: float = 0.0
     keeps_queued: float = 0.0
@@ -98,7 +99,7 @@ RATES = {
     "slow_answer": (0.05, 0.3), "stale_answer": (0.1, 0.6), "listing_broken": (0.1, 0.5), "refused_number": (0.05, 0.3),
     "account_refused": (0.02, 0.1), "callback_lost": (0.05, 0.6), "callback_twice": (0.1, 0.6), "callback_late": (0.05, 0.5),
     "talks_on": (0.1, 0.5), "foreign_answer": (0.02, 0.2), "at_its_limit": (0.05, 0.4), "forgets": (0.05, 0.3),
-    "keeps_queued": (0.05, 0.3), "two_calls": (0.05, 0.3), "another_sid": (0.05, 0.3),
+    "keeps_queued": (0.05, 0.3), "two_calls": (0.05, 0.3),
 }  # fmt: skip
 TIMES = {
     "database_away": 2,
@@ -115,8 +116,7 @@ TIMES = {
     "account_changes": 3,
 }
 COMPANY_CLOCK_SECONDS = 400.0
-# What can be told of these calls only by a callback, or by the answer to their POST.
-NEEDS_CALLBACKS = {"two_calls", "another_sid"}
+LONGEST_SET_BACK_SECONDS = 30.0
 SILENCES = ("callback_lost", "answer_lost", "server_error", "slow_answer", "foreign_answer")  # fmt: skip
 
 
@@ -168,8 +168,7 @@ def _do_not_ask_too_much(troubles: dict[str, float], chance: Chance, *, silent: 
     if "forgets" in troubles:
         # A call that the company neither lists nor ends in time is beyond what is promised.
         troubles.pop("talks_on", None)
-    if not NEEDS_CALLBACKS & troubles.keys():
-        return
-    # Of two calls that look alike, and of a call with another's name, only a callback tells whose they are.
-    for name in sorted(NEEDS_CALLBACKS) if silent or late or chance.hits(0.5) else SILENCES:
-        troubles.pop(name, None)
+    if "two_calls" in troubles:
+        # Of two calls that look alike only a callback, or the answer to the POST, tells whose they are.
+        for name in ("two_calls",) if silent or late or chance.hits(0.5) else SILENCES:
+            troubles.pop(name, None)
