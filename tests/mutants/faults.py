@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -15,8 +16,12 @@ from unittest.mock import patch
 import actors.business
 import actors.call
 import actors.gate
+import actors.look
 import actors.partition
 from actors.business import Business
+from actors.evidence import Moment
+from actors.excess import ExcessCalls
+from actors.live import LiveCalls
 from actors.partition import Partitions
 from dialer.model import AttemptState
 from sql.outbox import MAX_EVENTS_AT_ONCE, Relay
@@ -24,8 +29,9 @@ from telephony.provider import NotSent, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-    from sql.attempts import Fact, Intent
+    from sql.attempts import Fact, Intent, OpenAttempt
     from telephony.provider import PlaceResult
 
 FUNCTIONS = Path(__file__).parents[2] / "sql" / "functions"
@@ -95,6 +101,14 @@ def _silence_is_the_end(intent: Intent, result: PlaceResult) -> Fact:
     return actors.call._fact(intent, AttemptState.OVER, reason="no answer from the provider", outcome="failed")
 
 
+def _by_the_database_alone(self: Moment, first: object, seconds: float) -> bool:
+    return isinstance(first, dict) and self.at - float(first["at"]) >= seconds
+
+
+def _since_the_claim(attempt: OpenAttempt, *_: object, **__: object) -> datetime:
+    return attempt.created_at - timedelta(seconds=5)
+
+
 SHUT_FOR_GOOD = ((actors.gate, "LONGEST_SHUT_SECONDS", 1e6), (actors.gate, "FIRST_SHUT_SECONDS", 1e6))
 
 # Played like the others, and caught by nothing: a layer that finds something here finds it in every fault.
@@ -130,6 +144,12 @@ FAULTS = (
     Fault("commands_in_any_order", "the inbox is decided from its end"),
     Fault("nobody_adopts", "open attempts of the last owner are not followed", ((Business, "_adopt", lambda *_: []),)),
     Fault("nobody_polls", "what the words do not tell is never looked for", ((Partitions, "poll", _never),)),
+    Fault("account_of_now", "a call is asked for at the account its business has now"),
+    Fault("absent_by_one_clock", "the database's clock alone shows a call absent", ((Moment, "follows", _by_the_database_alone),)),
+    Fault("window_by_our_clock", "a call is looked for by the database's time", ((actors.look, "listed_since", _since_the_claim),)),
+    Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((actors.look, "no_such_call", lambda *_: (True, {})),)),
+    Fault("nobody_lists_live_calls", "a lost callback is noticed by the slow questions alone", ((LiveCalls, "round", _never),)),
+    Fault("second_calls_go_on", "a second call is told and not hung up", ((ExcessCalls, "round", _never),)),
     Fault("gate_stays_shut", "one refused connection shuts the gate for good", SHUT_FOR_GOOD),
     Fault(
         "no_epoch_check", "a claim does not look who owns the partition",
