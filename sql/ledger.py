@@ -69,6 +69,7 @@ class Ledger:
         self._tasks = asyncio.TaskGroup()
         self._stopping = False
         self._last_chance = inf
+        self._most = MAX_FACTS_AT_ONCE
 
     async def __aenter__(self) -> Self:
         """Start writing."""
@@ -122,7 +123,7 @@ class Ledger:
         """One fact of each business in turn, and again from the first; a second one about the same attempt waits for the next statement."""
         batch: dict[int, _Brought] = {}
         later: list[int] = []
-        while self._ready and len(batch) < MAX_FACTS_AT_ONCE:
+        while self._ready and len(batch) < self._most:
             business_id = self._ready.popleft()
             waiting = self._waiting[business_id]
             while waiting and waiting[0].learned.done():
@@ -141,15 +142,26 @@ class Ledger:
     async def _write(self, batch: Sequence[_Brought]) -> None:
         try:
             learned = await self._attempts.learn([brought.fact for brought in batch])
+        except LOCKED as error:
+            # First: what a lock raises is also of a kind that PostgreSQL raises when it is away.
+            await self._write_apart(batch, error)
         except AWAY as error:
             log.warning("%d facts wait to be written: %s", len(batch), type(error).__name__)
-            self._again(batch)
-            await asyncio.sleep(AWAY_SECONDS)
+            await self._wait_for_postgresql(batch)
         except Exception as error:  # noqa: BLE001 - the callers must hear of it, whatever it is, or they wait for ever
             await self._write_apart(batch, error)
         else:
             self._wrote()
+            self._most = MAX_FACTS_AT_ONCE if len(batch) > 1 else min(self._most * 2, MAX_FACTS_AT_ONCE)
             self._answer(batch, learned)
+
+    async def _wait_for_postgresql(self, batch: Sequence[_Brought]) -> None:
+        """Bring them again, fewer at a time: it may be one of them that PostgreSQL fails on, and the others must not wait for it."""
+        self._most = max(self._most // 2, 1)
+        self._again(batch)
+        if len(batch) == 1:
+            self._set_aside(batch[0].fact.business_id)
+        await asyncio.sleep(AWAY_SECONDS)
 
     async def _write_apart(self, batch: Sequence[_Brought], error: Exception) -> None:
         """One fact that cannot be written must not take the others with it: halve the batch until it stands alone."""

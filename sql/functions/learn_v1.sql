@@ -39,6 +39,7 @@ DECLARE
     held_runs integer[];
     held_attempts bigint[];
     held_jobs bigint[];
+    held_retries bigint[];
 BEGIN
     -- The rows are let go of before the disk has answered; the caller waits for it (sql/pool.py, `to_disk`).
     PERFORM set_config('synchronous_commit', 'off', TRUE);
@@ -55,6 +56,9 @@ BEGIN
                        WHERE j.id IN (SELECT a.job_id FROM unnest(facts) f JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id
                                       WHERE a.id = ANY (held_attempts) AND dialer.concerns_job(a.state, f.state))
                        ORDER BY j.id FOR NO KEY UPDATE SKIP LOCKED);
+    held_retries := ARRAY(SELECT t.job_id FROM dialer.retries t WHERE t.job_id = ANY (held_jobs) ORDER BY t.job_id FOR UPDATE SKIP LOCKED);
+    held_jobs := ARRAY(SELECT j FROM unnest(held_jobs) j
+                       WHERE j = ANY (held_retries) OR NOT EXISTS (SELECT FROM dialer.retries t WHERE t.job_id = j));
     RETURN QUERY
     WITH fact AS MATERIALIZED (
         -- The answer to its own POST names a call that is another attempt's: whose it is, nobody knows any more. A person finds out.
@@ -124,7 +128,10 @@ BEGIN
         SET state = m.state, sid = coalesce(a.sid, m.sid), excess = m.now_excess, reason = coalesce(m.reason, a.reason),
             error_code = coalesce(m.error_code, a.error_code), outcome = coalesce(m.outcome, a.outcome),
             answered_by = coalesce(m.answered_by, a.answered_by), duration = coalesce(m.duration, a.duration),
-            sequence = greatest(a.sequence, m.sequence), evidence = coalesce(m.evidence, a.evidence),
+            sequence = greatest(a.sequence, m.sequence),
+            -- Whatever proves that the call exists ends that the provider does not know it.
+            evidence = CASE WHEN m.rank_now BETWEEN 3 AND 5 THEN coalesce(m.evidence, a.evidence) - 'missing' - 'missing_late'
+                            ELSE coalesce(m.evidence, a.evidence) END,
             hang_up_at = CASE WHEN m.now_excess THEN coalesce(a.hang_up_at, now()) ELSE a.hang_up_at END,
             placed_at = CASE WHEN m.rank_now BETWEEN 3 AND 5 THEN coalesce(a.placed_at, clock_timestamp()) ELSE a.placed_at END,
             ringing_at = CASE m.state WHEN 'ringing' THEN clock_timestamp() ELSE a.ringing_at END,
@@ -139,9 +146,11 @@ BEGIN
         -- Nothing that moves the state, but a sid or a later word on who answered is kept.
         UPDATE dialer.attempts a
         SET sid = coalesce(a.sid, j.sid), answered_by = coalesce(a.answered_by, j.answered_by), sequence = greatest(a.sequence, j.sequence),
-            evidence = CASE WHEN j.confused THEN j.evidence ELSE a.evidence END
+            evidence = CASE WHEN j.confused THEN j.evidence WHEN j.callback IS NOT NULL THEN a.evidence - 'missing' - 'missing_late'
+                            ELSE a.evidence END
         FROM judged j WHERE j.verdict = 'known' AND a.id = j.attempt_id AND a.business_id = j.business_id
-          AND (a.sid IS NULL AND j.sid IS NOT NULL OR a.answered_by IS NULL AND j.answered_by IS NOT NULL OR j.confused)
+          AND (a.sid IS NULL AND j.sid IS NOT NULL OR a.answered_by IS NULL AND j.answered_by IS NOT NULL OR j.confused
+               OR j.callback IS NOT NULL AND coalesce(a.evidence ? 'missing', FALSE))
     ), sid_bound AS (
         INSERT INTO dialer.call_sids (sid, business_id, attempt_id, excess, over_at)
         SELECT j.sid, j.business_id, j.attempt_id, j.verdict = 'second', CASE WHEN j.verdict = 'second' AND j.state = 'over' THEN now() END FROM judged j
@@ -149,8 +158,11 @@ BEGIN
         ON CONFLICT (sid) DO NOTHING
         RETURNING sid, attempt_id
     ), second_over AS (
-        UPDATE dialer.call_sids c SET over_at = now() FROM judged j
-        WHERE j.verdict = 'second' AND j.state = 'over' AND c.sid = j.sid AND c.business_id = j.business_id AND c.over_at IS NULL
+        -- One that somebody holds is found to be over by the next question about it.
+        UPDATE dialer.call_sids c SET over_at = now()
+        FROM (SELECT x.sid, x.business_id FROM judged j JOIN dialer.call_sids x ON x.sid = j.sid AND x.business_id = j.business_id
+              WHERE j.verdict = 'second' AND j.state = 'over' AND x.over_at IS NULL ORDER BY x.sid FOR NO KEY UPDATE OF x SKIP LOCKED) free
+        WHERE c.sid = free.sid AND c.business_id = free.business_id
     ), job AS (
         UPDATE public.outbound_call_jobs j
         SET status = m.job_now,

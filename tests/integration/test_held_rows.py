@@ -157,3 +157,56 @@ async def test_a_business_has_a_budget_of_waiting_facts(shop: Shop, monkeypatch:
         answers = await told
     assert sum(isinstance(answer, NotLearnedError) for answer in answers) == len(stuck) - 2
     assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == ["applied", "applied"]
+
+
+async def second_call(shop: Shop, business: int, leads: int = 3) -> Fact:
+    """An attempt with a second call, and the fact that this one is over."""
+    await shop.run(business, leads)
+    [intent, *_] = (await shop.claim(business))[0]
+    for sid in ("CA-first", "CA-second"):
+        await shop.learn(intent, AttemptState.PLACED, sid=f"{sid}{business}")
+    return Fact(business, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
+
+
+async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: Shop) -> None:
+    victim = await shop.business()
+    fact = await second_call(shop, victim)
+    async with held(shop, "sid", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+        [answer] = await shop.attempts.learn([fact])
+        assert answer.verdict == "second"
+    assert [call.sid for call in await shop.attempts.excess_calls([await shop.partition(victim)])] == [fact.sid]
+    await shop.attempts.learn([fact])
+    assert await shop.attempts.excess_calls([await shop.partition(victim)]) == []
+
+
+async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_written(shop: Shop) -> None:
+    """A key that a stranger is inserting cannot be passed over: it is waited for, and not by the others."""
+    victim, other = await shop.business(), await shop.business()
+    for business in (victim, other):
+        await shop.run(business, 3)
+    [stuck, *_], free = (await shop.claim(victim))[0], (await shop.claim(other))[0]
+    async with Ledger(shop.attempts, patience_seconds=60) as ledger, shop.pool.acquire() as stranger:
+        transaction = stranger.transaction()
+        await transaction.start()
+        await stranger.execute(
+            "INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES ($1, $2, 0)", f"CA-{stuck.attempt_id}", victim
+        )
+        waiting = asyncio.ensure_future(ledger.learn(over(stuck)))
+        async with asyncio.timeout(2 * LOCK_TIMEOUT_SECONDS):
+            for intent in free:
+                assert (await ledger.learn(over(intent))).verdict == "applied"
+        assert not waiting.done()
+        await transaction.rollback()
+        assert (await waiting).verdict == "applied"
+
+
+async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(shop: Shop) -> None:
+    business = await shop.business()
+    await shop.run(business, 3)
+    for n, intent in enumerate((await shop.claim(business))[0]):
+        await shop.learn(intent, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
+        [attempt] = await shop.attempts.states([(business, intent.attempt_id)])
+        await shop.attempts.look_later(attempt, 15.0, {"missing": 1.0})
+        # One moves the call on, the other says again what is known.
+        await shop.learn(intent, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
+        assert (await shop.learn(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == "refused"

@@ -192,6 +192,8 @@ def _apply(db: Database, judged: list[Judged]) -> set[int]:
         elif j.verdict == "known":
             j.attempt.sid = j.attempt.sid or j.fact.sid
             j.attempt.answered_by = j.attempt.answered_by or j.fact.answered_by
+            if j.fact.callback is not None:
+                j.attempt.evidence = _not_missing(j.attempt.evidence)
             j.attempt.evidence = j.fact.evidence if j.confused else j.attempt.evidence
         if j.fact.sid is not None and j.verdict in {"applied", "known", "second"} and j.bound != j.fact.sid:
             if j.verdict == "second" and j.fact.sid not in db.sids:
@@ -209,6 +211,11 @@ def _apply(db: Database, judged: list[Judged]) -> set[int]:
     return {run.id for run in _runs_of(judged) if _tell(db, run, [j for j in judged if j.run is run], deltas[run.id])}
 
 
+def _not_missing(evidence: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Whatever proves that the call exists ends that the provider does not know it."""
+    return evidence and {name: value for name, value in evidence.items() if name not in {"missing", "missing_late"}}
+
+
 def _runs_of(judged: list[Judged]) -> list[Run]:
     return sorted({j.run.id: j.run for j in judged}.values(), key=lambda run: run.id)
 
@@ -221,6 +228,8 @@ def _move_attempt(db: Database, j: Judged) -> None:
     attempt.outcome = fact.outcome or attempt.outcome
     attempt.answered_by = fact.answered_by or attempt.answered_by
     attempt.evidence = fact.evidence or attempt.evidence
+    if fact.state in {AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE}:
+        attempt.evidence = _not_missing(attempt.evidence)
     if j.now_excess and attempt.hang_up_at is None:
         attempt.hang_up_at = now
     attempt.looks = 0

@@ -45,6 +45,9 @@ class Liveness:
         self._stage = stage
         self._calm_at = calm_at
         self._since: dict[State, float] = {}
+        self._working: tuple[int, ...] = ()
+        # When a worker was last frozen, killed or started.
+        self._disturbed_at = calm_at
         jumps = stage.schedule.troubles.clock_jumps
         # What is due by the database's clock comes so much later when it was set back; and no lead is taken while it is not trusted.
         self._grace = jumps * LONGEST_SET_BACK_SECONDS + (LAG_SECONDS if jumps else 0.0)
@@ -58,12 +61,19 @@ class Liveness:
         now = self._stage.loop.now
         seen = dict(self._states())
         self._since = {state: self._since.get(state, now) for state in seen}
-        began = max(self._calm_at, self._stage.loop.thawed_at + BEGIN_AGAIN_SECONDS)
+        self._notice_disturbance(now)
+        began = max(self._calm_at, self._disturbed_at + BEGIN_AGAIN_SECONDS)
         for state, bound in seen.items():
             lasted = now - max(self._since[state], began)
             if lasted > bound + self._grace:
                 message = f"L: {state[0]} {state[1]} for {lasted:.0f} s, {bound:.0f} are the most"
                 raise ViolationError(message)
+
+    def _notice_disturbance(self, now: float) -> None:
+        alive = [machine.process for machine in self._stage.machines if machine.process.alive]
+        working = tuple(id(process) for process in alive)
+        if working != self._working or any(process.frozen for process in alive):
+            self._working, self._disturbed_at = working, now
 
     def _states(self) -> Iterator[tuple[State, float]]:
         yield from self._attempts()
