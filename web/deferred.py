@@ -143,6 +143,8 @@ class DeferredCallbacks:
             self._entries.failed(entry)
             return False
         except AWAY:
+            # PostgreSQL is away, or fails on this one: it rests, so that the next pass begins with another.
+            self._entries.failed(entry)
             self._away_until = self._clock.boot() + AWAY_SECONDS
             return True
         except Exception:
