@@ -135,6 +135,9 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     },
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
+    (7, "request"): {
+        "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat"
+    },
     (7, "reason of waits_for"): {
         "account": DUTIES + "test_a_business_whose_account_cannot_be_opened",
         "provider_away": INTEGRATION + "test_web_waiting.py::test_a_run_that_waits_for_the_provider_says_since_when",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.contract.contract_page import Promise
 
 ROOT = Path(__file__).parents[2]
-TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms", "merging"}
+TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms"}
 SAYING_SECONDS = 60
 RUN = "GET /api/outbound/runs/{run_id}"
 
@@ -130,7 +130,6 @@ EXTRA: dict[str, Callable[[], bool]] = {
     "7 | request | GET /api/outbound/runs/{run_id}/jobs?outcome=": lambda: (
         "lost,human" in str(openapi()["paths"]["/api/outbound/runs/{run_id}/jobs"]["get"])
     ),
-    "7 | answer of | read_as of POST /api/outbound/runs": lambda: "read_as" in properties("LoadedRun"),
     "7 | answer of | GET /api/outbound/runs paged": lambda: "previous_cursor" in properties("RunPage"),
     f"7 | answer of | outcomes of {RUN}": lambda: "outcomes" in properties("Run"),
     "7 | answer of | POST /api/outbound/runs/preflight": lambda: "POST /api/outbound/runs/preflight" in operations(),

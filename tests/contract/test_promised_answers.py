@@ -34,7 +34,7 @@ DRIVEN_SECONDS = 60.0
 RUN, CANCEL, STOP = "/api/outbound/runs/{run_id}", "/api/outbound_calls/jobs/{job_id}/cancel", "/api/outbound/stop-queue"
 JOBS = f"{RUN}/jobs"
 JOB = f"{JOBS}/{{job_id}}"
-ROWS = [*leads(5), {"lead_id": 1, "phone": "0521234567"}, {"lead_id": 9, "phone": "100"}]
+ROWS = [*leads(5), {"lead_id": 1, "phone": "0521234567"}, {"lead_id": 9, "phone": "100"}, {"lead_id": 10, "phone": "'0521234599"}]
 
 
 def built(kind: str, *sections: int) -> list[Promise]:
@@ -70,6 +70,10 @@ class Scene:
         self.run_id = await self.site.load(2, start=False)
         return await self.ask(f"POST {RUN}/start")
 
+    async def paused(self) -> dict[str, Any]:
+        await self.ask(f"POST {RUN}/pause")
+        return await self.ask(f"GET {RUN}")
+
     async def waited(self) -> dict[str, Any]:
         """Of a run without a call: nobody is waited for."""
         self.run_id = await self.site.load(2, start=False)
@@ -86,6 +90,7 @@ ASKED: dict[str, Callable[[Scene], Awaitable[dict[str, Any]]]] = {
     f"POST {RUNS}": Scene.load,
     f"GET {RUNS}": lambda scene: scene.ask(f"GET {RUNS}"),
     f"GET {RUN}": lambda scene: scene.ask(f"GET {RUN}"),
+    f"GET {RUN} when paused": Scene.paused,
     f"POST {RUN}/start": Scene.started,
     f"POST {CANCEL}": lambda scene: scene.ask(f"POST {CANCEL}"),
     f"POST {CANCEL} with wait": Scene.waited,
@@ -251,4 +256,4 @@ async def beating(shop: Shop, business: int, run: int) -> list[tuple[str, dateti
 
 def test_every_answer_that_is_promised_is_a_request_that_is_promised() -> None:
     requests = {promise.name for promise in promises() if promise.kind == "request"}
-    assert {request.removesuffix(" with wait") for request in ASKED} - requests == set()
+    assert {request.removesuffix(" with wait").removesuffix(" when paused") for request in ASKED} - requests == set()
