@@ -67,6 +67,9 @@ UNUSABLE: Final = (
     KeyError,
     TypeError,
     AttributeError,
+    # A date far out of every calendar, JSON nested without end.
+    OverflowError,
+    RecursionError,
     ConnectionClosedError,
     BodyTooLongError,
 )
