@@ -101,7 +101,8 @@ class Call:
 
     def look_now(self) -> None:
         """Ask the provider at once: what has become of this call may not be known here."""
-        self._mail.append(None)
+        if None not in self._mail:
+            self._mail.append(None)
         self._rung.set()
 
     def shown(self) -> None:

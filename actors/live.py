@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from actors.look import QUEUED, QUEUED_SECONDS, fact_of_call, learn
 from dialer.model import AttemptState
+from sql.ledger import NotLearnedError
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 ROUND_SECONDS = 7.0
 # A call that was claimed more recently may not be listed yet; its callbacks are on their way.
 YOUNG_SECONDS = 5.0
-FACTS_AT_ONCE = 50
 PLACED_STATES = frozenset({AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE})
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class LiveCalls:
         self._calls = calls
         self._tasks = tasks
         self._listing: set[Account] = set()
+        # The attempts of which a fact waits to be written: one each, however many lists show it meanwhile.
+        self._telling: set[int] = set()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -95,7 +97,6 @@ class LiveCalls:
     async def _compare(self, account: Account, attempts: list[OpenAttempt]) -> None:
         listing = await self._world.provider.list_live(account)
         listed = {call.sid: call for call in listing.calls}
-        news: list[tuple[OpenAttempt, CallFacts]] = []
         for attempt in attempts:
             call, facts = self._calls.get(attempt.attempt_id), listed.get(attempt.sid or "")
             age = (attempt.as_of - attempt.created_at).total_seconds()
@@ -108,16 +109,24 @@ class LiveCalls:
                 call.look_now()
             else:
                 call.shown()
-                news.append((attempt, facts))
-        await self._learn(account, news)
+                self._tell(account, attempt, facts)
 
-    async def _learn(self, account: Account, news: list[tuple[OpenAttempt, CallFacts]]) -> None:
-        """What a list says of a call is a fact; one that says no more than is known is none."""
-        facts = [fact for attempt, call in news if (fact := fact_of_call(attempt, call)) and fact.state.rank > attempt.state.rank]
-        for start in range(0, len(facts), FACTS_AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                for fact in facts[start : start + FACTS_AT_ONCE]:
-                    group.create_task(self._believe(account, fact))
+    def _tell(self, account: Account, attempt: OpenAttempt, facts: CallFacts) -> None:
+        """What a list says of a call is a fact; one that says no more than is known is none.
+
+        Each is written by a task of its own: somebody may hold the rows of one business for hours, and the next list is everybody's.
+        """
+        if attempt.attempt_id in self._telling:
+            return
+        fact = fact_of_call(attempt, facts)
+        if fact and fact.state.rank > attempt.state.rank:
+            self._telling.add(attempt.attempt_id)
+            self._tasks.spawn(self._believe(account, fact))
 
     async def _believe(self, account: Account, fact: Fact) -> None:
-        await learn(self._world, account, fact)
+        try:
+            await learn(self._world, account, fact)
+        except NotLearnedError:
+            log.warning("attempt %d: what a list says of it could not be written; the next list says it again", fact.attempt_id)
+        finally:
+            self._telling.discard(fact.attempt_id)

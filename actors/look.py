@@ -200,7 +200,7 @@ class _Look:
     async def _by_list(self) -> AttemptState | None:
         attempt, world = self.attempt, self.world
         furthest = attempt.created_at - (AFTER_A_JUMP if self._jumped() else UNKNOWN_OFFSET)
-        async with world.asking.turn(attempt.business_id):
+        async with world.listing.turn(attempt.business_id):
             listing = await world.provider.list_calls(self.account, attempt.phone, attempt.from_number, furthest)
         if not listing.complete:
             return None

@@ -60,8 +60,6 @@ BLOCK_SECONDS = 0.5
 # With Redis away the words do not come; look into PostgreSQL this often, and otherwise as a net.
 POLL_AWAY_SECONDS = 1.0
 POLL_SECONDS = 5.0
-# The provider's list could not be had; it is long, and others wait for theirs.
-SEARCH_AGAIN_SECONDS = 15.0
 # The moment is the database's, the clock this machine's: where it is ahead, the claim would be repeated without a pause until then.
 SHORTEST_PUT_OFF_SECONDS = 0.25
 
@@ -89,9 +87,8 @@ class Partitions:
         self.excess = ExcessCalls(world, tasks)
         # When PostgreSQL last said that this business has something to do (boot clock).
         self._looked_at: dict[int, float] = {}
-        self.stalls = Stalls(world, lambda: self._driven)
+        self.stalls = Stalls(world, lambda: self._accounts)
         self._strays = Strays(world)
-        self._searched: set[int] = set()
         self._wire_is_away = asyncio.Event()
         self._closed = False
         # While a round reads: which attempts have ended since it asked. Its answer may be older than what the words have told.
@@ -108,8 +105,8 @@ class Partitions:
         await self.look_round(list(epochs))
 
     def driven_since(self, moment: float) -> list[int]:
-        """The businesses this worker drives, and has looked at since `moment` (boot clock)."""
-        return [business_id for business_id in self._driven if self._looked_at[business_id] >= moment]
+        """The businesses this worker takes leads of, and has looked at since `moment` (boot clock)."""
+        return [business_id for business_id in self._accounts if self._looked_at[business_id] >= moment]
 
     def placing(self, partitions: Iterable[int]) -> set[int]:
         """Those of these partitions with a POST in progress."""
@@ -139,7 +136,7 @@ class Partitions:
         """Read the words to this worker's partitions until closed."""
         while not self._closed:
             if not self._positions:
-                await _pause(BLOCK_SECONDS)
+                await asyncio.sleep(BLOCK_SECONDS)
                 continue
             try:
                 words = await self._world.wire.words_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
@@ -184,8 +181,10 @@ class Partitions:
     async def _look_round(self, partitions: list[int]) -> None:
         followed = {attempt_id: call for attempt_id, call in self._calls.items() if not call.placing}
         found = await self._world.attempts.open_of_partitions(partitions)
-        for driven in await self._world.fleet.busy_businesses(partitions):
+        busy = await self._world.fleet.busy_businesses(partitions)
+        for driven in busy:
             self._drive(driven)
+        self._forget_blind(partitions, {driven.business_id for driven in busy})
         for attempt in found:
             if attempt.attempt_id not in self._over:
                 self._hear(attempt.business_id, Adopted(attempt))
@@ -200,7 +199,7 @@ class Partitions:
 
     async def _wire_lost(self) -> None:
         self._wire_is_away.set()
-        await _pause(POLL_AWAY_SECONDS)
+        await asyncio.sleep(POLL_AWAY_SECONDS)
 
     def _route(self, word: Word | None) -> None:
         if word is None:
@@ -244,22 +243,29 @@ class Partitions:
         try:
             account = self._world.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
         except BrokenSealError:
-            self._not_driven(driven)
-            return
-        self._accounts[driven.business_id] = account
-        if driven.business_id not in self._driven:
-            self.stalls.clear(driven.business_id)
+            self._blind(driven)
+        else:
+            if driven.business_id not in self._accounts:
+                self.stalls.clear(driven.business_id)
+            self._accounts[driven.business_id] = account
         self._driven[driven.business_id] = driven
         self._looked_at[driven.business_id] = self._world.clock.boot()
         business = self._businesses.setdefault(driven.business_id, Business(driven.business_id, driven.max_calls))
         business.max_calls = driven.max_calls
 
-    def _not_driven(self, driven: Driven) -> None:
-        """Its account cannot be opened. Calls that were placed before end by their callbacks."""
-        if driven.business_id in self._driven:
-            self._forget(driven.business_id)
+    def _blind(self, driven: Driven) -> None:
+        """Its account cannot be opened: no lead of it is taken. Its open calls are followed; the account that placed them may be known."""
+        account = self._accounts.pop(driven.business_id, None)
+        if account:
+            self._gate(account.sid).forget(driven.business_id)
         if self.stalls.note(driven.business_id, ACCOUNT):
-            log.error("business %d is not driven: the auth token of its account cannot be opened", driven.business_id)
+            log.error("business %d takes no lead: the auth token of its account cannot be opened", driven.business_id)
+
+    def _forget_blind(self, partitions: list[int], busy: set[int]) -> None:
+        """One that takes no lead hears no verdict that it has nothing left to do."""
+        for business_id in self._driven.keys() - self._accounts.keys() - busy:
+            if self._driven[business_id].partition in partitions:
+                self._forget(business_id)
 
     def _hear(self, business_id: int, message: Message) -> None:
         if self._rounds and (isinstance(message, CallOver) or (isinstance(message, CallChanged) and not AttemptState(message.state).open)):
@@ -269,11 +275,11 @@ class Partitions:
             self._do(business_id, effect)
 
     def _claimed(self, gate: Gate, business_id: int, message: Claimed) -> None:
-        self.stalls.hear(business_id, message.verdict.word)
-        if business_id in self._businesses:
+        if business_id in self._accounts:
+            self.stalls.hear(business_id, message.verdict.word)
             self._hear(business_id, message)
             return
-        # The business is not ours any more, and these were not sent: only we may say so.
+        # The business is not ours any more, or takes no lead, and these were not sent: only we may say so.
         for intent in message.intents:
             gate.answered(NotSent(WITHDRAWN))
             self._tasks.spawn(self._disown(intent))
@@ -311,12 +317,11 @@ class Partitions:
                 self._forget(business_id)
 
     def _ask(self, driven: Driven, permits: int) -> None:
-        epoch = self._world.held.epochs.get(driven.partition)
-        if epoch is not None and not self._closed:
-            self._gate(driven).ask(Ask(driven.business_id, epoch, permits))
+        epoch, account = self._world.held.epochs.get(driven.partition), self._accounts.get(driven.business_id)
+        if epoch is not None and account is not None and not self._closed:
+            self._gate(account.sid).ask(Ask(driven.business_id, epoch, permits))
 
-    def _gate(self, driven: Driven) -> Gate:
-        sid = self._accounts[driven.business_id].sid
+    def _gate(self, sid: str) -> Gate:
         if sid not in self._gates:
             gate = Gate(
                 self._world, self._tasks, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message)
@@ -326,31 +331,27 @@ class Partitions:
         return self._gates[sid]
 
     def _call(self, driven: Driven, name: Intent | OpenAttempt) -> Call:
-        gate = self._gate(driven)
+        account = self._accounts.get(driven.business_id)
+        # The answer to a POST goes to the gate that let it through; a call that is followed had none.
+        gate = self._gate(account.sid if account else name.account_sid)
 
         def answered(result: PlaceResult) -> None:
             gate.answered(result)
             self._pauses.hear(driven.business_id, name.run_id, result)
 
-        return Call(self._world, name, answered, gate.slow_down)
+        # It is the account that placed the call whose calls come too fast.
+        return Call(self._world, name, answered, self._gate(name.account_sid).slow_down)
 
     async def _search(self, driven: Driven, account: Account) -> None:
         """Find what the log has forgotten; when that cannot be had now, some time later."""
-        if driven.business_id in self._searched:
-            return
-        self._searched.add(driven.business_id)
         try:
-            if await self._strays.find(account, driven):
+            if await self._strays.search(account, driven):
                 for call in self._calls.values():
                     if call.name.business_id == driven.business_id:
                         call.look_now()
                 await self.look_round([driven.partition])
-            else:
-                await _pause(SEARCH_AGAIN_SECONDS)
         except (*AWAY, *LOCKED) as error:
             log.warning("PostgreSQL is away: %s", type(error).__name__)
-        finally:
-            self._searched.discard(driven.business_id)
 
     def _spawn(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
         attempt_id = call.name.attempt_id
@@ -378,8 +379,10 @@ class Partitions:
         self._businesses.pop(business_id, None)
         driven = self._driven.pop(business_id, None)
         if driven:
-            self._gate(driven).forget(business_id)
-            del self._accounts[business_id], self._looked_at[business_id]
+            account = self._accounts.pop(business_id, None)
+            if account:
+                self._gate(account.sid).forget(business_id)
+            del self._looked_at[business_id]
             self.stalls.clear(business_id)
         for attempt_id, call in list(self._calls.items()):
             if call.name.business_id == business_id and not call.placing:
@@ -393,7 +396,3 @@ class Partitions:
     def _partition_of(self, call: Call) -> int:
         driven = self._driven.get(call.name.business_id)
         return driven.partition if driven else -1
-
-
-async def _pause(seconds: float) -> None:
-    await asyncio.sleep(seconds)

@@ -38,6 +38,20 @@ class _Kind:
     limit: int
 
 
+@dataclass(slots=True)
+class _Row:
+    """Results of one kind in a row: how many, and how many of them something else than the provider wrote."""
+
+    kind: _Kind
+    count: int = 0
+    foreign: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """True when the run is to be paused. Answers that prove nothing are one kind: in turn they would never be enough of either."""
+        return self.count >= self.kind.limit or self.foreign >= refusals.FOREIGN_IN_A_ROW
+
+
 class Pauses:
     """Counts the results of each run's POSTs, and pauses the run when they are all refusals of one kind."""
 
@@ -45,8 +59,8 @@ class Pauses:
         """`tasks` runs the pausing."""
         self._world = world
         self._tasks = tasks
-        # Of each run: what it met last, and how often in a row. A run that has met nothing bad is not in it.
-        self._in_a_row: OrderedDict[int, tuple[_Kind, int]] = OrderedDict()
+        # What each run met last. A run that has met nothing bad is not in it.
+        self._in_a_row: OrderedDict[int, _Row] = OrderedDict()
         self._pausing: set[int] = set()
 
     def hear(self, business_id: int, run_id: int, result: PlaceResult) -> None:
@@ -58,15 +72,17 @@ class Pauses:
         if kind is None:
             self._in_a_row.pop(run_id, None)
             return
-        last, count = self._in_a_row.get(run_id, (kind, 0))
-        count = count + 1 if last == kind else 1
-        self._in_a_row[run_id] = kind, count
+        row = self._in_a_row.get(run_id)
+        if row is None or row.kind != kind:
+            row = self._in_a_row[run_id] = _Row(kind)
+        row.count += 1
+        row.foreign += isinstance(result, Unanswered) and result.foreign
         self._in_a_row.move_to_end(run_id)
         if len(self._in_a_row) > MAX_RUNS:
             self._in_a_row.popitem(last=False)
-        if count >= kind.limit and run_id not in self._pausing:
+        if row.is_full and run_id not in self._pausing:
             self._pausing.add(run_id)
-            self._tasks.spawn(self._pause(business_id, run_id, reason(result, count), kind.name))
+            self._tasks.spawn(self._pause(business_id, run_id, reason(result, row.count, row.foreign), kind.name))
 
     def forget(self, run_id: int) -> None:
         """Count anew: the run begins again, or has ended."""
@@ -90,16 +106,17 @@ class Pauses:
         return True
 
 
-def reason(result: PlaceResult, count: int) -> str:
-    """What a person is told of it, in `last_error`."""
+def reason(result: PlaceResult, count: int, foreign: int) -> str:
+    """What a person is told of it, in `last_error`; `foreign` of `count` results came from something else than the provider."""
     match result:
         case Refused(code=code, message=message) if result.action is Action.LEAD:
             return f"The telephone company refused {count} leads in a row for the same reason: {message} ({code})"
         case Refused(code=code, message=message):
             return f"The telephone company refuses this account or its number: {message} ({code})"
-        case Unanswered(reason=why, foreign=True):
+        case Unanswered(reason=why, foreign=True) if foreign >= refusals.FOREIGN_IN_A_ROW:
+            many = f"{count} calls in a row" if foreign == count else f"{foreign} of {count} calls in a row"
             return (
-                f"{count} calls in a row were answered by something else than the telephone company ({why}): "
+                f"{many} were answered by something else than the telephone company ({why}): "
                 "a proxy or a firewall between us and it, or a wrong TWILIO_API_URL"
             )
         case _:
@@ -112,9 +129,7 @@ def _kind(result: PlaceResult) -> _Kind | None:
             return _Kind(f"lead after lead is refused with {code}", refusals.LEADS_IN_A_ROW)
         case Refused(code=code):
             return _Kind(f"the provider refuses its account with {code}", refusals.ACCOUNT_IN_A_ROW)
-        case Unanswered(foreign=True):
-            return _Kind("something else than the provider answers", refusals.FOREIGN_IN_A_ROW)
         case Unanswered():
-            return _Kind("the provider gives no usable answer", refusals.UNANSWERED_IN_A_ROW)
+            return _Kind("no answer proves anything", refusals.UNANSWERED_IN_A_ROW)
         case _:
             return None

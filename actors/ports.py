@@ -135,6 +135,8 @@ class Accounts(Protocol):
 # How many questions, and how many hang-ups, of one business are under way at once: the provider's connections are for all.
 QUESTIONS_AT_ONCE = 8
 HANG_UPS_AT_ONCE = 8
+# Lists of calls are long, and one may hang for half a minute.
+LISTS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All of it together, as the actors are given it; `asking` and `ending` are each business's share of the provider's connections."""
+    """All of it together, as the actors are given it.
+
+    `asking`, `listing` and `ending` are each business's share of the provider's connections.
+    """
 
     attempts: AttemptLog
     ledger: Ledger
@@ -184,5 +189,6 @@ class World:
     ids: Ids
     rules: Rules
     held: Held
-    asking: Turns = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
-    ending: Turns = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))
+    asking: Turns[int] = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
+    listing: Turns[int] = field(default_factory=lambda: Turns(LISTS_AT_ONCE))
+    ending: Turns[int] = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))

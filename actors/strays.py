@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from actors.call import SEND_SECONDS
 from actors.look import UNKNOWN_OFFSET
+from actors.turns import Turns
 from sql.histories import Stray
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from sql.workers import Driven
     from telephony.provider import Account
 
-# The calls that are being placed go over the same connections.
+# For each account: one that hangs keeps none of the others waiting.
 LISTS_AT_ONCE = 4
+# The provider's list could not be had; it is long, and others wait for theirs.
+SEARCH_AGAIN_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +33,27 @@ class Strays:
     """Finds them, for all businesses of a worker."""
 
     def __init__(self, world: World) -> None:
-        """Ask for the lists through `world`'s provider, a few at a time."""
+        """Ask for the lists through `world`'s provider, a few of an account at a time."""
         self._world = world
-        self._lists = asyncio.Semaphore(LISTS_AT_ONCE)
+        self._lists: Turns[str] = Turns(LISTS_AT_ONCE)
+        self._searched: set[int] = set()
+
+    async def search(self, account: Account, driven: Driven) -> bool:
+        """Find what is forgotten, once at a time for each business; True when it was found, False when that is to be tried again.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+        """
+        if driven.business_id in self._searched:
+            return False
+        self._searched.add(driven.business_id)
+        try:
+            found = await self.find(account, driven)
+            if not found:
+                await asyncio.sleep(SEARCH_AGAIN_SECONDS)
+            return found
+        finally:
+            self._searched.discard(driven.business_id)
 
     async def find(self, account: Account, driven: Driven) -> bool:
         """Compare the calls of a business with what the provider lists; True when that is done, False when it is to be tried again.
@@ -46,7 +67,7 @@ class Strays:
             return True
         log.warning("business %d: the database has another history; its calls are compared in %.0f s", business_id, history.wait_seconds)
         await asyncio.sleep(history.wait_seconds)
-        async with self._lists:
+        async with self._lists.turn(account.sid), world.listing.turn(business_id):
             # The provider's clock may be behind the database's: better some calls more, which the log knows, than one less.
             since = history.calls_from - UNKNOWN_OFFSET
             listing = await world.provider.list_calls(account, None, driven.caller_id, since)

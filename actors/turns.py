@@ -1,4 +1,4 @@
-"""A budget a business for what all share: so many of its requests are under way at once, and the others of it wait in line.
+"""A budget a business, or an account, for what all share: so many of its requests are under way at once, and its others wait in line.
 
 On the road of a call: beside 4, when the provider is asked.
 """
@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class Turns:
-    """At most `limit` turns at once for each business, in the order in which they were asked for."""
+Whose = TypeVar("Whose", int, str)
+
+
+class Turns(Generic[Whose]):
+    """At most `limit` turns at once for each business (or account), in the order in which they were asked for."""
 
     def __init__(self, limit: int) -> None:
         """Begin with nobody in line."""
         self._limit = limit
-        self._lines: dict[int, tuple[asyncio.Semaphore, set[object]]] = {}
+        self._lines: dict[Whose, tuple[asyncio.Semaphore, set[object]]] = {}
 
     @asynccontextmanager
-    async def turn(self, business_id: int) -> AsyncIterator[None]:
-        """Wait for a turn of this business, and hold it for the length of a block."""
-        semaphore, waiting = self._lines.setdefault(business_id, (asyncio.Semaphore(self._limit), set()))
+    async def turn(self, whose: Whose) -> AsyncIterator[None]:
+        """Wait for a turn of this one, and hold it for the length of a block."""
+        semaphore, waiting = self._lines.setdefault(whose, (asyncio.Semaphore(self._limit), set()))
         ticket = object()
         waiting.add(ticket)
         try:
@@ -33,4 +36,4 @@ class Turns:
         finally:
             waiting.discard(ticket)
             if not waiting:
-                self._lines.pop(business_id, None)
+                self._lines.pop(whose, None)

@@ -180,7 +180,7 @@ def _date(text: str) -> datetime | None:
     """The clock of the other side; None when it does not say, or says it in another form."""
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return at if at.tzinfo else None
 

@@ -81,7 +81,9 @@ THROTTLED: Final = Rule(None, Action.WAIT, "429 of the provider, any code: not p
 ANOTHER_CODE: Final = Rule(None, Action.ACCOUNT, "any other 4xx of the provider: not known to be about the number")
 TIMED_OUT: Final = Rule(None, Action.UNKNOWN, "408 of the provider: the request may have been processed")
 SERVER_ERROR: Final = Rule(None, Action.UNKNOWN, "5xx, whoever wrote it: the same answer whether there is a call or not")
-FOREIGN: Final = Rule(None, Action.UNKNOWN, "anything the provider did not write: HTML, a proxy's 402, 403 or 407, half a body, a redirect")
+FOREIGN: Final = Rule(
+    None, Action.UNKNOWN, "anything the provider did not write: HTML, a proxy's 402, 403 or 407, a gateway's JSON, half a body, a redirect"
+)
 # In the order in which they are looked up: the first that fits.
 REST: Final = (SERVER_ERROR, FOREIGN, TIMED_OUT, THROTTLED, ANOTHER_CODE)
 
@@ -96,6 +98,9 @@ ACCOUNT_IN_A_ROW: Final = 1
 FOREIGN_IN_A_ROW: Final = 5
 LEADS_IN_A_ROW: Final = 10
 UNANSWERED_IN_A_ROW: Final = 20
+
+# Codes have five digits or more. What is less is a gateway's: an HTTP status, one of gRPC's numbers, nothing.
+LOWEST_CODE: Final = 10_000
 
 _BY_CODE: Final = {rule.code: rule for rule in CODES}
 _SERVER_ERRORS: Final = 500
@@ -120,7 +125,8 @@ def judge(status: int, code: int | None) -> Rule:
 def own_code(status: int, body: str) -> int | None:
     """Read the provider's code from the body of an answer; None when the provider did not write it.
 
-    The provider's errors are JSON objects with a numeric `code`, a `message` (or, in the newer form, a `title`) and the HTTP status.
+    The provider's errors are JSON objects with a `code` of five digits or more, a `message` (or, in the newer form, a `title`) and the HTTP
+    status. Gateways write such objects too, with the HTTP status or a small number as `code`.
     """
     try:
         error: Any = json.loads(body)
@@ -129,4 +135,4 @@ def own_code(status: int, body: str) -> int | None:
     if not isinstance(error, dict) or error.get("status", status) != status:
         return None
     code, message = error.get("code"), error.get("message", error.get("title"))
-    return code if type(code) is int and isinstance(message, str) else None
+    return code if type(code) is int and code >= LOWEST_CODE and isinstance(message, str) else None

@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # A POST that places a call never waits for a connection behind anything else: it has a deadline. Nor does a hang-up wait behind
-# questions, nor a list, which answers for many calls, behind the question for one.
+# questions, nor the lists of live calls, which answer for all of an account, behind the many for one call each.
 CONNECTIONS: Final = 128
 HANG_UP_CONNECTIONS: Final = 32
-LIST_CONNECTIONS: Final = 16
+LIST_CONNECTIONS: Final = 32
+LIVE_LIST_CONNECTIONS: Final = 64
 ASK_CONNECTIONS: Final = 32
 ASK_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 30.0
@@ -67,6 +68,9 @@ UNUSABLE: Final = (
     KeyError,
     TypeError,
     AttributeError,
+    # A date far out of every calendar, JSON nested without end.
+    OverflowError,
+    RecursionError,
     ConnectionClosedError,
     BodyTooLongError,
 )
@@ -79,8 +83,9 @@ class TwilioProvider:
         """Speak to `api_url`, placing calls over at most `connections` pooled connections, and over others all that is asked besides."""
         self._api_url = api_url
         self._clock = clock
-        sizes = (connections, HANG_UP_CONNECTIONS, LIST_CONNECTIONS, ASK_CONNECTIONS)
-        self._placing, self._ending, self._listing, self._asking = (PooledHttpClient(GuardedConnector(clock, size)) for size in sizes)
+        sizes = (connections, HANG_UP_CONNECTIONS, LIST_CONNECTIONS, LIVE_LIST_CONNECTIONS, ASK_CONNECTIONS)
+        self._pools = tuple(PooledHttpClient(GuardedConnector(clock, size)) for size in sizes)
+        self._placing, self._ending, self._listing, self._listing_live, self._asking = self._pools
 
     async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
         """Ask Twilio for one call, once, and name what happened; see `Provider.place`."""
@@ -147,14 +152,14 @@ class TwilioProvider:
 
     async def close(self) -> None:
         """Close the pools of connections."""
-        for pool in (self._placing, self._ending, self._listing, self._asking):
+        for pool in self._pools:
             await pool.close()
 
     async def _list_status(self, account: Account, status: str) -> tuple[list[CallFacts], bool]:
         calls: list[CallFacts] = []
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                page = await self._calls(account, self._listing).page_async(status=status, page_size=LIVE_PAGE_SIZE)
+                page = await self._calls(account, self._listing_live).page_async(status=status, page_size=LIVE_PAGE_SIZE)
                 for _ in range(LISTING_PAGES):
                     calls.extend(_facts(item) for item in page)
                     page = await page.next_page_async()

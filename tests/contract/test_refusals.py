@@ -81,6 +81,9 @@ async def test_each_code_is_taken_for_what_the_table_says(sim: simulator.Simulat
         ({"refuse_status": 200, "refuse_body": "html"}, refusals.FOREIGN),
         ({"refuse_status": 302, "refuse_body": "html"}, refusals.FOREIGN),
         ({"refuse_status": 429, "refuse_body": "html"}, refusals.FOREIGN),
+        # A gateway's JSON: it looks like the provider's, and has the HTTP status, nothing or gRPC's number for a code.
+        *(({"refuse_status": status, "refuse_code": status}, refusals.FOREIGN) for status in (400, 403, 404, 407, 408, 429)),
+        *(({"refuse_status": 401, "refuse_code": code}, refusals.FOREIGN) for code in (0, 16, 9_999)),
         ({"refuse_status": 408, "refuse_code": 21211}, refusals.TIMED_OUT),
         ({"refuse_status": 429, "refuse_code": 21211}, refusals.THROTTLED),
         ({"refuse_status": 400, "refuse_code": 29999}, refusals.ANOTHER_CODE),
@@ -109,6 +112,10 @@ def test_the_page_says_what_the_table_says() -> None:
         assert f"after {count} " in text or f"or {count} " in text
     for code in refusals.CALLBACK_WAITS:
         assert f"{code} (" in text.split("## After the call was placed")[1]
+
+
+def test_every_code_of_the_table_is_known_for_the_providers() -> None:
+    assert min(rule.code for rule in refusals.CODES if rule.code is not None) >= refusals.LOWEST_CODE
 
 
 def test_no_code_stands_in_the_table_twice() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 import actors.heartbeat
 import actors.partition
@@ -16,6 +17,8 @@ from actors.duties import Duties
 from actors.ownership import Ownership
 from actors.partition import Partitions
 from actors.tasks import Tasks
+from telephony import simulator
+from telephony.provider import Account
 from tests.chaos import waiting
 from tests.integration.test_upkeep import SLOW_JOBS
 from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 LATE_SECONDS = 15.0
 # A run that is driven says so at least every 12 s.
 STALE_SECONDS = 14.0
+# A lost callback is noticed by the next list of live calls, and one question.
+FOLLOWED_SECONDS = 60.0
 SKEWED_CLOCK = """
 CREATE SCHEMA skewed;
 CREATE TABLE skewed.clock (by interval);
@@ -284,3 +289,41 @@ async def _take_all(database_url: str) -> list[Any]:
             found.append(await asyncpg.connect(database_url))
         except asyncpg.TooManyConnectionsError:
             return found
+
+
+async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_followed(floor: Floor) -> None:  # noqa: F811
+    """Its calls were placed with the default account; then it is given one of its own, sealed with another key."""
+    shop = floor.shop
+    business = await shop.business(2)
+    run = await shop.run(business, 4, concurrency=2)
+
+    async def open_states() -> list[str]:
+        rows = await shop.pool.fetch("SELECT state FROM dialer.attempts WHERE business_id = $1 AND dialer.is_open(state)", business)
+        return sorted(row["state"] for row in rows)
+
+    async with simulator.running(port=0, scenario="slow", speed=1) as there:
+        async with floor.worker(there.url, "first"):
+
+            async def placed() -> bool:
+                return len(there.ledger.calls) == 2 and "placing" not in await open_states()
+
+            await until(placed)
+        await shop.pool.execute(
+            "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", business
+        )
+        async with floor.worker(there.url, "second") as (_, world):
+            account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
+            for sid in list(there.ledger.calls):
+                assert await world.provider.hang_up(account, sid)
+
+            async def ended() -> bool:
+                return not await open_states()
+
+            await waiting.until(ended, FOLLOWED_SECONDS, "its calls are over")
+
+            async def said() -> bool:
+                return bool(await shop.pool.fetchval("SELECT reason = 'account' FROM dialer.stalls WHERE business_id = $1", business))
+
+            await until(said)
+            assert (await shop.seen(business, run)).queued == 2
+        assert len(there.ledger.calls) == 2, "no lead is taken"

@@ -1,0 +1,105 @@
+"""An account or a business whose lists hang keeps no other's waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp import web as http
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
+
+from actors import ports, strays
+from actors.strays import Strays
+from actors.turns import Turns
+from dialer.ports import SystemClock
+from telephony import twilio_provider
+from telephony.provider import Account, Listing
+from telephony.twilio_provider import TwilioProvider
+
+if TYPE_CHECKING:
+    from actors.ports import World
+    from sql.workers import Driven
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HANGING, QUICK = (Account("AC" + digit * 32, SecretStr("x")) for digit in "12")
+BOUND_SECONDS = 20.0
+
+
+class Floor:
+    """All businesses have another history to compare; the lists of one account are never answered."""
+
+    def __init__(self) -> None:
+        self.asked: list[Account] = []
+        self.held = asyncio.Event()
+
+    async def list_calls(self, account: Account, _to: str | None, _from: str, _since: datetime) -> Listing:
+        self.asked.append(account)
+        if account is HANGING:
+            await self.held.wait()
+        return Listing((), complete=True, at=None)
+
+    async def present(self, _business_id: int, _seconds: float) -> SimpleNamespace:
+        return SimpleNamespace(wait_seconds=0.0, calls_from=NOW)
+
+    async def adopt_strays(self, *_: Any, **__: Any) -> int:  # noqa: ANN401
+        return 0
+
+    def world(self) -> World:
+        there = SimpleNamespace(
+            histories=self,
+            provider=self,
+            rules=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),
+            held=SimpleNamespace(epochs={0: 1}, incarnation=None),
+            listing=Turns(ports.LISTS_AT_ONCE),
+        )
+        return cast("World", there)
+
+
+def driven(business_id: int) -> Driven:
+    return cast("Driven", SimpleNamespace(business_id=business_id, partition=0, caller_id="+97237000000"))
+
+
+async def test_a_hanging_account_does_not_keep_the_calls_of_another_from_being_compared() -> None:
+    floor = Floor()
+    finding = Strays(floor.world())
+    async with asyncio.TaskGroup() as group:
+        for business_id in range(1, 3 * strays.LISTS_AT_ONCE):
+            group.create_task(finding.search(HANGING, driven(business_id)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert floor.asked == [HANGING] * strays.LISTS_AT_ONCE
+        async with asyncio.timeout(BOUND_SECONDS):
+            assert await finding.search(QUICK, driven(1_000))
+        floor.held.set()
+
+
+async def test_live_calls_are_listed_while_every_list_for_one_call_hangs() -> None:
+    hanging, held = asyncio.Event(), asyncio.Event()
+    waiting = 0
+
+    async def calls(request: http.Request) -> http.Response:
+        nonlocal waiting
+        if "From" in request.query:
+            waiting += 1
+            if waiting == twilio_provider.LIST_CONNECTIONS:
+                hanging.set()
+            await held.wait()
+        return http.json_response({"calls": [], "next_page_uri": None})
+
+    app = http.Application()
+    app.router.add_get("/{path:.*}", calls)
+    async with TestServer(app) as server, asyncio.TaskGroup() as group:
+        provider = TwilioProvider(str(server.make_url("")).rstrip("/"), SystemClock())
+        for _ in range(twilio_provider.LIST_CONNECTIONS + 1):
+            group.create_task(provider.list_calls(HANGING, "+97250000001", "+97237000000", NOW))
+        try:
+            async with asyncio.timeout(BOUND_SECONDS):
+                await hanging.wait()
+            listing = await provider.list_live(QUICK)
+        finally:
+            held.set()
+        assert listing.complete
+    await provider.close()

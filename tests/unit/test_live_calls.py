@@ -1,0 +1,99 @@
+"""The rounds that list live calls: what one business waits for is not waited for by the others of its account."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import SecretStr
+
+from actors.live import LiveCalls
+from actors.tasks import Tasks
+from dialer.model import AttemptState
+from telephony.provider import Account, CallFacts, LiveListing
+
+if TYPE_CHECKING:
+    from actors.call import Call
+    from actors.ports import World
+    from sql.attempts import Fact
+
+ACCOUNT = Account("AC" + "0" * 32, SecretStr("x"))
+HELD, FREE = 1, 2
+ROUNDS = 10
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Followed:
+    """A call that counts how often it is told to ask."""
+
+    def __init__(self) -> None:
+        self.looked = 0
+
+    def look_now(self) -> None:
+        self.looked += 1
+
+    def shown(self) -> None:
+        pass
+
+
+def attempt(number: int, state: AttemptState) -> SimpleNamespace:
+    """The only attempt of business `number`."""
+    return SimpleNamespace(
+        business_id=number, attempt_id=number, nonce="n", sid=f"CA{number}", state=state, account_sid=ACCOUNT.sid,
+        as_of=NOW, created_at=NOW - timedelta(seconds=30),
+    )  # fmt: skip
+
+
+class Floor:
+    """One account, two businesses; nobody can write a fact of the first, since a stranger holds its rows."""
+
+    def __init__(self) -> None:
+        self.live = {"CA1", "CA2"}
+        self.lists = 0
+        self.brought: list[Fact] = []
+        self.calls = {HELD: Followed(), FREE: Followed()}
+        self.held = asyncio.Event()
+
+    async def list_live(self, _account: Account) -> LiveListing:
+        self.lists += 1
+        nothing = dict.fromkeys(("created_at", "started_at", "ended_at", "duration_seconds", "answered_by"))
+        calls = [CallFacts(sid=sid, status="in-progress", to="", from_="", **cast("Any", nothing)) for sid in sorted(self.live)]
+        return LiveListing(tuple(calls), complete=True)
+
+    async def learn(self, fact: Fact) -> SimpleNamespace:
+        self.brought.append(fact)
+        await self.held.wait()
+        return SimpleNamespace(hang_up=False, sid=None, verdict="applied")
+
+    async def open_of_partitions(self, _partitions: list[int]) -> list[SimpleNamespace]:
+        return [attempt(HELD, AttemptState.RINGING), attempt(FREE, AttemptState.LIVE)]
+
+    def world(self) -> World:
+        there = SimpleNamespace(
+            held=SimpleNamespace(epochs={0: 1}),
+            attempts=self,
+            provider=self,
+            ledger=self,
+            accounts=SimpleNamespace(of=lambda _business, _sid: ACCOUNT),
+        )
+        return cast("World", there)
+
+
+async def test_a_fact_that_cannot_be_written_stops_the_lists_of_no_other_business() -> None:
+    floor, tasks = Floor(), Tasks()
+    rounds = LiveCalls(floor.world(), cast("dict[int, Call]", floor.calls), tasks)
+    for number in range(ROUNDS):
+        await rounds.round()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        if number == 0:
+            # The call of the other business ends, and its callback gets lost.
+            floor.live.discard("CA2")
+    assert floor.lists == ROUNDS
+    assert floor.calls[FREE].looked == ROUNDS - 1
+    assert [fact.attempt_id for fact in floor.brought] == [HELD], "one that waits is enough, however many lists show it"
+    floor.held.set()
+    await tasks.finish(10.0)
+    assert len(tasks) == 0

@@ -1,0 +1,63 @@
+"""When a run is paused for what its POSTs are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from actors.pauses import Pauses
+from actors.tasks import Tasks
+from telephony import refusals
+from telephony.connector import _date
+from telephony.provider import Placed, Unanswered
+
+if TYPE_CHECKING:
+    from actors.ports import World
+    from telephony.provider import PlaceResult
+
+RUN = 7
+BROKEN = Unanswered("HTTP 503")
+FOREIGN = Unanswered("HTTP 403", foreign=True)
+
+
+async def heard(*results: PlaceResult) -> list[str]:
+    """The reasons for which the run was paused by these results."""
+    reasons: list[str] = []
+
+    async def pause(_business: int, _run: int, why: str) -> None:
+        await asyncio.sleep(0)
+        reasons.append(why)
+
+    tasks = Tasks()
+    pauses = Pauses(cast("World", SimpleNamespace(fleet=SimpleNamespace(pause=pause))), tasks)
+    for result in results:
+        pauses.hear(1, RUN, result)
+    await tasks.finish(10.0)
+    return reasons
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 calls in a row were answered by something else"),
+        ([BROKEN] * refusals.UNANSWERED_IN_A_ROW, "no usable answer to 20 calls"),
+        ([BROKEN, FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 of 10 calls in a row were answered by something else"),
+        ([*[BROKEN] * (refusals.UNANSWERED_IN_A_ROW - 1), FOREIGN], "no usable answer to 20 calls"),
+    ],
+)
+async def test_answers_that_prove_nothing_are_counted_together(results: list[PlaceResult], said: str) -> None:
+    [reason] = await heard(*results)
+    assert said in reason
+    assert await heard(*results[:-1]) == []
+
+
+async def test_a_call_that_is_placed_begins_the_count_anew() -> None:
+    assert await heard(*([FOREIGN] * 4), Placed("CA1", "queued"), *([FOREIGN, BROKEN] * 4)) == []
+
+
+@pytest.mark.parametrize("text", ["Mon, 01 Jan 2026 00:00:00 +99999999999999", "Mon, 01 Jan 2026 00:00:00 +9999", "x", "", "1 2 3"])
+def test_an_odd_date_of_the_other_side_is_none(text: str) -> None:
+    assert _date(text) is None
