@@ -13,6 +13,7 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from actors.evidence import MISSING
 from actors.look import QUEUED, QUEUED_SECONDS, fact_of_call, learn
 from dialer.model import AttemptState
 from sql.ledger import NotLearnedError
@@ -105,7 +106,8 @@ class LiveCalls:
             if facts is None:
                 if listing.complete and age > YOUNG_SECONDS:
                     call.look_now()
-            elif facts.status in QUEUED and age > QUEUED_SECONDS:
+            elif (facts.status in QUEUED and age > QUEUED_SECONDS) or MISSING in (attempt.evidence or {}):
+                # It is shown again: that it was missing must not be kept for a person to believe.
                 call.look_now()
             else:
                 call.shown()

@@ -194,9 +194,9 @@ def test_what_is_nobodys_number_stays_readable(text: str, before: str, after: st
 def test_a_long_line_takes_time_in_proportion(unit: str) -> None:
     def seconds(length: int) -> float:
         text = (unit * length)[:length] + " 0501234567"
-        began = time.perf_counter()
+        began = time.process_time()
         mask_text(text)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     short = min(seconds(20_000) for _ in range(3))
     # Ten times the letters: a hundred times the time would be a pattern that goes back over the line again and again.
