@@ -25,7 +25,7 @@ NUMBER_DIGITS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """The rows of a file: its `delimiter`, its `columns`, and where lead_id and phone stand. Without columns, the heading is not known yet."""
+    """The rows of a file: its `delimiter`, how many `columns`, and where lead_id and phone stand; no columns until the heading is known."""
 
     delimiter: str
     columns: int = 0
