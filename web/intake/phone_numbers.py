@@ -292,11 +292,10 @@ def _refuse_two(dialled: Dialled, region: str) -> None:
 
 def _refuse_tail(dialled: Dialled, region: str) -> None:
     """Refuse a number that is, or is written as if it were, whole without its last digits, unless its country groups numbers so."""
-    if not dialled.tail:
+    if not dialled.tail or _usually_grouped(dialled, region):
         return
-    groups = _group_lengths(dialled)
     whole = Dialled(dialled.digits[: -dialled.tail], dialled.international)
-    if (groups[-2] >= LONG_GROUP or _may_be_called(whole, region)) and not _usually_grouped(dialled, region):
+    if _group_lengths(dialled)[-2] >= LONG_GROUP or _may_be_called(whole, region):
         raise RefusedPhoneError(Refusal.TWO_NUMBERS)
 
 

@@ -41,7 +41,7 @@ class RowShape:
         """Whether `further` could be a row or a part of one, though a cell begun in the line `first` is still open where it begins."""
         within = self.delimiter in further.replace(QUOTE * 2, "").partition(QUOTE)[0]
         enough = further.count(self.delimiter) >= self.last
-        if self.columns and self.last >= self._open_cell(first):
+        if self.columns and not self._begins_with_its_own(first):
             return within or enough or first.count(self.delimiter) >= self.last
         return (within or enough) and any(self._shows_number(cell) for cell in further.split(self.delimiter))
 
@@ -56,8 +56,11 @@ class RowShape:
             return False
         return record[self.phone] != cells[self.phone].strip(QUOTE) and self._shows_number(cells[self.phone])
 
-    def _open_cell(self, line: str) -> int:
-        return len(next(csv.reader([line], delimiter=self.delimiter))) - 1
+    def _begins_with_its_own(self, line: str) -> bool:
+        """Whether lead_id and phone stand in `line` before the cell that is still open at its end."""
+        if line.partition(QUOTE)[0].count(self.delimiter) > self.last:
+            return True
+        return len(next(csv.reader([line], delimiter=self.delimiter))) - 1 > self.last
 
     def _shows_number(self, cell: str) -> bool:
         if sum(letter.isdecimal() for letter in cell) >= NUMBER_DIGITS:
