@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dialer.model import BIGINT_MAX
 from web.faults import ApiError, Text
 from web.i18n import msgid
-from web.intake.csv_records import Records, Unreadable, lines_of
+from web.intake.csv_records import RecordFault, Records, Unreadable, lines_of
 from web.intake.encoding import decoded
+from web.intake.row_shape import QUOTE, RowShape
 from web.intake.rows import FIELDS, MAX_LEADS, BadRowCellsError, too_many
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ INTEGER: Final = re.compile(r"(?P<whole>0|[1-9][0-9]{0,18})(?P<float>\.0)?", re.
 MAX_PLAIN_DIGITS: Final = 18
 # Beyond it a float has lost digits.
 EXACT_MAX: Final = 2**53
-PHONE_LIKE: Final = re.compile(r"[\s\"'=+(]*[0-9][0-9 ().+-]{5,}[\s\"']*", re.ASCII)
 
 
 def rows_of(source: Source) -> Iterator[tuple[int, object]]:
@@ -56,9 +56,9 @@ def rows_of(source: Source) -> Iterator[tuple[int, object]]:
     lines = lines_of(decoded(source))
     top = list(islice(lines, MAX_TITLE_LINES))
     delimiter = _separator_line(top) or _delimiter(top)
-    records = Records(chain(top, lines), delimiter, lambda _: False)
+    records = Records(chain(top, lines), RowShape(delimiter))
     above, header = _header(records)
-    records.is_row = lambda cells: _is_row(header, cells)
+    records.shape = RowShape(delimiter, len(header), header.index("lead_id"), header.index("phone"))
     found = 0
     for number, record in enumerate(records, start=above + 2):
         if isinstance(record, list) and not any(cell and not cell.isspace() for cell in record):
@@ -120,16 +120,15 @@ def _distinct(names: list[str]) -> list[str]:
     return distinct
 
 
-def _is_row(header: list[str], cells: list[str]) -> bool:
-    return len(cells) == len(header) and bool(PHONE_LIKE.fullmatch(cells[header.index("phone")]))
-
-
 def _row(header: list[str], record: Record) -> object:
     if isinstance(record, Unreadable):
         return BadRowCellsError(_own(header, record.beginning), record.fault)
     row = _own(header, record)
     if any(cell and not cell.isspace() for cell in record[len(header) :]):
         return BadRowCellsError(row)
+    if QUOTE in str(row.get("lead_id", "")):
+        # A stray mark, which would make another lead of it.
+        return BadRowCellsError(row, RecordFault.QUOTES)
     variables = {name: text for name, cell in zip(header, record, strict=False) if name and name not in COLUMNS and (text := cell.strip())}
     return {**row, "variables": variables} if variables else row
 

@@ -2,7 +2,8 @@
 
 A line end is CR LF, LF or CR, whichever comes. A quotation mark that begins a cell quotes it, over several lines if need be; anywhere else
 it is a letter (as in Hebrew abbreviations). Where quoting does not come out, the record is its first line alone, unreadable, and reading
-goes on behind that line. The same where a line within the quotes could be a row by itself: somebody forgot to close them.
+goes on behind that line. The same where a line within the quotes could be a row (see `row_shape`): somebody forgot to close them, or
+two stray marks would make one lead of several.
 
 On the road of a call: 1, when the leads come as a file.
 """
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from web.intake.row_shape import QUOTE
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
+
+    from web.intake.row_shape import RowShape
 
 MAX_RECORD_CHARACTERS: Final = 65_536
 MAX_RECORD_LINES: Final = 500
-QUOTE: Final = '"'
 
 
 class RecordFault(StrEnum):
@@ -73,12 +77,11 @@ def _longer(rest: str, text: str, *, cut: bool) -> tuple[str, bool]:
 class Records:
     """The records of a file; iterate over it."""
 
-    def __init__(self, lines: Iterable[str | None], delimiter: str, is_row: Callable[[list[str]], bool]) -> None:
-        """Cut `lines` at `delimiter`; `is_row` says whether cells could be a whole row of their own."""
+    def __init__(self, lines: Iterable[str | None], shape: RowShape) -> None:
+        """Cut `lines` into rows of this `shape`, which may be set anew when the heading is known."""
         self._lines = iter(lines)
         self._again: deque[str | None] = deque()
-        self._delimiter = delimiter
-        self.is_row = is_row
+        self.shape = shape
 
     def __iter__(self) -> Iterator[Record]:
         return self
@@ -88,8 +91,8 @@ class Records:
         if line is None:
             return Unreadable(RecordFault.TOO_LONG, [])
         if "\x00" in line:
-            return Unreadable(RecordFault.NUL, line.partition("\x00")[0].split(self._delimiter)[:-1])
-        return self._quoted(line) if QUOTE in line else line.split(self._delimiter)
+            return Unreadable(RecordFault.NUL, line.partition("\x00")[0].split(self.shape.delimiter)[:-1])
+        return self._quoted(line) if QUOTE in line else line.split(self.shape.delimiter)
 
     def _next_line(self) -> str | None:
         return self._again.popleft() if self._again else next(self._lines)
@@ -97,10 +100,18 @@ class Records:
     def _quoted(self, line: str) -> Record:
         taken: list[str | None] = []
         try:
-            return next(csv.reader(self._unfinished(line, taken), delimiter=self._delimiter, strict=True))
+            record = next(csv.reader(self._unfinished(line, taken), delimiter=self.shape.delimiter, strict=True))
         except (csv.Error, _UnclosedError):
-            self._again.extendleft(reversed(taken))
-            return Unreadable(RecordFault.QUOTES, line.partition(QUOTE)[0].split(self._delimiter)[:-1])
+            record = None
+        if record is not None and not self.shape.merges(line, record, lines=1 + len(taken)):
+            return record
+        self._again.extendleft(reversed(taken))
+        return Unreadable(RecordFault.QUOTES, self._beginning(line))
+
+    def _beginning(self, line: str) -> list[str]:
+        """The cells before the first quotation mark; where there is none, the first cell without its marks, to tell which row it was."""
+        whole = line.partition(QUOTE)[0].split(self.shape.delimiter)[:-1]
+        return whole or [line.split(self.shape.delimiter, 1)[0].strip(QUOTE)]
 
     def _unfinished(self, line: str, taken: list[str | None]) -> Iterator[str]:
         """`line`, and those behind it while the reader finds a cell that is still open; `taken` collects them."""
@@ -115,7 +126,7 @@ class Records:
             characters += len(further or "")
             if further is None or "\x00" in further or characters > MAX_RECORD_CHARACTERS:
                 break
-            if self.is_row(further.split(self._delimiter)):
+            if self.shape.hides_row(line, further):
                 break
             yield further + "\n"
         raise _UnclosedError

@@ -13,7 +13,8 @@
 
 Before it is read, invisible marks (direction marks, zero-width and no-break characters, byte order marks) are removed, every kind of
 dash becomes "-", every kind of space on one line becomes " ", and the digits of one other script (Arabic, Persian, full width) become
-our digits. A direction override is refused: it shows the digits in another order. A cell whose last group stands behind a dot and is
+our digits. A mark that makes the cell run from right to left (an override, an embedding, an isolate) is refused: it shows the digits or
+their groups in another order. A date is refused, with or without a time behind it. A cell whose last group stands behind a dot and is
 short is a decimal fraction, not a number. Letters of a vanity number are capitals, hold at most one X, no letter three times in a row, and
 are no word that is written as a note (HOME, WORK ...). Everything else is refused: a second number, an extension, a pause, a mask, a word.
 
@@ -29,6 +30,8 @@ from typing import Final, NamedTuple
 MAX_CELL_CHARACTERS: Final = 200
 MAX_NUMBER_CHARACTERS: Final = 40
 MAX_SIMPLE_DIGITS: Final = 12
+# A tail, and what is looked at before it.
+_TAIL_CHARACTERS: Final = 9
 
 
 class CellFault(StrEnum):
@@ -53,6 +56,8 @@ class Dialled(NamedTuple):
     """What a cell shows: its ASCII digits in order, and whether they are `international`, that is behind a plus.
 
     `altered` is true where more than separators was removed. `north_american` is true for a vanity number, which no other plan has.
+    `separators` are the places in the digits where a group ends. `tail` is how many digits stand behind a blank as if they were written
+    behind a whole number (an extension, the start of a second number); 0 where there are none.
     """
 
     digits: str
@@ -60,13 +65,16 @@ class Dialled(NamedTuple):
     altered: bool = False
     north_american: bool = False
     separators: tuple[int, ...] = ()
+    tail: int = 0
 
 
 # The bulk of all files, to the same answer as the grammar (a property of the tests).
 SIMPLE: Final = re.compile(r"\+?[0-9]+(?:[- ][0-9]+)*", re.ASCII)
 _SEPARATORS: Final = str.maketrans("", "", " +-")
-_INVISIBLE: Final = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202c\u2060-\u2064\u2066-\u2069\ufeff]")
-_OVERRIDE: Final = re.compile("[\u202d\u202e]")
+# Among them the embeddings and isolates that leave digits as they are: contacts copied from a telephone come within them.
+_INVISIBLE: Final = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a\u202c\u2060-\u2064\u2066\u2068\u2069\ufeff]")
+# Overrides either way, and what sets the groups of a number from right to left (RLE, RLI).
+_REORDERING: Final = re.compile("[\u202b\u202d\u202e\u2067]")
 _SPACES: Final = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _DASHES: Final = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 # Zero of the scripts whose digits people write numbers with: Arabic, Persian and Urdu, full width.
@@ -91,6 +99,16 @@ _FRACTION: Final = re.compile(r".*\.[0-9]{1,2}", re.ASCII)
 _PAIRS: Final = re.compile(r"(?:.*[^0-9.])?[0-9]{1,2}(?:\.[0-9]{2}){2,}", re.ASCII)
 _DECIMAL: Final = re.compile(r"\+?(?P<whole>[0-9]+)\.(?P<part>[0-9]+)", re.ASCII)
 _AREA_DIGITS: Final = 5
+_DAY: Final = r"(?:0?[1-9]|[12][0-9]|3[01])"
+_MONTH: Final = r"(?:0?[1-9]|1[0-2])"
+_YEAR: Final = r"(?:19|20)[0-9]{2}"
+_DATE: Final = re.compile(
+    rf"(?:{_YEAR}(?P<a> ?[-./] ?| ){_MONTH}(?P=a){_DAY}"
+    rf"|(?:{_DAY}(?P<b> ?[-./] ?| ){_MONTH}(?P=b)|{_MONTH}(?P<c> ?[-./] ?| ){_DAY}(?P=c)){_YEAR})(?![0-9])",
+    re.ASCII,
+)
+# One or two digits behind a group that is no pair, or three that begin as a number does.
+_TAIL: Final = re.compile(r"[0-9]{3} (?P<short>[0-9]{1,2})\Z|[0-9]{5} (?P<zero>0[0-9]{2})\Z", re.ASCII)
 _VANITY: Final = re.compile(r"(\+?)1([-.])([2-9][0-9]{2})\2(?:([2-9][0-9]{2})\2([A-Z]{4})|([A-Z]{7}))", re.ASCII)
 _TEL: Final = re.compile(r"tel: ?", re.ASCII | re.IGNORECASE)
 _EXCEL: Final = re.compile(r"""'(?P<quoted>[^'"]+)|="(?P<formula>[^'"]+)\"""")
@@ -137,9 +155,11 @@ def read_cell(cell: str) -> Dialled:
 def simple(cell: str) -> Dialled | None:
     """The number of a cell that has nothing but digits, single spaces and hyphens behind an optional plus; None for any other cell.
 
-    None too when it is so long that it might be two; so `separators` are not needed.
+    None too when it is so long that it might be two, a date, or one with a tail; so `separators` and `tail` are not needed.
     """
     if len(cell) > MAX_NUMBER_CHARACTERS or not SIMPLE.fullmatch(cell):
+        return None
+    if not cell.isdigit() and (_DATE.match(cell) or _TAIL.search(cell, len(cell) - _TAIL_CHARACTERS)):
         return None
     digits = cell.translate(_SEPARATORS)
     return Dialled(digits, cell[0] == "+") if len(digits) <= MAX_SIMPLE_DIGITS else None
@@ -147,7 +167,7 @@ def simple(cell: str) -> Dialled | None:
 
 def _plain(cell: str) -> tuple[str, bool]:
     """The cell in ASCII as far as the grammar allows for it, and whether more than separators changed."""
-    if _OVERRIDE.search(cell):
+    if _REORDERING.search(cell):
         raise CellError(CellFault.NOT_ALONE)
     visible = _INVISIBLE.sub("", cell)
     text = _DASHES.sub("-", _SPACES.sub(" ", visible)).strip()
@@ -175,6 +195,8 @@ def _without_marks(text: str) -> str:
 
 
 def _is_number(text: str) -> bool:
+    if _DATE.match(text):
+        return False
     slashed = _SLASHED.fullmatch(text)
     if slashed:
         return len(re.findall("[0-9]", slashed["rest"])) >= _AREA_DIGITS and not _is_decimal(text)
@@ -203,7 +225,9 @@ def _vanity(text: str) -> Dialled | None:
 def _dialled(number: str, *, altered: bool) -> Dialled:
     groups = re.findall("[0-9]+", number)
     ends = [sum(map(len, groups[:count])) for count in range(1, len(groups))]
-    return Dialled("".join(groups), number.lstrip("(").startswith("+"), altered, separators=tuple(ends))
+    tail = _TAIL.search(number)
+    behind = len(tail["short"] or tail["zero"]) if tail else 0
+    return Dialled("".join(groups), number.lstrip("(").startswith("+"), altered, separators=tuple(ends), tail=behind)
 
 
 def _fault(text: str) -> CellFault:

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import phonenumbers
@@ -45,6 +46,8 @@ DEAR: Final = frozenset({PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_CO
 NOBODY: Final = frozenset({PhoneNumberType.PAGER, PhoneNumberType.VOICEMAIL})
 # One number has at most so many digits, nationally and behind a plus; longer ones are looked at for two numbers in one cell.
 ONE_NUMBER: Final = {False: 12, True: 14}
+# Who writes so many digits together has written a number to its end.
+LONG_GROUP: Final = 7
 
 
 class Refusal(StrEnum):
@@ -141,6 +144,7 @@ def read_international(cell: str) -> PhoneNumber:
     if not dialled.international or dialled.north_american:
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
     number = _parsed(dialled, "ZZ")
+    _refuse_tail(dialled, "ZZ")
     if not phonenumbers.is_possible_number(number):
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
     return number
@@ -164,6 +168,8 @@ def _dialled(cell: str) -> Dialled:
 
 def _usual(dialled: Dialled, region: str) -> str | None:
     """The usual mobile or fixed number of the region, told by one pattern: ten times faster than `_judged`, to the same answer."""
+    if dialled.tail:
+        return None
     known = _numbers_of(region)
     digits = dialled.digits
     if known is None or not SHORT_DIGITS < len(digits) <= ONE_NUMBER[dialled.international]:
@@ -274,13 +280,35 @@ def _rewrites(number: PhoneNumber, dialled: Dialled) -> bool:
 
 
 def _refuse_two(dialled: Dialled, region: str) -> None:
-    """Refuse what is one long number only because two were written with a space between them."""
+    """Refuse what is one long number only because two were written with a space between them, or more behind a whole one."""
+    _refuse_tail(dialled, region)
     if len(dialled.digits) <= ONE_NUMBER[dialled.international]:
         return
     for end in dialled.separators:
         first, second = Dialled(dialled.digits[:end], dialled.international), Dialled(dialled.digits[end:], international=False)
         if _may_be_called(first, region) and _may_be_called(second, region):
             raise RefusedPhoneError(Refusal.TWO_NUMBERS)
+
+
+def _refuse_tail(dialled: Dialled, region: str) -> None:
+    """Refuse a number that is, or is written as if it were, whole without its last digits, unless its country groups numbers so."""
+    if not dialled.tail or _usually_grouped(dialled, region):
+        return
+    whole = Dialled(dialled.digits[: -dialled.tail], dialled.international)
+    if _group_lengths(dialled)[-2] >= LONG_GROUP or _may_be_called(whole, region):
+        raise RefusedPhoneError(Refusal.TWO_NUMBERS)
+
+
+def _group_lengths(dialled: Dialled) -> list[int]:
+    return [end - start for start, end in pairwise([0, *dialled.separators, len(dialled.digits)])]
+
+
+def _usually_grouped(dialled: Dialled, region: str) -> bool:
+    """Whether the last two groups are as long as those the country writes this number with."""
+    number = _parsed(dialled, region)
+    groups = _group_lengths(dialled)[-2:]
+    forms = (PhoneNumberFormat.NATIONAL, PhoneNumberFormat.INTERNATIONAL)
+    return any([len(group) for group in re.findall("[0-9]+", phonenumbers.format_number(number, form))][-2:] == groups for form in forms)
 
 
 def _may_be_called(dialled: Dialled, region: str) -> bool:
