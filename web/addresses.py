@@ -5,9 +5,9 @@ On the road of a call: at its entrance, around every request.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from web import keys
 
@@ -52,15 +52,6 @@ def opened_by_http(request: http.Request) -> bool:
     return origin.startswith("http:") or (not origin.startswith("https:") and forwarded == "http")
 
 
-def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """The addresses and networks of DIALER_TRUSTED_PROXIES, separated by commas.
-
-    Raises:
-        ValueError: when one is neither.
-    """
-    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
-
-
 def prefix_of(public_url: str) -> str:
     """The path of PUBLIC_URL, `/dialer` or empty: a proxy may leave it in what it passes on."""
     return urlsplit(public_url).path.rstrip("/")
@@ -68,7 +59,7 @@ def prefix_of(public_url: str) -> str:
 
 def local_path(request: http.Request) -> str:
     """The path of the request without the path of PUBLIC_URL."""
-    return _below(prefix_of(request.app[keys.SETTINGS].public_url), request.path)
+    return _below(unquote(prefix_of(request.app[keys.SETTINGS].public_url)), request.path)
 
 
 def raw_local_path(request: http.Request) -> str:
