@@ -28,9 +28,8 @@ CERTIFICATE_CHECKS = ("none", "optional", "required")
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _DIGITS = re.compile(r"[0-9]{1,10}")
-# What a path may be made of: RFC 3986's unreserved characters, and %XX for the others. A `{` would be a pattern to the router.
-_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+)*")
-_DOTS = re.compile(r"(?:\.|%2[Ee]){1,2}")
+# RFC 3986's unreserved characters alone. A `{` would be a pattern to the router, and %XX is written in several ways on its way here.
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _WEB = "must be an http:// or https:// address such as https://dialer.example.com"
 _IN_A_PASSWORD = "in a user or password '@' is written %40, '/' %2F, ':' %3A, '?' %3F, '#' %23"  # noqa: S105 says how, is none
 
@@ -184,8 +183,8 @@ def _check_host(host: str) -> None:
 
 def _check_path(path: str) -> None:
     if not _PATH.fullmatch(path):
-        _refuse("the path has letters, digits, '-', '.', '_', '~' and '/' only; others are written %20 and so on")
-    if any(_DOTS.fullmatch(part) for part in path.split("/")):
+        _refuse("the path has letters, digits, '-', '.', '_', '~' and '/' only")
+    if {".", ".."} & set(path.split("/")):
         _refuse("the path must have no part that is '.' or '..'")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from web import keys
 
@@ -59,7 +59,7 @@ def prefix_of(public_url: str) -> str:
 
 def local_path(request: http.Request) -> str:
     """The path of the request without the path of PUBLIC_URL."""
-    return _below(unquote(prefix_of(request.app[keys.SETTINGS].public_url)), request.path)
+    return _below(prefix_of(request.app[keys.SETTINGS].public_url), request.path)
 
 
 def raw_local_path(request: http.Request) -> str:

@@ -53,7 +53,7 @@ WRONG: dict[str, tuple[str, ...]] = {
             "https://d.example.com/*",
             "https://d.example.com//x",
         ),
-        *("https://d.example.com/../x", "https://d.example.com/x/.", "https://d.example.com/x/%2e%2E/y", "https://d.example.com/x//y"),
+        *("https://d.example.com/../x", "https://d.example.com/x/.", "https://d.example.com/%7Bx%7D", "https://d.example.com/x//y"),
     ),
     "DIALER_TRUSTED_PROXIES": (
         "10.0.0.1 2",
@@ -167,8 +167,7 @@ def test_all_faults_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         GOOD | {"PUBLIC_URL": "https://dialer.example.com:8443/calls/", "DATABASE_URL": "postgres://u:p%40@[2001:db8::1]:5432/d"},
         GOOD | {"DATABASE_URL": "postgresql://postgres@/d?host=/tmp/x", "REDIS_URL": "unix:///tmp/redis.sock"},
         GOOD | {"DATABASE_URL": "postgresql://u@a_b:1,c:2/d?target_session_attrs=primary", "REDIS_URL": "rediss://h?ssl_cert_reqs=none"},
-        GOOD
-        | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/%7Bx%7D/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
+        GOOD | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
         GOOD | {"SECRET_KEY": "a pass phrase of more than forty characters", "PUBLIC_URL": "https://8.8.8.8"},
     ],
 )
