@@ -5,14 +5,17 @@ Pure: no I/O. On the road of a call: before it; the settings are checked here.
 
 from __future__ import annotations
 
-import ipaddress
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 TWILIO = "https://api.twilio.com"
 MAX_PORT = 65535
 # Names that lead to no machine of the internet: RFC 6761, 6762, 8375, 9476, and what routers and container networks use.
-PRIVATE_ENDINGS = ("localhost", "local", "localdomain", "internal", "intranet", "private", "lan", "home", "corp", "arpa", "alt", "onion")
+PRIVATE_ENDINGS = (
+    *("localhost", "local", "localdomain", "internal", "intranet", "private", "lan", "home", "corp", "arpa", "alt", "onion"),
+    *("test", "invalid", "example"),
+)
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
 # Of redis-py's options those that change nothing about how long we wait or what we read; the others are ours to set.
@@ -25,6 +28,8 @@ CERTIFICATE_CHECKS = ("none", "optional", "required")
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _DIGITS = re.compile(r"[0-9]{1,10}")
+# RFC 3986's unreserved characters alone. A `{` would be a pattern to the router, and %XX is written in several ways on its way here.
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _WEB = "must be an http:// or https:// address such as https://dialer.example.com"
 _IN_A_PASSWORD = "in a user or password '@' is written %40, '/' %2F, ':' %3A, '?' %3F, '#' %23"  # noqa: S105 says how, is none
 
@@ -44,6 +49,7 @@ def web_address(text: str) -> str:
         _refuse("must have no query ('?' and what follows)")
     _check_host(parts.hostname)
     _check_port(parts)
+    _check_path(parts.path.rstrip("/"))
     return text.rstrip("/")
 
 
@@ -99,19 +105,27 @@ def redis_address(text: str) -> str:
     return text
 
 
-def networks(value: str) -> str:
-    """Addresses or networks, separated by commas.
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The addresses and networks in `text`, separated by commas; blanks may stand around each, not inside one.
 
     Raises:
         ValueError: when one is neither.
     """
     try:
-        for part in filter(None, value.replace(" ", "").split(",")):
-            ipaddress.ip_network(part, strict=False)
+        return tuple(ip_network(part, strict=False) for part in map(str.strip, text.split(",")) if part)
     except ValueError:
         message = "must be addresses or networks, separated by commas"
         raise ValueError(message) from None
-    return value
+
+
+def network_list(text: str) -> str:
+    """The same as it was written, once it has been read.
+
+    Raises:
+        ValueError: when one is neither an address nor a network.
+    """
+    networks(text)
+    return text
 
 
 def is_twilio(address: str) -> bool:
@@ -123,14 +137,14 @@ def is_twilio(address: str) -> bool:
 def is_this_machine(address: str) -> bool:
     """True when only this machine reaches the address."""
     host = _host(address).rstrip(".")
-    return host == "localhost" or host.endswith(".localhost") or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+    return host == "localhost" or host.endswith(".localhost") or (_is_ip(host) and ip_address(host).is_loopback)
 
 
 def is_private(address: str) -> bool:
     """True when nobody on the internet can reach the address: by its number, or by a name that no public server knows."""
     host = _host(address).rstrip(".")
     if _is_ip(host):
-        found = ipaddress.ip_address(host)
+        found = ip_address(host)
         return not (getattr(found, "ipv4_mapped", None) or found).is_global
     labels = host.split(".")
     # 127.1, 2130706433 and 0x7f.1 are numbers to some programs and names to none.
@@ -165,6 +179,13 @@ def _check_host(host: str) -> None:
     name = host.removesuffix(".")
     if name and not _is_ip(name) and not all(_LABEL.fullmatch(label) for label in name.split(".")):
         _refuse("the host name has letters, digits, '-' and '.' only")
+
+
+def _check_path(path: str) -> None:
+    if not _PATH.fullmatch(path):
+        _refuse("the path has letters, digits, '-', '.', '_', '~' and '/' only")
+    if {".", ".."} & set(path.split("/")):
+        _refuse("the path must have no part that is '.' or '..'")
 
 
 def _check_port(parts: SplitResult) -> None:
@@ -206,7 +227,7 @@ def _named(name: str) -> str:
 
 def _is_ip(host: str) -> bool:
     try:
-        ipaddress.ip_address(host)
+        ip_address(host)
     except ValueError:
         return False
     return True

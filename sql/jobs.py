@@ -27,7 +27,7 @@ class Job:
     """A lead in its run.
 
     `lead_id` is as it was loaded, a number or a text; `attempt_state` is what is known of its newest attempt, `position` its place
-    in the run.
+    in the run. `missing_since` is read of calls on the line alone: since when the provider has not known the call.
     """
 
     job_id: int
@@ -43,6 +43,7 @@ class Job:
     error: str | None
     position: int
     attempt_state: str | None
+    missing_since: datetime | None = None
 
 
 class Jobs:
@@ -119,4 +120,5 @@ def _job(row: Record) -> Job:
         error=row["error_message"],
         position=row["position"],
         attempt_state=row["attempt_state"],
+        missing_since=row.get("missing_since"),
     )

@@ -5,7 +5,7 @@ On the road of a call: at its entrance, around every request.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -50,15 +50,6 @@ def opened_by_http(request: http.Request) -> bool:
     origin = request.headers.get("Origin", "")
     forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
     return origin.startswith("http:") or (not origin.startswith("https:") and forwarded == "http")
-
-
-def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """The addresses and networks of DIALER_TRUSTED_PROXIES, separated by commas.
-
-    Raises:
-        ValueError: when one is neither.
-    """
-    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 def prefix_of(public_url: str) -> str:

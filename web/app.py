@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
+from dialer.addresses import networks
 from dialer.config import require_default_account
 from dialer.ports import SystemClock, SystemIds
 from dialer.sealing import Seal
@@ -27,7 +28,6 @@ from sql.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from sql.unusable import check_server
 from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
-from web.addresses import networks
 from web.auth import identify
 from web.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.commands import PendingCommands

@@ -92,7 +92,7 @@ async def check_password(request: http.Request, email: str, password: str) -> Us
     """The user with this address and password, after a delay when there were wrong ones before; None when there is none.
 
     Raises:
-        ApiError: 429, when too many tries wait already.
+        ApiError: 429, when it had to wait and too many came after it.
     """
     metrics = request.app[keys.METRICS].sign_ins
     try:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from dialer.ports import Clock
     from sql.businesses import Businesses, User
 
-# Each check takes 64 MiB for a moment. One address cannot use both places.
+# Each check takes 64 MiB for a moment. One account from one address cannot use both places.
 CHECKS_AT_ONCE: Final = 2
 CHECK_PATIENCE_SECONDS: Final = 10.0
-CHECKS_WAITING_PER_ADDRESS: Final = 20
+# Of one account from one address, or of one browser that is known.
+CHECKS_WAITING_PER_CROWD: Final = 20
 MAX_PASSWORD_CHARACTERS: Final = 1024
 MAX_EMAIL_CHARACTERS: Final = 254
 
@@ -60,7 +61,7 @@ class Passwords:
     def __init__(self, businesses: Businesses, clock: Clock) -> None:
         self._businesses = businesses
         self._hasher = PasswordHasher()
-        self._checking = Shares(CHECKS_AT_ONCE, patience_seconds=CHECK_PATIENCE_SECONDS, waiting_per_tenant=CHECKS_WAITING_PER_ADDRESS)
+        self._checking = Shares(CHECKS_AT_ONCE, patience_seconds=CHECK_PATIENCE_SECONDS, waiting_per_tenant=CHECKS_WAITING_PER_CROWD)
         # Threads of their own: the others may be busy with the rows of a large file.
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="password")
         # Compared with when there is no such user, so that the time taken does not tell.
@@ -73,16 +74,17 @@ class Passwords:
         `known` is the session the browser had before: if it was this user's, no stranger can slow it down.
 
         Raises:
-            ApiError: 429, when too many tries wait.
+            ApiError: 429, when it had to wait and too many came after it.
             BusyError: when too many passwords are being checked.
         """
         email = email.strip().lower()[:MAX_EMAIL_CHARACTERS]
         user = await self._businesses.user_by_email(email) if storable(email) else None
-        counted = [("address", address), ("account", email)]
+        # Behind a proxy that is not trusted all clients have one address: what a stranger sends there shuts out nobody else.
+        counted, use = [("address", address), ("account", email)], Use(f"{address} {email}")
         if known is not None and user is not None and known.is_of(user):
-            counted = [("session", str(known.session_id))]
-        await self.delays.wait(address, counted)
-        async with self._checking.hold(Use(address)):
+            counted, use = [("session", str(known.session_id))], Use(f"session {known.session_id}", urgent=True)
+        await self.delays.wait(counted)
+        async with self._checking.hold(use):
             known_hash = user.password_hash if user else self._nobody
             checking = asyncio.get_running_loop().run_in_executor(
                 self._threads, self._right, known_hash, password[:MAX_PASSWORD_CHARACTERS]

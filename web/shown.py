@@ -87,6 +87,7 @@ def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "error_code": attempt["error_code"],
         "reason": attempt["reason"],
         "excess": attempt["excess"],
+        "missing_since": moment(attempt["missing_since"]),
         "timeline": [{**entry, "at": moment(entry["at"])} for entry in timeline],
     }
 

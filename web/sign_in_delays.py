@@ -1,23 +1,23 @@
-"""Slows down who guesses passwords, and refuses nobody: each further try from an address, or for an account, waits longer than the last.
+"""Slows down who guesses passwords: each further try from an address, or for an account, waits longer than the last.
 
 The right password is accepted however many wrong ones came before it, after ten seconds at most. A browser that has been signed in to
-the account before is counted by itself, so that strangers cannot slow it down.
+the account before is counted by itself, so that strangers cannot slow it down. So many may wait at once as memory allows: beyond that
+a try that waits is cut, as `web/waiting_tries.py` says, and never one that is new.
 
 On the road of a call: before it; who presses the button has come through here.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, OrderedDict
-from contextlib import contextmanager
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from web.faults import ApiError, Text
 from web.i18n import msgid
+from web.waiting_tries import WaitingTries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from dialer.ports import Clock
 
@@ -29,7 +29,8 @@ FREE_TRIES: Final[Mapping[str, int]] = {"address": 20, "account": 3, "session": 
 # The oldest are forgotten beyond this many: a bound on memory, not on guesses.
 MAX_REMEMBERED: Final = 10_000
 MAX_DELAYED: Final = 500
-MAX_DELAYED_PER_ADDRESS: Final = 20
+# Of one account from one address, or of one browser that is known.
+MAX_DELAYED_PER_CROWD: Final = 20
 
 # What is counted: `address`, `account` or `session`, and which.
 Counted: TypeAlias = tuple[str, str]
@@ -42,27 +43,27 @@ class SignInDelays:
         """No try waits longer than `longest_seconds`."""
         self._clock = clock
         self._tries: OrderedDict[Counted, tuple[int, float]] = OrderedDict()
-        self._delayed: Counter[str] = Counter()
+        # Nobody can pretend to be a known browser, so those wait apart from whom strangers can be.
+        self._strangers = WaitingTries(MAX_DELAYED, MAX_DELAYED_PER_CROWD)
+        self._known = WaitingTries(MAX_DELAYED, MAX_DELAYED_PER_CROWD)
         self.longest_seconds = longest_seconds
 
     def seconds(self, counted: list[Counted]) -> float:
         """How long the next try waits: the longest delay of what is counted."""
         return max(self._delay(one) for one in counted)
 
-    async def wait(self, address: str, counted: list[Counted]) -> None:
-        """Count a try as wrong until it is forgiven, and let it wait for its turn.
+    async def wait(self, counted: list[Counted]) -> None:
+        """Count a try as wrong until it is forgiven, and let it wait for its turn; what is counted together is one crowd.
 
         Raises:
-            ApiError: 429, when too many tries wait already, from this address or in all.
+            ApiError: 429, when it was cut while it waited, because too many came after it.
         """
         delay = self.seconds(counted)
-        if delay:
-            self._refuse_crowd(address, delay)
         for one in counted:
             self._add(one)
-        if delay:
-            with self._one_more(address):
-                await asyncio.sleep(delay)
+        known = any(kind == "session" for kind, _ in counted)
+        if delay and not await (self._known if known else self._strangers).wait(tuple(counted), delay):
+            raise _too_many(delay)
 
     def forgive(self, counted: list[Counted]) -> None:
         """The try was right: its account begins anew, and it does not count against its address."""
@@ -88,17 +89,7 @@ class SignInDelays:
         if len(self._tries) > MAX_REMEMBERED:
             self._tries.popitem(last=False)
 
-    def _refuse_crowd(self, address: str, delay: float) -> None:
-        if self._delayed[address] >= MAX_DELAYED_PER_ADDRESS or self._delayed.total() >= MAX_DELAYED:
-            text = Text(msgid("Too many sign-ins at once. Please try again in {seconds} seconds."), {"seconds": int(delay) + 1})
-            raise ApiError(429, "too_many_attempts", text, headers={"Retry-After": str(int(delay) + 1)})
 
-    @contextmanager
-    def _one_more(self, address: str) -> Iterator[None]:
-        self._delayed[address] += 1
-        try:
-            yield
-        finally:
-            self._delayed[address] -= 1
-            if not self._delayed[address]:
-                del self._delayed[address]
+def _too_many(delay: float) -> ApiError:
+    text = Text(msgid("Too many sign-ins at once. Please try again in {seconds} seconds."), {"seconds": int(delay) + 1})
+    return ApiError(429, "too_many_attempts", text, headers={"Retry-After": str(int(delay) + 1)})

@@ -14,6 +14,7 @@ from dialer.sealing import Seal
 from tests.visitor import Visitor
 from tests.web_site import PUBLIC, RUNS, leads
 from web import auth, keys
+from web.passwords import CHECKS_WAITING_PER_CROWD
 from web.sign_in_delays import MAX_DELAY_SECONDS
 
 if TYPE_CHECKING:
@@ -175,6 +176,17 @@ async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_ad
         *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), Visitor(site).sign_in("dana@example.com")
     )
     assert said[-1].status == 303
+
+
+async def test_a_crowd_of_other_accounts_at_its_address_shuts_nobody_out(site: Site) -> None:
+    await site.user("dana@example.com", "correct horse")
+    passwords(site).delays.longest_seconds = 0.0
+    stranger = Visitor(site)
+    said = await asyncio.gather(
+        *(stranger.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
+        Visitor(site).sign_in("dana@example.com"),
+    )
+    assert (said[-1].status, {one.status for one in said[:-1]}) == (303, {401})
 
 
 async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site: Site) -> None:

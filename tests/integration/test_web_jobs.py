@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dialer.model import AttemptState
+from tests.visitor import EMAIL, PASSWORD, Visitor
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
+    from sql.attempts import Intent
     from tests.web_site import Site
 
 
@@ -95,6 +97,31 @@ async def test_a_person_resolves_a_call_the_provider_has_forgotten(site: Site) -
     )
     assert await site.shop.inflight(site.business) == []
     await site.shop.seen(site.business, run_id)
+
+
+async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) -> None:
+    run_id = await site.load(2)
+    intents, _ = await site.shop.claim(site.business)
+    for intent, sid, state in zip(intents, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):
+        await site.shop.learn(intent, state, sid=sid)
+    path, sentence = f"/runs/{run_id}", "The telephone company does not know this call."
+    await site.user(EMAIL, PASSWORD)
+    visitor = Visitor(site)
+    await visitor.sign_in(EMAIL, PASSWORD)
+
+    async def shown(intent: Intent) -> tuple[list[str | None], bool]:
+        [attempt] = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json["attempts"]
+        return [attempt["missing_since"]], sentence in (await visitor.get(f"{path}/jobs/{intent.job_id}")).body.decode()
+
+    assert [await shown(intent) for intent in intents] == [([None], False)] * 2
+    assert sentence not in (await visitor.get(path)).body.decode()
+    [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
+    await site.shop.attempts.look_later(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
+    assert [await shown(intent) for intent in intents] == [([attempt.as_of.isoformat()], True), ([None], False)]
+    page = (await visitor.get(path)).body.decode()
+    assert (page.count(sentence), f'id="missing-{intents[0].job_id}"' in page) == (1, True)
+    await site.post(f"{RUNS}/{run_id}/jobs/{intents[0].job_id}/resolve", {"as": "over"})
+    assert await shown(intents[0]) == ([None], False), "what is over is not missing"
 
 
 async def test_the_export_has_every_lead_and_no_formula(site: Site) -> None:

@@ -30,6 +30,7 @@ PRIVATE = (
     *("http://localhost:8080", "http://127.0.0.1", "http://127.1:80", "http://2130706433", "http://10.1.2.3", "https://192.168.1.1:443"),
     *("https://172.16.0.9", "https://169.254.1.1", "https://100.64.0.1", "http://0.0.0.0:8080", "http://[::1]:8080", "http://[fe80::1]"),
     *("http://[fd00::1]", "http://[::ffff:10.0.0.1]", "https://web", "https://web.local", "https://a.internal", "http://LOCALHOST./x"),
+    *("https://dialer.test", "https://dialer.invalid", "https://dialer.example", "https://a.Example.:8443/x"),
 )
 WRONG: dict[str, tuple[str, ...]] = {
     "PUBLIC_URL": (
@@ -38,6 +39,31 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("https://d.example.com?", "https://d.example.com/#a", "https://d.example.com#", "https://user:password@d.example.com"),
         *("https://user@d.example.com", "ftp://d.example.com", "d.example.com", "https://", "https:///x", "http://[::1", "https://a_b.com"),
         *("https://-a.com", "https://a..com", "https://\u05d0.com", '"https://d.example.com"', "https://d.example.com\\x", *PRIVATE),
+        *(
+            "https://d.example.com/{x",
+            "https://d.example.com/{x}",
+            "https://d.example.com/x}",
+            "https://d.example.com/%",
+            "https://d.example.com/%2",
+        ),
+        *(
+            "https://d.example.com/%zz",
+            "https://d.example.com/a;b",
+            "https://d.example.com/a:b",
+            "https://d.example.com/*",
+            "https://d.example.com//x",
+        ),
+        *("https://d.example.com/../x", "https://d.example.com/x/.", "https://d.example.com/%7Bx%7D", "https://d.example.com/x//y"),
+    ),
+    "DIALER_TRUSTED_PROXIES": (
+        "10.0.0.1 2",
+        "10.0.0.1 10.0.0.2",
+        "10.0.0.0 /8",
+        "10. 0.0.1",
+        "10.0.0.1;10.0.0.2",
+        "10.0.0.0/33",
+        "proxy",
+        "*",
     ),
     "TWILIO_API_URL": ("https://api.twilio.com?x=1", "http://h:abc", "http://a b", "http://api.twilio.com", "http://u:p@h"),
     "DATABASE_URL": (
@@ -141,6 +167,7 @@ def test_all_faults_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         GOOD | {"PUBLIC_URL": "https://dialer.example.com:8443/calls/", "DATABASE_URL": "postgres://u:p%40@[2001:db8::1]:5432/d"},
         GOOD | {"DATABASE_URL": "postgresql://postgres@/d?host=/tmp/x", "REDIS_URL": "unix:///tmp/redis.sock"},
         GOOD | {"DATABASE_URL": "postgresql://u@a_b:1,c:2/d?target_session_attrs=primary", "REDIS_URL": "rediss://h?ssl_cert_reqs=none"},
+        GOOD | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
         GOOD | {"SECRET_KEY": "a pass phrase of more than forty characters", "PUBLIC_URL": "https://8.8.8.8"},
     ],
 )

@@ -163,6 +163,64 @@ def test_odd_ways_to_write_one(text: str) -> None:
     assert not leaks(text, mask_text(text))
 
 
+ODD_SEPARATORS = (*",:|*~'=;!&@^#<\"", ", ", " | ", ": ", " * ", "'-", "\u2019")
+
+
+@given(
+    st.sampled_from(
+        [("050", "1234567"), ("050", "123", "4567"), ("02", "625", "1111"), ("212", "555", "0123"), ("+972", "50", "123", "4567")]
+    ),
+    st.sampled_from(ODD_SEPARATORS),
+    st.sampled_from(BEFORE),
+    st.sampled_from(AFTER),
+    st.sampled_from([str, quote]),
+)
+def test_what_ends_a_number_elsewhere_may_stand_between_its_groups(
+    groups: tuple[str, ...], separator: str, before: str, after: str, write: object
+) -> None:
+    assert callable(write)
+    number = separator.join(groups)
+    assert not leaks(number, mask_text(before + write(number) + after))
+
+
+@pytest.mark.parametrize("number", ["06:12:34:56:78", "050,123-4567", "050-123,4567", "050:12:34:567"])
+def test_groups_of_every_length(number: str) -> None:
+    assert not leaks(number, mask_text(f"calling {number} now"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "phone ",
+        "Phone number ",
+        "phone no. ",
+        "Tel ",
+        "mobile ",
+        "cell '",
+        "caller ",
+        "the phone is ",
+        "phone #",
+        "\u05d8\u05dc\u05e4\u05d5\u05df ",
+    ],
+)
+@pytest.mark.parametrize("number", ["5550123", "20123456", "555,0123"])
+def test_a_short_number_behind_its_name_and_a_blank(name: str, number: str) -> None:
+    assert not leaks(number, mask_text(f"{name}{number} was dialled"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("12:34:56", "12:34:56,789", "00:00:01.123456", "01:02:03:04", "123:45:59", "1920:1080", "5432:15432", "0:1234567", "1,234,567"),
+        *("1763900000000-0", "[1234,5678,9012]", "(1000, 2000, 3000)", "00,15,30,45", "2001:db8::1", "2001:4860:4860::8888", "::1"),
+        *("2001:670:1234:5678:1:2:3:4", "00:11:22:33:44:55", "10.0.0.1:8080", "1|2|3|4", "0.1234567", "from 1000000 to 2000000 rows"),
+        *("phone 12:34:56", "phones: 12 of 1000", "caller 17 of run 1234567", "2 * 1048576", "x=17&y=1234567"),
+    ],
+)
+def test_what_only_has_odd_marks_stays_readable(text: str) -> None:
+    assert mask_text(f"at {text} .") == f"at {text} ."
+
+
 READABLE = (
     st.datetimes().map(lambda at: at.replace(year=2026).isoformat()),
     st.datetimes().map(lambda at: at.replace(year=2026).strftime("%Y-%m-%d %H:%M:%S,%f")),

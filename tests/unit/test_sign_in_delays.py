@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from dialer.ports import SystemClock
 from web.faults import ApiError
-from web.sign_in_delays import FREE_TRIES, MAX_DELAY_SECONDS, MAX_DELAYED_PER_ADDRESS, SignInDelays
+from web.sign_in_delays import FREE_TRIES, MAX_DELAY_SECONDS, MAX_DELAYED, MAX_DELAYED_PER_CROWD, SignInDelays
 
 HERE = ("address", "10.0.0.1")
 DANA = ("account", "dana@example.com")
+SESSION = ("session", "7")
 
 
 class _Clock(SystemClock):
@@ -27,7 +30,7 @@ async def tries(delays: SignInDelays, count: int, address: str = "10.0.0.1") -> 
         delays.longest_seconds = longest
         found.append(delays.seconds([("address", address), DANA]))
         delays.longest_seconds = 0.0
-        await delays.wait(address, [("address", address), DANA])
+        await delays.wait([("address", address), DANA])
     delays.longest_seconds = longest
     return found
 
@@ -50,7 +53,7 @@ async def test_it_is_counted_by_account_and_by_address() -> None:
         await tries(delays, 1, f"10.0.1.{number}")
     assert delays.seconds([("address", "10.9.9.9"), DANA]) > 0, "many addresses, one account"
     for number in range(FREE_TRIES["address"] + 1):
-        await delays.wait(HERE[1], [HERE, ("account", f"{number}@example.com")])
+        await delays.wait([HERE, ("account", f"{number}@example.com")])
     assert delays.seconds([HERE, ("account", "new@example.com")]) > 0, "one address, many accounts"
     assert delays.seconds([("address", "10.9.9.9"), ("account", "new@example.com")]) == 0
 
@@ -62,10 +65,61 @@ async def test_a_right_one_begins_the_account_anew() -> None:
     assert delays.seconds([HERE, DANA]) == 0
 
 
-async def test_only_so_many_wait() -> None:
-    delays = SignInDelays(_Clock())
-    await tries(delays, 10)
-    delays._delayed[HERE[1]] = MAX_DELAYED_PER_ADDRESS
-    with pytest.raises(ApiError) as refused:
-        await delays.wait(HERE[1], [HERE, DANA])
-    assert (refused.value.status, int(refused.value.headers["Retry-After"]) <= MAX_DELAY_SECONDS + 1) == (429, True)
+async def begun(delays: SignInDelays, *counted: tuple[str, str]) -> asyncio.Task[None]:
+    """A try that has been counted, and waits if it has to."""
+    task = asyncio.create_task(delays.wait(list(counted)))
+    await asyncio.sleep(0)
+    return task
+
+
+async def ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        assert task.cancelled() or isinstance(task.exception(), ApiError)
+
+
+def slow() -> SignInDelays:
+    """Who has to wait here waits until the test is over."""
+    delays = SignInDelays(_Clock(), 1e6)
+    delays._tries[HERE] = (40, 1_000.0)
+    return delays
+
+
+async def test_a_crowd_on_other_accounts_shuts_out_nobody_at_its_address() -> None:
+    delays = slow()
+    crowd = [await begun(delays, HERE, ("account", f"{number}@example.com")) for number in range(MAX_DELAYED_PER_CROWD * 2)]
+    right = await begun(delays, HERE, DANA)
+    assert not any(task.done() for task in [*crowd, right]), "all of them wait"
+    await ended([*crowd, right])
+
+
+@pytest.mark.parametrize("accounts", [1, 10_000])
+async def test_strangers_cut_each_other_and_never_a_known_browser(accounts: int) -> None:
+    delays = slow()
+    delays._tries[SESSION] = (5, 1_000.0)
+    known = await begun(delays, SESSION)
+    crowd = [await begun(delays, HERE, ("account", f"{number % accounts}@example.com")) for number in range(MAX_DELAYED + 100)]
+    later = await begun(delays, SESSION)
+    await asyncio.sleep(0)
+    assert not known.done()
+    assert not later.done()
+    waiting = [number for number, task in enumerate(crowd) if not task.done()]
+    assert waiting == list(range(len(crowd)))[-(MAX_DELAYED if accounts > 1 else MAX_DELAYED_PER_CROWD) :], (
+        "the newest wait, the oldest are cut"
+    )
+    cut = crowd[0].exception()
+    assert isinstance(cut, ApiError)
+    assert (cut.status, int(cut.headers["Retry-After"]) > 0) == (429, True)
+    await ended([known, later, *crowd])
+
+
+async def test_a_full_house_cuts_the_largest_crowd_first() -> None:
+    delays = slow()
+    right = await begun(delays, HERE, DANA)
+    crowd = [await begun(delays, HERE, ("account", f"{number % (MAX_DELAYED // 10)}@example.com")) for number in range(MAX_DELAYED * 2)]
+    assert not right.done(), "it has waited longest, and is alone"
+    assert len(delays._strangers) == MAX_DELAYED
+    await ended([right, *crowd])
+    assert len(delays._strangers) == 0
