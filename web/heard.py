@@ -8,6 +8,7 @@ On the road of a call: 6. It stands between `web/callbacks.py`, which answers Tw
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from sql.attempts import Fact
 from sql.ledger import NotLearnedError
 from sql.pool import AWAY, LOCKED
 from telephony import callbacks
+from web.tenancy import signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from web.notices import OwnerNotices
 
 UNREACHABLE = (NotLearnedError, *AWAY, *LOCKED)
+
+# Accounts of their own: beyond this many the one not heard of for longest is forgotten.
+MAX_HEARD_OF = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +95,8 @@ class Ear:
         self._notices = notices
         self._account_seal = account_seal
         self._wrote = wrote
+        # The tokens of accounts whose signatures were right, to tell before the look-up in whose share it is made; never a right.
+        self._heard_of: OrderedDict[str, SecretStr] = OrderedDict()
 
     async def hear(self, said: Said, *, answered: bool = False) -> Heard | None:
         """Believe a request and write down what it says; `answered`: it asks what to say, so somebody has picked up.
@@ -102,9 +109,12 @@ class Ear:
             ValueError: naming the field that cannot be understood.
             sql.ledger.NotLearnedError, OSError, asyncpg.PostgresError: when PostgreSQL is away and it could not be kept.
         """
+        self._divide(said)
         try:
             reference, before = await self._refer(said.reference)
-            self._check(said, self._token(before))
+            token = self._token(before)
+            self._check(said, token)
+            self._heard(before, token)
             if reference is None or before is None:
                 raise StrangerError
             fact = _fact(reference, said.form, answered=answered)
@@ -142,10 +152,37 @@ class Ear:
             return None, None
         return reference, await self._attempts.refer(reference.business_id, reference.attempt_id, reference.nonce)
 
+    def _divide(self, said: Said) -> None:
+        """Choose in whose share the look-up is made: each business of the default account has one, and each other account.
+
+        The default account's signature is Twilio's alone; another account's token is known to whoever owns it, and what that owner signs
+        stays in one share whatever businesses it names.
+        """
+        default = self._settings.twilio_auth_token
+        if self._signed(said, default):
+            signed_by(said.reference.partition("-")[0])
+            return
+        account = said.form.get("AccountSid", "")
+        if account in self._heard_of and self._signed(said, self._heard_of[account]):
+            signed_by(account)
+
+    def _heard(self, before: Referred | None, token: SecretStr) -> None:
+        """The signature was right: what is still to be done of it has the share of its account."""
+        if before is None or before.account_sid is None or before.account_sid == self._settings.twilio_account_sid:
+            return
+        self._heard_of[before.account_sid] = token
+        self._heard_of.move_to_end(before.account_sid)
+        if len(self._heard_of) > MAX_HEARD_OF:
+            self._heard_of.popitem(last=False)
+        signed_by(before.account_sid)
+
+    def _signed(self, said: Said, token: SecretStr) -> bool:
+        return bool(token.get_secret_value()) and callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token)
+
     def _check(self, said: Said, token: SecretStr) -> None:
         if not token.get_secret_value():
             log.error("a callback cannot be verified: this process has no auth token of its account")
-        if not token.get_secret_value() or not callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token):
+        if not self._signed(said, token):
             raise UnsignedError
 
     def _check_away(self, said: Said) -> None:

@@ -1,6 +1,13 @@
 """For whom a request uses what all share: its business, once that is known; before that, or without one, the address it came from.
 
-Commands, callbacks and the question whether this process is ready may use the reserve.
+Commands, signed callbacks and the question whether this process is ready may use the reserve.
+
+A callback names its business itself, and a stranger can name any number of them: it is nobody's until its signature says otherwise. The
+token of the default account, and of each account whose signature was right once, is at hand, so most signatures are checked before the
+database is asked anything (`web/heard.py`), and the share of Twilio's callbacks does not depend on the addresses they come from. The
+others, of an account not heard of since this process began, are looked up in the share of their address, without the reserve. Should
+strangers fill that share from the same address, behind a proxy that is not trusted, then Twilio is answered 503 and comes again, and the
+first callback that gets through makes its account known.
 
 On the road of a call: at its entrance; whatever asks the database behind it does so within the share of one tenant.
 """
@@ -11,7 +18,6 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from dialer.model import Reference
 from dialer.shares import Use
 from sql.shares import CURRENT_USE
 from web.addresses import client_address, local_path
@@ -70,6 +76,11 @@ def belongs_to(business_id: int) -> None:
     CURRENT_USE.set(Use(business(business_id), urgent=CURRENT_USE.get().urgent))
 
 
+def signed_by(account: str) -> None:
+    """The running request is a callback that carries this account's signature: its share is that of `account`, with the reserve."""
+    CURRENT_USE.set(Use(f"callbacks:{account}", urgent=True))
+
+
 def business(business_id: int) -> str:
     """The name of a business among those who share."""
     return f"business:{business_id}"
@@ -80,22 +91,13 @@ def _tenant(request: http.Request) -> str:
     if path.startswith(HEALTH):
         return "health"
     if path.startswith(PROVIDER):
-        # Whoever sends it, signed or not: what is asked concerns the calls of this business alone.
-        named = _named(request)
-        if named is not None:
-            return f"callbacks:{named}"
+        # Apart from the pages: a proxy may give all of them one address.
+        return f"unsigned:{client_address(request)}"
     return f"address:{client_address(request)}"
 
 
-def _named(request: http.Request) -> int | None:
-    try:
-        return Reference.parse(request.match_info.get("reference", "")).business_id
-    except ValueError:
-        return None
-
-
 def _urgent(request: http.Request) -> bool:
-    if local_path(request).startswith((*PROVIDER, *HEALTH)):
+    if local_path(request).startswith(HEALTH):
         return True
     resource = request.match_info.route.resource
     return request.method == "POST" and resource is not None and resource.canonical in COMMANDS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dialer.model import Reference
 from dialer.ports import SystemClock
+from dialer.sealing import Seal
 from dialer.shares import Use
 from dialer.streams import Streams
 from sql.shares import CURRENT_USE
@@ -16,6 +17,7 @@ from web import keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
+    from contextlib import AbstractAsyncContextManager
 
     from sql.attempts import Intent
     from sql.shares import SharedPool
@@ -125,6 +127,42 @@ async def test_commands_and_callbacks_have_a_reserve(site: Site) -> None:
     async with await taken_by(site, *everybody):
         assert pool_of(site)._shares.free() == 0
         assert (await site.call_back(call, "ringing")).status == 204
+        assert (await site.post(cancel(run_id))).status == 200
+
+
+async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(site: Site) -> None:
+    """All from one address, as behind a proxy: the strangers' share is in use, and Twilio's callbacks go on."""
+    run_id = await site.load(3)
+    calls, _ = await site.shop.claim(site.business)
+    sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
+    own = "AC" + "7" * 32
+    theirs = calls[1]
+    await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", theirs.attempt_id, own)
+    await site.shop.pool.execute(
+        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, own, sealed
+    )
+
+    async def own_account(status: str) -> int:
+        return (await site.call_back(theirs, status, auth_token="their own token", AccountSid=own)).status
+
+    assert await own_account("initiated") == 204
+    pool, asked = pool_of(site), []
+    hold = pool._shares.hold
+
+    def noted(use: Use) -> AbstractAsyncContextManager[None]:
+        asked.append(use)
+        return hold(use)
+
+    pool._shares.hold = noted  # type: ignore[method-assign]
+    for number in range(1, 20):
+        reference = Reference(number, 1, "0" * 32)
+        said = await site.ask("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
+        assert said.status == 403
+    assert {use for use in asked if use.tenant not in {"facts", "relay"}} == {Use("unsigned:127.0.0.1")}
+    async with await taken_by(site, Use("unsigned:127.0.0.1"), *(Use(f"business:{number}") for number in range(100, 120))):
+        assert pool._shares.free() == 0
+        assert (await site.call_back(calls[0], "ringing")).status == 204
+        assert await own_account("ringing") == 204
         assert (await site.post(cancel(run_id))).status == 200
 
 
