@@ -168,7 +168,7 @@ class Ear:
 
     def _heard(self, before: Referred | None, token: SecretStr) -> None:
         """The signature was right: what is still to be done of it has the share of its account."""
-        if before is None or before.account_sid is None or before.account_sid == self._settings.twilio_account_sid:
+        if before is None or before.account_sid == self._settings.twilio_account_sid:
             return
         self._heard_of[before.account_sid] = token
         self._heard_of.move_to_end(before.account_sid)

@@ -153,7 +153,7 @@ async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(s
         asked.append(use)
         return hold(use)
 
-    pool._shares.hold = noted  # type: ignore[method-assign]
+    pool._shares.hold = noted  # type: ignore[method-assign, assignment]
     for number in range(1, 20):
         reference = Reference(number, 1, "0" * 32)
         said = await site.ask("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
