@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.simulation
 
-SCHEDULES = int(os.environ.get("SIMULATION_COUNT", "1000"))
+SCHEDULES = int(os.environ.get("SIMULATION_COUNT", "500"))
 FIRST_SEED = int(os.environ.get("SIMULATION_SEED", "1"))
 # Seeds that once broke a promise, and what was wrong then.
 ONCE_BROKEN = {457: "a call in excess held no slot, so nobody followed it, and it rang on"}
