@@ -6,12 +6,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from pydantic import SecretStr
 
 from actors.live import LiveCalls
 from actors.tasks import Tasks
 from dialer.model import AttemptState
+from sql.attempts import OpenAttempt
 from telephony.provider import Account, CallFacts, LiveListing
 
 if TYPE_CHECKING:
@@ -38,11 +40,12 @@ class Followed:
         pass
 
 
-def attempt(number: int, state: AttemptState) -> SimpleNamespace:
+def attempt(number: int, state: AttemptState) -> OpenAttempt:
     """The only attempt of business `number`."""
-    return SimpleNamespace(
-        business_id=number, attempt_id=number, nonce="n", sid=f"CA{number}", state=state, account_sid=ACCOUNT.sid,
-        as_of=NOW, created_at=NOW - timedelta(seconds=30),
+    return OpenAttempt(
+        business_id=number, attempt_id=number, run_id=number, job_id=number, state=state, nonce="n", token=UUID(int=number),
+        sid=f"CA{number}", phone="+972501234567", from_number="+97225551234", account_sid=ACCOUNT.sid, send_by=NOW,
+        created_at=NOW - timedelta(seconds=30), as_of=NOW, look_in=0.0, looks=0, hang_up=False, partition=0,
     )  # fmt: skip
 
 
@@ -67,7 +70,7 @@ class Floor:
         await self.held.wait()
         return SimpleNamespace(hang_up=False, sid=None, verdict="applied")
 
-    async def open_of_partitions(self, _partitions: list[int]) -> list[SimpleNamespace]:
+    async def open_of_partitions(self, _partitions: list[int]) -> list[OpenAttempt]:
         return [attempt(HELD, AttemptState.RINGING), attempt(FREE, AttemptState.LIVE)]
 
     def world(self) -> World:
