@@ -72,5 +72,6 @@ async def test_while_redis_is_away_a_run_is_read_once_a_round_however_many_watch
         transactions = await committed(site) - before
         for task in reading:
             task.cancel()
-    # Three statements a round and the relay's looks; a reading for each who watches would be thousands.
-    assert transactions < STREAMS
+    # Three statements a round and the relay's looks, for as many rounds as pass until the slowest stream has been told ROUNDS times:
+    # 596 were seen on a busy machine, and 3,403 with a reading for each stream.
+    assert transactions < STREAMS * ROUNDS
