@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 BUSY_SECONDS = 0.005
 LONGEST_BUSY_SECONDS = 0.5
-# After an error that is this business's alone it rests.
+# A business rests this long after an error that concerns it alone.
 PARKED_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class CommandDecider:
         self._closed = False
         self._deciding: set[int] = set()
         self._aside = Aside(world.clock, first_seconds=BUSY_SECONDS, longest_seconds=LONGEST_BUSY_SECONDS)
-        # Who has had how many turns since it began to wait: with few places the others come first.
+        # Turns of each business since it began to wait: with few places, the one with the fewest comes first.
         self._turns: dict[int, int] = {}
 
     def ring(self) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from telephony.provider import Account
 
 ROUND_SECONDS = 5.0
-# Words of one call, or of many, within this are one round.
+# Rings within this time start one round, not many.
 SHORTEST_ROUND_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
@@ -43,11 +43,11 @@ class ExcessCalls:
         self._ending: set[str] = set()
         self._rung = asyncio.Event()
         self._closed = False
-        # Since when (boot clock) the provider has not known a call.
+        # When (boot clock) the provider first did not know a call.
         self._missing: dict[str, float] = {}
 
     def kick(self) -> None:
-        """One may just have been heard of."""
+        """Start a round now: a second call may just have been reported."""
         self._rung.set()
 
     def close(self) -> None:
