@@ -67,7 +67,7 @@ lint: $(DEV_STAMP) ## ruff, and who may import whom
 	@$(VENV)/bin/lint-imports --no-logo
 
 types: $(DEV_STAMP) ## mypy, strict
-	@$(VENV)/bin/mypy $(wildcard dialer sql telephony actors web tests benchmarks)
+	@$(VENV)/bin/mypy $(wildcard dialer sql telephony actors web ringmaster tests benchmarks)
 
 format: $(DEV_STAMP) ## put the code into shape
 	@$(VENV)/bin/ruff check --fix-only --quiet .

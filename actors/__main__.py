@@ -11,8 +11,8 @@ import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from actors.bootstrap import open_world
 from actors.worker import Worker
-from actors.world import open_world
 from dialer import start
 from dialer.start import CannotStartError
 from sql.pool import FAILED

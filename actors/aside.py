@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dialer.ports import Clock
+    from dialer.clock import Clock
 
 
 class Aside:

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.ports import World
+    from actors.services import World
 
 # More than a clock that is being slewed, or a slow answer, can be out.
 JUMP_SECONDS = 2.0

@@ -12,21 +12,21 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from actors.commands import CommandReader
-from actors.deciding import CommandDecider
-from actors.duties import Duties
-from actors.heartbeat import Heartbeat
-from actors.housekeeping import Ending, Forgetting, Rewriting
-from actors.ownership import Ownership
-from actors.partition import Partitions
-from actors.screens import Screens
+from actors.duties.cleanup import Ending, Forgetting, Rewriting
+from actors.duties.command_decider import CommandDecider
+from actors.duties.command_reader import CommandReader
+from actors.duties.heartbeat import Heartbeat
+from actors.duties.progress import Screens
+from actors.lease import Ownership
+from actors.restarts import Duties
+from actors.supervisor.supervisor import Partitions
 from actors.tasks import Tasks
 from dialer.messages import Event
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
-    from actors.ports import World
     from actors.rounds import Rounds
+    from actors.services import World
 
 # A POST ends within its own deadline; this is that, and some time to write down what became of it.
 LEAVE_SECONDS = 6.0

@@ -14,19 +14,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from actors.gate import MAX_PERMITS_PER_CLAIM
-from dialer.embedded.postgres import Postgres
+from actors.dispatch.dispatcher import MAX_PERMITS_PER_CLAIM
 from dialer.model import AttemptState
-from sql.attempts import Ask, Attempts, Fact
-from sql.businesses import Businesses
-from sql.ledger import MAX_FACTS_AT_ONCE
+from ringmaster.local.postgres import Postgres
+from sql.attempts.attempts import Ask, Attempts, Fact
+from sql.attempts.fact_writer import MAX_FACTS_AT_ONCE
+from sql.businesses.businesses import Businesses
 from sql.migrate import migrate
 from sql.pool import open_pool
-from sql.runs import NewLead, NewRun, Request, Runs
-from sql.workers import Workers
+from sql.runs.runs import NewLead, NewRun, Request, Runs
+from sql.workers.workers import Workers
 
 if TYPE_CHECKING:
-    from sql.attempts import Intent
+    from sql.attempts.attempts import Intent
     from sql.pool import Pool
 
 CLAIMERS = 2

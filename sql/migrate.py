@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 
-from sql.statements import statements
+from sql.statements import FOLDER, QUERIES, statements
 
 if TYPE_CHECKING:
     from sql.pool import Connection, Pool
 
-FOLDER = Path(__file__).parent
 # Any number, the same in all versions: whoever holds this advisory lock migrates.
 LOCK = 7_417_001
 LOCK_TIMEOUT_SECONDS = 60
@@ -61,9 +59,10 @@ class Report:
 
 def steps() -> list[Step]:
     """Every migration, then every function, in the order in which they are applied."""
-    order = [("migration", path) for path in sorted((FOLDER / "migrations").glob("*.sql"))]
-    # states.sql holds what the other functions are made of.
-    order += [("function", path) for path in sorted((FOLDER / "functions").glob("*.sql"), key=lambda p: (p.stem != "states", p.stem))]
+    order = [("migration", path) for path in sorted((FOLDER / "migrations").glob("[0-9]*.sql"))]
+    functions = [path for path in FOLDER.glob("*/*.sql") if path.parent.name != "migrations" and path.name != QUERIES]
+    # The other functions call those of states.sql.
+    order += [("function", path) for path in sorted(functions, key=lambda path: (path.stem != "states", path.stem))]
     return [Step(kind, path.stem, path.read_text(encoding="utf-8")) for kind, path in order]
 
 
@@ -88,7 +87,7 @@ async def migrate(database_url: str) -> list[str]:
         todo = [step for step in steps() if step.name in before.pending]
         for step in todo:
             await _apply(connection, step)
-        await connection.execute(statements("histories")["notice"])
+        await connection.execute(statements("timelines")["notice"])
         return [step.name for step in todo]
     finally:
         await connection.close()

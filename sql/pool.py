@@ -89,8 +89,8 @@ PLANNED = (
 
 # A record of its own, and no table: a commit waits for the disk only if it has written something.
 TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
-# Whatever this process thinks it has told, the database may have forgotten: sql/functions/history_v1.sql.
-NOTICE = statements("histories")["notice"]
+# Whatever this process thinks it has told, the database may have forgotten: sql/timelines/history_v1.sql.
+NOTICE = statements("timelines")["notice"]
 
 
 class _Pool(asyncpg.Pool):

@@ -1,4 +1,4 @@
-"""Reads the queries of sql/queries: each begins with a line `-- name: word`, and each has one typed function that runs it.
+"""Reads the statements of each noun: `sql/<noun>/queries.sql`, each under a line `-- name: word`, each run by one typed function.
 
 On the road of a call: not on it; every file of this package takes its statements from here.
 """
@@ -9,25 +9,27 @@ import re
 from functools import cache
 from pathlib import Path
 
-QUERIES = Path(__file__).parent / "queries"
+FOLDER = Path(__file__).parent
+QUERIES = "queries.sql"
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 @cache
-def statements(file: str) -> dict[str, str]:
-    """The statements of `queries/<file>.sql` by name.
+def statements(noun: str) -> dict[str, str]:
+    """The statements of `sql/<noun>/queries.sql` by name.
 
     Raises:
-        ValueError: when a name stands there twice.
+        ValueError: when two have the same name.
     """
-    parts = NAME.split((QUERIES / f"{file}.sql").read_text(encoding="utf-8"))
+    parts = NAME.split((FOLDER / noun / QUERIES).read_text(encoding="utf-8"))
     names = parts[1::2]
     if len(set(names)) < len(names):
-        message = f"queries/{file}.sql: a name stands there twice"
+        message = f"sql/{noun}/{QUERIES}: two statements have the same name"
         raise ValueError(message)
     return {name: text.strip() for name, text in zip(names, parts[2::2], strict=True)}
 
 
 def every_statement() -> dict[str, str]:
-    """All statements, by `file.name`."""
-    return {f"{path.stem}.{name}": text for path in sorted(QUERIES.glob("*.sql")) for name, text in statements(path.stem).items()}
+    """All statements, by `noun.name`."""
+    nouns = sorted(path.parent.name for path in FOLDER.glob(f"*/{QUERIES}"))
+    return {f"{noun}.{name}": text for noun in nouns for name, text in statements(noun).items()}

@@ -18,8 +18,8 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
-from dialer.embedded.postgres import Postgres
-from dialer.embedded.valkey import Valkey
+from ringmaster.local.postgres import Postgres
+from ringmaster.local.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

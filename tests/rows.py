@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from dialer.messages import Command, CommandType
-from sql.attempts import Ask, Attempts, Fact, Intent
-from sql.businesses import Businesses
-from sql.commands import Answer, Commands
-from sql.runs import NewLead, NewRun, Request, Run, Runs
-from sql.workers import Workers
+from sql.attempts.attempts import Ask, Attempts, Fact, Intent
+from sql.businesses.businesses import Businesses
+from sql.commands.commands import Answer, Commands
+from sql.runs.runs import NewLead, NewRun, Request, Run, Runs
+from sql.workers.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dialer.model import AttemptState
-    from sql.attempts import Learned, Verdict
+    from sql.attempts.attempts import Learned, Verdict
     from sql.pool import Pool
 
 # The account of the settings, of businesses without one of their own.

@@ -9,7 +9,7 @@ import asyncio
 from typing import Self, cast
 from urllib.parse import urlsplit
 
-from dialer.embedded.place import LOCALHOST
+from ringmaster.local.data_dir import LOCALHOST
 
 
 class TcpProxy:

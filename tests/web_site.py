@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
     from multidict import CIMultiDictProxy
 
-    from sql.attempts import Intent
+    from sql.attempts.attempts import Intent
     from tests.rows import Shop
 
 PUBLIC = "https://dialer.example.com"

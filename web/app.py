@@ -10,42 +10,45 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web as http
 
 from dialer.addresses import networks
+from dialer.clock import SystemClock, SystemIds
 from dialer.config import require_default_account
-from dialer.ports import SystemClock, SystemIds
 from dialer.sealing import Seal
 from dialer.shares import Use
-from dialer.streams import Streams
-from sql.attempts import Attempts
-from sql.businesses import Businesses
-from sql.commands import Commands
-from sql.jobs import Jobs
-from sql.ledger import Ledger
-from sql.outbox import Outbox, Relay
+from dialer.streams.client import Streams
+from sql.attempts.attempts import Attempts
+from sql.attempts.fact_writer import Ledger
+from sql.businesses.businesses import Businesses
+from sql.commands.commands import Commands
+from sql.jobs.jobs import Jobs
+from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
-from sql.resolutions import Resolutions
-from sql.runs import Runs
-from sql.sessions import Sessions
+from sql.resolutions.resolutions import Resolutions
+from sql.runs.runs import Runs
+from sql.sessions.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from sql.unusable import check_server
-from web import callbacks, docs, health, i18n, jobs, keys, live, measure, pages, runs
-from web.auth import identify
-from web.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
-from web.commands import PendingCommands
-from web.deferred import DeferredCallbacks
-from web.errors import answer_errors
-from web.fanout import Fanout
-from web.headers import protect
-from web.heard import Ear
+from web import pages
+from web.access.auth import identify
+from web.access.passwords import Passwords
+from web.access.standing import Standing
+from web.api import docs, jobs, runs
+from web.events import stream
+from web.events.fanout import Fanout
+from web.events.states import LiveStates
 from web.intake.limiter import UploadLimiter
 from web.intake.received import MAX_BODY_BYTES
-from web.live_states import LiveStates
-from web.measure import measure as measured
-from web.metrics import Metrics
-from web.notices import OwnerNotices
-from web.passwords import Passwords
-from web.standing import Standing
-from web.tenancy import KnownTokens
-from web.waiting import GateReader
+from web.operations.commands import PendingCommands
+from web.operations.owner_hints import OwnerNotices
+from web.operations.provider_outage import GateReader
+from web.server import health, i18n, keys, metrics
+from web.server.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
+from web.server.error_responses import answer_errors
+from web.server.headers import protect
+from web.server.metrics import Metrics, measure
+from web.server.tenancy import KnownTokens
+from web.twilio import routes
+from web.twilio.deferred import DeferredCallbacks
+from web.twilio.receiver import Ear
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,7 +67,7 @@ SMALL_BODY_SECONDS: Final = 15.0
 def create_app(settings: Settings) -> http.Application:
     """The application; it connects when it is started, and not before."""
     i18n.load()
-    app = http.Application(middlewares=[measured, answer_errors, identify], client_max_size=MAX_BODY_BYTES)
+    app = http.Application(middlewares=[measure, answer_errors, identify], client_max_size=MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     app[keys.CLOCK] = SystemClock()
     app[keys.IDS] = SystemIds()
@@ -81,9 +84,9 @@ def create_app(settings: Settings) -> http.Application:
     app.cleanup_ctx.extend([_postgresql, _redis, _notices, _relay, _ledger, _ear, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    for module in (runs, jobs, live, health, measure, docs):
+    for module in (runs, jobs, stream, health, metrics, docs):
         app.add_routes(module.routes)
-    callbacks.setup(app)
+    routes.setup(app)
     pages.setup(app)
     return app
 

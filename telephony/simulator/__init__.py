@@ -5,11 +5,11 @@
 On the road of a call: the far end, where there is no telephone company.
 """
 
+from telephony.simulator.call_log import Call
 from telephony.simulator.faults import Faults
+from telephony.simulator.http.server import TEST_ACCOUNT, TEST_TOKEN, running
 from telephony.simulator.judgement import most_at_once
-from telephony.simulator.ledger import Call
 from telephony.simulator.scenarios import Scenario
-from telephony.simulator.server import TEST_ACCOUNT, TEST_TOKEN, running
 from telephony.simulator.simulator import Simulator
 
 __all__ = ["TEST_ACCOUNT", "TEST_TOKEN", "Call", "Faults", "Scenario", "Simulator", "most_at_once", "running"]

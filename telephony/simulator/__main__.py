@@ -19,8 +19,8 @@ from typing import Final
 import uvloop
 
 from dialer.config import ConfigError, load
+from telephony.simulator.http.server import running
 from telephony.simulator.scenarios import Scenario
-from telephony.simulator.server import running
 
 ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 MAX_SPEED: Final = 10_000.0

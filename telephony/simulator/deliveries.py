@@ -1,6 +1,6 @@
 """The status callbacks of each call, in order, unless a fault says otherwise.
 
-On the road of a call: the way back, from the telephone company to `web/callbacks.py`.
+On the road of a call: the way back, from the telephone company to `web/twilio/routes.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dialer.ports import Clock
+    from dialer.clock import Clock
+    from telephony.simulator.call_log import Call, Ledger
     from telephony.simulator.chores import Chores
     from telephony.simulator.faults import Faults
-    from telephony.simulator.ledger import Call, Ledger
     from telephony.simulator.webhooks import Webhooks
 
 # A call has four callbacks at most, each at most twice.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from telephony.simulator.ledger import Call, Ledger
+    from telephony.simulator.call_log import Call, Ledger
 
 
 class Caller(TypedDict):

@@ -11,7 +11,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from telephony.simulator.ledger import ENDED, Call
+from telephony.simulator.call_log import ENDED, Call
 from telephony.simulator.scenarios import Plan, Scenario
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from telephony.simulator import judgement
+from telephony.simulator.call_log import Ledger
 from telephony.simulator.deliveries import Deliveries
 from telephony.simulator.faults import NONE, Faults
-from telephony.simulator.ledger import Ledger
 from telephony.simulator.scenarios import Plan, Scenario, plan
 from telephony.simulator.switchboard import Switchboard
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from dialer.ports import Clock, Ids
+    from dialer.clock import Clock, Ids
+    from telephony.simulator.call_log import Received
     from telephony.simulator.chores import Chores
-    from telephony.simulator.ledger import Received
     from telephony.simulator.webhooks import Webhooks
 
 

@@ -14,9 +14,9 @@ from telephony.simulator.deliveries import fields
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from telephony.simulator.call_log import Call, Ledger
     from telephony.simulator.chores import Chores
     from telephony.simulator.deliveries import Deliveries
-    from telephony.simulator.ledger import Call, Ledger
     from telephony.simulator.webhooks import Webhooks
 
 HANGUP_SECONDS: Final = 0.3

@@ -2,7 +2,7 @@
 
 Signed here by hand and not by Twilio's library, which the dialer checks with: two ways to one signature check each other.
 
-On the road of a call: carries status callbacks, and the question what to say, to `web/callbacks.py`.
+On the road of a call: carries status callbacks, and the question what to say, to `web/twilio/routes.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from yarl import URL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dialer.ports import Ids
+    from dialer.clock import Ids
 
 CONNECTIONS: Final = 100
 MAX_RETRIES: Final = 5

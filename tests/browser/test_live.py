@@ -12,8 +12,8 @@ from playwright.async_api import expect
 from dialer.messages import CommandType, Event
 from dialer.model import AttemptState
 from tests.browser.conftest import PATIENCE_MILLISECONDS
-from web import keys
 from web.app import create_app
+from web.server import keys
 
 if TYPE_CHECKING:
     from playwright.async_api import Page

@@ -13,17 +13,17 @@ import redis.asyncio as redis
 from argon2 import PasswordHasher
 from playwright.async_api import expect
 
-from dialer.embedded.valkey import Valkey
+from dialer.clock import SystemClock
 from dialer.messages import Event
 from dialer.model import AttemptState, Role
-from dialer.ports import SystemClock
-from dialer.streams import Streams
+from dialer.streams.client import Streams
+from ringmaster.local.valkey import Valkey
 from tests.browser.conftest import PATIENCE_MILLISECONDS, Person, meet
 from tests.visitor import EMAIL, PASSWORD, Visitor
 from tests.web_site import serving
-from web import fanout as fanout_module
-from web import keys
+from web.events import fanout as fanout_module
 from web.pages import run as run_page
+from web.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.rows import Shop
     from tests.web_site import Site
-    from web.fanout import Fanout
+    from web.events.fanout import Fanout
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=PATIENCE_MILLISECONDS)

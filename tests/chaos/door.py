@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Self
 
-from dialer.embedded.place import LOCALHOST, free_port
+from ringmaster.local.data_dir import LOCALHOST, free_port
 
 CHUNK_BYTES = 65_536
 END_OF_HEADERS = b"\r\n\r\n"

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from dialer.embedded.child import Child
-from dialer.embedded.place import Place
-from dialer.embedded.postgres import program
+from ringmaster.local.child import Child
+from ringmaster.local.data_dir import Place
+from ringmaster.local.postgres import program
 from tests.chaos.figures import keep
 from tests.chaos.judge import book, judge
 from tests.chaos.town import Town

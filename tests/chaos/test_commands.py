@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from sql.businesses import Businesses
+from sql.businesses.businesses import Businesses
 from telephony.simulator.chance import between
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import book, judge

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from dialer.embedded.postgres import Stop
+from ringmaster.local.postgres import Stop
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import judge, taken_after
 from tests.chaos.stranger import command, stranger

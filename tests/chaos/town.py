@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import asyncpg
 
-from dialer.cli import installation, token
-from dialer.cli.processes import Processes
-from dialer.embedded.place import LOCALHOST, free_port
-from dialer.embedded.postgres import Postgres
-from dialer.embedded.valkey import Valkey
 from dialer.model import Role
-from sql.businesses import Businesses
+from ringmaster import installation
+from ringmaster.commands import token
+from ringmaster.local.data_dir import LOCALHOST, free_port
+from ringmaster.local.postgres import Postgres
+from ringmaster.local.processes import Processes
+from ringmaster.local.valkey import Valkey
+from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
 from tests.chaos.door import Door
 from tests.chaos.tenant import Tenant
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dialer.cli.processes import Child
+    from ringmaster.local.processes import Child
     from sql.pool import Pool
 
 MARK = "chaos"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from dialer.__main__ import parser as dialer_parser
 from dialer.addresses import redis_address
 from dialer.config import Settings
 from dialer.credentials import auth_token
 from dialer.model import Outcome
+from ringmaster.cli import parser as dialer_parser
 from sql.statements import every_statement
-from telephony.simulator.rest import Rest
+from telephony.simulator.http.rest import Rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ RUN = "GET /api/outbound/runs/{run_id}"
 
 @cache
 def openapi() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "web" / "openapi.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.safe_load((ROOT / "web" / "api" / "openapi.yaml").read_text(encoding="utf-8"))
     return found
 
 

@@ -19,17 +19,17 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from actors.bootstrap import open_world
 from actors.worker import Worker
-from actors.world import open_world
 from dialer.config import Settings
 from dialer.messages import COMMANDS, EVENTS, REJECTED, SERIAL_MAX, Command, CommandType, MalformedError, parse_command
 from dialer.model import AttemptState, JobStatus, Outcome, RunStatus
-from dialer.streams import Streams
-from sql.businesses import Businesses
-from sql.commands import Malformed
-from sql.outbox import Outbox, Relay
+from dialer.streams.client import Streams
+from sql.businesses.businesses import Businesses
+from sql.commands.commands import Malformed
+from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
-from sql.runs import NewLead, NewRun, Request, Runs
+from sql.runs.runs import NewLead, NewRun, Request, Runs
 from telephony import simulator
 
 if TYPE_CHECKING:

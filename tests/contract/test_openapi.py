@@ -20,7 +20,7 @@ from web.intake.rows import REASONS
 if TYPE_CHECKING:
     from tests.web_site import Said, Site
 
-DESCRIPTION = Path(__file__).parents[2] / "web" / "openapi.yaml"
+DESCRIPTION = Path(__file__).parents[2] / "web" / "api" / "openapi.yaml"
 # Routes that are no part of the API: pages, and the description itself.
 BESIDE = re.compile(r"/(api/docs.*|api/openapi\.yaml|static/.*|login|logout|language.*|runs.*|)$")
 

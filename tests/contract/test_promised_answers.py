@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from actors.bootstrap import open_world
 from actors.worker import Worker
-from actors.world import open_world
 from dialer.config import Settings
 from dialer.model import AttemptState
 from telephony import simulator

@@ -133,4 +133,4 @@ def test_the_examples_of_the_page_are_understood() -> None:
     bodies = [line.split(" -d '")[1].rstrip("'") for line in text.splitlines() if " -d '" in line]
     assert len(bodies) == 2
     assert all(isinstance(json.loads(body), dict) for body in bodies)
-    assert Path(ROOT / "web" / "openapi.yaml").is_file()
+    assert Path(ROOT / "web" / "api" / "openapi.yaml").is_file()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from pydantic import SecretStr
 
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 from telephony import refusals, simulator
 from telephony.provider import Account, CallRequest, NotSent, Refused, Unanswered
 from telephony.refusals import Action
 from telephony.simulator import Faults
-from telephony.twilio_provider import TwilioProvider
+from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

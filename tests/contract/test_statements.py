@@ -1,4 +1,4 @@
-"""Every statement of sql/queries is one PostgreSQL can prepare on the migrated schema."""
+"""Every statement of sql/*/queries.sql is one PostgreSQL can prepare on the migrated schema."""
 
 from __future__ import annotations
 

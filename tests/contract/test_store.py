@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState, Outcome
-from sql.attempts import Ask, Fact
+from sql.attempts.attempts import Ask, Fact
 from sql.pool import open_pool
 from tests.simulation.twins import Twins, states
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from pydantic import SecretStr
 
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 from telephony import simulator
 from telephony.conformance import SILENCE_SECONDS, Line, ProviderPromises, Trouble
 from telephony.provider import Account
 from telephony.simulator import Faults, Scenario
-from telephony.twilio_provider import TwilioProvider
+from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

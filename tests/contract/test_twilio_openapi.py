@@ -22,13 +22,13 @@ from pydantic import SecretStr
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 from telephony import simulator
 from telephony.provider import Account, CallRequest, Placed
 from telephony.simulator import Scenario
-from telephony.simulator.ledger import ENDED, Call
-from telephony.simulator.listings import PLAIN, TIMES
-from telephony.twilio_provider import EVENTS, TwilioProvider
+from telephony.simulator.call_log import ENDED, Call
+from telephony.simulator.http.listings import PLAIN, TIMES
+from telephony.twilio.client import EVENTS, TwilioProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -20,8 +20,8 @@ import pytest
 
 import dialer
 from dialer.config import Settings
-from dialer.embedded.child import marked, until
-from dialer.embedded.place import Place, free_port
+from ringmaster.local.child import marked, until
+from ringmaster.local.data_dir import Place, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("dialer", "sql", "telephony", "actors", "web")
+PRODUCT = ("dialer", "sql", "telephony", "actors", "web", "ringmaster")
 ALL = (*PRODUCT, "tests", "benchmarks")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from sql.attempts import Ask
+from sql.attempts.attempts import Ask
 from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:

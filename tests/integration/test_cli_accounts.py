@@ -19,9 +19,9 @@ import pytest
 from argon2 import PasswordHasher
 
 import dialer
-from dialer.cli import notice
 from dialer.model import Role
-from sql.businesses import Businesses
+from ringmaster import notice
+from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
 
 CHECKOUT = Path(dialer.__file__).parents[1]

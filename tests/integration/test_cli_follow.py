@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from dialer.cli import installation, tenants
-from dialer.cli.api import Api, ApiError
-from dialer.cli.follow import Follower
-from dialer.cli.processes import Processes
-from dialer.cli.refusal import RefusalError
-from dialer.cli.watched import Watched
-from dialer.embedded.place import free_port
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
+from ringmaster import installation
+from ringmaster.demo import fixtures
+from ringmaster.demo.client import Api, ApiError
+from ringmaster.demo.follow import Follower
+from ringmaster.demo.run_view import Watched
+from ringmaster.local.data_dir import free_port
+from ringmaster.local.processes import Processes
+from ringmaster.refusal import RefusalError
 from sql.pool import open_pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from dialer.cli.tenants import Tenant
+    from ringmaster.demo.fixtures import Tenant
 
 END_SECONDS = 30.0
 
@@ -48,7 +49,7 @@ async def web(place: Path, database_url: str, redis_url: str) -> AsyncIterator[t
     async with Processes(place / "logs", f"ringmaster-test-{place.name}") as children, aiohttp.ClientSession() as session:
         await installation.start_web(children, environment)
         async with await open_pool(database_url, name="test", size=1) as pool:
-            cast = await tenants.create(pool, None)
+            cast = await fixtures.create(pool, None)
         yield url, cast, session
 
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import dialer
-from dialer.cli import folder, processes
-from dialer.cli.processes import ChildEndedError, Processes
-from dialer.cli.refusal import RefusalError
-from dialer.embedded.child import marked, until
+from ringmaster.local import folder, processes
+from ringmaster.local.child import marked, until
+from ringmaster.local.processes import ChildEndedError, Processes
+from ringmaster.refusal import RefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,7 +57,7 @@ sys.exit("no port to be had")
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from dialer.cli.processes import Processes
+from ringmaster.local.processes import Processes
 
 async def main(place, mark):
     import os

@@ -10,7 +10,7 @@ import pytest
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
-from sql.commands import Malformed
+from sql.commands.commands import Malformed
 
 if TYPE_CHECKING:
     from tests.rows import Shop

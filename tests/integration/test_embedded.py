@@ -16,11 +16,11 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from dialer.embedded import postgres, valkey
-from dialer.embedded.child import FAVOUR, marked
-from dialer.embedded.place import LOCALHOST, DirectoryInUseError, EmbeddedServerError, Place, PortInUseError
-from dialer.embedded.postgres import Postgres, Stop
-from dialer.embedded.valkey import Valkey
+from ringmaster.local import postgres, valkey
+from ringmaster.local.child import FAVOUR, marked
+from ringmaster.local.data_dir import LOCALHOST, DirectoryInUseError, EmbeddedServerError, Place, PortInUseError
+from ringmaster.local.postgres import Postgres, Stop
+from ringmaster.local.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,9 +21,9 @@ import psutil
 import pytest
 
 import dialer
-from dialer.embedded import postgres
-from dialer.embedded.child import marked, until
-from dialer.embedded.place import Place
+from ringmaster.local import postgres
+from ringmaster.local.child import marked, until
+from ringmaster.local.data_dir import Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,7 +75,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ORDINARY = """
 import os, sys
 from pathlib import Path
-from dialer.embedded.launch import become, ordinary_user, reachable
+from ringmaster.local.launch import become, ordinary_user, reachable
 
 become(ordinary_user(), keep_way=not reachable(Path(sys.executable).resolve()))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from actors.bucket import Bucket
-from actors.gate import Gate
+from actors.dispatch.dispatcher import Gate
+from actors.dispatch.rate_limiter import Bucket
 from actors.tasks import Tasks
-from sql.attempts import Ask
+from sql.attempts.attempts import Ask
 from tests.chaos import waiting
 from tests.integration.test_worker import BOUND_SECONDS, Floor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.business import Claimed
-    from actors.ports import World
+    from actors.dispatch.dispatcher import Claimed
+    from actors.services import World
     from tests.rows import Shop
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialer.model import AttemptState
-from sql.attempts import Fact
-from sql.ledger import Ledger, NotLearnedError
+from sql.attempts.attempts import Fact
+from sql.attempts.fact_writer import Ledger, NotLearnedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sql.attempts import Intent
+    from sql.attempts.attempts import Intent
     from tests.rows import Shop
 
 OTHERS = 10
@@ -145,7 +145,7 @@ async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: Shop) -
 
 
 async def test_a_business_has_a_budget_of_waiting_facts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sql.ledger.MAX_WAITING_FACTS", 2)
+    monkeypatch.setattr("sql.attempts.fact_writer.MAX_WAITING_FACTS", 2)
     business, other = await shop.business(max_calls=10), await shop.business()
     for one in (business, other):
         await shop.run(one, 10, concurrency=10)

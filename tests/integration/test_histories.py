@@ -10,14 +10,14 @@ import pytest_asyncio
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from sql.histories import Histories, Stray
 from sql.pool import NOTICE
+from sql.timelines.timelines import Histories, Stray
 from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.histories import History
+    from sql.timelines.timelines import History
     from tests.rows import Shop
 
 MINE, THEIRS, FOREIGN = "+12025550001", "+12025550002", "+12025559999"

@@ -10,7 +10,7 @@ import pytest
 # Runs as the web process does it: from a body in a file to checked rows. Prints the peak of memory, in KB, before and after.
 CHILD = """
 import resource, sys, tempfile
-from web.faults import ApiError
+from web.server.errors import ApiError
 from web.intake.csv_file import rows_of
 from web.intake.form import read_form
 from web.intake.json_file import leads_of, settings_of

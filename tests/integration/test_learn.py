@@ -10,8 +10,8 @@ import pytest
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from sql.attempts import Fact
-from sql.ledger import Ledger, NotLearnedError
+from sql.attempts.attempts import Fact
+from sql.attempts.fact_writer import Ledger, NotLearnedError
 
 if TYPE_CHECKING:
     from tests.rows import Shop

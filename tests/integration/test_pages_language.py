@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from babel.messages.extract import extract_from_file
 
-from web import i18n
-from web.pages import assets, looks
+from web.pages import assets, formatting
+from web.server import i18n
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,18 +75,23 @@ def test_the_best_language_of_the_browser_is_taken(header: str, language: str) -
 
 def test_times_are_those_of_the_business_and_tell_the_zone_to_programs() -> None:
     summer = datetime(2026, 7, 1, 21, 30, tzinfo=UTC)
-    assert looks.moment("en", "Asia/Jerusalem", summer) == (
+    assert formatting.moment("en", "Asia/Jerusalem", summer) == (
         '<time datetime="2026-07-01T21:30:00+00:00" title="Asia/Jerusalem">Jul 2, 2026, 00:30</time>'
     )
-    assert "1 ביולי 2026" in looks.clock("he", "America/New_York", summer)
-    assert "17:30:00" in looks.clock("en", "America/New_York", summer)
-    assert "21:30:00" in looks.clock("en", "Nowhere/Gone", summer)
+    assert "1 ביולי 2026" in formatting.clock("he", "America/New_York", summer)
+    assert "17:30:00" in formatting.clock("en", "America/New_York", summer)
+    assert "21:30:00" in formatting.clock("en", "Nowhere/Gone", summer)
 
 
 def test_lengths_of_time_and_numbers_are_readable() -> None:
-    assert [looks.elapsed(timedelta(seconds=seconds)) for seconds in (-3, 0, 61, 3600 * 11 + 62)] == ["0:00", "0:00", "1:01", "11:01:02"]
-    assert [looks.phone(text) for text in ("+972500000001", "", None, "a<b")] == ["+972 50-000-0001", "–", "–", "a<b"]  # noqa: RUF001 the dash of an empty cell
-    assert looks.figure("en", 1234567) == "1,234,567"
+    assert [formatting.elapsed(timedelta(seconds=seconds)) for seconds in (-3, 0, 61, 3600 * 11 + 62)] == [
+        "0:00",
+        "0:00",
+        "1:01",
+        "11:01:02",
+    ]
+    assert [formatting.phone(text) for text in ("+972500000001", "", None, "a<b")] == ["+972 50-000-0001", "–", "–", "a<b"]  # noqa: RUF001 the dash of an empty cell
+    assert formatting.figure("en", 1234567) == "1,234,567"
 
 
 def test_what_is_vendored_is_what_was_published() -> None:

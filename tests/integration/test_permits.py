@@ -13,10 +13,10 @@ import redis.asyncio as redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.bucket import GIVE_BACK, GONE_SECONDS, TAKE, Bucket
-from actors.ports import Held, Rules
-from dialer.ports import SystemClock, SystemIds
-from dialer.streams import Streams, gate_key, turns_key
+from actors.dispatch.rate_limiter import GIVE_BACK, GONE_SECONDS, TAKE, Bucket
+from actors.services import Held, Rules
+from dialer.clock import SystemClock, SystemIds
+from dialer.streams.client import Streams, gate_key, turns_key
 from tests.chaos import waiting
 from tests.simulation.permits import Account
 from tests.tcp_proxy import TcpProxy
@@ -24,7 +24,7 @@ from tests.tcp_proxy import TcpProxy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.ports import World
+    from actors.services import World
 
 ACCOUNT = "AC1"
 FAR_SECONDS = 0.001  # each way: 2 ms for a question and its answer

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from actors.call import fact_of
-from actors.excess import ExcessCalls
-from actors.look import learn, look
+from actors.calls.call import fact_of
+from actors.calls.excess_calls import ExcessCalls
+from actors.calls.reconciler import learn, look
 from actors.tasks import Tasks
 from dialer.model import AttemptState, Reference
-from sql.attempts import Ask
+from sql.attempts.attempts import Ask
 from telephony import simulator
 from telephony.provider import CallRequest, Placed
 from telephony.simulator import Faults, Scenario
@@ -26,8 +26,8 @@ from tests.integration.test_worker import Floor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.ports import World
-    from sql.attempts import Intent, OpenAttempt
+    from actors.services import World
+    from sql.attempts.attempts import Intent, OpenAttempt
     from telephony.simulator import Simulator
     from tests.rows import Shop
 

@@ -13,12 +13,12 @@ import pytest_asyncio
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from dialer.embedded.place import free_port
-from dialer.embedded.valkey import Valkey
 from dialer.messages import EVENTS, REJECTED, CommandType, Event, RunChanged
-from dialer.relay_script import KEEP_RELAYED_SECONDS, mark
-from dialer.streams import CALLBACKS, AwayError, Streams
-from sql.outbox import Outbox, Relay
+from dialer.streams.client import CALLBACKS, AwayError, Streams
+from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, mark
+from ringmaster.local.data_dir import free_port
+from ringmaster.local.valkey import Valkey
+from sql.outbox.outbox import Outbox, Relay
 from tests.chaos import waiting
 from tests.tcp_proxy import TcpProxy
 from tests.web_site import RUNS as RUNS_PATH

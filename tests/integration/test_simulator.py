@@ -18,9 +18,10 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from dialer.model import AttemptState, Outcome
-from telephony import script, simulator
-from telephony.callbacks import CallbackFact, parse, verify
+from telephony import simulator
 from telephony.simulator import Faults
+from telephony.twilio import twiml
+from telephony.twilio.callbacks import CallbackFact, parse, verify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -184,10 +185,10 @@ async def test_who_answered_is_told_when_asked(scenario: str, detection: str | N
 
 async def test_it_obeys_a_hang_up_and_otherwise_talks() -> None:
     async with world(scenario="slow") as here:
-        here.dialer.twiml = script.hang_up()
+        here.dialer.twiml = twiml.hang_up()
         short = await here.end(await here.call())
         assert (short.status, here.dialer.unsigned) == ("completed", 0)
-        here.dialer.twiml = script.speech("shalom", "he-IL")
+        here.dialer.twiml = twiml.speech("shalom", "he-IL")
         long = await here.end(await here.call(TimeLimit="20"))
         assert short.duration_seconds is not None
         assert short.duration_seconds < 20

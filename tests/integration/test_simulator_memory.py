@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 from telephony import simulator
 from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, Placed
-from telephony.twilio_provider import TwilioProvider
+from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest_asyncio
 import redis.asyncio as redis
 
 from dialer.messages import COMMANDS, EVENTS, REJECTED, CommandType, Event, MalformedError, RunChanged, parse_command
-from dialer.streams import AwayError, Streams
+from dialer.streams.client import AwayError, Streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

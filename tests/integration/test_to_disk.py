@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from dialer.embedded.postgres import Postgres, Stop
 from dialer.model import AttemptState
+from ringmaster.local.postgres import Postgres, Stop
 from sql.migrate import migrate
-from sql.outbox import Outbox
+from sql.outbox.outbox import Outbox
 from sql.pool import open_pool
 from tests.rows import Shop
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from sql.attempts import Intent
+    from sql.attempts.attempts import Intent
 
 # Nobody writes the log in the background: what nobody has waited for is lost.
 LAZY = {"wal_writer_delay": "10s", "bgwriter_lru_maxpages": "0"}

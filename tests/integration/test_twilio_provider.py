@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from pydantic import SecretStr
 
-from dialer.ports import SystemClock
-from telephony import connector
+from dialer.clock import SystemClock
 from telephony.provider import Account, CallRequest, NotSent, Placed, PlaceResult, Refused, Unanswered
-from telephony.twilio_provider import TwilioProvider
+from telephony.twilio import connector
+from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
-    from dialer.ports import Clock
+    from dialer.clock import Clock
 
 SID: Final = "CA" + "1" * 32
 TO: Final = "+97250000001"

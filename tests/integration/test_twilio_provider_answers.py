@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from telephony import twilio_provider
 from telephony.provider import NoSuchCall, Placed, Unanswered
+from telephony.twilio import client
 from tests.integration.test_twilio_provider import (
     ACCOUNT,
     CREATED,
@@ -73,7 +73,7 @@ async def test_questions_without_an_answer_do_not_hold_up_a_post() -> None:
             writer.write(CREATED)
             await writer.drain()
             return
-        if len(here.requests) >= twilio_provider.ASK_CONNECTIONS:
+        if len(here.requests) >= client.ASK_CONNECTIONS:
             asked.set()
         await reader.read()
 
@@ -82,6 +82,6 @@ async def test_questions_without_an_answer_do_not_hold_up_a_post() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await asked.wait()
         assert isinstance(await place(twilio), Placed)
-        assert there.connections == twilio_provider.ASK_CONNECTIONS + 1, "questions take so many connections and no more"
+        assert there.connections == client.ASK_CONNECTIONS + 1, "questions take so many connections and no more"
         for question in questions:
             question.cancel()

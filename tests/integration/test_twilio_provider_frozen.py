@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 30.0
@@ -29,7 +29,7 @@ SOCKET_BYTES: Final = 65_536
 WORKER: Final = f"""
 import asyncio, os, signal, sys
 from pydantic import SecretStr
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 from telephony import twilio_provider
 from telephony.provider import Account, CallRequest
 

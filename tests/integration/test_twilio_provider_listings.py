@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
-from dialer.ports import SystemClock
-from telephony import simulator, twilio_provider
+from dialer.clock import SystemClock
+from telephony import simulator
 from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, Placed
 from telephony.simulator import Faults
-from telephony.twilio_provider import TwilioProvider
+from telephony.twilio import client
+from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +37,7 @@ async def simulated() -> AsyncIterator[tuple[simulator.Simulator, TwilioProvider
 
 
 async def test_every_page_of_a_listing_is_read_back_to_the_time_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twilio_provider, "PAGE_SIZE", 2)
+    monkeypatch.setattr(client, "PAGE_SIZE", 2)
     async with simulated() as (sim, twilio, account):
         since = sim.clock.now() - timedelta(seconds=1)
         sids = [
@@ -54,8 +55,8 @@ async def test_every_page_of_a_listing_is_read_back_to_the_time_asked_for(monkey
 
 
 async def test_a_listing_with_more_pages_than_are_read_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twilio_provider, "PAGE_SIZE", 1)
-    monkeypatch.setattr(twilio_provider, "LISTING_PAGES", 2)
+    monkeypatch.setattr(client, "PAGE_SIZE", 1)
+    monkeypatch.setattr(client, "LISTING_PAGES", 2)
     async with simulated() as (sim, twilio, account):
         for _ in range(3):
             await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5)

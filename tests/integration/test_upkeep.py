@@ -12,7 +12,7 @@ from dialer.messages import Command, CommandType
 from tests.chaos import waiting
 
 if TYPE_CHECKING:
-    from sql.commands import Answer
+    from sql.commands.commands import Answer
     from tests.rows import Shop
 
 CALLBACKS = """

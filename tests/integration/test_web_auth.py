@@ -13,15 +13,16 @@ from dialer.model import Role
 from dialer.sealing import Seal
 from tests.visitor import Visitor
 from tests.web_site import PUBLIC, RUNS, leads
-from web import auth, keys
-from web.passwords import CHECKS_WAITING_PER_CROWD
-from web.sign_in_delays import MAX_DELAY_SECONDS
+from web.access import auth
+from web.access.passwords import CHECKS_WAITING_PER_CROWD
+from web.access.sign_in_delays import MAX_DELAY_SECONDS
+from web.server import keys
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
     from tests.web_site import Said, Site
-    from web.passwords import Passwords
+    from web.access.passwords import Passwords
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 

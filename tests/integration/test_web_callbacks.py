@@ -10,12 +10,12 @@ import pytest
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.sealing import Seal
-from dialer.streams import NOWHERE, Streams
+from dialer.streams.client import NOWHERE, Streams
 from tests.web_site import NO_REDIS, RUNS, callback, serving
 
 if TYPE_CHECKING:
-    from dialer.embedded.postgres import Postgres
-    from sql.attempts import Intent
+    from ringmaster.local.postgres import Postgres
+    from sql.attempts.attempts import Intent
     from tests.rows import Shop
     from tests.web_site import Site
 

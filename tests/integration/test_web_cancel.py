@@ -11,7 +11,7 @@ from dialer.model import AttemptState
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
-    from sql.runs import Run
+    from sql.runs.runs import Run
     from tests.web_site import Said, Site
 
 STOP = "/api/outbound/stop-queue"

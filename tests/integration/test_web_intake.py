@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.web_site import RUNS, leads
-from web import keys
-from web.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.intake.limiter import Turns
+from web.server import keys
+from web.server.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ from tests.visitor import EMAIL, PASSWORD, Visitor
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
-    from sql.attempts import Intent
+    from sql.attempts.attempts import Intent
     from tests.web_site import Site
 
 

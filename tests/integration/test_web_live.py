@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from dialer.embedded.valkey import Valkey
+from dialer.clock import SystemClock
 from dialer.messages import EVENTS, Event
 from dialer.model import AttemptState
-from dialer.ports import SystemClock
-from dialer.streams import Streams
+from dialer.streams.client import Streams
+from ringmaster.local.valkey import Valkey
 from tests.web_site import RUNS, serving
-from web import keys
-from web.event_frames import parse_id
-from web.listener import MAX_WAITING_EVENTS
+from web.events.frames import parse_id
+from web.events.listener import MAX_WAITING_EVENTS
+from web.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from tests.rows import Shop
     from tests.web_site import Listening, Site, Told
-    from web.event_frames import FramedEvent
-    from web.listener import Listener
+    from web.events.frames import FramedEvent
+    from web.events.listener import Listener
 
 
 @pytest_asyncio.fixture

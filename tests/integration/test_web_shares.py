@@ -6,20 +6,20 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from dialer.clock import SystemClock
 from dialer.model import Reference
-from dialer.ports import SystemClock
 from dialer.sealing import Seal
 from dialer.shares import Use
-from dialer.streams import Streams
+from dialer.streams.client import Streams
 from sql.shares import CURRENT_USE
 from tests.web_site import RUNS, callback, serving
-from web import keys
+from web.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
     from contextlib import AbstractAsyncContextManager
 
-    from sql.attempts import Intent
+    from sql.attempts.attempts import Intent
     from sql.shares import SharedPool
     from tests.rows import Shop
     from tests.web_site import Said, Site

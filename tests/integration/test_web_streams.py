@@ -11,15 +11,17 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 
-from dialer.embedded.valkey import Valkey
+from dialer.clock import SystemClock
 from dialer.messages import EVENTS, Event
-from dialer.ports import SystemClock
-from dialer.streams import Streams
+from dialer.streams.client import Streams
+from ringmaster.local.valkey import Valkey
 from tests.visitor import EMAIL, PASSWORD, Visitor
 from tests.web_site import EVENTS_OF_BUSINESS, RUNS, Told, serving, token_digest
-from web import event_frames, keys, live, live_states, standing
-from web import fanout as fanout_module
-from web.live import MAX_RESUMED_ENTRIES
+from web.access import standing
+from web.events import fanout as fanout_module
+from web.events import frames, states, stream
+from web.events.stream import MAX_RESUMED_ENTRIES
+from web.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.rows import Shop
     from tests.web_site import Listening, Site
-    from web.fanout import Fanout
+    from web.events.fanout import Fanout
 
 DEEP = "[" * 10_000 + "]" * 10_000
 
@@ -75,7 +77,7 @@ async def test_one_stream_tells_of_all_runs_of_the_business_and_of_no_other(site
 
 
 async def test_a_business_s_reset_is_bounded_and_holds_only_what_has_not_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_states, "MAX_ACTIVE_RUNS", 2)
+    monkeypatch.setattr(states, "MAX_ACTIVE_RUNS", 2)
     ended = await site.load(1)
     drained = await site.load(3)
     await site.post(f"/api/outbound_calls/jobs/{ended}/cancel")
@@ -108,7 +110,7 @@ async def test_the_stream_of_a_business_resumes_without_gap_or_repeat(site: Site
 
 
 async def test_a_business_s_stream_does_not_end_with_its_last_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.2)
     run_id = await site.load(1)
     async with site.listen(None) as listening:
         await site.post("/api/outbound/stop-queue", {"run_id": run_id})
@@ -155,7 +157,7 @@ async def test_an_odd_entry_harms_nobody(site: Site, streams: Streams, redis_url
 async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = await site.load(2)
     faults: list[BaseException] = [RuntimeError("nobody expected this"), asyncio.CancelledError()]
-    real = event_frames.read_entry
+    real = frames.read_entry
 
     def fail(entry: Any) -> Any:  # noqa: ANN401 - as the real one
         if faults:
@@ -224,8 +226,8 @@ async def test_one_user_cannot_take_all_streams_of_the_business_nor_one_business
 
 
 async def test_a_stream_ends_when_its_credential_is_withdrawn(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.2)
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(stream, "RECHECK_SECONDS", 0.2)
     monkeypatch.setattr(standing, "RECHECK_SECONDS", 0.2)
     run_id = await site.load(1)
     async with site.listen(run_id, token="viewer") as listening, site.listen(None, token="operator") as other:
@@ -253,7 +255,7 @@ async def test_a_page_s_stream_is_refused_to_the_next_user(site: Site) -> None:
 
 
 async def test_a_reader_that_takes_nothing_is_let_go_of(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "WRITE_SECONDS", 1.0)
+    monkeypatch.setattr(stream, "WRITE_SECONDS", 1.0)
     run_id = await site.load(1)
     address = site.client.make_url("/")
     slow = socket.socket()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.bucket import OPEN, SHUT
+from actors.dispatch.rate_limiter import OPEN, SHUT
 from dialer.model import AttemptState
-from dialer.streams import Streams, gate_key
+from dialer.streams.client import Streams, gate_key
 from tests.web_site import ACCOUNT, RUNS
 
 if TYPE_CHECKING:

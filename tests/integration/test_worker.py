@@ -13,13 +13,13 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from actors import ownership
-from actors.bucket import Bucket
+from actors import lease
+from actors.bootstrap import open_world
+from actors.dispatch.rate_limiter import Bucket
 from actors.worker import Worker
-from actors.world import open_world
 from dialer.config import Settings
-from dialer.embedded.place import free_port
 from dialer.sealing import Seal
+from ringmaster.local.data_dir import free_port
 from telephony import simulator
 from tests.chaos import waiting
 from tests.tcp_proxy import TcpProxy
@@ -27,7 +27,7 @@ from tests.tcp_proxy import TcpProxy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from actors.ports import World
+    from actors.services import World
     from telephony.simulator import Simulator
     from tests.rows import Shop
 
@@ -259,7 +259,7 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
 ) -> None:
     """Ten businesses at one worker, two at the other, which is 2 ms further from Redis."""
     # A machine that stands still for longer than a lease would move the businesses, and this would measure something else.
-    monkeypatch.setattr(ownership, "LEASE_SECONDS", 120.0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 120.0)
     shop, pace = floor.shop, {"DIALER_CALLS_PER_SECOND": 20}
     async with (
         TcpProxy(redis_url, delay_seconds=0.001) as proxy,

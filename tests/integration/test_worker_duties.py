@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-import actors.heartbeat
-import actors.partition
-from actors.bucket import Bucket
-from actors.duties import Duties
-from actors.ownership import Ownership
-from actors.partition import Partitions
+import actors.duties.heartbeat
+import actors.supervisor.supervisor
+from actors.dispatch.rate_limiter import Bucket
+from actors.lease import Ownership
+from actors.restarts import Duties
+from actors.supervisor.supervisor import Partitions
 from actors.tasks import Tasks
 from telephony import simulator
 from telephony.provider import Account
@@ -117,8 +117,8 @@ async def test_a_worker_whose_poll_fails_says_no_more_that_it_drives(
     twilio: Simulator,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(actors.partition, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(actors.heartbeat, "DRIVEN_SECONDS", 1.0)
+    monkeypatch.setattr(actors.supervisor.supervisor, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(actors.duties.heartbeat, "DRIVEN_SECONDS", 1.0)
     shop = floor.shop
     run = await shop.run(await shop.business(), 50)
 

@@ -17,7 +17,7 @@ from tests.chaos import waiting
 from tests.integration.test_worker import Floor, floor, until
 
 if TYPE_CHECKING:
-    from sql.runs import Run
+    from sql.runs.runs import Run
 
 __all__ = ["floor"]
 

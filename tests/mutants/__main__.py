@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from dialer.embedded.postgres import Postgres
+from ringmaster.local.postgres import Postgres
 from tests.mutants.faults import FAULTS, NO_FAULTS, Fault
 from tests.mutants.layers import differential, simulation
 

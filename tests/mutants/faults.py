@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import actors.business
-import actors.call
-import actors.gate
-import actors.look
-import actors.partition
-from actors.business import Business
-from actors.evidence import Moment
-from actors.excess import ExcessCalls
-from actors.live import LiveCalls
-from actors.partition import Partitions
+import actors.calls.call
+import actors.dispatch.dispatcher
+import actors.supervisor.business
+import actors.supervisor.supervisor
+from actors.calls import reconciler
+from actors.calls.evidence import Moment
+from actors.calls.excess_calls import ExcessCalls
+from actors.calls.live_calls import LiveCalls
+from actors.supervisor.business import Business
+from actors.supervisor.supervisor import Partitions
 from dialer.model import AttemptState
-from sql.outbox import MAX_EVENTS_AT_ONCE, Relay
+from sql.outbox.outbox import MAX_EVENTS_AT_ONCE, Relay
 from telephony.provider import NotSent, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from sql.attempts import Fact, Intent, OpenAttempt
+    from sql.attempts.attempts import Fact, Intent, OpenAttempt
     from telephony.provider import PlaceResult
 
-FUNCTIONS = Path(__file__).parents[2] / "sql" / "functions"
+SQL = Path(__file__).parents[2] / "sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Fault:
         if self.sql is None:
             return ""
         file, old, new = self.sql
-        healthy = (FUNCTIONS / f"{file}.sql").read_text()
+        healthy = next(SQL.glob(f"*/{file}.sql")).read_text()
         if healthy.count(old) != 1:
             message = f"{self.name}: {file}.sql has {healthy.count(old)} times: {old}"
             raise LookupError(message)
@@ -87,7 +87,7 @@ async def _delete_first(self: Relay) -> int:
     return len(events)
 
 
-_fact_of = actors.call.fact_of
+_fact_of = actors.calls.call.fact_of
 
 
 def _believes_in_silence(intent: Intent, result: PlaceResult) -> Fact:
@@ -98,7 +98,7 @@ def _silence_is_the_end(intent: Intent, result: PlaceResult) -> Fact:
     fact = _fact_of(intent, result)
     if fact.state is not AttemptState.UNKNOWN:
         return fact
-    return actors.call._fact(intent, AttemptState.OVER, reason="no answer from the provider", outcome="failed")
+    return actors.calls.call._fact(intent, AttemptState.OVER, reason="no answer from the provider", outcome="failed")
 
 
 def _by_the_database_alone(self: Moment, first: object, seconds: float) -> bool:
@@ -109,7 +109,7 @@ def _since_the_claim(attempt: OpenAttempt, *_: object, **__: object) -> datetime
     return attempt.created_at - timedelta(seconds=5)
 
 
-SHUT_FOR_GOOD = ((actors.gate, "LONGEST_SHUT_SECONDS", 1e6), (actors.gate, "FIRST_SHUT_SECONDS", 1e6))
+SHUT_FOR_GOOD = ((actors.dispatch.dispatcher, "LONGEST_SHUT_SECONDS", 1e6), (actors.dispatch.dispatcher, "FIRST_SHUT_SECONDS", 1e6))
 
 # Played like the others, and caught by nothing: a layer that finds something here finds it in every fault.
 NO_FAULTS = (
@@ -130,8 +130,8 @@ FAULTS = (
     Fault("server_error_is_not_sent", "a 5xx counts as not sent"),
     Fault("retry_post", "a POST without an answer is sent again"),
     Fault("post_after_the_deadline", "a worker that was frozen while it connected sends all the same"),
-    Fault("silence_is_a_refusal", "an unanswered POST is not sent, in the actor", ((actors.call, "fact_of", _believes_in_silence),)),
-    Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.call, "fact_of", _silence_is_the_end),)),
+    Fault("silence_is_a_refusal", "an unanswered POST is not sent, in the actor", ((actors.calls.call, "fact_of", _believes_in_silence),)),
+    Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.calls.call, "fact_of", _silence_is_the_end),)),
     Fault("claim_ignores_cancel", "a claim takes leads of a run that was stopped"),
     Fault("retry_after_cancel", "what was not sent is queued again although its run is cancelled"),
     Fault("hang_up_is_forgotten", "that a call is to be hung up is told, and not written down"),
@@ -146,8 +146,8 @@ FAULTS = (
     Fault("nobody_polls", "what the words do not tell is never looked for", ((Partitions, "poll", _never),)),
     Fault("account_of_now", "a call is asked for at the account its business has now"),
     Fault("absent_by_one_clock", "the database's clock alone shows a call absent", ((Moment, "follows", _by_the_database_alone),)),
-    Fault("window_by_our_clock", "a call is looked for by the database's time", ((actors.look, "listed_since", _since_the_claim),)),
-    Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((actors.look, "no_such_call", lambda *_: (True, {})),)),
+    Fault("window_by_our_clock", "a call is looked for by the database's time", ((reconciler, "listed_since", _since_the_claim),)),
+    Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((reconciler, "no_such_call", lambda *_: (True, {})),)),
     Fault("nobody_lists_live_calls", "a lost callback is noticed by the slow questions alone", ((LiveCalls, "round", _never),)),
     Fault("second_calls_go_on", "a second call is told and not hung up", ((ExcessCalls, "round", _never),)),
     Fault("gate_stays_shut", "one refused connection shuts the gate for good", SHUT_FOR_GOOD),

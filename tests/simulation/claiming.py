@@ -1,18 +1,18 @@
-"""Claim as sql/functions/claim_v1.sql does it, in memory: the same candidates, the same order, the same verdicts."""
+"""Claim as sql/attempts/claim_v1.sql does it, in memory: the same candidates, the same order, the same verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sql.attempts import Intent, Verdict
+from sql.attempts.attempts import Intent, Verdict
 from tests.simulation.rows import Attempt, Retry, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from sql.attempts import Ask
+    from sql.attempts.attempts import Ask
     from tests.simulation.rows import Database, Job, Lane, Run, Zone
 
 SCAN = 1000

@@ -1,11 +1,11 @@
-"""Commands as sql/functions/command_v1.sql decides them, and ownership as ownership_v1.sql does it, in memory."""
+"""Commands as sql/commands/command_v1.sql decides them, and ownership as ownership_v1.sql does it, in memory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import Command, CommandType
-from sql.commands import Malformed
+from sql.commands.commands import Malformed
 from tests.simulation.learning import counted_as, summary
 from tests.simulation.rows import ENDED, Received
 

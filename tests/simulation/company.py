@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from dialer.ports import Clock
+    from dialer.clock import Clock
     from telephony.provider import Account, CallRequest, PlaceResult
     from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop

@@ -8,9 +8,9 @@ import asyncpg
 
 from dialer.messages import CommandType, Event, RunChanged
 from dialer.model import AttemptState
-from sql.attempts import ExcessCall, Fact, OpenAttempt
-from sql.commands import MAX_APPLIED_AT_ONCE, Answer, Applied
-from sql.workers import Driven, Holding, Renewal
+from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
+from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, Applied
+from sql.workers.workers import Driven, Holding, Renewal
 from tests.simulation import claiming, commanding, learning
 from tests.simulation.learning import CONFUSED
 from tests.simulation.line import Refused
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from dialer.messages import Command
-    from dialer.relay_script import Topic
-    from sql.attempts import Ask, Intent, Learned, Verdict
-    from sql.commands import Malformed
-    from sql.histories import History, Stray
-    from sql.workers import Stall
+    from dialer.streams.relay_script import Topic
+    from sql.attempts.attempts import Ask, Intent, Learned, Verdict
+    from sql.commands.commands import Malformed
+    from sql.timelines.timelines import History, Stray
+    from sql.workers.workers import Stall
     from tests.simulation.line import Line
     from tests.simulation.rows import Attempt, Database
 
@@ -55,7 +55,7 @@ class Desk:
 
 
 class AttemptDesk(Desk):
-    """`sql.attempts.Attempts`."""
+    """`sql.attempts.attempts.Attempts`."""
 
     async def claim(
         self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
@@ -160,7 +160,7 @@ class AttemptDesk(Desk):
 
 
 class FleetDesk(Desk):
-    """`sql.workers.Workers`."""
+    """`sql.workers.workers.Workers`."""
 
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:  # noqa: ARG002
         await self.line.ask(lambda: commanding.join(self.db, incarnation, lease_seconds))
@@ -259,7 +259,7 @@ class FleetDesk(Desk):
 
 
 class HistoryDesk(Desk):
-    """`sql.histories.Histories`: the database of a schedule has one history, and forgets nothing."""
+    """`sql.timelines.timelines.Histories`: the database of a schedule has one history, and forgets nothing."""
 
     async def present(self, business_id: int, shown_after_seconds: float) -> History | None:
         raise AssertionError(business_id, shown_after_seconds)
@@ -279,7 +279,7 @@ class HistoryDesk(Desk):
 
 
 class CommandDesk(Desk):
-    """`sql.commands.Commands`."""
+    """`sql.commands.commands.Commands`."""
 
     async def apply(self, command: Command) -> Answer:
         def statement() -> Answer:
@@ -319,7 +319,7 @@ class CommandDesk(Desk):
 
 
 class RunDesk(Desk):
-    """`sql.runs.Runs`, as far as the housekeeping needs it."""
+    """`sql.runs.runs.Runs`, as far as the housekeeping needs it."""
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
         def statement() -> list[tuple[int, int]]:
@@ -355,7 +355,7 @@ class RunDesk(Desk):
 
 
 class OutboxDesk(Desk):
-    """`sql.outbox.Outbox`."""
+    """`sql.outbox.outbox.Outbox`."""
 
     async def next(self, limit: int, without: Collection[Topic] = ()) -> list[Event]:
         def statement() -> list[Event]:

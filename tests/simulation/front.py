@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CallChanged, Command, CommandType, RunChanged
 from dialer.model import AttemptState
-from sql.attempts import Fact
-from sql.ledger import NotLearnedError
+from sql.attempts.attempts import Fact
+from sql.attempts.fact_writer import NotLearnedError
 from sql.pool import AWAY, LOCKED
-from telephony.callbacks import STATES
+from telephony.twilio.callbacks import STATES
 from tests.simulation.company import DELIVERIES, TERMINAL
 from tests.simulation.loop import pause
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from sql.ledger import Ledger
+    from sql.attempts.fact_writer import Ledger
     from tests.simulation.company import Company, Entry
     from tests.simulation.desks import AttemptDesk, CommandDesk
     from tests.simulation.judge import Judge

@@ -14,7 +14,7 @@ from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS
 if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.model import Reference
-    from sql.commands import Answer
+    from sql.commands.commands import Answer
     from tests.simulation.company import Company, Entry
     from tests.simulation.rows import Attempt, Database, Run
     from tests.simulation.schedule import Schedule

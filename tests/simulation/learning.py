@@ -1,4 +1,4 @@
-"""Learn as sql/functions/learn_v1.sql does it, in memory: each fact is judged by the rows as they were, then all are applied."""
+"""Learn as sql/attempts/learn_v1.sql does it, in memory: each fact is judged by the rows as they were, then all are applied."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState
-from sql.attempts import Learned
+from sql.attempts.attempts import Learned
 from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.attempts import Fact
+    from sql.attempts.attempts import Fact
     from tests.simulation.rows import Attempt, Database, Job, Lane, Run
 
 LOOK_UNKNOWN_SECONDS = 2.0

@@ -1,4 +1,4 @@
-"""Businesses and runs are put into the in-memory database as sql.businesses and sql.runs put them into PostgreSQL."""
+"""Businesses and runs are put into the in-memory database as sql.businesses.businesses and sql.runs.runs put them into PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.simulation.rows import Job, Lane, Run, Zone
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.runs import NewLead
+    from sql.runs.runs import NewLead
     from tests.simulation.rows import Database
 
 

@@ -1,4 +1,4 @@
-"""The permits of one account in memory: what the scripts of actors/bucket.py do, step by step."""
+"""The permits of one account in memory: what the scripts of actors/dispatch/rate_limiter.py do, step by step."""
 
 from __future__ import annotations
 

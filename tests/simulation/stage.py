@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
-from actors.ports import Held, Rules, World
+from actors.services import Held, Rules, World
 from actors.worker import Worker
-from dialer.ports import SeededIds
-from sql.ledger import Ledger
-from sql.outbox import Relay
+from dialer.clock import SeededIds
+from sql.attempts.fact_writer import Ledger
+from sql.outbox.outbox import Relay
 from sql.pool import AWAY, LOCKED
-from sql.runs import NewLead
+from sql.runs.runs import NewLead
 from telephony.provider import Account
 from tests.simulation.chance import Chance
 from tests.simulation.company import Carrier, Company

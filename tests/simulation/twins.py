@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
-from sql.attempts import Ask, Attempts, Fact
-from sql.businesses import Businesses
-from sql.commands import MAX_APPLIED_AT_ONCE, Commands
-from sql.runs import NewLead, NewRun, Request, Runs
-from sql.workers import Workers
+from sql.attempts.attempts import Ask, Attempts, Fact
+from sql.businesses.businesses import Businesses
+from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
+from sql.runs.runs import NewLead, NewRun, Request, Runs
+from sql.workers.workers import Workers
 from tests.simulation import claiming, commanding, learning
 from tests.simulation.loading import load_business, load_run
 from tests.simulation.rows import ACCOUNT_SID, Attempt, Database

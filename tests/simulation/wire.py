@@ -6,16 +6,16 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from actors.bucket import GIVE_BACK, OPEN, SHUT, TAKE
-from dialer.relay_script import KEEP_RELAYED_SECONDS, MAX_READING_AGE_SECONDS, Relayed
-from dialer.streams import LOOK_BACK_SECONDS, NOWHERE, AwayError
+from actors.dispatch.rate_limiter import GIVE_BACK, OPEN, SHUT, TAKE
+from dialer.streams.client import LOOK_BACK_SECONDS, NOWHERE, AwayError
+from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, MAX_READING_AGE_SECONDS, Relayed
 from tests.simulation.permits import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from dialer.clock import Clock
     from dialer.messages import Event, Word
-    from dialer.ports import Clock
     from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
 
@@ -107,7 +107,7 @@ class Server:
                 self.relayed[serial] = self.loop.now + KEEP_RELAYED_SECONDS
 
     def script(self, script: str, key: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 what the script returns
-        """The scripts of actors/bucket.py."""
+        """The scripts of actors/dispatch/rate_limiter.py."""
         account = self.accounts.setdefault(key, Account())
         if script == TAKE:
             return account.take(self.loop.now, arguments)
@@ -123,7 +123,7 @@ class Server:
 
 
 class WireClient:
-    """`dialer.streams.Streams` of one process."""
+    """`dialer.streams.client.Streams` of one process."""
 
     def __init__(self, server: Server, chance: Chance, clock: Clock) -> None:
         self.server = server

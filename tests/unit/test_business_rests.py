@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.business import AskGate, Business, CallOver, Claimed, Effect, LookAgain, Rest, Rested
-from sql.attempts import Verdict
+from actors.dispatch.dispatcher import Claimed
+from actors.supervisor.business import AskGate, Business, CallOver, Effect, LookAgain, Rest, Rested
+from sql.attempts.attempts import Verdict
 
 
 def hears(business: Business, word: str) -> list[Effect]:

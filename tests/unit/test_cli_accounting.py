@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dialer.cli.accounting import Evidence, Results, faults, results
+from ringmaster.demo.accounting import Evidence, Results, faults, results
 
 OUTCOMES = [
     ("completed", "human"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dialer.cli.sse import ServerEvent, events
+from ringmaster.demo.sse import ServerEvent, events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

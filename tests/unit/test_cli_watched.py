@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dialer.cli.progress import standing
-from dialer.cli.sse import ServerEvent
-from dialer.cli.watched import Watched, names
+from ringmaster.demo.progress import standing
+from ringmaster.demo.run_view import Watched, names
+from ringmaster.demo.sse import ServerEvent
 
 RUN = {"status": "running", "total_leads": 4, "queued": 2, "in_progress": 1, "completed": 1, "failed": 0, "cancelled": 0, "skipped": 0}
 ENDED = RUN | {"status": "completed", "queued": 0, "in_progress": 0, "completed": 4}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from web.faults import ApiError
 from web.intake import csv_records, encoding
 from web.intake.csv_file import rows_of
 from web.intake.encoding import pieces
 from web.intake.rows import MAX_LEADS, Sheet, check_rows
+from web.server.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import actors.duties
-from actors.duties import MOST_RESTARTS, Duties
+import actors.restarts
+from actors.restarts import MOST_RESTARTS, Duties
 from actors.tasks import Tasks
-from dialer.ports import SystemClock
+from dialer.clock import SystemClock
 
 if TYPE_CHECKING:
     import pytest
@@ -33,7 +33,7 @@ class Failing:
 
 
 async def test_a_duty_that_fails_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actors.duties, "RESTART_SECONDS", 0.001)
+    monkeypatch.setattr(actors.restarts, "RESTART_SECONDS", 0.001)
     tasks, given_up, duty = Tasks(), asyncio.Event(), Failing(MOST_RESTARTS)
     Duties(tasks, SystemClock(), given_up.set).keep_up("one", duty)
     async with asyncio.timeout(10):
@@ -42,7 +42,7 @@ async def test_a_duty_that_fails_is_begun_again(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_one_that_fails_again_and_again_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actors.duties, "RESTART_SECONDS", 0.001)
+    monkeypatch.setattr(actors.restarts, "RESTART_SECONDS", 0.001)
     given_up, duty = asyncio.Event(), Failing(ENOUGH)
     Duties(Tasks(), SystemClock(), given_up.set).keep_up("one", duty)
     async with asyncio.timeout(10):
@@ -51,8 +51,8 @@ async def test_one_that_fails_again_and_again_ends_the_worker(monkeypatch: pytes
 
 
 async def test_the_duty_of_an_account_never_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actors.duties, "RESTART_SECONDS", 0.001)
-    monkeypatch.setattr(actors.duties, "LONGEST_RESTART_SECONDS", 0.002)
+    monkeypatch.setattr(actors.restarts, "RESTART_SECONDS", 0.001)
+    monkeypatch.setattr(actors.restarts, "LONGEST_RESTART_SECONDS", 0.002)
     given_up, duty = asyncio.Event(), Failing(ENOUGH)
     Duties(Tasks(), SystemClock(), given_up.set).keep_up_alone("gate", duty)
     async with asyncio.timeout(10):

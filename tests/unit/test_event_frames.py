@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.event_frames import MAX_DATA_CHARACTERS, parse_id, read_entry, run_of_entry
+from web.events.frames import MAX_DATA_CHARACTERS, parse_id, read_entry, run_of_entry
 
 GOOD = {"type": "job.changed", "business_id": "1", "run_id": "2", "job_id": "3", "at": "2025-01-02T03:04:05+00:00", "data": '{"a": 1}'}
 DEEP = "[" * 10_000 + "]" * 10_000

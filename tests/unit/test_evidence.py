@@ -9,11 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from actors.evidence import Moment, no_such_call, not_listed, shown_again
-from actors.look import listed_since
-from actors.ports import Rules
+from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
+from actors.calls.reconciler import listed_since
+from actors.services import Rules
 from dialer.model import AttemptState
-from sql.attempts import OpenAttempt
+from sql.attempts.attempts import OpenAttempt
 from telephony.provider import Listing
 
 LAG, RING, LIMIT = 60.0, 30, 600

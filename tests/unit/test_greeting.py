@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from dialer.model import AttemptState
-from sql.attempts import Learned, Referred
-from web.greeting import greets
-from web.heard import Heard
+from sql.attempts.attempts import Learned, Referred
+from web.twilio.greeting import greets
+from web.twilio.receiver import Heard
 
 OPEN = {"placing", "unknown", "placed", "ringing", "live"}
 VERDICTS = ("applied", "known", "refused", "stranger", "second", "busy")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from web.faults import ApiError
 from web.intake import json_file
 from web.intake.encoding import pieces
 from web.intake.json_file import leads_of, settings_of
 from web.intake.rows import MAX_LEADS
+from web.server.errors import ApiError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

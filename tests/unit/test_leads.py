@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from web.faults import ApiError
 from web.intake.csv_file import rows_of
 from web.intake.encoding import decoded, pieces
 from web.intake.rows import MAX_VARIABLES, check_rows
+from web.server.errors import ApiError
 
 HEBREW = "lead_id,phone,name\n1,0501234567,דנה לוי\n"
 

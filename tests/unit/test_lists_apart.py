@@ -11,17 +11,18 @@ from aiohttp import web as http
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from actors import ports, strays
-from actors.strays import Strays
+from actors import services
+from actors.calls import orphaned_calls
+from actors.calls.orphaned_calls import Strays
 from actors.turns import Turns
-from dialer.ports import SystemClock
-from telephony import twilio_provider
+from dialer.clock import SystemClock
 from telephony.provider import Account, Listing
-from telephony.twilio_provider import TwilioProvider
+from telephony.twilio import client
+from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
-    from actors.ports import World
-    from sql.workers import Driven
+    from actors.services import World
+    from sql.workers.workers import Driven
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HANGING, QUICK = (Account("AC" + digit * 32, SecretStr("x")) for digit in "12")
@@ -53,7 +54,7 @@ class Floor:
             provider=self,
             rules=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),
             held=SimpleNamespace(epochs={0: 1}, incarnation=None),
-            listing=Turns(ports.LISTS_AT_ONCE),
+            listing=Turns(services.LISTS_AT_ONCE),
         )
         return cast("World", there)
 
@@ -66,11 +67,11 @@ async def test_a_hanging_account_does_not_keep_the_calls_of_another_from_being_c
     floor = Floor()
     finding = Strays(floor.world())
     async with asyncio.TaskGroup() as group:
-        for business_id in range(1, 3 * strays.LISTS_AT_ONCE):
+        for business_id in range(1, 3 * orphaned_calls.LISTS_AT_ONCE):
             group.create_task(finding.search(HANGING, driven(business_id)))
         for _ in range(5):
             await asyncio.sleep(0)
-        assert floor.asked == [HANGING] * strays.LISTS_AT_ONCE
+        assert floor.asked == [HANGING] * orphaned_calls.LISTS_AT_ONCE
         async with asyncio.timeout(BOUND_SECONDS):
             assert await finding.search(QUICK, driven(1_000))
         floor.held.set()
@@ -84,7 +85,7 @@ async def test_live_calls_are_listed_while_every_list_for_one_call_hangs() -> No
         nonlocal waiting
         if "From" in request.query:
             waiting += 1
-            if waiting == twilio_provider.LIST_CONNECTIONS:
+            if waiting == client.LIST_CONNECTIONS:
                 hanging.set()
             await held.wait()
         return http.json_response({"calls": [], "next_page_uri": None})
@@ -93,7 +94,7 @@ async def test_live_calls_are_listed_while_every_list_for_one_call_hangs() -> No
     app.router.add_get("/{path:.*}", calls)
     async with TestServer(app) as server, asyncio.TaskGroup() as group:
         provider = TwilioProvider(str(server.make_url("")).rstrip("/"), SystemClock())
-        for _ in range(twilio_provider.LIST_CONNECTIONS + 1):
+        for _ in range(client.LIST_CONNECTIONS + 1):
             group.create_task(provider.list_calls(HANGING, "+97250000001", "+97237000000", NOW))
         try:
             async with asyncio.timeout(BOUND_SECONDS):

@@ -10,16 +10,16 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from actors.live import LiveCalls
+from actors.calls.live_calls import LiveCalls
 from actors.tasks import Tasks
 from dialer.model import AttemptState
-from sql.attempts import OpenAttempt
+from sql.attempts.attempts import OpenAttempt
 from telephony.provider import Account, CallFacts, LiveListing
 
 if TYPE_CHECKING:
-    from actors.call import Call
-    from actors.ports import World
-    from sql.attempts import Fact
+    from actors.calls.call import Call
+    from actors.services import World
+    from sql.attempts.attempts import Fact
 
 ACCOUNT = Account("AC" + "0" * 32, SecretStr("x"))
 HELD, FREE = 1, 2

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from actors.pauses import Pauses
+from actors.dispatch.pauses import Pauses
 from actors.tasks import Tasks
 from telephony import refusals
-from telephony.connector import _date
 from telephony.provider import Placed, Unanswered
+from telephony.twilio.connector import _date
 
 if TYPE_CHECKING:
-    from actors.ports import World
+    from actors.services import World
     from telephony.provider import PlaceResult
 
 RUN = 7

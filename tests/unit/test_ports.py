@@ -5,8 +5,8 @@ On the road of a call: before its claim.
 
 from __future__ import annotations
 
+from dialer.clock import Clock, Ids, SeededIds, SystemClock, SystemIds
 from dialer.model import Reference
-from dialer.ports import Clock, Ids, SeededIds, SystemClock, SystemIds
 
 
 def test_the_system_clock_runs_forward_and_knows_its_zone() -> None:

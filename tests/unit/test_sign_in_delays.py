@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from dialer.ports import SystemClock
-from web.faults import ApiError
-from web.sign_in_delays import FREE_TRIES, MAX_DELAY_SECONDS, MAX_DELAYED, MAX_DELAYED_PER_CROWD, SignInDelays
+from dialer.clock import SystemClock
+from web.access.sign_in_delays import FREE_TRIES, MAX_DELAY_SECONDS, MAX_DELAYED, MAX_DELAYED_PER_CROWD, SignInDelays
+from web.server.errors import ApiError
 
 HERE = ("address", "10.0.0.1")
 DANA = ("account", "dana@example.com")

@@ -1,6 +1,6 @@
 """Who may tell us of a call, and what we make of it.
 
-On the road of a call: the way back, before `web/callbacks.py` applies a fact.
+On the road of a call: the way back, before `web/twilio/routes.py` applies a fact.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from multidict import CIMultiDict, MultiDict
 from pydantic import SecretStr
 
 from dialer.model import AttemptState, Outcome
-from telephony.callbacks import SIGNATURE, SIGNATURE_SETTINGS, parse, standing, verify
 from telephony.simulator.webhooks import sign
+from telephony.twilio.callbacks import SIGNATURE, SIGNATURE_SETTINGS, parse, standing, verify
 
 TOKEN: Final = "12345"
 PUBLIC_URL: Final = "https://mycompany.com"

@@ -13,12 +13,12 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import BIGINT_MAX
-from web.faults import ApiError, Text
-from web.i18n import msgid
 from web.intake.csv_records import RecordFault, Records, Unreadable, lines_of
 from web.intake.encoding import decoded
 from web.intake.row_shape import QUOTE, RowShape
 from web.intake.rows import FIELDS, MAX_LEADS, BadRowCellsError, too_many
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from web.faults import ApiError, Text
-from web.i18n import msgid
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 # Reads the body from its beginning, each time it is called, in pieces of bounded size.
 Source: TypeAlias = Callable[[], Iterable[bytes]]

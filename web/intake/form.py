@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from web.faults import ApiError, Text
-from web.i18n import msgid
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,28 +15,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import Field
 
 from dialer.messages import MAX_NAME_CHARACTERS, CommandType, RunChanged
-from sql.runs import IdReusedError, NewRun, Request
-from web import faults, keys
-from web.bodies import UPLOAD_PACE
-from web.commands import request_id
-from web.errors import said
-from web.faults import ApiError, Text
-from web.i18n import msgid
-from web.inputs import JSON, Input, check, query_of, storable
+from sql.runs.runs import IdReusedError, NewRun, Request
 from web.intake.csv_file import rows_of
 from web.intake.encoding import pieces
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of
 from web.intake.received import received
 from web.intake.rows import Sheet, check_rows
+from web.operations.commands import request_id
+from web.server import errors, keys
+from web.server.bodies import UPLOAD_PACE
+from web.server.error_responses import said
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
+from web.server.inputs import JSON, Input, check, query_of, storable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from aiohttp import web as http
 
-    from sql.businesses import Business
-    from web.auth import Principal
+    from sql.businesses.businesses import Business
+    from web.access.auth import Principal
     from web.intake.encoding import Source
     from web.intake.received import ReceivedBody
 
@@ -100,7 +100,7 @@ async def load(request: http.Request, who: Principal, asked: Load) -> dict[str, 
         asking = Request(asked.request_id or request_id(request), asked.digest, who.actor, report)
         answer, _ = await request.app[keys.RUNS].create(new, asking)
     except IdReusedError:
-        raise faults.idempotency_conflict() from None
+        raise errors.idempotency_conflict() from None
     request.app[keys.RELAY].kick()
     if asked.settings.start:
         word = RunChanged(who.business_id, answer["run_id"], CommandType.START)
@@ -174,13 +174,13 @@ def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str]) 
     form = read_form(body, content_type)
     for name in form.places:
         if name != FILE:
-            raise faults.wrong_field(name=name, why=Text(msgid("is too large")))
+            raise errors.wrong_field(name=name, why=Text(msgid("is too large")))
     texts = {**query, **form.texts}
     pasted = texts.pop(FILE, None)
     if pasted is not None:
         return of_table(form_settings(texts), pieces(pasted.encode()))
     if FILE not in form.places:
-        raise faults.wrong_field(name=FILE, why=Text(msgid("is missing")))
+        raise errors.wrong_field(name=FILE, why=Text(msgid("is missing")))
     place = form.places[FILE]
     return of_table(form_settings(texts), body.source(place.start, place.end))
 
@@ -194,16 +194,16 @@ def _digested(digest: hashlib._Hash, source: Source) -> bytes:
 async def _business(request: http.Request, who: Principal) -> Business:
     business = await request.app[keys.BUSINESSES].get(who.business_id)
     if business is None:
-        raise faults.not_found()
+        raise errors.not_found()
     return business
 
 
 def _concurrency(settings: RunSettings, business: Business) -> int:
     asked = settings.concurrency or business.max_calls
     if asked > business.max_calls:
-        raise faults.wrong_field(name="concurrency", why=Text(msgid("must be at most {le}"), {"le": business.max_calls}))
+        raise errors.wrong_field(name="concurrency", why=Text(msgid("must be at most {le}"), {"le": business.max_calls}))
     if settings.name is not None and not storable(settings.name):
-        raise faults.wrong_field(name="name", why=Text(msgid("must be text")))
+        raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
     return asked
 
 

@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from web import faults
-from web.faults import ApiError, Text
-from web.i18n import msgid
 from web.intake.encoding import beginning, texts
 from web.intake.rows import MAX_LEADS, MAX_SHOWN_CHARACTERS, REASONS, too_many
+from web.server import errors
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,11 +48,11 @@ def settings_of(source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in _members(_Text(source)):
         if name not in found and len(found) >= MAX_MEMBERS:
-            raise faults.wrong_field(name=name[:MAX_SHOWN_CHARACTERS], why=Text(msgid("is not known here")))
+            raise errors.wrong_field(name=name[:MAX_SHOWN_CHARACTERS], why=Text(msgid("is not known here")))
         if name != LEADS or not isinstance(value, _Text):
             found[name] = value
         elif name in found:
-            raise faults.wrong_field(name=LEADS, why=Text(msgid("is given twice")))
+            raise errors.wrong_field(name=LEADS, why=Text(msgid("is given twice")))
         else:
             found[name] = []
             for _ in _items(value):
@@ -196,6 +196,6 @@ def _no_object() -> ApiError:
 
 def _too_long(row: int | None) -> ApiError:
     if row is None:
-        return faults.wrong_field(name="body", why=Text(msgid("is too large")))
+        return errors.wrong_field(name="body", why=Text(msgid("is too large")))
     detail = {"row": row, "lead_id": None, "phone": None, "reason": "row_too_long", "message": Text(REASONS["row_too_long"])}
     return ApiError(422, "row_too_long", Text(msgid("Row {row} is too long to be a lead."), {"row": row}), details=[detail])

@@ -10,14 +10,14 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from web.faults import RETRY_SECONDS, ApiError, Text
-from web.i18n import msgid
+from web.server.errors import RETRY_SECONDS, ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 WAIT_SECONDS: Final = 30.0
-# A body on its way takes disk (at most 32 MB) and a connection; its sender must keep a pace (web/bodies.py).
+# A body on its way takes disk (at most 32 MB) and a connection; its sender must keep a pace (web/server/bodies.py).
 RECEIVED_AT_ONCE: Final = 64
 RECEIVED_FOR_A_BUSINESS: Final = 4
 # Rows that are checked take memory and the processor, for seconds; nothing of it waits for the sender.

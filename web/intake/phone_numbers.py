@@ -23,9 +23,9 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 from phonenumbers.shortnumberinfo import connects_to_emergency_number
 
-from web.faults import Text
-from web.i18n import msgid
 from web.intake.phone_cells import CellError, CellFault, Dialled, read_cell, simple
+from web.server.errors import Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from phonenumbers.phonemetadata import PhoneNumberDesc

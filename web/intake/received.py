@@ -10,16 +10,16 @@ import tempfile
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Final
 
-from web.bodies import MEGABYTE, pieces_of
 from web.intake.encoding import PIECE_BYTES
+from web.server.bodies import MEGABYTE, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from aiohttp import web as http
 
-    from web.bodies import BodyPace
     from web.intake.encoding import Source
+    from web.server.bodies import BodyPace
 
 MAX_BODY_BYTES: Final = 32 * MEGABYTE
 # So much is gathered before it is written, by a thread.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
-from sql.runs import NewLead
-from web.faults import ApiError, Text
-from web.i18n import msgid
-from web.inputs import storable
+from sql.runs.runs import NewLead
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
+from web.server.inputs import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web as http
 
-from web import inputs
-from web.faults import ApiError, Text
-from web.i18n import msgid
+from web.server import inputs
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,9 @@ import jinja2
 from jinja2 import pass_context
 
 from dialer.model import Role
-from web import auth, i18n, keys
-from web.pages import assets, looks, words
+from web.access import auth
+from web.pages import assets, formatting, labels
+from web.server import i18n, keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from aiohttp import web as http
     from jinja2.runtime import Context
 
-    from web.auth import Principal
-    from web.i18n import Language
+    from web.access.auth import Principal
+    from web.server.i18n import Language
 
 TEMPLATES: Final = assets.STATIC.parent / "templates"
 MAX_BACK_CHARACTERS: Final = 1_000
@@ -43,7 +44,7 @@ class Reader:
     @property
     def role_word(self) -> str:
         """The msgid of the role."""
-        return words.ROLE_WORDS[self.role]
+        return labels.ROLE_WORDS[self.role]
 
     @property
     def may_operate(self) -> bool:
@@ -63,25 +64,25 @@ def setup(app: http.Application) -> None:
         lstrip_blocks=True,
     )
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined] # added by the extension
-    environment.filters.update(figure=_figure, moment=_moment, clock=_clock, exact=_exact, phone=looks.phone)
+    environment.filters.update(figure=_figure, moment=_moment, clock=_clock, exact=_exact, phone=formatting.phone)
     environment.globals.update(
         static=lambda name: assets.address(app[assets.ASSETS], name),
-        percent=looks.percent,
-        parts=looks.parts,
-        done=looks.done,
-        elapsed=lambda since: looks.elapsed(app[keys.CLOCK].now() - since),
+        percent=formatting.percent,
+        parts=formatting.parts,
+        done=formatting.done,
+        elapsed=lambda since: formatting.elapsed(app[keys.CLOCK].now() - since),
         name_of=_name_of,
         progress_said=_progress_said,
-        run_word=words.run_word,
-        word=words.word,
-        run_words=words.RUN_WORDS,
-        count_words=words.COUNT_WORDS,
-        job_words=words.JOB_WORDS,
-        outcome_words=words.OUTCOME_WORDS,
-        state_words=words.STATE_WORDS,
-        verdict_words=words.VERDICT_WORDS,
-        button_words=words.BUTTON_WORDS,
-        counts=words.COUNTS,
+        run_word=labels.run_word,
+        word=labels.word,
+        run_words=labels.RUN_WORDS,
+        count_words=labels.COUNT_WORDS,
+        job_words=labels.JOB_WORDS,
+        outcome_words=labels.OUTCOME_WORDS,
+        state_words=labels.STATE_WORDS,
+        verdict_words=labels.VERDICT_WORDS,
+        button_words=labels.BUTTON_WORDS,
+        counts=labels.COUNTS,
     )
 
 
@@ -146,36 +147,36 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
 
 @pass_context
 def _figure(context: Context, number: int) -> str:
-    return looks.figure(_language(context), number)
+    return formatting.figure(_language(context), number)
 
 
 @pass_context
 def _moment(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or nothing
-    return looks.moment(_language(context), _zone(context), at)
+    return formatting.moment(_language(context), _zone(context), at)
 
 
 @pass_context
 def _clock(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or nothing
-    return looks.clock(_language(context), _zone(context), at)
+    return formatting.clock(_language(context), _zone(context), at)
 
 
 @pass_context
 def _exact(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or nothing
-    return looks.exact(_language(context), _zone(context), at)
+    return formatting.exact(_language(context), _zone(context), at)
 
 
 @pass_context
-def _name_of(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.Run
+def _name_of(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.runs.Run
     return run.name or i18n.said(_language(context), i18n.msgid("Run {id}"), id=run.run_id)
 
 
 @pass_context
-def _progress_said(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.Run
+def _progress_said(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.runs.Run
     """The bar in words: every count that is not zero."""
     language = _language(context)
     said = [
-        f"{i18n.said(language, words.COUNT_WORDS[key])}: {looks.figure(language, getattr(run, key))}"
-        for key in words.COUNTS
+        f"{i18n.said(language, labels.COUNT_WORDS[key])}: {formatting.figure(language, getattr(run, key))}"
+        for key in labels.COUNTS
         if getattr(run, key)
     ]
     return ", ".join(said) or i18n.said(language, i18n.msgid("No leads"))

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.messages import JOB_ID_MAX, CommandType
 from dialer.model import AttemptState, JobStatus, Role
-from web import auth, i18n, inputs, keys
-from web.commands import give, missing_job
-from web.faults import ApiError
-from web.i18n import msgid
-from web.pages import forms, frame, words
+from web.access import auth
+from web.api.runs import run_of
+from web.operations.commands import give, missing_job
+from web.pages import forms, frame, labels
 from web.pages.run import CONFLICT, is_live
-from web.runs import run_of
+from web.server import i18n, inputs, keys
+from web.server.errors import ApiError
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aiohttp import web as http
 
-    from web.auth import Principal
+    from web.access.auth import Principal
 
 # What we ourselves saw of an attempt, by the column that holds its time.
 SEEN: Final = {
@@ -114,13 +115,13 @@ def _story(attempt: Mapping[str, Any]) -> Iterator[Step]:
             yield Step(_aware(attempt[column]), _ended_as(attempt) if column == "ended_at" else word)
     for callback in attempt["callbacks"]:
         fields = callback["fields"]
-        said = words.TWILIO_WORDS.get(str(fields.get("CallStatus")), msgid("Something else"))
+        said = labels.TWILIO_WORDS.get(str(fields.get("CallStatus")), msgid("Something else"))
         yield Step(callback["received_at"], said, fields, callback["verdict"], callback["answer"])
 
 
 def _ended_as(attempt: Mapping[str, Any]) -> str:
     """An attempt that was not sent is over too, and should say which of the two."""
-    return SEEN["ended_at"] if attempt["state"] == AttemptState.OVER else words.STATE_WORDS[attempt["state"]]
+    return SEEN["ended_at"] if attempt["state"] == AttemptState.OVER else labels.STATE_WORDS[attempt["state"]]
 
 
 def _aware(moment: datetime) -> datetime:

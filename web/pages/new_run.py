@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Role, RunStatus
-from web import auth, faults, i18n, keys
-from web.errors import said
-from web.faults import ApiError, Text
-from web.i18n import msgid
+from web.access import auth
 from web.intake.encoding import decoded, pieces
 from web.intake.form import Place, read_form
 from web.intake.importer import FORM, form_settings, load, of_table, upload
 from web.pages import frame
+from web.server import errors, i18n, keys
+from web.server.error_responses import said
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiohttp import web as http
 
-    from web.auth import Principal
+    from web.access.auth import Principal
     from web.intake.encoding import Source
     from web.intake.importer import Load
     from web.intake.received import ReceivedBody
@@ -128,7 +129,7 @@ def _to_mend(sent: Sent) -> Sent:
 async def _form(request: http.Request, who: Principal, typed: Typed, error: ApiError | None = None, file_name: str = "") -> http.Response:
     business = await request.app[keys.BUSINESSES].get(who.business_id)
     if business is None:
-        raise faults.not_found()
+        raise errors.not_found()
     details: Sequence[Mapping[str, Any]] = [said(request, dict(detail)) for detail in error.details] if error else []
     rows = [detail for detail in details if "row" in detail]
     report = {"rejected": [row for row in rows if "message" in row], "duplicates": [row for row in rows if "same_as" in row]}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from web import i18n, keys
-from web.pages import assets, faults, frame, job, new_run, run, runs, session
+from web.pages import assets, errors, frame, job, new_run, run, runs, session
+from web.server import i18n, keys
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -23,7 +23,7 @@ def setup(app: http.Application) -> None:
     i18n.load()
     app[assets.ASSETS] = assets.read()
     frame.setup(app)
-    app[keys.ERROR_PAGE] = faults.draw
+    app[keys.ERROR_PAGE] = errors.draw
     router = app.router
     router.add_get("/static/{name:.+}", assets.serve)
     router.add_get("/login", session.ask)

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dialer.messages import CommandType
 from dialer.model import Role, RunStatus
-from sql.audit import Audit
-from web import auth, i18n, inputs, keys
-from web.commands import give
-from web.faults import ApiError
-from web.i18n import msgid
-from web.pages import forms, frame, words
+from sql.audit.audit import Audit
+from web.access import auth
+from web.api.runs import run_of
+from web.operations.commands import give
+from web.operations.waits_for import SAID_ELSEWHERE, SENTENCES, waits_for
+from web.pages import forms, frame, labels
 from web.pages.runs import number
-from web.runs import run_of
-from web.waits import SAID_ELSEWHERE, SENTENCES, waits_for
+from web.server import i18n, inputs, keys
+from web.server.errors import ApiError
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
-    from sql.audit import Deed
-    from sql.jobs import Job
-    from sql.runs import Run
-    from web.auth import Principal
+    from sql.audit.audit import Deed
+    from sql.jobs.jobs import Job
+    from sql.runs.runs import Run
+    from web.access.auth import Principal
 
 PAGE_LEADS: Final = 50
 MAX_DEEDS: Final = 20
@@ -149,10 +150,10 @@ async def _seen(request: http.Request, who: Principal, deeds: Sequence[Deed]) ->
     names: dict[str, str] = {}
     seen = []
     for deed in reversed(deeds):
-        if deed.action in words.ACTION_WORDS and deed.job_id is None:
+        if deed.action in labels.ACTION_WORDS and deed.job_id is None:
             if deed.actor not in names:
                 names[deed.actor] = await _name(request, who, deed.actor)
-            seen.append(Seen(words.ACTION_WORDS[deed.action], deed.at, names[deed.actor]))
+            seen.append(Seen(labels.ACTION_WORDS[deed.action], deed.at, names[deed.actor]))
     return seen
 
 
@@ -168,7 +169,7 @@ async def _name(request: http.Request, who: Principal, actor: str) -> str:
 async def _leads(request: http.Request, who: Principal, run: Run) -> dict[str, Any]:
     chosen, outcome = _chosen(request), _outcome(request)
     after = number(request.query.get("after", "")) or 0
-    statuses = words.JOB_FILTERS.get(chosen)
+    statuses = labels.JOB_FILTERS.get(chosen)
     jobs = await request.app[keys.JOBS].page(
         who.business_id, run.run_id, statuses=statuses, outcome=outcome or None, after=after, limit=PAGE_LEADS + 1
     )
@@ -179,8 +180,8 @@ async def _leads(request: http.Request, who: Principal, run: Run) -> dict[str, A
         "jobs": shown,
         "chosen": chosen,
         "outcome": outcome,
-        "job_filters": tuple(words.JOB_FILTERS),
-        "outcomes": words.OUTCOMES,
+        "job_filters": tuple(labels.JOB_FILTERS),
+        "outcomes": labels.OUTCOMES,
         "first": _place(request, run, query) if after else None,
         "next": _next(request, run, query, shown) if len(jobs) > PAGE_LEADS else None,
     }
@@ -197,9 +198,9 @@ def _place(request: http.Request, run: Run, query: dict[str, str]) -> Place:
 
 def _chosen(request: http.Request) -> str:
     text = request.query.get("status", "")
-    return text if text in words.JOB_FILTERS else ""
+    return text if text in labels.JOB_FILTERS else ""
 
 
 def _outcome(request: http.Request) -> str:
     text = request.query.get("outcome", "")
-    return text if text in words.OUTCOMES else ""
+    return text if text in labels.OUTCOMES else ""

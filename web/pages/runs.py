@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.messages import SERIAL_MAX
 from dialer.model import RunStatus
-from web import auth, keys
-from web.pages import frame, words
+from web.access import auth
+from web.pages import frame, labels
+from web.server import keys
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -43,7 +44,7 @@ async def _values(request: http.Request) -> dict[str, Any]:
         "runs": shown,
         "chosen": chosen,
         "before": before,
-        "filters": words.RUN_FILTERS,
+        "filters": labels.RUN_FILTERS,
         "newest": str(here.with_query(query)),
         "older": older,
     }

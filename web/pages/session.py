@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from web import auth, i18n, keys
-from web.addresses import opened_by_http
-from web.faults import ApiError
-from web.i18n import msgid
+from web.access import auth
 from web.pages import forms, frame
+from web.server import i18n, keys
+from web.server.addresses import opened_by_http
+from web.server.errors import ApiError
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from aiohttp import web as http

@@ -1,0 +1,88 @@
+"""Builds the real world from the settings: connections to PostgreSQL, Redis and the telephone company.
+
+On the road of a call: under 3 and 4; everything they touch is opened and closed here.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from actors.services import Held, Rules, World
+from dialer.clock import SystemClock, SystemIds
+from dialer.config import require_default_account
+from dialer.sealing import Seal
+from dialer.streams.client import Streams
+from sql.attempts.attempts import Attempts
+from sql.attempts.fact_writer import Ledger
+from sql.businesses.businesses import Businesses
+from sql.commands.commands import Commands
+from sql.outbox.outbox import Outbox, Relay
+from sql.pool import open_pool
+from sql.runs.runs import Runs
+from sql.timelines.timelines import Histories
+from sql.unusable import check_server
+from sql.workers.workers import Workers
+from telephony.accounts import AccountBook
+from telephony.twilio.client import TwilioProvider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from dialer.config import Settings
+
+# A fact that was learned is kept until PostgreSQL is there to write it.
+PATIENCE_SECONDS = 7 * 24 * 3600.0
+
+
+@asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[World]:
+    """Connect to everything the settings name, and close it in the end.
+
+    Raises:
+        ConfigError: when a business needs the default account, and it is not set.
+        OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL is not there at the start, is too old, or takes no writes.
+    """
+    clock, ids = SystemClock(), SystemIds()
+    async with AsyncExitStack() as open_things:
+        name, size = f"ringmaster worker {settings.worker}", settings.database_connections
+        connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
+        pool = await open_things.enter_async_context(await connecting)
+        await check_server(pool)
+        require_default_account(settings, await Businesses(pool).without_account())
+        streams = Streams(settings.redis_url, clock)
+        open_things.push_async_callback(streams.close)
+        provider = TwilioProvider(settings.twilio_api_url, clock)
+        open_things.push_async_callback(provider.close)
+        relay = await open_things.enter_async_context(Relay(Outbox(pool), streams))
+        attempts = Attempts(pool)
+        ledger = await open_things.enter_async_context(Ledger(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
+        yield World(
+            attempts=attempts,
+            ledger=ledger,
+            fleet=Workers(pool),
+            histories=Histories(pool),
+            commands=Commands(pool),
+            runs=Runs(pool),
+            wire=streams,
+            events=relay,
+            provider=provider,
+            accounts=AccountBook(
+                settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account")
+            ),
+            clock=clock,
+            ids=ids,
+            rules=_rules(settings),
+            held=Held(ids.uuid(), {}),
+        )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        public_url=settings.public_url,
+        ring_seconds=settings.ring_timeout_seconds,
+        limit_seconds=settings.call_time_limit_seconds,
+        lag_seconds=settings.provider_lag_seconds,
+        calls_per_second=settings.calls_per_second,
+        default_account=settings.twilio_account_sid,
+    )

@@ -1,0 +1,1 @@
+"""One call from the POST to its outcome, and the calls that nobody reports."""

@@ -1,0 +1,1 @@
+"""When a business may place a call, and the claim of its next leads."""

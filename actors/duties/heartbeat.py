@@ -1,0 +1,36 @@
+"""Says on every running run who drives it: `locked_by_worker` and `lock_ts`, for the businesses this worker really drives.
+
+On the road of a call: not on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.rounds import Rounds
+
+if TYPE_CHECKING:
+    from actors.services import World
+    from actors.supervisor.supervisor import Partitions
+
+ROUND_SECONDS = 1.0
+# lock_ts is never older than 30 s while a run is driven (contract, section 3).
+HEARTBEAT_SECONDS = 10.0
+# A business counts as driven so long after it was last looked at; that is done every 5 s.
+DRIVEN_SECONDS = 15.0
+
+
+class Heartbeat(Rounds):
+    """The heartbeats of one worker."""
+
+    def __init__(self, world: World, partitions: Partitions, name: str) -> None:
+        """`name` is what runs show as `locked_by_worker`."""
+        super().__init__("heartbeat", ROUND_SECONDS, self._beat)
+        self._world = world
+        self._partitions = partitions
+        self._worker = name
+
+    async def _beat(self) -> None:
+        driven = self._partitions.driven_since(self._world.clock.boot() - DRIVEN_SECONDS)
+        if driven:
+            await self._world.fleet.heartbeat(self._world.held.incarnation, self._worker, HEARTBEAT_SECONDS, driven)

@@ -1,0 +1,194 @@
+"""What the actors need of the world: PostgreSQL, Redis, the telephone company, time. A simulation brings its own.
+
+On the road of a call: between 3 and everything it touches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from dialer.clock import Clock, Ids
+    from dialer.messages import Command, Event, Word
+    from sql.attempts.attempts import Ask, ExcessCall, Fact, Intent, Learned, OpenAttempt, Verdict
+    from sql.commands.commands import Applied, Malformed
+    from sql.timelines.timelines import History, Stray
+    from sql.workers.workers import Driven, Holding, Renewal, Stall
+    from telephony.provider import Account, Provider
+
+
+class AttemptLog(Protocol):
+    """The intent log; `sql.attempts.attempts.Attempts` is the real one."""
+
+    async def claim(
+        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
+    ) -> tuple[list[Intent], list[Verdict]]: ...
+    async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
+    async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...
+    async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]: ...
+    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None: ...
+    async def rivals(self, attempt: OpenAttempt) -> int: ...
+    async def bound(self, sids: Sequence[str]) -> dict[str, int]: ...
+    async def withdraw(self, business_id: int, attempt_id: int) -> None: ...
+    async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]: ...
+    async def excess_over(self, business_id: int, sid: str) -> None: ...
+
+
+class Ledger(Protocol):
+    """Where facts are brought; `sql.attempts.fact_writer.Ledger` is the real one."""
+
+    async def learn(self, fact: Fact) -> Learned: ...
+
+
+class Fleet(Protocol):
+    """Workers, leases and partitions; `sql.workers.workers.Workers` is the real one."""
+
+    async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None: ...
+    async def renew(self, incarnation: UUID, lease_seconds: float) -> Renewal: ...
+    async def step_down(self, incarnation: UUID) -> None: ...
+    async def leave(self, incarnation: UUID) -> None: ...
+    async def live(self) -> list[UUID]: ...
+    async def holdings(self) -> list[Holding]: ...
+    async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]: ...
+    async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None: ...
+    async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float, businesses: Sequence[int]) -> int: ...
+    async def stalls(self, incarnation: UUID, stalls: Sequence[Stall]) -> None: ...
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]: ...
+    async def business(self, business_id: int) -> Driven | None: ...
+    async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
+    async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
+    async def pause(self, business_id: int, run_id: int, reason: str) -> None: ...
+
+
+class Histories(Protocol):
+    """What the database may have forgotten; `sql.timelines.timelines.Histories` is the real one."""
+
+    async def present(self, business_id: int, shown_after_seconds: float) -> History | None: ...
+    async def adopt_strays(
+        self,
+        incarnation: UUID,
+        epoch: int,
+        business_id: int,
+        history: History,
+        calls: Sequence[Stray],
+        *,
+        ring_seconds: int,
+        account_sid: str,
+    ) -> int | None: ...
+
+
+class CommandLog(Protocol):
+    """The inbox of commands; `sql.commands.commands.Commands` is the real one."""
+
+    async def position(self) -> str: ...
+    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool: ...
+    async def waiting(self, but: Sequence[int] = ()) -> list[int]: ...
+    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]: ...
+    async def forget(self, limit: int) -> int: ...
+
+
+class RunLog(Protocol):
+    """Runs, for what is done to them in the background; `sql.runs.runs.Runs` is the real one."""
+
+    async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
+    async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None: ...
+    async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
+    async def end_if_done(self, business_id: int, run_id: int) -> bool: ...
+
+
+class Wire(Protocol):
+    """The streams; `dialer.streams.client.Streams` is the real one, and its AwayError is what may be raised."""
+
+    async def tell(self, partition: int, word: Word) -> bool: ...
+    async def start_of_words(self) -> str: ...
+    async def words_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Word | None]]: ...
+    async def commands_after(self, entry: str, *, block_seconds: float) -> list[tuple[str, dict[str, str]]]: ...
+    async def newest_command(self) -> str: ...
+    async def forget_commands(self, before: str) -> None: ...
+    async def publish(self, events: Sequence[Event]) -> bool: ...
+    async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any: ...
+
+
+class Events(Protocol):
+    """The events that must not be lost; `sql.outbox.outbox.Relay` is the real one."""
+
+    def kick(self) -> None:
+        """Some have been written: relay them now."""
+
+
+class Accounts(Protocol):
+    """Whose calls a business makes, and whose an earlier call was; `telephony.accounts.AccountBook` is the real one."""
+
+    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
+        """The account of a business; the default one when it has none of its own."""
+
+    def of(self, business_id: int, account_sid: str) -> Account | None:
+        """The account that placed a call of this business; None when its credentials are not known here (any more)."""
+
+
+# How many questions, and how many hang-ups, of one business are under way at once: the provider's connections are for all.
+QUESTIONS_AT_ONCE = 8
+HANG_UPS_AT_ONCE = 8
+# Lists of calls are long, and one may hang for half a minute.
+LISTS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing).
+
+    `default_account` is the sid of the account for businesses without one of their own.
+    """
+
+    public_url: str
+    ring_seconds: int
+    limit_seconds: int
+    lag_seconds: float
+    calls_per_second: float
+    default_account: str
+
+
+@dataclass(slots=True)
+class Held:
+    """What this worker owns: the epoch of each of its partitions, under its present incarnation; and how many `workers` live.
+
+    Before `clock_trusted_from` (boot clock, seconds) the database's clock is not believed, since it has jumped: no lead is taken, and
+    no proof that a call is absent counts.
+    """
+
+    incarnation: UUID
+    epochs: dict[int, int]
+    workers: int = 1
+    clock_trusted_from: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All of it together, as the actors are given it.
+
+    `asking`, `listing` and `ending` are each business's share of the provider's connections.
+    """
+
+    attempts: AttemptLog
+    ledger: Ledger
+    fleet: Fleet
+    histories: Histories
+    commands: CommandLog
+    runs: RunLog
+    wire: Wire
+    events: Events
+    provider: Provider
+    accounts: Accounts
+    clock: Clock
+    ids: Ids
+    rules: Rules
+    held: Held
+    asking: Turns[int] = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
+    listing: Turns[int] = field(default_factory=lambda: Turns(LISTS_AT_ONCE))
+    ending: Turns[int] = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))

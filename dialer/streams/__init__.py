@@ -1,0 +1,1 @@
+"""Redis Streams: commands, events, hints to owners, kept callbacks."""

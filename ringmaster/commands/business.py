@@ -1,0 +1,121 @@
+"""`python -m dialer business create`: a tenant, its region and time zone read from its caller id.
+
+Before the road of a call: whose leads they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+from phonenumbers import timezone as phone_zones
+
+from dialer.config import load
+from ringmaster.answer import answer, say
+from ringmaster.database import address, connected
+from ringmaster.refusal import OptionError
+from sql.businesses.businesses import Businesses
+from web.intake.phone_numbers import RefusedPhoneError, read_international
+
+if TYPE_CHECKING:
+    import argparse
+    from argparse import Namespace
+
+    from sql.pool import Pool
+
+MAX_NAME_CHARACTERS = 200
+MAX_CALLS = 1000  # as DIALER_MAX_CALLS_PER_BUSINESS
+UNKNOWN_ZONE = phone_zones.UNKNOWN_TIMEZONE
+
+
+@dataclass(frozen=True, slots=True)
+class NewBusiness:
+    """A tenant that has been checked. `caller_id` is E.164, `region` the ISO country its leads' numbers are read in."""
+
+    name: str
+    caller_id: str
+    region: str
+    timezone: str
+    max_calls: int
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    group = commands.add_parser("business", help="tenants").add_subparsers(required=True, metavar="create")
+    create = group.add_parser("create", help="add a business", description="Add a business: its leads, its users, its calls at once.")
+    create.add_argument("--name", required=True, help="what it is called")
+    create.add_argument("--caller-id", required=True, metavar="+E164", help="the number its calls come from, such as +12125550100")
+    create.add_argument("--timezone", metavar="ZONE", help="such as Asia/Jerusalem (default: where the caller id is)")
+    create.add_argument("--max-calls", type=int, metavar="N", help="calls at once (default: DIALER_MAX_CALLS_PER_BUSINESS, 3)")
+    create.add_argument("--json", action="store_true", help="print one JSON object")
+    create.set_defaults(run=run)
+
+
+async def run(options: Namespace) -> int:
+    """Do what the command line asks.
+
+    Raises:
+        RefusalError: naming the option that is wrong, or what the database lacks.
+    """
+    max_calls = load().max_calls_per_business if options.max_calls is None else options.max_calls
+    new = checked(name=options.name, caller_id=options.caller_id, timezone=options.timezone, max_calls=max_calls)
+    async with connected(address()) as pool:
+        created = await create(pool, new)
+    answer(created) if options.json else say(
+        "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}", created
+    )
+    return 0
+
+
+def checked(*, name: str, caller_id: str, timezone: str | None, max_calls: int) -> NewBusiness:
+    """Check what describes a business, and derive the rest.
+
+    Raises:
+        OptionError: naming the option that is wrong.
+    """
+    name = name.strip()
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+        raise OptionError(option="--name", problem=f"1 to {MAX_NAME_CHARACTERS} printable characters")
+    if not 0 < max_calls <= MAX_CALLS:
+        raise OptionError(option="--max-calls", problem=f"a number from 1 to {MAX_CALLS}")
+    number = _number(caller_id)
+    region = phonenumbers.region_code_for_number(number)
+    if region is None or region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
+        raise OptionError(option="--caller-id", problem=f"{caller_id} is of no country")
+    zone = _zone(timezone) if timezone else _zone_of(number, region)
+    return NewBusiness(name, phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), region, zone, max_calls)
+
+
+async def create(pool: Pool, new: NewBusiness) -> dict[str, Any]:
+    """Add the business with its lane; return what `--json` prints."""
+    fields = {"name": new.name, "caller_id": new.caller_id, "region": new.region, "timezone": new.timezone, "max_calls": new.max_calls}
+    return {"business_id": await Businesses(pool).create(**fields), **fields}  # type: ignore[arg-type]
+
+
+def _number(caller_id: str) -> phonenumbers.PhoneNumber:
+    try:
+        return read_international(caller_id)
+    except RefusedPhoneError:
+        problem = f"{caller_id!r} is not a number alone, with its country code, such as +12125550100"
+        raise OptionError(option="--caller-id", problem=problem) from None
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (LookupError, ValueError, OSError):
+        raise OptionError(option="--timezone", problem=f"{name!r} is not a time zone such as Asia/Jerusalem or America/New_York") from None
+
+
+def _zone_of(number: phonenumbers.PhoneNumber, region: str) -> str:
+    """The zone where the number is or, when its range is in no table, that of a country with one."""
+    found = _zones(number) or _zones(phonenumbers.example_number(region))
+    if len(found) != 1:
+        raise OptionError(option="--timezone", problem="the caller id does not say which; give one such as America/New_York")
+    return found[0]
+
+
+def _zones(number: phonenumbers.PhoneNumber | None) -> list[str]:
+    return [zone for zone in phone_zones.time_zones_for_number(number) if zone != UNKNOWN_ZONE] if number else []

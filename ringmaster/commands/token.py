@@ -1,0 +1,61 @@
+"""`python -m dialer token create`: a program's key to one business, shown once and stored as its SHA-256.
+
+Before the road of a call: which programs may press the button.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from dialer.model import Role
+from ringmaster.answer import answer, say
+from ringmaster.commands.user import business_id
+from ringmaster.database import address, connected
+from ringmaster.refusal import OptionError
+from sql.businesses.businesses import Businesses, NoSuchBusinessError
+
+if TYPE_CHECKING:
+    import argparse
+    from argparse import Namespace
+
+    from sql.pool import Pool
+
+SECRET_BYTES = 32  # 256 bits: nothing to guess, so a plain digest is enough
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    group = commands.add_parser("token", help="keys of programs").add_subparsers(required=True, metavar="create")
+    create = group.add_parser("create", help="add a token", description="Add a token, for `Authorization: Bearer TOKEN`. It is shown once.")
+    create.add_argument("--business", required=True, type=business_id, metavar="ID", help="the business_id")
+    create.add_argument("--role", required=True, choices=[role.value for role in Role], help="viewer reads, operator dials, admin does all")
+    create.add_argument("--json", action="store_true", help="print one JSON object")
+    create.set_defaults(run=run)
+
+
+async def run(options: Namespace) -> int:
+    """Do what the command line asks.
+
+    Raises:
+        RefusalError: naming the option that is wrong, or what the database lacks.
+    """
+    async with connected(address()) as pool:
+        created = await create(pool, options.business, role=Role(options.role))
+    answer(created) if options.json else say("{token}\ntoken {token_id}: {role} of business {business_id}; it is not shown again", created)
+    return 0
+
+
+async def create(pool: Pool, business: int, *, role: Role) -> dict[str, Any]:
+    """Add a token; return what `--json` prints, the only time its secret is known.
+
+    Raises:
+        OptionError: when the business does not exist.
+    """
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    try:
+        token_id = await Businesses(pool).create_token(business, role=role, digest=hashlib.sha256(secret.encode()).digest())
+    except NoSuchBusinessError:
+        raise OptionError(option="--business", problem=f"there is no business {business}") from None
+    return {"token": secret, "token_id": token_id, "business_id": business, "role": role}

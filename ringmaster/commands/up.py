@@ -1,0 +1,122 @@
+"""`python -m dialer up`: everything of a small installation in one command.
+
+Beside the road of a call: it puts up every station of it, for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from dialer.addresses import is_this_machine
+from dialer.config import load, unknown
+from ringmaster import installation, notice, signals
+from ringmaster.local import folder
+from ringmaster.local.data_dir import PortInUseError, check_port
+from ringmaster.local.processes import Processes
+from ringmaster.local.servers import serving
+from ringmaster.refusal import MISUSED, RefusalError, single
+
+if TYPE_CHECKING:
+    import argparse
+    from argparse import Namespace
+
+    from dialer.config import Settings
+    from ringmaster.installation import Simulator
+    from ringmaster.local.data_dir import Place
+    from ringmaster.local.servers import Servers
+
+FIRST_STEPS = """\
+Accounts, from another terminal here:
+  python -m dialer business create --name NAME --caller-id +12125550100
+  python -m dialer user create --business 1 --email you@example.com --role admin
+  python -m dialer token create --business 1 --role operator"""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    up = commands.add_parser(
+        "up",
+        help="a small installation in one command",
+        description="Start everything: PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL are set, the web process, a worker. "
+        "Data is kept in DIALER_DATA_DIR.",
+    )
+    up.add_argument("--simulator", action="store_true", help="dial through the simulator instead of Twilio")
+    up.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
+    up.add_argument("--speed", type=float, default=1.0, help="of the simulator, simulated seconds in a real one (default: 1)")
+    signals.add_parent_option(up)
+    up.set_defaults(run=run)
+
+
+async def run(options: Namespace) -> int:
+    """Do what the command line asks, until a signal; 0 then.
+
+    Raises:
+        ConfigError: when the environment is wrong.
+        RefusalError: when something does not start, or ends by itself.
+    """
+    signals.follow_parent(asked=options.with_parent)
+    simulator = installation.new_simulator() if options.simulator else None
+    if simulator:
+        os.environ.update(simulator.environment)  # what follows is checked, and what we start is told, as if the person had set them
+    # Without a public address every call would be refused. Only a stand-in for Twilio on this machine reaches 127.0.0.1.
+    public = [] if is_this_machine(os.environ.get("TWILIO_API_URL", "")) else ["PUBLIC_URL"]
+    settings = load("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", *public)
+    for line in unknown():
+        print(line, file=sys.stderr)
+    try:
+        check_port(settings.port)
+    except PortInUseError as error:
+        message = f"PORT: {error}"
+        raise RefusalError(message, MISUSED) from error
+    return await signals.until_signal(_up(settings, simulator, options), interrupted=0)
+
+
+async def _up(settings: Settings, simulator: Simulator | None, options: Namespace) -> int:
+    data_dir = settings.data_dir.absolute()
+    async with (
+        folder.held(data_dir, "another `python -m dialer up`") as place,
+        serving(data_dir, database_url=settings.database_url, redis_url=settings.redis_url) as servers,
+        Processes(data_dir / "logs", place.mark) as processes,
+    ):
+        await installation.prepare(servers.database_url)
+        environment = _environment(settings, servers, place)
+        if simulator:
+            # Its calls are still asked for, and at the account that placed them.
+            simulator = installation.kept_simulator(simulator, place)
+            environment |= simulator.environment
+            await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
+        await installation.start_dialer(processes, environment)
+        _greet(environment, simulator, data_dir / "logs")
+        with notice.posted(data_dir, servers.database_url):
+            await _watch(servers, processes)
+    return 0
+
+
+async def _watch(servers: Servers, processes: Processes) -> None:
+    async with single(), asyncio.TaskGroup() as group:
+        group.create_task(processes.watch())
+        if servers.own:
+            group.create_task(servers.watch())
+
+
+def _environment(settings: Settings, servers: Servers, place: Place) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DATABASE_URL": servers.database_url,
+        "REDIS_URL": servers.redis_url,
+        "PORT": str(settings.port),
+        "PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{settings.port}",
+        "SECRET_KEY": settings.secret_key.get_secret_value() or folder.secret_key(place),
+        "DIALER_DATA_DIR": str(place.path),
+    }
+
+
+def _greet(environment: dict[str, str], simulator: Simulator | None, logs: object) -> None:
+    print(f"Ringmaster is up: {environment['PUBLIC_URL']}")
+    if simulator:
+        print(f"Calls go to the simulator at {simulator.url}: nobody's telephone rings.")
+    print(FIRST_STEPS)
+    print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)

@@ -1,0 +1,114 @@
+"""Shows runs while they go on: a picture on a terminal, plain lines without one.
+
+Beside the road of a call: at its far end, where a person looks on.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dialer.clock import Clock
+    from ringmaster.demo.run_view import Watched
+
+LINE_SECONDS = 1.0  # at least between two plain lines of a run
+BAR_CHARACTERS = 40
+CALLS_SHOWN = 3
+
+
+class Progress(Protocol):
+    """Something that shows runs."""
+
+    def show(self) -> None:
+        """Show how the runs stand now."""
+
+
+class Lines:
+    """A line a run, when it has changed, at most one a second, and one at its end."""
+
+    def __init__(self, runs: Sequence[Watched], clock: Clock) -> None:
+        self._runs = runs
+        self._clock = clock
+        self._said: dict[int, tuple[float, str]] = {}
+
+    def show(self) -> None:
+        """Print the lines that are due."""
+        now = self._clock.boot()
+        for run in self._runs:
+            at, before = self._said.get(run.run_id, (0.0, ""))
+            line = standing(run)
+            if line != before and (run.over or now - at >= LINE_SECONDS):
+                self._said[run.run_id] = (now, line)
+                print(line + (f" | {run.last[-1]}" if run.last else ""), flush=True)
+
+
+class Picture:
+    """A panel a run: bar, counts, calls on the line, last events."""
+
+    def __init__(self, runs: Sequence[Watched], live: Live) -> None:
+        self._runs = runs
+        self._live = live
+
+    def show(self) -> None:
+        """Draw the panels again."""
+        self._live.update(Group(*(_panel(run) for run in self._runs)), refresh=True)
+
+
+@contextmanager
+def showing(runs: Sequence[Watched], clock: Clock, console: Console, *, terminal: bool) -> Iterator[Progress]:
+    """What shows the runs, for the length of a block."""
+    if not terminal:
+        yield Lines(runs, clock)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield Picture(runs, live)
+
+
+def standing(run: Watched) -> str:
+    """How a run stands, on a line."""
+    counts = run.counts
+    ended = ", ".join(f"{counts[name]} {name}" for name in ("completed", "failed", "cancelled", "skipped") if counts[name])
+    return f"{run.name}: {run.status}, {run.done} of {run.total} done, {counts['in_progress']} on the line" + (
+        f" ({ended})" if ended else ""
+    )
+
+
+def _panel(run: Watched) -> Panel:
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(ProgressBar(total=max(run.total, 1), completed=run.done, width=BAR_CHARACTERS), f"{run.done}/{run.total}", _counts(run))
+    below = Table.grid(expand=True, padding=(0, 2))
+    below.add_column("on the line", ratio=1, no_wrap=True)
+    below.add_column("last", ratio=1, no_wrap=True)
+    below.add_row(_calls(run), _last(run))
+    return Panel(Group(bar, Text(), below), title=f"{run.name} (run {run.run_id}, {run.status})", title_align="left")
+
+
+def _counts(run: Watched) -> Text:
+    counts = run.counts
+    shown = (
+        (counts["completed"], "completed", "green"),
+        (counts["failed"], "failed", "red"),
+        (counts["in_progress"], "on the line", "cyan"),
+    )
+    return Text("  ").join(Text(f"{count} {name}", style=style) for count, name, style in shown)
+
+
+def _calls(run: Watched) -> Text:
+    lines = [Text(f"☎ {run.lead(call['lead_id'])}: {call.get('state') or call['status']}", style="cyan") for call in run.calls]
+    lines += [Text("·", style="dim")] * (CALLS_SHOWN - len(lines))
+    return Text("\n").join(lines)
+
+
+def _last(run: Watched) -> Text:
+    shown = list(run.last)[-CALLS_SHOWN:]
+    return Text("\n").join(Text(line, style="dim") for line in shown)

@@ -1,0 +1,1 @@
+"""Businesses, users and tokens."""

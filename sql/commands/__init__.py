@@ -1,0 +1,1 @@
+"""Commands: received, decided, applied once."""

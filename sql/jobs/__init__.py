@@ -1,0 +1,1 @@
+"""The leads of a run, one job each."""

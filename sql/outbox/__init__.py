@@ -1,0 +1,1 @@
+"""Events that must not be lost, until they are told."""

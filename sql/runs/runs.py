@@ -1,0 +1,303 @@
+"""Runs: loaded in one transaction with all their leads, read with counters that always add up.
+
+On the road of a call: where it begins. What is written here is what the owner of the business finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
+from dialer.model import RunStatus
+from sql.commands.commands import TEXT as COMMAND_TEXT
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from asyncpg import Record
+
+    from sql.pool import Connection, Pool
+
+TEXT = statements("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the contract shows it; times are in UTC with their zone."""
+
+    run_id: int
+    business_id: int
+    name: str | None
+    status: RunStatus
+    total_leads: int
+    queued: int
+    in_progress: int
+    completed: int
+    failed: int
+    cancelled: int
+    skipped: int
+    cursor_position: int
+    concurrency: int
+    cancel_requested: bool
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    locked_by_worker: str | None
+    lock_ts: datetime | None
+    last_error: str | None
+    cancel_requested_at: datetime | None
+    cancel_requested_by: str | None
+    settings: dict[str, Any]
+
+    @property
+    def can_cancel(self) -> bool:
+        """True for a pending, running or paused run whose cancel has not been requested yet."""
+        return not self.status.ended and not self.cancel_requested
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What may keep the runs of a business waiting.
+
+    `reason`, `detail` and `since` are what its worker says, None while that takes leads; `is_full` when every line is in use;
+    `unconfirmed_since` is when the oldest call was placed whose fate nobody knows; `now` is the database's clock.
+    """
+
+    now: datetime
+    reason: str | None
+    detail: str | None
+    since: datetime | None
+    is_full: bool
+    unconfirmed_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewLead:
+    """A lead that has been checked: `phone` is E.164, `zone` the name of its time zone.
+
+    A lead whose id is a text has it as `external_id`, and no `lead_id`: it gets a number when it is loaded.
+    """
+
+    lead_id: int | None
+    phone: str
+    name: str | None
+    zone: str
+    timezone: str | None = None
+    external_id: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be loaded. `concurrency` is how many of the business's calls it may hold at once."""
+
+    business_id: int
+    name: str | None
+    concurrency: int
+    leads: Sequence[NewLead]
+    start: bool = False
+    priority: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    created_by_user_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is what to say besides run_id and status."""
+
+    id: str
+    digest: bytes
+    requested_by: str
+    answer: dict[str, Any]
+
+
+class IdReusedError(Exception):
+    """The same Idempotency-Key came before with another body."""
+
+
+class Runs:
+    """The runs of all businesses, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def get(self, business_id: int, run_id: int) -> Run | None:
+        """One run; None when there is none with this id in this business."""
+        row = await self._pool.fetchrow(TEXT["get"], business_id, run_id)
+        return _run(row) if row else None
+
+    async def page(
+        self, business_id: int, *, statuses: Sequence[str] | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Run]:
+        """The newest runs of a business, with ids below `before`."""
+        return [_run(row) for row in await self._pool.fetch(TEXT["page"], business_id, statuses, before, limit)]
+
+    async def some(self, business_id: int, run_ids: Sequence[int]) -> list[Run]:
+        """Those of these runs that the business has."""
+        return [_run(row) for row in await self._pool.fetch(TEXT["some"], business_id, list(run_ids))]
+
+    async def active(self, business_id: int, limit: int) -> list[Run]:
+        """The newest runs of a business that have not ended, or that still have calls on the line."""
+        return [_run(row) for row in await self._pool.fetch(TEXT["active"], business_id, limit)]
+
+    async def foreign(self, business_id: int, run_id: int) -> int | None:
+        """The other business that has a run with this id, for the security log alone."""
+        found: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, run_id)
+        return found
+
+    async def create(self, new: NewRun, request: Request) -> tuple[dict[str, Any], bool]:
+        """Load a run with its leads, and start it if asked to; return the answer, and whether it is the answer of an earlier, same request.
+
+        A second request with the same id waits for the first.
+
+        Raises:
+            IdReusedError: when the id came before with another digest.
+            OSError, asyncpg.PostgresError: when it did not come through; the same request again is harmless.
+        """
+        new = replace(new, leads=await self._numbered(new))
+        await self._upsert_leads(new)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(TEXT["lock_timeout_while_loading"])
+            is_new = await connection.fetchval(
+                TEXT["receive_request"], new.business_id, request.id, request.digest, request.requested_by, KEEP_HTTP_SECONDS
+            )
+            if is_new is None:
+                raise IdReusedError
+            if not is_new:
+                return await connection.fetchval(TEXT["answer_of_request"], new.business_id, request.id), True
+            run_id = await _load(connection, new)
+            status = await _start(connection, new, run_id, request) if new.start else RunStatus.PENDING
+            answer = {"run_id": run_id, "status": status, **request.answer}
+            await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
+            return answer, False
+
+    async def waits_for(self, business_id: int) -> Waits:
+        """Why calls of a business may have to wait."""
+        [row] = await self._pool.fetch(TEXT["waits_for"], business_id)
+        return Waits(**row)
+
+    async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Cancelled and stopped runs of these partitions whose job rows do not say so yet, without those of `but`: business_id, run_id."""
+        found = await self._pool.fetch(TEXT["to_rewrite"], list(partitions), limit, list(but))
+        return [(row["business_id"], row["id"]) for row in found]
+
+    async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:
+        """Let the next `chunk` job rows from position `start` say that they are cancelled; return where to go on, None at the end.
+
+        Rows that somebody holds are passed. Then the run is still among those to rewrite after the end.
+        """
+        found: int | None = await self._pool.fetchval(TEXT["rewrite"], business_id, run_id, start, chunk)
+        if found is None:
+            # Not in the statement above: it holds job rows, and a command locks its run before a job.
+            await self._pool.execute(TEXT["rewritten"], business_id, run_id)
+        return found
+
+    async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Runs of these partitions that have nothing left and are still running, without those of `but`: business_id, run_id."""
+        found = await self._pool.fetch(TEXT["to_end"], list(partitions), limit, list(but))
+        return [(row["business_id"], row["id"]) for row in found]
+
+    async def end_if_done(self, business_id: int, run_id: int) -> bool:
+        """The net under the end of runs: end this one if it has nothing left; False also while somebody holds its row."""
+        return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
+
+    async def _numbered(self, new: NewRun) -> Sequence[NewLead]:
+        texts = [lead.external_id for lead in new.leads if lead.external_id is not None]
+        if not texts:
+            return new.leads
+        await self._pool.execute(TEXT["number_leads"], new.business_id, texts)
+        rows = await self._pool.fetch(TEXT["lead_numbers"], new.business_id, texts)
+        numbers = {row["external_id"]: row["lead_id"] for row in rows}
+        return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in new.leads]
+
+    async def _upsert_leads(self, new: NewRun) -> None:
+        leads = new.leads
+        await self._pool.execute(
+            TEXT["upsert_leads"],
+            new.business_id,
+            [lead.lead_id for lead in leads],
+            [lead.phone for lead in leads],
+            [lead.name for lead in leads],
+            [lead.timezone for lead in leads],
+            [lead.variables for lead in leads],
+        )
+
+
+async def _load(connection: Connection, new: NewRun) -> int:
+    run_id: int = await connection.fetchval(
+        TEXT["insert"], new.business_id, new.name, new.concurrency, len(new.leads), new.priority, new.settings, new.created_by_user_id
+    )
+    ordered = sorted(new.leads, key=lambda lead: lead.zone)
+    await connection.copy_records_to_table(
+        "outbound_call_jobs",
+        schema_name="public",
+        columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
+        records=[
+            (run_id, new.business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(ordered, start=1)
+        ],
+    )
+    for zone, first, last in _zones(ordered):
+        await connection.execute(TEXT["insert_zone"], new.business_id, run_id, zone, first, last)
+    return run_id
+
+
+def _zones(ordered: Sequence[NewLead]) -> Iterator[tuple[str, int, int]]:
+    first = 1
+    for zone, leads in groupby(ordered, key=lambda lead: lead.zone):
+        last = first + sum(1 for _ in leads) - 1
+        yield zone, first, last
+        first = last + 1
+
+
+async def _start(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:
+    command = Command(new.business_id, f"{request.id}:start", CommandType.START, run_id, requested_by=request.requested_by)
+    found = await connection.fetchval(
+        COMMAND_TEXT["command"],
+        new.business_id,
+        command.id,
+        command.digest,
+        command.type,
+        run_id,
+        None,
+        command.hang_up,
+        command.requested_by,
+        command.keep_seconds,
+    )
+    return RunStatus(found["status"])
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
+
+
+def _run(row: Record) -> Run:
+    return Run(
+        run_id=row["id"],
+        business_id=row["business_id"],
+        name=row["name"],
+        status=RunStatus(row["status"]),
+        total_leads=row["total_leads"],
+        queued=row["queued_count"],
+        in_progress=row["in_progress_count"],
+        completed=row["completed_count"],
+        failed=row["failed_count"],
+        cancelled=row["cancelled_count"],
+        skipped=row["skipped_count"],
+        cursor_position=row["cursor_position"],
+        concurrency=row["concurrency"],
+        cancel_requested=row["cancel_requested"],
+        created_at=_utc(row["created_at"]),
+        started_at=_utc(row["started_at"]),
+        ended_at=_utc(row["ended_at"]),
+        locked_by_worker=row["locked_by_worker"],
+        lock_ts=_utc(row["lock_ts"]),
+        last_error=row["last_error"],
+        cancel_requested_at=_utc(row["cancel_requested_at"]),
+        cancel_requested_by=row["cancel_requested_by"],
+        settings=row["settings"],
+    )

@@ -1,0 +1,176 @@
+"""The simulator's own book: every request for a call and every call, so that a test can ask what really happened.
+
+Bounded: at most `MAX_CALLS` calls and as many requests, about 2 KB a call with all its text; then the API answers 503.
+
+On the road of a call: the judge beside the road, who believes nobody else's count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from dialer.clock import Clock
+    from telephony.simulator.scenarios import Plan
+
+MAX_CALLS: Final = 500_000
+UNTIL_SECONDS: Final = 10.0
+
+ENDED: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, as the telephone company knows it; `opened` and `closed` order all changes of the ledger. Times are aware, in UTC."""
+
+    sid: str
+    account: str
+    to: str
+    from_: str
+    url: str | None
+    twiml: str | None
+    status_callback: str | None
+    events: frozenset[str]
+    ring_timeout_seconds: int
+    time_limit_seconds: int
+    machine_detection: str | None
+    plan: Plan
+    created_at: datetime
+    opened: int
+    status: str = "queued"
+    started_at: datetime | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    closed: int | None = None
+    duration_seconds: int | None = None
+    answered_by: str | None = None
+    sequence: int = 0
+    requests: int = 1
+
+    @property
+    def over(self) -> bool:
+        """True when the status never changes again."""
+        return self.status in ENDED
+
+
+@dataclass(slots=True)
+class Received:
+    """One request for a call, made or not, numbered from 0: what was asked, what was answered, what went wrong on purpose."""
+
+    number: int
+    at: datetime
+    account: str
+    to: str
+    from_: str
+    status: int | None = None
+    sid: str | None = None
+    fault: str | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was asked and what happened, in order; optionally appended to a file, one JSON object a line."""
+
+    clock: Clock
+    file: Path | None = None
+    max_calls: int = MAX_CALLS
+    calls: dict[str, Call] = field(default_factory=dict)
+    received: list[Received] = field(default_factory=list)
+    callbacks: Counter[str] = field(default_factory=Counter)
+    _by_to: defaultdict[tuple[str, str], list[Call]] = field(default_factory=lambda: defaultdict(list))
+    _by_account: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    _asked: Counter[str] = field(default_factory=Counter)
+    _tick: int = 0
+    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def full(self) -> bool:
+        """True when no more fits."""
+        return len(self.received) >= self.max_calls
+
+    def ask(self, account: str, to: str, from_: str) -> Received:
+        """Note a request for a call, before anything is done about it."""
+        received = Received(len(self.received), self.clock.now(), account, to, from_)
+        self.received.append(received)
+        self._note("request", account=account, to=to, **{"from": from_})
+        return received
+
+    def nth(self, to: str) -> int:
+        """Count how often this was asked before for a number."""
+        self._asked[to] += 1
+        return self._asked[to] - 1
+
+    def open(self, call: Call) -> None:
+        """Note that a call exists from now on."""
+        self._tick += 1
+        call.opened = self._tick
+        self._keep(call)
+        self._note("created", sid=call.sid, account=call.account, to=call.to, **{"from": call.from_})
+
+    def move(self, call: Call, status: str) -> None:
+        """Note a call's new status and when it came."""
+        call.status = status
+        now = self.clock.now()
+        if status == "in-progress":
+            call.answered_at = call.started_at = now
+        if call.over:
+            self._tick += 1
+            call.ended_at, call.closed = now, self._tick
+        self._note(status, sid=call.sid)
+
+    def restore(self, calls: Iterable[Call]) -> None:
+        """Take calls of an earlier life back, oldest first, as many as fit; they are in the file already."""
+        for call in calls:
+            if len(self.calls) >= self.max_calls:
+                break
+            self._tick += 1
+            call.opened = self._tick
+            if call.over:
+                self._tick += 1
+                call.closed = self._tick
+            self._keep(call)
+
+    def _keep(self, call: Call) -> None:
+        self.calls[call.sid] = call
+        self._by_to[call.account, call.to].append(call)
+        self._by_account[call.account].append(call)
+
+    def calls_of(self, account: str, to: str | None = None) -> list[Call]:
+        """Give the calls of an account, oldest first, or those to one number."""
+        return self._by_account.get(account, []) if to is None else self._by_to.get((account, to), [])
+
+    def clear(self) -> None:
+        """Forget everything; what is in the file stays there."""
+        for book in (self.calls, self.received, self.callbacks, self._by_to, self._by_account, self._asked):
+            book.clear()
+        self._note("reset")
+
+    async def until(self, met: Callable[[Ledger], bool], seconds: float = UNTIL_SECONDS) -> None:
+        """Wait until `met` holds of this ledger.
+
+        Raises:
+            TimeoutError: when it does not within `seconds`.
+        """
+        async with asyncio.timeout(seconds):
+            while not met(self):
+                await self._bell.wait()
+
+    def _note(self, event: str, **what: str) -> None:
+        self.ring()
+        if self.file is not None:
+            line = json.dumps({"at": self.clock.now().isoformat(), "event": event, **what})
+            with self.file.open("a", encoding="utf-8") as book:
+                book.write(line + "\n")
+
+    def ring(self) -> None:
+        """Wake whoever waits for a change."""
+        self._bell.set()
+        self._bell = asyncio.Event()

@@ -1,0 +1,1 @@
+"""The simulator's HTTP side: Twilio's API, and the switches of a test."""

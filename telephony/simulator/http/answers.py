@@ -1,0 +1,90 @@
+"""A call and a page of calls as Twilio's API describes them.
+
+On the road of a call: the 201 that names it, and what the reconciler reads later.
+"""
+
+from __future__ import annotations
+
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from telephony.simulator.call_log import Call
+    from telephony.simulator.http.listings import Question
+
+VERSION: Final = "2010-04-01"
+PARTS: Final = {
+    "notifications": "Notifications",
+    "recordings": "Recordings",
+    "payments": "Payments",
+    "events": "Events",
+    "siprec": "Siprec",
+    "streams": "Streams",
+    "transcriptions": "Transcriptions",
+    "user_defined_message_subscriptions": "UserDefinedMessageSubscriptions",
+    "user_defined_messages": "UserDefinedMessages",
+}
+
+
+def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
+    """Describe a call as it stands; the provider's clock is so far `ahead` of ours."""
+    path = f"/{VERSION}/Accounts/{call.account}/Calls/{call.sid}"
+    created = format_datetime(call.created_at + ahead)
+    return {
+        "sid": call.sid,
+        "date_created": created,
+        "date_updated": _rfc2822(call.ended_at or call.answered_at, ahead) or created,
+        "parent_call_sid": None,
+        "account_sid": call.account,
+        "to": call.to,
+        "to_formatted": call.to,
+        "from": call.from_,
+        "from_formatted": call.from_,
+        "phone_number_sid": None,
+        "status": call.status,
+        "start_time": _rfc2822(call.started_at, ahead),
+        "end_time": _rfc2822(call.ended_at, ahead),
+        "duration": None if call.ended_at is None else str(call.duration_seconds or 0),
+        "price": None,
+        "price_unit": "USD",
+        "direction": "outbound-api",
+        "answered_by": call.answered_by,
+        "api_version": VERSION,
+        "forwarded_from": None,
+        "group_sid": None,
+        "caller_name": None,
+        "queue_time": "0",
+        "trunk_sid": None,
+        "uri": f"{path}.json",
+        "subresource_uris": {name: f"{path}/{part}.json" for name, part in PARTS.items()},
+    }
+
+
+def page_body(path: str, question: Question, calls: Sequence[Call], ahead: timedelta, *, more: bool) -> dict[str, object]:
+    """Describe a page of calls; `more` when another follows, `ahead` as in `call_body`."""
+    page, size = question.page, question.size
+    here = [*question.filters, ("PageSize", str(size))]
+    start = page * size
+    return {
+        "calls": [call_body(call, ahead) for call in calls],
+        "page": page,
+        "page_size": size,
+        "start": start,
+        "end": start + max(0, len(calls) - 1),
+        "uri": _uri(path, [*here, ("Page", str(page))]),
+        "first_page_uri": _uri(path, [*here, ("Page", "0")]),
+        "previous_page_uri": _uri(path, [*here, ("Page", str(page - 1))]) if page else None,
+        "next_page_uri": _uri(path, [*here, ("Page", str(page + 1)), ("PageToken", f"PA{calls[-1].sid}")]) if more and calls else None,
+    }
+
+
+def _uri(path: str, query: Sequence[tuple[str, str]]) -> str:
+    return f"{path}?{urlencode(query)}"
+
+
+def _rfc2822(at: datetime | None, ahead: timedelta) -> str | None:
+    return format_datetime(at + ahead) if at else None

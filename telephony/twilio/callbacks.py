@@ -1,0 +1,175 @@
+"""What Twilio tells us of a call: is it really Twilio, and what does it say in the words of `dialer/model.py`.
+
+On the road of a call: `web/twilio/routes.py` checks and reads each status callback and each request for TwiML here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from twilio.request_validator import SIGNATURE_HEADER, SIGNATURE_SETTINGS_HEADER, RequestValidator, get_signature_algorithm
+
+from dialer.model import AttemptState, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from pydantic import SecretStr
+
+SIGNATURE: Final[str] = SIGNATURE_HEADER
+SIGNATURE_SETTINGS: Final[str] = SIGNATURE_SETTINGS_HEADER
+
+# Base64 of HMAC-SHA256 has 44 characters; a longer signature is not worth a comparison.
+MAX_SIGNATURE_CHARACTERS: Final = 128
+MAX_ADDRESS_CHARACTERS: Final = 4_000
+MAX_FIELDS: Final = 100
+MAX_FIELD_CHARACTERS: Final = 16_384
+
+MAX_SEQUENCE: Final = 1_000_000
+# Twilio ends every call after 24 hours at the latest.
+MAX_DURATION_SECONDS: Final = 7 * 86_400
+MAX_SIP_CODE: Final = 999
+MAX_ERROR_CODE: Final = 999_999
+MAX_DIGITS: Final = 9
+MAX_TIMESTAMP_CHARACTERS: Final = 64
+
+CALL_SID: Final = re.compile(r"CA[0-9a-fA-F]{32}")
+ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
+
+# Twilio's words for where a call stands. `initiated` (dialled) and `queued` say no more than that the call exists.
+STATES: Final[Mapping[str, AttemptState]] = {
+    "queued": AttemptState.PLACED,
+    "initiated": AttemptState.PLACED,
+    "ringing": AttemptState.RINGING,
+    "in-progress": AttemptState.LIVE,
+    "completed": AttemptState.OVER,
+    "busy": AttemptState.OVER,
+    "no-answer": AttemptState.OVER,
+    "failed": AttemptState.OVER,
+    "canceled": AttemptState.OVER,
+}
+
+ANSWERED_BY: Final = frozenset(
+    {"human", "machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax", "unknown"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackFact:
+    """One thing seen of a call; `outcome` is set when `state` is over. `at` is aware, in UTC; `sequence` counts from 0 for each call."""
+
+    call_sid: str
+    account_sid: str
+    status: str
+    state: AttemptState
+    outcome: Outcome | None
+    sequence: int | None
+    at: datetime | None
+    duration_seconds: int | None
+    answered_by: str | None
+    sip_code: int | None
+    error_code: int | None
+
+
+def standing(status: str) -> tuple[AttemptState, Outcome | None]:
+    """Say what a status of Twilio (of a callback, a 201 or a GET) means in our words.
+
+    Raises:
+        ValueError: when Twilio has no such status.
+    """
+    state = STATES.get(status)
+    if state is None:
+        raise _fault(name="CallStatus")
+    return state, Outcome(status) if state is AttemptState.OVER else None
+
+
+def verify(public_url: str, path_and_query: str, form: Mapping[str, str], headers: Mapping[str, str], auth_token: SecretStr) -> bool:
+    """Say whether Twilio signed this request with the account's token.
+
+    `public_url` is the address Twilio was given, without a trailing slash; `path_and_query` is what the request line says, not decoded;
+    `form` holds the fields of the body as sent (empty for a GET; a multi-dict keeps repeated ones); `headers` finds names in any case.
+    """
+    signature = headers.get(SIGNATURE, "")
+    # The fragment (`#rc=5&rp=all`) tells Twilio how to retry; it is not part of what is signed.
+    address = (public_url.rstrip("/") + path_and_query).partition("#")[0]
+    if not 0 < len(signature) <= MAX_SIGNATURE_CHARACTERS or not _bounded(address, form):
+        return False
+    algorithm = get_signature_algorithm(headers.get(SIGNATURE_SETTINGS, ""))
+    try:
+        return bool(RequestValidator(auth_token.get_secret_value()).validate(address, form, signature, algorithm))
+    except ValueError:
+        # An address or a field that cannot even be encoded (a lone surrogate, a port out of range) was not signed by Twilio.
+        return False
+
+
+def parse(form: Mapping[str, str]) -> CallbackFact:
+    """Read the fields of a status callback or of a request for TwiML (they share these).
+
+    Raises:
+        ValueError: naming the field that is missing or not what Twilio sends.
+    """
+    status = form.get("CallStatus", "")
+    state, outcome = standing(status)
+    answered_by = form.get("AnsweredBy") or None
+    return CallbackFact(
+        call_sid=_sid(form, "CallSid", CALL_SID),
+        account_sid=_sid(form, "AccountSid", ACCOUNT_SID),
+        status=status,
+        state=state,
+        outcome=outcome,
+        sequence=_number(form, "SequenceNumber", MAX_SEQUENCE),
+        at=_time(form, "Timestamp"),
+        duration_seconds=_number(form, "CallDuration", MAX_DURATION_SECONDS),
+        # A new word of Twilio's for who answered must not cost us the news that the call is over.
+        answered_by=answered_by if answered_by is None or answered_by in ANSWERED_BY else "unknown",
+        sip_code=_number(form, "SipResponseCode", MAX_SIP_CODE),
+        error_code=_number(form, "ErrorCode", MAX_ERROR_CODE),
+    )
+
+
+def _bounded(address: str, form: Mapping[str, str]) -> bool:
+    return (
+        len(address) <= MAX_ADDRESS_CHARACTERS
+        and len(form) <= MAX_FIELDS
+        and all(len(name) + len(value) <= MAX_FIELD_CHARACTERS for name, value in form.items())
+    )
+
+
+def _sid(form: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str:
+    value = form.get(name, "")
+    if not pattern.fullmatch(value):
+        raise _fault(name)
+    return value
+
+
+def _number(form: Mapping[str, str], name: str, largest: int) -> int | None:
+    text = form.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) <= largest):
+        raise _fault(name)
+    return int(text)
+
+
+def _time(form: Mapping[str, str], name: str) -> datetime | None:
+    text = form.get(name, "")
+    if not text:
+        return None
+    if len(text) > MAX_TIMESTAMP_CHARACTERS:
+        raise _fault(name)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        raise _fault(name) from None
+    if at.tzinfo is None:
+        raise _fault(name)
+    return at
+
+
+def _fault(name: str) -> ValueError:
+    """Name the field and nothing of its content, which may be a number or anything at all."""
+    return ValueError(f"{name} is missing or not what Twilio sends")

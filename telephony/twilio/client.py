@@ -1,0 +1,262 @@
+"""Calls placed with Twilio, and our name for each way that can fail.
+
+The library is untyped: nothing of it leaves this file and `telephony/twilio/connector.py`.
+
+On the road of a call: `actors/calls/call.py` places through here; Twilio's answer or the lack of it goes back as one of four results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from twilio.base import values
+from twilio.base.exceptions import TwilioException
+from twilio.rest import Client
+
+from telephony import refusals
+from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, NotSent, Placed, Refused, Unanswered
+from telephony.refusals import Action
+from telephony.twilio.callbacks import CALL_SID
+from telephony.twilio.connector import (
+    BodyTooLongError,
+    ConnectionClosedError,
+    DeadlinePassedError,
+    GuardedConnector,
+    PooledHttpClient,
+    exchange_until,
+)
+
+if TYPE_CHECKING:
+    from dialer.clock import Clock
+    from telephony.provider import Account, CallRequest, PlaceResult
+    from telephony.twilio.connector import Exchange
+
+log = logging.getLogger(__name__)
+
+# A POST that places a call never waits for a connection behind anything else: it has a deadline. Nor does a hang-up wait behind
+# questions, nor the lists of live calls, which answer for all of an account, behind the many for one call each.
+CONNECTIONS: Final = 128
+HANG_UP_CONNECTIONS: Final = 32
+LIST_CONNECTIONS: Final = 32
+LIVE_LIST_CONNECTIONS: Final = 64
+ASK_CONNECTIONS: Final = 32
+ASK_SECONDS: Final = 10.0
+LISTING_SECONDS: Final = 30.0
+LISTING_PAGES: Final = 50
+PAGE_SIZE: Final = 200
+LIVE_STATUSES: Final = ("queued", "ringing", "in-progress")
+LIVE_PAGE_SIZE: Final = 1_000
+MAX_MESSAGE_CHARACTERS: Final = 500
+
+EVENTS: Final = ["initiated", "ringing", "answered", "completed"]
+# Twilio 21220: the call is not in a state that can change, which for a hang-up means that it is over.
+CALL_IS_OVER: Final = 21220
+NOT_FOUND: Final = (404, 20404)
+SERVER_ERRORS: Final = 500
+
+
+UNUSABLE: Final = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    # A date far out of every calendar, JSON nested without end.
+    OverflowError,
+    RecursionError,
+    ConnectionClosedError,
+    BodyTooLongError,
+)
+
+
+class TwilioProvider:
+    """The `Provider` over Twilio's REST API. Make it inside a running loop, share it, close it."""
+
+    def __init__(self, api_url: str, clock: Clock, *, connections: int = CONNECTIONS) -> None:
+        """Speak to `api_url`, placing calls over at most `connections` pooled connections, and over others all that is asked besides."""
+        self._api_url = api_url
+        self._clock = clock
+        sizes = (connections, HANG_UP_CONNECTIONS, LIST_CONNECTIONS, LIVE_LIST_CONNECTIONS, ASK_CONNECTIONS)
+        self._pools = tuple(PooledHttpClient(GuardedConnector(clock, size)) for size in sizes)
+        self._placing, self._ending, self._listing, self._listing_live, self._asking = self._pools
+
+    async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
+        """Ask Twilio for one call, once, and name what happened; see `Provider.place`."""
+        left = deadline - self._clock.boot()
+        if left <= 0:
+            return NotSent("the deadline had passed")
+        with exchange_until(deadline) as exchange:
+            try:
+                async with asyncio.timeout(left):
+                    call = await self._calls(account, self._placing).create_async(**_parameters(request))
+            except Exception as error:  # noqa: BLE001 - whatever went wrong, what was written decides what it means
+                return _failure(exchange, error)
+        if isinstance(call.sid, str) and CALL_SID.fullmatch(call.sid):
+            return Placed(call.sid, str(call.status))
+        return Unanswered("the answer names no call", foreign=True)
+
+    async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
+        """Ask Twilio for one call; see `Provider.fetch`."""
+        with exchange_until(math.inf) as exchange:
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    facts = _facts(await self._calls(account, self._asking)(sid).fetch_async())
+            except (TwilioException, *UNUSABLE) as error:
+                if (exchange.status, exchange.code) == NOT_FOUND:
+                    return NoSuchCall()
+                log.warning("no usable answer about call %s: %s", sid, _reason(error))
+                return None
+        return facts if facts.sid == sid else None
+
+    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
+        """Ask Twilio for the calls between two numbers; see `Provider.list_calls`."""
+        calls: list[CallFacts] = []
+        complete = False
+        # Twilio counts in whole seconds: a call of 12:00:00.9 is listed as of 12:00:00.
+        start = since.replace(microsecond=0)
+        with exchange_until(math.inf) as exchange:
+            try:
+                async with asyncio.timeout(LISTING_SECONDS):
+                    complete = await self._read_pages(account, to, from_, start, calls)
+            except (TwilioException, *UNUSABLE) as error:
+                log.warning("a listing of calls is not complete: %s", _reason(error))
+        shown = tuple(call for call in calls if call.created_at is None or call.created_at >= start)
+        return Listing(shown, complete, exchange.at)
+
+    async def list_live(self, account: Account) -> LiveListing:
+        """Ask Twilio for the calls of an account that are not over; see `Provider.list_live`."""
+        async with asyncio.TaskGroup() as group:
+            lists = [group.create_task(self._list_status(account, status)) for status in LIVE_STATUSES]
+        found = [one.result() for one in lists]
+        return LiveListing(tuple(call for calls, _ in found for call in calls), all(complete for _, complete in found))
+
+    async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
+        """End a call at Twilio; see `Provider.hang_up`."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                call = await self._calls(account, self._ending)(sid).update_async(status="completed" if live else "canceled")
+        except (TwilioException, *UNUSABLE) as error:
+            if getattr(error, "code", None) == CALL_IS_OVER:
+                return True
+            log.warning("call %s was not hung up: %s", sid, _reason(error))
+            return False
+        # `canceled` leaves an answered call alone, and is no error then.
+        return live or call.status != "in-progress"
+
+    async def close(self) -> None:
+        """Close the pools of connections."""
+        for pool in self._pools:
+            await pool.close()
+
+    async def _list_status(self, account: Account, status: str) -> tuple[list[CallFacts], bool]:
+        calls: list[CallFacts] = []
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                page = await self._calls(account, self._listing_live).page_async(status=status, page_size=LIVE_PAGE_SIZE)
+                for _ in range(LISTING_PAGES):
+                    calls.extend(_facts(item) for item in page)
+                    page = await page.next_page_async()
+                    if page is None:
+                        return calls, True
+        except (TwilioException, *UNUSABLE) as error:
+            log.warning("a list of live calls is not complete: %s", _reason(error))
+        return calls, False
+
+    async def _read_pages(self, account: Account, to: str | None, from_: str, start: datetime, calls: list[CallFacts]) -> bool:
+        page = await self._calls(account, self._listing).page_async(to=to or values.unset, from_=from_, page_size=PAGE_SIZE)
+        for _ in range(LISTING_PAGES):
+            calls.extend(_facts(item) for item in page)
+            if calls and calls[-1].created_at is not None and calls[-1].created_at < start:
+                return True
+            page = await page.next_page_async()
+            if page is None:
+                return True
+        return False
+
+    def _calls(self, account: Account, http: PooledHttpClient) -> Any:  # noqa: ANN401 - the library has no types
+        # An environment of our own: the library would otherwise take a region from the process's and rewrite the address.
+        token = account.auth_token.get_secret_value()
+        client = Client(account.sid, token, http_client=http, environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""})
+        client.api.base_url = self._api_url
+        return client.calls
+
+
+def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
+    """Name what a POST without a call's name means, by the table of `telephony/refusals.py`."""
+    status, code = exchange.status, exchange.code
+    if status is None:
+        return Unanswered(_reason(error)) if exchange.written else NotSent(_reason(error))
+    action = refusals.judge(status, code).action
+    if action is Action.UNKNOWN or code is None:
+        return Unanswered(f"HTTP {status}", foreign=code is None and status < SERVER_ERRORS)
+    if action is Action.WAIT:
+        return NotSent(f"HTTP {status}, code {code}", exchange.retry_after_seconds, throttled=True)
+    return Refused(code, _message(error), status)
+
+
+def _reason(error: BaseException) -> str:
+    """Say why without a number, an address or a token: an exception's own text may hold any of them."""
+    if isinstance(error, TimeoutError | DeadlinePassedError):
+        return "deadline"
+    status = getattr(error, "status", None)
+    if isinstance(error, TwilioException) and status:
+        return f"HTTP {status}, code {_code(error)}"
+    system = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return type(error).__name__ + system
+
+
+def _code(error: BaseException) -> int | None:
+    code = getattr(error, "code", None)
+    return code if isinstance(code, int) and code != getattr(error, "status", None) else None
+
+
+def _message(error: BaseException) -> str:
+    text = getattr(error, "msg", None) or getattr(error, "detail", None) or getattr(error, "title", None) or ""
+    return str(text).removeprefix("Unable to create record: ")[:MAX_MESSAGE_CHARACTERS]
+
+
+def _parameters(request: CallRequest) -> dict[str, object]:
+    parameters: dict[str, object] = {
+        "to": request.to,
+        "from_": request.from_,
+        "url": request.url,
+        "status_callback": request.status_callback,
+        "status_callback_event": EVENTS,
+        "status_callback_method": "POST",
+        "timeout": request.ring_timeout_seconds,
+        "time_limit": request.time_limit_seconds,
+    }
+    if request.machine_detection is not None:
+        parameters["machine_detection"] = request.machine_detection
+    if request.record:
+        parameters["record"] = True
+    return parameters
+
+
+def _facts(call: Any) -> CallFacts:  # noqa: ANN401 - the library has no types
+    if not call.sid or not call.status:
+        message = "a call without sid or status"
+        raise ValueError(message)
+    return CallFacts(
+        sid=call.sid,
+        status=str(call.status),
+        to=call.to or "",
+        from_=call._from or "",  # noqa: SLF001 - the library's name for `from`, a keyword
+        created_at=_time(call.date_created),
+        started_at=_time(call.start_time),
+        ended_at=_time(call.end_time),
+        duration_seconds=int(call.duration) if call.duration else None,
+        answered_by=call.answered_by or None,
+    )
+
+
+def _time(value: object) -> datetime | None:
+    """A date the library could not read comes back as text: then it is not known."""
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,199 @@
+"""The connections to Twilio, and what happened on them: was anything written, what was answered, by whom.
+
+What was written to a socket decides between `NotSent` and `Unanswered`, so the connector says when that is about to happen; nothing else
+knows.
+
+On the road of a call: under 5, from the deadline's last check to the bytes of the answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import select
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.http.response import Response
+
+from telephony import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from aiohttp.client import ClientTimeout
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+    from dialer.clock import Clock
+
+KEEPALIVE_SECONDS: Final = 15.0
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+STALE_CONNECTIONS: Final = 4
+# Only Linux tells that the other side has closed before we have read it; elsewhere a hang-up of both sides is seen.
+PEER_CLOSED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
+
+class DeadlinePassedError(Exception):
+    """The connection was open too late for its request, so nothing was sent."""
+
+
+class ConnectionClosedError(Exception):
+    """The other side closed every connection before anything was sent."""
+
+
+class BodyTooLongError(Exception):
+    """The answer is longer than any answer of Twilio."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request, or several for one listing, and what became of it; `deadline` in seconds on the boot clock.
+
+    `code` is the provider's own, None when it did not write the answer; `at` its clock at the first answer.
+    """
+
+    deadline: float
+    written: bool = False
+    status: int | None = None
+    code: int | None = None
+    retry_after_seconds: float | None = None
+    at: datetime | None = None
+
+
+EXCHANGE: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+@contextmanager
+def exchange_until(deadline: float) -> Iterator[Exchange]:
+    """Note what becomes of the requests of this block; none of them is written after `deadline` (boot clock, seconds)."""
+    exchange = Exchange(deadline)
+    token = EXCHANGE.set(exchange)
+    try:
+        yield exchange
+    finally:
+        EXCHANGE.reset(token)
+
+
+def _closed_by_peer(connection: Connection) -> bool:
+    """Ask the kernel: the loop may not have read yet that the other side closed, and a POST into such a connection has no answer."""
+    socket = connection.transport.get_extra_info("socket") if connection.transport else None
+    if socket is None or socket.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(socket.fileno(), PEER_CLOSED)
+    return bool(poll.poll(0))
+
+
+class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the library has no types
+    """The library's asynchronous client over one pool; it keeps and logs no request (the address of a listing carries numbers)."""
+
+    def __init__(self, connector: GuardedConnector) -> None:
+        """Send through `connector`, which is closed with this client."""
+        super().__init__(pool_connections=False)
+        self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout())
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        params: dict[str, str | int] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109, ARG002 - the library's signature; callers bound it with asyncio.timeout
+        allow_redirects: bool = False,  # noqa: ARG002, FBT001, FBT002 - the library's signature; never followed: a POST would be sent again
+    ) -> Response:
+        """Send one request, once, and read its answer whole."""
+        exchange = EXCHANGE.get()
+        async with self.session.request(
+            method,
+            url,
+            params=params or None,
+            # A list of values is one field each, as Twilio wants StatusCallbackEvent; aiohttp's own form refuses it.
+            data=urlencode(data, doseq=True).encode() if data else None,
+            headers=_headers(headers, auth),
+            allow_redirects=False,
+        ) as response:
+            if exchange is not None:
+                exchange.status = response.status
+                exchange.retry_after_seconds = _retry_after(response.headers.get("Retry-After", ""))
+                exchange.at = exchange.at or _date(response.headers.get("Date", ""))
+            body = await _body(response)
+            if exchange is not None and not response.ok:
+                exchange.code = refusals.own_code(response.status, body)
+            return Response(response.status, body, response.headers)
+
+
+class GuardedConnector(aiohttp.TCPConnector):
+    """A pool that hands no connection out after its request's deadline, nor one that the other side has closed, and says when it does.
+
+    A check before connecting is not enough: a worker frozen while connecting would send late (protocol section 2).
+    """
+
+    def __init__(self, clock: Clock, limit: int) -> None:
+        """Keep at most `limit` connections; a request beyond it waits for one and has then sent nothing."""
+        super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_SECONDS)
+        self._clock = clock
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
+        """Give a connection to write to at once.
+
+        Raises:
+            DeadlinePassedError: when the request's deadline has passed.
+            ConnectionClosedError: when the other side closes each connection as soon as it is there.
+        """
+        for _ in range(STALE_CONNECTIONS):
+            connection = await super().connect(req, traces, timeout)
+            if not _closed_by_peer(connection):
+                self._permit_writing(connection)
+                return connection
+            connection.close()
+        raise ConnectionClosedError
+
+    def _permit_writing(self, connection: Connection) -> None:
+        exchange = EXCHANGE.get()
+        if exchange is None:
+            return
+        if self._clock.boot() >= exchange.deadline:
+            connection.release()
+            raise DeadlinePassedError
+        exchange.written = True
+
+
+def _headers(headers: dict[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:
+    if auth is None:
+        return dict(headers or {})
+    credentials = base64.b64encode(":".join(auth).encode()).decode()
+    return {**(headers or {}), "Authorization": f"Basic {credentials}"}
+
+
+def _date(text: str) -> datetime | None:
+    """The clock of the other side; None when it does not say, or says it in another form."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else None
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds to wait; the other form, a date, would compare two machines' clocks."""
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None
+
+
+async def _body(response: aiohttp.ClientResponse) -> str:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLongError
+    return body.decode()

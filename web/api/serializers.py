@@ -1,0 +1,120 @@
+"""Runs, jobs and attempts as the API shows them.
+
+On the road of a call: beside it; the same words as the contract, the same everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from web.operations.waits_for import SENTENCES
+from web.server import i18n
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from aiohttp import web as http
+
+    from sql.jobs.jobs import Job
+    from sql.runs.runs import Run
+    from web.operations.waits_for import Wait
+
+# When an attempt came where, in the order of a call.
+MOMENTS: Final = {
+    "created_at": "placing",
+    "placed_at": "placed",
+    "ringing_at": "ringing",
+    "answered_at": "answered",
+    "hang_up_at": "hang_up_requested",
+    "ended_at": "ended",
+}
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """A run, as `GET /api/outbound/runs/{run_id}` shows it."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "status": run.status,
+        "total_leads": run.total_leads,
+        "queued": run.queued,
+        "in_progress": run.in_progress,
+        "completed": run.completed,
+        "failed": run.failed,
+        "cancelled": run.cancelled,
+        "skipped": run.skipped,
+        "cursor_position": run.cursor_position,
+        "concurrency": run.concurrency,
+        "can_cancel": run.can_cancel,
+        "cancel_requested": run.cancel_requested,
+        "cancel_requested_at": moment(run.cancel_requested_at),
+        "cancel_requested_by": run.cancel_requested_by,
+        "created_at": moment(run.created_at),
+        "started_at": moment(run.started_at),
+        "ended_at": moment(run.ended_at),
+        "locked_by_worker": run.locked_by_worker,
+        "lock_ts": moment(run.lock_ts),
+        "last_error": run.last_error,
+        "settings": run.settings,
+    }
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job, as a list of jobs shows it; `attempts` is their number."""
+    return {
+        "job_id": job.job_id,
+        "lead_id": job.lead_id,
+        "phone": job.phone,
+        "name": job.name,
+        "status": job.status,
+        "outcome": job.outcome,
+        "attempts": job.attempts,
+        "attempt_state": job.attempt_state,
+        "twilio_call_sid": job.twilio_call_sid,
+        "started_at": moment(job.started_at),
+        "ended_at": moment(job.ended_at),
+        "error": job.error,
+    }
+
+
+def wait_json(request: http.Request, wait: Wait) -> dict[str, Any]:
+    """Why a run takes no lead, its sentence in the reader's language."""
+    return {"reason": wait.reason, "since": moment(wait.since), "detail": i18n.sentence(request, SENTENCES[wait.reason])}
+
+
+def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """An attempt with its timeline: when it came where, and each callback as it was received."""
+    timeline = [{"at": attempt[name], "event": event} for name, event in MOMENTS.items() if attempt[name] is not None]
+    timeline += [_callback(callback) for callback in attempt["callbacks"]]
+    timeline.sort(key=lambda entry: entry["at"])
+    return {
+        "attempt_id": attempt["id"],
+        "state": attempt["state"],
+        "twilio_call_sid": attempt["sid"],
+        "outcome": attempt["outcome"],
+        "answered_by": attempt["answered_by"],
+        "duration_seconds": attempt["duration"],
+        "error_code": attempt["error_code"],
+        "reason": attempt["reason"],
+        "excess": attempt["excess"],
+        "missing_since": moment(attempt["missing_since"]),
+        "timeline": [{**entry, "at": moment(entry["at"])} for entry in timeline],
+    }
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as ISO 8601 with its zone."""
+    return at.isoformat() if at else None
+
+
+def _callback(callback: Mapping[str, Any]) -> dict[str, Any]:
+    fields = callback["fields"]
+    return {
+        "at": callback["received_at"],
+        "event": "callback",
+        "status": fields.get("CallStatus"),
+        "fields": fields,
+        "verdict": callback["verdict"],
+        "answer": callback["answer"],
+    }

@@ -1,0 +1,89 @@
+"""The state that listeners are sent: one reading a business and round, of all the runs its listeners watch, however many they are.
+
+On the road of a call: after 7; where a screen's whole state comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from dialer.streams.client import AwayError
+from sql.pool import AWAY, LOCKED
+from web.server.shared_read import SharedRead
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dialer.streams.client import Streams
+    from sql.jobs.jobs import Job, Jobs
+    from sql.runs.runs import Run, Runs
+    from web.events.fanout import Fanout
+
+# The newest of a business's runs that have not ended; a reset says when there are more.
+MAX_ACTIVE_RUNS: Final = 200
+# The rest of the pool's connections is for requests.
+READINGS_AT_ONCE: Final = 3
+
+
+class UnreadableError(Exception):
+    """PostgreSQL is away, or somebody holds what would be read; the same again will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessState:
+    """How the watched runs of a business stand. `newest`: the state holds all up to this entry of dialer:events; None while Redis is away.
+
+    `active` is empty unless the business as a whole is watched; `calls` are run_id and job, for every call on the line of the business.
+    """
+
+    newest: str | None
+    runs: Mapping[int, Run]
+    active: Sequence[Run]
+    more_active: bool
+    calls: Sequence[tuple[int, Job]]
+
+
+class LiveStates:
+    """The readings of all businesses: at most one in flight a business, and a few in all, in turn."""
+
+    def __init__(self, fanout: Fanout, streams: Streams, runs: Runs, jobs: Jobs) -> None:
+        """`fanout` knows which runs are watched."""
+        self._fanout = fanout
+        self._streams = streams
+        self._runs = runs
+        self._jobs = jobs
+        self._readings = asyncio.Semaphore(READINGS_AT_ONCE)
+        # A reading is kept as long as somebody who listens holds it.
+        self._of_business: WeakValueDictionary[int, SharedRead[BusinessState]] = WeakValueDictionary()
+
+    def of(self, business_id: int) -> SharedRead[BusinessState]:
+        """The reading of a business, which raises UnreadableError. A run is in it if its listener joined the fan-out before."""
+        found = self._of_business.get(business_id)
+        if found is None:
+            found = self._of_business[business_id] = SharedRead(lambda: self._read(business_id))
+        return found
+
+    async def _read(self, business_id: int) -> BusinessState:
+        # In this order: an event is published after its change was committed, so a state read after the id holds everything up to it.
+        newest = await self._newest()
+        run_ids, whole = self._fanout.watched(business_id)
+        try:
+            async with self._readings:
+                runs = await self._runs.some(business_id, run_ids) if run_ids else []
+                active = await self._runs.active(business_id, MAX_ACTIVE_RUNS + 1) if whole else []
+                calls = await self._jobs.on_every_line(business_id)
+        except (*AWAY, *LOCKED) as error:
+            raise UnreadableError(type(error).__name__) from error
+        return BusinessState(newest, {run.run_id: run for run in runs}, active[:MAX_ACTIVE_RUNS], len(active) > MAX_ACTIVE_RUNS, calls)
+
+    async def _newest(self) -> str | None:
+        if self._fanout.away:
+            return None
+        try:
+            _, newest = await self._streams.event_window()
+        except AwayError:
+            return None
+        return newest

@@ -1,0 +1,50 @@
+"""Waits until no call of a run is being placed any more: after that, no request for one is sent.
+
+Needs PostgreSQL alone: an attempt that its worker does not report, because it is dead, becomes unknown two seconds after its time to be
+sent.
+
+On the road of a call: behind a cancel or a stop with `wait`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from web.server import keys
+
+if TYPE_CHECKING:
+    from aiohttp import web as http
+
+    from sql.attempts.attempts import Fact
+
+# send_by is five seconds after the claim, and its expiry two after that (protocol sections 2 and 7).
+WAIT_SECONDS: Final = 8.0
+POLL_SECONDS: Final = 0.05
+
+
+async def until_placed(request: http.Request, business_id: int, run_id: int) -> int:
+    """Wait at most eight seconds; return how many attempts the provider has not confirmed."""
+    uncertain = 0
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                waiting, uncertain = await _look(request, business_id, run_id)
+                if not waiting:
+                    return uncertain
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        return uncertain
+
+
+async def _look(request: http.Request, business_id: int, run_id: int) -> tuple[int, int]:
+    """How many attempts are being placed, and how many of all are not confirmed."""
+    found = await request.app[keys.ATTEMPTS].placing_of_run(business_id, run_id)
+    expired = [fact for fact, unknown, past in found if past and not unknown]
+    await _expire(request, expired)
+    return sum(not unknown for _, unknown, _ in found) - len(expired), len(found)
+
+
+async def _expire(request: http.Request, facts: list[Fact]) -> None:
+    for fact in facts:
+        await request.app[keys.LEDGER].learn(fact)

@@ -1,0 +1,1 @@
+"""What every request passes: bodies, inputs, errors, headers, languages, metrics."""

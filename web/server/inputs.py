@@ -1,0 +1,155 @@
+"""Reads what a request brings, within bounds, and names every field that is wrong.
+
+On the road of a call: 1; nothing unchecked comes past here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dialer.messages import SERIAL_MAX
+from dialer.model import bounded_id
+from web.server import errors
+from web.server.bodies import SMALL_BODY_PACE, pieces_of
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web as http
+
+SMALL_BODY_BYTES: Final = 64 * 1024
+MAX_DETAILS: Final = 50
+JSON: Final = "application/json"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+WRONG: Final[dict[str, str]] = {
+    "missing": msgid("is missing"),
+    "extra_forbidden": msgid("is not known here"),
+    "int_type": msgid("must be a whole number"),
+    "int_parsing": msgid("must be a whole number"),
+    "int_from_float": msgid("must be a whole number"),
+    "int_parsing_size": msgid("is too large"),
+    "bool_type": msgid("must be true or false"),
+    "bool_parsing": msgid("must be true or false"),
+    "string_type": msgid("must be text"),
+    "list_type": msgid("must be a list"),
+    "greater_than_equal": msgid("must be at least {ge}"),
+    "less_than_equal": msgid("must be at most {le}"),
+    "string_too_short": msgid("must have at least {min_length} characters"),
+    "string_too_long": msgid("must have at most {max_length} characters"),
+    "literal_error": msgid("must be one of {expected}"),
+    "string_unicode": msgid("must be text"),
+}
+
+
+class Input(BaseModel):
+    """What a body or a query string may say; anything else is refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+async def read(request: http.Request, limit: int = SMALL_BODY_BYTES) -> bytes:
+    """The body.
+
+    Raises:
+        ApiError: 400 when it is broken, 408 when it does not arrive in time, 413 when it has more than `limit` bytes.
+    """
+    body = bytearray()
+    async for piece in pieces_of(request, limit, request.app[SMALL_BODY_PACE]):
+        body += piece
+    return bytes(body)
+
+
+async def body_of(request: http.Request, model: type[Model]) -> Model:
+    """A small JSON body as `model`; an empty one is an empty object.
+
+    Raises:
+        ApiError: 400, 408, 413, 415 or 422.
+    """
+    body = await read(request)
+    if body and request.content_type != JSON:
+        raise ApiError(415, "unsupported_media_type", Text(msgid("The body must be JSON, with Content-Type: application/json.")))
+    return check(model, json_object(body) if body else {})
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`.
+
+    Raises:
+        ApiError: 400, when it is not one.
+    """
+    try:
+        found = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "malformed_json", Text(msgid("The body is not valid JSON."))) from None
+    if not isinstance(found, dict):
+        raise ApiError(400, "malformed_json", Text(msgid("The body must be a JSON object.")))
+    return found
+
+
+def query_of(request: http.Request, model: type[Model]) -> Model:
+    """The query string as `model`.
+
+    Raises:
+        ApiError: 422, naming the fields.
+    """
+    found: dict[str, Any] = {}
+    for name, value in request.query.items():
+        if name in found:
+            raise errors.wrong_field(name, Text(msgid("is given twice")))
+        if not value:
+            # Whoever writes `?status=` has meant to say something.
+            raise errors.wrong_field(name, Text(msgid("must not be empty")))
+        found[name] = value
+    return check(model, found, texts=True)
+
+
+def check(model: type[Model], found: Mapping[str, Any], *, texts: bool = False) -> Model:
+    """`found` as `model`; with `texts` its values are texts to be read, as in a query string, else they must have their type.
+
+    Raises:
+        ApiError: 422, naming the fields.
+    """
+    try:
+        return model.model_validate(found, strict=not texts)
+    except ValidationError as error:
+        raise errors.invalid([_detail(dict(item)) for item in error.errors(include_url=False)[:MAX_DETAILS]]) from None
+
+
+def id_of(request: http.Request, name: str, largest: int = SERIAL_MAX) -> int:
+    """A number in the path, `largest` at most.
+
+    Raises:
+        ApiError: 404, as for a missing row, when it cannot be the id of one.
+    """
+    try:
+        return bounded_id(request.match_info[name], largest)
+    except ValueError:
+        raise errors.not_found() from None
+
+
+def storable(text: str) -> bool:
+    """PostgreSQL's text holds neither NUL nor half a surrogate pair."""
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _no_constant(name: str) -> None:
+    """NaN and Infinity are not JSON (RFC 8259, section 6), whatever Python's reader takes."""
+    raise ValueError(name)
+
+
+def _detail(error: dict[str, Any]) -> dict[str, Any]:
+    name = ".".join(str(part) for part in error["loc"]) or "body"
+    text = WRONG.get(error["type"])
+    if text is None:
+        return {"field": name[:100], "message": str(error["msg"]).removeprefix("Value error, ")}
+    return {"field": name[:100], "message": Text(text, error.get("ctx") or {})}

@@ -1,0 +1,75 @@
+"""What the handlers find in the application, one key each.
+
+On the road of a call: beside it; steps 1, 6 and 7 take their connections from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from aiohttp import web as http
+
+from web.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+    from dialer.clock import Clock, Ids
+    from dialer.config import Settings
+    from dialer.sealing import Seal
+    from dialer.streams.client import Streams
+    from sql.attempts.attempts import Attempts
+    from sql.attempts.fact_writer import Ledger
+    from sql.businesses.businesses import Businesses
+    from sql.commands.commands import Commands
+    from sql.jobs.jobs import Jobs
+    from sql.outbox.outbox import Relay
+    from sql.resolutions.resolutions import Resolutions
+    from sql.runs.runs import Runs
+    from sql.sessions.sessions import Sessions
+    from sql.shares import SharedPool
+    from web.access.passwords import Passwords
+    from web.access.standing import Standing
+    from web.events.fanout import Fanout
+    from web.events.states import LiveStates
+    from web.intake.limiter import UploadLimiter
+    from web.operations.commands import PendingCommands
+    from web.operations.owner_hints import OwnerNotices
+    from web.operations.provider_outage import GateReader
+    from web.server.metrics import Metrics
+    from web.server.tenancy import KnownTokens
+    from web.twilio.receiver import Ear
+
+# Draws an error as a page; registered by the pages, used for every path that is not the API's.
+ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamResponse]]
+
+SETTINGS: Final[http.AppKey[Settings]] = http.AppKey("settings")
+CLOCK: Final[http.AppKey[Clock]] = http.AppKey("clock")
+IDS: Final[http.AppKey[Ids]] = http.AppKey("ids")
+POOL: Final[http.AppKey[SharedPool]] = http.AppKey("pool")
+BUSINESSES: Final[http.AppKey[Businesses]] = http.AppKey("businesses")
+SESSIONS: Final[http.AppKey[Sessions]] = http.AppKey("sessions")
+RUNS: Final[http.AppKey[Runs]] = http.AppKey("runs")
+JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
+COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
+ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
+RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
+LEDGER: Final[http.AppKey[Ledger]] = http.AppKey("ledger")
+RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")
+NOTICES: Final[http.AppKey[OwnerNotices]] = http.AppKey("notices")
+GATES: Final[http.AppKey[GateReader]] = http.AppKey("gates")
+STREAMS: Final[http.AppKey[Streams]] = http.AppKey("streams")
+EAR: Final[http.AppKey[Ear]] = http.AppKey("ear")
+FANOUT: Final[http.AppKey[Fanout]] = http.AppKey("fanout")
+PENDING_COMMANDS: Final[http.AppKey[PendingCommands]] = http.AppKey("pending_commands")
+KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")
+TRUSTED_PROXIES: Final[http.AppKey[tuple[IPv4Network | IPv6Network, ...]]] = http.AppKey("trusted_proxies")
+UPLOADS: Final[http.AppKey[UploadLimiter]] = http.AppKey("uploads")
+LIVE_STATES: Final[http.AppKey[LiveStates]] = http.AppKey("live_states")
+STANDING: Final[http.AppKey[Standing]] = http.AppKey("standing")
+METRICS: Final[http.AppKey[Metrics]] = http.AppKey("metrics")
+PASSWORDS: Final[http.AppKey[Passwords]] = http.AppKey("passwords")
+SESSION_SEAL: Final[http.AppKey[Seal]] = http.AppKey("session_seal")
+ACCOUNT_SEAL: Final[http.AppKey[Seal]] = http.AppKey("account_seal")
+ERROR_PAGE: Final[http.AppKey[ErrorPage]] = http.AppKey("error_page")

@@ -1,0 +1,1 @@
+"""Callbacks and TwiML requests of the telephone company."""
