@@ -11,7 +11,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from actors.bootstrap import open_world
+from actors.bootstrap import open_services
 from actors.worker import Worker
 from dialer import start
 from dialer.start import CannotStartError
@@ -36,7 +36,7 @@ async def work(settings: Settings) -> bool:
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with AsyncExitStack() as open_things:
         try:
-            world = await open_things.enter_async_context(open_world(settings))
+            world = await open_things.enter_async_context(open_services(settings))
         except (*FAILED, UnfitServerError) as fault:
             raise CannotStartError(why_unusable(fault, settings.database_url)) from None
         worker = Worker(world, settings.worker, stopping)

@@ -8,19 +8,19 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from actors.services import Held, Rules, World
+from actors.services import CallPolicy, Ownership, Services
 from dialer.clock import SystemClock, SystemIds
 from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.streams.client import Streams
 from sql.attempts.attempts import Attempts
-from sql.attempts.fact_writer import Ledger
+from sql.attempts.fact_writer import FactWriter
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.runs.runs import Runs
-from sql.timelines.timelines import Histories
+from sql.timelines.timelines import Timelines
 from sql.unusable import check_server
 from sql.workers.workers import Workers
 from telephony.accounts import AccountBook
@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 7 * 24 * 3600.0
 
 
 @asynccontextmanager
-async def open_world(settings: Settings) -> AsyncIterator[World]:
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Connect to everything the settings name, and close it in the end.
 
     Raises:
@@ -56,12 +56,12 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         open_things.push_async_callback(provider.close)
         relay = await open_things.enter_async_context(Relay(Outbox(pool), streams))
         attempts = Attempts(pool)
-        ledger = await open_things.enter_async_context(Ledger(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
-        yield World(
+        ledger = await open_things.enter_async_context(FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
+        yield Services(
             attempts=attempts,
             ledger=ledger,
             fleet=Workers(pool),
-            histories=Histories(pool),
+            histories=Timelines(pool),
             commands=Commands(pool),
             runs=Runs(pool),
             wire=streams,
@@ -73,12 +73,12 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
             clock=clock,
             ids=ids,
             rules=_rules(settings),
-            held=Held(ids.uuid(), {}),
+            held=Ownership(ids.uuid(), {}),
         )
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(
+def _rules(settings: Settings) -> CallPolicy:
+    return CallPolicy(
         public_url=settings.public_url,
         ring_seconds=settings.ring_timeout_seconds,
         limit_seconds=settings.call_time_limit_seconds,

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
 
 # More than a clock that is being slewed, or a slow answer, can be out.
 JUMP_SECONDS = 2.0
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class ClockWatch:
     """Compares how much time has passed in the database and here."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Services) -> None:
         """Sets `clock_trusted_from` in `world.held`."""
         self._world = world
         self._last: tuple[float, float, float] | None = None

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from actors.services import World
-    from actors.supervisor.supervisor import Partitions
-    from sql.workers.workers import Holding
+    from actors.services import Services
+    from actors.supervisor.supervisor import BusinessSupervisor
+    from sql.workers.workers import PartitionOwner
 
 LEASE_SECONDS = 6.0
 RENEW_SECONDS = 2.0
@@ -37,10 +37,10 @@ QUIET_LOOK_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
-class Ownership:
+class Lease:
     """The lease of this worker, and its share of the partitions."""
 
-    def __init__(self, world: World, partitions: Partitions, name: str) -> None:
+    def __init__(self, world: Services, partitions: BusinessSupervisor, name: str) -> None:
         """`name` is what runs show as `locked_by_worker`."""
         self._world = world
         self._partitions = partitions
@@ -149,7 +149,7 @@ class Ownership:
             await self._partitions.take(taken)
             await self._renew()
 
-    async def _give(self, mine: Iterable[Holding], live: Sequence[UUID]) -> None:
+    async def _give(self, mine: Iterable[PartitionOwner], live: Sequence[UUID]) -> None:
         theirs = [
             h.partition for h in mine if h.held_seconds > SETTLED_SECONDS and _belongs_to(h.partition, live) != self._world.held.incarnation
         ]

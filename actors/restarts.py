@@ -28,7 +28,7 @@ LONGEST_RESTART_SECONDS = 30.0
 log = logging.getLogger(__name__)
 
 
-class Duties:
+class DutySupervisor:
     """The long-lived tasks of one worker."""
 
     def __init__(self, tasks: Tasks, clock: Clock, give_up: Callable[[], None]) -> None:

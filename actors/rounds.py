@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Rounds:
+class PeriodicDuty:
     """Does one thing every few seconds until closed."""
 
     def __init__(self, name: str, seconds: float, step: Callable[[], Coroutine[None, None, None]]) -> None:

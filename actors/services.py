@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock, Ids
     from dialer.messages import Command, Event, Word
-    from sql.attempts.attempts import Ask, ExcessCall, Fact, Intent, Learned, OpenAttempt, Verdict
-    from sql.commands.commands import Applied, Malformed
-    from sql.timelines.timelines import History, Stray
-    from sql.workers.workers import Driven, Holding, Renewal, Stall
+    from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
+    from sql.commands.commands import AppliedCommand, MalformedCommand
+    from sql.timelines.timelines import OrphanedCall, Timeline
+    from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
     from telephony.provider import Account, Provider
 
 
-class AttemptLog(Protocol):
+class Attempts(Protocol):
     """The intent log; `sql.attempts.attempts.Attempts` is the real one."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
-    ) -> tuple[list[Intent], list[Verdict]]: ...
+        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+    ) -> tuple[list[ClaimedAttempt], list[Verdict]]: ...
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...
     async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]: ...
@@ -40,13 +40,13 @@ class AttemptLog(Protocol):
     async def excess_over(self, business_id: int, sid: str) -> None: ...
 
 
-class Ledger(Protocol):
+class FactWriter(Protocol):
     """Where facts are brought; `sql.attempts.fact_writer.Ledger` is the real one."""
 
-    async def learn(self, fact: Fact) -> Learned: ...
+    async def learn(self, fact: Fact) -> RecordResult: ...
 
 
-class Fleet(Protocol):
+class Workers(Protocol):
     """Workers, leases and partitions; `sql.workers.workers.Workers` is the real one."""
 
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None: ...
@@ -54,46 +54,46 @@ class Fleet(Protocol):
     async def step_down(self, incarnation: UUID) -> None: ...
     async def leave(self, incarnation: UUID) -> None: ...
     async def live(self) -> list[UUID]: ...
-    async def holdings(self) -> list[Holding]: ...
+    async def holdings(self) -> list[PartitionOwner]: ...
     async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]: ...
     async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None: ...
     async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float, businesses: Sequence[int]) -> int: ...
     async def stalls(self, incarnation: UUID, stalls: Sequence[Stall]) -> None: ...
-    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]: ...
-    async def business(self, business_id: int) -> Driven | None: ...
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[ActiveBusiness]: ...
+    async def business(self, business_id: int) -> ActiveBusiness | None: ...
     async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
     async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]: ...
     async def pause(self, business_id: int, run_id: int, reason: str) -> None: ...
 
 
-class Histories(Protocol):
+class Timelines(Protocol):
     """What the database may have forgotten; `sql.timelines.timelines.Histories` is the real one."""
 
-    async def present(self, business_id: int, shown_after_seconds: float) -> History | None: ...
+    async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None: ...
     async def adopt_strays(
         self,
         incarnation: UUID,
         epoch: int,
         business_id: int,
-        history: History,
-        calls: Sequence[Stray],
+        history: Timeline,
+        calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
         account_sid: str,
     ) -> int | None: ...
 
 
-class CommandLog(Protocol):
+class Commands(Protocol):
     """The inbox of commands; `sql.commands.commands.Commands` is the real one."""
 
     async def position(self) -> str: ...
-    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool: ...
+    async def receive(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool: ...
     async def waiting(self, but: Sequence[int] = ()) -> list[int]: ...
-    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]: ...
+    async def apply_received(self, business_id: int) -> tuple[list[AppliedCommand], bool]: ...
     async def forget(self, limit: int) -> int: ...
 
 
-class RunLog(Protocol):
+class Runs(Protocol):
     """Runs, for what is done to them in the background; `sql.runs.runs.Runs` is the real one."""
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
@@ -102,7 +102,7 @@ class RunLog(Protocol):
     async def end_if_done(self, business_id: int, run_id: int) -> bool: ...
 
 
-class Wire(Protocol):
+class Streams(Protocol):
     """The streams; `dialer.streams.client.Streams` is the real one, and its AwayError is what may be raised."""
 
     async def tell(self, partition: int, word: Word) -> bool: ...
@@ -115,14 +115,14 @@ class Wire(Protocol):
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any: ...
 
 
-class Events(Protocol):
+class Relay(Protocol):
     """The events that must not be lost; `sql.outbox.outbox.Relay` is the real one."""
 
     def kick(self) -> None:
         """Some have been written: relay them now."""
 
 
-class Accounts(Protocol):
+class AccountBook(Protocol):
     """Whose calls a business makes, and whose an earlier call was; `telephony.accounts.AccountBook` is the real one."""
 
     def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
@@ -140,7 +140,7 @@ LISTS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CallPolicy:
     """What the settings say about calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing).
 
     `default_account` is the sid of the account for businesses without one of their own.
@@ -155,7 +155,7 @@ class Rules:
 
 
 @dataclass(slots=True)
-class Held:
+class Ownership:
     """What this worker owns: the epoch of each of its partitions, under its present incarnation; and how many `workers` live.
 
     Before `clock_trusted_from` (boot clock, seconds) the database's clock is not believed, since it has jumped: no lead is taken, and
@@ -169,26 +169,26 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Services:
     """All of it together, as the actors are given it.
 
     `asking`, `listing` and `ending` are each business's share of the provider's connections.
     """
 
-    attempts: AttemptLog
-    ledger: Ledger
-    fleet: Fleet
-    histories: Histories
-    commands: CommandLog
-    runs: RunLog
-    wire: Wire
-    events: Events
+    attempts: Attempts
+    ledger: FactWriter
+    fleet: Workers
+    histories: Timelines
+    commands: Commands
+    runs: Runs
+    wire: Streams
+    events: Relay
     provider: Provider
-    accounts: Accounts
+    accounts: AccountBook
     clock: Clock
     ids: Ids
-    rules: Rules
-    held: Held
+    rules: CallPolicy
+    held: Ownership
     asking: Turns[int] = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
     listing: Turns[int] = field(default_factory=lambda: Turns(LISTS_AT_ONCE))
     ending: Turns[int] = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))

@@ -16,17 +16,17 @@ from actors.duties.cleanup import Ending, Forgetting, Rewriting
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
-from actors.duties.progress import Screens
-from actors.lease import Ownership
-from actors.restarts import Duties
-from actors.supervisor.supervisor import Partitions
+from actors.duties.progress import ProgressPublisher
+from actors.lease import Lease
+from actors.restarts import DutySupervisor
+from actors.supervisor.supervisor import BusinessSupervisor
 from actors.tasks import Tasks
 from dialer.messages import Event
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
-    from actors.rounds import Rounds
-    from actors.services import World
+    from actors.rounds import PeriodicDuty
+    from actors.services import Services
 
 # A POST ends within its own deadline; this is that, and some time to write down what became of it.
 LEAVE_SECONDS = 6.0
@@ -38,20 +38,20 @@ log = logging.getLogger(__name__)
 class Worker:
     """One worker process, on the world it is given."""
 
-    def __init__(self, world: World, name: str, stopping: asyncio.Event | None = None) -> None:
+    def __init__(self, world: Services, name: str, stopping: asyncio.Event | None = None) -> None:
         """`name` is what runs show as `locked_by_worker`; the worker sets `stopping` itself when it has `failed` and cannot go on."""
         self._world = world
         self._name = name
         self.failed = False
         self._stopping = stopping or asyncio.Event()
         self._tasks = Tasks()
-        self._duties = Duties(self._tasks, world.clock, self._give_up)
-        self._screens = Screens(world)
-        self.partitions = Partitions(world, self._tasks, self._duties, self._screens.show)
-        self._ownership = Ownership(world, self.partitions, name)
+        self._duties = DutySupervisor(self._tasks, world.clock, self._give_up)
+        self._screens = ProgressPublisher(world)
+        self.partitions = BusinessSupervisor(world, self._tasks, self._duties, self._screens.show)
+        self._ownership = Lease(world, self.partitions, name)
         self._decider = CommandDecider(world, self._tasks)
         self._commands = CommandReader(world, self._decider.ring)
-        self._rounds: tuple[Rounds, ...] = (
+        self._rounds: tuple[PeriodicDuty, ...] = (
             Heartbeat(world, self.partitions, name),
             self.partitions.stalls,
             Rewriting(world),

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from actors.dispatch.dispatcher import MAX_PERMITS_PER_CLAIM
 from dialer.model import AttemptState
 from ringmaster.local.postgres import Postgres
-from sql.attempts.attempts import Ask, Attempts, Fact
+from sql.attempts.attempts import Attempts, ClaimRequest, Fact
 from sql.attempts.fact_writer import MAX_FACTS_AT_ONCE
 from sql.businesses.businesses import Businesses
 from sql.migrate import migrate
@@ -26,7 +26,7 @@ from sql.runs.runs import NewLead, NewRun, Request, Runs
 from sql.workers.workers import Workers
 
 if TYPE_CHECKING:
-    from sql.attempts.attempts import Intent
+    from sql.attempts.attempts import ClaimedAttempt
     from sql.pool import Pool
 
 CLAIMERS = 2
@@ -74,7 +74,7 @@ async def _measure(pool: Pool, businesses: int, leads: int) -> Figures:
     await workers.join(incarnation, "bench", 3600)
     epochs = await workers.take_over(incarnation, list(range(256)))
     partitions = {row["business_id"]: row["partition"] for row in await pool.fetch("SELECT business_id, partition FROM dialer.lanes")}
-    asks = {b: Ask(b, epochs[partitions[b]], SLOTS) for b in ids}
+    asks = {b: ClaimRequest(b, epochs[partitions[b]], SLOTS) for b in ids}
     before = await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
     started_at = time.perf_counter()
     rounds = [_Round(Attempts(pool), incarnation, {b: asks[b] for b in ids[n::CLAIMERS]}) for n in range(CLAIMERS)]
@@ -103,7 +103,7 @@ async def _load(pool: Pool, businesses: int, leads: int) -> list[int]:
 class _Round:
     """Claims for its businesses and settles, both in batches as large as a worker's."""
 
-    def __init__(self, attempts: Attempts, incarnation: UUID, asks: dict[int, Ask]) -> None:
+    def __init__(self, attempts: Attempts, incarnation: UUID, asks: dict[int, ClaimRequest]) -> None:
         self._attempts = attempts
         self._incarnation = incarnation
         self._asks = asks
@@ -125,7 +125,7 @@ class _Round:
                 await self._settle(intents[first : first + MAX_FACTS_AT_ONCE])
             waiting += [verdict.business_id for verdict in verdicts if verdict.word != "empty"]
 
-    async def _settle(self, intents: list[Intent]) -> None:
+    async def _settle(self, intents: list[ClaimedAttempt]) -> None:
         facts = [
             Fact(i.business_id, i.attempt_id, i.nonce, AttemptState.OVER, sid=f"CA{i.attempt_id:032}", outcome="completed", duration=1)
             for i in intents

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from ringmaster.local.data_dir import Place
+    from ringmaster.local.data_dir import DataDir
     from ringmaster.local.processes import Child, Processes
 
 LOOK_SECONDS = 2.0
@@ -59,7 +59,7 @@ def new_simulator() -> Simulator:
     return Simulator(free_port(), f"AC{secrets.token_hex(SID_BYTES)}", secrets.token_hex(SID_BYTES))
 
 
-def kept_simulator(simulator: Simulator, place: Place) -> Simulator:
+def kept_simulator(simulator: Simulator, place: DataDir) -> Simulator:
     """The same simulator with the account and the calls it had before in this directory; a new account is kept for the next time."""
     folder = place.path / "simulator"
     folder.mkdir(mode=0o700, exist_ok=True)

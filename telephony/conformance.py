@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from telephony.provider import CallFacts, CallRequest, NoSuchCall, NotSent, Placed, Refused, Unanswered
+from telephony.provider import CallFacts, CallRequest, NoSuchCall, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Line(ABC):
     async def placed(self, to: str = TO) -> str:
         """Place a call that must succeed, and name it."""
         result = await self.provider.place(self.account, self.request(to), deadline=self.deadline())
-        assert isinstance(result, Placed), result
+        assert isinstance(result, PlacedCall), result
         return result.sid
 
 
@@ -94,14 +94,14 @@ class ProviderPromises:
         """What the provider turns down is told apart from what failed."""
         line.answers(TO, "refused")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
-        assert isinstance(result, Refused), result
+        assert isinstance(result, RefusedCall), result
         assert (result.code, result.http_status, result.action) == (21214, 400, Action.LEAD)
         assert not line.calls(TO)
 
     async def test_a_wrong_token_is_refused_as_such(self, line: Line) -> None:
         """An account that may not call is seen by its HTTP status."""
         result = await line.provider.place(line.stranger, line.request(), deadline=line.deadline())
-        assert isinstance(result, Refused), result
+        assert isinstance(result, RefusedCall), result
         assert (result.http_status, result.action) == (401, Action.ACCOUNT)
         assert not line.calls(TO)
 
@@ -109,7 +109,7 @@ class ProviderPromises:
         """It would meet every other lead as well."""
         line.trouble("account refused")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
-        assert isinstance(result, Refused), result
+        assert isinstance(result, RefusedCall), result
         assert result.action is Action.ACCOUNT
         assert not line.calls(TO)
 
@@ -122,7 +122,7 @@ class ProviderPromises:
         """A 429 was not processed: it may be asked again, after the time it names."""
         line.trouble("throttled")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
-        assert isinstance(result, NotSent), result
+        assert isinstance(result, UnsentCall), result
         assert result.throttled
         assert result.retry_after_seconds is not None
         assert not line.calls(TO)
@@ -146,14 +146,14 @@ class ProviderPromises:
         line.trouble("silent")
         start = line.clock.boot()
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline(HASTE_SECONDS))
-        assert isinstance(result, Unanswered), result
+        assert isinstance(result, UnansweredCall), result
         assert line.clock.boot() - start < SILENCE_SECONDS
         assert len(line.calls(TO)) == 1
 
     async def test_nothing_is_sent_after_the_deadline(self, line: Line) -> None:
         """A deadline that has passed sends nothing at all."""
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline(-1.0))
-        assert isinstance(result, NotSent), result
+        assert isinstance(result, UnsentCall), result
         assert not result.throttled
         assert not line.calls(TO)
 
@@ -252,5 +252,5 @@ class ProviderPromises:
         line.trouble(trouble)
         before = len(line.calls(TO))
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
-        assert isinstance(result, Unanswered), (trouble, result)
+        assert isinstance(result, UnansweredCall), (trouble, result)
         assert len(line.calls(TO)) == before + made, trouble

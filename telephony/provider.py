@@ -44,7 +44,7 @@ class CallRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedCall:
     """The provider took the request and named the call."""
 
     sid: str
@@ -52,7 +52,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class NotSent:
+class UnsentCall:
     """There is no call, and asking again is safe: nothing was written, or the provider asks us to wait (`throttled`: 429, 10004)."""
 
     reason: str
@@ -61,7 +61,7 @@ class NotSent:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedCall:
     """There is no call, and asking again changes nothing: a 4xx that the provider wrote itself, with its own `code`."""
 
     code: int
@@ -75,7 +75,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class UnansweredCall:
     """Nobody knows whether there is a call: bytes were written and no usable answer came. Never ask again blindly.
 
     `foreign`: there was an answer, and something else than the provider wrote it (a proxy, a portal).
@@ -85,7 +85,7 @@ class Unanswered:
     foreign: bool = False
 
 
-PlaceResult = Placed | NotSent | Refused | Unanswered
+PlaceResult = PlacedCall | UnsentCall | RefusedCall | UnansweredCall
 
 
 @dataclass(frozen=True, slots=True)

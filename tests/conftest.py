@@ -24,7 +24,7 @@ from ringmaster.local.valkey import Valkey
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 MAINTENANCE = "postgres"
 TEMPLATE = "migrated"
@@ -132,13 +132,13 @@ def _address(postgres: Postgres, database: str) -> str:
 
 
 @pytest_asyncio.fixture
-async def shop(database_url: str) -> AsyncIterator[Shop]:
+async def shop(database_url: str) -> AsyncIterator[DatabaseFixture]:
     """A migrated database with a worker that owns all of it."""
     from sql.pool import open_pool  # noqa: PLC0415 only the tests that need a schema wait for it
-    from tests.rows import Shop  # noqa: PLC0415 likewise
+    from tests.rows import DatabaseFixture  # noqa: PLC0415 likewise
 
     pool = await open_pool(database_url, name="test", size=8)
     try:
-        yield await Shop(pool).open()
+        yield await DatabaseFixture(pool).open()
     finally:
         await pool.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from dialer.messages import Command, CommandType
-from sql.attempts.attempts import Ask, Attempts, Fact, Intent
+from sql.attempts.attempts import Attempts, ClaimedAttempt, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Answer, Commands
 from sql.runs.runs import NewLead, NewRun, Request, Run, Runs
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dialer.model import AttemptState
-    from sql.attempts.attempts import Learned, Verdict
+    from sql.attempts.attempts import RecordResult, Verdict
     from sql.pool import Pool
 
 # The account of the settings, of businesses without one of their own.
@@ -35,7 +35,7 @@ FROM outbound_call_runs r JOIN outbound_call_jobs j ON j.run_id = r.id WHERE r.b
 """
 
 
-class Shop:
+class DatabaseFixture:
     """A worker that owns every partition of an empty database, and the desks it works at."""
 
     def __init__(self, pool: Pool) -> None:
@@ -49,7 +49,7 @@ class Shop:
         self.epochs: dict[int, int] = {}
         self._numbers = itertools.count(1)
 
-    async def open(self) -> Shop:
+    async def open(self) -> DatabaseFixture:
         await self.workers.join(self.incarnation, "test", 3600)
         self.epochs = await self.workers.take_over(self.incarnation, list(range(256)))
         return self
@@ -69,8 +69,10 @@ class Shop:
         )
         return int(answer["run_id"])
 
-    async def claim(self, *business_ids: int, permits: int = 3, token: UUID | None = None) -> tuple[list[Intent], dict[int, Verdict]]:
-        asks = [Ask(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
+    async def claim(
+        self, *business_ids: int, permits: int = 3, token: UUID | None = None
+    ) -> tuple[list[ClaimedAttempt], dict[int, Verdict]]:
+        asks = [ClaimRequest(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
         intents, verdicts = await self.attempts.claim(
             self.incarnation, token or uuid4(), asks, send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
         )
@@ -81,7 +83,7 @@ class Shop:
         assert business
         return business.partition
 
-    async def learn(self, intent: Intent, state: AttemptState, **known: object) -> Learned:
+    async def learn(self, intent: ClaimedAttempt, state: AttemptState, **known: object) -> RecordResult:
         token = known.pop("token", str(intent.token))
         [learned] = await self.attempts.learn(
             [Fact(intent.business_id, intent.attempt_id, intent.nonce, state, token=token, **known)]  # type: ignore[arg-type]

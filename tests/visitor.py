@@ -15,7 +15,7 @@ PASSWORD = "correct horse"
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
 
-class Visitor:
+class BrowserSession:
     """Asks as one browser does; `language` is what its Accept-Language says."""
 
     def __init__(self, site: Site, language: str = "en") -> None:

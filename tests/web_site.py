@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from aiohttp import web as http
     from multidict import CIMultiDictProxy
 
-    from sql.attempts.attempts import Intent
-    from tests.rows import Shop
+    from sql.attempts.attempts import ClaimedAttempt
+    from tests.rows import DatabaseFixture
 
 PUBLIC = "https://dialer.example.com"
 AUTH_TOKEN = "the-account's-token"
@@ -96,7 +96,7 @@ class Listening:
 class Site:
     """The web process, and `business` and `rival` with a token for each role, `operator` being used unless another is named."""
 
-    def __init__(self, client: TestClient[http.Request, http.Application], shop: Shop) -> None:
+    def __init__(self, client: TestClient[http.Request, http.Application], shop: DatabaseFixture) -> None:
         self.client = client
         self.shop = shop
         self.business = 0
@@ -145,7 +145,9 @@ class Site:
     async def rivals_run(self, count: int = 2) -> int:
         return await self.shop.run(self.rival, count)
 
-    async def call_back(self, intent: Intent, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str) -> Said:
+    async def call_back(
+        self, intent: ClaimedAttempt, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str
+    ) -> Said:
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         return await self.sign_and_post(f"/{path}/{reference}", callback(intent, status, **fields), auth_token)
 
@@ -164,7 +166,7 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str, shop: Shop, **more: object) -> AsyncIterator[Site]:
+async def serving(database_url: str, redis_url: str, shop: DatabaseFixture, **more: object) -> AsyncIterator[Site]:
     """Start the application and enter the two businesses."""
     settings = Settings.model_validate(
         {
@@ -185,7 +187,7 @@ def leads(count: int, first: int = 1) -> list[dict[str, Any]]:
     return [{"lead_id": n, "phone": f"+9725{n:08}", "name": f"Lead {n}"} for n in range(first, first + count)]
 
 
-def callback(intent: Intent, status: str, **fields: str) -> dict[str, str]:
+def callback(intent: ClaimedAttempt, status: str, **fields: str) -> dict[str, str]:
     form = {
         "CallSid": f"CA{intent.attempt_id:032x}",
         "AccountSid": ACCOUNT,

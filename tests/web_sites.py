@@ -11,18 +11,18 @@ from tests.web_site import NO_REDIS, Site, serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 
 @pytest_asyncio.fixture
-async def site(database_url: str, redis_url: str, shop: Shop) -> AsyncIterator[Site]:
+async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
     """A web process with two businesses."""
     async with serving(database_url, redis_url, shop) as site:
         yield site
 
 
 @pytest_asyncio.fixture
-async def lonely_site(database_url: str, shop: Shop) -> AsyncIterator[Site]:
+async def lonely_site(database_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
     """A web process that finds no Redis."""
     async with serving(database_url, NO_REDIS, shop) as site:
         yield site

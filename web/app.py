@@ -16,7 +16,7 @@ from dialer.sealing import Seal
 from dialer.shares import Use
 from dialer.streams.client import Streams
 from sql.attempts.attempts import Attempts
-from sql.attempts.fact_writer import Ledger
+from sql.attempts.fact_writer import FactWriter
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
 from sql.jobs.jobs import Jobs
@@ -38,8 +38,8 @@ from web.events.states import LiveStates
 from web.intake.limiter import UploadLimiter
 from web.intake.received import MAX_BODY_BYTES
 from web.operations.commands import PendingCommands
-from web.operations.owner_hints import OwnerNotices
-from web.operations.provider_outage import GateReader
+from web.operations.owner_hints import OwnerHints
+from web.operations.provider_outage import OutageReader
 from web.server import health, i18n, keys, metrics
 from web.server.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.server.error_responses import answer_errors
@@ -48,7 +48,7 @@ from web.server.metrics import Metrics, measure
 from web.server.tenancy import KnownTokens
 from web.twilio import routes
 from web.twilio.deferred import DeferredCallbacks
-from web.twilio.receiver import Ear
+from web.twilio.receiver import CallbackReceiver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -120,7 +120,7 @@ async def _redis(app: http.Application) -> AsyncIterator[None]:
 
 
 async def _notices(app: http.Application) -> AsyncIterator[None]:
-    async with OwnerNotices(app[keys.STREAMS]) as notices, GateReader(app[keys.STREAMS], app[keys.CLOCK]) as gates:
+    async with OwnerHints(app[keys.STREAMS]) as notices, OutageReader(app[keys.STREAMS], app[keys.CLOCK]) as gates:
         app[keys.NOTICES] = notices
         app[keys.GATES] = gates
         yield
@@ -134,13 +134,13 @@ async def _relay(app: http.Application) -> AsyncIterator[None]:
 
 async def _ledger(app: http.Application) -> AsyncIterator[None]:
     attempts = Attempts(app[keys.POOL].for_use(FACTS))
-    async with Ledger(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as ledger:
+    async with FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as ledger:
         app[keys.LEDGER] = ledger
         yield
 
 
 async def _ear(app: http.Application) -> AsyncIterator[None]:
-    ear = Ear(
+    ear = CallbackReceiver(
         app[keys.SETTINGS],
         app[keys.ATTEMPTS],
         app[keys.LEDGER],

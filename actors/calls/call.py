@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, learn, look, pause_before_look
 from dialer.model import AttemptState, Outcome, Reference
-from sql.attempts.attempts import Fact, Intent
-from telephony.provider import CallRequest, NotSent, Placed, Refused, Unanswered
+from sql.attempts.attempts import ClaimedAttempt, Fact
+from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import CALLBACK_WAITS, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.calls.reconciler import SlowDown
-    from actors.services import World
+    from actors.services import Services
     from dialer.messages import CallChanged
-    from sql.attempts.attempts import Learned, OpenAttempt
+    from sql.attempts.attempts import OpenAttempt, RecordResult
     from telephony.provider import Account, PlaceResult
 
 # A worker's deadline is reckoned from before its claim was sent, the row's send_by by the database's clock after that: the worker's
@@ -54,7 +54,9 @@ SILENCE = Silence.SILENCE
 class Call:
     """The coroutine of one attempt, and the mailbox through which its business speaks to it."""
 
-    def __init__(self, world: World, name: Intent | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: SlowDown) -> None:
+    def __init__(
+        self, world: Services, name: ClaimedAttempt | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: SlowDown
+    ) -> None:
         """`answered` hears what the provider said to the POST, and `slow_down` that it queues what we send: the gate's business."""
         self._world = world
         self._answered = answered
@@ -63,10 +65,10 @@ class Call:
         self._rung = asyncio.Event()
         self._shown_at = float("-inf")
         self.name = name
-        self.placing = isinstance(name, Intent)
+        self.placing = isinstance(name, ClaimedAttempt)
         self.withdrawn = False
 
-    async def make(self, intent: Intent, deadline: float) -> None:
+    async def make(self, intent: ClaimedAttempt, deadline: float) -> None:
         """Place the call of a fresh intent before `deadline` (boot clock, seconds), and follow it to its end."""
         try:
             learned = await self._place(intent, deadline)
@@ -109,25 +111,25 @@ class Call:
         """The provider lists this call as it is known here: nobody needs to ask for it."""
         self._shown_at = self._world.clock.boot()
 
-    async def _place(self, intent: Intent, deadline: float) -> Learned:
+    async def _place(self, intent: ClaimedAttempt, deadline: float) -> RecordResult:
         account = self._world.accounts.of(intent.business_id, intent.account_sid)
         if account is None:
-            result: PlaceResult = NotSent(NO_CREDENTIALS)
+            result: PlaceResult = UnsentCall(NO_CREDENTIALS)
             self._answered(result)
             return await self._world.ledger.learn(fact_of(intent, result))
-        result = NotSent(WITHDRAWN) if self.withdrawn else await self._post(account, intent, deadline)
+        result = UnsentCall(WITHDRAWN) if self.withdrawn else await self._post(account, intent, deadline)
         self._answered(result)
         return await learn(self._world, account, fact_of(intent, result))
 
-    async def _post(self, account: Account, intent: Intent, deadline: float) -> PlaceResult:
+    async def _post(self, account: Account, intent: ClaimedAttempt, deadline: float) -> PlaceResult:
         try:
             return await self._world.provider.place(account, self._request(intent), deadline=deadline)
         except Exception:
             # A provider never raises; should one, nobody knows what it has sent.
             log.exception("attempt %d: the provider failed", intent.attempt_id)
-            return Unanswered("error")
+            return UnansweredCall("error")
 
-    def _request(self, intent: Intent) -> CallRequest:
+    def _request(self, intent: ClaimedAttempt) -> CallRequest:
         rules = self._world.rules
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         return CallRequest(
@@ -153,16 +155,16 @@ class Call:
         return self._mail.popleft()
 
 
-def fact_of(intent: Intent, result: PlaceResult) -> Fact:
+def fact_of(intent: ClaimedAttempt, result: PlaceResult) -> Fact:
     """What the answer to the POST says about the attempt; docs/protocol.md, section 1."""
     match result:
-        case Placed(sid=sid):
+        case PlacedCall(sid=sid):
             return _fact(intent, AttemptState.PLACED, sid=sid)
-        case NotSent(reason=reason):
+        case UnsentCall(reason=reason):
             return _fact(intent, AttemptState.NOT_SENT, reason=reason)
-        case Unanswered(reason=reason):
+        case UnansweredCall(reason=reason):
             return _fact(intent, AttemptState.UNKNOWN, reason=reason)
-        case Refused(code=code, message=message):
+        case RefusedCall(code=code, message=message):
             if result.action is not Action.LEAD:
                 # Nothing was called, and it is not this lead's fault: it goes back to the front.
                 return _fact(intent, AttemptState.NOT_SENT, reason=message, error_code=code)
@@ -170,7 +172,7 @@ def fact_of(intent: Intent, result: PlaceResult) -> Fact:
 
 
 def _fact(
-    intent: Intent,
+    intent: ClaimedAttempt,
     state: AttemptState,
     *,
     sid: str | None = None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.services import Rules
+    from actors.services import CallPolicy
     from sql.attempts.attempts import OpenAttempt
 
 # After send_by its worker has had this long to say what became of it, and nothing of it is on its way any more.
@@ -45,7 +45,7 @@ class Moment:
         return passed > 0 and min(passed, really) >= seconds
 
 
-def not_listed(attempt: OpenAttempt, now: Moment, rules: Rules) -> tuple[bool, dict[str, Any]]:
+def not_listed(attempt: OpenAttempt, now: Moment, rules: CallPolicy) -> tuple[bool, dict[str, Any]]:
     """A complete list does not show the call: say whether that proves it absent (protocol, section 4), and the evidence so far."""
     evidence = dict(attempt.evidence or {})
     sent_by = attempt.send_by.timestamp()
@@ -61,7 +61,7 @@ def not_listed(attempt: OpenAttempt, now: Moment, rules: Rules) -> tuple[bool, d
     return False, evidence
 
 
-def no_such_call(attempt: OpenAttempt, now: Moment, rules: Rules) -> tuple[bool, dict[str, Any]]:
+def no_such_call(attempt: OpenAttempt, now: Moment, rules: CallPolicy) -> tuple[bool, dict[str, Any]]:
     """The account that placed the call knows it not: say whether that proves it lost, and the evidence so far.
 
     A call ends by itself: by the ring time-out and the time limit it was placed with, and after that the provider shows what it knows

@@ -21,7 +21,7 @@ from telephony.provider import CallFacts, NoSuchCall
 from telephony.twilio.callbacks import STATES
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
     from actors.tasks import Tasks
     from sql.attempts.attempts import ExcessCall
     from telephony.provider import Account
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class ExcessCalls:
     """The second calls of this worker's businesses."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
+    def __init__(self, world: Services, tasks: Tasks) -> None:
         """`tasks` runs the ending of each; the calls of one business do not wait for those of another."""
         self._world = world
         self._tasks = tasks

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from actors.calls.evidence import MISSING
 from actors.calls.reconciler import QUEUED, QUEUED_SECONDS, fact_of_call, learn
 from dialer.model import AttemptState
-from sql.attempts.fact_writer import NotLearnedError
+from sql.attempts.fact_writer import NotRecordedError
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.calls.call import Call
-    from actors.services import World
+    from actors.services import Services
     from actors.tasks import Tasks
     from sql.attempts.attempts import Fact, OpenAttempt
     from telephony.provider import Account, CallFacts
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 class LiveCalls:
     """The rounds of one worker, over the accounts of the calls it follows."""
 
-    def __init__(self, world: World, calls: Mapping[int, Call], tasks: Tasks) -> None:
+    def __init__(self, world: Services, calls: Mapping[int, Call], tasks: Tasks) -> None:
         """`calls` are those this worker follows, by attempt; `tasks` runs the lists, so that no account waits for another's."""
         self._world = world
         self._calls = calls
@@ -128,7 +128,7 @@ class LiveCalls:
     async def _believe(self, account: Account, fact: Fact) -> None:
         try:
             await learn(self._world, account, fact)
-        except NotLearnedError:
+        except NotRecordedError:
             log.warning("attempt %d: what a list says of it could not be written; the next list says it again", fact.attempt_id)
         finally:
             self._telling.discard(fact.attempt_id)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from actors.calls.call import SEND_SECONDS
 from actors.calls.reconciler import UNKNOWN_OFFSET
 from actors.turns import Turns
-from sql.timelines.timelines import Stray
+from sql.timelines.timelines import OrphanedCall
 
 if TYPE_CHECKING:
-    from actors.services import World
-    from sql.workers.workers import Driven
+    from actors.services import Services
+    from sql.workers.workers import ActiveBusiness
     from telephony.provider import Account
 
 # For each account: one that hangs keeps none of the others waiting.
@@ -29,16 +29,16 @@ SEARCH_AGAIN_SECONDS = 15.0
 log = logging.getLogger(__name__)
 
 
-class Strays:
+class OrphanedCalls:
     """Finds them, for all businesses of a worker."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Services) -> None:
         """Ask for the lists through `world`'s provider, a few of an account at a time."""
         self._world = world
         self._lists: Turns[str] = Turns(LISTS_AT_ONCE)
         self._searched: set[int] = set()
 
-    async def search(self, account: Account, driven: Driven) -> bool:
+    async def search(self, account: Account, driven: ActiveBusiness) -> bool:
         """Find what is forgotten, once at a time for each business; True when it was found, False when that is to be tried again.
 
         Raises:
@@ -55,7 +55,7 @@ class Strays:
         finally:
             self._searched.discard(driven.business_id)
 
-    async def find(self, account: Account, driven: Driven) -> bool:
+    async def find(self, account: Account, driven: ActiveBusiness) -> bool:
         """Compare the calls of a business with what the provider lists; True when that is done, False when it is to be tried again.
 
         Raises:
@@ -74,7 +74,7 @@ class Strays:
         epoch = world.held.epochs.get(driven.partition)
         if epoch is None or not listing.complete:
             return False
-        calls = [Stray(call.sid, call.to, call.created_at or history.calls_from) for call in listing.calls]
+        calls = [OrphanedCall(call.sid, call.to, call.created_at or history.calls_from) for call in listing.calls]
         adopted = await world.histories.adopt_strays(
             world.held.incarnation, epoch, business_id, history, calls, ring_seconds=world.rules.ring_seconds, account_sid=account.sid
         )

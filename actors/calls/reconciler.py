@@ -23,8 +23,8 @@ from telephony.twilio.callbacks import standing
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from actors.services import Rules, World
-    from sql.attempts.attempts import Intent, Learned, OpenAttempt
+    from actors.services import CallPolicy, Services
+    from sql.attempts.attempts import ClaimedAttempt, OpenAttempt, RecordResult
     from telephony.provider import Account, CallFacts, Listing
 
 # A fresh unknown is looked for often, then less: a callback will mostly bring it first.
@@ -57,7 +57,7 @@ class SlowDown(Protocol):
         """Send nothing for so long."""
 
 
-async def look(world: World, name: Intent | OpenAttempt, slow_down: SlowDown) -> float | None:
+async def look(world: Services, name: ClaimedAttempt | OpenAttempt, slow_down: SlowDown) -> float | None:
     """Find out what became of an attempt and write it down; return in how many seconds to look again, None when it is over.
 
     `slow_down` hears why when the provider cannot keep up with what we send.
@@ -80,7 +80,7 @@ async def look(world: World, name: Intent | OpenAttempt, slow_down: SlowDown) ->
     return await _Look(world, account, attempt, began, slow_down).at()
 
 
-async def learn(world: World, account: Account, fact: Fact) -> Learned:
+async def learn(world: Services, account: Account, fact: Fact) -> RecordResult:
     """Write a fact down, and hang up when the log says that this call is not wanted: a cancelled one, or a second one.
 
     Raises:
@@ -93,13 +93,13 @@ async def learn(world: World, account: Account, fact: Fact) -> Learned:
     return learned
 
 
-async def hang_up(world: World, account: Account, business_id: int, sid: str, *, live: bool = True) -> bool:
+async def hang_up(world: Services, account: Account, business_id: int, sid: str, *, live: bool = True) -> bool:
     """End a call when it is its business's turn; see `Provider.hang_up`."""
     async with world.ending.turn(business_id):
         return await world.provider.hang_up(account, sid, live=live)
 
 
-def pause_before_look(rules: Rules, state: AttemptState, looks: int) -> float:
+def pause_before_look(rules: CallPolicy, state: AttemptState, looks: int) -> float:
     """How many seconds a call in this state may stay silent before the provider is asked, for the time after `looks` looks."""
     match state:
         case AttemptState.UNKNOWN:
@@ -126,7 +126,7 @@ def listed_since(attempt: OpenAttempt, listing: Listing, elapsed_seconds: float,
     return attempt.created_at + min(behind, timedelta()) - UNKNOWN_OFFSET
 
 
-async def _expire(world: World, attempt: OpenAttempt) -> float:
+async def _expire(world: Services, attempt: OpenAttempt) -> float:
     """Its worker can send it no more: from now on nobody knows."""
     due = (attempt.send_by + EXPIRY_GRACE - attempt.as_of).total_seconds()
     await world.ledger.learn(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not say what became of it"))
@@ -138,7 +138,7 @@ async def _expire(world: World, attempt: OpenAttempt) -> float:
 class _Look:
     """One look at an attempt whose account is known; `evidence` and `within_seconds` are what it leaves for the next one."""
 
-    world: World
+    world: Services
     account: Account
     attempt: OpenAttempt
     began: float
@@ -261,7 +261,7 @@ def fact_of_call(attempt: OpenAttempt, facts: CallFacts) -> Fact | None:
     return replace(fact, sid=facts.sid, outcome=outcome, duration=facts.duration_seconds, answered_by=facts.answered_by)
 
 
-def _until_absence_can_be_shown(rules: Rules, attempt: OpenAttempt) -> float:
+def _until_absence_can_be_shown(rules: CallPolicy, attempt: OpenAttempt) -> float:
     """In how many seconds the next of the two lists may be asked for; a slot and a lead wait for it.
 
     When that moment has passed and it is still unknown (the first list has only just been asked for, or one has failed), again after

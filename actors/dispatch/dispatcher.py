@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 
 from actors.calls.call import SEND_SECONDS, WITHDRAWN
 from dialer.model import AttemptState
-from sql.attempts.attempts import MAX_BUSINESSES_PER_CLAIM, Ask, Fact, Verdict
+from sql.attempts.attempts import MAX_BUSINESSES_PER_CLAIM, ClaimRequest, Fact, Verdict
 from sql.pool import AWAY, LOCKED
-from telephony.provider import NotSent, Unanswered
+from telephony.provider import UnansweredCall, UnsentCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
-    from actors.dispatch.rate_limiter import Bucket
-    from actors.services import World
+    from actors.dispatch.rate_limiter import RateLimiter
+    from actors.services import Services
     from actors.tasks import Tasks
-    from sql.attempts.attempts import Intent
+    from sql.attempts.attempts import ClaimedAttempt
     from telephony.provider import PlaceResult
 
 # A claim holds the rows of its businesses while it runs, and a cancel waits for one of them: short ones keep that wait short.
@@ -50,24 +50,24 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimResult:
     """The answer to a claim: the `intents` must be sent before `deadline` (boot clock, seconds)."""
 
-    intents: tuple[Intent, ...]
+    intents: tuple[ClaimedAttempt, ...]
     verdict: Verdict
     deadline: float
 
 
-class Gate:
+class Dispatcher:
     """Queue, permits and claims of one account."""
 
-    def __init__(self, world: World, tasks: Tasks, bucket: Bucket, claimed: Callable[[int, Claimed], None]) -> None:
+    def __init__(self, world: Services, tasks: Tasks, bucket: RateLimiter, claimed: Callable[[int, ClaimResult], None]) -> None:
         """`claimed` hears the answer for each business that asked."""
         self._world = world
         self._tasks = tasks
         self._bucket = bucket
         self._claimed = claimed
-        self._queue: OrderedDict[int, Ask] = OrderedDict()
+        self._queue: OrderedDict[int, ClaimRequest] = OrderedDict()
         self._rung = asyncio.Event()
         self._returned = asyncio.Event()
         self._failures = 0
@@ -77,12 +77,12 @@ class Gate:
         self._proof_until = 0.0
         self._closed = False
         # Served, and not answered yet.
-        self._served: dict[int, Ask] = {}
+        self._served: dict[int, ClaimRequest] = {}
         # Those whose last claim met a lock are claimed for alone, one at a time, until one goes through.
         self._apart: set[int] = set()
         self._claims_apart = False
 
-    def ask(self, ask: Ask) -> None:
+    def ask(self, ask: ClaimRequest) -> None:
         """Queue up; a business stands in the queue once."""
         self._queue[ask.business_id] = ask
         self._rung.set()
@@ -101,7 +101,7 @@ class Gate:
         """Hear what the provider said to a POST, and shut or open accordingly."""
         self._outstanding = max(self._outstanding - 1, 0)
         self._rung.set()
-        if isinstance(result, NotSent) and not result.throttled:
+        if isinstance(result, UnsentCall) and not result.throttled:
             # The provider has not seen it: the permit is unused.
             self._tasks.spawn(self._give_back(1))
         self._hear(result)
@@ -114,19 +114,19 @@ class Gate:
         self._bucket.shut(seconds, reason)
 
     def _hear(self, result: PlaceResult) -> None:
-        if isinstance(result, NotSent) and result.reason == WITHDRAWN:
+        if isinstance(result, UnsentCall) and result.reason == WITHDRAWN:
             return
-        if not isinstance(result, NotSent | Unanswered):
+        if not isinstance(result, UnsentCall | UnansweredCall):
             if self._failures:
                 self._failures = self._shuts = 0
                 self._shut_for_these = False
                 self._tasks.spawn(self._bucket.open())
             return
         self._failures += 1
-        if isinstance(result, Unanswered) and self._failures < UNANSWERED_IN_A_ROW:
+        if isinstance(result, UnansweredCall) and self._failures < UNANSWERED_IN_A_ROW:
             return
         seconds = self._shut_seconds()
-        if isinstance(result, NotSent) and result.retry_after_seconds:
+        if isinstance(result, UnsentCall) and result.retry_after_seconds:
             seconds = max(seconds, result.retry_after_seconds)
         if not seconds:
             return
@@ -169,7 +169,7 @@ class Gate:
             return False
         return bool(self._waiting()) and not self._closed and not waits_for_proof
 
-    def _waiting(self) -> list[Ask]:
+    def _waiting(self) -> list[ClaimRequest]:
         """Who may be served now, in order; of those set apart the first, and nobody while another of them is claimed for."""
         apart = next((b for b in self._queue if b in self._apart), None) if self._apart and not self._claims_apart else None
         return [ask for b, ask in self._queue.items() if b not in self._apart or b == apart]
@@ -194,7 +194,7 @@ class Gate:
         if unused > 0:
             await self._give_back(unused)
 
-    async def _claim_alone(self, ask: Ask) -> None:
+    async def _claim_alone(self, ask: ClaimRequest) -> None:
         """Claim for a business that met a lock; the others are served meanwhile."""
         try:
             taken = await self._claim([ask])
@@ -208,7 +208,7 @@ class Gate:
         await self._bucket.give_back(permits)
         self._returned.set()
 
-    def _share(self, permits: int) -> list[Ask]:
+    def _share(self, permits: int) -> list[ClaimRequest]:
         """One permit for each in turn, until they are used up; who is served leaves the queue, and comes to its end by asking again."""
         served = self._waiting()[: min(permits, MAX_BUSINESSES_PER_CLAIM)]
         for ask in served:
@@ -219,9 +219,9 @@ class Gate:
                 if permits > 0 and shares[ask.business_id] < ask.permits:
                     shares[ask.business_id] += 1
                     permits -= 1
-        return [Ask(ask.business_id, ask.epoch, shares[ask.business_id]) for ask in served]
+        return [ClaimRequest(ask.business_id, ask.epoch, shares[ask.business_id]) for ask in served]
 
-    async def _claim(self, asks: Sequence[Ask]) -> int:
+    async def _claim(self, asks: Sequence[ClaimRequest]) -> int:
         """Claim for these businesses; return how many attempts were taken."""
         token = self._world.ids.uuid()
         rules = self._world.rules
@@ -244,7 +244,7 @@ class Gate:
         self._answer(asks, intents, verdicts, deadline)
         return len(intents)
 
-    async def _claim_failed(self, asks: Sequence[Ask], error: Exception) -> int:
+    async def _claim_failed(self, asks: Sequence[ClaimRequest], error: Exception) -> int:
         """What concerns one of these businesses must not stop the others: find out which it is, and let that one rest."""
         alone = len(asks) == 1
         if isinstance(error, LOCKED):
@@ -266,14 +266,14 @@ class Gate:
             return await self._claim(asks[:half]) + await self._claim(asks[half:])
         return 0
 
-    def _requeue(self, asks: Sequence[Ask]) -> None:
+    def _requeue(self, asks: Sequence[ClaimRequest]) -> None:
         """To the front, in their order; one that has asked again meanwhile keeps what it asked for."""
         for ask in reversed(asks):
             self._queue.setdefault(ask.business_id, self._served.pop(ask.business_id, ask))
             self._queue.move_to_end(ask.business_id, last=False)
         self._rung.set()
 
-    def _answer_all(self, asks: Iterable[Ask], word: str) -> None:
+    def _answer_all(self, asks: Iterable[ClaimRequest], word: str) -> None:
         waiting = list(asks)
         self._answer(waiting, (), [Verdict(ask.business_id, word) for ask in waiting], 0)
 
@@ -281,7 +281,9 @@ class Gate:
         """Let nobody wait for an answer that does not come."""
         self._answer_all(self._served.values(), "away")
 
-    def _answer(self, asks: Sequence[Ask], intents: Sequence[Intent], verdicts: Sequence[Verdict], deadline: float) -> None:
+    def _answer(
+        self, asks: Sequence[ClaimRequest], intents: Sequence[ClaimedAttempt], verdicts: Sequence[Verdict], deadline: float
+    ) -> None:
         if intents:
             self._outstanding += len(intents)
             self._proof_until = self._world.clock.boot() + PROOF_SECONDS
@@ -291,7 +293,7 @@ class Gate:
             mine = tuple(intent for intent in intents if intent.business_id == ask.business_id)
             verdict = words.get(ask.business_id, Verdict(ask.business_id, "not_owner"))
             try:
-                self._claimed(ask.business_id, Claimed(mine, verdict, deadline))
+                self._claimed(ask.business_id, ClaimResult(mine, verdict, deadline))
             except Exception:
                 # Its calls, if they were not begun, are found by the next poll; its neighbours have nothing to do with it.
                 log.exception("business %d did not take the answer to its claim", ask.business_id)

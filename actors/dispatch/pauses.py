@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from sql.pool import AWAY, LOCKED
 from telephony import refusals
-from telephony.provider import NotSent, Refused, Unanswered
+from telephony.provider import RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
     from actors.tasks import Tasks
     from telephony.provider import PlaceResult
 
@@ -55,7 +55,7 @@ class _Row:
 class Pauses:
     """Counts the results of each run's POSTs, and pauses the run when they are all refusals of one kind."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
+    def __init__(self, world: Services, tasks: Tasks) -> None:
         """`tasks` runs the pausing."""
         self._world = world
         self._tasks = tasks
@@ -65,7 +65,7 @@ class Pauses:
 
     def hear(self, business_id: int, run_id: int, result: PlaceResult) -> None:
         """Hear what became of a POST of this run."""
-        if isinstance(result, NotSent):
+        if isinstance(result, UnsentCall):
             # The provider has not seen it, or asks to wait: neither says anything of the next lead.
             return
         kind = _kind(result)
@@ -76,7 +76,7 @@ class Pauses:
         if row is None or row.kind != kind:
             row = self._in_a_row[run_id] = _Row(kind)
         row.count += 1
-        row.foreign += isinstance(result, Unanswered) and result.foreign
+        row.foreign += isinstance(result, UnansweredCall) and result.foreign
         self._in_a_row.move_to_end(run_id)
         if len(self._in_a_row) > MAX_RUNS:
             self._in_a_row.popitem(last=False)
@@ -109,11 +109,11 @@ class Pauses:
 def reason(result: PlaceResult, count: int, foreign: int) -> str:
     """What a person is told of it, in `last_error`; `foreign` of `count` results came from something else than the provider."""
     match result:
-        case Refused(code=code, message=message) if result.action is Action.LEAD:
+        case RefusedCall(code=code, message=message) if result.action is Action.LEAD:
             return f"The telephone company refused {count} leads in a row for the same reason: {message} ({code})"
-        case Refused(code=code, message=message):
+        case RefusedCall(code=code, message=message):
             return f"The telephone company refuses this account or its number: {message} ({code})"
-        case Unanswered(reason=why, foreign=True) if foreign >= refusals.FOREIGN_IN_A_ROW:
+        case UnansweredCall(reason=why, foreign=True) if foreign >= refusals.FOREIGN_IN_A_ROW:
             many = f"{count} calls in a row" if foreign == count else f"{foreign} of {count} calls in a row"
             return (
                 f"{many} were answered by something else than the telephone company ({why}): "
@@ -125,11 +125,11 @@ def reason(result: PlaceResult, count: int, foreign: int) -> str:
 
 def _kind(result: PlaceResult) -> _Kind | None:
     match result:
-        case Refused(code=code) if result.action is Action.LEAD:
+        case RefusedCall(code=code) if result.action is Action.LEAD:
             return _Kind(f"lead after lead is refused with {code}", refusals.LEADS_IN_A_ROW)
-        case Refused(code=code):
+        case RefusedCall(code=code):
             return _Kind(f"the provider refuses its account with {code}", refusals.ACCOUNT_IN_A_ROW)
-        case Unanswered():
+        case UnansweredCall():
             return _Kind("no answer proves anything", refusals.UNANSWERED_IN_A_ROW)
         case _:
             return None

@@ -13,10 +13,10 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
-from dialer.streams.client import AwayError, gate_key, turns_key
+from dialer.streams.client import RedisUnavailableError, gate_key, turns_key
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
 
 # A tenth of a second's worth may go at once: asking for each permit alone would not reach a high pace.
 BURST_SECONDS = 0.1
@@ -143,10 +143,10 @@ return 1
 """
 
 
-class Bucket:
+class RateLimiter:
     """The permits of one account."""
 
-    def __init__(self, world: World, account_sid: str) -> None:
+    def __init__(self, world: Services, account_sid: str) -> None:
         """The pace comes from the settings; 0 means no pacing."""
         self._world = world
         self._rate = world.rules.calls_per_second
@@ -174,7 +174,7 @@ class Bucket:
             return most, 0.0
         try:
             granted, wait = await self._ask(wanted, businesses, most)
-        except AwayError:
+        except RedisUnavailableError:
             self._waiting = False
             return self._take_alone(most)
         self._waiting = wanted > granted
@@ -187,7 +187,7 @@ class Bucket:
         """Nobody waits here any more: let the others have what would be kept for this worker."""
         if self._waiting:
             self._waiting = False
-            with suppress(AwayError):
+            with suppress(RedisUnavailableError):
                 await self._ask(0, 1, 0)
 
     async def give_back(self, permits: int) -> None:
@@ -196,7 +196,7 @@ class Bucket:
             return
         try:
             await self._world.wire.run_script(GIVE_BACK, [self._key], [str(self._burst), str(permits), str(KEEP_SECONDS)])
-        except AwayError:
+        except RedisUnavailableError:
             tokens, at = self._alone
             self._alone = (tokens + permits, at)
 
@@ -210,14 +210,14 @@ class Bucket:
         """The provider has answered: nobody needs to wait for it any more."""
         if self._was_shut:
             self._was_shut, self._shut_until, self._untold = False, 0.0, None
-            with suppress(AwayError):
+            with suppress(RedisUnavailableError):
                 await self._world.wire.run_script(OPEN, [self._key], [])
 
     async def _tell_shut(self) -> None:
         if self._untold is None:
             return
         (seconds, reason), self._untold = self._untold, None
-        with suppress(AwayError):
+        with suppress(RedisUnavailableError):
             await self._world.wire.run_script(SHUT, [self._key], [str(seconds), str(KEEP_SECONDS), reason])
 
     async def _ask(self, wanted: int, businesses: int, most: int) -> tuple[int, float]:

@@ -11,11 +11,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.aside import Aside
-from actors.rounds import Rounds
+from actors.rounds import PeriodicDuty
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
 
 REWRITE_ROUND_SECONDS = 1.0
 SWEEP_SECONDS = 10.0
@@ -29,10 +29,10 @@ LONGEST_REST_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class Rewriting(Rounds):
+class Rewriting(PeriodicDuty):
     """Lets the job rows of cancelled and stopped runs say so: a chunk of each run in turn."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Services) -> None:
         """For the partitions of this worker."""
         super().__init__("rewriting", REWRITE_ROUND_SECONDS, self._round)
         self._world = world
@@ -66,10 +66,10 @@ class Rewriting(Rounds):
             self._positions[run_id] = following
 
 
-class Ending(Rounds):
+class Ending(PeriodicDuty):
     """The net under the end of runs: ends those that have nothing left, and that nobody ended."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Services) -> None:
         """For the partitions of this worker."""
         super().__init__("ending", SWEEP_SECONDS, self._round)
         self._world = world
@@ -89,10 +89,10 @@ class Ending(Rounds):
                 log.exception("run %d cannot be ended", run_id)
 
 
-class Forgetting(Rounds):
+class Forgetting(PeriodicDuty):
     """Drops what is kept no longer, batch after batch until nothing of it is left."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Services) -> None:
         """Every worker does this for the whole database."""
         super().__init__("forgetting", SWEEP_SECONDS, self._round)
         self._world = world

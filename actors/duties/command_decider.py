@@ -16,9 +16,9 @@ from actors.aside import Aside
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
     from actors.tasks import Tasks
-    from sql.commands.commands import Applied
+    from sql.commands.commands import AppliedCommand
 
 # So many businesses at a time, each with one connection to PostgreSQL.
 DECIDED_AT_ONCE = 3
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class CommandDecider:
     """Gives each business with commands in the inbox its turn."""
 
-    def __init__(self, world: World, tasks: Tasks) -> None:
+    def __init__(self, world: Services, tasks: Tasks) -> None:
         """Each turn is one of `tasks`."""
         self._world = world
         self._tasks = tasks
@@ -104,7 +104,7 @@ class CommandDecider:
             self._deciding.discard(business_id)
             self.ring()
 
-    async def _tell(self, applied: Applied) -> None:
+    async def _tell(self, applied: AppliedCommand) -> None:
         answer = applied.answer
         if answer.foreign:
             word = applied.word

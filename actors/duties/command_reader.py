@@ -13,14 +13,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from dialer.messages import MalformedError, keepable, parse_command
-from dialer.streams.client import NOWHERE, AwayError
-from sql.commands.commands import Malformed
+from dialer.streams.client import NOWHERE, RedisUnavailableError
+from sql.commands.commands import MalformedCommand
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.services import World
+    from actors.services import Services
     from dialer.messages import Command
 
 BLOCK_SECONDS = 1.0
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class CommandReader:
     """The door for other services."""
 
-    def __init__(self, world: World, received: Callable[[], None]) -> None:
+    def __init__(self, world: Services, received: Callable[[], None]) -> None:
         """`received` is called when commands have come into the inbox."""
         self._world = world
         self._received = received
@@ -49,7 +49,7 @@ class CommandReader:
         while not self._closed:
             try:
                 await self._receive()
-            except AwayError:
+            except RedisUnavailableError:
                 await asyncio.sleep(AWAY_SECONDS)
             except (*AWAY, *LOCKED) as error:
                 log.warning("commands of the stream wait, PostgreSQL is away: %s", type(error).__name__)
@@ -65,7 +65,7 @@ class CommandReader:
             # The stream has lost its past, and numbers its entries anew from below: read it from its beginning.
             await self._world.commands.receive(start, NOWHERE, [])
 
-    async def _keep(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> None:
+    async def _keep(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> None:
         try:
             is_mine = await self._world.commands.receive(start, end, entries)
         except (*AWAY, *LOCKED):
@@ -80,12 +80,12 @@ class CommandReader:
         self._received()
         await self._world.wire.forget_commands(end)
 
-    async def _keep_apart(self, start: str, entries: Sequence[Command | Malformed]) -> None:
+    async def _keep_apart(self, start: str, entries: Sequence[Command | MalformedCommand]) -> None:
         """One entry that PostgreSQL refuses must not stop those behind it: halve until it stands alone, then reject it."""
         if len(entries) == 1:
             # Without what it says: that is what cannot be kept.
             entry = entries[0].entry or start
-            await self._world.commands.receive(start, entry, [Malformed(entry, "cannot be kept", {})])
+            await self._world.commands.receive(start, entry, [MalformedCommand(entry, "cannot be kept", {})])
             return
         half = len(entries) // 2
         middle = entries[half - 1].entry or start
@@ -93,11 +93,11 @@ class CommandReader:
         await self._keep(middle, entries[-1].entry or start, entries[half:])
 
 
-def _understand(entry: str, fields: dict[str, str]) -> Command | Malformed:
+def _understand(entry: str, fields: dict[str, str]) -> Command | MalformedCommand:
     try:
         return parse_command(fields, entry)
     except MalformedError as error:
-        return Malformed(entry, str(error), keepable(fields))
+        return MalformedCommand(entry, str(error), keepable(fields))
 
 
 def _before(one: str, other: str) -> bool:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.rounds import Rounds
+from actors.rounds import PeriodicDuty
 
 if TYPE_CHECKING:
-    from actors.services import World
-    from actors.supervisor.supervisor import Partitions
+    from actors.services import Services
+    from actors.supervisor.supervisor import BusinessSupervisor
 
 ROUND_SECONDS = 1.0
 # lock_ts is never older than 30 s while a run is driven (contract, section 3).
@@ -20,10 +20,10 @@ HEARTBEAT_SECONDS = 10.0
 DRIVEN_SECONDS = 15.0
 
 
-class Heartbeat(Rounds):
+class Heartbeat(PeriodicDuty):
     """The heartbeats of one worker."""
 
-    def __init__(self, world: World, partitions: Partitions, name: str) -> None:
+    def __init__(self, world: Services, partitions: BusinessSupervisor, name: str) -> None:
         """`name` is what runs show as `locked_by_worker`."""
         super().__init__("heartbeat", ROUND_SECONDS, self._beat)
         self._world = world

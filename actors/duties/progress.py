@@ -13,16 +13,16 @@ from dialer.messages import Event
 from sql.pool import AWAY, LOCKED
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
 
 # Two events a round and run: its counters, and its calls on the line.
 ROUND_SECONDS = 0.5
 
 
-class Screens:
+class ProgressPublisher:
     """Collects which runs have changed, and publishes each of them once a round."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Services) -> None:
         """Begin with `run`."""
         self._world = world
         self._changed: dict[tuple[int, int], None] = {}

@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.dispatch.dispatcher import Claimed
+from actors.dispatch.dispatcher import ClaimResult
 from dialer.messages import CallChanged, CommandType, RunChanged
 from dialer.model import AttemptState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sql.attempts.attempts import Intent, OpenAttempt, Verdict
+    from sql.attempts.attempts import ClaimedAttempt, OpenAttempt, Verdict
 
 # Its lane or one of its runs was locked by somebody else. Such locks are held for milliseconds; one that is not is asked for less and less.
 BUSY_SECONDS = 0.005
@@ -30,17 +30,17 @@ ANSWERED = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
+class Wake:
     """There may be leads to take: a poll found work, or a time has come."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rested:
+class RestOver:
     """The rest of a business that was busy or parked is over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
+class OpenCall:
     """A call of this business that the log holds open; perhaps nobody here follows it yet."""
 
     attempt: OpenAttempt
@@ -54,33 +54,33 @@ class CallOver:
     run_id: int
 
 
-Message = LookAgain | Rested | Claimed | Adopted | CallOver | CallChanged | RunChanged
+Message = Wake | RestOver | ClaimResult | OpenCall | CallOver | CallChanged | RunChanged
 
 
 @dataclass(frozen=True, slots=True)
-class AskGate:
+class RequestPermits:
     """Queue at the account's gate for at most `permits` leads."""
 
     permits: int
 
 
 @dataclass(frozen=True, slots=True)
-class Make:
+class PlaceCall:
     """Spawn the coroutine that places this call and follows it."""
 
-    intent: Intent
+    intent: ClaimedAttempt
     deadline: float
 
 
 @dataclass(frozen=True, slots=True)
-class Follow:
+class FollowCall:
     """Spawn the coroutine that follows a call placed before."""
 
     attempt: OpenAttempt
 
 
 @dataclass(frozen=True, slots=True)
-class TellCall:
+class NotifyCall:
     """Hand a word to the coroutine of an attempt."""
 
     attempt_id: int
@@ -88,14 +88,14 @@ class TellCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
+class CancelUnsent:
     """Do not send this one if it has not begun."""
 
     attempt_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class FindStrays:
+class FindOrphanedCalls:
     """Compare the calls of this business with the provider's; until then none of its leads is taken."""
 
 
@@ -114,18 +114,18 @@ class WakeAt:
 
 
 @dataclass(frozen=True, slots=True)
-class Show:
+class PublishProgress:
     """The screens of this run are out of date."""
 
     run_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Retire:
+class Release:
     """Nothing is left to do: forget this business until it has something again."""
 
 
-Effect = AskGate | Make | Follow | TellCall | Withdraw | FindStrays | Rest | WakeAt | Show | Retire
+Effect = RequestPermits | PlaceCall | FollowCall | NotifyCall | CancelUnsent | FindOrphanedCalls | Rest | WakeAt | PublishProgress | Release
 
 
 class Business:
@@ -145,22 +145,22 @@ class Business:
     def hear(self, message: Message) -> list[Effect]:  # noqa: PLR0911 - one message, one branch
         """Change the state, and say what is to be done. One message, one branch."""
         match message:
-            case LookAgain():
+            case Wake():
                 # Asked for once more even if it stands at the gate: the lane decides, and an answer that got lost costs no more than this.
                 self.asking = False
                 return self._ask()
-            case Rested():
+            case RestOver():
                 self.resting = False
                 return self._ask()
-            case Claimed():
+            case ClaimResult():
                 return self._claimed(message)
-            case Adopted(attempt=attempt):
+            case OpenCall(attempt=attempt):
                 return self._adopt(attempt)
             case CallChanged():
                 return self._call_changed(message)
             case CallOver(attempt_id=attempt_id, run_id=run_id):
                 self.calls.pop(attempt_id, None)
-                return [Show(run_id), *self._ask()]
+                return [PublishProgress(run_id), *self._ask()]
             case RunChanged():
                 return self._run_changed(message)
 
@@ -175,17 +175,17 @@ class Business:
         if wanted <= 0:
             return []
         self.asking = True
-        return [AskGate(wanted)]
+        return [RequestPermits(wanted)]
 
-    def _claimed(self, message: Claimed) -> list[Effect]:
+    def _claimed(self, message: ClaimResult) -> list[Effect]:
         self.asking = False
         missed, self.missed = self.missed, False
         if message.verdict.word != "busy":
             self.busy_seconds = BUSY_SECONDS
         for intent in message.intents:
             self.calls[intent.attempt_id] = intent.run_id
-        effects: list[Effect] = [Make(intent, message.deadline) for intent in message.intents]
-        effects += [Show(run_id) for run_id in {intent.run_id for intent in message.intents}]
+        effects: list[Effect] = [PlaceCall(intent, message.deadline) for intent in message.intents]
+        effects += [PublishProgress(run_id) for run_id in {intent.run_id for intent in message.intents}]
         return effects + (self._ask() if missed and message.verdict.word in ANSWERED else self._after(message.verdict))
 
     def _rest(self, word: str) -> list[Effect]:
@@ -205,9 +205,9 @@ class Business:
             case "put_off" if verdict.put_off_until:
                 return [WakeAt(verdict.put_off_until)]
             case "unlisted":
-                return [FindStrays()]
+                return [FindOrphanedCalls()]
             case "not_owner" | "empty" if not self.calls:
-                return [Retire()]
+                return [Release()]
             case _:
                 # full, or nothing to take now: the next settle or command comes with a message.
                 return []
@@ -217,10 +217,10 @@ class Business:
             # The word to hang up may have been lost; the log has kept it.
             return [self._hang_up(attempt.attempt_id, attempt.run_id, attempt.job_id)] if attempt.hang_up and not attempt.look_in else []
         self.calls[attempt.attempt_id] = attempt.run_id
-        return [Follow(attempt), Show(attempt.run_id)]
+        return [FollowCall(attempt), PublishProgress(attempt.run_id)]
 
     def _call_changed(self, word: CallChanged) -> list[Effect]:
-        effects: list[Effect] = [TellCall(word.attempt_id, word), Show(word.run_id)]
+        effects: list[Effect] = [NotifyCall(word.attempt_id, word), PublishProgress(word.run_id)]
         if AttemptState(word.state).open:
             return effects
         # The slot is free already, in PostgreSQL: no need to wait until the coroutine has heard of it.
@@ -228,16 +228,16 @@ class Business:
         return effects + self._ask()
 
     def _run_changed(self, word: RunChanged) -> list[Effect]:
-        effects: list[Effect] = [Show(word.run_id)]
+        effects: list[Effect] = [PublishProgress(word.run_id)]
         if word.command in {CommandType.START, CommandType.RESUME}:
             return effects + self._ask()
         if word.command in {CommandType.CANCEL, CommandType.STOP}:
-            effects += [Withdraw(attempt_id) for attempt_id, run_id in self.calls.items() if run_id == word.run_id]
+            effects += [CancelUnsent(attempt_id) for attempt_id, run_id in self.calls.items() if run_id == word.run_id]
         if word.hang_up:
             effects += [
                 self._hang_up(attempt_id, run_id, word.job_id or 0) for attempt_id, run_id in self.calls.items() if run_id == word.run_id
             ]
         return effects + self._ask()
 
-    def _hang_up(self, attempt_id: int, run_id: int, job_id: int) -> TellCall:
-        return TellCall(attempt_id, CallChanged(self.business_id, run_id, job_id, attempt_id, AttemptState.PLACED, hang_up=True))
+    def _hang_up(self, attempt_id: int, run_id: int, job_id: int) -> NotifyCall:
+        return NotifyCall(attempt_id, CallChanged(self.business_id, run_id, job_id, attempt_id, AttemptState.PLACED, hang_up=True))

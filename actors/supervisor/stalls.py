@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.rounds import Rounds
+from actors.rounds import PeriodicDuty
 from sql.workers.workers import Stall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.services import World
+    from actors.services import Services
 
 ROUND_SECONDS = 1.0
 # What changes hands brings its rows along: compared with what is known here so often, changed or not.
@@ -43,10 +43,10 @@ class _Noted:
     since: float
 
 
-class Stalls(Rounds):
+class Stalls(PeriodicDuty):
     """What this worker has noted, a reason a business at most."""
 
-    def __init__(self, world: World, driven: Callable[[], Iterable[int]]) -> None:
+    def __init__(self, world: Services, driven: Callable[[], Iterable[int]]) -> None:
         """`driven` are the businesses this worker drives."""
         super().__init__("stalls", ROUND_SECONDS, self._round)
         self._world = world

@@ -12,46 +12,46 @@ from typing import TYPE_CHECKING
 from actors.calls.call import WITHDRAWN, Call, fact_of
 from actors.calls.excess_calls import ExcessCalls
 from actors.calls.live_calls import LiveCalls
-from actors.calls.orphaned_calls import Strays
-from actors.dispatch.dispatcher import Claimed, Gate
+from actors.calls.orphaned_calls import OrphanedCalls
+from actors.dispatch.dispatcher import ClaimResult, Dispatcher
 from actors.dispatch.pauses import Pauses
-from actors.dispatch.rate_limiter import Bucket
+from actors.dispatch.rate_limiter import RateLimiter
 from actors.supervisor.business import (
-    Adopted,
-    AskGate,
     Business,
     CallOver,
-    FindStrays,
-    Follow,
-    LookAgain,
-    Make,
+    CancelUnsent,
+    FindOrphanedCalls,
+    FollowCall,
+    NotifyCall,
+    OpenCall,
+    PlaceCall,
+    PublishProgress,
+    Release,
+    RequestPermits,
     Rest,
-    Rested,
-    Retire,
-    Show,
-    TellCall,
+    RestOver,
+    Wake,
     WakeAt,
-    Withdraw,
 )
 from actors.supervisor.stalls import ACCOUNT, Stalls
 from dialer.messages import CallChanged, RunChanged
 from dialer.model import AttemptState
 from dialer.sealing import BrokenSealError
-from dialer.streams.client import AwayError
-from sql.attempts.attempts import Ask
+from dialer.streams.client import RedisUnavailableError
+from sql.attempts.attempts import ClaimRequest
 from sql.pool import AWAY, LOCKED
-from telephony.provider import NotSent
+from telephony.provider import UnsentCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from actors.restarts import Duties
-    from actors.services import World
+    from actors.restarts import DutySupervisor
+    from actors.services import Services
     from actors.supervisor.business import Effect, Message
     from actors.tasks import Tasks
     from dialer.messages import Word
-    from sql.attempts.attempts import Intent, OpenAttempt
-    from sql.workers.workers import Driven
+    from sql.attempts.attempts import ClaimedAttempt, OpenAttempt
+    from sql.workers.workers import ActiveBusiness
     from telephony.provider import Account, PlaceResult
 
 # Between two reads the partitions taken meanwhile are added to those that are listened to.
@@ -65,29 +65,29 @@ SHORTEST_PUT_OFF_SECONDS = 0.25
 log = logging.getLogger(__name__)
 
 
-class Partitions:
+class BusinessSupervisor:
     """Everything this worker drives."""
 
-    def __init__(self, world: World, tasks: Tasks, duties: Duties, show: Callable[[int, int], None]) -> None:
+    def __init__(self, world: Services, tasks: Tasks, duties: DutySupervisor, show: Callable[[int, int], None]) -> None:
         """`tasks` runs the calls, `duties` the gates; `show` hears which business's run has changed, for the screens."""
         self._world = world
         self._tasks = tasks
         self._duties = duties
         self._show = show
         self._positions: dict[int, str] = {}
-        self._driven: dict[int, Driven] = {}
+        self._driven: dict[int, ActiveBusiness] = {}
         self._accounts: dict[int, Account] = {}
         self._businesses: dict[int, Business] = {}
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, Dispatcher] = {}
         self._pauses = Pauses(world, tasks)
         self.live = LiveCalls(world, self._calls, tasks)
         self.excess = ExcessCalls(world, tasks)
         # When PostgreSQL last said that this business has something to do (boot clock).
         self._looked_at: dict[int, float] = {}
         self.stalls = Stalls(world, lambda: self._accounts)
-        self._strays = Strays(world)
+        self._strays = OrphanedCalls(world)
         self._wire_is_away = asyncio.Event()
         self._closed = False
         # While a round reads: which attempts have ended since it asked. Its answer may be older than what the words have told.
@@ -139,7 +139,7 @@ class Partitions:
                 continue
             try:
                 words = await self._world.wire.words_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
-            except AwayError:
+            except RedisUnavailableError:
                 await self._wire_lost()
                 continue
             for partition, entry, word in words:
@@ -186,7 +186,7 @@ class Partitions:
         self._forget_blind(partitions, {driven.business_id for driven in busy})
         for attempt in found:
             if attempt.attempt_id not in self._over:
-                self._hear(attempt.business_id, Adopted(attempt))
+                self._hear(attempt.business_id, OpenCall(attempt))
         still_open = {attempt.attempt_id for attempt in found}
         for attempt_id, call in followed.items():
             if attempt_id not in still_open and self._partition_of(call) in partitions:
@@ -194,7 +194,7 @@ class Partitions:
                 self._hear(name.business_id, CallChanged(name.business_id, name.run_id, name.job_id, attempt_id, AttemptState.OVER))
         for business_id in list(self._businesses):
             if self._driven[business_id].partition in partitions:
-                self._hear(business_id, LookAgain())
+                self._hear(business_id, Wake())
 
     async def _wire_lost(self) -> None:
         self._wire_is_away.set()
@@ -223,7 +223,7 @@ class Partitions:
         if driven and driven.partition in self._world.held.epochs:
             self._drive(driven)
             self._hear(word.business_id, word)
-            self._hear(word.business_id, LookAgain())
+            self._hear(word.business_id, Wake())
 
     async def _adopt(self, word: CallChanged) -> None:
         """A call that nobody follows is to be hung up: one whose attempt had ended as not placed, and that exists all the same."""
@@ -234,9 +234,9 @@ class Partitions:
             return
         for attempt in found:
             if attempt.state.open:
-                self._hear(word.business_id, Adopted(attempt))
+                self._hear(word.business_id, OpenCall(attempt))
 
-    def _drive(self, driven: Driven) -> None:
+    def _drive(self, driven: ActiveBusiness) -> None:
         if driven.partition not in self._world.held.epochs:
             return
         try:
@@ -252,7 +252,7 @@ class Partitions:
         business = self._businesses.setdefault(driven.business_id, Business(driven.business_id, driven.max_calls))
         business.max_calls = driven.max_calls
 
-    def _blind(self, driven: Driven) -> None:
+    def _blind(self, driven: ActiveBusiness) -> None:
         """Its account cannot be opened: no lead of it is taken. Its open calls are followed; the account that placed them may be known."""
         account = self._accounts.pop(driven.business_id, None)
         if account:
@@ -273,14 +273,14 @@ class Partitions:
         for effect in business.hear(message) if business else ():
             self._do(business_id, effect)
 
-    def _claimed(self, gate: Gate, business_id: int, message: Claimed) -> None:
+    def _claimed(self, gate: Dispatcher, business_id: int, message: ClaimResult) -> None:
         if business_id in self._accounts:
             self.stalls.hear(business_id, message.verdict.word)
             self._hear(business_id, message)
             return
         # The business is not ours any more, or takes no lead, and these were not sent: only we may say so.
         for intent in message.intents:
-            gate.answered(NotSent(WITHDRAWN))
+            gate.answered(UnsentCall(WITHDRAWN))
             self._tasks.spawn(self._disown(intent))
 
     # -- doing -------------------------------------------------------------------------------------------------------------------
@@ -288,48 +288,51 @@ class Partitions:
     def _do(self, business_id: int, effect: Effect) -> None:  # noqa: C901, PLR0912 - one effect, one branch
         driven = self._driven[business_id]
         match effect:
-            case AskGate(permits=permits):
+            case RequestPermits(permits=permits):
                 self._ask(driven, permits)
-            case Make(intent=intent, deadline=deadline):
+            case PlaceCall(intent=intent, deadline=deadline):
                 call = self._call(driven, intent)
                 self._spawn(call, lambda: call.make(intent, deadline))
-            case Follow(attempt=attempt):
+            case FollowCall(attempt=attempt):
                 call = self._call(driven, attempt)
                 self._spawn(call, lambda: call.follow(0 if attempt.hang_up else attempt.look_in))
-            case TellCall(attempt_id=attempt_id, word=word):
+            case NotifyCall(attempt_id=attempt_id, word=word):
                 if attempt_id in self._calls:
                     self._calls[attempt_id].hear(word)
                 elif word.hang_up:
                     self._tasks.spawn(self._adopt(word))
-            case Withdraw(attempt_id=attempt_id):
+            case CancelUnsent(attempt_id=attempt_id):
                 if attempt_id in self._calls:
                     self._calls[attempt_id].withdrawn = True
-            case FindStrays():
+            case FindOrphanedCalls():
                 self._tasks.spawn(self._search(driven, self._accounts[business_id]))
             case Rest(seconds=seconds):
-                self._wake(business_id, seconds, Rested())
+                self._wake(business_id, seconds, RestOver())
             case WakeAt(moment=moment):
-                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS), LookAgain())
-            case Show(run_id=run_id):
+                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS), Wake())
+            case PublishProgress(run_id=run_id):
                 self._show(business_id, run_id)
-            case Retire():
+            case Release():
                 self._forget(business_id)
 
-    def _ask(self, driven: Driven, permits: int) -> None:
+    def _ask(self, driven: ActiveBusiness, permits: int) -> None:
         epoch, account = self._world.held.epochs.get(driven.partition), self._accounts.get(driven.business_id)
         if epoch is not None and account is not None and not self._closed:
-            self._gate(account.sid).ask(Ask(driven.business_id, epoch, permits))
+            self._gate(account.sid).ask(ClaimRequest(driven.business_id, epoch, permits))
 
-    def _gate(self, sid: str) -> Gate:
+    def _gate(self, sid: str) -> Dispatcher:
         if sid not in self._gates:
-            gate = Gate(
-                self._world, self._tasks, Bucket(self._world, sid), lambda business_id, message: self._claimed(gate, business_id, message)
+            gate = Dispatcher(
+                self._world,
+                self._tasks,
+                RateLimiter(self._world, sid),
+                lambda business_id, message: self._claimed(gate, business_id, message),
             )
             self._gates[sid] = gate
             self._duties.keep_up_alone(f"gate of {sid}", gate.run)
         return self._gates[sid]
 
-    def _call(self, driven: Driven, name: Intent | OpenAttempt) -> Call:
+    def _call(self, driven: ActiveBusiness, name: ClaimedAttempt | OpenAttempt) -> Call:
         account = self._accounts.get(driven.business_id)
         # The answer to a POST goes to the gate that let it through; a call that is followed had none.
         gate = self._gate(account.sid if account else name.account_sid)
@@ -341,7 +344,7 @@ class Partitions:
         # It is the account that placed the call whose calls come too fast.
         return Call(self._world, name, answered, self._gate(name.account_sid).slow_down)
 
-    async def _search(self, driven: Driven, account: Account) -> None:
+    async def _search(self, driven: ActiveBusiness, account: Account) -> None:
         """Find what the log has forgotten; when that cannot be had now, some time later."""
         try:
             if await self._strays.search(account, driven):
@@ -368,8 +371,8 @@ class Partitions:
             self._drop(call)
         self._hear(name.business_id, CallOver(name.attempt_id, name.run_id))
 
-    async def _disown(self, intent: Intent) -> None:
-        await self._world.ledger.learn(fact_of(intent, NotSent(WITHDRAWN)))
+    async def _disown(self, intent: ClaimedAttempt) -> None:
+        await self._world.ledger.learn(fact_of(intent, UnsentCall(WITHDRAWN)))
 
     def _wake(self, business_id: int, seconds: float, message: Message) -> None:
         asyncio.get_running_loop().call_later(seconds, self._hear, business_id, message)

@@ -27,7 +27,7 @@ from redis.retry import Retry
 from dialer.clock import SystemClock
 from dialer.messages import COMMANDS, EVENTS, KEEP_STREAM_SECONDS, REJECTED, Event, decode_word, encode_word
 from dialer.streams.circuit import Admission, CircuitBreaker
-from dialer.streams.relay_script import CONFIRM_EVENTS, KEEP_RELAYED_SECONDS, Relayed, add_events, mark, rejection_fields, topic_of
+from dialer.streams.relay_script import CONFIRM_EVENTS, KEEP_RELAYED_SECONDS, RelayResult, add_events, mark, rejection_fields, topic_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class ShutGate:
+class Outage:
     """A provider account that is not dialled for now; `since` and `until` in seconds since 1970 by Redis's clock."""
 
     reason: str
@@ -73,7 +73,7 @@ class ShutGate:
     until: float
 
 
-class AwayError(Exception):
+class RedisUnavailableError(Exception):
     """Redis does not answer; go by PostgreSQL alone until it does."""
 
 
@@ -107,7 +107,7 @@ class Streams:
         try:
             await self._background(self._quick.set, PROBE_KEY, 1, ex=KEEP_PROBE_SECONDS)
             self._writable = True
-        except AwayError:
+        except RedisUnavailableError:
             self._writable = False
         self._writable_at = self._clock.boot()
         return self._writable
@@ -123,7 +123,7 @@ class Streams:
         """True when Redis answers at all, even if it refuses writes."""
         try:
             await self._background(self._quick.time)
-        except AwayError:
+        except RedisUnavailableError:
             return False
         return True
 
@@ -132,7 +132,7 @@ class Streams:
         oldest = int((self._clock.now().timestamp() - KEEP_WORDS_SECONDS) * 1000)
         try:
             await self._run(self._quick.xadd, _inbox(partition), encode_word(word), minid=oldest, approximate=True)
-        except AwayError:
+        except RedisUnavailableError:
             return False
         return True
 
@@ -142,7 +142,7 @@ class Streams:
             seconds, microseconds = await self._run(self._quick.time)
             # One millisecond back: an entry of this very one may have the same id, and XREAD begins behind it.
             return f"{seconds * 1000 + microseconds // 1000 - 1}-0"
-        except AwayError:
+        except RedisUnavailableError:
             return f"{int((self._clock.now().timestamp() - LOOK_BACK_SECONDS) * 1000)}-0"
 
     async def words_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Word | None]]:
@@ -184,7 +184,7 @@ class Streams:
         """Keep a callback that PostgreSQL cannot take now; False when Redis is away too: then it must be asked for again."""
         try:
             await self._run(self._quick.xadd, CALLBACKS, {"reference": reference, "form": json.dumps(dict(form))})
-        except AwayError:
+        except RedisUnavailableError:
             return False
         return True
 
@@ -241,7 +241,7 @@ class Streams:
             pipe.xadd(EVENTS, event.fields)  # type: ignore[arg-type]
         try:
             await self._run(pipe.execute)
-        except AwayError:
+        except RedisUnavailableError:
             return False
         return True
 
@@ -254,7 +254,7 @@ class Streams:
         seconds, microseconds = await self._background(self._quick.time)
         return float(seconds) + float(microseconds) / 1_000_000
 
-    async def relay(self, events: Sequence[Event], read_at: float) -> Relayed:
+    async def relay(self, events: Sequence[Event], read_at: float) -> RelayResult:
         """Tell the world in this order, each event once, however many relay it at the same time; keep what was rejected.
 
         An event that Redis refuses while it takes others is set aside with the later ones of its run. `read_at` is Redis's clock
@@ -270,13 +270,13 @@ class Streams:
         refused = {**kept.refused, **relayed.refused}
         # If Redis refuses everything, it is not about these.
         if refused and not relayed.told and not await self.ping():
-            raise AwayError(next(iter(refused.values())))
-        return Relayed(relayed.told, refused)
+            raise RedisUnavailableError(next(iter(refused.values())))
+        return RelayResult(relayed.told, refused)
 
-    async def _add(self, stream: str, events: Sequence[Event], read_at: float) -> Relayed:
+    async def _add(self, stream: str, events: Sequence[Event], read_at: float) -> RelayResult:
         added = await add_events(lambda *script: self._background(self._quick.eval, *script), stream, events, read_at)
         if added is None:
-            raise AwayError(READ_AGAIN)
+            raise RedisUnavailableError(READ_AGAIN)
         return added
 
     async def confirm(self, serials: Sequence[int]) -> None:
@@ -304,7 +304,7 @@ class Streams:
         await self._background(self._quick.xtrim, EVENTS, minid=max(min(old, slowest), ancient), approximate=True)
         await self._background(self._quick.xtrim, REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True)
 
-    async def shut_gate(self, account_sid: str) -> ShutGate | None:
+    async def shut_gate(self, account_sid: str) -> Outage | None:
         """Why and how long the calls of an account wait for the provider; None when they do not.
 
         Raises:
@@ -312,7 +312,7 @@ class Streams:
         """
         reason, since, until = await self._run(self._quick.hmget, gate_key(account_sid), ["reason", "shut_since", "shut_until"])
         # Its moment to try again may have passed: until a call has come through, it is not open.
-        return ShutGate(reason or "", float(since), float(until)) if since and until else None
+        return Outage(reason or "", float(since), float(until)) if since and until else None
 
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
         """Run a script on the server, for the gate's bucket.
@@ -339,12 +339,12 @@ class Streams:
         if self._circuit.admit(background=False) is Admission.PROBE:
             await self._probe()
         if not self._circuit.closed:
-            raise AwayError(HANGS)
+            raise RedisUnavailableError(HANGS)
         return await self._ask(command, arguments, options, within_seconds)
 
     async def _probe(self) -> None:
         """Ask something quick, before a read that may block for long."""
-        with self._circuit.probing(), suppress(AwayError):
+        with self._circuit.probing(), suppress(RedisUnavailableError):
             await self._ask(self._quick.ping, (), {}, FOREGROUND_SECONDS)
 
     async def _ask(self, command: Command, arguments: tuple[Any, ...], options: dict[str, Any], within_seconds: float) -> Any:  # noqa: ANN401
@@ -358,7 +358,7 @@ class Streams:
             else:
                 # Refused, closed or an error: it costs nobody a time-out.
                 self._circuit.answered()
-            raise AwayError(type(error).__name__) from error
+            raise RedisUnavailableError(type(error).__name__) from error
         self._circuit.answered()
         return answer
 

@@ -68,7 +68,7 @@ Topic = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Relayed:
+class RelayResult:
     """What a relay did: the serials that are in the stream; the runs Redis refused an event of, each with the error."""
 
     told: tuple[int, ...]
@@ -92,7 +92,7 @@ def rejection_fields(event: Event) -> dict[str, str] | None:
     return {**event.data.get("fields", {}), "reason": event.data.get("reason", ""), "entry": event.data["entry"]}
 
 
-async def add_events(evaluate: Callable[..., Awaitable[Any]], stream: str, events: Sequence[Event], read_at: float) -> Relayed | None:
+async def add_events(evaluate: Callable[..., Awaitable[Any]], stream: str, events: Sequence[Event], read_at: float) -> RelayResult | None:
     """Add events to a stream by the script; None when they were read too long ago, so that nothing more was added.
 
     `evaluate` runs EVAL: the script, the number of keys, keys and arguments.
@@ -113,7 +113,7 @@ async def add_events(evaluate: Callable[..., Awaitable[Any]], stream: str, event
         if refused:
             # A later piece may have more of the same run.
             break
-    return Relayed(tuple(told), refused)
+    return RelayResult(tuple(told), refused)
 
 
 def _pieces(stream: str, events: Sequence[Event]) -> Iterator[tuple[list[Event], list[str], list[str]]]:

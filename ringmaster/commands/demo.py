@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import AsyncIterator, Sequence
 
-    from ringmaster.demo.environment import Stage
+    from ringmaster.demo.environment import Environment
     from ringmaster.demo.fixtures import Tenant
 
 SEED = 7
@@ -98,7 +98,7 @@ async def _demo(options: Namespace) -> int:
 
 
 @asynccontextmanager
-async def _watched(found: Stage) -> AsyncIterator[None]:
+async def _watched(found: Environment) -> AsyncIterator[None]:
     """End the block when a server or a process ends."""
     async with single(), asyncio.TaskGroup() as group:
         watching = group.create_task(found.watch())
@@ -106,7 +106,7 @@ async def _watched(found: Stage) -> AsyncIterator[None]:
         watching.cancel()
 
 
-async def _show(found: Stage, cast: Sequence[Tenant], speed: float) -> list[str]:
+async def _show(found: Environment, cast: Sequence[Tenant], speed: float) -> list[str]:
     terminal = sys.stdout.isatty()
     async with aiohttp.ClientSession() as session:
         return await campaign.watch(session, found, cast, Console(), terminal=terminal, speed=speed)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
     from ringmaster.installation import Simulator
-    from ringmaster.local.data_dir import Place
+    from ringmaster.local.data_dir import DataDir
     from ringmaster.local.servers import Servers
 
 FIRST_STEPS = """\
@@ -102,7 +102,7 @@ async def _watch(servers: Servers, processes: Processes) -> None:
             group.create_task(servers.watch())
 
 
-def _environment(settings: Settings, servers: Servers, place: Place) -> dict[str, str]:
+def _environment(settings: Settings, servers: Servers, place: DataDir) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": servers.database_url,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from dialer.clock import SystemClock
 from ringmaster.demo import accounting, progress, report
 from ringmaster.demo.accounting import Evidence
-from ringmaster.demo.client import Api, ApiError
+from ringmaster.demo.client import ApiClient, ApiError
 from ringmaster.demo.follow import Follower
-from ringmaster.demo.report import Shown
-from ringmaster.demo.run_view import Watched, names
+from ringmaster.demo.report import SummaryColumn
+from ringmaster.demo.run_view import RunView, names
 from ringmaster.refusal import single
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import aiohttp
     from rich.console import Console
 
-    from ringmaster.demo.client import Loaded
-    from ringmaster.demo.environment import Stage
+    from ringmaster.demo.client import LoadedRun
+    from ringmaster.demo.environment import Environment
     from ringmaster.demo.fixtures import Tenant
     from ringmaster.demo.progress import Progress
 
@@ -35,18 +35,18 @@ NO_LEADS = "no_leads"
 
 
 @dataclass(slots=True)
-class Show:
+class Campaign:
     """One business's run in the demo."""
 
     tenant: Tenant
-    api: Api
-    loaded: Loaded
-    watched: Watched
+    api: ApiClient
+    loaded: LoadedRun
+    watched: RunView
     seconds: float = 0.0
 
 
 async def watch(
-    session: aiohttp.ClientSession, stage: Stage, cast: Sequence[Tenant], console: Console, *, terminal: bool, speed: float
+    session: aiohttp.ClientSession, stage: Environment, cast: Sequence[Tenant], console: Console, *, terminal: bool, speed: float
 ) -> list[str]:
     """Dial everybody's leads; print the progress and the tables; give what is wrong at the end, a sentence each.
 
@@ -54,7 +54,7 @@ async def watch(
         RefusalError: when the API refuses, or a run stands still.
     """
     clock = SystemClock()
-    found = [await _load(tenant, Api(session, stage.url, tenant.token), console) for tenant in cast]
+    found = [await _load(tenant, ApiClient(session, stage.url, tenant.token), console) for tenant in cast]
     shows = [show for show in found if show]
     with progress.showing([show.watched for show in shows], clock, console, terminal=terminal) as shown:
         async with single(), asyncio.TaskGroup() as group:
@@ -64,7 +64,7 @@ async def watch(
     return _report(shows, evidence, console)
 
 
-async def _load(tenant: Tenant, api: Api, console: Console) -> Show | None:
+async def _load(tenant: Tenant, api: ApiClient, console: Console) -> Campaign | None:
     leads = await asyncio.to_thread(tenant.leads.read_bytes)
     try:
         loaded = await api.load(leads, name=tenant.run_name)
@@ -75,10 +75,10 @@ async def _load(tenant: Tenant, api: Api, console: Console) -> Show | None:
         return None
     if loaded.rejected or loaded.duplicates:
         console.print(report.refused(tenant.name, loaded.rejected, loaded.duplicates))
-    return Show(tenant, api, loaded, Watched(tenant.name, loaded.run_id, loaded.accepted, names(leads)))
+    return Campaign(tenant, api, loaded, RunView(tenant.name, loaded.run_id, loaded.accepted, names(leads)))
 
 
-async def _follow(show: Show, shown: Progress, still_seconds: float) -> None:
+async def _follow(show: Campaign, shown: Progress, still_seconds: float) -> None:
     clock = SystemClock()
     began = clock.boot()
     await show.api.start(show.loaded.run_id)
@@ -86,7 +86,7 @@ async def _follow(show: Show, shown: Progress, still_seconds: float) -> None:
     show.seconds = clock.boot() - began
 
 
-async def _gather(session: aiohttp.ClientSession, stage: Stage, show: Show) -> Evidence:
+async def _gather(session: aiohttp.ClientSession, stage: Environment, show: Campaign) -> Evidence:
     async with session.get(f"{stage.simulator_url}/simulator/summary") as response:
         callers: dict[str, dict[str, Any]] = (await response.json())["callers"]
     run = await show.api.run(show.loaded.run_id)
@@ -94,9 +94,9 @@ async def _gather(session: aiohttp.ClientSession, stage: Stage, show: Show) -> E
     return Evidence(show.loaded.accepted, show.tenant.max_calls, run, jobs, callers.get(show.tenant.caller_id, {}))
 
 
-def _report(shows: Sequence[Show], evidence: Sequence[Evidence], console: Console) -> list[str]:
+def _report(shows: Sequence[Campaign], evidence: Sequence[Evidence], console: Console) -> list[str]:
     columns = [
-        Shown(show.tenant.name, accounting.results(found), show.seconds, len(show.loaded.rejected), len(show.loaded.duplicates))
+        SummaryColumn(show.tenant.name, accounting.results(found), show.seconds, len(show.loaded.rejected), len(show.loaded.duplicates))
         for show, found in zip(shows, evidence, strict=True)
     ]
     console.print(report.table(columns))

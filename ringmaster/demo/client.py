@@ -37,7 +37,7 @@ class ApiError(RefusalError):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedRun:
     """The answer to a list of leads: how many were taken, and which rows were not."""
 
     run_id: int
@@ -46,7 +46,7 @@ class Loaded:
     duplicates: list[dict[str, Any]]
 
 
-class Api:
+class ApiClient:
     """The API at `url`, asked with one business's token."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
@@ -54,7 +54,7 @@ class Api:
         self._url = f"{url}/api/outbound/runs"
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    async def load(self, leads: bytes, *, name: str) -> Loaded:
+    async def load(self, leads: bytes, *, name: str) -> LoadedRun:
         """Load a CSV file of leads as a new run, pending; machines that answer are to be told from people.
 
         Raises:
@@ -62,7 +62,7 @@ class Api:
         """
         query = {"name": name, "machine_detection": "Enable"}
         found = await self._ask("POST", "", params=query, data=leads, headers={"Content-Type": "text/csv"}, seconds=LOAD_SECONDS)
-        return Loaded(found["run_id"], found["accepted"], found["rejected"], found["duplicates"])
+        return LoadedRun(found["run_id"], found["accepted"], found["rejected"], found["duplicates"])
 
     async def start(self, run_id: int) -> dict[str, Any]:
         """Start a run; gives the run.

@@ -28,7 +28,7 @@ LAG_SECONDS = 2  # the simulator shows its calls at once
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Environment:
     """A dialer that runs: where it is, and where the simulator's books are."""
 
     url: str
@@ -49,7 +49,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(path: Path, *, port: int, seed: int, speed: float, step: Callable[[str], None]) -> AsyncIterator[Stage]:
+async def stage(path: Path, *, port: int, seed: int, speed: float, step: Callable[[str], None]) -> AsyncIterator[Environment]:
     """Put everything up in the directory `path`, which is emptied first, for the length of a block; `step` hears what is ready.
 
     Raises:
@@ -80,7 +80,7 @@ async def stage(path: Path, *, port: int, seed: int, speed: float, step: Callabl
         step(f"a simulated Twilio, {speed:g} times as fast as life")
         await installation.start_dialer(processes, environment)
         step("the web process and the worker")
-        yield Stage(environment["PUBLIC_URL"], simulator.url, servers, processes)
+        yield Environment(environment["PUBLIC_URL"], simulator.url, servers, processes)
 
 
 def port_to_use(asked: int | None, say: Callable[[str], None]) -> int:

@@ -25,7 +25,7 @@ MAX_CALLS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class FixtureBusiness:
     """What one demo business is made of."""
 
     name: str
@@ -51,8 +51,8 @@ class Tenant:
 
 
 CASTS = (
-    Cast("סולארית הגליל", "+972501000001", "noa@solarit.example", "מתעניינים מהתערוכה", SAMPLES / "israel.csv"),
-    Cast("Harbor Light Dental", "+12125550100", "maya@harborlight.example", "Six-month check-ups", SAMPLES / "us.csv"),
+    FixtureBusiness("סולארית הגליל", "+972501000001", "noa@solarit.example", "מתעניינים מהתערוכה", SAMPLES / "israel.csv"),
+    FixtureBusiness("Harbor Light Dental", "+12125550100", "maya@harborlight.example", "Six-month check-ups", SAMPLES / "us.csv"),
 )
 
 
@@ -65,7 +65,7 @@ async def create(pool: Pool, leads: Path | None) -> list[Tenant]:
     return [await _create(pool, cast, leads or cast.sample) for cast in CASTS]
 
 
-async def _create(pool: Pool, cast: Cast, leads: Path) -> Tenant:
+async def _create(pool: Pool, cast: FixtureBusiness, leads: Path) -> Tenant:
     checked = business.checked(name=cast.name, caller_id=cast.caller_id, timezone=None, max_calls=MAX_CALLS)
     business_id = int((await business.create(pool, checked))["business_id"])
     password = secrets.token_urlsafe(PASSWORD_BYTES)

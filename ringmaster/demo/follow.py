@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dialer.clock import Clock
-    from ringmaster.demo.client import Api
-    from ringmaster.demo.run_view import Watched
+    from ringmaster.demo.client import ApiClient
+    from ringmaster.demo.run_view import RunView
 
 DRAW_SECONDS: Final = 0.1  # at least between two pictures
 LOOK_SECONDS: Final = 1.0  # between two looks at what the API says, besides the events
@@ -36,7 +36,7 @@ class Follower:
     `still_seconds` without any change, or without any answer, are taken for a standstill.
     """
 
-    def __init__(self, api: Api, watched: Watched, clock: Clock, changed: Callable[[], None], still_seconds: float) -> None:
+    def __init__(self, api: ApiClient, watched: RunView, clock: Clock, changed: Callable[[], None], still_seconds: float) -> None:
         self._api = api
         self._watched = watched
         self._clock = clock
@@ -111,7 +111,7 @@ class _Standing:
     since: float
     counts: tuple[object, ...] = ()
 
-    def still(self, watched: Watched, now: float) -> float:
+    def still(self, watched: RunView, now: float) -> float:
         """For how many seconds nothing has changed."""
         counts = (watched.status, *watched.counts.values())
         if counts != self.counts:
@@ -119,5 +119,5 @@ class _Standing:
         return now - self.since
 
 
-def _said(watched: Watched) -> str:
+def _said(watched: RunView) -> str:
     return f"{watched.status}, " + ", ".join(f"{count} {name}" for name, count in watched.counts.items())

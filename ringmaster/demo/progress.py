@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dialer.clock import Clock
-    from ringmaster.demo.run_view import Watched
+    from ringmaster.demo.run_view import RunView
 
 LINE_SECONDS = 1.0  # at least between two plain lines of a run
 BAR_CHARACTERS = 40
@@ -36,7 +36,7 @@ class Progress(Protocol):
 class Lines:
     """A line a run, when it has changed, at most one a second, and one at its end."""
 
-    def __init__(self, runs: Sequence[Watched], clock: Clock) -> None:
+    def __init__(self, runs: Sequence[RunView], clock: Clock) -> None:
         self._runs = runs
         self._clock = clock
         self._said: dict[int, tuple[float, str]] = {}
@@ -55,7 +55,7 @@ class Lines:
 class Picture:
     """A panel a run: bar, counts, calls on the line, last events."""
 
-    def __init__(self, runs: Sequence[Watched], live: Live) -> None:
+    def __init__(self, runs: Sequence[RunView], live: Live) -> None:
         self._runs = runs
         self._live = live
 
@@ -65,7 +65,7 @@ class Picture:
 
 
 @contextmanager
-def showing(runs: Sequence[Watched], clock: Clock, console: Console, *, terminal: bool) -> Iterator[Progress]:
+def showing(runs: Sequence[RunView], clock: Clock, console: Console, *, terminal: bool) -> Iterator[Progress]:
     """What shows the runs, for the length of a block."""
     if not terminal:
         yield Lines(runs, clock)
@@ -74,7 +74,7 @@ def showing(runs: Sequence[Watched], clock: Clock, console: Console, *, terminal
         yield Picture(runs, live)
 
 
-def standing(run: Watched) -> str:
+def standing(run: RunView) -> str:
     """How a run stands, on a line."""
     counts = run.counts
     ended = ", ".join(f"{counts[name]} {name}" for name in ("completed", "failed", "cancelled", "skipped") if counts[name])
@@ -83,7 +83,7 @@ def standing(run: Watched) -> str:
     )
 
 
-def _panel(run: Watched) -> Panel:
+def _panel(run: RunView) -> Panel:
     bar = Table.grid(padding=(0, 2))
     bar.add_row(ProgressBar(total=max(run.total, 1), completed=run.done, width=BAR_CHARACTERS), f"{run.done}/{run.total}", _counts(run))
     below = Table.grid(expand=True, padding=(0, 2))
@@ -93,7 +93,7 @@ def _panel(run: Watched) -> Panel:
     return Panel(Group(bar, Text(), below), title=f"{run.name} (run {run.run_id}, {run.status})", title_align="left")
 
 
-def _counts(run: Watched) -> Text:
+def _counts(run: RunView) -> Text:
     counts = run.counts
     shown = (
         (counts["completed"], "completed", "green"),
@@ -103,12 +103,12 @@ def _counts(run: Watched) -> Text:
     return Text("  ").join(Text(f"{count} {name}", style=style) for count, name, style in shown)
 
 
-def _calls(run: Watched) -> Text:
+def _calls(run: RunView) -> Text:
     lines = [Text(f"☎ {run.lead(call['lead_id'])}: {call.get('state') or call['status']}", style="cyan") for call in run.calls]
     lines += [Text("·", style="dim")] * (CALLS_SHOWN - len(lines))
     return Text("\n").join(lines)
 
 
-def _last(run: Watched) -> Text:
+def _last(run: RunView) -> Text:
     shown = list(run.last)[-CALLS_SHOWN:]
     return Text("\n").join(Text(line, style="dim") for line in shown)

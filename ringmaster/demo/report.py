@@ -31,7 +31,7 @@ MEASURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SummaryColumn:
     """A run's column: its results, how long it took, and how many rows of its file were not taken."""
 
     name: str
@@ -41,7 +41,7 @@ class Shown:
     duplicates: int
 
 
-def table(columns: Sequence[Shown]) -> Table:
+def table(columns: Sequence[SummaryColumn]) -> Table:
     """How the leads of each run ended."""
     found = Table(title="How the leads ended", title_justify="left")
     found.add_column("")

@@ -33,7 +33,7 @@ WORDS = {
 
 
 @dataclass(slots=True)
-class Watched:
+class RunView:
     """One run. `counts` are those of the API; `calls` has what is on the line, each with `lead_id` and `state` or `status`."""
 
     name: str

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ringmaster.local.data_dir import EmbeddedServerError, Place, check_port, free_port
+from ringmaster.local.data_dir import DataDir, EmbeddedServerError, check_port, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ class Child:
         self,
         command: Sequence[str | Path],
         *,
-        place: Place,
+        place: DataDir,
         goodbye: signal.Signals,
         owner: bool = False,
         environment: Mapping[str, str] | None = None,

@@ -37,7 +37,7 @@ class PortInUseError(EmbeddedServerError):
     """Another program listens at the port that was asked for."""
 
 
-class Place:
+class DataDir:
     """A directory with a server's files, held by at most one process at a time."""
 
     def __init__(self, path: Path) -> None:

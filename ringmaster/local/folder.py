@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ringmaster.local.child import end_marked
-from ringmaster.local.data_dir import DirectoryInUseError, EmbeddedServerError, Place
+from ringmaster.local.data_dir import DataDir, DirectoryInUseError, EmbeddedServerError
 from ringmaster.refusal import RefusalError
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ LOCK = "lock"
 
 
 @asynccontextmanager
-async def held(path: Path, what: str) -> AsyncIterator[Place]:
+async def held(path: Path, what: str) -> AsyncIterator[DataDir]:
     """Hold the directory for the length of a block, as the home of one `what`; its `mark` is for our processes.
 
     Raises:
         RefusalError: when another command holds it, or it cannot be used.
     """
-    place = Place(path)
+    place = DataDir(path)
     try:
         place.hold()
         await end_marked(place.mark, signal.SIGKILL)
@@ -47,7 +47,7 @@ async def held(path: Path, what: str) -> AsyncIterator[Place]:
         place.release()
 
 
-async def empty(place: Place) -> None:
+async def empty(place: DataDir) -> None:
     """Remove everything from a directory that is held, ending the servers a killed command may have left in it.
 
     Raises:
@@ -55,7 +55,7 @@ async def empty(place: Place) -> None:
     """
     try:
         for server in SERVERS:
-            await end_marked(Place(place.path / server).mark, signal.SIGKILL)
+            await end_marked(DataDir(place.path / server).mark, signal.SIGKILL)
         for entry in place.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -66,7 +66,7 @@ async def empty(place: Place) -> None:
         raise RefusalError(message) from error
 
 
-def secret_key(place: Place) -> str:
+def secret_key(place: DataDir) -> str:
     """The installation's SECRET_KEY, drawn at the first use and kept in a file only its owner can read."""
     path = place.path / "secret_key"
     if not path.exists():

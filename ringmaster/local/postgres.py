@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringmaster.local.child import Child, end_marked, listen, marked, until
-from ringmaster.local.data_dir import LOCALHOST, EmbeddedServerError, Place
+from ringmaster.local.data_dir import LOCALHOST, DataDir, EmbeddedServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -58,7 +58,7 @@ class Postgres:
     """
 
     def __init__(self, data_dir: Path, port: int | None = None, *, fast: bool = False, settings: Mapping[str, str] | None = None) -> None:
-        self._place = Place(data_dir)
+        self._place = DataDir(data_dir)
         self._cluster = self._place.path / "cluster"
         self._port = port
         self._fast = fast

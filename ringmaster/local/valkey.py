@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringmaster.local.child import Child, end_marked, listen
-from ringmaster.local.data_dir import LOCALHOST, EmbeddedServerError, Place
+from ringmaster.local.data_dir import LOCALHOST, DataDir, EmbeddedServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ class Valkey:
     """
 
     def __init__(self, data_dir: Path, port: int | None = None, *, databases: int = 16) -> None:
-        self._place = Place(data_dir)
+        self._place = DataDir(data_dir)
         self._port = port
         self._databases = databases
         self._child: Child | None = None

@@ -29,7 +29,7 @@ MAX_EXCESS_CALLS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ClaimRequest:
     """A business wants leads: at most `permits` of them, under the `epoch` its worker owns its partition by."""
 
     business_id: int
@@ -38,7 +38,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class ClaimedAttempt:
     """An attempt that has been committed and must be sent at once, or given back as not_sent."""
 
     business_id: int
@@ -88,7 +88,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class RecordResult:
     """What a fact did; the verdicts are explained in functions/learn_v1.sql."""
 
     business_id: int
@@ -129,7 +129,7 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Referred:
+class AttemptContext:
     """What an address Twilio called refers to; `auth_token_sealed` is None unless the account is the business's own, still."""
 
     state: AttemptState
@@ -160,8 +160,8 @@ class Attempts:
         self._pool = pool
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
-    ) -> tuple[list[Intent], list[Verdict]]:
+        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+    ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
         """Take the next leads of at most 32 businesses; `token` is new for each call and marks what it created.
 
         `default_account` makes the calls of businesses without an account of their own.
@@ -187,7 +187,7 @@ class Attempts:
         verdicts = [Verdict(row["business_id"], row["verdict"], row["put_off_until"]) for row in rows if row["verdict"] != "taken"]
         return intents, verdicts
 
-    async def learn(self, facts: Sequence[Fact]) -> list[Learned]:
+    async def learn(self, facts: Sequence[Fact]) -> list[RecordResult]:
         """Apply facts, at most one an attempt; the answers are in no particular order.
 
         Raises:
@@ -225,12 +225,12 @@ class Attempts:
         """Ask the provider about this attempt again in `seconds`, unless its state has changed meanwhile; keep the evidence seen so far."""
         await self._pool.execute(TEXT["look_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
-    async def refer(self, business_id: int, attempt_id: int, nonce: str) -> Referred | None:
+    async def refer(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
         """What a reference in an address stands for; None when there is no such attempt or its nonce is another."""
         row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)
         if row is None:
             return None
-        return Referred(**{**row, "state": AttemptState(row["state"])})
+        return AttemptContext(**{**row, "state": AttemptState(row["state"])})
 
     async def withdraw(self, business_id: int, attempt_id: int) -> None:
         """Note, before asking for it, that we take this call back out of the provider's queue: its lead is then queued again."""
@@ -260,8 +260,8 @@ def _without_nones(fact: Fact) -> dict[str, Any]:
     return {key: value for key, value in asdict(fact).items() if value is not None}
 
 
-def _intent(row: Record, token: UUID) -> Intent:
-    return Intent(
+def _intent(row: Record, token: UUID) -> ClaimedAttempt:
+    return ClaimedAttempt(
         business_id=row["business_id"],
         run_id=row["run_id"],
         job_id=row["job_id"],
@@ -276,8 +276,8 @@ def _intent(row: Record, token: UUID) -> Intent:
     )
 
 
-def _learned(row: Record) -> Learned:
-    return Learned(**{**row, "state": AttemptState(row["state"]) if row["state"] else None, "hang_up": bool(row["hang_up"])})
+def _learned(row: Record) -> RecordResult:
+    return RecordResult(**{**row, "state": AttemptState(row["state"]) if row["state"] else None, "hang_up": bool(row["hang_up"])})
 
 
 def _open(row: Record) -> OpenAttempt:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from sql.attempts.attempts import Attempts, Fact, Learned
+    from sql.attempts.attempts import Attempts, Fact, RecordResult
 
 # A statement holds the rows of its businesses while it runs: short ones keep a cancel's wait short.
 MAX_FACTS_AT_ONCE = 32
@@ -40,18 +40,18 @@ UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 log = logging.getLogger(__name__)
 
 
-class NotLearnedError(Exception):
+class NotRecordedError(Exception):
     """The fact could not be written within the patience of this ledger; bring it again."""
 
 
 @dataclass(slots=True)
-class _Brought:
+class _Pending:
     fact: Fact
     until: float
-    learned: asyncio.Future[Learned] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    learned: asyncio.Future[RecordResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Ledger:
+class FactWriter:
     """A task that writes facts, at most one statement at a time."""
 
     def __init__(self, attempts: Attempts, *, patience_seconds: float, wrote: Callable[[], None] = lambda: None) -> None:
@@ -60,7 +60,7 @@ class Ledger:
         self._patience = patience_seconds
         self._wrote = wrote
         # By business, in the order they came.
-        self._waiting: dict[int, deque[_Brought]] = {}
+        self._waiting: dict[int, deque[_Pending]] = {}
         # The businesses whose turn it is, in order; one that waits aside is not among them.
         self._ready: deque[int] = deque()
         # How long a business whose rows are held waited aside the last time, in seconds.
@@ -84,7 +84,7 @@ class Ledger:
         self._kicked.set()
         await self._tasks.__aexit__(None, None, None)
 
-    async def learn(self, fact: Fact) -> Learned:
+    async def learn(self, fact: Fact) -> RecordResult:
         """Write a fact; return what it did.
 
         Raises:
@@ -94,13 +94,13 @@ class Ledger:
         """
         waiting = self._waiting_of(fact.business_id)
         if len(waiting) >= MAX_WAITING_FACTS:
-            raise NotLearnedError(fact.attempt_id)
-        brought = _Brought(fact, asyncio.get_running_loop().time() + self._patience)
+            raise NotRecordedError(fact.attempt_id)
+        brought = _Pending(fact, asyncio.get_running_loop().time() + self._patience)
         waiting.append(brought)
         self._kicked.set()
         return await brought.learned
 
-    def _waiting_of(self, business_id: int) -> deque[_Brought]:
+    def _waiting_of(self, business_id: int) -> deque[_Pending]:
         if business_id not in self._waiting:
             self._waiting[business_id] = deque()
             self._ready.append(business_id)
@@ -119,9 +119,9 @@ class Ledger:
                     self._again(batch)
                     await asyncio.sleep(AWAY_SECONDS)
 
-    def _take(self) -> list[_Brought]:
+    def _take(self) -> list[_Pending]:
         """One fact of each business in turn, and again from the first; a second one about the same attempt waits for the next statement."""
-        batch: dict[int, _Brought] = {}
+        batch: dict[int, _Pending] = {}
         later: list[int] = []
         while self._ready and len(batch) < self._most:
             business_id = self._ready.popleft()
@@ -139,7 +139,7 @@ class Ledger:
         self._ready.extend(later)
         return list(batch.values())
 
-    async def _write(self, batch: Sequence[_Brought]) -> None:
+    async def _write(self, batch: Sequence[_Pending]) -> None:
         try:
             learned = await self._attempts.learn([brought.fact for brought in batch])
         except LOCKED as error:
@@ -155,7 +155,7 @@ class Ledger:
             self._most = MAX_FACTS_AT_ONCE if len(batch) > 1 else min(self._most * 2, MAX_FACTS_AT_ONCE)
             self._answer(batch, learned)
 
-    async def _wait_for_postgresql(self, batch: Sequence[_Brought]) -> None:
+    async def _wait_for_postgresql(self, batch: Sequence[_Pending]) -> None:
         """Bring them again, fewer at a time: it may be one of them that PostgreSQL fails on, and the others must not wait for it."""
         self._most = max(self._most // 2, 1)
         self._again(batch)
@@ -163,7 +163,7 @@ class Ledger:
             self._set_aside(batch[0].fact.business_id)
         await asyncio.sleep(AWAY_SECONDS)
 
-    async def _write_apart(self, batch: Sequence[_Brought], error: Exception) -> None:
+    async def _write_apart(self, batch: Sequence[_Pending], error: Exception) -> None:
         """One fact that cannot be written must not take the others with it: halve the batch until it stands alone."""
         if len(batch) > 1:
             half = len(batch) // 2
@@ -178,7 +178,7 @@ class Ledger:
             self._again(batch)
             self._set_aside(batch[0].fact.business_id)
 
-    def _answer(self, batch: Sequence[_Brought], learned: Sequence[Learned]) -> None:
+    def _answer(self, batch: Sequence[_Pending], learned: Sequence[RecordResult]) -> None:
         answers = {answer.attempt_id: answer for answer in learned}
         busy = [brought for brought in batch if answers[brought.fact.attempt_id].verdict == "busy"]
         held = {brought.fact.business_id for brought in busy}
@@ -192,12 +192,12 @@ class Ledger:
         for business_id in held:
             self._set_aside(business_id)
 
-    def _again(self, batch: Sequence[_Brought]) -> None:
+    def _again(self, batch: Sequence[_Pending]) -> None:
         """Put facts back where they came from, but for those whose time is over."""
         now = asyncio.get_running_loop().time()
         for brought in reversed(batch):
             if min(brought.until, self._last_chance) < now and not brought.learned.done():
-                brought.learned.set_exception(NotLearnedError(brought.fact.attempt_id))
+                brought.learned.set_exception(NotRecordedError(brought.fact.attempt_id))
             if not brought.learned.done():
                 self._waiting_of(brought.fact.business_id).appendleft(brought)
 

@@ -19,7 +19,7 @@ TEXT = statements("audit")
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditEntry:
     """One thing somebody did; `actor` is `user:7`, `token:3` or what a program called itself, `action` a command's type."""
 
     at: datetime
@@ -36,6 +36,6 @@ class Audit:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def of_run(self, business_id: int, run_id: int, *, limit: int) -> list[Deed]:
+    async def of_run(self, business_id: int, run_id: int, *, limit: int) -> list[AuditEntry]:
         """What was done to a run and its jobs, the newest first."""
-        return [Deed(**row) for row in await self._pool.fetch(TEXT["of_run"], business_id, run_id, limit)]
+        return [AuditEntry(**row) for row in await self._pool.fetch(TEXT["of_run"], business_id, run_id, limit)]

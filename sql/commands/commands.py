@@ -53,7 +53,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class MalformedCommand:
     """An entry of dialer:commands that is no command, with the reason; it is answered and kept."""
 
     entry: str
@@ -62,7 +62,7 @@ class Malformed:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedCommand:
     """A command that has been decided, as the owner of its business is to be told."""
 
     word: RunChanged
@@ -104,7 +104,7 @@ class Commands:
         """The last entry of dialer:commands that is in the inbox."""
         return str(await self._pool.fetchval(TEXT["position"]))
 
-    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool:
+    async def receive(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool:
         """Move the entries read after `start`, up to `end`, into the inbox; False when somebody else has read on meanwhile."""
         return bool(await self._pool.fetchval(TEXT["receive"], start, end, [_row(entry) for entry in entries]))
 
@@ -112,11 +112,11 @@ class Commands:
         """At most 100 businesses with commands not yet decided, without those of `but`; the longest waiting first."""
         return [row["business_id"] for row in await self._pool.fetch(TEXT["waiting"], MAX_WAITING_BUSINESSES, list(but))]
 
-    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]:
+    async def apply_received(self, business_id: int) -> tuple[list[AppliedCommand], bool]:
         """Decide at most 25 commands of one business, in order; the second is True when its lane or a run is locked: ask again later."""
         rows = await self._pool.fetch(TEXT["apply_received"], business_id, MAX_APPLIED_AT_ONCE)
         applied = [
-            Applied(
+            AppliedCommand(
                 RunChanged(business_id, row["run_id"], CommandType(row["type"]), row["job_id"], row["hang_up"]), Answer.of(row["answer"])
             )
             for row in rows
@@ -132,8 +132,8 @@ class Commands:
         return int(await self._pool.fetchval(TEXT["forget"], limit))
 
 
-def _row(entry: Command | Malformed) -> dict[str, Any]:
-    if isinstance(entry, Malformed):
+def _row(entry: Command | MalformedCommand) -> dict[str, Any]:
+    if isinstance(entry, MalformedCommand):
         return {"malformed": entry.reason, "entry": entry.entry, "fields": entry.fields, "id": entry.fields.get("id")}
     return {
         "business_id": entry.business_id,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from dialer.messages import Event
-from dialer.streams.client import AwayError
+from dialer.streams.client import RedisUnavailableError
 from dialer.streams.relay_script import topic_of
 from sql.pool import AWAY, LOCKED, to_disk
 from sql.statements import statements
@@ -119,7 +119,7 @@ class Relay:
         self._reported -= {topic_of(event) for event in events} - relayed.refused.keys()
         await self._outbox.delete(list(relayed.told))
         # Without it the marks of these stay for days, which costs some memory of Redis and nothing else.
-        with suppress(AwayError):
+        with suppress(RedisUnavailableError):
             await self._streams.confirm(relayed.told)
         return len(events)
 
@@ -156,9 +156,9 @@ class Relay:
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except (AwayError, *AWAY, *LOCKED) as error:
+        except (RedisUnavailableError, *AWAY, *LOCKED) as error:
             # Said once for each reason, not each second.
-            reason = f"{type(error).__name__} {error if isinstance(error, AwayError) else ''}".strip()
+            reason = f"{type(error).__name__} {error if isinstance(error, RedisUnavailableError) else ''}".strip()
             if reason != self._waiting:
                 log.warning("events wait in the outbox: %s", reason)
             self._waiting = reason

@@ -21,7 +21,7 @@ TEXT = statements("timelines")
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class Timeline:
     """The present one, for one business.
 
     Its calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before this history began.
@@ -34,7 +34,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class OrphanedCall:
     """A call the provider lists and of which we may know nothing: to `phone`, E.164."""
 
     sid: str
@@ -42,25 +42,25 @@ class Stray:
     created_at: datetime
 
 
-class Histories:
+class Timelines:
     """The histories, in PostgreSQL."""
 
     def __init__(self, pool: Pool) -> None:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def present(self, business_id: int, shown_after_seconds: float) -> History | None:
+    async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None:
         """The history we are in, None when the business has been compared in it; a call is shown `shown_after_seconds` after its claim."""
         row = await self._pool.fetchrow(TEXT["present"], business_id, shown_after_seconds)
-        return History(**row) if row and row["calls_from"] else None
+        return Timeline(**row) if row and row["calls_from"] else None
 
     async def adopt_strays(
         self,
         incarnation: UUID,
         epoch: int,
         business_id: int,
-        history: History,
-        calls: Sequence[Stray],
+        history: Timeline,
+        calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
         account_sid: str,

@@ -20,7 +20,7 @@ TEXT = statements("workers")
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class PartitionOwner:
     """A partition as it stands: `owned` is True while its owner's lease lives, `held_seconds` since it last changed hands."""
 
     partition: int
@@ -31,7 +31,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Driven:
+class ActiveBusiness:
     """A business that has something to do, as its worker needs to know it."""
 
     business_id: int
@@ -91,9 +91,9 @@ class Workers:
         """The incarnations with a living lease that are to stay."""
         return [row["incarnation"] for row in await self._pool.fetch(TEXT["live"])]
 
-    async def holdings(self) -> list[Holding]:
+    async def holdings(self) -> list[PartitionOwner]:
         """All 256 partitions."""
-        return [Holding(**row) for row in await self._pool.fetch(TEXT["partitions"])]
+        return [PartitionOwner(**row) for row in await self._pool.fetch(TEXT["partitions"])]
 
     async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
         """Take partitions whose owner is dead or gone; return the epoch of each that was taken."""
@@ -112,14 +112,14 @@ class Workers:
         columns = [[getattr(stall, name) for stall in stalls] for name in ("business_id", "reason", "detail", "seconds")]
         await self._pool.execute(TEXT["stalls"], incarnation, *columns)
 
-    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]:
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[ActiveBusiness]:
         """The businesses of these partitions that have a running run or a call in flight."""
-        return [Driven(**row) for row in await self._pool.fetch(TEXT["busy_businesses"], list(partitions))]
+        return [ActiveBusiness(**row) for row in await self._pool.fetch(TEXT["busy_businesses"], list(partitions))]
 
-    async def business(self, business_id: int) -> Driven | None:
+    async def business(self, business_id: int) -> ActiveBusiness | None:
         """One business; None when there is none."""
         row = await self._pool.fetchrow(TEXT["business"], business_id)
-        return Driven(**row) if row else None
+        return ActiveBusiness(**row) if row else None
 
     async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
         """The counters of runs, (business_id, run_id) each."""

@@ -62,7 +62,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Received:
+class ReceivedRequest:
     """One request for a call, made or not, numbered from 0: what was asked, what was answered, what went wrong on purpose."""
 
     number: int
@@ -76,14 +76,14 @@ class Received:
 
 
 @dataclass(slots=True)
-class Ledger:
+class CallLog:
     """What was asked and what happened, in order; optionally appended to a file, one JSON object a line."""
 
     clock: Clock
     file: Path | None = None
     max_calls: int = MAX_CALLS
     calls: dict[str, Call] = field(default_factory=dict)
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     callbacks: Counter[str] = field(default_factory=Counter)
     _by_to: defaultdict[tuple[str, str], list[Call]] = field(default_factory=lambda: defaultdict(list))
     _by_account: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
@@ -96,9 +96,9 @@ class Ledger:
         """True when no more fits."""
         return len(self.received) >= self.max_calls
 
-    def ask(self, account: str, to: str, from_: str) -> Received:
+    def ask(self, account: str, to: str, from_: str) -> ReceivedRequest:
         """Note a request for a call, before anything is done about it."""
-        received = Received(len(self.received), self.clock.now(), account, to, from_)
+        received = ReceivedRequest(len(self.received), self.clock.now(), account, to, from_)
         self.received.append(received)
         self._note("request", account=account, to=to, **{"from": from_})
         return received
@@ -153,7 +153,7 @@ class Ledger:
             book.clear()
         self._note("reset")
 
-    async def until(self, met: Callable[[Ledger], bool], seconds: float = UNTIL_SECONDS) -> None:
+    async def until(self, met: Callable[[CallLog], bool], seconds: float = UNTIL_SECONDS) -> None:
         """Wait until `met` holds of this ledger.
 
         Raises:

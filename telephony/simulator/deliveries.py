@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dialer.clock import Clock
-    from telephony.simulator.call_log import Call, Ledger
+    from telephony.simulator.call_log import Call, CallLog
     from telephony.simulator.chores import Chores
     from telephony.simulator.faults import Faults
     from telephony.simulator.webhooks import Webhooks
@@ -28,7 +28,7 @@ SECONDS_PER_MINUTE: Final = 60
 class Deliveries:
     """One queue a call, sent by one chore while it is not empty, so that a slow receiver delays only that call's news."""
 
-    def __init__(self, webhooks: Webhooks, chores: Chores, ledger: Ledger, clock: Clock, seed: int) -> None:
+    def __init__(self, webhooks: Webhooks, chores: Chores, ledger: CallLog, clock: Clock, seed: int) -> None:
         self.faults: Faults
         self._webhooks = webhooks
         self._chores = chores

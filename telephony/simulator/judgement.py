@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from telephony.simulator.call_log import Call, Ledger
+    from telephony.simulator.call_log import Call, CallLog
 
 
 class Caller(TypedDict):
@@ -39,7 +39,7 @@ class Summary(TypedDict):
     callers: dict[str, Caller]
 
 
-def summary(ledger: Ledger, after: datetime | None = None) -> Summary:
+def summary(ledger: CallLog, after: datetime | None = None) -> Summary:
     """Recount the whole ledger; `after` is an aware time."""
     by_caller: defaultdict[str, list[Call]] = defaultdict(list)
     for call in ledger.calls.values():
@@ -61,7 +61,7 @@ def most_at_once(calls: Iterable[Call]) -> int:
     return max(accumulate(step for _, step in sorted(changes)), default=0)
 
 
-def book(ledger: Ledger) -> dict[str, list[dict[str, object]]]:
+def book(ledger: CallLog) -> dict[str, list[dict[str, object]]]:
     """Give the whole ledger as JSON can hold it: every call, and every request for one."""
     return {"calls": [_entry(call) for call in ledger.calls.values()], "requests": _requests(ledger)}
 
@@ -91,7 +91,7 @@ def _entry(call: Call) -> dict[str, object]:
     }
 
 
-def _requests(ledger: Ledger) -> list[dict[str, object]]:
+def _requests(ledger: CallLog) -> list[dict[str, object]]:
     return [
         {
             "at": received.at.isoformat(),

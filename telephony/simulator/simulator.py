@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from telephony.simulator import judgement
-from telephony.simulator.call_log import Ledger
+from telephony.simulator.call_log import CallLog
 from telephony.simulator.deliveries import Deliveries
 from telephony.simulator.faults import NONE, Faults
 from telephony.simulator.scenarios import Plan, Scenario, plan
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dialer.clock import Clock, Ids
-    from telephony.simulator.call_log import Received
+    from telephony.simulator.call_log import ReceivedRequest
     from telephony.simulator.chores import Chores
     from telephony.simulator.webhooks import Webhooks
 
@@ -50,7 +50,7 @@ class Simulator:
         self.listings = 0
         self.questions = 0
         self.chores = chores
-        self.ledger = Ledger(clock, ledger_file)
+        self.ledger = CallLog(clock, ledger_file)
         self._deliveries = Deliveries(webhooks, chores, self.ledger, clock, seed)
         self.switchboard = Switchboard(self.ledger, self._deliveries, webhooks, chores, speed)
         self._numbers: dict[str, tuple[Scenario, ...]] = {}
@@ -73,7 +73,7 @@ class Simulator:
         if scenarios:
             self._numbers[to] = tuple(scenarios)
 
-    def strikes(self, fault: str, received: Received) -> bool:
+    def strikes(self, fault: str, received: ReceivedRequest) -> bool:
         """Say whether a fault strikes this request for a call."""
         since = received.number - self._faults_from
         return since < self._faults.first_requests and self._faults.hits(fault, self.seed, received.to, received.number)

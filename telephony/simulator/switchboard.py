@@ -14,7 +14,7 @@ from telephony.simulator.deliveries import fields
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from telephony.simulator.call_log import Call, Ledger
+    from telephony.simulator.call_log import Call, CallLog
     from telephony.simulator.chores import Chores
     from telephony.simulator.deliveries import Deliveries
     from telephony.simulator.webhooks import Webhooks
@@ -58,7 +58,7 @@ class Line:
 class Switchboard:
     """Every call that is not over, one chore each."""
 
-    def __init__(self, ledger: Ledger, deliveries: Deliveries, webhooks: Webhooks, chores: Chores, speed: float) -> None:
+    def __init__(self, ledger: CallLog, deliveries: Deliveries, webhooks: Webhooks, chores: Chores, speed: float) -> None:
         self._ledger = ledger
         self._deliveries = deliveries
         self._webhooks = webhooks

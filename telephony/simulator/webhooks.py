@@ -33,14 +33,14 @@ EVERY_REASON: Final = frozenset({"ct", "rt", "4xx", "5xx"})
 
 
 @dataclass(frozen=True, slots=True)
-class Retries:
+class RetryPolicy:
     """How often to try again and why: `ct` no connection, `rt` no answer, `4xx`, `5xx`. By default once, for `ct`."""
 
     count: int = 1
     reasons: frozenset[str] = frozenset({"ct"})
 
     @classmethod
-    def of(cls, fragment: str) -> Retries:
+    def of(cls, fragment: str) -> RetryPolicy:
         """Read them from an address' fragment, `rc=5&rp=all`."""
         wishes = dict(parse_qsl(fragment))
         count = wishes.get("rc", "1")
@@ -85,7 +85,7 @@ class Webhooks:
     async def post(self, address: str, form: Mapping[str, str], account: str) -> Answer:
         """Send the form, signed with the account's token; try again as the address' fragment says, under one idempotency token."""
         bare, fragment = urldefrag(address)
-        retries = Retries.of(fragment)
+        retries = RetryPolicy.of(fragment)
         headers = {
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
             "User-Agent": "TwilioProxy/1.1",

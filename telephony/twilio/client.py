@@ -19,7 +19,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
 from telephony import refusals
-from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, NotSent, Placed, Refused, Unanswered
+from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
 from telephony.twilio.callbacks import CALL_SID
 from telephony.twilio.connector import (
@@ -91,7 +91,7 @@ class TwilioProvider:
         """Ask Twilio for one call, once, and name what happened; see `Provider.place`."""
         left = deadline - self._clock.boot()
         if left <= 0:
-            return NotSent("the deadline had passed")
+            return UnsentCall("the deadline had passed")
         with exchange_until(deadline) as exchange:
             try:
                 async with asyncio.timeout(left):
@@ -99,8 +99,8 @@ class TwilioProvider:
             except Exception as error:  # noqa: BLE001 - whatever went wrong, what was written decides what it means
                 return _failure(exchange, error)
         if isinstance(call.sid, str) and CALL_SID.fullmatch(call.sid):
-            return Placed(call.sid, str(call.status))
-        return Unanswered("the answer names no call", foreign=True)
+            return PlacedCall(call.sid, str(call.status))
+        return UnansweredCall("the answer names no call", foreign=True)
 
     async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
         """Ask Twilio for one call; see `Provider.fetch`."""
@@ -192,13 +192,13 @@ def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
     """Name what a POST without a call's name means, by the table of `telephony/refusals.py`."""
     status, code = exchange.status, exchange.code
     if status is None:
-        return Unanswered(_reason(error)) if exchange.written else NotSent(_reason(error))
+        return UnansweredCall(_reason(error)) if exchange.written else UnsentCall(_reason(error))
     action = refusals.judge(status, code).action
     if action is Action.UNKNOWN or code is None:
-        return Unanswered(f"HTTP {status}", foreign=code is None and status < SERVER_ERRORS)
+        return UnansweredCall(f"HTTP {status}", foreign=code is None and status < SERVER_ERRORS)
     if action is Action.WAIT:
-        return NotSent(f"HTTP {status}, code {code}", exchange.retry_after_seconds, throttled=True)
-    return Refused(code, _message(error), status)
+        return UnsentCall(f"HTTP {status}, code {code}", exchange.retry_after_seconds, throttled=True)
+    return RefusedCall(code, _message(error), status)
 
 
 def _reason(error: BaseException) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, BrowserContext, Page
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 FLAGS = (
     "--headless",
@@ -37,7 +37,7 @@ EXPECTED = re.compile(r"Failed to load resource: (the server responded with a st
 
 
 @pytest_asyncio.fixture
-async def site(database_url: str, redis_url: str, shop: Shop) -> AsyncIterator[Site]:
+async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
     """A web process whose cookies a browser sends over plain HTTP, and an operator."""
     async with serving(database_url, redis_url, shop, PUBLIC_URL="http://127.0.0.1") as site:
         await site.user(EMAIL, PASSWORD)

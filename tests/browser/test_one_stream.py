@@ -19,7 +19,7 @@ from dialer.model import AttemptState, Role
 from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
 from tests.browser.conftest import PATIENCE_MILLISECONDS, Person, meet
-from tests.visitor import EMAIL, PASSWORD, Visitor
+from tests.visitor import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import serving
 from web.events import fanout as fanout_module
 from web.pages import run as run_page
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Page
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
     from tests.web_site import Site
     from web.events.fanout import Fanout
 
@@ -258,7 +258,7 @@ async def test_the_next_user_gets_nothing_of_the_one_before(person: Person, site
     old = await window(person, run_id)
     await is_live(old)
     # Without a sign-out, as by a second sign-in elsewhere in the browser: the stream of the one before is still open.
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in("next@example.com")
     cookies = [{"name": name, "value": value, "url": str(site.client.make_url("/"))} for name, value in visitor.cookies.items()]
     await person.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
@@ -278,7 +278,7 @@ async def test_the_next_user_gets_nothing_of_the_one_before(person: Person, site
 
 
 async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
-    database_url: str, shop: Shop, browser: Browser, tmp_path: Path
+    database_url: str, shop: DatabaseFixture, browser: Browser, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()

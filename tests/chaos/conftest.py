@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of one file of tests."""
-    async with Town(tmp_path_factory.mktemp("town")) as town:
+    async with Cluster(tmp_path_factory.mktemp("town")) as town:
         yield town
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def town(shared_town: Town) -> AsyncIterator[Town]:
+async def town(shared_town: Cluster) -> AsyncIterator[Cluster]:
     """The town, with nothing broken and one worker."""
     await shared_town.mend()
     await shared_town.staff(1)

@@ -32,7 +32,7 @@ class _Passage:
 
 
 @dataclass
-class Door:
+class TcpProxy:
     """Relays TCP from `port` to `inner` while it is open."""
 
     inner: int

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.chaos.tenant import Tenant
-    from tests.chaos.town import Town
+    from tests.chaos.town import Cluster
 
 FINAL = ["completed", "failed", "cancelled", "skipped"]
 JOBS = """
@@ -34,7 +34,7 @@ SIDS = "SELECT sid, excess FROM dialer.call_sids WHERE business_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class CallRecords:
     """The simulator's ledger: `calls` that exist, and `requests` for one, whatever became of them."""
 
     calls: list[dict[str, Any]]
@@ -52,25 +52,25 @@ class Book:
         ]
 
 
-async def book(town: Town) -> Book:
+async def book(town: Cluster) -> CallRecords:
     """Ask the simulator for its ledger."""
     async with town.http.get(f"{town.simulator.url}/simulator/ledger") as response:
-        return Book(**await response.json())
+        return CallRecords(**await response.json())
 
 
-async def most_at_once(town: Town) -> dict[str, int]:
+async def most_at_once(town: Cluster) -> dict[str, int]:
     """The most calls each caller id ever had at one instant, as the simulator recounts them."""
     async with town.http.get(f"{town.simulator.url}/simulator/summary") as response:
         callers = (await response.json())["callers"]
     return {caller: found["most_at_once"] for caller, found in callers.items()}
 
 
-async def taken_after(town: Town, run_id: int) -> int:
+async def taken_after(town: Cluster, run_id: int) -> int:
     """How many leads of a run were taken after its first cancel or stop."""
     return int(await town.value(TAKEN_AFTER, run_id))
 
 
-async def judge(town: Town, tenants: Iterable[Tenant], *, calls_each: int = 1, excess: int = 0) -> dict[str, int]:
+async def judge(town: Cluster, tenants: Iterable[Tenant], *, calls_each: int = 1, excess: int = 0) -> dict[str, int]:
     """Hold every promise against what happened, all runs of these businesses having ended; return the figures.
 
     `excess` calls more than a business may have are forgiven: those a provider showed later than it promised.
@@ -96,7 +96,7 @@ async def judge(town: Town, tenants: Iterable[Tenant], *, calls_each: int = 1, e
     return {**figures, "polls": town.watch.polls}
 
 
-async def _recount(town: Town, tenant: Tenant) -> None:
+async def _recount(town: Cluster, tenant: Tenant) -> None:
     for run_id, leads in tenant.runs.items():
         run = await tenant.seen(run_id)
         [row] = await town.rows(COUNTED, tenant.business_id, run_id)
@@ -106,7 +106,7 @@ async def _recount(town: Town, tenant: Tenant) -> None:
         assert counted["queued"] == counted["in_progress"] == 0, run
 
 
-async def _every_call_is_known(town: Town, tenant: Tenant, calls: list[dict[str, Any]]) -> None:
+async def _every_call_is_known(town: Cluster, tenant: Tenant, calls: list[dict[str, Any]]) -> None:
     """Nothing is on the line in the log but not at the telephone company, and the other way round; each lead's end is its call's."""
     jobs = await town.rows(JOBS, tenant.business_id)
     known = {row["sid"] for row in await town.rows(SIDS, tenant.business_id)}

@@ -20,7 +20,7 @@ EVENTS = "dialer:events"
 REJECTED = "dialer:commands:rejected"
 
 
-class Stranger:
+class ExternalClient:
     """A connection to Redis."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 - redis-py types its answers as Any
@@ -41,10 +41,10 @@ class Stranger:
 
 
 @asynccontextmanager
-async def stranger(url: str) -> AsyncIterator[Stranger]:
+async def stranger(url: str) -> AsyncIterator[ExternalClient]:
     """Connect to Redis for the length of a block."""
     async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client:
-        yield Stranger(client)
+        yield ExternalClient(client)
 
 
 def command(tenant: Tenant, run_id: int, kind: str, identity: str | None = None) -> dict[str, str]:

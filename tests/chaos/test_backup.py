@@ -15,11 +15,11 @@ import pytest
 import pytest_asyncio
 
 from ringmaster.local.child import Child
-from ringmaster.local.data_dir import Place
+from ringmaster.local.data_dir import DataDir
 from ringmaster.local.postgres import program
 from tests.chaos.figures import keep
 from tests.chaos.judge import book, judge
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import until
 
 if TYPE_CHECKING:
@@ -39,23 +39,23 @@ FOUND = "SELECT count(*) FROM dialer.attempts WHERE reason LIKE 'found at the pr
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file, whose PostgreSQL can be backed up while it runs."""
-    async with Town(tmp_path_factory.mktemp("backup"), speed=SPEED, postgres=SETTINGS) as town:
+    async with Cluster(tmp_path_factory.mktemp("backup"), speed=SPEED, postgres=SETTINGS) as town:
         yield town
 
 
-async def back_up(town: Town, path: Path) -> None:
+async def back_up(town: Cluster, path: Path) -> None:
     """Copy the running cluster."""
     address = urlsplit(town.postgres.url)
     command: list[str | Path] = [program("pg_basebackup"), "--pgdata", path / "backup", "--checkpoint=fast", "--no-sync"]
     command += ["-h", str(address.hostname), "-p", str(address.port), "-U", str(address.username)]
     # In the directory of the server: the copy has to belong to its user.
-    tool = Child(command, place=Place(path), goodbye=SIGKILL, owner=True, environment={"PGPASSWORD": str(address.password)})
+    tool = Child(command, place=DataDir(path), goodbye=SIGKILL, owner=True, environment={"PGPASSWORD": str(address.password)})
     await tool.finish()
 
 
-async def restore(town: Town, path: Path) -> None:
+async def restore(town: Cluster, path: Path) -> None:
     """Crash PostgreSQL, and start it again from the copy."""
     await town.postgres.kill()
     (path / "backup" / "recovery.signal").touch()
@@ -64,7 +64,7 @@ async def restore(town: Town, path: Path) -> None:
     await town.postgres.start()
 
 
-async def test_calls_placed_since_the_backup_are_found(town: Town) -> None:
+async def test_calls_placed_since_the_backup_are_found(town: Cluster) -> None:
     await town.staff(2)
     path = town.path / "postgres"
     tenants = [await town.tenant() for _ in range(BUSINESSES)]

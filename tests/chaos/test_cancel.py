@@ -17,7 +17,7 @@ import pytest_asyncio
 from telephony.simulator.chance import between
 from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import book, judge, taken_after
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ WHERE type = 'run.cancel' AND business_id = ANY ($1::integer[])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file."""
-    async with Town(tmp_path_factory.mktemp("cancel"), speed=SPEED) as town:
+    async with Cluster(tmp_path_factory.mktemp("cancel"), speed=SPEED) as town:
         yield town
 
 
@@ -78,7 +78,7 @@ async def cancel(tenant: Tenant, run_id: int, *, wait: bool, hang_up: bool) -> C
     return Cancelled(tenant, run_id, wait, said["in_progress"], asked_at, datetime.now(UTC))
 
 
-async def held(town: Town, cancels: Iterable[Cancelled]) -> None:
+async def held(town: Cluster, cancels: Iterable[Cancelled]) -> None:
     """Nothing was taken after any answer; what was asked for after it had been taken before, and with `wait` nothing was."""
     ledger = await book(town)
     for one in cancels:
@@ -87,12 +87,12 @@ async def held(town: Town, cancels: Iterable[Cancelled]) -> None:
         assert await taken_after(town, one.run_id) == 0
 
 
-async def in_database(town: Town, tenants: Sequence[Tenant]) -> dict[str, float]:
+async def in_database(town: Cluster, tenants: Sequence[Tenant]) -> dict[str, float]:
     """How long the cancels took in the database, in seconds."""
     return spread([row[0] for row in await town.rows(DECIDED, [tenant.business_id for tenant in tenants])])
 
 
-async def test_under_full_load(town: Town) -> None:
+async def test_under_full_load(town: Cluster) -> None:
     await town.staff(2)
     tenants = [await town.tenant() for _ in range(BUSINESSES)]
 
@@ -115,7 +115,7 @@ async def test_under_full_load(town: Town) -> None:
     assert seconds["max"] < SLOWEST_SECONDS
 
 
-async def test_with_redis_down_and_every_worker_dead(town: Town) -> None:
+async def test_with_redis_down_and_every_worker_dead(town: Cluster) -> None:
     tenants = [await town.tenant() for _ in range(BUSINESSES)]
     left = trials(CANCELS_ALONE)
     while left > 0:
@@ -128,7 +128,7 @@ async def test_with_redis_down_and_every_worker_dead(town: Town) -> None:
     )
 
 
-async def cancel_alone(town: Town, tenants: Sequence[Tenant], count: int) -> int:
+async def cancel_alone(town: Cluster, tenants: Sequence[Tenant], count: int) -> int:
     """Cancel `count` runs when nobody is left but the web process and PostgreSQL."""
     await town.staff(2)
     runs = [(tenants[n % BUSINESSES], await tenants[n % BUSINESSES].run(town.leads(LEADS * 4))) for n in range(count)]

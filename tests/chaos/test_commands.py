@@ -18,14 +18,14 @@ from telephony.simulator.chance import between
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import book, judge
 from tests.chaos.stranger import EVENTS, command, stranger
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting, until
 from tests.chaos.watch import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from tests.chaos.stranger import Stranger
+    from tests.chaos.stranger import ExternalClient
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
@@ -35,13 +35,13 @@ CLAIMED = "SELECT sid FROM dialer.attempts WHERE business_id = $1 AND created_at
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file."""
-    async with Town(tmp_path_factory.mktemp("commands"), speed=SPEED) as town:
+    async with Cluster(tmp_path_factory.mktemp("commands"), speed=SPEED) as town:
         yield town
 
 
-async def test_pause_and_resume_in_one_pipeline_ends_resumed(town: Town) -> None:
+async def test_pause_and_resume_in_one_pipeline_ends_resumed(town: Cluster) -> None:
     await town.staff(2)
     tenant = await town.tenant()
     run_id = await tenant.run(town.leads(400))
@@ -60,7 +60,7 @@ async def test_pause_and_resume_in_one_pipeline_ends_resumed(town: Town) -> None
     keep("pause and resume in one pipeline", pairs=pairs, **await judge(town, [tenant]))
 
 
-async def answered(service: Stranger, run_id: int, commands: int) -> bool:
+async def answered(service: ExternalClient, run_id: int, commands: int) -> bool:
     """True when so many of our commands of a run have been answered, each once."""
     ids = [event["command_id"] for event in await service.heard(EVENTS, [run_id]) if event["type"].startswith("command.")]
     ours = [identity for identity in ids if identity.startswith(("pause-", "resume-"))]
@@ -68,7 +68,7 @@ async def answered(service: Stranger, run_id: int, commands: int) -> bool:
     return len(ours) == commands
 
 
-async def test_fewer_calls_at_once_while_more_are_on_the_line(town: Town) -> None:
+async def test_fewer_calls_at_once_while_more_are_on_the_line(town: Cluster) -> None:
     tenant = await town.tenant()
     run_id = await tenant.run(town.leads(40))
     await tenant.until(run_id, lambda run: run["in_progress"] == 3)
@@ -96,7 +96,7 @@ def at_once(calls: Iterable[dict[str, Any]], moment: datetime) -> int:
     return sum(datetime.fromisoformat(call["created_at"]) <= moment < datetime.fromisoformat(call["ended_at"]) for call in calls)
 
 
-async def test_the_same_phones_in_two_runs_at_once(town: Town) -> None:
+async def test_the_same_phones_in_two_runs_at_once(town: Cluster) -> None:
     tenant = await town.tenant()
     leads = town.leads(8)
     runs = [await tenant.run(leads) for _ in range(2)]
@@ -112,7 +112,7 @@ async def test_the_same_phones_in_two_runs_at_once(town: Town) -> None:
     keep("the same phones in two runs at once", **figures)
 
 
-async def test_a_kill_between_the_last_call_and_the_end_of_the_run(town: Town) -> None:
+async def test_a_kill_between_the_last_call_and_the_end_of_the_run(town: Cluster) -> None:
     """By timing: the worker is killed around the moment at which the last calls end, again and again."""
     await town.staff(2)
     tenants = [await town.tenant() for _ in range(3)]

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.chaos.figures import keep, spread
 from tests.chaos.judge import book, judge
 from tests.chaos.stranger import EVENTS, stranger
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import until
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ RINGS_LONG = "slow"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file."""
-    async with Town(tmp_path_factory.mktemp("excess"), speed=SPEED, DIALER_RING_TIMEOUT_SECONDS="60") as town:
+    async with Cluster(tmp_path_factory.mktemp("excess"), speed=SPEED, DIALER_RING_TIMEOUT_SECONDS="60") as town:
         yield town
 
 
-async def test_a_call_that_was_thought_absent_is_hung_up(town: Town) -> None:
+async def test_a_call_that_was_thought_absent_is_hung_up(town: Cluster) -> None:
     tenant = await town.tenant()
     leads = town.leads(1)
     await town.numbers({lead["phone"]: RINGS_LONG for lead in leads})
@@ -74,7 +74,7 @@ async def test_a_call_that_was_thought_absent_is_hung_up(town: Town) -> None:
     keep("a provider that lists later than L", excess=1, lasted=spread(lasted), judged_at=over_at.isoformat(), **figures)
 
 
-async def first_ones_over(town: Town, caller_id: str) -> list[dict[str, Any]]:
+async def first_ones_over(town: Cluster, caller_id: str) -> list[dict[str, Any]]:
     """All calls, numbered for each lead, once the first call of every lead has ended; nothing before."""
     seen: Counter[str] = Counter()
     calls = []

@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from tests.chaos.figures import keep, spread
 from tests.chaos.judge import judge
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting, until
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ BUCKET = re.compile(r'web_request_seconds_bucket\{le="([^"]+)",route="/callbacks
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file."""
-    async with Town(tmp_path_factory.mktemp("isolation"), speed=SPEED) as town:
+    async with Cluster(tmp_path_factory.mktemp("isolation"), speed=SPEED) as town:
         yield town
 
 
 @asynccontextmanager
-async def held(town: Town, lock: str, *arguments: object) -> AsyncIterator[bool]:
+async def held(town: Cluster, lock: str, *arguments: object) -> AsyncIterator[bool]:
     """Hold what `lock` selects for the length of the block; False when there was nothing to hold."""
     session = await asyncpg.connect(town.postgres.url)
     try:
@@ -96,7 +96,7 @@ class Figures:
 class Traffic:
     """What the other businesses do: they dial all the while, and one of them cancels small runs."""
 
-    def __init__(self, town: Town, others: Sequence[Tenant]) -> None:
+    def __init__(self, town: Cluster, others: Sequence[Tenant]) -> None:
         self.town = town
         self.ids = [tenant.business_id for tenant in others]
         self.canceller = others[0]
@@ -140,7 +140,7 @@ def within(before: dict[float, float], after: dict[float, float], share: float) 
     return next(le for le, count in answered.items() if count >= share * total)
 
 
-async def dialing(town: Town) -> tuple[Tenant, Traffic]:
+async def dialing(town: Cluster) -> tuple[Tenant, Traffic]:
     """A victim and its neighbours, all in the middle of long runs."""
     tenants = [await town.tenant() for _ in range(OTHERS + 1)]
     runs = [(tenant, await tenant.run(town.leads(LEADS))) for tenant in tenants]
@@ -150,7 +150,7 @@ async def dialing(town: Town) -> tuple[Tenant, Traffic]:
     return tenants[0], Traffic(town, tenants[1:])
 
 
-async def test_a_held_row_of_one_business_slows_no_other(town: Town) -> None:
+async def test_a_held_row_of_one_business_slows_no_other(town: Cluster) -> None:
     await town.staff(2)
     victim, traffic = await dialing(town)
     seen: dict[str, tuple[Figures, Figures]] = {}
@@ -170,7 +170,7 @@ async def test_a_held_row_of_one_business_slows_no_other(town: Town) -> None:
     await stopped(town)
 
 
-async def stopped(town: Town) -> None:
+async def stopped(town: Cluster) -> None:
     """End all that goes on, and hold the promises against it."""
     for tenant in town.tenants:
         await tenant.stop_all()
@@ -180,7 +180,7 @@ async def stopped(town: Town) -> None:
 
 
 @pytest.mark.parametrize("table", SHARED)
-async def test_a_held_row_that_all_share_is_got_around(town: Town, table: str) -> None:
+async def test_a_held_row_that_all_share_is_got_around(town: Cluster, table: str) -> None:
     await town.staff(2)
     _, traffic = await dialing(town)
     control = await traffic.pace(CONTROL_SECONDS)

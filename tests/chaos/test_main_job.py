@@ -14,16 +14,16 @@ import pytest
 
 from tests.chaos.figures import keep
 from tests.chaos.judge import book, judge, most_at_once, taken_after
-from tests.chaos.stranger import EVENTS, REJECTED, Stranger, command, stranger
+from tests.chaos.stranger import EVENTS, REJECTED, ExternalClient, command, stranger
 from tests.chaos.waiting import until
 
 if TYPE_CHECKING:
-    from tests.chaos.town import Town
+    from tests.chaos.town import Cluster
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 
-async def test_five_hundred_leads_never_stall(town: Town) -> None:
+async def test_five_hundred_leads_never_stall(town: Cluster) -> None:
     tenant = await town.tenant()
     town.watch.breath_seconds = 0.0
     try:
@@ -38,7 +38,7 @@ async def test_five_hundred_leads_never_stall(town: Town) -> None:
     keep("500 leads at one business", **figures)
 
 
-async def test_two_runs_share_three_slots_and_two_businesses_share_none(town: Town) -> None:
+async def test_two_runs_share_three_slots_and_two_businesses_share_none(town: Cluster) -> None:
     one, other = await town.tenant(), await town.tenant()
     first = await one.run(town.leads(40))
     second = await one.run(town.leads(40))
@@ -58,7 +58,7 @@ async def test_two_runs_share_three_slots_and_two_businesses_share_none(town: To
 @pytest.mark.parametrize("hang_up", [False, True])
 @pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("how", ["cancel", "stop"])
-async def test_cancel_and_stop_in_the_middle(town: Town, how: str, *, wait: bool, hang_up: bool) -> None:
+async def test_cancel_and_stop_in_the_middle(town: Cluster, how: str, *, wait: bool, hang_up: bool) -> None:
     tenant = await town.tenant()
     leads = town.leads(60)
     run_id = await tenant.run(leads)
@@ -80,7 +80,7 @@ async def test_cancel_and_stop_in_the_middle(town: Town, how: str, *, wait: bool
     await judge(town, [tenant])
 
 
-async def test_the_only_worker_is_killed_and_another_goes_on(town: Town) -> None:
+async def test_the_only_worker_is_killed_and_another_goes_on(town: Cluster) -> None:
     tenants = [await town.tenant() for _ in range(3)]
     runs = [(tenant, await tenant.run(town.leads(60))) for tenant in tenants]
     await asyncio.gather(*(tenant.taken(run_id, 20) for tenant, run_id in runs))
@@ -93,7 +93,7 @@ async def test_the_only_worker_is_killed_and_another_goes_on(town: Town) -> None
     keep("kill -9 of the only worker", **figures)
 
 
-async def test_another_service_starts_and_cancels_with_a_plain_xadd(town: Town) -> None:
+async def test_another_service_starts_and_cancels_with_a_plain_xadd(town: Cluster) -> None:
     tenant = await town.tenant()
     run_id = await tenant.run(town.leads(60), start=False)
     async with stranger(town.valkey.url) as other:
@@ -116,5 +116,5 @@ async def test_another_service_starts_and_cancels_with_a_plain_xadd(town: Town) 
     keep("plain XADD after ten malformed", **await judge(town, [tenant]))
 
 
-async def finished(other: Stranger, run_id: int) -> bool:
+async def finished(other: ExternalClient, run_id: int) -> bool:
     return any(event["type"] == "run.finished" for event in await other.heard(EVENTS, [run_id]))

@@ -16,7 +16,7 @@ from tests.chaos.waiting import lasting, until
 
 if TYPE_CHECKING:
     from tests.chaos.tenant import Tenant
-    from tests.chaos.town import Town
+    from tests.chaos.town import Cluster
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
@@ -43,7 +43,7 @@ SELECT extract(epoch FROM ended_at - created_at)::float8 FROM dialer.attempts WH
 """
 
 
-async def dial(town: Town, leads: int, **faults: float) -> list[Tenant]:
+async def dial(town: Cluster, leads: int, **faults: float) -> list[Tenant]:
     """Let businesses dial under faults until all their runs have ended."""
     await town.faults(**faults)
     tenants = [await town.tenant() for _ in range(BUSINESSES)]
@@ -54,17 +54,17 @@ async def dial(town: Town, leads: int, **faults: float) -> list[Tenant]:
     return tenants
 
 
-async def states(town: Town, tenants: list[Tenant]) -> dict[str, int]:
+async def states(town: Cluster, tenants: list[Tenant]) -> dict[str, int]:
     """How many attempts ended how."""
     return {row["state"]: row["count"] for row in await town.rows(STATES, [tenant.business_id for tenant in tenants])}
 
 
-async def late_by(town: Town, tenants: list[Tenant]) -> list[float]:
+async def late_by(town: Cluster, tenants: list[Tenant]) -> list[float]:
     """How many seconds after the moment the protocol allows each attempt that was never placed was declared so."""
     return [row[0] for tenant in tenants for row in await town.rows(LATE, tenant.business_id, LAG_SECONDS)]
 
 
-async def test_answers_are_lost(town: Town) -> None:
+async def test_answers_are_lost(town: Cluster) -> None:
     """One in ten: half of them after the call was made, half before."""
     tenants = await dial(town, trials(30), drop_after=0.05, drop_before=0.05)
     figures = await judge(town, tenants)
@@ -76,7 +76,7 @@ async def test_answers_are_lost(town: Town) -> None:
     assert max(late) < SETTLED_SECONDS
 
 
-async def test_an_unknown_attempt_keeps_its_slot(town: Town) -> None:
+async def test_an_unknown_attempt_keeps_its_slot(town: Cluster) -> None:
     await town.faults(drop_before=1.0, first_requests=3)
     tenant = await town.tenant()
     run_id = await tenant.run(town.leads(6))
@@ -104,7 +104,7 @@ async def test_an_unknown_attempt_keeps_its_slot(town: Town) -> None:
         ("callbacks twice, late and in the wrong order", {"callback_duplicate": 0.3, "callback_reorder": 0.3, "callback_delay": 0.3}),
     ],
 )
-async def test_nothing_is_lost_or_burned(town: Town, name: str, faults: dict[str, float]) -> None:
+async def test_nothing_is_lost_or_burned(town: Cluster, name: str, faults: dict[str, float]) -> None:
     tenants = await dial(town, trials(12), **faults)
     figures = await judge(town, tenants)
     assert figures["calls"] == figures["leads"]
@@ -113,7 +113,7 @@ async def test_nothing_is_lost_or_burned(town: Town, name: str, faults: dict[str
     assert max(late, default=0.0) < SETTLED_SECONDS
 
 
-async def test_answers_that_fail_together_shut_the_gate_once(town: Town) -> None:
+async def test_answers_that_fail_together_shut_the_gate_once(town: Cluster) -> None:
     """A hiccup of the provider's, met by every POST on its way, is one failure and not a dozen."""
     tenant = await town.tenant(max_calls=12)
     # A gate whose last answer failed lets one call through alone; whatever failed before at this worker, one answer makes it forget.
@@ -132,7 +132,7 @@ async def test_answers_that_fail_together_shut_the_gate_once(town: Town) -> None
 
 
 @pytest.mark.parametrize("scenario", ["busy"] if trials(1) == 1 else ["busy", "mix"])
-async def test_every_callback_is_lost(town: Town, scenario: str) -> None:
+async def test_every_callback_is_lost(town: Cluster, scenario: str) -> None:
     """Found by asking: 15 s after a call was placed; 60 s after it was answered, when the question what to say was the last word."""
     await town.faults(callback_drop=1.0)
     tenants = [await town.tenant() for _ in range(BUSINESSES)]
@@ -147,7 +147,7 @@ async def test_every_callback_is_lost(town: Town, scenario: str) -> None:
     keep(f"all callbacks lost ({scenario}), seconds from claim to settled", settled=spread([row[0] for row in rows]), **figures)
 
 
-async def test_connections_are_refused(town: Town) -> None:
+async def test_connections_are_refused(town: Cluster) -> None:
     """No lead fails, no slot is frozen as unknown, and it goes on by itself."""
     tenants = [await town.tenant() for _ in range(BUSINESSES)]
     runs = [(tenant, await tenant.run(town.leads(40))) for tenant in tenants]

@@ -16,7 +16,7 @@ from ringmaster.local.postgres import Stop
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import judge, taken_after
 from tests.chaos.stranger import command, stranger
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting, until
 from tests.chaos.watch import ENDED
 
@@ -41,13 +41,13 @@ Runs = list[tuple["Tenant", int]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file."""
-    async with Town(tmp_path_factory.mktemp("servers"), speed=SPEED) as town:
+    async with Cluster(tmp_path_factory.mktemp("servers"), speed=SPEED) as town:
         yield town
 
 
-async def dialing(town: Town, leads: int, businesses: int = BUSINESSES) -> Runs:
+async def dialing(town: Cluster, leads: int, businesses: int = BUSINESSES) -> Runs:
     """Businesses in the middle of their runs."""
     tenants = [await town.tenant() for _ in range(businesses)]
     runs = [(tenant, await tenant.run(town.leads(leads))) for tenant in tenants]
@@ -56,7 +56,7 @@ async def dialing(town: Town, leads: int, businesses: int = BUSINESSES) -> Runs:
     return runs
 
 
-async def completed(town: Town, runs: Runs) -> dict[str, int]:
+async def completed(town: Cluster, runs: Runs) -> dict[str, int]:
     """Wait until all are completed, and judge."""
     for tenant, run_id in runs:
         run = await tenant.ended(run_id, 120)
@@ -66,7 +66,7 @@ async def completed(town: Town, runs: Runs) -> dict[str, int]:
     return figures
 
 
-async def go_on(town: Town, runs: Runs, within_seconds: float = BACK_SECONDS) -> float:
+async def go_on(town: Cluster, runs: Runs, within_seconds: float = BACK_SECONDS) -> float:
     """Wait until leads are taken after now, by any of these businesses; return how many seconds it took."""
     began = datetime.now(UTC)
     ids = [tenant.business_id for tenant, _ in runs]
@@ -74,7 +74,7 @@ async def go_on(town: Town, runs: Runs, within_seconds: float = BACK_SECONDS) ->
     return round((datetime.now(UTC) - began).total_seconds(), 2)
 
 
-async def test_redis_is_emptied(town: Town) -> None:
+async def test_redis_is_emptied(town: Cluster) -> None:
     await town.staff(2)
     runs = await dialing(town, 40)
     (tenant, run_id), (other, other_run), *_ = runs
@@ -93,7 +93,7 @@ async def test_redis_is_emptied(town: Town) -> None:
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with its data", "without its data"])
-async def test_redis_is_away_and_comes_back(town: Town, *, kept: bool) -> None:
+async def test_redis_is_away_and_comes_back(town: Cluster, *, kept: bool) -> None:
     await town.staff(2)
     runs = await dialing(town, 80)
     (tenant, run_id), (other, other_run), *rest = runs
@@ -117,7 +117,7 @@ async def test_redis_is_away_and_comes_back(town: Town, *, kept: bool) -> None:
     )
 
 
-async def test_postgresql_falls_over(town: Town) -> None:
+async def test_postgresql_falls_over(town: Cluster) -> None:
     await town.staff(2)
     runs = await dialing(town, 80)
     waits = []
@@ -127,7 +127,7 @@ async def test_postgresql_falls_over(town: Town) -> None:
     keep("PostgreSQL immediate restart", falls=falls, leads_taken_again_after=waits, **await completed(town, runs))
 
 
-async def test_a_storm_kills_every_session(town: Town) -> None:
+async def test_a_storm_kills_every_session(town: Cluster) -> None:
     await town.staff(2)
     runs = await dialing(town, 40)
     killed = 0
@@ -138,7 +138,7 @@ async def test_a_storm_kills_every_session(town: Town) -> None:
 
 
 @pytest.mark.parametrize("held", ["dialer.lanes", "outbound_call_runs"])
-async def test_a_stranger_holds_one_businesss_row(town: Town, held: str) -> None:
+async def test_a_stranger_holds_one_businesss_row(town: Cluster, held: str) -> None:
     """An idle session in a transaction, as a forgotten terminal: the others do not notice."""
     await town.staff(2)
     (tenant, run_id), *rest = await dialing(town, 40)
@@ -158,7 +158,7 @@ async def test_a_stranger_holds_one_businesss_row(town: Town, held: str) -> None
     keep(f"a foreign session holds a row of {held}", others_ended_after=seconds, **figures)
 
 
-async def test_the_web_process_is_killed(town: Town) -> None:
+async def test_the_web_process_is_killed(town: Cluster) -> None:
     """Callbacks meet a closed door; what they would have said is found by asking, 15 s after a call was placed."""
     tenants = [await town.tenant() for _ in range(2)]
     leads = [town.leads(30) for _ in tenants]

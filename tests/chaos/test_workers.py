@@ -15,7 +15,7 @@ import pytest_asyncio
 from telephony.simulator.chance import between, fraction
 from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import book, judge
-from tests.chaos.town import Town
+from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting, percentile, until
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ LONG_AGO = "UPDATE dialer.partitions SET taken_at = taken_at - interval '1 hour'
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """The town of this file."""
-    async with Town(tmp_path_factory.mktemp("workers"), speed=SPEED) as town:
+    async with Cluster(tmp_path_factory.mktemp("workers"), speed=SPEED) as town:
         yield town
 
 
 class Load:
     """Businesses that always have a run with leads left."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: Cluster) -> None:
         self.town = town
         self.tenants: list[Tenant] = []
 
@@ -115,7 +115,7 @@ async def end_the_busiest(load: Load, number: Signals) -> tuple[datetime, list[i
     return moment, orphans
 
 
-async def test_another_worker_takes_over_after_kill_9(town: Town) -> None:
+async def test_another_worker_takes_over_after_kill_9(town: Cluster) -> None:
     await town.staff(2)
     load = await Load(town).open()
     seconds: list[float] = []
@@ -131,7 +131,7 @@ async def test_another_worker_takes_over_after_kill_9(town: Town) -> None:
     assert percentile(seconds, 0.5) < TAKE_OVER_SECONDS
 
 
-async def test_a_worker_told_to_leave_hands_over(town: Town) -> None:
+async def test_a_worker_told_to_leave_hands_over(town: Cluster) -> None:
     await town.staff(2)
     load = await Load(town).open()
     hand_overs: list[list[float]] = []
@@ -148,7 +148,7 @@ async def test_a_worker_told_to_leave_hands_over(town: Town) -> None:
     assert min(percentile(hand_over, 0.5) for hand_over in hand_overs) < HAND_OVER_SECONDS
 
 
-async def test_a_storm_of_kills(town: Town) -> None:
+async def test_a_storm_of_kills(town: Cluster) -> None:
     await town.staff(2)
     load = await Load(town).open()
     seed = datetime.now(UTC).isoformat()
@@ -162,7 +162,7 @@ async def test_a_storm_of_kills(town: Town) -> None:
 
 
 @pytest.mark.parametrize("seconds", [1.0, 8.0] if trials(1) == 1 else [1.0, 4.0, 8.0, 20.0])
-async def test_a_frozen_worker_wakes_up(town: Town, seconds: float) -> None:
+async def test_a_frozen_worker_wakes_up(town: Cluster, seconds: float) -> None:
     """Shorter than a POST's deadline and the lease, and longer than both."""
     await town.staff(2)
     load = await Load(town).open()
@@ -180,7 +180,7 @@ async def test_a_frozen_worker_wakes_up(town: Town, seconds: float) -> None:
     keep(f"SIGSTOP {seconds:g} s and SIGCONT", freezes=freezes, **await load.judged())
 
 
-async def test_a_worker_that_joins_gets_its_share_and_nothing_more_moves(town: Town) -> None:
+async def test_a_worker_that_joins_gets_its_share_and_nothing_more_moves(town: Cluster) -> None:
     [first] = await town.staff(1)
     load = await Load(town).open()
     await town.rows(LONG_AGO)
@@ -197,13 +197,13 @@ async def test_a_worker_that_joins_gets_its_share_and_nothing_more_moves(town: T
     keep("a worker joins", moved=owned, **await load.judged())
 
 
-async def balanced(town: Town, first: str, second: str) -> bool:
+async def balanced(town: Cluster, first: str, second: str) -> bool:
     """True when the number of partitions of both has stopped changing, and no partition is without an owner."""
     owned = [await town.value(OWNED, name) for name in (first, second)]
     return sum(owned) == 256 and owned[1] > 80 and not await moves(town)
 
 
-async def moves(town: Town) -> bool:
+async def moves(town: Cluster) -> bool:
     """True when a partition changes hands within some rounds of ownership."""
     before = await town.value(EPOCHS)
     await lasting(2.0)

@@ -28,7 +28,7 @@ from ringmaster.local.processes import Processes
 from ringmaster.local.valkey import Valkey
 from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
-from tests.chaos.door import Door
+from tests.chaos.door import TcpProxy
 from tests.chaos.tenant import Tenant
 from tests.chaos.waiting import until
 from tests.chaos.watch import Watch
@@ -48,7 +48,7 @@ STOP_SECONDS = 15.0
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-class Town:
+class Cluster:
     """Use with `async with`; `settings` are added to the environment of our processes, `postgres` to that server's settings."""
 
     def __init__(self, path: Path, *, speed: float = SPEED, postgres: Mapping[str, str] | None = None, **settings: str) -> None:
@@ -62,7 +62,7 @@ class Town:
         self.valkey = Valkey(path / "valkey")
         self.processes = Processes(path / "logs", MARK)
         self.simulator = installation.new_simulator()
-        self.door = Door(self.simulator.port)
+        self.door = TcpProxy(self.simulator.port)
         self.workers: dict[str, Child] = {}
         self.tenants: list[Tenant] = []
         self._web: Child

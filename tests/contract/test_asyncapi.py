@@ -19,14 +19,14 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from actors.bootstrap import open_world
+from actors.bootstrap import open_services
 from actors.worker import Worker
 from dialer.config import Settings
 from dialer.messages import COMMANDS, EVENTS, REJECTED, SERIAL_MAX, Command, CommandType, MalformedError, parse_command
 from dialer.model import AttemptState, JobStatus, Outcome, RunStatus
 from dialer.streams.client import Streams
 from sql.businesses.businesses import Businesses
-from sql.commands.commands import Malformed
+from sql.commands.commands import MalformedCommand
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.runs.runs import NewLead, NewRun, Request, Runs
@@ -35,7 +35,7 @@ from telephony import simulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 DESCRIPTION: Final = Path(__file__).parents[2] / "dialer" / "asyncapi.yaml"
 API: Final[dict[str, Any]] = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
@@ -178,7 +178,7 @@ def check_told(told: list[dict[str, str]]) -> set[str]:
     return {fields["type"] for fields in told}
 
 
-async def test_what_postgresql_tells_is_described_and_all_of_it_happens(shop: Shop, redis_url: str) -> None:
+async def test_what_postgresql_tells_is_described_and_all_of_it_happens(shop: DatabaseFixture, redis_url: str) -> None:
     await commands_of_all_kinds(shop)
     await calls_of_all_kinds(shop)
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client:
@@ -194,7 +194,7 @@ async def test_what_postgresql_tells_is_described_and_all_of_it_happens(shop: Sh
     assert {fields["reason"] for fields in kept} == codes - {"malformed"} | {"v must be 1"}
 
 
-async def commands_of_all_kinds(shop: Shop) -> None:
+async def commands_of_all_kinds(shop: DatabaseFixture) -> None:
     """Over HTTP and by the stream, accepted, repeated and rejected for each reason."""
     business = await shop.business()
     run = await shop.run(business, 5, start=False)
@@ -222,10 +222,10 @@ async def commands_of_all_kinds(shop: Shop) -> None:
         sent = Command(business, f"s {command.id}", command.type, command.run_id, command.job_id, command.hang_up, "crm", f"{n}-0")
         await shop.commands.receive(start, start := f"{n}-0", [sent])
         await shop.commands.apply_received(business)
-    await shop.commands.receive(start, "99-0", [Malformed("99-0", "v must be 1", {"id": "m", "v": "2", "poem": "\u05d0"})])
+    await shop.commands.receive(start, "99-0", [MalformedCommand("99-0", "v must be 1", {"id": "m", "v": "2", "poem": "\u05d0"})])
 
 
-async def calls_of_all_kinds(shop: Shop) -> None:
+async def calls_of_all_kinds(shop: DatabaseFixture) -> None:
     """To each outcome; a second call of one attempt; a run that drains, and one that is paused because its account is refused."""
     business = await shop.business(max_calls=20)
     run = await shop.run(business, 20, concurrency=20)
@@ -248,7 +248,7 @@ async def test_what_a_worker_tells_is_described(database_url: str, redis_url: st
     pool = await open_pool(database_url, name="test", size=2)
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client, simulator.running(scenario="slow", speed=1) as sim:
         business, run = await loaded(pool)
-        async with open_world(settings(database_url, redis_url, sim.url)) as world:
+        async with open_services(settings(database_url, redis_url, sim.url)) as world:
             worker = Worker(world, "test:1")
             await worker.start()
             await client.xadd(COMMANDS, {"v": "1", "id": "a", "type": "run.start", "business_id": business, "run_id": run})

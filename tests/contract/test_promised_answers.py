@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from actors.bootstrap import open_world
+from actors.bootstrap import open_services
 from actors.worker import Worker
 from dialer.config import Settings
 from dialer.model import AttemptState
@@ -26,7 +26,7 @@ from tests.web_site import RUNS, leads
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
     from tests.web_site import Said, Site
 
 COMMAND_SECONDS = 60.0
@@ -184,7 +184,7 @@ async def command(database_url: str, *line: str) -> dict[str, Any]:
     return dict(json.loads(printed))
 
 
-async def test_every_command_prints_its_fields(shop: Shop, database_url: str) -> None:
+async def test_every_command_prints_its_fields(shop: DatabaseFixture, database_url: str) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -200,7 +200,7 @@ async def test_every_command_prints_its_fields(shop: Shop, database_url: str) ->
         assert set(promise.words) - (await command(database_url, *promise.name.split(), *lines[promise.name])).keys() == set()
 
 
-async def test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name(shop: Shop) -> None:
+async def test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     again = (
@@ -212,7 +212,7 @@ async def test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name(shop: Shop) 
     assert refused.value.constraint_name == "unique_run_lead"
 
 
-async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: str, redis_url: str, shop: Shop) -> None:
+async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.workers.give_back(shop.incarnation, list(shop.epochs))
     await shop.workers.leave(shop.incarnation)
@@ -228,7 +228,7 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
                 "TWILIO_API_URL": sim.url,
             }
         )
-        async with open_world(settings) as world:
+        async with open_services(settings) as world:
             worker = Worker(world, "the worker's name")
             await worker.start()
             run = await shop.run(business, 5)
@@ -241,7 +241,7 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
         assert timedelta(0) <= now - at.replace(tzinfo=UTC) < timedelta(seconds=30)
 
 
-async def beating(shop: Shop, business: int, run: int) -> list[tuple[str, datetime, datetime]]:
+async def beating(shop: DatabaseFixture, business: int, run: int) -> list[tuple[str, datetime, datetime]]:
     """Two different heartbeats of a run, and when each was seen by the database's clock."""
     look = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
     seen: dict[datetime, tuple[str, datetime, datetime]] = {}

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from dialer.clock import SystemClock
 from telephony import refusals, simulator
-from telephony.provider import Account, CallRequest, NotSent, Refused, Unanswered
+from telephony.provider import Account, CallRequest, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
 from telephony.simulator import Faults
 from telephony.twilio.client import TwilioProvider
@@ -50,11 +50,11 @@ async def place(twilio: TwilioProvider) -> PlaceResult:
 
 def meaning(result: PlaceResult) -> Action | None:
     match result:
-        case Refused():
+        case RefusedCall():
             return result.action
-        case NotSent(throttled=True):
+        case UnsentCall(throttled=True):
             return Action.WAIT
-        case Unanswered():
+        case UnansweredCall():
             return Action.UNKNOWN
         case _:
             return None
@@ -97,7 +97,7 @@ async def test_every_other_answer_is_too(
     sim.set_faults(Faults.model_validate({**faults, when: 1}))
     result = await place(twilio)
     assert meaning(result) is rule.action
-    if isinstance(result, Unanswered):
+    if isinstance(result, UnansweredCall):
         assert result.foreign == (rule is refusals.FOREIGN)
     assert len(sim.ledger.calls) == (when == "refuse_after")
 

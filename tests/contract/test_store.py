@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState, Outcome
-from sql.attempts.attempts import Ask, Fact
+from sql.attempts.attempts import ClaimRequest, Fact
 from sql.pool import open_pool
 from tests.simulation.twins import Twins, states
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sql.pool import Pool
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 EXAMPLES, STEPS = 60, 40
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -113,7 +113,7 @@ class Store(RuleBasedStateMachine):
             partition = self.db.lanes[business_id].partition
             # The right epoch in the wrong hands is as wrong as an old one.
             epoch = self.db.partitions[partition].epoch if stale == 1 else self.epochs[me].get(partition, 0)
-            asks.append(Ask(business_id, epoch - (stale == 0), wanted))
+            asks.append(ClaimRequest(business_id, epoch - (stale == 0), wanted))
         self.twins.claim(me, asks)
 
     claim_again = rule(permits=st.lists(st.integers(1, 3), min_size=3, max_size=3))(lambda self, permits: self.claim(0, permits, 2))
@@ -256,7 +256,7 @@ def test_the_store_of_the_simulation_does_what_postgresql_does(store: type[Store
     )
 
 
-async def test_a_partition_that_was_given_back_is_nobodys(shop: Shop) -> None:
+async def test_a_partition_that_was_given_back_is_nobodys(shop: DatabaseFixture) -> None:
     """Found by the machine above: without an owner the fence compared with NULL, and the verdict was "empty"."""
     business = await shop.business()
     await shop.run(business, 2)

@@ -24,7 +24,7 @@ from referencing.jsonschema import DRAFT4
 
 from dialer.clock import SystemClock
 from telephony import simulator
-from telephony.provider import Account, CallRequest, Placed
+from telephony.provider import Account, CallRequest, PlacedCall
 from telephony.simulator import Scenario
 from telephony.simulator.call_log import ENDED, Call
 from telephony.simulator.http.listings import PLAIN, TIMES
@@ -138,7 +138,7 @@ async def test_a_call_is_described_as_twilio_does_at_every_stage(
 async def test_pages_are_described_as_twilio_does(sim: simulator.Simulator, client: aiohttp.ClientSession, twilio: TwilioProvider) -> None:
     account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
     for _ in range(5):
-        assert isinstance(await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5), Placed)
+        assert isinstance(await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5), PlacedCall)
     uri: str | None = f"{path(CALLS)}?PageSize=2"
     pages = []
     while uri is not None:
@@ -206,6 +206,6 @@ async def asked_for(request: CallRequest) -> str:
     async with TestServer(app) as server:
         twilio = TwilioProvider(str(server.make_url("")), SystemClock())
         account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
-        assert isinstance(await twilio.place(account, request, deadline=SystemClock().boot() + 5), Placed)
+        assert isinstance(await twilio.place(account, request, deadline=SystemClock().boot() + 5), PlacedCall)
         await twilio.close()
     return bodies[0]

@@ -21,7 +21,7 @@ import pytest
 import dialer
 from dialer.config import Settings
 from ringmaster.local.child import marked, until
-from ringmaster.local.data_dir import Place, free_port
+from ringmaster.local.data_dir import DataDir, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -66,7 +66,7 @@ class Running:
     def left(self) -> list[psutil.Process]:
         """The living processes of this command's directory, besides itself."""
         homes = (self.home, *(self.home / name for name in ("postgres", "valkey")))
-        return [process for home in homes for process in marked(Place(home).mark)]
+        return [process for home in homes for process in marked(DataDir(home).mark)]
 
     async def nothing_left(self) -> bool:
         """True when none of its processes lives, as soon as that is so."""

@@ -11,14 +11,14 @@ import pytest
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from sql.attempts.attempts import Ask
+from sql.attempts.attempts import ClaimRequest
 from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 
-async def test_three_and_no_fourth(shop: Shop) -> None:
+async def test_three_and_no_fourth(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 10)
     intents, verdicts = await shop.claim(business, permits=10)
@@ -31,13 +31,13 @@ async def test_three_and_no_fourth(shop: Shop) -> None:
     assert sorted(await shop.inflight(business)) == sorted(intent.attempt_id for intent in intents)
 
 
-async def test_the_database_refuses_one_too_many(shop: Shop) -> None:
+async def test_the_database_refuses_one_too_many(shop: DatabaseFixture) -> None:
     business = await shop.business()
     with pytest.raises(asyncpg.CheckViolationError, match="lane_holds_at_most_cap"):
         await shop.pool.execute("UPDATE dialer.lanes SET inflight = '{1,2,3,4}' WHERE business_id = $1", business)
 
 
-async def test_permits_bound_a_claim(shop: Shop) -> None:
+async def test_permits_bound_a_claim(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 10)
     intents, verdicts = await shop.claim(business, permits=2)
@@ -45,7 +45,7 @@ async def test_permits_bound_a_claim(shop: Shop) -> None:
     assert verdicts[business].word == "gate"
 
 
-async def test_two_runs_share_three_slots_evenly(shop: Shop) -> None:
+async def test_two_runs_share_three_slots_evenly(shop: DatabaseFixture) -> None:
     business = await shop.business()
     runs = [await shop.run(business, 20), await shop.run(business, 20)]
     taken: list[int] = []
@@ -58,7 +58,7 @@ async def test_two_runs_share_three_slots_evenly(shop: Shop) -> None:
     assert len(taken) == 30
 
 
-async def test_a_run_of_its_own_limit_leaves_slots_to_the_other(shop: Shop) -> None:
+async def test_a_run_of_its_own_limit_leaves_slots_to_the_other(shop: DatabaseFixture) -> None:
     business = await shop.business()
     small = await shop.run(business, 5, concurrency=1)
     large = await shop.run(business, 5)
@@ -66,7 +66,7 @@ async def test_a_run_of_its_own_limit_leaves_slots_to_the_other(shop: Shop) -> N
     assert sorted(intent.run_id for intent in intents) == [small, large, large]
 
 
-async def test_many_businesses_in_one_claim_each_get_a_verdict(shop: Shop) -> None:
+async def test_many_businesses_in_one_claim_each_get_a_verdict(shop: DatabaseFixture) -> None:
     businesses = [await shop.business() for _ in range(20)]
     for business in businesses[:10]:
         await shop.run(business, 5)
@@ -76,21 +76,21 @@ async def test_many_businesses_in_one_claim_each_get_a_verdict(shop: Shop) -> No
     assert {verdicts[business].word for business in businesses[10:]} == {"empty"}
 
 
-async def test_the_fence_holds(shop: Shop) -> None:
+async def test_the_fence_holds(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 5)
     partition = await shop.partition(business)
-    stale = Ask(business, shop.epochs[partition] - 1, 3)
+    stale = ClaimRequest(business, shop.epochs[partition] - 1, 3)
     intents, verdicts = await shop.attempts.claim(
         shop.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
     )
     assert (intents, verdicts[0].word) == ([], "not_owner")
-    mine = Ask(business, shop.epochs[partition], 3)
+    mine = ClaimRequest(business, shop.epochs[partition], 3)
     intents, verdicts = await shop.attempts.claim(uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID)
     assert (intents, verdicts[0].word) == ([], "not_owner")
 
 
-async def test_a_locked_neighbour_is_busy_and_delays_nobody(shop: Shop) -> None:
+async def test_a_locked_neighbour_is_busy_and_delays_nobody(shop: DatabaseFixture) -> None:
     locked, free, run_locked = [await shop.business() for _ in range(3)]
     for business in (locked, free):
         await shop.run(business, 5)
@@ -104,7 +104,7 @@ async def test_a_locked_neighbour_is_busy_and_delays_nobody(shop: Shop) -> None:
     assert (verdicts[locked].word, verdicts[run_locked].word) == ("busy", "busy")
 
 
-async def test_one_number_is_on_the_line_once_over_all_runs(shop: Shop) -> None:
+async def test_one_number_is_on_the_line_once_over_all_runs(shop: DatabaseFixture) -> None:
     business = await shop.business()
     phone = "+12025550199"
     first = await shop.run(business, [phone])
@@ -121,7 +121,7 @@ async def test_one_number_is_on_the_line_once_over_all_runs(shop: Shop) -> None:
     assert (again.phone, again.run_id) == (phone, second)
 
 
-async def test_every_lead_of_every_zone_is_taken_once(shop: Shop) -> None:
+async def test_every_lead_of_every_zone_is_taken_once(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 25, zones=("Asia/Jerusalem", "America/New_York", "Europe/Paris"))
     dialled: list[str] = []
@@ -133,7 +133,7 @@ async def test_every_lead_of_every_zone_is_taken_once(shop: Shop) -> None:
     assert (len(dialled), len(set(dialled)), seen.status, seen.failed, seen.cursor_position) == (25, 25, "completed", 25, 25)
 
 
-async def test_paused_and_cancelled_runs_are_not_taken(shop: Shop) -> None:
+async def test_paused_and_cancelled_runs_are_not_taken(shop: DatabaseFixture) -> None:
     business = await shop.business()
     paused, cancelled, pending = [await shop.run(business, 5, start=start) for start in (True, True, False)]
     await shop.command(business, CommandType.PAUSE, paused)
@@ -144,14 +144,14 @@ async def test_paused_and_cancelled_runs_are_not_taken(shop: Shop) -> None:
         await shop.seen(business, run)
 
 
-async def test_a_foreign_row_that_says_running_is_not_dialled(shop: Shop) -> None:
+async def test_a_foreign_row_that_says_running_is_not_dialled(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 5, start=False)
     await shop.pool.execute("UPDATE outbound_call_runs SET status = 'running' WHERE id = $1", run)
     assert (await shop.claim(business))[1][business].word == "empty"
 
 
-async def test_leads_cancelled_one_by_one_are_passed(shop: Shop) -> None:
+async def test_leads_cancelled_one_by_one_are_passed(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 6)
     jobs = await shop.pool.fetch("SELECT id FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position", run)
@@ -166,7 +166,7 @@ async def test_leads_cancelled_one_by_one_are_passed(shop: Shop) -> None:
     assert (seen.status, seen.cancelled, seen.completed) == ("completed", 4, 2)
 
 
-async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(shop: Shop) -> None:
+async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 2500)
     await shop.pool.execute("UPDATE outbound_call_jobs SET status = 'cancelled' WHERE run_id = $1 AND position < 2500", run)
@@ -181,7 +181,7 @@ async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(shop
     assert (await shop.seen(business, run)).cursor_position == 2500
 
 
-async def test_lowering_max_calls_below_what_is_in_flight(shop: Shop) -> None:
+async def test_lowering_max_calls_below_what_is_in_flight(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 10)
     intents, _ = await shop.claim(business)

@@ -15,9 +15,9 @@ import pytest
 from dialer.clock import SystemClock
 from ringmaster import installation
 from ringmaster.demo import fixtures
-from ringmaster.demo.client import Api, ApiError
+from ringmaster.demo.client import ApiClient, ApiError
 from ringmaster.demo.follow import Follower
-from ringmaster.demo.run_view import Watched
+from ringmaster.demo.run_view import RunView
 from ringmaster.local.data_dir import free_port
 from ringmaster.local.processes import Processes
 from ringmaster.refusal import RefusalError
@@ -56,7 +56,7 @@ async def web(place: Path, database_url: str, redis_url: str) -> AsyncIterator[t
 async def test_both_samples_are_loaded_and_their_bad_rows_refused(tmp_path: Path, database_url: str, redis_url: str) -> None:
     async with web(tmp_path, database_url, redis_url) as (url, cast, session):
         for tenant, refused in zip(cast, (5, 6), strict=True):
-            api = Api(session, url, tenant.token)
+            api = ApiClient(session, url, tenant.token)
             loaded = await api.load(tenant.leads.read_bytes(), name=tenant.run_name)
             assert (loaded.accepted, len(loaded.rejected), len(loaded.duplicates)) == (50, refused, 2)
             assert len([job async for job in api.jobs(loaded.run_id)]) == 50
@@ -64,7 +64,7 @@ async def test_both_samples_are_loaded_and_their_bad_rows_refused(tmp_path: Path
 
 async def test_all_pages_of_jobs_are_read(tmp_path: Path, database_url: str, redis_url: str) -> None:
     async with web(tmp_path, database_url, redis_url) as (url, cast, session):
-        api = Api(session, url, cast[1].token)
+        api = ApiClient(session, url, cast[1].token)
         leads = "lead_id,phone\n" + "".join(f"{n + 1},+1{212 + n // 100}55501{n % 100:02d}\n" for n in range(450))
         loaded = await api.load(leads.encode(), name="many")
         assert sorted([job["lead_id"] async for job in api.jobs(loaded.run_id)]) == list(range(1, 451))
@@ -72,9 +72,9 @@ async def test_all_pages_of_jobs_are_read(tmp_path: Path, database_url: str, red
 
 async def test_a_run_that_stands_still_is_given_up_with_how_it_stands(tmp_path: Path, database_url: str, redis_url: str) -> None:
     async with web(tmp_path, database_url, redis_url) as (url, cast, session):
-        api = Api(session, url, cast[1].token)
+        api = ApiClient(session, url, cast[1].token)
         loaded = await api.load(cast[1].leads.read_bytes(), name="without a worker")
-        watched = Watched("Harbor Light", loaded.run_id, loaded.accepted, {})
+        watched = RunView("Harbor Light", loaded.run_id, loaded.accepted, {})
         await api.start(loaded.run_id)
         pictures: list[int] = []
         follower = Follower(api, watched, SystemClock(), lambda: pictures.append(watched.done), still_seconds=1.0)
@@ -88,8 +88,8 @@ async def test_a_run_that_stands_still_is_given_up_with_how_it_stands(tmp_path: 
 async def test_a_refusal_of_the_api_is_its_sentence(tmp_path: Path, database_url: str, redis_url: str) -> None:
     async with web(tmp_path, database_url, redis_url) as (url, cast, session):
         with pytest.raises(ApiError, match="401") as unknown:
-            await Api(session, url, "nobody's").run(1)
+            await ApiClient(session, url, "nobody's").run(1)
         assert unknown.value.status == 401
         with pytest.raises(ApiError, match="422") as empty:
-            await Api(session, url, cast[0].token).load(b"lead_id,phone\n1,none\n", name="empty")
+            await ApiClient(session, url, cast[0].token).load(b"lead_id,phone\n1,none\n", name="empty")
         assert empty.value.body["code"] == "no_leads"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dialer.model import AttemptState
 
 if TYPE_CHECKING:
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 COMMAND_SECONDS = 60.0
 
@@ -28,7 +28,7 @@ async def resolve(database_url: str, *words: object) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def test_an_unknown_call_is_resolved_once_and_audited(shop: Shop, database_url: str) -> None:
+async def test_an_unknown_call_is_resolved_once_and_audited(shop: DatabaseFixture, database_url: str) -> None:
     business, other = await shop.business(), await shop.business()
     run = await shop.run(business, 2)
     first, second = (await shop.claim(business))[0]

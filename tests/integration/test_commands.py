@@ -10,10 +10,10 @@ import pytest
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
-from sql.commands.commands import Malformed
+from sql.commands.commands import MalformedCommand
 
 if TYPE_CHECKING:
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 START, PAUSE, RESUME, CANCEL, STOP = (
     CommandType.START,
@@ -24,7 +24,7 @@ START, PAUSE, RESUME, CANCEL, STOP = (
 )
 
 
-async def in_state(shop: Shop, business: int, state: str) -> int:
+async def in_state(shop: DatabaseFixture, business: int, state: str) -> int:
     run = await shop.run(business, 3, start=state != "pending")
     for kind in {"paused": [PAUSE], "cancelled": [CANCEL], "stopped": [STOP]}.get(state, []):
         await shop.command(business, kind, run)
@@ -57,7 +57,7 @@ async def in_state(shop: Shop, business: int, state: str) -> int:
         ("stopped", STOP, "stopped"),
     ],
 )
-async def test_what_a_command_does_in_a_state(shop: Shop, state: str, kind: CommandType, after: str | None) -> None:
+async def test_what_a_command_does_in_a_state(shop: DatabaseFixture, state: str, kind: CommandType, after: str | None) -> None:
     business = await shop.business()
     run = await in_state(shop, business, state)
     answer = await shop.command(business, kind, run)
@@ -69,7 +69,7 @@ async def test_what_a_command_does_in_a_state(shop: Shop, state: str, kind: Comm
         assert answer.already_ended == (state in {"cancelled", "stopped"})
 
 
-async def test_cancel_again_while_calls_are_on_the_line(shop: Shop) -> None:
+async def test_cancel_again_while_calls_are_on_the_line(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 5)
     intents, _ = await shop.claim(business)
@@ -84,7 +84,7 @@ async def test_cancel_again_while_calls_are_on_the_line(shop: Shop) -> None:
     assert (await shop.seen(business, run)).status == "stopped"
 
 
-async def test_the_same_id_takes_effect_once(shop: Shop) -> None:
+async def test_the_same_id_takes_effect_once(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     pause = Command(business, "k", PAUSE, run)
@@ -96,7 +96,7 @@ async def test_the_same_id_takes_effect_once(shop: Shop) -> None:
     assert (await shop.commands.apply(replace(pause, type=STOP))).code == "id_reused"
 
 
-async def test_the_same_id_at_the_same_moment(shop: Shop) -> None:
+async def test_the_same_id_at_the_same_moment(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     answers = await asyncio.gather(*(shop.commands.apply(Command(business, "k", STOP, run)) for _ in range(8)))
@@ -104,7 +104,7 @@ async def test_the_same_id_at_the_same_moment(shop: Shop) -> None:
     assert {answer.cancelled_jobs for answer in answers} == {3}
 
 
-async def test_another_business_run_is_not_found(shop: Shop) -> None:
+async def test_another_business_run_is_not_found(shop: DatabaseFixture) -> None:
     business, other = await shop.business(), await shop.business()
     run = await shop.run(business, 3)
     for kind in (START, PAUSE, RESUME, CANCEL, STOP):
@@ -114,7 +114,7 @@ async def test_another_business_run_is_not_found(shop: Shop) -> None:
     assert (await shop.seen(business, run)).status == "running"
 
 
-async def test_one_lead_on_the_line_is_cancelled_only_by_hanging_up(shop: Shop) -> None:
+async def test_one_lead_on_the_line_is_cancelled_only_by_hanging_up(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -128,7 +128,7 @@ async def test_one_lead_on_the_line_is_cancelled_only_by_hanging_up(shop: Shop) 
     assert (await shop.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id + 99)).code == "not_found"
 
 
-async def test_a_large_cancelled_run_is_rewritten_in_chunks(shop: Shop) -> None:
+async def test_a_large_cancelled_run_is_rewritten_in_chunks(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3000)
     await shop.claim(business)
@@ -147,7 +147,7 @@ def entry(n: int) -> str:
     return f"{1000 + n}-0"
 
 
-async def test_from_the_stream_in_its_order_and_once(shop: Shop) -> None:
+async def test_from_the_stream_in_its_order_and_once(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     commands = [Command(business, f"c{n}", PAUSE if n % 2 == 0 else RESUME, run, entry=entry(n)) for n in range(10)]
@@ -164,7 +164,7 @@ async def test_from_the_stream_in_its_order_and_once(shop: Shop) -> None:
     assert [row["command_id"] for row in said if row["data"].get("duplicate")] == ["c0"]
 
 
-async def test_a_repeat_after_it_was_decided_is_answered_again(shop: Shop) -> None:
+async def test_a_repeat_after_it_was_decided_is_answered_again(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     command = Command(business, "once", STOP, run, entry=entry(1))
@@ -180,11 +180,11 @@ async def test_a_repeat_after_it_was_decided_is_answered_again(shop: Shop) -> No
     ]
 
 
-async def test_malformed_and_forbidden_ones_block_nothing(shop: Shop) -> None:
+async def test_malformed_and_forbidden_ones_block_nothing(shop: DatabaseFixture) -> None:
     business, other = await shop.business(), await shop.business()
     run = await shop.run(business, 3)
-    entries: list[Command | Malformed] = [
-        *(Malformed(entry(n), "type must be one of ...", {"id": str(n), "type": "run.dance"}) for n in range(10)),
+    entries: list[Command | MalformedCommand] = [
+        *(MalformedCommand(entry(n), "type must be one of ...", {"id": str(n), "type": "run.dance"}) for n in range(10)),
         Command(other, "theirs", CANCEL, run, entry=entry(10)),
         Command(99999, "nobody", CANCEL, run, entry=entry(11)),
         Command(business, "mine", CANCEL, run, entry=entry(12)),
@@ -200,7 +200,7 @@ async def test_malformed_and_forbidden_ones_block_nothing(shop: Shop) -> None:
     assert all(row["kept"] for row in said)
 
 
-async def test_a_cancel_waits_for_the_lane_only_to_hang_up(shop: Shop) -> None:
+async def test_a_cancel_waits_for_the_lane_only_to_hang_up(shop: DatabaseFixture) -> None:
     business = await shop.business()
     runs = [await shop.run(business, 3) for _ in range(2)]
     async with shop.pool.acquire() as foreign:
@@ -215,7 +215,7 @@ async def test_a_cancel_waits_for_the_lane_only_to_hang_up(shop: Shop) -> None:
         assert (await hanging_up).status == "cancelled"
 
 
-async def test_a_locked_business_holds_up_only_itself(shop: Shop) -> None:
+async def test_a_locked_business_holds_up_only_itself(shop: DatabaseFixture) -> None:
     locked, free = await shop.business(), await shop.business()
     runs = {business: await shop.run(business, 3) for business in (locked, free)}
     entries = [Command(business, "c", STOP, run, entry=entry(n)) for n, (business, run) in enumerate(runs.items(), start=1)]
@@ -230,7 +230,7 @@ async def test_a_locked_business_holds_up_only_itself(shop: Shop) -> None:
     assert applied.answer.status == "stopped"
 
 
-async def test_cancel_and_claim_at_the_same_moment(shop: Shop) -> None:
+async def test_cancel_and_claim_at_the_same_moment(shop: DatabaseFixture) -> None:
     """After the answer no lead is taken, and every attempt created later was among those it counted."""
     business = await shop.business()
     for _ in range(30):

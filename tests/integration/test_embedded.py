@@ -18,7 +18,7 @@ import redis.asyncio
 
 from ringmaster.local import postgres, valkey
 from ringmaster.local.child import FAVOUR, marked
-from ringmaster.local.data_dir import LOCALHOST, DirectoryInUseError, EmbeddedServerError, Place, PortInUseError
+from ringmaster.local.data_dir import LOCALHOST, DataDir, DirectoryInUseError, EmbeddedServerError, PortInUseError
 from ringmaster.local.postgres import Postgres, Stop
 from ringmaster.local.valkey import Valkey
 
@@ -55,7 +55,7 @@ def niceness(pid: int) -> int:
 
 
 def processes(path: Path) -> list[int]:
-    return [process.pid for process in marked(Place(path).mark)]
+    return [process.pid for process in marked(DataDir(path).mark)]
 
 
 async def test_postgres_is_safe_by_default(server: Postgres) -> None:

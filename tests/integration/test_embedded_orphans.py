@@ -23,7 +23,7 @@ import pytest
 import dialer
 from ringmaster.local import postgres
 from ringmaster.local.child import marked, until
-from ringmaster.local.data_dir import Place
+from ringmaster.local.data_dir import DataDir
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,7 +83,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 def processes(place: Path) -> list[psutil.Process]:
-    return [process for server in ("postgres", "valkey") for process in marked(Place(place / server).mark)]
+    return [process for server in ("postgres", "valkey") for process in marked(DataDir(place / server).mark)]
 
 
 @asynccontextmanager
@@ -123,7 +123,7 @@ async def answer(url: str) -> object:
 
 
 def users(place: Path) -> set[int]:
-    return {process.uids().real for process in marked(Place(place / "postgres").mark)}
+    return {process.uids().real for process in marked(DataDir(place / "postgres").mark)}
 
 
 async def test_servers_end_with_a_killed_parent_and_the_next_start_recovers(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_servers_end_with_a_killed_parent_and_the_next_start_recovers(tmp_
 
 async def test_an_orphan_that_still_runs_is_ended_by_the_next_start(tmp_path: Path) -> None:
     async with parent(tmp_path) as (pid, url):
-        [master] = [process for process in marked(Place(tmp_path / "postgres").mark) if process.ppid() == pid]
+        [master] = [process for process in marked(DataDir(tmp_path / "postgres").mark) if process.ppid() == pid]
         master.suspend()  # it gets the signal of its parent's death only when it is woken
     orphans = {process.pid for process in processes(tmp_path)}
     assert master.pid in orphans

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from actors.dispatch.dispatcher import Gate
-from actors.dispatch.rate_limiter import Bucket
+from actors.dispatch.dispatcher import Dispatcher
+from actors.dispatch.rate_limiter import RateLimiter
 from actors.tasks import Tasks
-from sql.attempts.attempts import Ask
+from sql.attempts.attempts import ClaimRequest
 from tests.chaos import waiting
 from tests.integration.test_worker import BOUND_SECONDS, Floor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.dispatch.dispatcher import Claimed
-    from actors.services import World
-    from tests.rows import Shop
+    from actors.dispatch.dispatcher import ClaimResult
+    from actors.services import Services
+    from tests.rows import DatabaseFixture
 
 
 @pytest_asyncio.fixture
-async def servers(shop: Shop, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
+async def servers(shop: DatabaseFixture, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
     await shop.workers.leave(shop.incarnation)
     async with AsyncExitStack() as stack:
         yield Floor(shop, database_url, redis_url, stack)
@@ -33,14 +33,14 @@ async def servers(shop: Shop, database_url: str, redis_url: str) -> AsyncIterato
 class Answers:
     """What the businesses are told, and what they do then."""
 
-    def __init__(self, world: World, bucket: Bucket) -> None:
+    def __init__(self, world: Services, bucket: RateLimiter) -> None:
         self.world, self.tasks = world, Tasks()
         self.heard: dict[int, list[str]] = {}
         self.broken: set[int] = set()
-        self.gate = Gate(world, self.tasks, bucket, self.hear)
+        self.gate = Dispatcher(world, self.tasks, bucket, self.hear)
         self.tasks.spawn(self.gate.run())
 
-    def hear(self, business_id: int, message: Claimed) -> None:
+    def hear(self, business_id: int, message: ClaimResult) -> None:
         self.heard.setdefault(business_id, []).append("taken" if message.intents else message.verdict.word)
         if business_id in self.broken:
             raise LookupError(business_id)
@@ -57,7 +57,7 @@ class Answers:
         await self.tasks.finish(5)
 
 
-class Stumbles(Bucket):
+class Stumbles(RateLimiter):
     """A bucket that fails as many times as told: any error of the gate's own round."""
 
     times = 1
@@ -69,15 +69,15 @@ class Stumbles(Bucket):
         return await super().take(wanted, businesses=businesses, most=most)
 
 
-async def owned(servers: Floor) -> tuple[World, dict[int, int]]:
+async def owned(servers: Floor) -> tuple[Services, dict[int, int]]:
     world = await servers.world("http://127.0.0.1:9")
     await world.fleet.join(world.held.incarnation, "one", 3600)
     return world, await world.fleet.take_over(world.held.incarnation, list(range(256)))
 
 
-async def ask_for(shop: Shop, epochs: dict[int, int], business: int) -> Ask:
+async def ask_for(shop: DatabaseFixture, epochs: dict[int, int], business: int) -> ClaimRequest:
     partition = await shop.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
-    return Ask(business, epochs[partition], 1)
+    return ClaimRequest(business, epochs[partition], 1)
 
 
 async def test_an_error_in_a_round_ends_neither_the_gate_nor_the_wait(servers: Floor) -> None:
@@ -95,7 +95,7 @@ async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_other
     businesses = [await servers.shop.business() for _ in range(4)]
     for business in businesses:
         await servers.shop.run(business, 2)
-    answers = Answers(world, Bucket(world, "AC1"))
+    answers = Answers(world, RateLimiter(world, "AC1"))
     answers.broken = {businesses[1]}
     for business in businesses:
         answers.gate.ask(await ask_for(servers.shop, epochs, business))
@@ -111,7 +111,7 @@ async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: F
     businesses = [await servers.shop.business() for _ in range(6)]
     runs = {business: await servers.shop.run(business, 3) for business in businesses}
     stuck, others = businesses[2], [b for b in businesses if b != businesses[2]]
-    answers = Answers(world, Bucket(world, "AC1"))
+    answers = Answers(world, RateLimiter(world, "AC1"))
     async with servers.shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
@@ -141,7 +141,7 @@ async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floo
     world, epochs = await owned(servers)
     business = await servers.shop.business()
     await servers.shop.run(business, 3)
-    answers = Answers(world, Bucket(world, "AC1"))
+    answers = Answers(world, RateLimiter(world, "AC1"))
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.word(business) == "taken"
     answers.gate._failures = 1

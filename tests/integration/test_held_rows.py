@@ -10,13 +10,13 @@ import pytest
 
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
-from sql.attempts.fact_writer import Ledger, NotLearnedError
+from sql.attempts.fact_writer import FactWriter, NotRecordedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sql.attempts.attempts import Intent
-    from tests.rows import Shop
+    from sql.attempts.attempts import ClaimedAttempt
+    from tests.rows import DatabaseFixture
 
 OTHERS = 10
 # Each statement that waited for a row would take this long, and there are several.
@@ -38,7 +38,7 @@ ROWS = {
 
 
 @asynccontextmanager
-async def held(shop: Shop, row: str, business_id: int) -> AsyncIterator[None]:
+async def held(shop: DatabaseFixture, row: str, business_id: int) -> AsyncIterator[None]:
     async with shop.pool.acquire() as stranger:
         transaction = stranger.transaction()
         await transaction.start()
@@ -49,7 +49,7 @@ async def held(shop: Shop, row: str, business_id: int) -> AsyncIterator[None]:
             await transaction.rollback()
 
 
-async def loaded(shop: Shop, leads: int = 4) -> int:
+async def loaded(shop: DatabaseFixture, leads: int = 4) -> int:
     """A business with a running run, one call on the line with a callback, and a lead that waits for another turn."""
     business = await shop.business()
     await shop.run(business, leads)
@@ -62,7 +62,7 @@ async def loaded(shop: Shop, leads: int = 4) -> int:
 
 
 @pytest.mark.parametrize("row", ROWS)
-async def test_a_batch_goes_on_around_a_held_row(shop: Shop, row: str) -> None:
+async def test_a_batch_goes_on_around_a_held_row(shop: DatabaseFixture, row: str) -> None:
     victim, others = await loaded(shop), [await loaded(shop) for _ in range(OTHERS)]
     async with held(shop, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
         intents, verdicts = await shop.claim(victim, *others, permits=1)
@@ -73,7 +73,7 @@ async def test_a_batch_goes_on_around_a_held_row(shop: Shop, row: str) -> None:
         assert {learned[business] for business in others} == {"applied"}
 
 
-def over(intent: Intent) -> Fact:
+def over(intent: ClaimedAttempt) -> Fact:
     return Fact(
         intent.business_id, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-{intent.attempt_id}", outcome="busy",
         callback={"CallStatus": "busy", "CallSid": f"CA-{intent.attempt_id}"},
@@ -81,11 +81,11 @@ def over(intent: Intent) -> Fact:
 
 
 @pytest.mark.parametrize("row", ["attempt", "job", "all jobs", "lane", "run"])
-async def test_a_fact_whose_row_is_held_comes_again(shop: Shop, row: str) -> None:
+async def test_a_fact_whose_row_is_held_comes_again(shop: DatabaseFixture, row: str) -> None:
     victim = await shop.business()
     run = await shop.run(victim, 1)
     [intent] = (await shop.claim(victim))[0]
-    async with Ledger(shop.attempts, patience_seconds=60) as ledger:
+    async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
         async with held(shop, row, victim):
             waiting = asyncio.ensure_future(ledger.learn(over(intent)))
             [answer] = await shop.attempts.learn([over(intent)])
@@ -94,7 +94,7 @@ async def test_a_fact_whose_row_is_held_comes_again(shop: Shop, row: str) -> Non
     assert (await shop.seen(victim, run)).failed == 1
 
 
-async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: Shop) -> None:
+async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     async with held(shop, "job", business):
@@ -107,7 +107,7 @@ async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: Shop) 
     assert (await shop.seen(business, run)).in_progress == 3
 
 
-async def test_a_time_zone_that_is_held_is_not_passed(shop: Shop) -> None:
+async def test_a_time_zone_that_is_held_is_not_passed(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 4, zones=["Asia/Tokyo", "UTC"])
     async with shop.pool.acquire() as stranger, stranger.transaction():
@@ -118,12 +118,12 @@ async def test_a_time_zone_that_is_held_is_not_passed(shop: Shop) -> None:
     assert (await shop.seen(business, run)).cursor_position == 3
 
 
-async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: Shop) -> None:
+async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: DatabaseFixture) -> None:
     victim, other = await shop.business(max_calls=60), await shop.business()
     await shop.run(victim, 60, concurrency=60)
     await shop.run(other, 3)
     stuck, free = (await shop.claim(victim, permits=60))[0], (await shop.claim(other))[0]
-    async with Ledger(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(shop, "lane", victim):
+    async with FactWriter(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(shop, "lane", victim):
         waiting = [facts.create_task(ledger.learn(over(intent))) for intent in stuck]
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
             for intent in free:
@@ -132,11 +132,11 @@ async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: 
     assert {task.result().verdict for task in waiting} == {"applied"}
 
 
-async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: Shop) -> None:
+async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 3)
     intents, _ = await shop.claim(business)
-    async with Ledger(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
+    async with FactWriter(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
         good = [facts.create_task(ledger.learn(over(intent))) for intent in intents[1:]]
         bad = Fact(business, intents[0].attempt_id, intents[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
         with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
@@ -144,22 +144,22 @@ async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: Shop) -
     assert {task.result().verdict for task in good} == {"applied"}
 
 
-async def test_a_business_has_a_budget_of_waiting_facts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_business_has_a_budget_of_waiting_facts(shop: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sql.attempts.fact_writer.MAX_WAITING_FACTS", 2)
     business, other = await shop.business(max_calls=10), await shop.business()
     for one in (business, other):
         await shop.run(one, 10, concurrency=10)
     stuck, [free, *_] = (await shop.claim(business, permits=10))[0], (await shop.claim(other))[0]
-    async with Ledger(shop.attempts, patience_seconds=60) as ledger:
+    async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
         async with held(shop, "lane", business):
             told = asyncio.gather(*(ledger.learn(over(intent)) for intent in stuck), return_exceptions=True)
             assert (await ledger.learn(over(free))).verdict == "applied"
         answers = await told
-    assert sum(isinstance(answer, NotLearnedError) for answer in answers) == len(stuck) - 2
+    assert sum(isinstance(answer, NotRecordedError) for answer in answers) == len(stuck) - 2
     assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == ["applied", "applied"]
 
 
-async def second_call(shop: Shop, business: int, leads: int = 3) -> Fact:
+async def second_call(shop: DatabaseFixture, business: int, leads: int = 3) -> Fact:
     """An attempt with a second call, and the fact that this one is over."""
     await shop.run(business, leads)
     [intent, *_] = (await shop.claim(business))[0]
@@ -168,7 +168,7 @@ async def second_call(shop: Shop, business: int, leads: int = 3) -> Fact:
     return Fact(business, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
 
 
-async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: Shop) -> None:
+async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: DatabaseFixture) -> None:
     victim = await shop.business()
     fact = await second_call(shop, victim)
     async with held(shop, "sid", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
@@ -179,13 +179,13 @@ async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: Shop) 
     assert await shop.attempts.excess_calls([await shop.partition(victim)]) == []
 
 
-async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_written(shop: Shop) -> None:
+async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_written(shop: DatabaseFixture) -> None:
     """A key that a stranger is inserting cannot be passed over: it is waited for, and not by the others."""
     victim, other = await shop.business(), await shop.business()
     for business in (victim, other):
         await shop.run(business, 3)
     [stuck, *_], free = (await shop.claim(victim))[0], (await shop.claim(other))[0]
-    async with Ledger(shop.attempts, patience_seconds=60) as ledger, shop.pool.acquire() as stranger:
+    async with FactWriter(shop.attempts, patience_seconds=60) as ledger, shop.pool.acquire() as stranger:
         transaction = stranger.transaction()
         await transaction.start()
         await stranger.execute(
@@ -200,7 +200,7 @@ async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_writte
         assert (await waiting).verdict == "applied"
 
 
-async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(shop: Shop) -> None:
+async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 3)
     for n, intent in enumerate((await shop.claim(business))[0]):

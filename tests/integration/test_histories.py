@@ -11,14 +11,14 @@ import pytest_asyncio
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.pool import NOTICE
-from sql.timelines.timelines import Histories, Stray
+from sql.timelines.timelines import OrphanedCall, Timelines
 from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.timelines.timelines import History
-    from tests.rows import Shop
+    from sql.timelines.timelines import Timeline
+    from tests.rows import DatabaseFixture
 
 MINE, THEIRS, FOREIGN = "+12025550001", "+12025550002", "+12025559999"
 SHOWN_AFTER_SECONDS = 65.0
@@ -27,17 +27,17 @@ SHOWN_AFTER_SECONDS = 65.0
 class Calls:
     """What the provider lists."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: DatabaseFixture) -> None:
         self._shop = shop
-        self.histories = Histories(shop.pool)
+        self.histories = Timelines(shop.pool)
 
-    async def history(self, business: int) -> History:
+    async def history(self, business: int) -> Timeline:
         history = await self.histories.present(business, SHOWN_AFTER_SECONDS)
         assert history
         return history
 
-    async def adopt(self, business: int, phones: Sequence[str] = (), history: History | None = None) -> int | None:
-        calls = [Stray(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n)) for n, phone in enumerate(phones)]
+    async def adopt(self, business: int, phones: Sequence[str] = (), history: Timeline | None = None) -> int | None:
+        calls = [OrphanedCall(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n)) for n, phone in enumerate(phones)]
         epoch = self._shop.epochs[await self._shop.partition(business)]
         return await self.histories.adopt_strays(
             self._shop.incarnation,
@@ -51,18 +51,18 @@ class Calls:
 
 
 @pytest_asyncio.fixture
-async def calls(shop: Shop) -> Calls:
+async def calls(shop: DatabaseFixture) -> Calls:
     """The provider, after the database has come from elsewhere: the history it knows is not the one it is in."""
     return Calls(shop)
 
 
-async def elsewhere(shop: Shop) -> None:
+async def elsewhere(shop: DatabaseFixture) -> None:
     """Let the database find itself in another history."""
     await shop.pool.execute("UPDATE dialer.histories SET name = 'another ' || id")
     await shop.pool.execute(NOTICE)
 
 
-async def test_nothing_is_taken_before_the_calls_are_listed(shop: Shop, calls: Calls) -> None:
+async def test_nothing_is_taken_before_the_calls_are_listed(shop: DatabaseFixture, calls: Calls) -> None:
     business, other = await shop.business(), await shop.business()
     run = await shop.run(business, 5)
     await shop.run(other, 5)
@@ -75,7 +75,7 @@ async def test_nothing_is_taken_before_the_calls_are_listed(shop: Shop, calls: C
     assert (await shop.seen(business, run)).in_progress == 3
 
 
-async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: Shop, calls: Calls) -> None:
+async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     run = await shop.run(business, [THEIRS, MINE, FOREIGN, "+12025550003", "+12025550004"])
     await elsewhere(shop)
@@ -89,7 +89,7 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: Shop, calls:
     assert await shop.attempts.bound(["CA1"]) == {"CA1": found.attempt_id}
 
 
-async def test_two_calls_to_a_number_are_those_of_two_leads_that_wait(shop: Shop, calls: Calls) -> None:
+async def test_two_calls_to_a_number_are_those_of_two_leads_that_wait(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     runs = [await shop.run(business, [MINE]), await shop.run(business, [MINE]), await shop.run(business, [MINE])]
     await elsewhere(shop)
@@ -98,7 +98,7 @@ async def test_two_calls_to_a_number_are_those_of_two_leads_that_wait(shop: Shop
     assert set(await shop.attempts.bound(["CA0", "CA1"])) == {"CA0", "CA1"}
 
 
-async def test_more_of_them_than_slots_all_count(shop: Shop, calls: Calls) -> None:
+async def test_more_of_them_than_slots_all_count(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business(max_calls=1)
     run = await shop.run(business, [MINE, THEIRS, FOREIGN])
     await elsewhere(shop)
@@ -108,7 +108,7 @@ async def test_more_of_them_than_slots_all_count(shop: Shop, calls: Calls) -> No
     assert (await shop.seen(business, run)).in_progress == 2
 
 
-async def test_a_call_that_is_known_is_left_alone(shop: Shop, calls: Calls) -> None:
+async def test_a_call_that_is_known_is_left_alone(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, [MINE, THEIRS])
     intents, _ = await shop.claim(business)
@@ -121,7 +121,7 @@ async def test_a_call_that_is_known_is_left_alone(shop: Shop, calls: Calls) -> N
     assert (await shop.seen(business, waits)).queued == 2
 
 
-async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: Shop, calls: Calls) -> None:
+async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, [MINE])
     [first], _ = await shop.claim(business)
@@ -132,7 +132,7 @@ async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: Shop, c
     assert (await shop.seen(business, waits)).in_progress == 1
 
 
-async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: Shop, calls: Calls) -> None:
+async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     run = await shop.run(business, [MINE, THEIRS], start=False)
     await elsewhere(shop)
@@ -145,7 +145,7 @@ async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: Shop, cal
     assert [intent.phone for intent in intents] == [THEIRS]
 
 
-async def test_who_has_missed_two_histories_is_compared_with_both(shop: Shop, calls: Calls) -> None:
+async def test_who_has_missed_two_histories_is_compared_with_both(shop: DatabaseFixture, calls: Calls) -> None:
     early, late = await shop.business(), await shop.business()
     await elsewhere(shop)
     first = await calls.history(early)
@@ -158,7 +158,7 @@ async def test_who_has_missed_two_histories_is_compared_with_both(shop: Shop, ca
     assert (await calls.history(late)).calls_from > first.calls_from + timedelta(minutes=59)
 
 
-async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: Shop, calls: Calls) -> None:
+async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, 5)
     [first, *_], _ = await shop.claim(business, permits=1)
@@ -171,7 +171,7 @@ async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: Shop,
     assert min(intent.attempt_id for intent in intents) > first.attempt_id + 1_000_000
 
 
-async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_has_not(shop: Shop, calls: Calls) -> None:
+async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_has_not(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     paused, cancelled = await shop.run(business, [MINE]), await shop.run(business, [THEIRS, FOREIGN])
     await shop.command(business, CommandType.PAUSE, paused)
@@ -182,7 +182,7 @@ async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_ha
     assert (await shop.seen(business, cancelled)).cancelled == 2
 
 
-async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: Shop, calls: Calls) -> None:
+async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, 1)
     await elsewhere(shop)
@@ -195,7 +195,7 @@ async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: S
     assert (await shop.claim(business))[1][business].word == "unlisted"
 
 
-async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(shop: Shop, calls: Calls) -> None:
+async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, 5)
     [first, *_], _ = await shop.claim(business)

@@ -11,16 +11,16 @@ import pytest
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
-from sql.attempts.fact_writer import Ledger, NotLearnedError
+from sql.attempts.fact_writer import FactWriter, NotRecordedError
 
 if TYPE_CHECKING:
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 PLACED, RINGING, LIVE, OVER = AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER
 UNKNOWN, NOT_SENT, NOT_PLACED = AttemptState.UNKNOWN, AttemptState.NOT_SENT, AttemptState.NOT_PLACED
 
 
-async def test_a_call_from_placing_to_over(shop: Shop) -> None:
+async def test_a_call_from_placing_to_over(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -39,7 +39,7 @@ async def test_a_call_from_placing_to_over(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("outcome", "counted"), [("busy", "failed"), ("no-answer", "failed"), ("failed", "failed"), ("canceled", "cancelled")]
 )
-async def test_where_an_outcome_is_counted(shop: Shop, outcome: str, counted: str) -> None:
+async def test_where_an_outcome_is_counted(shop: DatabaseFixture, outcome: str, counted: str) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -48,7 +48,7 @@ async def test_where_an_outcome_is_counted(shop: Shop, outcome: str, counted: st
     assert (getattr(seen, counted), seen.status) == (1, "completed")
 
 
-async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: Shop) -> None:
+async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 2)
     intents, _ = await shop.claim(business)
@@ -62,7 +62,7 @@ async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: Shop
     assert (await shop.learn(intents[1], PLACED, sid="CA2")).state is LIVE
 
 
-async def test_a_callback_before_the_posts_own_answer(shop: Shop) -> None:
+async def test_a_callback_before_the_posts_own_answer(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -71,7 +71,7 @@ async def test_a_callback_before_the_posts_own_answer(shop: Shop) -> None:
     assert (await shop.seen(business, run)).in_progress == 1
 
 
-async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: Shop) -> None:
+async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: DatabaseFixture) -> None:
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 3)
     [intent] = (await shop.claim(business))[0]
@@ -85,7 +85,7 @@ async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: Shop) -> None:
     assert await shop.pool.fetchval("SELECT attempts FROM outbound_call_jobs WHERE id = $1", again.job_id) == 1
 
 
-async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: Shop) -> None:
+async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: DatabaseFixture) -> None:
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 2)
     [intent] = (await shop.claim(business))[0]
@@ -97,7 +97,7 @@ async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: Shop) -> No
     assert (await shop.learn(intent, OVER, outcome="completed")).verdict == "applied"
 
 
-async def test_unknown_by_a_stranger_only_after_its_time(shop: Shop) -> None:
+async def test_unknown_by_a_stranger_only_after_its_time(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -106,12 +106,12 @@ async def test_unknown_by_a_stranger_only_after_its_time(shop: Shop) -> None:
     assert (await shop.learn(intent, UNKNOWN, token=None)).verdict == "applied"
 
 
-async def absent(shop: Shop, business: int) -> tuple[dict[str, object], int]:
+async def absent(shop: DatabaseFixture, business: int) -> tuple[dict[str, object], int]:
     partition = await shop.partition(business)
     return {"owner": str(shop.incarnation), "epoch": shop.epochs[partition], "lag_seconds": 60.0, "token": None}, partition
 
 
-async def test_not_placed_needs_the_fence_and_the_lag(shop: Shop) -> None:
+async def test_not_placed_needs_the_fence_and_the_lag(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -126,11 +126,11 @@ async def test_not_placed_needs_the_fence_and_the_lag(shop: Shop) -> None:
     assert await shop.inflight(business) == []
 
 
-async def not_placed(shop: Shop, business: int) -> None:
+async def not_placed(shop: DatabaseFixture, business: int) -> None:
     await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds' WHERE business_id = $1", business)
 
 
-async def test_late_proof_takes_back_the_next_try(shop: Shop) -> None:
+async def test_late_proof_takes_back_the_next_try(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -147,7 +147,7 @@ async def test_late_proof_takes_back_the_next_try(shop: Shop) -> None:
     assert (seen.status, seen.completed) == ("completed", 1)
 
 
-async def test_late_proof_without_room_is_excess_and_hung_up(shop: Shop) -> None:
+async def test_late_proof_without_room_is_excess_and_hung_up(shop: DatabaseFixture) -> None:
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 2)
     [intent] = (await shop.claim(business))[0]
@@ -167,7 +167,7 @@ async def test_late_proof_without_room_is_excess_and_hung_up(shop: Shop) -> None
     assert (seen.status, seen.completed, seen.failed) == ("completed", 1, 1)
 
 
-async def test_late_proof_when_the_lead_is_on_the_line_again(shop: Shop) -> None:
+async def test_late_proof_when_the_lead_is_on_the_line_again(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -183,7 +183,7 @@ async def test_late_proof_when_the_lead_is_on_the_line_again(shop: Shop) -> None
     assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
 
 
-async def test_a_second_sid_is_excess(shop: Shop) -> None:
+async def test_a_second_sid_is_excess(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -194,7 +194,7 @@ async def test_a_second_sid_is_excess(shop: Shop) -> None:
     assert await shop.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
 
 
-async def test_a_sid_of_another_attempt_is_refused(shop: Shop) -> None:
+async def test_a_sid_of_another_attempt_is_refused(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 2)
     one, other = (await shop.claim(business))[0]
@@ -205,7 +205,7 @@ async def test_a_sid_of_another_attempt_is_refused(shop: Shop) -> None:
     assert (confused.verdict, confused.hang_up) == ("refused", False)
 
 
-async def test_another_nonce_or_business_is_a_stranger(shop: Shop) -> None:
+async def test_another_nonce_or_business_is_a_stranger(shop: DatabaseFixture) -> None:
     business, other = await shop.business(), await shop.business()
     await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -219,7 +219,7 @@ async def test_another_nonce_or_business_is_a_stranger(shop: Shop) -> None:
         assert learned.verdict == "stranger"
 
 
-async def test_after_cancel_what_was_not_sent_is_cancelled(shop: Shop) -> None:
+async def test_after_cancel_what_was_not_sent_is_cancelled(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 10)
     intents, _ = await shop.claim(business)
@@ -233,7 +233,7 @@ async def test_after_cancel_what_was_not_sent_is_cancelled(shop: Shop) -> None:
     assert (learned.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
 
 
-async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: Shop) -> None:
+async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 10)
     intents, _ = await shop.claim(business)
@@ -247,7 +247,7 @@ async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: Shop
     assert (kinds.count("run.finished"), kinds.count("run.drained"), kinds[-1]) == (1, 1, "run.drained")
 
 
-async def test_hang_up_is_remembered_until_the_sid_is_known(shop: Shop) -> None:
+async def test_hang_up_is_remembered_until_the_sid_is_known(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
@@ -258,10 +258,10 @@ async def test_hang_up_is_remembered_until_the_sid_is_known(shop: Shop) -> None:
     assert (await shop.seen(business, run)).cancelled == 1
 
 
-async def test_a_hundred_settles_at_once_add_up(shop: Shop) -> None:
+async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:
     businesses = [await shop.business() for _ in range(10)]
     runs = {business: await shop.run(business, 10) for business in businesses}
-    async with Ledger(shop.attempts, patience_seconds=10) as ledger:
+    async with FactWriter(shop.attempts, patience_seconds=10) as ledger:
         while intents := (await shop.claim(*businesses))[0]:
             facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in intents]
             # Each is brought twice, as callbacks are.
@@ -272,12 +272,12 @@ async def test_a_hundred_settles_at_once_add_up(shop: Shop) -> None:
         assert (seen.status, seen.completed) == ("completed", 10)
 
 
-async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: Shop) -> None:
+async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: DatabaseFixture) -> None:
     one, other = await shop.business(), await shop.business()
     for business in (one, other):
         await shop.run(business, 1)
     intents = {intent.business_id: intent for intent in (await shop.claim(one, other))[0]}
-    async with Ledger(shop.attempts, patience_seconds=10) as ledger, shop.pool.acquire() as foreign:
+    async with FactWriter(shop.attempts, patience_seconds=10) as ledger, shop.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
@@ -289,7 +289,7 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: Shop) 
         assert (await waiting).verdict == "applied"
 
 
-async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: Shop) -> None:
+async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     rings, ends, second = (await shop.claim(business))[0]
@@ -306,11 +306,11 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: Shop) -> None:
     assert (seen.in_progress, seen.failed) == (2, 1)
 
 
-async def test_a_ledger_loses_its_patience(shop: Shop) -> None:
+async def test_a_ledger_loses_its_patience(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    async with Ledger(shop.attempts, patience_seconds=0.2) as ledger, shop.pool.acquire() as foreign, foreign.transaction():
+    async with FactWriter(shop.attempts, patience_seconds=0.2) as ledger, shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
-        with pytest.raises(NotLearnedError):
+        with pytest.raises(NotRecordedError):
             await ledger.learn(Fact(business, intent.attempt_id, intent.nonce, LIVE, sid="CA1"))

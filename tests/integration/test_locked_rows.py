@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from telephony.simulator import Simulator
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 RECOVERED_SECONDS = 10.0
 COMMANDED_SECONDS = 2.0
@@ -24,7 +24,7 @@ OTHERS = 5
 
 
 @asynccontextmanager
-async def held(shop: Shop, statement: str, *arguments: object) -> AsyncIterator[None]:
+async def held(shop: DatabaseFixture, statement: str, *arguments: object) -> AsyncIterator[None]:
     """A session of somebody else that has locked these rows and does nothing."""
     async with shop.pool.acquire() as foreign:
         transaction = foreign.transaction()
@@ -53,14 +53,14 @@ class Stranger:
         await self._redis.aclose()
 
 
-async def until_dialled(shop: Shop, business: int, run: int) -> None:
+async def until_dialled(shop: DatabaseFixture, business: int, run: int) -> None:
     async def dialled() -> bool:
         return (await shop.seen(business, run)).queued == 0
 
     await waiting.until(dialled, RECOVERED_SECONDS, f"run {run} dialled")
 
 
-async def until_status(shop: Shop, business: int, run: int, status: str, seconds: float) -> None:
+async def until_status(shop: DatabaseFixture, business: int, run: int, status: str, seconds: float) -> None:
     async def has_it() -> bool:
         return (await shop.seen(business, run)).status == status
 
@@ -155,7 +155,7 @@ async def test_a_business_that_is_held_does_not_keep_the_commands_of_others_wait
     await stranger.close()
 
 
-async def test_a_job_that_is_held_does_not_hold_up_the_cancel_of_its_run(shop: Shop) -> None:
+async def test_a_job_that_is_held_does_not_hold_up_the_cancel_of_its_run(shop: DatabaseFixture) -> None:
     """The counters say it at once; the row follows when it is free, and the run says so only then."""
     from dialer.messages import CommandType  # noqa: PLC0415 for this test alone
 

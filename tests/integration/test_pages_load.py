@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import FormData
 
 from dialer.model import RunStatus
-from tests.visitor import EMAIL, PASSWORD, Visitor, text_of
+from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
 
 if TYPE_CHECKING:
     from tests.web_site import Said, Site
@@ -20,22 +20,22 @@ MIXED = GOOD + "3,12,Short\n4,0500000001,Twice\n,0500000005,Nobody\n"
 
 
 @pytest_asyncio.fixture
-async def visitor(site: Site) -> Visitor:
+async def visitor(site: Site) -> BrowserSession:
     """An operator who has signed in."""
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     assert (await visitor.sign_in()).status == 303
     return visitor
 
 
-async def key_of(visitor: Visitor) -> str:
+async def key_of(visitor: BrowserSession) -> str:
     found = re.search(r'name="key" value="([0-9a-f]+)"', (await visitor.get("/runs/new")).body.decode())
     assert found
     return found[1]
 
 
 async def send(
-    visitor: Visitor, *, file: bytes | None = None, file_name: str = "leads.csv", fields: dict[str, str] | None = None, **more: str
+    visitor: BrowserSession, *, file: bytes | None = None, file_name: str = "leads.csv", fields: dict[str, str] | None = None, **more: str
 ) -> Said:
     form = FormData()
     for field, value in {"key": "k", "name": "Trial", "text": "", "concurrency": "2", "start": "0", **more, **(fields or {})}.items():
@@ -49,7 +49,7 @@ async def runs_of(site: Site) -> list[tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1255"])
-async def test_a_file_is_loaded_in_any_of_its_encodings(visitor: Visitor, site: Site, encoding: str) -> None:
+async def test_a_file_is_loaded_in_any_of_its_encodings(visitor: BrowserSession, site: Site, encoding: str) -> None:
     said = await send(visitor, file=GOOD.replace("Ada", "Ada").encode(encoding))
     assert said.status == 201, text_of(said)
     assert "2 leads are ready" in text_of(said)
@@ -58,7 +58,7 @@ async def test_a_file_is_loaded_in_any_of_its_encodings(visitor: Visitor, site: 
     assert await site.shop.pool.fetchval("SELECT lead_name FROM outbound_call_jobs WHERE lead_id = 1") == "נועה"
 
 
-async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_started(visitor: Visitor, site: Site) -> None:
+async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_started(visitor: BrowserSession, site: Site) -> None:
     said = await send(visitor, text=MIXED)
     words = text_of(said)
     assert "2 rows were not accepted" in words
@@ -71,7 +71,7 @@ async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_
     assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
 
 
-async def test_what_was_read_as_another_number_is_shown_before_anybody_is_called(visitor: Visitor, site: Site) -> None:
+async def test_what_was_read_as_another_number_is_shown_before_anybody_is_called(visitor: BrowserSession, site: Site) -> None:
     said = await send(visitor, text="lead_id,phone\nA-1,'0500000001\n2,+1-202-555-CALL\n3,050-123-XXXX\n4,050-0000004\n")
     words = text_of(said)
     assert "2 numbers were not written plainly; please check how they were read" in words
@@ -81,7 +81,7 @@ async def test_what_was_read_as_another_number_is_shown_before_anybody_is_called
     assert await runs_of(site) == [("Trial", RunStatus.PENDING, 3)]
 
 
-async def test_long_pasted_rows_and_a_file_are_kept_when_something_is_wrong(visitor: Visitor) -> None:
+async def test_long_pasted_rows_and_a_file_are_kept_when_something_is_wrong(visitor: BrowserSession) -> None:
     rows = "lead_id,phone\n" + "".join(f"{n},05{n:08}\n" for n in range(1, 1_000))
     for more in ({"text": rows}, {"file": rows.encode()}):
         said = await send(visitor, concurrency="9", **more)
@@ -89,13 +89,13 @@ async def test_long_pasted_rows_and_a_file_are_kept_when_something_is_wrong(visi
         assert "999,0500000999" in said.body.decode()
 
 
-async def test_it_starts_at_once_when_asked_to(visitor: Visitor, site: Site) -> None:
+async def test_it_starts_at_once_when_asked_to(visitor: BrowserSession, site: Site) -> None:
     said = await send(visitor, text=GOOD, start="1")
     assert "To the run" in text_of(said)
     assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
 
 
-async def test_the_same_form_sent_twice_is_one_run_and_another_file_another(visitor: Visitor, site: Site) -> None:
+async def test_the_same_form_sent_twice_is_one_run_and_another_file_another(visitor: BrowserSession, site: Site) -> None:
     key = await key_of(visitor)
     first, again = await send(visitor, key=key, text=MIXED), await send(visitor, key=key, text=MIXED)
     assert text_of(first) == text_of(again)
@@ -115,7 +115,9 @@ async def test_the_same_form_sent_twice_is_one_run_and_another_file_another(visi
         (b" \n", "Choose a file with leads"),
     ],
 )
-async def test_a_bad_file_is_told_in_a_sentence_and_nothing_typed_is_lost(visitor: Visitor, site: Site, file: bytes, sentence: str) -> None:
+async def test_a_bad_file_is_told_in_a_sentence_and_nothing_typed_is_lost(
+    visitor: BrowserSession, site: Site, file: bytes, sentence: str
+) -> None:
     said = await send(visitor, file=file, file_name="mine.csv", concurrency="1", start="1")
     assert 400 <= said.status < 500
     assert sentence in text_of(said)
@@ -130,7 +132,7 @@ async def test_a_bad_file_is_told_in_a_sentence_and_nothing_typed_is_lost(visito
         assert file.decode().strip() in body
 
 
-async def test_wrong_settings_are_named_and_the_rows_are_kept(visitor: Visitor, site: Site) -> None:
+async def test_wrong_settings_are_named_and_the_rows_are_kept(visitor: BrowserSession, site: Site) -> None:
     for fields, message in (
         ({"concurrency": "9"}, "concurrency : must be at most 3"),
         ({"concurrency": "x"}, "concurrency : must be a whole number"),
@@ -143,7 +145,7 @@ async def test_wrong_settings_are_named_and_the_rows_are_kept(visitor: Visitor, 
     assert await runs_of(site) == []
 
 
-async def test_it_speaks_hebrew(visitor: Visitor) -> None:
+async def test_it_speaks_hebrew(visitor: BrowserSession) -> None:
     visitor.language = "he"
     words = text_of(await send(visitor, text=MIXED))
     assert "2 לידים מוכנים" in words

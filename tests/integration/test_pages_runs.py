@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState, RunStatus
-from tests.visitor import EMAIL, PASSWORD, Visitor, text_of
+from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.web_site import PUBLIC
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def visitor(site: Site) -> Visitor:
+async def visitor(site: Site) -> BrowserSession:
     """An operator who has signed in."""
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     assert (await visitor.sign_in()).status == 303
     return visitor
 
@@ -38,13 +38,13 @@ def count(said: Said, key: str) -> str:
     return found[1]
 
 
-async def test_a_business_without_runs_is_told_what_to_do(visitor: Visitor) -> None:
+async def test_a_business_without_runs_is_told_what_to_do(visitor: BrowserSession) -> None:
     page = await visitor.get("/")
     assert "No runs yet" in text_of(page)
     assert 'href="/runs/new"' in page.body.decode()
 
 
-async def test_runs_are_listed_filtered_and_paged(visitor: Visitor, site: Site) -> None:
+async def test_runs_are_listed_filtered_and_paged(visitor: BrowserSession, site: Site) -> None:
     runs = [await site.load(1, start=False, name=f"Run number {n}.") for n in range(27)]
     await site.shop.command(site.business, CommandType.CANCEL, runs[0])
     page = await visitor.get("/")
@@ -60,7 +60,7 @@ async def test_runs_are_listed_filtered_and_paged(visitor: Visitor, site: Site) 
     assert "Run number 26." in text_of(await visitor.get("/runs?status=%27--&before=x"))
 
 
-async def test_names_are_text_and_never_markup(visitor: Visitor, site: Site) -> None:
+async def test_names_are_text_and_never_markup(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(1, name="<script>alert(1)</script>")
     for path in ("/", f"/runs/{run_id}"):
         body = (await visitor.get(path)).body
@@ -68,7 +68,7 @@ async def test_names_are_text_and_never_markup(visitor: Visitor, site: Site) -> 
         assert b"&lt;script&gt;alert(1)&lt;/script&gt;" in body
 
 
-async def test_another_business_has_no_pages(visitor: Visitor, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_another_business_has_no_pages(visitor: BrowserSession, site: Site, caplog: pytest.LogCaptureFixture) -> None:
     theirs = await site.rivals_run()
     job_id = await site.shop.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 LIMIT 1", theirs)
     ours = await site.load(1)
@@ -97,7 +97,7 @@ def missing_path(missing: Said, path: str) -> bytes:
     return found[1] if found else path.encode()
 
 
-async def test_the_buttons_follow_the_state(visitor: Visitor, site: Site) -> None:
+async def test_the_buttons_follow_the_state(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(4, start=False)
     page = f"/runs/{run_id}"
     assert buttons(await visitor.get(page)) == ["start", "cancel"]
@@ -123,7 +123,7 @@ async def test_the_buttons_follow_the_state(visitor: Visitor, site: Site) -> Non
     assert (await visitor.post(f"{page}/cancel")).headers["Location"] == f"{page}?done=cancel"
 
 
-async def test_a_stop_after_the_end_changes_nothing_and_says_so(visitor: Visitor, site: Site) -> None:
+async def test_a_stop_after_the_end_changes_nothing_and_says_so(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(2)
     await visitor.post(f"/runs/{run_id}/stop")
     said = await visitor.post(f"/runs/{run_id}/stop")
@@ -133,7 +133,7 @@ async def test_a_stop_after_the_end_changes_nothing_and_says_so(visitor: Visitor
     assert b"data-events" not in page.body
 
 
-async def test_the_counts_are_links_to_their_leads(visitor: Visitor, site: Site) -> None:
+async def test_the_counts_are_links_to_their_leads(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(60)
     intents, _ = await site.shop.claim(site.business)
     await site.shop.learn(intents[0], AttemptState.OVER, outcome="completed", answered_by="human")
@@ -151,7 +151,7 @@ async def test_the_counts_are_links_to_their_leads(visitor: Visitor, site: Site)
     assert "+972 50-000-0003" in text_of(await visitor.get(f"/runs/{run_id}/fragment"))
 
 
-async def test_leads_are_paged_by_the_address(visitor: Visitor, site: Site) -> None:
+async def test_leads_are_paged_by_the_address(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(60)
     first = await visitor.get(f"/runs/{run_id}")
     following = re.search(rf'href="(/runs/{run_id}\?after=\d+)"', first.body.decode())
@@ -161,7 +161,7 @@ async def test_leads_are_paged_by_the_address(visitor: Visitor, site: Site) -> N
     assert f'<a class="button slim" href="/runs/{run_id}"' in second.body.decode()
 
 
-async def test_a_job_tells_the_whole_story_of_its_call(visitor: Visitor, site: Site) -> None:
+async def test_a_job_tells_the_whole_story_of_its_call(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
     [intent], _ = await site.shop.claim(site.business)
     await site.call_back(intent, "ringing", SequenceNumber="1")
@@ -174,7 +174,7 @@ async def test_a_job_tells_the_whole_story_of_its_call(visitor: Visitor, site: S
     assert buttons(page) == []
 
 
-async def test_one_lead_is_taken_out(visitor: Visitor, site: Site) -> None:
+async def test_one_lead_is_taken_out(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(4)
     intents, _ = await site.shop.claim(site.business)
     job_id = await site.shop.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run_id)
@@ -186,14 +186,14 @@ async def test_one_lead_is_taken_out(visitor: Visitor, site: Site) -> None:
     assert (await visitor.post(f"{on_the_line}/cancel", {"hang_up": "1"})).headers["Location"].endswith("?done=hung_up")
 
 
-async def test_a_fragment_asks_its_page_to_load_again_when_the_session_is_over(visitor: Visitor, site: Site) -> None:
+async def test_a_fragment_asks_its_page_to_load_again_when_the_session_is_over(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
     visitor.cookies.clear()
     said = await visitor.get(f"/runs/{run_id}/fragment")
     assert (said.status, said.headers["HX-Refresh"], said.body) == (401, "true", b"")
 
 
-async def test_errors_are_pages(visitor: Visitor, site: Site) -> None:
+async def test_errors_are_pages(visitor: BrowserSession, site: Site) -> None:
     for path in ("/nothing", "/runs/0", "/runs/abc", "/runs/99999999999", "/static/../keys.py", "/static/nothing.css"):
         said = await visitor.get(path)
         assert (said.status, said.headers["Content-Type"]) == (404, "text/html; charset=utf-8"), path
@@ -205,7 +205,7 @@ async def test_errors_are_pages(visitor: Visitor, site: Site) -> None:
     assert b"audit_log" not in said.body
 
 
-async def test_static_files_are_kept_while_their_address_names_their_content(visitor: Visitor) -> None:
+async def test_static_files_are_kept_while_their_address_names_their_content(visitor: BrowserSession) -> None:
     page = (await visitor.get("/login")).body.decode() + (await visitor.get("/")).body.decode()
     addresses = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
     assert {address.split("?")[0].rsplit(".", 1)[-1] for address in addresses} == {"css", "js", "svg"}

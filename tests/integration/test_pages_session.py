@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialer.model import Role
-from tests.visitor import EMAIL, PASSWORD, Visitor, text_of
+from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
 
 if TYPE_CHECKING:
     from tests.web_site import Site
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 async def test_a_page_leads_to_the_sign_in_and_back(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     said = await visitor.get("/runs?status=running")
     assert (said.status, said.headers["Location"]) == (303, "/login?next=/runs?status%3Drunning")
     page = await visitor.get(said.headers["Location"])
@@ -30,7 +30,7 @@ async def test_a_page_leads_to_the_sign_in_and_back(site: Site) -> None:
 
 async def test_a_wrong_password_is_told_and_the_address_kept(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     for email, password in ((EMAIL, "wrong"), ("nobody@example.com", PASSWORD)):
         said = await visitor.sign_in(email, password)
         assert said.status == 401
@@ -47,13 +47,13 @@ async def test_a_wrong_password_is_told_and_the_address_kept(site: Site) -> None
 )
 async def test_the_sign_in_leads_nowhere_else(site: Site, there: str) -> None:
     await site.user(EMAIL, PASSWORD)
-    said = await Visitor(site).sign_in(there=there)
+    said = await BrowserSession(site).sign_in(there=there)
     assert (said.status, said.headers["Location"]) == (303, "/")
 
 
 async def test_signing_out_ends_it(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in()
     assert (await visitor.get("/")).status == 200
     assert (await visitor.post("/logout")).headers["Location"] == "/login"
@@ -63,7 +63,7 @@ async def test_signing_out_ends_it(site: Site) -> None:
 async def test_another_site_cannot_press_a_button(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
     run_id = await site.load()
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in()
     said = await visitor.post(f"/runs/{run_id}/cancel", **{"Sec-Fetch-Site": "cross-site"})
     assert (said.status, "another site" in text_of(said)) == (403, True)
@@ -73,7 +73,7 @@ async def test_another_site_cannot_press_a_button(site: Site) -> None:
 async def test_a_viewer_looks_and_touches_nothing(site: Site) -> None:
     await site.user(EMAIL, PASSWORD, Role.VIEWER)
     run_id = await site.load()
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in()
     page = (await visitor.get(f"/runs/{run_id}")).body.decode()
     assert 'action="/runs' not in page.replace(f'action="/runs/{run_id}#leads"', "")
@@ -85,7 +85,7 @@ async def test_a_viewer_looks_and_touches_nothing(site: Site) -> None:
 
 
 async def test_the_language_is_asked_of_the_browser_and_kept_when_chosen(site: Site) -> None:
-    visitor = Visitor(site, "he-IL,he;q=0.9,en;q=0.5")
+    visitor = BrowserSession(site, "he-IL,he;q=0.9,en;q=0.5")
     page = await visitor.get("/login")
     assert '<html lang="he" dir="rtl">' in page.body.decode()
     assert "התחברות" in text_of(page)
@@ -102,7 +102,7 @@ async def test_the_api_errs_in_hebrew_too(site: Site) -> None:
 
 
 async def test_a_broken_form_is_refused(site: Site) -> None:
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     for body, kind in (
         (b"\xff\xfe=1", "application/x-www-form-urlencoded"),
         (b"{}", "application/json"),

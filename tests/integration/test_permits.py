@@ -13,8 +13,8 @@ import redis.asyncio as redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.dispatch.rate_limiter import GIVE_BACK, GONE_SECONDS, TAKE, Bucket
-from actors.services import Held, Rules
+from actors.dispatch.rate_limiter import GIVE_BACK, GONE_SECONDS, TAKE, RateLimiter
+from actors.services import CallPolicy, Ownership
 from dialer.clock import SystemClock, SystemIds
 from dialer.streams.client import Streams, gate_key, turns_key
 from tests.chaos import waiting
@@ -24,7 +24,8 @@ from tests.tcp_proxy import TcpProxy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.services import World
+    from actors.services import Services
+
 
 ACCOUNT = "AC1"
 FAR_SECONDS = 0.001  # each way: 2 ms for a question and its answer
@@ -37,11 +38,11 @@ class Needs:
     def __init__(self, url: str, rate: float) -> None:
         self.clock, self.ids = SystemClock(), SystemIds()
         self.wire = Streams(url, self.clock)
-        self.rules = Rules("", 30, 60, 60, rate, ACCOUNT)
-        self.held = Held(self.ids.uuid(), {})
+        self.rules = CallPolicy("", 30, 60, 60, rate, ACCOUNT)
+        self.held = Ownership(self.ids.uuid(), {})
 
-    def bucket(self) -> Bucket:
-        return Bucket(cast("World", self), ACCOUNT)
+    def bucket(self) -> RateLimiter:
+        return RateLimiter(cast("Services", self), ACCOUNT)
 
 
 @pytest_asyncio.fixture
@@ -56,7 +57,7 @@ async def needs(stack: AsyncExitStack, url: str, rate: float) -> Needs:
     return found
 
 
-async def keep_asking(bucket: Bucket, businesses: int, count: Counter[str], name: str, enough: int) -> None:
+async def keep_asking(bucket: RateLimiter, businesses: int, count: Counter[str], name: str, enough: int) -> None:
     """What a gate does whose businesses always want more."""
     while count.total() < enough:
         granted, wait = await bucket.take(businesses * 50, businesses=businesses, most=32)

@@ -16,9 +16,9 @@ from actors.calls.excess_calls import ExcessCalls
 from actors.calls.reconciler import learn, look
 from actors.tasks import Tasks
 from dialer.model import AttemptState, Reference
-from sql.attempts.attempts import Ask
+from sql.attempts.attempts import ClaimRequest
 from telephony import simulator
-from telephony.provider import CallRequest, Placed
+from telephony.provider import CallRequest, PlacedCall
 from telephony.simulator import Faults, Scenario
 from tests.chaos import waiting
 from tests.integration.test_worker import Floor
@@ -26,10 +26,10 @@ from tests.integration.test_worker import Floor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.services import World
-    from sql.attempts.attempts import Intent, OpenAttempt
+    from actors.services import Services
+    from sql.attempts.attempts import ClaimedAttempt, OpenAttempt
     from telephony.simulator import Simulator
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 LAG_SECONDS, RING_SECONDS, LIMIT_SECONDS = 1, 5, 10
 ANOTHER_ACCOUNT = "AC" + "7" * 32
@@ -48,53 +48,53 @@ async def twilio() -> AsyncIterator[Simulator]:
 class Desk:
     """A business with one lead, a world that owns its partition, and no worker: the test looks when it likes."""
 
-    def __init__(self, shop: Shop, world: World, twilio: Simulator) -> None:
+    def __init__(self, shop: DatabaseFixture, world: Services, twilio: Simulator) -> None:
         self.shop = shop
         self.world = world
         self.twilio = twilio
         self.reasons: list[str] = []
         world.held.incarnation, world.held.epochs = shop.incarnation, shop.epochs
 
-    async def claimed(self) -> Intent:
+    async def claimed(self) -> ClaimedAttempt:
         business = await self.shop.business()
         await self.shop.run(business, 1)
         [intent], _ = await self.shop.attempts.claim(
             self.shop.incarnation,
             self.world.ids.uuid(),
-            [Ask(business, self.shop.epochs[await self.shop.partition(business)], 1)],
+            [ClaimRequest(business, self.shop.epochs[await self.shop.partition(business)], 1)],
             send_seconds=5,
             ring_seconds=RING_SECONDS,
             default_account=simulator.TEST_ACCOUNT,
         )
         return intent
 
-    async def called(self, intent: Intent) -> str:
+    async def called(self, intent: ClaimedAttempt) -> str:
         """Have the provider make the call, and tell nobody."""
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         request = CallRequest(intent.phone, intent.from_number, f"http://127.0.0.1:9/t/{reference}", "http://127.0.0.1:9/c", 30, 600)
         account = self.world.accounts.of(intent.business_id, simulator.TEST_ACCOUNT)
         assert account is not None
         placed = await self.world.provider.place(account, request, deadline=self.world.clock.boot() + 10)
-        assert isinstance(placed, Placed)
+        assert isinstance(placed, PlacedCall)
         return placed.sid
 
-    async def later(self, intent: Intent, by: str = LONG) -> None:
+    async def later(self, intent: ClaimedAttempt, by: str = LONG) -> None:
         """Let time pass: for the attempt it is long ago."""
         await self.shop.pool.execute(SHIFT, intent.attempt_id, by)
 
-    async def look(self, intent: Intent) -> OpenAttempt:
+    async def look(self, intent: ClaimedAttempt) -> OpenAttempt:
         await look(self.world, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
         [found] = await self.shop.attempts.states([(intent.business_id, intent.attempt_id)])
         return found
 
-    async def outcome(self, intent: Intent) -> tuple[str, str | None]:
+    async def outcome(self, intent: ClaimedAttempt) -> tuple[str, str | None]:
         row = await self.shop.pool.fetchrow("SELECT status, outcome FROM outbound_call_jobs WHERE id = $1", intent.job_id)
         assert row is not None
         return row["status"], row["outcome"]
 
 
 @pytest_asyncio.fixture
-async def desk(shop: Shop, twilio: Simulator, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
+async def desk(shop: DatabaseFixture, twilio: Simulator, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
         floor = Floor(shop, database_url, redis_url, stack)
         settings = {"DIALER_RING_TIMEOUT_SECONDS": RING_SECONDS, "DIALER_CALL_TIME_LIMIT_SECONDS": LIMIT_SECONDS}
@@ -204,7 +204,7 @@ async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(des
     account = desk.world.accounts.of(other.business_id, simulator.TEST_ACCOUNT)
     assert account is not None
     await desk.shop.pool.execute("UPDATE dialer.attempts SET hang_up_at = now() WHERE id = $1", other.attempt_id)
-    learned = await learn(desk.world, account, fact_of(other, Placed(sid, "queued")))
+    learned = await learn(desk.world, account, fact_of(other, PlacedCall(sid, "queued")))
     assert learned.state is AttemptState.UNKNOWN
     await desk.later(other)
     for _ in range(3):

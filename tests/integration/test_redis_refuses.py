@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from dialer.messages import EVENTS, REJECTED, CommandType, Event, RunChanged
-from dialer.streams.client import CALLBACKS, AwayError, Streams
+from dialer.streams.client import CALLBACKS, RedisUnavailableError, Streams
 from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, mark
 from ringmaster.local.data_dir import free_port
 from ringmaster.local.valkey import Valkey
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 BOUND_SECONDS = 30.0
 RUNS, EACH = (1, 2, 3), 8
@@ -117,16 +117,16 @@ async def refused(own: Own) -> bool:
     return await waiting.until(answer, BOUND_SECONDS, "it refuses writes")
 
 
-async def fill(shop: Shop, first: int, last: int) -> None:
+async def fill(shop: DatabaseFixture, first: int, last: int) -> None:
     for run in RUNS:
         await shop.pool.execute(INSERT, run, first, last)
 
 
-async def left(shop: Shop) -> int:
+async def left(shop: DatabaseFixture) -> int:
     return int(await shop.pool.fetchval("SELECT count(*) FROM dialer.outbox"))
 
 
-async def empty(shop: Shop) -> None:
+async def empty(shop: DatabaseFixture) -> None:
     async def answer() -> bool:
         return await left(shop) == 0
 
@@ -142,7 +142,7 @@ def in_order(told: list[dict[str, str]]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("refuses", [full, read_only, without_replicas, without_a_disk])
 async def test_what_redis_refuses_waits_and_is_told_once_and_in_order(
-    own: Own, streams: Streams, shop: Shop, refuses: Callable[[Own], Any]
+    own: Own, streams: Streams, shop: DatabaseFixture, refuses: Callable[[Own], Any]
 ) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(2):
@@ -153,7 +153,7 @@ async def test_what_redis_refuses_waits_and_is_told_once_and_in_order(
             assert await refused(own)
             await fill(shop, EACH + 1, 2 * EACH)
             one = Relay(Outbox(shop.pool), streams)
-            with pytest.raises(AwayError):
+            with pytest.raises(RedisUnavailableError):
                 await one.relay()
             assert not await streams.ping()
             assert not await streams.can_write()
@@ -170,7 +170,7 @@ async def test_what_redis_refuses_waits_and_is_told_once_and_in_order(
     assert await streams.ping()
 
 
-async def test_a_stream_that_is_none_loses_nothing(own: Own, streams: Streams, shop: Shop) -> None:
+async def test_a_stream_that_is_none_loses_nothing(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
     """WRONGTYPE: the entry that was refused must not be marked as told."""
     await own.raw.set(EVENTS, "a text")
     await fill(shop, 1, EACH)
@@ -183,7 +183,7 @@ async def test_a_stream_that_is_none_loses_nothing(own: Own, streams: Streams, s
     assert in_order(await own.told()) == {str(run): [f'{{"n": {n}}}' for n in range(1, EACH + 1)] for run in RUNS}
 
 
-async def test_an_event_redis_will_not_take_holds_up_its_own_run_only(own: Own, streams: Streams, shop: Shop) -> None:
+async def test_an_event_redis_will_not_take_holds_up_its_own_run_only(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
     """The stream of what was rejected cannot be written: 300 rejections wait, with the later events of their run, and nobody else does."""
     await own.raw.set(REJECTED, "a text")
     rejection = {"entry": "5-0", "reason": "no", "fields": {"id": "x"}}
@@ -203,7 +203,7 @@ async def test_an_event_redis_will_not_take_holds_up_its_own_run_only(own: Own, 
     assert (len(told), told[-1]["type"], await own.raw.xlen(REJECTED)) == (EACH + 301, "run.finished", 300)
 
 
-async def test_a_relay_that_was_frozen_tells_nothing_again(own: Own, streams: Streams, shop: Shop) -> None:
+async def test_a_relay_that_was_frozen_tells_nothing_again(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
     """It read the outbox, stood still for minutes, and wakes when the others have told it all and the marks are forgotten."""
     await fill(shop, 1, EACH)
     outbox = Outbox(shop.pool)
@@ -216,12 +216,12 @@ async def test_a_relay_that_was_frozen_tells_nothing_again(own: Own, streams: St
     assert all(0 < seconds <= KEEP_RELAYED_SECONDS for seconds in ends)
     # What the passing of two minutes does.
     await own.raw.delete(*[mark(EVENTS, event.serial) for event in read])
-    with pytest.raises(AwayError):
+    with pytest.raises(RedisUnavailableError):
         await streams.relay(read, read_at - KEEP_RELAYED_SECONDS)
     assert await own.told() == before
 
 
-async def test_what_was_told_and_not_deleted_is_not_told_again_after_hours(own: Own, streams: Streams, shop: Shop) -> None:
+async def test_what_was_told_and_not_deleted_is_not_told_again_after_hours(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
     """PostgreSQL goes away between the two: the mark waits for it."""
     await fill(shop, 1, 1)
     read = await Outbox(shop.pool).next(200)
@@ -250,7 +250,7 @@ async def test_a_kept_callback_nobody_understands_is_passed(own: Own, streams: S
 async def seconds_of(ask: Callable[[], Awaitable[object]]) -> float:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    with suppress(AwayError):
+    with suppress(RedisUnavailableError):
         await ask()
     return loop.time() - begun
 
@@ -305,7 +305,7 @@ async def test_only_one_probes_at_a_time(own: Own) -> None:
             await streams.close()
 
 
-async def test_a_web_process_says_that_redis_refuses_writes(own: Own, database_url: str, shop: Shop) -> None:
+async def test_a_web_process_says_that_redis_refuses_writes(own: Own, database_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, own.url, shop) as site:
         for refuses in (full, read_only):
             assert (await site.get("/readyz", token=None)).json["redis"] == "ok"
@@ -314,7 +314,7 @@ async def test_a_web_process_says_that_redis_refuses_writes(own: Own, database_u
                 assert (said.status, said.json) == (200, {"status": "degraded", "database": "ok", "redis": "refuses writes"})
 
 
-async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, database_url: str, shop: Shop) -> None:
+async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, database_url: str, shop: DatabaseFixture) -> None:
     """But for the first that find out, before the answer or after it."""
     async with TcpProxy(own.url) as proxy, serving(database_url, proxy.url, shop) as site:
         runs = [await site.load(1) for _ in range(60)]

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from dialer.clock import SystemClock
 from telephony import simulator
-from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, Placed
+from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, PlacedCall
 from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def test_a_call_of_an_earlier_life_is_known_and_over(tmp_path: Path) -> No
                 assert isinstance(facts, CallFacts)
                 assert (facts.status, facts.to, facts.created_at is not None) == ("failed", REQUEST.to, True)
             placed = await provider.place(ACCOUNT, REQUEST, deadline=SystemClock().boot() + 5)
-            assert isinstance(placed, Placed)
+            assert isinstance(placed, PlacedCall)
             sids.append(placed.sid)
             assert {call.sid for call in (await provider.list_live(ACCOUNT)).calls} == {placed.sid}
             await provider.close()

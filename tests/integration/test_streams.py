@@ -11,7 +11,7 @@ import pytest_asyncio
 import redis.asyncio as redis
 
 from dialer.messages import COMMANDS, EVENTS, REJECTED, CommandType, Event, MalformedError, RunChanged, parse_command
-from dialer.streams.client import AwayError, Streams
+from dialer.streams.client import RedisUnavailableError, Streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ async def test_away_is_said_within_its_bound() -> None:
         async with asyncio.timeout(5):
             assert not await streams.tell(1, RunChanged(1, 1, CommandType.START))
             assert not await streams.ping()
-            with pytest.raises(AwayError):
+            with pytest.raises(RedisUnavailableError):
                 await streams.commands_after("0-0", block_seconds=0.1)
     finally:
         await streams.close()

@@ -11,13 +11,13 @@ from ringmaster.local.postgres import Postgres, Stop
 from sql.migrate import migrate
 from sql.outbox.outbox import Outbox
 from sql.pool import open_pool
-from tests.rows import Shop
+from tests.rows import DatabaseFixture
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from sql.attempts.attempts import Intent
+    from sql.attempts.attempts import ClaimedAttempt
 
 # Nobody writes the log in the background: what nobody has waited for is lost.
 LAZY = {"wal_writer_delay": "10s", "bgwriter_lru_maxpages": "0"}
@@ -34,31 +34,31 @@ async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
 
 
 @pytest_asyncio.fixture
-async def shop(postgres: Postgres) -> AsyncIterator[Shop]:
+async def shop(postgres: Postgres) -> AsyncIterator[DatabaseFixture]:
     """A worker that owns all of it."""
     pool = await open_pool(postgres.url, name="test", size=2)
-    yield await Shop(pool).open()
+    yield await DatabaseFixture(pool).open()
     pool.terminate()
 
 
-async def states(postgres: Postgres, intents: list[Intent]) -> list[AttemptState]:
+async def states(postgres: Postgres, intents: list[ClaimedAttempt]) -> list[AttemptState]:
     """What the log says after a crash."""
     await postgres.restart(Stop.IMMEDIATE)
     pool = await open_pool(postgres.url, name="test", size=1)
     try:
-        return [attempt.state for attempt in await Shop(pool).attempts.states([(i.business_id, i.attempt_id) for i in intents])]
+        return [attempt.state for attempt in await DatabaseFixture(pool).attempts.states([(i.business_id, i.attempt_id) for i in intents])]
     finally:
         await pool.close()
 
 
-async def test_a_claim(postgres: Postgres, shop: Shop) -> None:
+async def test_a_claim(postgres: Postgres, shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 3)
     intents, _ = await shop.claim(business)
     assert await states(postgres, intents) == [AttemptState.PLACING] * 3
 
 
-async def test_a_fact(postgres: Postgres, shop: Shop) -> None:
+async def test_a_fact(postgres: Postgres, shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 3)
     intents, _ = await shop.claim(business)
@@ -66,7 +66,7 @@ async def test_a_fact(postgres: Postgres, shop: Shop) -> None:
     assert await states(postgres, intents[:1]) == [AttemptState.OVER]
 
 
-async def test_an_event(postgres: Postgres, shop: Shop) -> None:
+async def test_an_event(postgres: Postgres, shop: DatabaseFixture) -> None:
     business = await shop.business()
     async with shop.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")

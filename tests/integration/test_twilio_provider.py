@@ -19,7 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 from dialer.clock import SystemClock
-from telephony.provider import Account, CallRequest, NotSent, Placed, PlaceResult, Refused, Unanswered
+from telephony.provider import Account, CallRequest, PlacedCall, PlaceResult, RefusedCall, UnansweredCall, UnsentCall
 from telephony.twilio import connector
 from telephony.twilio.client import TwilioProvider
 
@@ -141,7 +141,7 @@ def free_port() -> int:
 
 async def test_the_request_is_what_twilio_asks_for() -> None:
     async with peer(says(CREATED)) as there, provider(there.url) as twilio:
-        assert await place(twilio) == Placed(SID, "queued")
+        assert await place(twilio) == PlacedCall(SID, "queued")
     request = there.requests[0].decode()
     assert request.startswith(f"POST /2010-04-01/Accounts/{ACCOUNT.sid}/Calls.json HTTP/1.1\r\n")
     body = request.partition("\r\n\r\n")[2].split("&")
@@ -154,13 +154,13 @@ async def test_the_request_is_what_twilio_asks_for() -> None:
 async def test_refused_connection_is_not_sent() -> None:
     async with provider(f"http://127.0.0.1:{free_port()}") as twilio:
         result = await place(twilio)
-    assert isinstance(result, NotSent)
+    assert isinstance(result, UnsentCall)
     assert not result.throttled
 
 
 async def test_a_name_that_does_not_resolve_is_not_sent() -> None:
     async with provider("http://nobody.invalid") as twilio:
-        assert isinstance(await place(twilio), NotSent)
+        assert isinstance(await place(twilio), UnsentCall)
 
 
 async def test_a_server_that_does_not_speak_tls_is_not_sent() -> None:
@@ -172,7 +172,7 @@ async def test_a_server_that_does_not_speak_tls_is_not_sent() -> None:
         await writer.drain()
 
     async with peer(plain) as there, provider(there.url.replace("http", "https")) as twilio:
-        assert isinstance(await place(twilio), NotSent)
+        assert isinstance(await place(twilio), UnsentCall)
         assert await first == b"\x16", "a TLS handshake and nothing else"
 
 
@@ -181,13 +181,13 @@ async def test_closed_at_once_is_never_taken_for_a_definite_answer() -> None:
         writer.transport.abort()
 
     async with peer(closes) as there, provider(there.url) as twilio:
-        assert isinstance(await place(twilio), NotSent | Unanswered)
+        assert isinstance(await place(twilio), UnsentCall | UnansweredCall)
         assert there.connections <= connector.STALE_CONNECTIONS
 
 
 async def test_closed_after_reading_is_unanswered_and_sent_once() -> None:
     async with peer(says(b"")) as there, provider(there.url) as twilio:
-        assert isinstance(await place(twilio), Unanswered)
+        assert isinstance(await place(twilio), UnansweredCall)
         assert len(there.requests) == 1
 
 
@@ -195,7 +195,7 @@ async def test_silence_is_unanswered_at_the_deadline() -> None:
     clock = SystemClock()
     async with peer(keeps_silent) as there, provider(there.url) as twilio:
         start = clock.boot()
-        assert await place(twilio, HASTE_SECONDS) == Unanswered("deadline")
+        assert await place(twilio, HASTE_SECONDS) == UnansweredCall("deadline")
         assert HASTE_SECONDS <= clock.boot() - start < PATIENCE_SECONDS
         assert len(there.requests) == 1
 
@@ -224,7 +224,7 @@ async def test_silence_is_unanswered_at_the_deadline() -> None:
 )
 async def test_an_answer_that_proves_nothing_is_unanswered_and_sent_once(reply: bytes) -> None:
     async with peer(says(reply)) as there, provider(there.url) as twilio:
-        assert isinstance(await place(twilio), Unanswered)
+        assert isinstance(await place(twilio), UnansweredCall)
         assert (there.connections, len(there.requests)) == (1, 1)
 
 
@@ -235,26 +235,26 @@ async def test_half_an_answer_and_then_silence_is_unanswered() -> None:
         await reader.read()
 
     async with peer(half) as there, provider(there.url) as twilio:
-        assert isinstance(await place(twilio, HASTE_SECONDS), Unanswered)
+        assert isinstance(await place(twilio, HASTE_SECONDS), UnansweredCall)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("99999999", 3600.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)])
 async def test_429_is_not_sent_and_says_how_long(header: str, seconds: float | None) -> None:
     reply = answer("429 Too Many Requests", b'{"code": 20429, "message": "Too Many Requests", "status": 429}', f"Retry-After: {header}")
     async with peer(says(reply)) as there, provider(there.url) as twilio:
-        assert await place(twilio) == NotSent("HTTP 429, code 20429", seconds, throttled=True)
+        assert await place(twilio) == UnsentCall("HTTP 429, code 20429", seconds, throttled=True)
         assert len(there.requests) == 1
 
 
 @pytest.mark.parametrize(
     ("reply", "result"),
     [
-        (refusal("400 Bad Request", 21211), Refused(21211, "no", 400)),
-        (refusal("401 Unauthorized", 20003), Refused(20003, "no", 401)),
-        (refusal("404 Not Found", 20404), Refused(20404, "no", 404)),
+        (refusal("400 Bad Request", 21211), RefusedCall(21211, "no", 400)),
+        (refusal("401 Unauthorized", 20003), RefusedCall(20003, "no", 401)),
+        (refusal("404 Not Found", 20404), RefusedCall(20404, "no", 404)),
     ],
 )
-async def test_another_4xx_of_the_provider_is_definite(reply: bytes, result: Refused) -> None:
+async def test_another_4xx_of_the_provider_is_definite(reply: bytes, result: RefusedCall) -> None:
     async with peer(says(reply)) as there, provider(there.url) as twilio:
         assert await place(twilio) == result
         assert len(there.requests) == 1
@@ -263,18 +263,18 @@ async def test_another_4xx_of_the_provider_is_definite(reply: bytes, result: Ref
 async def test_a_connection_is_used_again_and_one_that_was_closed_is_not() -> None:
     async with peer(keeps_saying(CREATED, CREATED)) as there, provider(there.url) as twilio:
         for expected in (1, 1):
-            assert isinstance(await place(twilio), Placed)
+            assert isinstance(await place(twilio), PlacedCall)
             assert there.connections == expected
         async with asyncio.timeout(PATIENCE_SECONDS):
             await there.over.wait()
-        assert isinstance(await place(twilio), Placed)
+        assert isinstance(await place(twilio), PlacedCall)
         assert (there.connections, len(there.requests)) == (2, 3)
 
 
 async def test_a_connection_closed_on_the_second_request_is_unanswered_and_not_tried_again() -> None:
     async with peer(keeps_saying(CREATED, b"")) as there, provider(there.url) as twilio:
-        assert isinstance(await place(twilio), Placed)
-        assert isinstance(await place(twilio), Unanswered)
+        assert isinstance(await place(twilio), PlacedCall)
+        assert isinstance(await place(twilio), UnansweredCall)
         assert (there.connections, len(there.requests)) == (1, 2)
 
 
@@ -294,10 +294,10 @@ async def test_a_close_that_the_loop_has_not_read_yet_is_seen_before_sending() -
         thread = threading.Thread(target=blocking_server, args=(listener, closed, requests), daemon=True)
         thread.start()
         async with provider(f"http://127.0.0.1:{listener.getsockname()[1]}") as twilio:
-            assert isinstance(await place(twilio), Placed)
+            assert isinstance(await place(twilio), PlacedCall)
             # Blocks the loop on purpose: the close has reached the machine, but not the loop.
             assert closed.wait(PATIENCE_SECONDS)
-            assert isinstance(await place(twilio), Placed)
+            assert isinstance(await place(twilio), PlacedCall)
         thread.join(PATIENCE_SECONDS)
     assert len(requests) == 2
 
@@ -322,7 +322,7 @@ async def test_frozen_while_connecting_sends_nothing() -> None:
 
     async with peer(listens) as there:
         async with provider(there.url, ThawedClock(reads=1, frozen_seconds=60)) as twilio:
-            assert await place(twilio) == NotSent("deadline")
+            assert await place(twilio) == UnsentCall("deadline")
             assert not received.done(), "the connection was open when the deadline was found to have passed"
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await received == b""
@@ -333,9 +333,9 @@ async def test_waiting_for_a_connection_is_not_sent_at_the_deadline() -> None:
         first = group.create_task(place(twilio, 4 * HASTE_SECONDS))
         async with asyncio.timeout(PATIENCE_SECONDS):
             await there.arrived.wait()
-        assert await place(twilio, HASTE_SECONDS) == NotSent("deadline")
+        assert await place(twilio, HASTE_SECONDS) == UnsentCall("deadline")
         assert len(there.requests) == 1
-        assert await first == Unanswered("deadline")
+        assert await first == UnansweredCall("deadline")
 
 
 async def test_a_redirect_of_a_question_is_not_followed() -> None:

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from telephony.provider import NoSuchCall, Placed, Unanswered
+from telephony.provider import NoSuchCall, PlacedCall, UnansweredCall
 from telephony.twilio import client
 from tests.integration.test_twilio_provider import (
     ACCOUNT,
@@ -46,7 +46,7 @@ from tests.integration.test_twilio_provider import (
 async def test_what_the_provider_did_not_write_proves_nothing(reply: bytes) -> None:
     async with peer(says(reply)) as there, provider(there.url) as twilio:
         result = await place(twilio)
-        assert isinstance(result, Unanswered)
+        assert isinstance(result, UnansweredCall)
         assert result.foreign
         assert len(there.requests) == 1
 
@@ -81,7 +81,7 @@ async def test_questions_without_an_answer_do_not_hold_up_a_post() -> None:
         questions = [group.create_task(twilio.fetch(ACCOUNT, SID)) for _ in range(400)]
         async with asyncio.timeout(PATIENCE_SECONDS):
             await asked.wait()
-        assert isinstance(await place(twilio), Placed)
+        assert isinstance(await place(twilio), PlacedCall)
         assert there.connections == client.ASK_CONNECTIONS + 1, "questions take so many connections and no more"
         for question in questions:
             question.cancel()

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from dialer.clock import SystemClock
 from telephony import simulator
-from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, Placed
+from telephony.provider import Account, CallFacts, CallRequest, NoSuchCall, PlacedCall
 from telephony.simulator import Faults
 from telephony.twilio import client
 from telephony.twilio.client import TwilioProvider
@@ -43,7 +43,7 @@ async def test_every_page_of_a_listing_is_read_back_to_the_time_asked_for(monkey
         sids = [
             result.sid
             for _ in range(7)
-            if isinstance(result := await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5), Placed)
+            if isinstance(result := await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5), PlacedCall)
         ]
         listing = await twilio.list_calls(account, TO, REQUEST.from_, since)
         assert listing.complete
@@ -75,7 +75,7 @@ async def test_a_provider_that_lags_shows_a_call_later() -> None:
     async with simulated() as (sim, twilio, account):
         sim.set_faults(Faults(listing_lag_seconds=3600))
         placed = await twilio.place(account, REQUEST, deadline=sim.clock.boot() + 5)
-        assert isinstance(placed, Placed)
+        assert isinstance(placed, PlacedCall)
         since = sim.clock.now() - timedelta(seconds=1)
         assert await twilio.fetch(account, placed.sid) == NoSuchCall()
         hidden = await twilio.list_calls(account, TO, REQUEST.from_, since)

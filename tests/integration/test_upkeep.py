@@ -13,7 +13,7 @@ from tests.chaos import waiting
 
 if TYPE_CHECKING:
     from sql.commands.commands import Answer
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 CALLBACKS = """
 INSERT INTO dialer.callbacks (business_id, attempt_id, received_at, fields, verdict, answer)
@@ -29,7 +29,7 @@ DECIDED_SECONDS = 10.0
 MANY = 203  # more than are rewritten in the statement that cancels
 
 
-async def wal_of(shop: Shop, limit: int) -> int:
+async def wal_of(shop: DatabaseFixture, limit: int) -> int:
     """How many bytes of write-ahead log forgetting takes; the least of three, since the server writes some by itself."""
     found = []
     for _ in range(3):
@@ -39,13 +39,13 @@ async def wal_of(shop: Shop, limit: int) -> int:
     return min(found)
 
 
-async def test_a_sweep_that_finds_nothing_writes_nothing(shop: Shop) -> None:
+async def test_a_sweep_that_finds_nothing_writes_nothing(shop: DatabaseFixture) -> None:
     await shop.pool.execute(CALLBACKS, 5_000, 1)
     assert await wal_of(shop, BATCH) < PAGE_BYTES
     assert await shop.pool.fetchval("SELECT count(*) FROM dialer.callbacks") == 5_000
 
 
-async def test_old_callbacks_go_in_batches_and_young_ones_stay(shop: Shop) -> None:
+async def test_old_callbacks_go_in_batches_and_young_ones_stay(shop: DatabaseFixture) -> None:
     await shop.pool.execute(CALLBACKS, 3 * BATCH + 10, 91)
     await shop.pool.execute(CALLBACKS, 50, 89)
     loop = asyncio.get_running_loop()
@@ -58,7 +58,7 @@ async def test_old_callbacks_go_in_batches_and_young_ones_stay(shop: Shop) -> No
     assert (3 * BATCH) / seconds > 500
 
 
-async def test_a_callback_that_somebody_holds_stays_and_the_others_go(shop: Shop) -> None:
+async def test_a_callback_that_somebody_holds_stays_and_the_others_go(shop: DatabaseFixture) -> None:
     await shop.pool.execute(CALLBACKS, 20, 91)
     async with shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.callbacks ORDER BY id LIMIT 1 FOR UPDATE")
@@ -66,7 +66,7 @@ async def test_a_callback_that_somebody_holds_stays_and_the_others_go(shop: Shop
             assert await shop.commands.forget(BATCH) == 19
 
 
-async def test_an_id_used_again_after_it_was_forgotten_comes_last(shop: Shop) -> None:
+async def test_an_id_used_again_after_it_was_forgotten_comes_last(shop: DatabaseFixture) -> None:
     """It is another command: what was sent before it is decided before it."""
     business = await shop.business()
     run = await shop.run(business, 3)
@@ -80,7 +80,7 @@ async def test_an_id_used_again_after_it_was_forgotten_comes_last(shop: Shop) ->
     assert [(one.word.command, one.answer.accepted) for one in applied] == [(CommandType.RESUME, True), (CommandType.PAUSE, True)]
 
 
-async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: Shop) -> None:
+async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, MANY)
     await shop.command(business, CommandType.CANCEL, run)
@@ -106,7 +106,7 @@ async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: Shop) 
     await shop.seen(business, run)
 
 
-async def test_the_retries_of_a_run_that_goes_on_stay(shop: Shop) -> None:
+async def test_the_retries_of_a_run_that_goes_on_stay(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 3)
     job = await shop.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
@@ -115,7 +115,7 @@ async def test_the_retries_of_a_run_that_goes_on_stay(shop: Shop) -> None:
     assert await shop.pool.fetchval("SELECT count(*) FROM dialer.retries WHERE run_id = $1", run) == 1
 
 
-async def test_commands_of_many_waiting_businesses_are_found_one_a_business(shop: Shop) -> None:
+async def test_commands_of_many_waiting_businesses_are_found_one_a_business(shop: DatabaseFixture) -> None:
     businesses = [await shop.business() for _ in range(3)]
     runs = [await shop.run(business, 3) for business in businesses]
     entries = [Command(businesses[0], f"c{n}", CommandType.PAUSE, runs[0], entry=f"1-{n}") for n in range(60)]

@@ -11,7 +11,7 @@ import pytest
 from dialer.config import Settings
 from dialer.model import Role
 from dialer.sealing import Seal
-from tests.visitor import Visitor
+from tests.visitor import BrowserSession
 from tests.web_site import PUBLIC, RUNS, leads
 from web.access import auth
 from web.access.passwords import CHECKS_WAITING_PER_CROWD
@@ -30,7 +30,7 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 async def session(site: Site, email: str = "dana@example.com", role: Role = Role.OPERATOR) -> str:
     """The cookie of a signed-in user."""
     await site.user(email, "correct horse", role)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     said = await visitor.sign_in(email, "correct horse")
     [cookie] = said.headers.getall("Set-Cookie")
     assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=Lax"))
@@ -126,7 +126,7 @@ async def sessions_of(site: Site) -> list[Record]:
 
 async def test_a_session_is_a_row_that_says_where_it_comes_from(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.post(
         "/login",
         {"email": "dana@example.com", "password": "correct horse"},
@@ -139,7 +139,7 @@ async def test_a_session_is_a_row_that_says_where_it_comes_from(site: Site) -> N
 
 async def test_a_copied_cookie_does_not_outlive_the_sign_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in("dana@example.com")
     copied = visitor.cookies[auth.COOKIE]
     assert (await by_cookie(site, "GET", RUNS, copied, {})).status == 200
@@ -168,13 +168,13 @@ async def test_a_session_whose_row_somebody_holds_works(site: Site) -> None:
 async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_address(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.05
-    stranger = Visitor(site)
+    stranger = BrowserSession(site)
     for _ in range(10):
         assert (await stranger.sign_in("dana@example.com", "wrong")).status == 401
-    assert (await Visitor(site).sign_in("dana@example.com", "correct horse")).status == 303
+    assert (await BrowserSession(site).sign_in("dana@example.com", "correct horse")).status == 303
     # The others of this address, and whoever sends the wrong ones at once, do not shut it out either.
     said = await asyncio.gather(
-        *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), Visitor(site).sign_in("dana@example.com")
+        *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
     )
     assert said[-1].status == 303
 
@@ -182,17 +182,17 @@ async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_ad
 async def test_a_crowd_of_other_accounts_at_its_address_shuts_nobody_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.0
-    stranger = Visitor(site)
+    stranger = BrowserSession(site)
     said = await asyncio.gather(
         *(stranger.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
-        Visitor(site).sign_in("dana@example.com"),
+        BrowserSession(site).sign_in("dana@example.com"),
     )
     assert (said[-1].status, {one.status for one in said[:-1]}) == (303, {401})
 
 
 async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in("dana@example.com")
     await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now()")
     delays = passwords(site).delays

@@ -15,18 +15,18 @@ from tests.web_site import NO_REDIS, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from ringmaster.local.postgres import Postgres
-    from sql.attempts.attempts import Intent
-    from tests.rows import Shop
+    from sql.attempts.attempts import ClaimedAttempt
+    from tests.rows import DatabaseFixture
     from tests.web_site import Site
 
 
-async def one_call(site: Site, count: int = 1) -> Intent:
+async def one_call(site: Site, count: int = 1) -> ClaimedAttempt:
     await site.load(count)
     intents, _ = await site.shop.claim(site.business)
     return intents[0]
 
 
-async def state_of(site: Site, intent: Intent) -> str:
+async def state_of(site: Site, intent: ClaimedAttempt) -> str:
     state: str = await site.shop.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
     return state
 
@@ -147,7 +147,7 @@ async def test_a_call_nobody_should_have_is_hung_up(site: Site, how: str) -> Non
     assert b"<Say" not in said.body
 
 
-async def not_placed(site: Site, intent: Intent) -> None:
+async def not_placed(site: Site, intent: ClaimedAttempt) -> None:
     await site.shop.learn(intent, AttemptState.UNKNOWN, reason="time-out")
     await site.shop.learn(intent, AttemptState.NOT_PLACED, by_person=True)
 
@@ -190,7 +190,7 @@ async def test_redis_away_loses_nothing(lonely_site: Site) -> None:
 
 
 async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
-    postgres: Postgres, database_url: str, redis_url: str, shop: Shop
+    postgres: Postgres, database_url: str, redis_url: str, shop: DatabaseFixture
 ) -> None:
     async with serving(database_url, redis_url, shop) as site:
         intent = await one_call(site)
@@ -212,7 +212,7 @@ async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
         assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
 
 
-async def test_both_away_asks_twilio_to_come_again(postgres: Postgres, database_url: str, shop: Shop) -> None:
+async def test_both_away_asks_twilio_to_come_again(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, NO_REDIS, shop) as site:
         intent = await one_call(site)
         await postgres.stop()

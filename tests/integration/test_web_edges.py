@@ -14,11 +14,11 @@ from twilio.request_validator import RequestValidator
 
 from dialer.model import Reference
 from dialer.sealing import Seal
-from tests.visitor import EMAIL, PASSWORD, Visitor, text_of
+from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, callback, serving
 
 if TYPE_CHECKING:
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
     from tests.web_site import Said, Site
 
 NUMBERS = [0, 1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**19, 10**30, -1]
@@ -93,7 +93,7 @@ PATH_URL = "https://example.com/ringing/dialer"
 
 
 @pytest.mark.parametrize("stripped", [True, False])
-async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop: Shop, stripped: bool) -> None:  # noqa: FBT001
+async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop: DatabaseFixture, stripped: bool) -> None:  # noqa: FBT001
     async with serving(database_url, redis_url, shop, PUBLIC_URL=PATH_URL) as site:
         await site.load(1)
         [call], _ = await shop.claim(site.business)
@@ -136,7 +136,7 @@ HTTP = {"Origin": "http://dialer.example.com", "Host": "dialer.example.com"}
 @pytest.mark.parametrize("language", ["en", "he"])
 async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language: str) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site, language)
+    visitor = BrowserSession(site, language)
     form = {"email": EMAIL, "password": PASSWORD, "next": "/runs/7"}
     said = await visitor.post("/login", form, **HTTP)
     assert said.status == 400
@@ -150,16 +150,16 @@ async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language:
         {"Origin": "https://dialer.example.com", "X-Forwarded-Proto": "http"},
         {"Origin": "http://localhost", "Host": "localhost"},
     ):
-        assert (await Visitor(site).post("/login", form, **headers)).status == 303
+        assert (await BrowserSession(site).post("/login", form, **headers)).status == 303
 
 
 async def signed_in_from(site: Site, forwarded: str) -> str:
-    await Visitor(site).post("/login", {"email": EMAIL, "password": PASSWORD}, **{"X-Forwarded-For": forwarded})
+    await BrowserSession(site).post("/login", {"email": EMAIL, "password": PASSWORD}, **{"X-Forwarded-For": forwarded})
     found: str = await site.shop.pool.fetchval("SELECT address FROM dialer.sessions ORDER BY id DESC LIMIT 1")
     return found
 
 
-async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url: str, redis_url: str, shop: Shop) -> None:
+async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, redis_url, shop, DIALER_TRUSTED_PROXIES="127.0.0.0/8, 10.1.0.7") as site:
         await site.user(EMAIL, PASSWORD)
         assert await signed_in_from(site, "203.0.113.5") == "203.0.113.5"
@@ -175,7 +175,7 @@ async def test_the_address_of_a_client_is_not_what_it_says_itself(site: Site) ->
 
 @pytest.mark.parametrize("module", ["web", "actors"])
 async def test_without_the_account_a_business_needs_a_process_does_not_start(
-    module: str, database_url: str, redis_url: str, shop: Shop
+    module: str, database_url: str, redis_url: str, shop: DatabaseFixture
 ) -> None:
     await shop.business()
     names = {
@@ -195,7 +195,7 @@ async def test_without_the_account_a_business_needs_a_process_does_not_start(
     assert [line.split()[0] for line in lines] == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"], lines
 
 
-async def test_no_account_is_needed_while_every_business_has_its_own(database_url: str, redis_url: str, shop: Shop) -> None:
+async def test_no_account_is_needed_while_every_business_has_its_own(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     await shop.business()
     await shop.pool.execute("UPDATE dialer.businesses SET account_sid = $1, auth_token_sealed = 'x'", "AC" + "7" * 32)
     async with serving(database_url, redis_url, shop, TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="") as site:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dialer.model import AttemptState
-from tests.visitor import EMAIL, PASSWORD, Visitor
+from tests.visitor import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
-    from sql.attempts.attempts import Intent
+    from sql.attempts.attempts import ClaimedAttempt
     from tests.web_site import Site
 
 
@@ -106,10 +106,10 @@ async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) 
         await site.shop.learn(intent, state, sid=sid)
     path, sentence = f"/runs/{run_id}", "The telephone company does not know this call."
     await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in(EMAIL, PASSWORD)
 
-    async def shown(intent: Intent) -> tuple[list[str | None], bool]:
+    async def shown(intent: ClaimedAttempt) -> tuple[list[str | None], bool]:
         [attempt] = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json["attempts"]
         return [attempt["missing_since"]], sentence in (await visitor.get(f"{path}/jobs/{intent.job_id}")).body.decode()
 

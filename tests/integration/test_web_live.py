@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
     from tests.web_site import Listening, Site, Told
     from web.events.frames import FramedEvent
     from web.events.listener import Listener
@@ -225,7 +225,7 @@ async def test_without_redis_the_state_is_told_again_and_again(lonely_site: Site
         assert (await listening.until("end"))[-1].data["run"]["status"] == "stopped"
 
 
-async def test_redis_comes_back_empty(database_url: str, shop: Shop, tmp_path: Path) -> None:
+async def test_redis_comes_back_empty(database_url: str, shop: DatabaseFixture, tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()
     streams = Streams(valkey.url)
@@ -252,7 +252,7 @@ async def test_redis_comes_back_empty(database_url: str, shop: Shop, tmp_path: P
         await valkey.stop()
 
 
-async def test_streams_end_when_the_process_does(database_url: str, redis_url: str, shop: Shop) -> None:
+async def test_streams_end_when_the_process_does(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, redis_url, shop) as site:
         run_id = await site.load(3)
         async with site.listen(run_id) as listening:

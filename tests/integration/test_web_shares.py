@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
     from contextlib import AbstractAsyncContextManager
 
-    from sql.attempts.attempts import Intent
+    from sql.attempts.attempts import ClaimedAttempt
     from sql.shares import SharedPool
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
     from tests.web_site import Said, Site
 
 CLOCK = SystemClock()
 
 
 @asynccontextmanager
-async def held(shop: Shop, query: str, *values: object) -> AsyncIterator[None]:
+async def held(shop: DatabaseFixture, query: str, *values: object) -> AsyncIterator[None]:
     """Somebody else's transaction, left open."""
     async with shop.pool.acquire() as holder, holder.transaction():
         await holder.execute(query, *values)
@@ -172,18 +172,18 @@ async def test_a_task_asks_for_whom_it_serves(site: Site) -> None:
     assert CURRENT_USE.get().tenant == "process"
 
 
-async def state_of(shop: Shop, intent: Intent) -> str:
+async def state_of(shop: DatabaseFixture, intent: ClaimedAttempt) -> str:
     state: str = await shop.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
     return state
 
 
-async def over(shop: Shop, intents: list[Intent]) -> None:
+async def over(shop: DatabaseFixture, intents: list[ClaimedAttempt]) -> None:
     async with asyncio.timeout(30):
         while [await state_of(shop, intent) for intent in intents] != ["over"] * len(intents):
             pass
 
 
-async def keep(streams: Streams, intents: list[Intent]) -> None:
+async def keep(streams: Streams, intents: list[ClaimedAttempt]) -> None:
     for intent in intents:
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         assert await streams.keep_callback(str(reference), callback(intent, "completed"))
@@ -209,7 +209,7 @@ async def test_a_kept_callback_that_cannot_be_applied_stops_nobody(site: Site, r
     await streams.close()
 
 
-async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: str, shop: Shop) -> None:
+async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: str, shop: DatabaseFixture) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)
         writer.close()

@@ -15,7 +15,7 @@ from dialer.clock import SystemClock
 from dialer.messages import EVENTS, Event
 from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
-from tests.visitor import EMAIL, PASSWORD, Visitor
+from tests.visitor import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import EVENTS_OF_BUSINESS, RUNS, Told, serving, token_digest
 from web.access import standing
 from web.events import fanout as fanout_module
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
     from tests.web_site import Listening, Site
     from web.events.fanout import Fanout
 
@@ -179,7 +179,7 @@ async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, m
     assert (await site.get("/healthz")).status == 200
 
 
-async def test_a_redis_that_refuses_writes_is_as_one_that_is_away(database_url: str, shop: Shop, tmp_path: Path) -> None:
+async def test_a_redis_that_refuses_writes_is_as_one_that_is_away(database_url: str, shop: DatabaseFixture, tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()
     try:
@@ -244,7 +244,7 @@ async def test_a_stream_ends_when_its_credential_is_withdrawn(site: Site, monkey
 
 async def test_a_page_s_stream_is_refused_to_the_next_user(site: Site) -> None:
     user_id = await site.user(EMAIL, PASSWORD)
-    visitor = Visitor(site)
+    visitor = BrowserSession(site)
     await visitor.sign_in()
     said = await visitor.get(f"{EVENTS_OF_BUSINESS}?reader=user:{user_id + 1}")
     assert (said.status, said.json["code"]) == (409, "other_reader")

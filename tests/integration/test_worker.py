@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from actors import lease
-from actors.bootstrap import open_world
-from actors.dispatch.rate_limiter import Bucket
+from actors.bootstrap import open_services
+from actors.dispatch.rate_limiter import RateLimiter
 from actors.worker import Worker
 from dialer.config import Settings
 from dialer.sealing import Seal
@@ -27,9 +27,9 @@ from tests.tcp_proxy import TcpProxy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from actors.services import World
+    from actors.services import Services
     from telephony.simulator import Simulator
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 NOBODY = "http://127.0.0.1:9"
 BOUND_SECONDS = 20.0
@@ -44,12 +44,12 @@ async def twilio() -> AsyncIterator[Simulator]:
 class Floor:
     """Workers on the servers of a test."""
 
-    def __init__(self, shop: Shop, database_url: str, redis_url: str, stack: AsyncExitStack) -> None:
+    def __init__(self, shop: DatabaseFixture, database_url: str, redis_url: str, stack: AsyncExitStack) -> None:
         self.shop = shop
         self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         self._stack = stack
 
-    async def world(self, twilio_url: str, **more: object) -> World:
+    async def world(self, twilio_url: str, **more: object) -> Services:
         values = {
             **self._urls,
             "PUBLIC_URL": NOBODY,
@@ -61,10 +61,10 @@ class Floor:
             "DIALER_PROVIDER_LAG_SECONDS": 1,
             **more,
         }
-        return await self._stack.enter_async_context(open_world(Settings.model_validate(values)))
+        return await self._stack.enter_async_context(open_services(Settings.model_validate(values)))
 
     @asynccontextmanager
-    async def worker(self, twilio_url: str, name: str = "one", **more: object) -> AsyncIterator[tuple[Worker, World]]:
+    async def worker(self, twilio_url: str, name: str = "one", **more: object) -> AsyncIterator[tuple[Worker, Services]]:
         world = await self.world(twilio_url, **more)
         worker = Worker(world, name)
         await worker.start()
@@ -75,7 +75,7 @@ class Floor:
 
 
 @pytest_asyncio.fixture
-async def floor(shop: Shop, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
+async def floor(shop: DatabaseFixture, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
     # The shop owns every partition, for its own claims; here the workers are to have them.
     await shop.workers.leave(shop.incarnation)
     async with AsyncExitStack() as stack:
@@ -130,7 +130,7 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, a
 async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> None:
     account = uuid4().hex
     worlds = [await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=20) for _ in range(2)]
-    buckets = [Bucket(world, account) for world in worlds]
+    buckets = [RateLimiter(world, account) for world in worlds]
     loop = asyncio.get_running_loop()
     until_then = loop.time() + 1.0
     granted = 0
@@ -174,7 +174,7 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
 
 async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(floor: Floor, twilio: Simulator) -> None:
     account = uuid4().hex
-    one, other = [Bucket(await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=0.01), account) for _ in range(2)]
+    one, other = [RateLimiter(await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=0.01), account) for _ in range(2)]
     assert (await one.take(3))[0] == 1
     assert (await other.take(1))[0] == 0
     await one.give_back(1)
@@ -191,7 +191,7 @@ async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(flo
 async def test_with_redis_away_each_worker_keeps_its_share_of_the_pace(floor: Floor, twilio: Simulator) -> None:
     world = await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=2, REDIS_URL="redis://127.0.0.1:1")
     world.held.workers = 2
-    bucket = Bucket(world, "AC1")
+    bucket = RateLimiter(world, "AC1")
     assert (await bucket.take(5))[0] == 1
     granted, wait = await bucket.take(5)
     assert (granted, 0.5 < wait <= 1.0) == (0, True)

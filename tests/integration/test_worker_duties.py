@@ -12,10 +12,10 @@ from pydantic import SecretStr
 
 import actors.duties.heartbeat
 import actors.supervisor.supervisor
-from actors.dispatch.rate_limiter import Bucket
-from actors.lease import Ownership
-from actors.restarts import Duties
-from actors.supervisor.supervisor import Partitions
+from actors.dispatch.rate_limiter import RateLimiter
+from actors.lease import Lease
+from actors.restarts import DutySupervisor
+from actors.supervisor.supervisor import BusinessSupervisor
 from actors.tasks import Tasks
 from telephony import simulator
 from telephony.provider import Account
@@ -162,17 +162,17 @@ async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simula
 
 
 async def test_a_gate_whose_loop_fails_is_begun_again(floor: Floor, twilio: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    take = Bucket.take
+    take = RateLimiter.take
     failures: list[int] = []
 
-    async def fails_once(self: Bucket, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 whatever the bucket takes
+    async def fails_once(self: RateLimiter, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 whatever the bucket takes
         if not failures:
             failures.append(1)
             message = "on purpose"
             raise RuntimeError(message)
         return await take(self, *arguments, **named)
 
-    monkeypatch.setattr(Bucket, "take", fails_once)
+    monkeypatch.setattr(RateLimiter, "take", fails_once)
     business = await floor.shop.business()
     run = await floor.shop.run(business, 2)
 
@@ -187,8 +187,8 @@ async def test_a_gate_whose_loop_fails_is_begun_again(floor: Floor, twilio: Simu
 async def test_ownership_that_is_begun_again_joins_again(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
     world = await floor.world(twilio.url)
     tasks = Tasks()
-    partitions = Partitions(world, tasks, Duties(tasks, world.clock, lambda: None), lambda *_: None)
-    ownership = Ownership(world, partitions, "again")
+    partitions = BusinessSupervisor(world, tasks, DutySupervisor(tasks, world.clock, lambda: None), lambda *_: None)
+    ownership = Lease(world, partitions, "again")
 
     async def owns_all() -> bool:
         return len(world.held.epochs) == 256

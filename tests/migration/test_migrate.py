@@ -14,7 +14,7 @@ from sql.migrate import ChangedMigrationError, migrate, report, steps
 from sql.pool import open_pool
 
 if TYPE_CHECKING:
-    from tests.rows import Shop
+    from tests.rows import DatabaseFixture
 
 
 async def run(database_url: str, sentence: str, *values: object) -> object:
@@ -76,7 +76,7 @@ async def test_check_says_by_its_exit_code(empty_database_url: str, *, before: b
     assert (process.returncode, b"pending" in said) == (code, not before)
 
 
-async def test_the_words_of_the_model_and_of_the_functions_are_the_same(shop: Shop) -> None:
+async def test_the_words_of_the_model_and_of_the_functions_are_the_same(shop: DatabaseFixture) -> None:
     for state, rank in RANK.items():
         assert await shop.pool.fetchval("SELECT dialer.rank_of($1)", state) == rank
         assert await shop.pool.fetchval("SELECT dialer.is_open($1)", state) == state.open

@@ -22,16 +22,16 @@ from actors.calls.evidence import Moment
 from actors.calls.excess_calls import ExcessCalls
 from actors.calls.live_calls import LiveCalls
 from actors.supervisor.business import Business
-from actors.supervisor.supervisor import Partitions
+from actors.supervisor.supervisor import BusinessSupervisor
 from dialer.model import AttemptState
 from sql.outbox.outbox import MAX_EVENTS_AT_ONCE, Relay
-from telephony.provider import NotSent, Unanswered
+from telephony.provider import UnansweredCall, UnsentCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from sql.attempts.attempts import Fact, Intent, OpenAttempt
+    from sql.attempts.attempts import ClaimedAttempt, Fact, OpenAttempt
     from telephony.provider import PlaceResult
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -90,11 +90,11 @@ async def _delete_first(self: Relay) -> int:
 _fact_of = actors.calls.call.fact_of
 
 
-def _believes_in_silence(intent: Intent, result: PlaceResult) -> Fact:
-    return _fact_of(intent, NotSent(result.reason) if isinstance(result, Unanswered) else result)
+def _believes_in_silence(intent: ClaimedAttempt, result: PlaceResult) -> Fact:
+    return _fact_of(intent, UnsentCall(result.reason) if isinstance(result, UnansweredCall) else result)
 
 
-def _silence_is_the_end(intent: Intent, result: PlaceResult) -> Fact:
+def _silence_is_the_end(intent: ClaimedAttempt, result: PlaceResult) -> Fact:
     fact = _fact_of(intent, result)
     if fact.state is not AttemptState.UNKNOWN:
         return fact
@@ -143,7 +143,7 @@ FAULTS = (
     Fault("command_twice", "a command takes effect each time it is delivered"),
     Fault("commands_in_any_order", "the inbox is decided from its end"),
     Fault("nobody_adopts", "open attempts of the last owner are not followed", ((Business, "_adopt", lambda *_: []),)),
-    Fault("nobody_polls", "what the words do not tell is never looked for", ((Partitions, "poll", _never),)),
+    Fault("nobody_polls", "what the words do not tell is never looked for", ((BusinessSupervisor, "poll", _never),)),
     Fault("account_of_now", "a call is asked for at the account its business has now"),
     Fault("absent_by_one_clock", "the database's clock alone shows a call absent", ((Moment, "follows", _by_the_database_alone),)),
     Fault("window_by_our_clock", "a call is looked for by the database's time", ((reconciler, "listed_since", _since_the_claim),)),

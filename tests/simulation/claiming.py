@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sql.attempts.attempts import Intent, Verdict
+from sql.attempts.attempts import ClaimedAttempt, Verdict
 from tests.simulation.rows import Attempt, Retry, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from sql.attempts.attempts import Ask
+    from sql.attempts.attempts import ClaimRequest
     from tests.simulation.rows import Database, Job, Lane, Run, Zone
 
 SCAN = 1000
@@ -41,9 +41,9 @@ class Claim:
     locked_runs: frozenset[int] = frozenset()
 
 
-def claim(db: Database, asks: Sequence[Ask], about: Claim) -> tuple[list[Intent], list[Verdict]]:
+def claim(db: Database, asks: Sequence[ClaimRequest], about: Claim) -> tuple[list[ClaimedAttempt], list[Verdict]]:
     """Take the next leads of these businesses; one verdict for each."""
-    intents: list[Intent] = []
+    intents: list[ClaimedAttempt] = []
     verdicts: list[Verdict] = []
     for ask in sorted(asks, key=lambda ask: ask.business_id):
         if ask.business_id in db.lanes:
@@ -53,7 +53,7 @@ def claim(db: Database, asks: Sequence[Ask], about: Claim) -> tuple[list[Intent]
     return intents, verdicts
 
 
-def _claim_one(db: Database, ask: Ask, about: Claim) -> tuple[list[Intent], Verdict]:
+def _claim_one(db: Database, ask: ClaimRequest, about: Claim) -> tuple[list[ClaimedAttempt], Verdict]:
     lane = db.lanes[ask.business_id]
     if not db.owns(lane.partition, about.incarnation, ask.epoch):
         return [], Verdict(ask.business_id, "not_owner")
@@ -138,7 +138,7 @@ def _on_the_line(db: Database, lane: Lane, picked: list[Candidate]) -> tuple[lis
     return free, waiting
 
 
-def _intend(db: Database, lane: Lane, candidate: Candidate, about: Claim) -> Intent:
+def _intend(db: Database, lane: Lane, candidate: Candidate, about: Claim) -> ClaimedAttempt:
     now, job = db.clock(), candidate.job
     attempt = Attempt(
         len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(about.token), db.nonce(), job.phone, lane.caller_id,
@@ -147,7 +147,7 @@ def _intend(db: Database, lane: Lane, candidate: Candidate, about: Claim) -> Int
     db.attempts[attempt.id] = attempt
     job.status, job.attempts, job.attempt_id = "dialing", job.attempts + 1, attempt.id
     db.retries.pop(job.id, None)
-    return Intent(
+    return ClaimedAttempt(
         lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, about.token, job.phone, lane.caller_id, attempt.account_sid,
         candidate.run.settings.get("machine_detection"), bool(candidate.run.settings.get("record", False)),
     )  # fmt: skip
@@ -182,7 +182,7 @@ def _zones_offered(run: Run, offered: list[Candidate]) -> dict[int, int]:
     return zones
 
 
-def _count(db: Database, lane: Lane, held: list[Run], picked: list[Candidate], intents: list[Intent]) -> None:
+def _count(db: Database, lane: Lane, held: list[Run], picked: list[Candidate], intents: list[ClaimedAttempt]) -> None:
     for turn, candidate in enumerate(picked, start=1):
         candidate.run.served_at = db.clock() + turn * 1e-6
     for run in held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import Command, CommandType
-from sql.commands.commands import Malformed
+from sql.commands.commands import MalformedCommand
 from tests.simulation.learning import counted_as, summary
 from tests.simulation.rows import ENDED, Received
 
@@ -61,13 +61,13 @@ def receive_one(db: Database, asked: Command) -> bool | None:
     return True
 
 
-def receive(db: Database, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool:
+def receive(db: Database, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool:
     """Move entries of the stream into the inbox, unless somebody else has read on meanwhile."""
     if db.position != start:
         return False
     db.position = end
     for entry in entries:
-        if isinstance(entry, Malformed):
+        if isinstance(entry, MalformedCommand):
             db.tell(0, None, "command.rejected", {"code": "malformed", "entry": entry.entry}, command_id=entry.fields.get("id"))
             continue
         is_new = receive_one(db, entry)

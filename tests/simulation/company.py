@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dialer.model import Reference
-from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, NotSent, Placed, Refused, Unanswered
+from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from tests.simulation.loop import settle
 from tests.simulation.rows import moment
 from tests.simulation.schedule import LONGEST_TRANSIT_SECONDS
@@ -63,7 +63,7 @@ class Entry:
     history: list[str] = field(default_factory=list)
 
 
-class Company:
+class FakeTwilio:
     """All calls of all accounts."""
 
     def __init__(self, loop: VirtualLoop, schedule: Schedule, chance: Chance, faults: frozenset[str]) -> None:
@@ -159,23 +159,23 @@ class Company:
         self.loop.call_later(seconds, work, context=self.loop.outside)
 
 
-class Carrier:
+class FakeProvider:
     """`Provider` of one worker: what it sees of the company over its own connections."""
 
-    def __init__(self, company: Company, clock: Clock) -> None:
+    def __init__(self, company: FakeTwilio, clock: Clock) -> None:
         self.company = company
         self.clock = clock
 
     async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
         company, chance = self.company, self.company.chance
         if deadline <= self.clock.boot():
-            return NotSent("the deadline had passed")
+            return UnsentCall("the deadline had passed")
         await self._wait(chance.random() * (SLOW_CONNECT_SECONDS if company.hits("slow_connection") else CONNECT_SECONDS))
         if company.is_away or company.hits("connection_refused"):
-            return NotSent("refused")
+            return UnsentCall("refused")
         # Checked once more when the connection is open: a worker that was frozen meanwhile must not write.
         if self.clock.boot() >= deadline and "post_after_the_deadline" not in company.faults:
-            return NotSent("the deadline had passed")
+            return UnsentCall("the deadline had passed")
         answer = self._write(account, request)
         for _ in range(1 if "retry_post" in company.faults else 0):
             try:
@@ -187,7 +187,7 @@ class Carrier:
             async with asyncio.timeout(max(deadline - self.clock.boot(), 0.0)):
                 return await answer
         except TimeoutError:
-            return NotSent("timeout") if "timeout_is_not_sent" in company.faults else Unanswered("timeout")
+            return UnsentCall("timeout") if "timeout_is_not_sent" in company.faults else UnansweredCall("timeout")
 
     def _write(self, account: Account, request: CallRequest) -> asyncio.Future[PlaceResult]:
         """From here on nobody can take it back: it arrives, and the company does with it what it likes."""
@@ -213,23 +213,23 @@ class Carrier:
             return refusal
         if company.hits("foreign_answer"):
             self._perhaps(account, request)
-            return Unanswered("HTTP 403", foreign=True)
+            return UnansweredCall("HTTP 403", foreign=True)
         if company.hits("server_error"):
             self._perhaps(account, request)
-            return NotSent("500") if "server_error_is_not_sent" in company.faults else Unanswered("500")
+            return UnsentCall("500") if "server_error_is_not_sent" in company.faults else UnansweredCall("500")
         before = next(iter(company.ledger), None)
         entry = company.create(account.sid, request)
         if company.hits("two_calls"):
             company.create(account.sid, request, unasked=True)
-        return Placed(before if before and company.hits("another_sid") else entry.sid, "queued")
+        return PlacedCall(before if before and company.hits("another_sid") else entry.sid, "queued")
 
     def _refusal(self) -> PlaceResult | None:
         company = self.company
         if company.hits("throttled"):
-            return NotSent("429", retry_after_seconds=company.chance.choice([None, 1.0]), throttled=True)
+            return UnsentCall("429", retry_after_seconds=company.chance.choice([None, 1.0]), throttled=True)
         if company.hits("account_refused"):
-            return Refused(20003, "authenticate", 401)
-        return Refused(21211, "invalid", 400) if company.hits("refused_number") else None
+            return RefusedCall(20003, "authenticate", 401)
+        return RefusedCall(21211, "invalid", 400) if company.hits("refused_number") else None
 
     def _perhaps(self, account: Account, request: CallRequest) -> None:
         if self.company.chance.hits(0.5):

@@ -9,8 +9,8 @@ import asyncpg
 from dialer.messages import CommandType, Event, RunChanged
 from dialer.model import AttemptState
 from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
-from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, Applied
-from sql.workers.workers import Driven, Holding, Renewal
+from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
+from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal
 from tests.simulation import claiming, commanding, learning
 from tests.simulation.learning import CONFUSED
 from tests.simulation.line import Refused
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from dialer.messages import Command
     from dialer.streams.relay_script import Topic
-    from sql.attempts.attempts import Ask, Intent, Learned, Verdict
-    from sql.commands.commands import Malformed
-    from sql.timelines.timelines import History, Stray
+    from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
+    from sql.commands.commands import MalformedCommand
+    from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
     from tests.simulation.line import Line
     from tests.simulation.rows import Attempt, Database
@@ -34,7 +34,7 @@ EXPIRY_SECONDS = 2.0
 MAX_LOOKS = 1000
 
 
-class Desk:
+class FakeStore:
     """A client of the database; `locked` is how often a row it needs is held by somebody else."""
 
     def __init__(self, db: Database, line: Line) -> None:
@@ -54,21 +54,21 @@ class Desk:
             raise Refused(asyncpg.LockNotAvailableError())
 
 
-class AttemptDesk(Desk):
+class FakeAttempts(FakeStore):
     """`sql.attempts.attempts.Attempts`."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[Ask], *, send_seconds: float, ring_seconds: int, default_account: str
-    ) -> tuple[list[Intent], list[Verdict]]:
-        def statement() -> tuple[list[Intent], list[Verdict]]:
+        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+    ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
+        def statement() -> tuple[list[ClaimedAttempt], list[Verdict]]:
             about = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, self.held())
             return claiming.claim(self.db, asks, about)
 
-        found: tuple[list[Intent], list[Verdict]] = await self.line.ask(statement)
+        found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.line.ask(statement)
         return found
 
-    async def learn(self, facts: Sequence[Fact]) -> list[Learned]:
-        found: list[Learned] = await self.line.ask(lambda: learning.learn(self.db, facts, self.held()))
+    async def learn(self, facts: Sequence[Fact]) -> list[RecordResult]:
+        found: list[RecordResult] = await self.line.ask(lambda: learning.learn(self.db, facts, self.held()))
         return found
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
@@ -159,7 +159,7 @@ class AttemptDesk(Desk):
         )  # fmt: skip
 
 
-class FleetDesk(Desk):
+class FakeWorkers(FakeStore):
     """`sql.workers.workers.Workers`."""
 
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:  # noqa: ARG002
@@ -187,14 +187,15 @@ class FleetDesk(Desk):
         )
         return found
 
-    async def holdings(self) -> list[Holding]:
-        def statement() -> list[Holding]:
+    async def holdings(self) -> list[PartitionOwner]:
+        def statement() -> list[PartitionOwner]:
             now = self.db.clock()
             return [
-                Holding(n, p.owner, p.epoch, commanding.lives(self.db, p.owner), now - p.taken_at) for n, p in enumerate(self.db.partitions)
+                PartitionOwner(n, p.owner, p.epoch, commanding.lives(self.db, p.owner), now - p.taken_at)
+                for n, p in enumerate(self.db.partitions)
             ]
 
-        found: list[Holding] = await self.line.ask(statement)
+        found: list[PartitionOwner] = await self.line.ask(statement)
         return found
 
     async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
@@ -219,8 +220,8 @@ class FleetDesk(Desk):
 
         return int(await self.line.ask(statement))
 
-    async def busy_businesses(self, partitions: Sequence[int]) -> list[Driven]:
-        def statement() -> list[Driven]:
+    async def busy_businesses(self, partitions: Sequence[int]) -> list[ActiveBusiness]:
+        def statement() -> list[ActiveBusiness]:
             db, asked = self.db, set(partitions)
             excess = {a.business_id for a in db.attempts.values() if a.excess and a.open}
             busy = [
@@ -229,11 +230,11 @@ class FleetDesk(Desk):
             ]  # fmt: skip
             return [self._driven(b) for b in busy]
 
-        found: list[Driven] = await self.line.ask(statement)
+        found: list[ActiveBusiness] = await self.line.ask(statement)
         return found
 
-    async def business(self, business_id: int) -> Driven | None:
-        found: Driven | None = await self.line.ask(lambda: self._driven(business_id))
+    async def business(self, business_id: int) -> ActiveBusiness | None:
+        found: ActiveBusiness | None = await self.line.ask(lambda: self._driven(business_id))
         return found
 
     async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -253,15 +254,15 @@ class FleetDesk(Desk):
 
         await self.line.ask(statement)
 
-    def _driven(self, business_id: int) -> Driven:
+    def _driven(self, business_id: int) -> ActiveBusiness:
         lane = self.db.lanes[business_id]
-        return Driven(business_id, lane.partition, lane.account_sid, None, lane.caller_id, lane.max_calls)
+        return ActiveBusiness(business_id, lane.partition, lane.account_sid, None, lane.caller_id, lane.max_calls)
 
 
-class HistoryDesk(Desk):
+class FakeTimelines(FakeStore):
     """`sql.timelines.timelines.Histories`: the database of a schedule has one history, and forgets nothing."""
 
-    async def present(self, business_id: int, shown_after_seconds: float) -> History | None:
+    async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None:
         raise AssertionError(business_id, shown_after_seconds)
 
     async def adopt_strays(
@@ -269,8 +270,8 @@ class HistoryDesk(Desk):
         incarnation: UUID,
         epoch: int,
         business_id: int,
-        history: History,
-        calls: Sequence[Stray],
+        history: Timeline,
+        calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
         account_sid: str,
@@ -278,7 +279,7 @@ class HistoryDesk(Desk):
         raise AssertionError(incarnation, epoch, business_id, history, calls, ring_seconds, account_sid)
 
 
-class CommandDesk(Desk):
+class FakeCommands(FakeStore):
     """`sql.commands.commands.Commands`."""
 
     async def apply(self, command: Command) -> Answer:
@@ -292,25 +293,25 @@ class CommandDesk(Desk):
     async def position(self) -> str:
         return str(await self.line.ask(lambda: self.db.position))
 
-    async def receive(self, start: str, end: str, entries: Sequence[Command | Malformed]) -> bool:
+    async def receive(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool:
         return bool(await self.line.ask(lambda: commanding.receive(self.db, start, end, entries)))
 
     async def waiting(self, but: Sequence[int] = ()) -> list[int]:
         found: list[int] = await self.line.ask(lambda: commanding.waiting(self.db, LIMIT, but))
         return found
 
-    async def apply_received(self, business_id: int) -> tuple[list[Applied], bool]:
-        def statement() -> tuple[list[Applied], bool]:
+    async def apply_received(self, business_id: int) -> tuple[list[AppliedCommand], bool]:
+        def statement() -> tuple[list[AppliedCommand], bool]:
             if business_id in self.held():
                 return [], True
             rows = commanding.apply_received(self.db, business_id, MAX_APPLIED_AT_ONCE)
             applied = [
-                Applied(RunChanged(business_id, row.run_id, CommandType(row.type), row.job_id, row.hang_up), Answer.of(found))
+                AppliedCommand(RunChanged(business_id, row.run_id, CommandType(row.type), row.job_id, row.hang_up), Answer.of(found))
                 for row, found in rows
             ]
             return applied, False
 
-        found: tuple[list[Applied], bool] = await self.line.ask(statement)
+        found: tuple[list[AppliedCommand], bool] = await self.line.ask(statement)
         return found
 
     async def forget(self, limit: int) -> int:  # noqa: ARG002
@@ -318,7 +319,7 @@ class CommandDesk(Desk):
         return 0
 
 
-class RunDesk(Desk):
+class FakeRuns(FakeStore):
     """`sql.runs.runs.Runs`, as far as the housekeeping needs it."""
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
@@ -354,7 +355,7 @@ class RunDesk(Desk):
         return bool(await self.line.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
 
-class OutboxDesk(Desk):
+class FakeOutbox(FakeStore):
     """`sql.outbox.outbox.Outbox`."""
 
     async def next(self, limit: int, without: Collection[Topic] = ()) -> list[Event]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.messages import CallChanged, Command, CommandType, RunChanged
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
-from sql.attempts.fact_writer import NotLearnedError
+from sql.attempts.fact_writer import NotRecordedError
 from sql.pool import AWAY, LOCKED
 from telephony.twilio.callbacks import STATES
 from tests.simulation.company import DELIVERIES, TERMINAL
@@ -17,9 +17,9 @@ from tests.simulation.loop import pause
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from sql.attempts.fact_writer import Ledger
-    from tests.simulation.company import Company, Entry
-    from tests.simulation.desks import AttemptDesk, CommandDesk
+    from sql.attempts.fact_writer import FactWriter
+    from tests.simulation.company import Entry, FakeTwilio
+    from tests.simulation.desks import FakeAttempts, FakeCommands
     from tests.simulation.judge import Judge
     from tests.simulation.loop import Process
     from tests.simulation.wire import WireClient
@@ -29,16 +29,16 @@ TRIES = 20
 CLOSED = frozenset({AttemptState.OVER, AttemptState.NOT_SENT, AttemptState.NOT_PLACED})
 
 
-class Front:
+class FakeWeb:
     """The web process."""
 
     def __init__(
         self,
         process: Process,
-        company: Company,
-        ledger: Ledger,
-        attempts: AttemptDesk,
-        commands: CommandDesk,
+        company: FakeTwilio,
+        ledger: FactWriter,
+        attempts: FakeAttempts,
+        commands: FakeCommands,
         wire: WireClient,
         judge: Judge,
     ) -> None:
@@ -69,7 +69,7 @@ class Front:
         )  # fmt: skip
         try:
             learned = await self._ledger.learn(fact)
-        except NotLearnedError:
+        except NotRecordedError:
             # 503: the company comes again.
             if nth < DELIVERIES:
                 self._company.deliver(entry, status, sequence, nth + 1)
@@ -110,7 +110,7 @@ class Front:
                     await pause(POLL_SECONDS)
         except TimeoutError:
             pass
-        except NotLearnedError:
+        except NotRecordedError:
             return
         except (*AWAY, *LOCKED):
             # 503: nothing was promised.

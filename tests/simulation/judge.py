@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.model import Reference
     from sql.commands.commands import Answer
-    from tests.simulation.company import Company, Entry
+    from tests.simulation.company import Entry, FakeTwilio
     from tests.simulation.rows import Attempt, Database, Run
     from tests.simulation.schedule import Schedule
     from tests.simulation.wire import Server
@@ -36,7 +36,7 @@ class ViolationError(Exception):
 class Judge:
     """Watches one schedule."""
 
-    def __init__(self, schedule: Schedule, db: Database, company: Company, server: Server) -> None:
+    def __init__(self, schedule: Schedule, db: Database, company: FakeTwilio, server: Server) -> None:
         self._schedule = schedule
         self._db = db
         self._company = company

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState
-from sql.attempts.attempts import Learned
+from sql.attempts.attempts import RecordResult
 from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ NOT_SENT, UNKNOWN, NOT_PLACED, PLACING, OVER = (
 
 
 @dataclass(slots=True)
-class Judged:
+class JudgedFact:
     """A fact beside the rows it is about, as they were before this statement."""
 
     fact: Fact
@@ -61,7 +61,7 @@ class Judged:
 
 def learn(
     db: Database, facts: Sequence[Fact], locked_lanes: frozenset[int] = frozenset(), locked_runs: frozenset[int] = frozenset()
-) -> list[Learned]:
+) -> list[RecordResult]:
     """Apply facts, at most one an attempt."""
     found = {fact.attempt_id: _find(db, fact) for fact in facts}
     locked = {i for i, j in found.items() if j and (j.lane.business_id in locked_lanes or (j.run.id in locked_runs and _concerns_run(j)))}
@@ -73,7 +73,7 @@ def learn(
     return [_answer(fact, found[fact.attempt_id], ended, busy=fact.attempt_id in locked) for fact in facts]
 
 
-def _find(db: Database, fact: Fact) -> Judged | None:
+def _find(db: Database, fact: Fact) -> JudgedFact | None:
     attempt = db.attempts.get(fact.attempt_id)
     if attempt is None or attempt.business_id != fact.business_id or attempt.nonce != fact.nonce:
         return None
@@ -84,18 +84,18 @@ def _find(db: Database, fact: Fact) -> Judged | None:
     confused = elsewhere and attempt.state in {PLACING, UNKNOWN} and fact.token == attempt.token
     if confused:
         fact = replace(fact, state=UNKNOWN, sid=None, evidence={**(attempt.evidence or {}), CONFUSED: True})
-    return Judged(
+    return JudgedFact(
         fact, attempt, lane, job, run, attempt.state, attempt.excess, attempt.sid, elsewhere and not confused, confused, room,
         job.attempt_id == attempt.id, job.status,
     )  # fmt: skip
 
 
-def _concerns_run(j: Judged) -> bool:
+def _concerns_run(j: JudgedFact) -> bool:
     second = j.bound is not None and j.fact.sid is not None and j.bound != j.fact.sid
     return second or j.was not in OPEN or j.fact.state not in OPEN
 
 
-def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
+def _judge(db: Database, j: JudgedFact) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
     fact, now = j.fact, db.clock()
     if j.elsewhere:
         return "refused"
@@ -118,7 +118,7 @@ def _judge(db: Database, j: Judged) -> str:  # noqa: PLR0911 one verdict, one li
     return "applied" if j.was is NOT_PLACED or fact.state.rank > j.was.rank else "known"
 
 
-def _absent(db: Database, j: Judged) -> bool:
+def _absent(db: Database, j: JudgedFact) -> bool:
     fact = j.fact
     known = j.attempt.evidence or {}
     if fact.by_person and j.was in OPEN and j.was is not PLACING and (j.bound is None or "missing" in known):
@@ -129,7 +129,7 @@ def _absent(db: Database, j: Judged) -> bool:
     return late and db.owns(j.lane.partition, fact.owner, fact.epoch)
 
 
-def _weigh(db: Database, judged: list[Judged]) -> None:
+def _weigh(db: Database, judged: list[JudgedFact]) -> None:
     places: Counter[int] = Counter()
     for j in sorted(judged, key=lambda j: j.fact.attempt_id):
         if not j.applied:
@@ -145,7 +145,7 @@ def _weigh(db: Database, judged: list[Judged]) -> None:
         j.job_now = _job_after(db, j)
 
 
-def _job_after(db: Database, j: Judged) -> str:
+def _job_after(db: Database, j: JudgedFact) -> str:
     state = j.fact.state
     if not j.newest and "any_attempt_moves_the_job" not in db.faults:
         return j.job_was
@@ -161,7 +161,7 @@ def _job_after(db: Database, j: Judged) -> str:
     return "dialing" if j.was is NOT_PLACED else j.job_was
 
 
-def _is_no_fault(j: Judged) -> bool:
+def _is_no_fault(j: JudgedFact) -> bool:
     """An end that says nothing of the lead: withdrawn from the provider's queue, or too many calls at once."""
     outcome = j.fact.outcome
     return (outcome == "canceled" and j.attempt.withdrawn) or (outcome == "failed" and j.fact.error_code == TOO_MANY_CALLS)
@@ -183,7 +183,7 @@ def job_outcome(outcome: str | None, answered_by: str | None) -> str:
     return "machine" if (answered_by or "").startswith("machine") else "answered"
 
 
-def _apply(db: Database, judged: list[Judged]) -> set[int]:
+def _apply(db: Database, judged: list[JudgedFact]) -> set[int]:
     """Write what the judged facts change; return the runs that have ended by it."""
     applied = [j for j in judged if j.applied]
     for j in judged:
@@ -216,11 +216,11 @@ def _not_missing(evidence: dict[str, Any] | None) -> dict[str, Any] | None:
     return evidence and {name: value for name, value in evidence.items() if name not in {"missing", "missing_late"}}
 
 
-def _runs_of(judged: list[Judged]) -> list[Run]:
+def _runs_of(judged: list[JudgedFact]) -> list[Run]:
     return sorted({j.run.id: j.run for j in judged}.values(), key=lambda run: run.id)
 
 
-def _move_attempt(db: Database, j: Judged) -> None:
+def _move_attempt(db: Database, j: JudgedFact) -> None:
     attempt, fact, now = j.attempt, j.fact, db.clock()
     attempt.state = fact.state
     attempt.sid = attempt.sid or fact.sid
@@ -242,7 +242,7 @@ def _move_attempt(db: Database, j: Judged) -> None:
     attempt.look_at = None if pause is None else now + pause
 
 
-def _move_job(db: Database, j: Judged, delta: Counter[str]) -> None:
+def _move_job(db: Database, j: JudgedFact, delta: Counter[str]) -> None:
     job, fact = j.job, j.fact
     job.status = j.job_now
     if fact.state in {NOT_SENT, NOT_PLACED} or j.job_now == "queued":
@@ -264,7 +264,7 @@ def _move_job(db: Database, j: Judged, delta: Counter[str]) -> None:
         delta["in_progress"] -= 1
 
 
-def _move_lanes(db: Database, applied: list[Judged]) -> None:
+def _move_lanes(db: Database, applied: list[JudgedFact]) -> None:
     for lane in {j.lane.business_id: j.lane for j in applied if j.leaves or j.enters}.values():
         gone = {j.attempt.id for j in applied if j.leaves and j.lane is lane}
         come = [j.attempt.id for j in applied if j.enters and j.lane is lane]
@@ -275,10 +275,10 @@ def _move_lanes(db: Database, applied: list[Judged]) -> None:
         lane.hold(inflight)
 
 
-def _tell(db: Database, run: Run, judged: list[Judged], delta: Counter[str]) -> bool:
+def _tell(db: Database, run: Run, judged: list[JudgedFact], delta: Counter[str]) -> bool:
     """Tell what became of the leads of a run, then move its counters; True when it ends by it."""
     db.touched.add(run.id)
-    told: list[tuple[int, Judged, str, dict[str, Any]]] = []
+    told: list[tuple[int, JudgedFact, str, dict[str, Any]]] = []
     for j in judged:
         if j.applied and j.job_now != j.job_was and j.job_now in {"completed", "failed", "cancelled"}:
             told.append((1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
@@ -310,12 +310,12 @@ def summary(run: Run) -> dict[str, Any]:
     return {"status": run.status, **{name: getattr(run, name) for name in names}}
 
 
-def _answer(fact: Fact, j: Judged | None, ended: set[int], *, busy: bool) -> Learned:
+def _answer(fact: Fact, j: JudgedFact | None, ended: set[int], *, busy: bool) -> RecordResult:
     if j is None or busy:
-        return Learned(fact.business_id, fact.attempt_id, "busy" if j else "stranger")
+        return RecordResult(fact.business_id, fact.attempt_id, "busy" if j else "stranger")
     state = j.fact.state if j.applied else j.was
     unwanted = j.attempt.hang_up_at is not None and state in OPEN
-    return Learned(
+    return RecordResult(
         fact.business_id, fact.attempt_id, j.verdict, state, j.run.id, j.job.id, j.lane.partition, j.fact.sid or j.bound,
         hang_up=(j.verdict == "second" and j.fact.state is not OVER) or unwanted, run_ended=j.run.id in ended,
     )  # fmt: skip

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
-from actors.services import Held, Rules, World
+from actors.services import CallPolicy, Ownership, Services
 from actors.worker import Worker
 from dialer.clock import SeededIds
-from sql.attempts.fact_writer import Ledger
+from sql.attempts.fact_writer import FactWriter
 from sql.outbox.outbox import Relay
 from sql.pool import AWAY, LOCKED
 from sql.runs.runs import NewLead
 from telephony.provider import Account
 from tests.simulation.chance import Chance
-from tests.simulation.company import Carrier, Company
-from tests.simulation.desks import AttemptDesk, CommandDesk, Desk, FleetDesk, HistoryDesk, OutboxDesk, RunDesk
-from tests.simulation.front import Front
+from tests.simulation.company import FakeProvider, FakeTwilio
+from tests.simulation.desks import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
+from tests.simulation.front import FakeWeb
 from tests.simulation.judge import Judge
 from tests.simulation.line import Line
 from tests.simulation.loading import load_business, load_run
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 WORKER_PATIENCE_SECONDS, FRONT_PATIENCE_SECONDS = 7 * 24 * 3600.0, 2.0
 BOOT_SECONDS = 1000.0
-D = TypeVar("D", bound=Desk)
+D = TypeVar("D", bound=FakeStore)
 
 
 class MachineClock:
@@ -107,20 +107,20 @@ class Stage:
         self.db.rewrite_here = 3
         self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: ConnectionResetError("simulated"))
         self.server = Server(self.loop)
-        self.company = Company(self.loop, schedule, Chance(schedule.seed, "company"), faults)
+        self.company = FakeTwilio(self.loop, schedule, Chance(schedule.seed, "company"), faults)
         self.judge = Judge(schedule, self.db, self.company, self.server)
         self.line.after = self.judge.look
         self.company.created = self.judge.created
         self.company.written = self.judge.written
         self.wires: list[WireClient] = []
-        self.desks: list[Desk] = []
+        self.desks: list[FakeStore] = []
         self.machines: list[Machine] = []
         self.errors = ErrorLog()
         self.forgotten_accounts: set[str] = set()
         self._born = 0
         # Kill, or freeze for longer than a lease, the first worker at this step of its tasks; 0: not.
         self.first_kill = self.first_freeze = 0
-        self.front: Front | None = None
+        self.front: FakeWeb | None = None
 
     # -- people and rows -------------------------------------------------------------------------------------------------------------
 
@@ -153,11 +153,11 @@ class Stage:
         return wire
 
     @asynccontextmanager
-    async def _log(self, attempts: AttemptDesk, wire: WireClient, patience_seconds: float) -> AsyncIterator[tuple[Relay, Ledger]]:
+    async def _log(self, attempts: FakeAttempts, wire: WireClient, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
         """The real relay and the real ledger, as each process has them."""
         async with (
-            Relay(self._desk(OutboxDesk), wire) as relay,  # type: ignore[arg-type]
-            Ledger(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as ledger,  # type: ignore[arg-type]
+            Relay(self._desk(FakeOutbox), wire) as relay,  # type: ignore[arg-type]
+            FactWriter(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as ledger,  # type: ignore[arg-type]
         ):
             yield relay, ledger
 
@@ -165,11 +165,11 @@ class Stage:
         """Start the web process."""
         process = Process(self.loop, "web")
         clock = MachineClock(self.loop, 0.0)
-        attempts, wire = self._desk(AttemptDesk), self.wire(clock)
+        attempts, wire = self._desk(FakeAttempts), self.wire(clock)
 
         async def serve() -> None:
             async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, ledger):
-                self.front = Front(process, self.company, ledger, attempts, self._desk(CommandDesk), wire, self.judge)
+                self.front = FakeWeb(process, self.company, ledger, attempts, self._desk(FakeCommands), wire, self.judge)
                 self.company.call_back = self.front.call_back
                 await self.loop.create_future()
 
@@ -196,15 +196,15 @@ class Stage:
         skew = self.schedule.troubles.skew_seconds * (1 if nth % 2 else -1)
         clock = MachineClock(self.loop, skew)
         lag = 0.0 if "lag_is_ignored" in self.faults else LAG_SECONDS
-        wire, attempts = self.wire(clock), self._desk(AttemptDesk)
+        wire, attempts = self.wire(clock), self._desk(FakeAttempts)
         async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
-            world = World(
-                    attempts=attempts, ledger=ledger, fleet=self._desk(FleetDesk), histories=self._desk(HistoryDesk),
-                    commands=self._desk(CommandDesk), runs=self._desk(RunDesk),
-                    wire=wire, events=relay, provider=Carrier(self.company, clock),
+            world = Services(
+                    attempts=attempts, ledger=ledger, fleet=self._desk(FakeWorkers), histories=self._desk(FakeTimelines),
+                    commands=self._desk(FakeCommands), runs=self._desk(FakeRuns),
+                    wire=wire, events=relay, provider=FakeProvider(self.company, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
-                    rules=Rules("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
-                    held=Held(ids.uuid(), {}),
+                    rules=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
+                    held=Ownership(ids.uuid(), {}),
                 )  # fmt: skip
             worker = Worker(world, machine.process.name, machine.stopping)
             await worker.start()

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
-from sql.attempts.attempts import Ask, Attempts, Fact
+from sql.attempts.attempts import Attempts, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
 from sql.runs.runs import NewLead, NewRun, Request, Runs
@@ -116,7 +116,7 @@ class Twins:
         self.run(self.businesses.set_max_calls(business_id, max_calls))
         commanding.set_max_calls(self.memory, business_id, max_calls)
 
-    def claim(self, incarnation: UUID, asks: Sequence[Ask]) -> None:
+    def claim(self, incarnation: UUID, asks: Sequence[ClaimRequest]) -> None:
         token = uuid4()
         intents, verdicts = self.run(
             self.attempts.claim(incarnation, token, asks, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)

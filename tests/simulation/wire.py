@@ -7,8 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from actors.dispatch.rate_limiter import GIVE_BACK, OPEN, SHUT, TAKE
-from dialer.streams.client import LOOK_BACK_SECONDS, NOWHERE, AwayError
-from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, MAX_READING_AGE_SECONDS, Relayed
+from dialer.streams.client import LOOK_BACK_SECONDS, NOWHERE, RedisUnavailableError
+from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, MAX_READING_AGE_SECONDS, RelayResult
 from tests.simulation.permits import Account
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class WireClient:
     async def start_of_words(self) -> str:
         try:
             milliseconds: int = await self._do(lambda: self.server.milliseconds)
-        except AwayError:
+        except RedisUnavailableError:
             milliseconds = int((self.clock.now().timestamp() - LOOK_BACK_SECONDS) * 1000)
         return f"{milliseconds}-0"
 
@@ -192,11 +192,11 @@ class WireClient:
     async def time(self) -> float:
         return float(await self._do(lambda: self.server.loop.now))
 
-    async def relay(self, events: Sequence[Event], read_at: float) -> Relayed:
+    async def relay(self, events: Sequence[Event], read_at: float) -> RelayResult:
         told = await self._do(lambda: self.server.relay(events, read_at))
         if told is None:
-            raise AwayError
-        return Relayed(told, {})
+            raise RedisUnavailableError
+        return RelayResult(told, {})
 
     async def confirm(self, serials: Sequence[int]) -> None:
         await self._do(lambda: self.server.confirm(serials))
@@ -210,7 +210,7 @@ class WireClient:
     async def _try(self, change: Callable[[], None]) -> bool:
         try:
             await self._do(change)
-        except AwayError:
+        except RedisUnavailableError:
             return False
         return True
 
@@ -226,7 +226,7 @@ class WireClient:
             if answered.done():
                 return
             if lost or self.server.is_away:
-                answered.set_exception(AwayError)
+                answered.set_exception(RedisUnavailableError)
             else:
                 answered.set_result(result)
 
@@ -236,13 +236,13 @@ class WireClient:
     async def _read(self, read: Callable[[], list[Any]], block_seconds: float) -> list[Any]:
         if self.server.is_away or self.chance.hits(self.lost):
             await self._do(_nothing)
-            raise AwayError
+            raise RedisUnavailableError
         found = read()
         if not found:
             bell = self.server.bell()
             await asyncio.wait([bell], timeout=block_seconds)
             if self.server.is_away:
-                raise AwayError
+                raise RedisUnavailableError
             found = read()
         else:
             await self._do(_nothing)

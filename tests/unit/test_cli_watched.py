@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ringmaster.demo.progress import standing
-from ringmaster.demo.run_view import Watched, names
+from ringmaster.demo.run_view import RunView, names
 from ringmaster.demo.sse import ServerEvent
 
 RUN = {"status": "running", "total_leads": 4, "queued": 2, "in_progress": 1, "completed": 1, "failed": 0, "cancelled": 0, "skipped": 0}
@@ -19,8 +19,8 @@ ENDED = RUN | {"status": "completed", "queued": 0, "in_progress": 0, "completed"
 
 
 @pytest.fixture
-def watched() -> Watched:
-    return Watched("Harbor Light", 7, 4, {2004: "Patricia O'Neill"})
+def watched() -> RunView:
+    return RunView("Harbor Light", 7, 4, {2004: "Patricia O'Neill"})
 
 
 def event(name: str, data: dict[str, Any]) -> ServerEvent:
@@ -31,19 +31,19 @@ def whole(name: str, **body: object) -> ServerEvent:
     return ServerEvent(name, json.dumps({"type": name, "run_id": 7, **body}))
 
 
-def test_it_begins_with_the_whole_state(watched: Watched) -> None:
+def test_it_begins_with_the_whole_state(watched: RunView) -> None:
     watched.hear(whole("reset", run=RUN, calls=[{"lead_id": 2004, "status": "calling"}]))
     assert (watched.done, watched.over, len(watched.calls)) == (1, False, 1)
     assert standing(watched) == "Harbor Light: running, 1 of 4 done, 1 on the line (1 completed)"
 
 
-def test_progress_moves_counts_and_calls(watched: Watched) -> None:
+def test_progress_moves_counts_and_calls(watched: RunView) -> None:
     watched.hear(event("run.progress", RUN | {"completed": 2, "queued": 1}))
     watched.hear(event("call.progress", {"calls": [{"lead_id": 2004, "state": "ringing"}]}))
     assert (watched.done, watched.calls[0]["state"]) == (2, "ringing")
 
 
-def test_what_happens_is_said_by_name(watched: Watched) -> None:
+def test_what_happens_is_said_by_name(watched: RunView) -> None:
     watched.hear(event("run.started", {}))
     watched.hear(event("job.changed", {"lead_id": 2004, "status": "failed", "outcome": "no-answer"}))
     watched.hear(event("job.changed", {"lead_id": 2005, "status": "completed", "outcome": "human"}))
@@ -51,14 +51,14 @@ def test_what_happens_is_said_by_name(watched: Watched) -> None:
     assert list(watched.last) == ["the run has started", "Patricia O'Neill: no answer", "lead 2005: answered", "lead 2006: cancelled"]
 
 
-def test_it_is_over_when_the_run_has_ended_and_no_call_is_left(watched: Watched) -> None:
+def test_it_is_over_when_the_run_has_ended_and_no_call_is_left(watched: RunView) -> None:
     watched.see(ENDED | {"in_progress": 1, "status": "stopped"})
     assert not watched.over
     watched.hear(whole("end", run=ENDED))
     assert (watched.over, watched.end_seen, watched.calls) == (True, True, ())
 
 
-def test_events_of_later_days_are_passed_over(watched: Watched) -> None:
+def test_events_of_later_days_are_passed_over(watched: RunView) -> None:
     watched.hear(event("voice.transcript", {"text": "hello"}))
     watched.hear(ServerEvent("message", ""))
     assert not watched.last

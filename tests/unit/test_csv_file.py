@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from web.intake import csv_records, encoding
 from web.intake.csv_file import rows_of
 from web.intake.encoding import pieces
-from web.intake.rows import MAX_LEADS, Sheet, check_rows
+from web.intake.rows import MAX_LEADS, CheckedRows, check_rows
 from web.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ A = "1,0521234567,Dana"
 B = "2,0521234568,Avi"
 
 
-def loaded(body: str | bytes) -> Sheet:
+def loaded(body: str | bytes) -> CheckedRows:
     return check_rows(rows_of(pieces(body.encode() if isinstance(body, str) else body)), "IL", "UTC")
 
 
-def kept(sheet: Sheet) -> list[tuple[Any, str]]:
+def kept(sheet: CheckedRows) -> list[tuple[Any, str]]:
     return [(lead.external_id or lead.lead_id, lead.phone) for lead in sheet.accepted]
 
 
-def refused(sheet: Sheet) -> list[tuple[int, str]]:
+def refused(sheet: CheckedRows) -> list[tuple[int, str]]:
     return [(bad.row, bad.reason) for bad in sheet.rejected]
 
 
-def found_ids(sheet: Sheet) -> set[object]:
+def found_ids(sheet: CheckedRows) -> set[object]:
     """Every lead the answer speaks of: accepted, refused or a duplicate."""
     rejected = [bad.lead_id for bad in sheet.rejected]
     shown = {int(lead.strip('"')) if isinstance(lead, str) and lead.strip('"').isdecimal() else lead for lead in rejected}

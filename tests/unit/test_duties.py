@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import actors.restarts
-from actors.restarts import MOST_RESTARTS, Duties
+from actors.restarts import MOST_RESTARTS, DutySupervisor
 from actors.tasks import Tasks
 from dialer.clock import SystemClock
 
@@ -35,7 +35,7 @@ class Failing:
 async def test_a_duty_that_fails_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actors.restarts, "RESTART_SECONDS", 0.001)
     tasks, given_up, duty = Tasks(), asyncio.Event(), Failing(MOST_RESTARTS)
-    Duties(tasks, SystemClock(), given_up.set).keep_up("one", duty)
+    DutySupervisor(tasks, SystemClock(), given_up.set).keep_up("one", duty)
     async with asyncio.timeout(10):
         await duty.runs.wait()
     assert (duty.begun, given_up.is_set()) == (MOST_RESTARTS + 1, False)
@@ -44,7 +44,7 @@ async def test_a_duty_that_fails_is_begun_again(monkeypatch: pytest.MonkeyPatch)
 async def test_one_that_fails_again_and_again_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actors.restarts, "RESTART_SECONDS", 0.001)
     given_up, duty = asyncio.Event(), Failing(ENOUGH)
-    Duties(Tasks(), SystemClock(), given_up.set).keep_up("one", duty)
+    DutySupervisor(Tasks(), SystemClock(), given_up.set).keep_up("one", duty)
     async with asyncio.timeout(10):
         await given_up.wait()
     assert duty.begun == MOST_RESTARTS + 1
@@ -54,7 +54,7 @@ async def test_the_duty_of_an_account_never_ends_the_worker(monkeypatch: pytest.
     monkeypatch.setattr(actors.restarts, "RESTART_SECONDS", 0.001)
     monkeypatch.setattr(actors.restarts, "LONGEST_RESTART_SECONDS", 0.002)
     given_up, duty = asyncio.Event(), Failing(ENOUGH)
-    Duties(Tasks(), SystemClock(), given_up.set).keep_up_alone("gate", duty)
+    DutySupervisor(Tasks(), SystemClock(), given_up.set).keep_up_alone("gate", duty)
     async with asyncio.timeout(10):
         await duty.runs.wait()
     assert (duty.begun, given_up.is_set()) == (ENOUGH + 1, False)

@@ -11,13 +11,13 @@ import pytest
 
 from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
 from actors.calls.reconciler import listed_since
-from actors.services import Rules
+from actors.services import CallPolicy
 from dialer.model import AttemptState
 from sql.attempts.attempts import OpenAttempt
 from telephony.provider import Listing
 
 LAG, RING, LIMIT = 60.0, 30, 600
-RULES = Rules("https://x", RING, LIMIT, LAG, 1.0, "AC0")
+RULES = CallPolicy("https://x", RING, LIMIT, LAG, 1.0, "AC0")
 SENT_BY = datetime(2030, 1, 1, tzinfo=UTC)
 ME, OTHER = "me", "other"
 

@@ -7,17 +7,17 @@ import itertools
 import pytest
 
 from dialer.model import AttemptState
-from sql.attempts.attempts import Learned, Referred
+from sql.attempts.attempts import AttemptContext, RecordResult
 from web.twilio.greeting import greets
-from web.twilio.receiver import Heard
+from web.twilio.receiver import CallbackResult
 
 OPEN = {"placing", "unknown", "placed", "ringing", "live"}
 VERDICTS = ("applied", "known", "refused", "stranger", "second", "busy")
 COMBINATIONS = list(itertools.product(AttemptState, [*AttemptState, None], VERDICTS, [False, True], [False, True]))
 
 
-def heard(before: AttemptState, after: AttemptState | None, verdict: str, wanted_before: bool, wanted_after: bool) -> Heard:  # noqa: FBT001
-    attempt = Referred(
+def heard(before: AttemptState, after: AttemptState | None, verdict: str, wanted_before: bool, wanted_after: bool) -> CallbackResult:  # noqa: FBT001
+    attempt = AttemptContext(
         before,
         hang_up=not wanted_before,
         excess=False,
@@ -27,7 +27,7 @@ def heard(before: AttemptState, after: AttemptState | None, verdict: str, wanted
         auth_token_sealed=None,
         partition=0,
     )
-    return Heard(attempt, Learned(1, 1, verdict, after, hang_up=not wanted_after))
+    return CallbackResult(attempt, RecordResult(1, 1, verdict, after, hang_up=not wanted_after))
 
 
 def test_every_combination_has_the_answer_of_the_table() -> None:

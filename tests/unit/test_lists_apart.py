@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from actors import services
 from actors.calls import orphaned_calls
-from actors.calls.orphaned_calls import Strays
+from actors.calls.orphaned_calls import OrphanedCalls
 from actors.turns import Turns
 from dialer.clock import SystemClock
 from telephony.provider import Account, Listing
@@ -21,8 +21,8 @@ from telephony.twilio import client
 from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
-    from actors.services import World
-    from sql.workers.workers import Driven
+    from actors.services import Services
+    from sql.workers.workers import ActiveBusiness
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HANGING, QUICK = (Account("AC" + digit * 32, SecretStr("x")) for digit in "12")
@@ -48,7 +48,7 @@ class Floor:
     async def adopt_strays(self, *_: Any, **__: Any) -> int:  # noqa: ANN401
         return 0
 
-    def world(self) -> World:
+    def world(self) -> Services:
         there = SimpleNamespace(
             histories=self,
             provider=self,
@@ -56,16 +56,16 @@ class Floor:
             held=SimpleNamespace(epochs={0: 1}, incarnation=None),
             listing=Turns(services.LISTS_AT_ONCE),
         )
-        return cast("World", there)
+        return cast("Services", there)
 
 
-def driven(business_id: int) -> Driven:
-    return cast("Driven", SimpleNamespace(business_id=business_id, partition=0, caller_id="+97237000000"))
+def driven(business_id: int) -> ActiveBusiness:
+    return cast("ActiveBusiness", SimpleNamespace(business_id=business_id, partition=0, caller_id="+97237000000"))
 
 
 async def test_a_hanging_account_does_not_keep_the_calls_of_another_from_being_compared() -> None:
     floor = Floor()
-    finding = Strays(floor.world())
+    finding = OrphanedCalls(floor.world())
     async with asyncio.TaskGroup() as group:
         for business_id in range(1, 3 * orphaned_calls.LISTS_AT_ONCE):
             group.create_task(finding.search(HANGING, driven(business_id)))

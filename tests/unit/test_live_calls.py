@@ -18,7 +18,7 @@ from telephony.provider import Account, CallFacts, LiveListing
 
 if TYPE_CHECKING:
     from actors.calls.call import Call
-    from actors.services import World
+    from actors.services import Services
     from sql.attempts.attempts import Fact
 
 ACCOUNT = Account("AC" + "0" * 32, SecretStr("x"))
@@ -73,7 +73,7 @@ class Floor:
     async def open_of_partitions(self, _partitions: list[int]) -> list[OpenAttempt]:
         return [attempt(HELD, AttemptState.RINGING), attempt(FREE, AttemptState.LIVE)]
 
-    def world(self) -> World:
+    def world(self) -> Services:
         there = SimpleNamespace(
             held=SimpleNamespace(epochs={0: 1}),
             attempts=self,
@@ -81,7 +81,7 @@ class Floor:
             ledger=self,
             accounts=SimpleNamespace(of=lambda _business, _sid: ACCOUNT),
         )
-        return cast("World", there)
+        return cast("Services", there)
 
 
 async def test_a_fact_that_cannot_be_written_stops_the_lists_of_no_other_business() -> None:

@@ -11,16 +11,16 @@ import pytest
 from actors.dispatch.pauses import Pauses
 from actors.tasks import Tasks
 from telephony import refusals
-from telephony.provider import Placed, Unanswered
+from telephony.provider import PlacedCall, UnansweredCall
 from telephony.twilio.connector import _date
 
 if TYPE_CHECKING:
-    from actors.services import World
+    from actors.services import Services
     from telephony.provider import PlaceResult
 
 RUN = 7
-BROKEN = Unanswered("HTTP 503")
-FOREIGN = Unanswered("HTTP 403", foreign=True)
+BROKEN = UnansweredCall("HTTP 503")
+FOREIGN = UnansweredCall("HTTP 403", foreign=True)
 
 
 async def heard(*results: PlaceResult) -> list[str]:
@@ -32,7 +32,7 @@ async def heard(*results: PlaceResult) -> list[str]:
         reasons.append(why)
 
     tasks = Tasks()
-    pauses = Pauses(cast("World", SimpleNamespace(fleet=SimpleNamespace(pause=pause))), tasks)
+    pauses = Pauses(cast("Services", SimpleNamespace(fleet=SimpleNamespace(pause=pause))), tasks)
     for result in results:
         pauses.hear(1, RUN, result)
     await tasks.finish(10.0)
@@ -55,7 +55,7 @@ async def test_answers_that_prove_nothing_are_counted_together(results: list[Pla
 
 
 async def test_a_call_that_is_placed_begins_the_count_anew() -> None:
-    assert await heard(*([FOREIGN] * 4), Placed("CA1", "queued"), *([FOREIGN, BROKEN] * 4)) == []
+    assert await heard(*([FOREIGN] * 4), PlacedCall("CA1", "queued"), *([FOREIGN, BROKEN] * 4)) == []
 
 
 @pytest.mark.parametrize("text", ["Mon, 01 Jan 2026 00:00:00 +99999999999999", "Mon, 01 Jan 2026 00:00:00 +9999", "x", "", "1 2 3"])

@@ -18,7 +18,7 @@ from sql.resolutions.resolutions import Resolution
 from web.access.auth import principal
 from web.api.runs import DEFAULT_PAGE, MAX_PAGE, run_of, statuses_of
 from web.api.serializers import attempt_json, job_json
-from web.operations.commands import give, missing_job, missing_run, request_id
+from web.operations.commands import missing_job, missing_run, request_id, submit
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -105,7 +105,7 @@ async def cancel(request: http.Request) -> http.Response:
     principal(request, Role.OPERATOR)
     asked = await body_of(request, HangUp)
     run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id", JOB_ID_MAX)
-    answer = await give(request, CommandType.CANCEL_JOB, run_id, job_id=job_id, hang_up=asked.hang_up)
+    answer = await submit(request, CommandType.CANCEL_JOB, run_id, job_id=job_id, hang_up=asked.hang_up)
     return http.json_response({"job_id": answer.job_id, "status": answer.job_status, "in_progress": answer.in_progress})
 
 

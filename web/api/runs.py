@@ -15,7 +15,7 @@ from dialer.model import Role, RunStatus
 from web.access.auth import principal
 from web.api.serializers import moment, run_json, wait_json
 from web.intake.importer import asked_of, load, refuse_other_types, upload
-from web.operations.commands import give, missing_run, same, say
+from web.operations.commands import canonical_json, missing_run, reply, submit
 from web.operations.drain_wait import until_placed
 from web.operations.waits_for import waits_for
 from web.server import errors, keys
@@ -68,7 +68,7 @@ async def create(request: http.Request) -> http.Response:
     who = principal(request, Role.OPERATOR)
     refuse_other_types(request)
     async with upload(request, who.business_id) as body:
-        return same(await load(request, who, await asked_of(request, body)), status=201)
+        return canonical_json(await load(request, who, await asked_of(request, body)), status=201)
 
 
 @routes.get("/api/outbound/runs")
@@ -99,12 +99,12 @@ async def change(request: http.Request) -> http.Response:
     """Start, pause or resume a run."""
     who = principal(request, Role.OPERATOR)
     await body_of(request, Nothing)
-    answer = await give(request, VERBS[request.match_info["verb"]], id_of(request, "run_id"))
+    answer = await submit(request, VERBS[request.match_info["verb"]], id_of(request, "run_id"))
 
     async def tell() -> dict[str, Any]:
         return run_json(await run_of(request, who))
 
-    return await say(request, answer, tell)
+    return await reply(request, answer, tell)
 
 
 @routes.post("/api/outbound_calls/jobs/{job_id}/cancel")
@@ -113,9 +113,9 @@ async def cancel(request: http.Request) -> http.Response:
     who = principal(request, Role.OPERATOR)
     run_id = id_of(request, "job_id")
     asked = await body_of(request, Ending)
-    answer = await give(request, CommandType.CANCEL, run_id, hang_up=asked.hang_up, wait=asked.wait)
+    answer = await submit(request, CommandType.CANCEL, run_id, hang_up=asked.hang_up, wait=asked.wait)
     found = {**_ended(run_id, answer), "cancel_requested": answer.cancel_requested}
-    return await say(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
+    return await reply(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
 
 
 @routes.post("/api/outbound/stop-queue")
@@ -123,9 +123,9 @@ async def stop(request: http.Request) -> http.Response:
     """Stop a run at once."""
     who = principal(request, Role.OPERATOR)
     asked = await body_of(request, Stopping)
-    answer = await give(request, CommandType.STOP, asked.run_id, hang_up=asked.hang_up, wait=asked.wait)
+    answer = await submit(request, CommandType.STOP, asked.run_id, hang_up=asked.hang_up, wait=asked.wait)
     found = {**_ended(asked.run_id, answer), "cancelled_jobs": answer.cancelled_jobs}
-    return await say(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
+    return await reply(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
 
 
 async def run_of(request: http.Request, who: Principal) -> Run:

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
-from dialer.streams.client import AwayError
+from dialer.streams.client import RedisUnavailableError
 from web.events.frames import parse_id, read_entry
 from web.events.listener import Listener
 from web.events.supervision import keep_running
@@ -136,7 +136,7 @@ class Fanout:
         while not self.stopping:
             try:
                 await self._read()
-            except AwayError as error:
+            except RedisUnavailableError as error:
                 if not self.away:
                     log.warning("Redis is away, listeners are served from PostgreSQL: %s", error)
                     self._lose()
@@ -145,7 +145,7 @@ class Fanout:
     async def _read(self) -> None:
         if not await self._streams.can_write():
             # What happens is not told any more, so silence means nothing.
-            raise AwayError(REFUSES_WRITES)
+            raise RedisUnavailableError(REFUSES_WRITES)
         if self._position is None:
             _, self._position = await self._streams.event_window()
             self.away = False

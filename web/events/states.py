@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from dialer.streams.client import AwayError
+from dialer.streams.client import RedisUnavailableError
 from sql.pool import AWAY, LOCKED
 from web.server.shared_read import SharedRead
 
@@ -84,6 +84,6 @@ class LiveStates:
             return None
         try:
             _, newest = await self._streams.event_window()
-        except AwayError:
+        except RedisUnavailableError:
             return None
         return newest

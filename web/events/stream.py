@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
-from dialer.streams.client import NOWHERE, AwayError
+from dialer.streams.client import NOWHERE, RedisUnavailableError
 from web.access.auth import principal
 from web.access.standing import RECHECK_SECONDS, still_allowed
 from web.api.runs import run_of
@@ -195,7 +195,7 @@ class _Sending:
                 if since != last and not (oldest != NOWHERE and first <= since <= last):
                     return None
                 frames = await self._read_missed(since, newest)
-        except AwayError:
+        except RedisUnavailableError:
             return None
         return None if frames is None else (last, frames)
 

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import BIGINT_MAX
-from web.intake.csv_records import RecordFault, Records, Unreadable, lines_of
+from web.intake.csv_records import RecordFault, Records, UnreadableRecord, lines_of
 from web.intake.encoding import decoded
 from web.intake.row_shape import QUOTE, RowShape
 from web.intake.rows import FIELDS, MAX_LEADS, BadRowCellsError, too_many
@@ -121,7 +121,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def _row(header: list[str], record: Record) -> object:
-    if isinstance(record, Unreadable):
+    if isinstance(record, UnreadableRecord):
         return BadRowCellsError(_own(header, record.beginning), record.fault)
     row = _own(header, record)
     if any(cell and not cell.isspace() for cell in record[len(header) :]):

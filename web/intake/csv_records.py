@@ -36,14 +36,14 @@ class RecordFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableRecord:
     """A record that is not taken: `beginning` are its cells up to the fault."""
 
     fault: RecordFault
     beginning: list[str]
 
 
-Record: TypeAlias = "list[str] | Unreadable"
+Record: TypeAlias = "list[str] | UnreadableRecord"
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str | None]:
@@ -89,9 +89,9 @@ class Records:
     def __next__(self) -> Record:
         line = self._next_line()
         if line is None:
-            return Unreadable(RecordFault.TOO_LONG, [])
+            return UnreadableRecord(RecordFault.TOO_LONG, [])
         if "\x00" in line:
-            return Unreadable(RecordFault.NUL, line.partition("\x00")[0].split(self.shape.delimiter)[:-1])
+            return UnreadableRecord(RecordFault.NUL, line.partition("\x00")[0].split(self.shape.delimiter)[:-1])
         return self._quoted(line) if QUOTE in line else line.split(self.shape.delimiter)
 
     def _next_line(self) -> str | None:
@@ -106,7 +106,7 @@ class Records:
         if record is not None and not self.shape.merges(line, record, lines=1 + len(taken)):
             return record
         self._again.extendleft(reversed(taken))
-        return Unreadable(RecordFault.QUOTES, self._beginning(line))
+        return UnreadableRecord(RecordFault.QUOTES, self._beginning(line))
 
     def _beginning(self, line: str) -> list[str]:
         """The cells before the first quotation mark; where there is none, the first cell without its marks, to tell which row it was."""

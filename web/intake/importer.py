@@ -21,7 +21,7 @@ from web.intake.encoding import pieces
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of
 from web.intake.received import received
-from web.intake.rows import Sheet, check_rows
+from web.intake.rows import CheckedRows, check_rows
 from web.operations.commands import request_id
 from web.server import errors, keys
 from web.server.bodies import UPLOAD_PACE
@@ -59,7 +59,7 @@ class RunSettings(Input):
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ImportRequest:
     """What a request asks for: `rows` reads the leads, when it is called, and `digest` tells this request from another."""
 
     settings: RunSettings
@@ -73,7 +73,7 @@ class _Leads(Input):
     leads: list[Any]
 
 
-async def load(request: http.Request, who: Principal, asked: Load) -> dict[str, Any]:
+async def load(request: http.Request, who: Principal, asked: ImportRequest) -> dict[str, Any]:
     """Check and write a run; return the answer of the contract.
 
     Raises:
@@ -135,7 +135,7 @@ def refuse_other_types(request: http.Request) -> None:
         raise ApiError(415, "unsupported_media_type", text)
 
 
-async def asked_of(request: http.Request, body: ReceivedBody) -> Load:
+async def asked_of(request: http.Request, body: ReceivedBody) -> ImportRequest:
     """Read the request in whichever of its three forms it came; `body` must stay until the rows have been read.
 
     Raises:
@@ -149,10 +149,10 @@ async def asked_of(request: http.Request, body: ReceivedBody) -> Load:
     return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], dict(request.query))
 
 
-def of_table(settings: RunSettings, source: Source) -> Load:
+def of_table(settings: RunSettings, source: Source) -> ImportRequest:
     """A run whose leads are in a CSV file."""
     digest = hashlib.sha256(settings.model_dump_json().encode() + b"\n")
-    return Load(settings, lambda: rows_of(source), _digested(digest, source))
+    return ImportRequest(settings, lambda: rows_of(source), _digested(digest, source))
 
 
 def form_settings(texts: Mapping[str, str]) -> RunSettings:
@@ -164,13 +164,13 @@ def form_settings(texts: Mapping[str, str]) -> RunSettings:
     return check(RunSettings, {name: value for name, value in texts.items() if value}, texts=True)
 
 
-def _from_json(body: ReceivedBody) -> Load:
+def _from_json(body: ReceivedBody) -> ImportRequest:
     found = settings_of(body.source())
     check(_Leads, {LEADS: found.pop(LEADS)} if LEADS in found else {})
-    return Load(check(RunSettings, found), lambda: leads_of(body.source()), _digested(hashlib.sha256(), body.source()))
+    return ImportRequest(check(RunSettings, found), lambda: leads_of(body.source()), _digested(hashlib.sha256(), body.source()))
 
 
-def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str]) -> Load:
+def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str]) -> ImportRequest:
     form = read_form(body, content_type)
     for name in form.places:
         if name != FILE:
@@ -207,7 +207,7 @@ def _concurrency(settings: RunSettings, business: Business) -> int:
     return asked
 
 
-def _checked(asked: Load, business: Business) -> Sheet:
+def _checked(asked: ImportRequest, business: Business) -> CheckedRows:
     return check_rows(asked.rows(), business.region, business.timezone)
 
 
@@ -217,7 +217,7 @@ def _kept(settings: RunSettings) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value is not None}
 
 
-def _report(request: http.Request, sheet: Sheet) -> dict[str, Any]:
+def _report(request: http.Request, sheet: CheckedRows) -> dict[str, Any]:
     rejected = [
         {"row": bad.row, "lead_id": bad.lead_id, "phone": bad.phone, "reason": bad.reason, "message": said(request, bad.text)}
         for bad in sheet.rejected

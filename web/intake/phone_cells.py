@@ -52,7 +52,7 @@ class CellError(Exception):
         self.fault = fault
 
 
-class Dialled(NamedTuple):
+class CellReading(NamedTuple):
     """What a cell shows: its ASCII digits in order, and whether they are `international`, that is behind a plus.
 
     `altered` is true where more than separators was removed. `north_american` is true for a vanity number, which no other plan has.
@@ -126,7 +126,7 @@ _NOTES: Final = frozenset({
 })  # fmt: skip
 
 
-def read_cell(cell: str) -> Dialled:
+def read_cell(cell: str) -> CellReading:
     """The number a cell shows, by the grammar above.
 
     Raises:
@@ -152,7 +152,7 @@ def read_cell(cell: str) -> Dialled:
     return _dialled(number, altered=altered or number != text)
 
 
-def simple(cell: str) -> Dialled | None:
+def simple(cell: str) -> CellReading | None:
     """The number of a cell that has nothing but digits, single spaces and hyphens behind an optional plus; None for any other cell.
 
     None too when it is so long that it might be two, a date, or one with a tail; so `separators` and `tail` are not needed.
@@ -162,7 +162,7 @@ def simple(cell: str) -> Dialled | None:
     if not cell.isdigit() and (_DATE.match(cell) or _TAIL.search(cell, len(cell) - _TAIL_CHARACTERS)):
         return None
     digits = cell.translate(_SEPARATORS)
-    return Dialled(digits, cell[0] == "+") if len(digits) <= MAX_SIMPLE_DIGITS else None
+    return CellReading(digits, cell[0] == "+") if len(digits) <= MAX_SIMPLE_DIGITS else None
 
 
 def _plain(cell: str) -> tuple[str, bool]:
@@ -211,7 +211,7 @@ def _is_decimal(text: str) -> bool:
     return bool(_FRACTION.fullmatch(text)) and not _PAIRS.fullmatch(text)
 
 
-def _vanity(text: str) -> Dialled | None:
+def _vanity(text: str) -> CellReading | None:
     found = _VANITY.fullmatch(text)
     if found is None:
         return None
@@ -219,15 +219,15 @@ def _vanity(text: str) -> Dialled | None:
     if letters.count("X") > 1 or _TRIPLE.search(letters) or letters in _NOTES:
         return None
     digits = f"1{found[3]}{found[4] or ''}{letters.translate(_KEYPAD)}"
-    return Dialled(digits, international=bool(found[1]), altered=True, north_american=True)
+    return CellReading(digits, international=bool(found[1]), altered=True, north_american=True)
 
 
-def _dialled(number: str, *, altered: bool) -> Dialled:
+def _dialled(number: str, *, altered: bool) -> CellReading:
     groups = re.findall("[0-9]+", number)
     ends = [sum(map(len, groups[:count])) for count in range(1, len(groups))]
     tail = _TAIL.search(number)
     behind = len(tail["short"] or tail["zero"]) if tail else 0
-    return Dialled("".join(groups), number.lstrip("(").startswith("+"), altered, separators=tuple(ends), tail=behind)
+    return CellReading("".join(groups), number.lstrip("(").startswith("+"), altered, separators=tuple(ends), tail=behind)
 
 
 def _fault(text: str) -> CellFault:

@@ -23,7 +23,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 from phonenumbers.shortnumberinfo import connects_to_emergency_number
 
-from web.intake.phone_cells import CellError, CellFault, Dialled, read_cell, simple
+from web.intake.phone_cells import CellError, CellFault, CellReading, read_cell, simple
 from web.server.errors import Text
 from web.server.i18n import msgid
 
@@ -150,7 +150,7 @@ def read_international(cell: str) -> PhoneNumber:
     return number
 
 
-def _read(dialled: Dialled, region: str) -> PhoneReading:
+def _read(dialled: CellReading, region: str) -> PhoneReading:
     usual = None if dialled.north_american else _usual(dialled, region)
     if usual:
         return PhoneReading(usual, dialled.altered)
@@ -159,14 +159,14 @@ def _read(dialled: Dialled, region: str) -> PhoneReading:
     return PhoneReading(written, dialled.altered or not shown)
 
 
-def _dialled(cell: str) -> Dialled:
+def _dialled(cell: str) -> CellReading:
     try:
         return read_cell(cell)
     except CellError as error:
         raise RefusedPhoneError(FAULTS[error.fault]) from None
 
 
-def _usual(dialled: Dialled, region: str) -> str | None:
+def _usual(dialled: CellReading, region: str) -> str | None:
     """The usual mobile or fixed number of the region, told by one pattern: ten times faster than `_judged`, to the same answer."""
     if dialled.tail:
         return None
@@ -214,7 +214,7 @@ def _pattern(*kinds: PhoneNumberDesc | None) -> str:
     return "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
 
 
-def _long_enough(dialled: Dialled, region: str) -> tuple[str, bool]:
+def _long_enough(dialled: CellReading, region: str) -> tuple[str, bool]:
     """Some islands have numbers as short as other countries' short ones: only what is no number there is refused as short."""
     digits = dialled.digits
     if not 1 < len(digits) <= SHORT_DIGITS:
@@ -227,7 +227,7 @@ def _long_enough(dialled: Dialled, region: str) -> tuple[str, bool]:
         raise RefusedPhoneError(Refusal.SHORT_NUMBER) from None
 
 
-def _judged(dialled: Dialled, region: str) -> tuple[str, bool]:
+def _judged(dialled: CellReading, region: str) -> tuple[str, bool]:
     """The number in E.164, and whether the cell shows it as it is."""
     number = _parsed(dialled, region)
     written = phonenumbers.format_number(number, PhoneNumberFormat.E164)
@@ -238,7 +238,7 @@ def _judged(dialled: Dialled, region: str) -> tuple[str, bool]:
     return written, shown
 
 
-def _parsed(dialled: Dialled, region: str) -> PhoneNumber:
+def _parsed(dialled: CellReading, region: str) -> PhoneNumber:
     international = dialled.international
     if dialled.north_american and not international:
         if phonenumbers.country_code_for_region(region) != NORTH_AMERICA:
@@ -250,7 +250,7 @@ def _parsed(dialled: Dialled, region: str) -> PhoneNumber:
         raise RefusedPhoneError(_unreadable(error)) from None
 
 
-def _shows(dialled: Dialled, number: PhoneNumber, region: str) -> bool:
+def _shows(dialled: CellReading, number: PhoneNumber, region: str) -> bool:
     """Whether the cell ends in the number, and shows before it nothing but prefixes."""
     national = phonenumbers.national_significant_number(number)
     if not dialled.digits.endswith(national):
@@ -270,7 +270,7 @@ def _prefixes(code: int, region: str) -> re.Pattern[str]:
     return re.compile(f"(?:{abroad}{code})?" + (f"(?:{trunk})?" if trunk else ""), re.ASCII)
 
 
-def _rewrites(number: PhoneNumber, dialled: Dialled) -> bool:
+def _rewrites(number: PhoneNumber, dialled: CellReading) -> bool:
     """Whether the country writes its numbers nationally in another way (Argentina's 15, seven digits of a Caribbean island)."""
     regions = phonenumbers.region_codes_for_country_code(number.country_code or 0)
     rules = [phonenumbers.PhoneMetadata.metadata_for_region(region) for region in regions]
@@ -279,31 +279,31 @@ def _rewrites(number: PhoneNumber, dialled: Dialled) -> bool:
     return ends_alike and any(data and data.national_prefix_transform_rule for data in rules)
 
 
-def _refuse_two(dialled: Dialled, region: str) -> None:
+def _refuse_two(dialled: CellReading, region: str) -> None:
     """Refuse what is one long number only because two were written with a space between them, or more behind a whole one."""
     _refuse_tail(dialled, region)
     if len(dialled.digits) <= ONE_NUMBER[dialled.international]:
         return
     for end in dialled.separators:
-        first, second = Dialled(dialled.digits[:end], dialled.international), Dialled(dialled.digits[end:], international=False)
+        first, second = CellReading(dialled.digits[:end], dialled.international), CellReading(dialled.digits[end:], international=False)
         if _may_be_called(first, region) and _may_be_called(second, region):
             raise RefusedPhoneError(Refusal.TWO_NUMBERS)
 
 
-def _refuse_tail(dialled: Dialled, region: str) -> None:
+def _refuse_tail(dialled: CellReading, region: str) -> None:
     """Refuse a number that is, or is written as if it were, whole without its last digits, unless its country groups numbers so."""
     if not dialled.tail or _usually_grouped(dialled, region):
         return
-    whole = Dialled(dialled.digits[: -dialled.tail], dialled.international)
+    whole = CellReading(dialled.digits[: -dialled.tail], dialled.international)
     if _group_lengths(dialled)[-2] >= LONG_GROUP or _may_be_called(whole, region):
         raise RefusedPhoneError(Refusal.TWO_NUMBERS)
 
 
-def _group_lengths(dialled: Dialled) -> list[int]:
+def _group_lengths(dialled: CellReading) -> list[int]:
     return [end - start for start, end in pairwise([0, *dialled.separators, len(dialled.digits)])]
 
 
-def _usually_grouped(dialled: Dialled, region: str) -> bool:
+def _usually_grouped(dialled: CellReading, region: str) -> bool:
     """Whether the last two groups are as long as those the country writes this number with."""
     number = _parsed(dialled, region)
     groups = _group_lengths(dialled)[-2:]
@@ -311,7 +311,7 @@ def _usually_grouped(dialled: Dialled, region: str) -> bool:
     return any([len(group) for group in re.findall("[0-9]+", phonenumbers.format_number(number, form))][-2:] == groups for form in forms)
 
 
-def _may_be_called(dialled: Dialled, region: str) -> bool:
+def _may_be_called(dialled: CellReading, region: str) -> bool:
     try:
         _judged(dialled, region)
     except RefusedPhoneError:

@@ -49,7 +49,7 @@ LeadId: TypeAlias = "int | str"
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedRow:
     """A row that is not dialled, and why."""
 
     row: int
@@ -60,7 +60,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
+class DuplicateRow:
     """A row whose lead or phone (`by`) came before: `same_as` is the lead_id first seen."""
 
     row: int
@@ -71,7 +71,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadAs:
+class ReadingChange:
     """A phone of which more than separators, trunk zero and country code changed: `phone` as it was sent, `read_as` as it is dialled."""
 
     row: int
@@ -81,13 +81,13 @@ class ReadAs:
 
 
 @dataclass(slots=True)
-class Sheet:
+class CheckedRows:
     """Rows that have been checked."""
 
     accepted: list[NewLead] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    duplicates: list[Duplicate] = field(default_factory=list)
-    read_as: list[ReadAs] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
+    duplicates: list[DuplicateRow] = field(default_factory=list)
+    read_as: list[ReadingChange] = field(default_factory=list)
 
 
 class BadRowError(Exception):
@@ -99,27 +99,27 @@ class BadRowError(Exception):
         self.text = text
 
 
-def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Sheet:
+def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> CheckedRows:
     """Check leads, each with the number of its row; `region` and `zone` are the business's, for leads that do not say their own."""
-    sheet = Sheet()
+    sheet = CheckedRows()
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
     for number, row in rows:
         try:
             lead_id, reading, lead = _lead(row, region, zone)
         except BadRowError as error:
-            sheet.rejected.append(Rejected(number, *_shown(row), error.reason, error.text))
+            sheet.rejected.append(RejectedRow(number, *_shown(row), error.reason, error.text))
             continue
         if lead_id in leads:
-            sheet.duplicates.append(Duplicate(number, lead_id, lead.phone, lead_id, "lead"))
+            sheet.duplicates.append(DuplicateRow(number, lead_id, lead.phone, lead_id, "lead"))
         elif lead.phone in phones:
-            sheet.duplicates.append(Duplicate(number, lead_id, lead.phone, phones[lead.phone], "phone"))
+            sheet.duplicates.append(DuplicateRow(number, lead_id, lead.phone, phones[lead.phone], "phone"))
         else:
             leads.add(lead_id)
             phones[lead.phone] = lead_id
             sheet.accepted.append(lead)
             if reading.altered and isinstance(row, dict):
-                sheet.read_as.append(ReadAs(number, lead_id, _text(row["phone"]) or "", reading.e164))
+                sheet.read_as.append(ReadingChange(number, lead_id, _text(row["phone"]) or "", reading.e164))
     return sheet
 
 

@@ -1,6 +1,6 @@
 """Gives a command: decided in PostgreSQL first; the owner of the business is notified afterwards, and nobody waits for that.
 
-Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `give` returns, the notice to the owner is a hint.
+Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `submit` returns, the notice to the owner is a hint.
 A run whose row is locked is tried again with growing pauses, without a connection in between.
 
 On the road of a call: 1; and how it is turned back.
@@ -60,7 +60,7 @@ def request_id(request: http.Request) -> str:
     return f"http:{hashlib.sha256(asked.encode(errors='replace')).hexdigest()}"
 
 
-async def give(
+async def submit(
     request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False, wait: bool = False
 ) -> Answer:
     """Apply a command of who asks, being at least an operator, and notify the owner; `wait` is part of what is asked, and done by others.
@@ -80,17 +80,17 @@ async def give(
     return answer
 
 
-async def say(request: http.Request, answer: Answer, tell: Callable[[], Awaitable[dict[str, Any]]]) -> http.Response:
+async def reply(request: http.Request, answer: Answer, tell: Callable[[], Awaitable[dict[str, Any]]]) -> http.Response:
     """Answer a command with what `tell` says; a repeat with the same Idempotency-Key gets the first answer again, to the letter."""
     shown = answer.shown
     if shown is None:
         shown = await tell()
         if IDEMPOTENCY_KEY in request.headers:
             await request.app[keys.COMMANDS].remember(principal(request).business_id, request_id(request), shown)
-    return same(shown)
+    return canonical_json(shown)
 
 
-def same(shown: dict[str, Any], status: int = 200) -> http.Response:
+def canonical_json(shown: dict[str, Any], status: int = 200) -> http.Response:
     """What may come from PostgreSQL's jsonb, which keeps no order, in an order of its own."""
     return http.json_response(text=json.dumps(shown, sort_keys=True), status=status)
 

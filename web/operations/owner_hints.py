@@ -26,7 +26,7 @@ LAST_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-class OwnerNotices:
+class OwnerHints:
     """A bounded queue of notices, and the task that sends them in order."""
 
     def __init__(self, streams: Streams) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from dialer.model import RunStatus
-from dialer.streams.client import AwayError
+from dialer.streams.client import RedisUnavailableError
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from dialer.clock import Clock
-    from dialer.streams.client import ShutGate, Streams
+    from dialer.streams.client import Outage, Streams
     from sql.runs.runs import Run
 
 # A page waits no longer than this for Redis.
@@ -29,14 +29,14 @@ AWAY_SECONDS: Final = 1.0
 MAX_READS: Final = 32
 
 
-class GateReader:
+class OutageReader:
     """Reads whether an account's gate is shut, one read an account at a time, and lets nobody wait for a Redis that hangs."""
 
     def __init__(self, streams: Streams, clock: Clock) -> None:
         """Begin with `async with`."""
         self._streams = streams
         self._clock = clock
-        self._reads: dict[str, tuple[float, asyncio.Task[ShutGate | None]]] = {}
+        self._reads: dict[str, tuple[float, asyncio.Task[Outage | None]]] = {}
         self._away_until = 0.0
         self._tasks = asyncio.TaskGroup()
 
@@ -49,7 +49,7 @@ class GateReader:
         """Wait for the reads in progress, which take a second at most."""
         await self._tasks.__aexit__(None, None, None)
 
-    async def shut_gate(self, account_sid: str) -> ShutGate | None:
+    async def shut_gate(self, account_sid: str) -> Outage | None:
         """Why this account waits, or None: when it does not, and when Redis cannot say so soon."""
         now = self._clock.boot()
         if account_sid not in self._reads:
@@ -60,10 +60,10 @@ class GateReader:
         await asyncio.wait({reading}, timeout=max(began + WAIT_SECONDS - now, 0))
         return reading.result() if reading.done() and not reading.cancelled() else None
 
-    async def _read(self, account_sid: str) -> ShutGate | None:
+    async def _read(self, account_sid: str) -> Outage | None:
         try:
             return await self._streams.shut_gate(account_sid)
-        except AwayError:
+        except RedisUnavailableError:
             self._away_until = self._clock.boot() + AWAY_SECONDS
             return None
         finally:

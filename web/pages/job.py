@@ -13,7 +13,7 @@ from dialer.messages import JOB_ID_MAX, CommandType
 from dialer.model import AttemptState, JobStatus, Role
 from web.access import auth
 from web.api.runs import run_of
-from web.operations.commands import give, missing_job
+from web.operations.commands import missing_job, submit
 from web.pages import forms, frame, labels
 from web.pages.run import CONFLICT, is_live
 from web.server import i18n, inputs, keys
@@ -82,7 +82,7 @@ async def cancel(request: http.Request) -> http.Response:
     run_id, job_id = inputs.id_of(request, "run_id"), inputs.id_of(request, "job_id", JOB_ID_MAX)
     there = f"/runs/{run_id}/jobs/{job_id}"
     try:
-        answer = await give(request, CommandType.CANCEL_JOB, run_id, job_id=job_id, hang_up=form.get("hang_up") == "1")
+        answer = await submit(request, CommandType.CANCEL_JOB, run_id, job_id=job_id, hang_up=form.get("hang_up") == "1")
     except ApiError as error:
         if error.status != CONFLICT:
             raise

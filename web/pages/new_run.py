@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from web.access.auth import Principal
     from web.intake.encoding import Source
-    from web.intake.importer import Load
+    from web.intake.importer import ImportRequest
     from web.intake.received import ReceivedBody
 
 # A file with a mistake is put into the form to be mended there, up to this size.
@@ -42,7 +42,7 @@ SETTINGS: Final = ("name", "concurrency", "start")
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class FormValues:
     """What stands in the form; `key` makes the same form sent twice one run."""
 
     key: str
@@ -53,10 +53,10 @@ class Typed:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Submission:
     """What a browser has sent: the form, where to read the leads, their size in bytes, and the name of their file, empty when pasted."""
 
-    typed: Typed
+    typed: FormValues
     leads: Source
     size: int
     file_name: str
@@ -65,13 +65,13 @@ class Sent:
 async def ask(request: http.Request) -> http.Response:
     """The empty form."""
     who = auth.principal(request, Role.OPERATOR)
-    return await _form(request, who, Typed(request.app[keys.IDS].nonce()))
+    return await _form(request, who, FormValues(request.app[keys.IDS].nonce()))
 
 
 async def take(request: http.Request) -> http.Response:
     """Load the run and report what was left out; with a mistake, the form comes back as it was."""
     who = auth.principal(request, Role.OPERATOR)
-    sent = Sent(Typed(request.app[keys.IDS].nonce()), pieces(b""), 0, "")
+    sent = Submission(FormValues(request.app[keys.IDS].nonce()), pieces(b""), 0, "")
     try:
         async with upload(request, who.business_id) as body:
             sent = await asyncio.to_thread(_sent, request, body)
@@ -88,26 +88,26 @@ async def take(request: http.Request) -> http.Response:
     return await frame.render(request, "loaded.html", status=201, run=run, **_report(answer))
 
 
-def _sent(request: http.Request, body: ReceivedBody) -> Sent:
+def _sent(request: http.Request, body: ReceivedBody) -> Submission:
     if request.content_type != FORM:
         raise ApiError(400, "malformed_form", Text(msgid("The form cannot be read.")))
     form = read_form(body, request.headers["Content-Type"])
     key = form.texts.get("key", "")[:MAX_KEY_CHARACTERS] or request.app[keys.IDS].nonce()
-    typed = Typed(key, *(form.texts.get(name, "") for name in ("name", "text", "concurrency", "start")))
+    typed = FormValues(key, *(form.texts.get(name, "") for name in ("name", "text", "concurrency", "start")))
     file, pasted = form.places.get("file"), form.places.get("text")
     if file and file.file_name:
-        return Sent(typed, *_at(body, file), file.file_name[:MAX_FILE_NAME_CHARACTERS])
+        return Submission(typed, *_at(body, file), file.file_name[:MAX_FILE_NAME_CHARACTERS])
     if pasted:
-        return _to_mend(Sent(typed, *_at(body, pasted), ""))
+        return _to_mend(Submission(typed, *_at(body, pasted), ""))
     text = typed.text.encode(errors="replace")
-    return Sent(typed, pieces(text), len(text), "")
+    return Submission(typed, pieces(text), len(text), "")
 
 
 def _at(body: ReceivedBody, place: Place) -> tuple[Source, int]:
     return body.source(place.start, place.end), place.end - place.start
 
 
-def _asked(who: Principal, sent: Sent) -> Load:
+def _asked(who: Principal, sent: Submission) -> ImportRequest:
     if not any(piece.strip() for piece in sent.leads()):
         raise ApiError(422, "no_leads", Text(msgid("Choose a file with leads, or paste their rows.")))
     asked = of_table(form_settings({name: getattr(sent.typed, name).strip() for name in SETTINGS}), sent.leads)
@@ -116,7 +116,7 @@ def _asked(who: Principal, sent: Sent) -> Load:
     return dataclasses.replace(asked, request_id=f"form:{digest.hexdigest()}")
 
 
-def _to_mend(sent: Sent) -> Sent:
+def _to_mend(sent: Submission) -> Submission:
     """The form again, with the rows of a file that can be read, so that they can be mended in place."""
     if sent.size > MAX_MENDED_CHARACTERS or sent.typed.text:
         return sent
@@ -126,7 +126,9 @@ def _to_mend(sent: Sent) -> Sent:
         return sent
 
 
-async def _form(request: http.Request, who: Principal, typed: Typed, error: ApiError | None = None, file_name: str = "") -> http.Response:
+async def _form(
+    request: http.Request, who: Principal, typed: FormValues, error: ApiError | None = None, file_name: str = ""
+) -> http.Response:
     business = await request.app[keys.BUSINESSES].get(who.business_id)
     if business is None:
         raise errors.not_found()

@@ -13,7 +13,7 @@ from dialer.model import Role, RunStatus
 from sql.audit.audit import Audit
 from web.access import auth
 from web.api.runs import run_of
-from web.operations.commands import give
+from web.operations.commands import submit
 from web.operations.waits_for import SAID_ELSEWHERE, SENTENCES, waits_for
 from web.pages import forms, frame, labels
 from web.pages.runs import number
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
-    from sql.audit.audit import Deed
+    from sql.audit.audit import AuditEntry
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
     from web.access.auth import Principal
@@ -55,7 +55,7 @@ QUIET_LINE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ActivityEntry:
     """Somebody did something to the run; `word` is a msgid, `by` a person's e-mail address or a program's name."""
 
     word: str
@@ -115,7 +115,7 @@ async def act(request: http.Request) -> http.Response:
     action = request.match_info["action"]
     there = f"/runs/{inputs.id_of(request, 'run_id')}"
     try:
-        answer = await give(request, CommandType(f"run.{action}"), inputs.id_of(request, "run_id"), hang_up=form.get("hang_up") == "1")
+        answer = await submit(request, CommandType(f"run.{action}"), inputs.id_of(request, "run_id"), hang_up=form.get("hang_up") == "1")
     except ApiError as error:
         if error.status != CONFLICT:
             raise
@@ -145,7 +145,7 @@ async def _state(request: http.Request, who: Principal, run: Run) -> dict[str, A
     }
 
 
-async def _seen(request: http.Request, who: Principal, deeds: Sequence[Deed]) -> list[Seen]:
+async def _seen(request: http.Request, who: Principal, deeds: Sequence[AuditEntry]) -> list[ActivityEntry]:
     """The deeds that changed the run itself, the oldest first."""
     names: dict[str, str] = {}
     seen = []
@@ -153,7 +153,7 @@ async def _seen(request: http.Request, who: Principal, deeds: Sequence[Deed]) ->
         if deed.action in labels.ACTION_WORDS and deed.job_id is None:
             if deed.actor not in names:
                 names[deed.actor] = await _name(request, who, deed.actor)
-            seen.append(Seen(labels.ACTION_WORDS[deed.action], deed.at, names[deed.actor]))
+            seen.append(ActivityEntry(labels.ACTION_WORDS[deed.action], deed.at, names[deed.actor]))
     return seen
 
 

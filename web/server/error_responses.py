@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web as http
 
 from dialer.shares import BusyError
-from sql.attempts.fact_writer import NotLearnedError
+from sql.attempts.fact_writer import NotRecordedError
 from sql.pool import AWAY, LOCKED
 from web.server import errors, keys
 from web.server.addresses import local_path
@@ -92,7 +92,7 @@ def _fault(request: http.Request, error: Exception) -> ApiError:
     if isinstance(error, LOCKED):
         log.warning("a row stays locked: %s", type(error).__name__)
         return errors.busy()
-    if isinstance(error, (NotLearnedError, *AWAY)):
+    if isinstance(error, (NotRecordedError, *AWAY)):
         log.warning("the database is away: %s", type(error).__name__)
         return errors.away()
     return _unexpected(request, error)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dialer.sealing import Seal
     from dialer.streams.client import Streams
     from sql.attempts.attempts import Attempts
-    from sql.attempts.fact_writer import Ledger
+    from sql.attempts.fact_writer import FactWriter
     from sql.businesses.businesses import Businesses
     from sql.commands.commands import Commands
     from sql.jobs.jobs import Jobs
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from web.events.states import LiveStates
     from web.intake.limiter import UploadLimiter
     from web.operations.commands import PendingCommands
-    from web.operations.owner_hints import OwnerNotices
-    from web.operations.provider_outage import GateReader
+    from web.operations.owner_hints import OwnerHints
+    from web.operations.provider_outage import OutageReader
     from web.server.metrics import Metrics
     from web.server.tenancy import KnownTokens
-    from web.twilio.receiver import Ear
+    from web.twilio.receiver import CallbackReceiver
 
 # Draws an error as a page; registered by the pages, used for every path that is not the API's.
 ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamResponse]]
@@ -55,12 +55,12 @@ JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
 COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
 ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
-LEDGER: Final[http.AppKey[Ledger]] = http.AppKey("ledger")
+LEDGER: Final[http.AppKey[FactWriter]] = http.AppKey("ledger")
 RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")
-NOTICES: Final[http.AppKey[OwnerNotices]] = http.AppKey("notices")
-GATES: Final[http.AppKey[GateReader]] = http.AppKey("gates")
+NOTICES: Final[http.AppKey[OwnerHints]] = http.AppKey("notices")
+GATES: Final[http.AppKey[OutageReader]] = http.AppKey("gates")
 STREAMS: Final[http.AppKey[Streams]] = http.AppKey("streams")
-EAR: Final[http.AppKey[Ear]] = http.AppKey("ear")
+EAR: Final[http.AppKey[CallbackReceiver]] = http.AppKey("ear")
 FANOUT: Final[http.AppKey[Fanout]] = http.AppKey("fanout")
 PENDING_COMMANDS: Final[http.AppKey[PendingCommands]] = http.AppKey("pending_commands")
 KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeAlias, TypeVar
 
 from dialer.model import Reference
 from dialer.shares import BusyError, Use
-from dialer.streams.client import NOWHERE, AwayError
+from dialer.streams.client import NOWHERE, RedisUnavailableError
 from sql.pool import AWAY, LOCKED
 from sql.shares import CURRENT_USE
 from web.server.tenancy import business
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from dialer.streams.client import Streams
-    from web.twilio.receiver import Ear
+    from web.twilio.receiver import CallbackReceiver
 
 ENTRIES_PER_READ: Final = 100
 BUSINESSES_AT_ONCE: Final = 8
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 class DeferredCallbacks:
     """A task that replays what is kept. Any number of processes may do so: a fact twice is one."""
 
-    def __init__(self, ear: Ear, streams: Streams, clock: Clock) -> None:
+    def __init__(self, ear: CallbackReceiver, streams: Streams, clock: Clock) -> None:
         """Begin with `async with`."""
         self._ear = ear
         self._streams = streams
@@ -62,8 +62,8 @@ class DeferredCallbacks:
         self._tasks = asyncio.TaskGroup()
         self._places = asyncio.Semaphore(BUSINESSES_AT_ONCE)
         self._in_progress: dict[int, asyncio.Task[None]] = {}
-        self._entries = Rests[str](clock, MAX_ENTRY_REST_SECONDS)
-        self._businesses = Rests[int](clock, MAX_BUSINESS_REST_SECONDS)
+        self._entries = ReplayDelays[str](clock, MAX_ENTRY_REST_SECONDS)
+        self._businesses = ReplayDelays[int](clock, MAX_BUSINESS_REST_SECONDS)
         self._away_until = 0.0
 
     async def __aenter__(self) -> Self:
@@ -82,7 +82,7 @@ class DeferredCallbacks:
             began = self._clock.boot()
             try:
                 await self._pass()
-            except AwayError:
+            except RedisUnavailableError:
                 # Nothing is lost: it is still in the stream.
                 pass
             except Exception:
@@ -152,7 +152,7 @@ class DeferredCallbacks:
             self._entries.failed(entry)
             return False
         self._entries.forget(entry)
-        with contextlib.suppress(AwayError):
+        with contextlib.suppress(RedisUnavailableError):
             # What stays in the stream is applied once more, which changes nothing.
             await self._streams.forget_callback(entry)
         return True
@@ -164,7 +164,7 @@ class DeferredCallbacks:
 Key = TypeVar("Key")
 
 
-class Rests(Generic[Key]):
+class ReplayDelays(Generic[Key]):
     """When each of those that failed is to be tried again."""
 
     def __init__(self, clock: Clock, longest: float) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from dialer.model import AttemptState
 
 if TYPE_CHECKING:
-    from web.twilio.receiver import Heard
+    from web.twilio.receiver import CallbackResult
 
 # An attempt in one of these may turn out to have been answered.
 MAY_BE_ANSWERED: Final = frozenset(
@@ -39,7 +39,7 @@ MAY_BE_ANSWERED: Final = frozenset(
 BELIEVED: Final = frozenset({"applied", "known"})
 
 
-def greets(heard: Heard | None) -> bool:
+def greets(heard: CallbackResult | None) -> bool:
     """True when the call is to be greeted; `heard` is None while PostgreSQL is away."""
     return (
         heard is not None

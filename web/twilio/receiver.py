@@ -18,7 +18,7 @@ from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.sealing import BrokenSealError
 from sql.attempts.attempts import Fact
-from sql.attempts.fact_writer import NotLearnedError
+from sql.attempts.fact_writer import NotRecordedError
 from sql.pool import AWAY, LOCKED
 from telephony.twilio import callbacks
 from web.server.tenancy import signed_by
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from dialer.config import Settings
     from dialer.sealing import Seal
     from dialer.streams.client import Streams
-    from sql.attempts.attempts import Attempts, Learned, Referred
-    from sql.attempts.fact_writer import Ledger
-    from web.operations.owner_hints import OwnerNotices
+    from sql.attempts.attempts import AttemptContext, Attempts, RecordResult
+    from sql.attempts.fact_writer import FactWriter
+    from web.operations.owner_hints import OwnerHints
 
-UNREACHABLE = (NotLearnedError, *AWAY, *LOCKED)
+UNREACHABLE = (NotRecordedError, *AWAY, *LOCKED)
 
 # Accounts of their own: beyond this many the one not heard of for longest is forgotten.
 MAX_HEARD_OF = 1_000
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SignedRequest:
     """A request that claims to be Twilio's: `path` and `headers` as they came, for the signature is over them."""
 
     reference: str
@@ -54,18 +54,18 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CallbackResult:
     """What a believed request did; `before` is how the attempt stood when it came."""
 
-    before: Referred
-    learned: Learned
+    before: AttemptContext
+    learned: RecordResult
 
 
 class UnsignedError(Exception):
     """Twilio did not sign this."""
 
 
-class StrangerError(Exception):
+class UnknownReferenceError(Exception):
     """Twilio signed it, and there is no such attempt."""
 
 
@@ -73,17 +73,17 @@ class NotAppliedError(Exception):
     """A row of this attempt is locked by somebody else: replay it later."""
 
 
-class Ear:
+class CallbackReceiver:
     """Believes requests of Twilio, about the attempts of all businesses."""
 
     def __init__(
         self,
         settings: Settings,
         attempts: Attempts,
-        ledger: Ledger,
+        ledger: FactWriter,
         streams: Streams,
         *,
-        notices: OwnerNotices,
+        notices: OwnerHints,
         account_seal: Seal,
         wrote: Callable[[], None],
     ) -> None:
@@ -98,7 +98,7 @@ class Ear:
         # The tokens of accounts whose signatures were right, to tell before the look-up in whose share it is made; never a right.
         self._heard_of: OrderedDict[str, SecretStr] = OrderedDict()
 
-    async def hear(self, said: Said, *, answered: bool = False) -> Heard | None:
+    async def hear(self, said: SignedRequest, *, answered: bool = False) -> CallbackResult | None:
         """Believe a request and write down what it says; `answered`: it asks what to say, so somebody has picked up.
 
         None: PostgreSQL is away, and it is kept for later.
@@ -116,7 +116,7 @@ class Ear:
             self._check(said, token)
             self._heard(before, token)
             if reference is None or before is None:
-                raise StrangerError
+                raise UnknownReferenceError
             fact = _fact(reference, said.form, answered=answered)
             learned = await self._ledger.learn(fact)
         except UNREACHABLE:
@@ -125,7 +125,7 @@ class Ear:
                 return None
             raise
         self._tell(fact, learned)
-        return Heard(before, learned)
+        return CallbackResult(before, learned)
 
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
         """Write down what a kept callback says, at one try; one that says nothing any more is passed.
@@ -145,14 +145,14 @@ class Ear:
         self._wrote()
         self._tell(fact, learned)
 
-    async def _refer(self, text: str) -> tuple[Reference | None, Referred | None]:
+    async def _refer(self, text: str) -> tuple[Reference | None, AttemptContext | None]:
         try:
             reference = Reference.parse(text)
         except ValueError:
             return None, None
         return reference, await self._attempts.refer(reference.business_id, reference.attempt_id, reference.nonce)
 
-    def _divide(self, said: Said) -> None:
+    def _divide(self, said: SignedRequest) -> None:
         """Choose in whose share the look-up is made: each business of the default account has one, and each other account.
 
         The default account's signature is Twilio's alone; another account's token is known to whoever owns it, and what that owner signs
@@ -166,7 +166,7 @@ class Ear:
         if account in self._heard_of and self._signed(said, self._heard_of[account]):
             signed_by(account)
 
-    def _heard(self, before: Referred | None, token: SecretStr) -> None:
+    def _heard(self, before: AttemptContext | None, token: SecretStr) -> None:
         """The signature was right: what is still to be done of it has the share of its account."""
         if before is None or before.account_sid == self._settings.twilio_account_sid:
             return
@@ -176,16 +176,16 @@ class Ear:
             self._heard_of.popitem(last=False)
         signed_by(before.account_sid)
 
-    def _signed(self, said: Said, token: SecretStr) -> bool:
+    def _signed(self, said: SignedRequest, token: SecretStr) -> bool:
         return bool(token.get_secret_value()) and callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token)
 
-    def _check(self, said: Said, token: SecretStr) -> None:
+    def _check(self, said: SignedRequest, token: SecretStr) -> None:
         if not token.get_secret_value():
             log.error("a callback cannot be verified: this process has no auth token of its account")
         if not self._signed(said, token):
             raise UnsignedError
 
-    def _check_away(self, said: Said) -> None:
+    def _check_away(self, said: SignedRequest) -> None:
         """Without PostgreSQL only the default account's signature can be checked; the others are asked to come again.
 
         Raises:
@@ -193,11 +193,11 @@ class Ear:
             UnsignedError: when it is not signed.
         """
         if said.form.get("AccountSid") != self._settings.twilio_account_sid:
-            raise NotLearnedError
+            raise NotAppliedError
         self._check(said, self._settings.twilio_auth_token)
         callbacks.parse(said.form)
 
-    def _token(self, before: Referred | None) -> SecretStr:
+    def _token(self, before: AttemptContext | None) -> SecretStr:
         """The token of the account the call was placed with, whatever account its business has now."""
         if before is None or before.account_sid == self._settings.twilio_account_sid:
             return self._settings.twilio_auth_token
@@ -210,7 +210,7 @@ class Ear:
             log.exception("the auth token of a business cannot be opened: was SECRET_KEY changed?")
             return SecretStr("")
 
-    def _tell(self, fact: Fact, learned: Learned) -> None:
+    def _tell(self, fact: Fact, learned: RecordResult) -> None:
         if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
             return
         if learned.verdict == "known" and not learned.hang_up:

@@ -23,10 +23,10 @@ from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import read, storable
 from web.twilio.greeting import greets
-from web.twilio.receiver import Said, StrangerError, UnsignedError
+from web.twilio.receiver import SignedRequest, UnknownReferenceError, UnsignedError
 
 if TYPE_CHECKING:
-    from web.twilio.receiver import Heard
+    from web.twilio.receiver import CallbackResult
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +54,19 @@ async def speak(request: http.Request) -> http.Response:
     return http.Response(text=text, content_type="text/xml")
 
 
-async def _hear(request: http.Request, *, answered: bool) -> Heard | None:
+async def _hear(request: http.Request, *, answered: bool) -> CallbackResult | None:
     """Believe the request; None when it is kept for later.
 
     Raises:
         ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and there is none; 400 when it
             cannot be read.
     """
-    said = Said(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
+    said = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
     try:
         heard = await request.app[keys.EAR].hear(said, answered=answered)
     except UnsignedError:
         raise _refused(request, "unsigned", _unsigned()) from None
-    except StrangerError:
+    except UnknownReferenceError:
         raise _refused(request, "stranger", errors.not_found()) from None
     except ValueError as error:
         # Its message names the field, never the content.

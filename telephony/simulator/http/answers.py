@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from telephony.simulator.call_log import Call
-    from telephony.simulator.http.listings import Question
+    from telephony.simulator.http.listings import ListQuery
 
 VERSION: Final = "2010-04-01"
 PARTS: Final = {
@@ -64,7 +64,7 @@ def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
     }
 
 
-def page_body(path: str, question: Question, calls: Sequence[Call], ahead: timedelta, *, more: bool) -> dict[str, object]:
+def page_body(path: str, question: ListQuery, calls: Sequence[Call], ahead: timedelta, *, more: bool) -> dict[str, object]:
     """Describe a page of calls; `more` when another follows, `ahead` as in `call_body`."""
     page, size = question.page, question.size
     here = [*question.filters, ("PageSize", str(size))]

@@ -61,7 +61,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ListQuery:
     """A listing that was asked for, in order."""
 
     filters: tuple[tuple[str, str], ...]
@@ -71,7 +71,7 @@ class Question:
     after: str | None
 
     @classmethod
-    def of(cls, query: MultiMapping[str]) -> Question:
+    def of(cls, query: MultiMapping[str]) -> ListQuery:
         """Read the query string.
 
         Raises:

@@ -30,7 +30,7 @@ MAX_TIME_LIMIT_SECONDS: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CallParameters:
     """A request for a call that is in order."""
 
     to: str
@@ -44,7 +44,7 @@ class Wanted:
     machine_detection: str | None
 
 
-def wanted(form: MultiDictProxy[str]) -> Wanted:
+def wanted(form: MultiDictProxy[str]) -> CallParameters:
     """Read a request for a call.
 
     Raises:
@@ -55,7 +55,7 @@ def wanted(form: MultiDictProxy[str]) -> Wanted:
     for name in ("Method", "StatusCallbackMethod"):
         if form.get(name, "POST") != "POST":
             raise invalid(name, "this stand-in only sends POST")
-    return Wanted(
+    return CallParameters(
         to=to,
         from_=from_,
         url=url,

@@ -17,7 +17,7 @@ from multidict import MultiDict, MultiDictProxy
 from telephony.simulator.call_log import Call
 from telephony.simulator.http import parameters
 from telephony.simulator.http.answers import VERSION, call_body, page_body
-from telephony.simulator.http.listings import Question
+from telephony.simulator.http.listings import ListQuery
 from telephony.simulator.http.refusals import RefusalError, invalid, not_found, struck
 from telephony.simulator.scenarios import Plan, Scenario
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from telephony.simulator.call_log import Received
+    from telephony.simulator.call_log import ReceivedRequest
     from telephony.simulator.simulator import Simulator
 
 CALLS: Final = f"/{VERSION}/Accounts/{{account}}/Calls.json"
@@ -75,7 +75,7 @@ class Rest:
         received.status = response.status
         return response
 
-    async def _answer(self, request: http.Request, form: MultiDictProxy[str], received: Received) -> http.StreamResponse:
+    async def _answer(self, request: http.Request, form: MultiDictProxy[str], received: ReceivedRequest) -> http.StreamResponse:
         broken = self._broken_before(request, received)
         if broken is not None:
             return broken
@@ -101,7 +101,7 @@ class Rest:
     async def listing(self, request: http.Request) -> http.StreamResponse:
         """Describe a page of calls, newest first."""
         account = self._account(request)
-        question = Question.of(request.query)
+        question = ListQuery.of(request.query)
         simulator = self._simulator
         simulator.listings += 1
         await self._trouble_asking("listing", simulator.listings)
@@ -121,7 +121,7 @@ class Rest:
             self._simulator.switchboard.hang_up(call)
         return self._said(self._body(call))
 
-    def _made(self, wanted: parameters.Wanted, received: Received) -> Call:
+    def _made(self, wanted: parameters.CallParameters, received: ReceivedRequest) -> Call:
         simulator = self._simulator
         course = simulator.course(wanted.to)
         if course.scenario is Scenario.REFUSED:
@@ -145,7 +145,7 @@ class Rest:
     def _forgotten(self, call: Call) -> bool:
         return self._simulator.faults.hits("forget", self._simulator.seed, call.sid)
 
-    def _broken_before(self, request: http.Request, received: Received) -> http.StreamResponse | None:
+    def _broken_before(self, request: http.Request, received: ReceivedRequest) -> http.StreamResponse | None:
         faults = self._simulator.faults
         if self._strikes("throttle", received):
             raise RefusalError(429, 20429, "Too Many Requests", faults.retry_after_seconds)
@@ -155,7 +155,7 @@ class Rest:
             return struck(faults)
         return _dropped(request) if self._strikes("drop_before", received) else None
 
-    def _broken_after(self, request: http.Request, received: Received) -> http.StreamResponse | None:
+    def _broken_after(self, request: http.Request, received: ReceivedRequest) -> http.StreamResponse | None:
         if self._strikes("error_after", received):
             raise RefusalError(self._simulator.faults.error_status, 20500, "An internal server error has occurred")
         if self._strikes("refuse_after", received):
@@ -164,7 +164,7 @@ class Rest:
             return http.Response(text='{"sid": "CA', status=201, content_type="application/json")
         return _dropped(request) if self._strikes("drop_after", received) else None
 
-    def _strikes(self, fault: str, received: Received) -> bool:
+    def _strikes(self, fault: str, received: ReceivedRequest) -> bool:
         struck = self._simulator.strikes(fault, received)
         if struck:
             received.fault = fault
@@ -204,7 +204,7 @@ async def _form(request: http.Request) -> MultiDictProxy[str]:
     return MultiDictProxy(MultiDict((name, value) for name, value in form.items() if isinstance(value, str)))
 
 
-def _call(account: str, wanted: parameters.Wanted, course: Plan, sid: str, now: datetime) -> Call:
+def _call(account: str, wanted: parameters.CallParameters, course: Plan, sid: str, now: datetime) -> Call:
     return Call(
         sid=sid,
         account=account,
