@@ -36,10 +36,10 @@ async def work(settings: Settings) -> bool:
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with AsyncExitStack() as open_things:
         try:
-            world = await open_things.enter_async_context(open_services(settings))
+            services = await open_things.enter_async_context(open_services(settings))
         except (*FAILED, UnfitServerError) as fault:
             raise CannotStartError(why_unusable(fault, settings.database_url)) from None
-        worker = Worker(world, settings.worker, stopping)
+        worker = Worker(services, settings.worker, stopping)
         await worker.start()
         await stopping.wait()
         await worker.stop()

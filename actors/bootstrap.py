@@ -1,4 +1,4 @@
-"""Builds the real world from the settings: connections to PostgreSQL, Redis and the telephone company.
+"""Builds the real services from the settings: connections to PostgreSQL, Redis and the telephone company.
 
 On the road of a call: under 3 and 4; everything they touch is opened and closed here.
 """
@@ -59,25 +59,25 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ledger = await open_things.enter_async_context(FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
         yield Services(
             attempts=attempts,
-            ledger=ledger,
-            fleet=Workers(pool),
-            histories=Timelines(pool),
+            facts=ledger,
+            workers=Workers(pool),
+            timelines=Timelines(pool),
             commands=Commands(pool),
             runs=Runs(pool),
-            wire=streams,
-            events=relay,
+            streams=streams,
+            relay=relay,
             provider=provider,
             accounts=AccountBook(
                 settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account")
             ),
             clock=clock,
             ids=ids,
-            rules=_rules(settings),
-            held=Ownership(ids.uuid(), {}),
+            policy=_policy(settings),
+            ownership=Ownership(ids.uuid(), {}),
         )
 
 
-def _rules(settings: Settings) -> CallPolicy:
+def _policy(settings: Settings) -> CallPolicy:
     return CallPolicy(
         public_url=settings.public_url,
         ring_seconds=settings.ring_timeout_seconds,

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 class ClockWatch:
     """Compares how much time has passed in the database and here."""
 
-    def __init__(self, world: Services) -> None:
-        """Sets `clock_trusted_from` in `world.held`."""
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        """Sets `clock_trusted_from` in `services.ownership`."""
+        self._services = services
         self._last: tuple[float, float, float] | None = None
 
     def saw(self, at: float, asked_at: float, answered_at: float) -> None:
@@ -36,6 +36,6 @@ class ClockWatch:
         least, most = asked_at - last[2], answered_at - last[1]
         jump = passed - most if passed > most else min(passed - least, 0.0)
         if abs(jump) > JUMP_SECONDS:
-            lag = self._world.rules.lag_seconds
-            self._world.held.clock_trusted_from = answered_at + lag
+            lag = self._services.policy.lag_seconds
+            self._services.ownership.clock_trusted_from = answered_at + lag
             log.error("the clock of the database has jumped by %.1f s: no lead is taken for %.0f s", jump, lag)

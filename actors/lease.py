@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 class Lease:
     """The lease of this worker, and its share of the partitions."""
 
-    def __init__(self, world: Services, partitions: BusinessSupervisor, name: str) -> None:
+    def __init__(self, services: Services, partitions: BusinessSupervisor, name: str) -> None:
         """`name` is what runs show as `locked_by_worker`."""
-        self._world = world
+        self._services = services
         self._partitions = partitions
         self._name = name
         self._renewed_at = 0.0
         self._joined = False
-        self._clock = ClockWatch(world)
+        self._clock = ClockWatch(services)
         self._leaving = asyncio.Event()
         # Held while a step is under way: what it takes must not come after everything was given back.
         self._step = asyncio.Lock()
@@ -70,15 +70,15 @@ class Lease:
     async def leave(self, seconds: float) -> None:
         """Give everything back: at once what has no POST in progress, the rest as its POSTs end, within `seconds`."""
         self._leaving.set()
-        deadline = self._world.clock.boot() + seconds
-        await self._world.fleet.step_down(self._world.held.incarnation)
+        deadline = self._services.clock.boot() + seconds
+        await self._services.workers.step_down(self._services.ownership.incarnation)
         async with self._step:
             await self._give_back_all(deadline)
-        await self._world.fleet.leave(self._world.held.incarnation)
+        await self._services.workers.leave(self._services.ownership.incarnation)
 
     async def _give_back_all(self, deadline: float) -> None:
-        while held := list(self._world.held.epochs):
-            busy = self._partitions.placing(held) if self._world.clock.boot() < deadline else set()
+        while held := list(self._services.ownership.epochs):
+            busy = self._partitions.placing(held) if self._services.clock.boot() < deadline else set()
             await self._give_back([partition for partition in held if partition not in busy])
             if busy:
                 await asyncio.sleep(QUIET_LOOK_SECONDS)
@@ -86,9 +86,9 @@ class Lease:
     async def _join(self) -> None:
         while not self._leaving.is_set():
             self._joined = True
-            asked_at = self._world.clock.boot()
+            asked_at = self._services.clock.boot()
             try:
-                await self._world.fleet.join(self._world.held.incarnation, self._name, LEASE_SECONDS)
+                await self._services.workers.join(self._services.ownership.incarnation, self._name, LEASE_SECONDS)
             except (*AWAY, *LOCKED) as error:
                 log.warning("no lease: PostgreSQL is away: %s", type(error).__name__)
                 await self._rest()
@@ -98,17 +98,17 @@ class Lease:
 
     async def _renew(self) -> None:
         """Renew the lease in time; without it this incarnation is dead, drops everything, and comes back as another."""
-        asked_at = self._world.clock.boot()
+        asked_at = self._services.clock.boot()
         if asked_at - self._renewed_at < RENEW_SECONDS:
             return
         try:
-            renewal = await self._world.fleet.renew(self._world.held.incarnation, LEASE_SECONDS)
+            renewal = await self._services.workers.renew(self._services.ownership.incarnation, LEASE_SECONDS)
         except (*AWAY, *LOCKED):
             if not self._has_run_out():
                 raise
             await self._come_back()
             return
-        self._clock.saw(renewal.at, asked_at, self._world.clock.boot())
+        self._clock.saw(renewal.at, asked_at, self._services.clock.boot())
         if renewal.renewed:
             self._renewed_at = asked_at
         elif renewal.renewed is False or self._has_run_out():
@@ -116,7 +116,7 @@ class Lease:
 
     def _has_run_out(self) -> bool:
         """By our own clock: somebody holds the row of the lease, or PostgreSQL is away. The row of a new incarnation nobody holds."""
-        return self._world.clock.boot() - self._renewed_at >= LEASE_SECONDS
+        return self._services.clock.boot() - self._renewed_at >= LEASE_SECONDS
 
     async def _come_back(self) -> None:
         log.error("the lease has run out: everything is dropped, and taken up again by a new incarnation")
@@ -124,14 +124,14 @@ class Lease:
         await self._join()
 
     def _drop_everything(self) -> None:
-        self._partitions.leave(list(self._world.held.epochs))
-        self._world.held.incarnation = self._world.ids.uuid()
+        self._partitions.leave(list(self._services.ownership.epochs))
+        self._services.ownership.incarnation = self._services.ids.uuid()
 
     async def _look(self) -> None:
-        live = await self._world.fleet.live()
-        self._world.held.workers = len(live)
-        holdings = await self._world.fleet.holdings()
-        me, held = self._world.held.incarnation, self._world.held.epochs
+        live = await self._services.workers.live()
+        self._services.ownership.workers = len(live)
+        holdings = await self._services.workers.holdings()
+        me, held = self._services.ownership.incarnation, self._services.ownership.epochs
         lost = [h.partition for h in holdings if h.partition in held and (h.owner, h.epoch) != (me, held[h.partition])]
         if lost:
             log.warning("%d partitions were taken over by another worker", len(lost))
@@ -145,13 +145,15 @@ class Lease:
         for start in range(0, len(partitions), TAKE_AT_ONCE):
             if self._leaving.is_set():
                 return
-            taken = await self._world.fleet.take_over(self._world.held.incarnation, partitions[start : start + TAKE_AT_ONCE])
+            taken = await self._services.workers.take_over(self._services.ownership.incarnation, partitions[start : start + TAKE_AT_ONCE])
             await self._partitions.take(taken)
             await self._renew()
 
     async def _give(self, mine: Iterable[PartitionOwner], live: Sequence[UUID]) -> None:
         theirs = [
-            h.partition for h in mine if h.held_seconds > SETTLED_SECONDS and _belongs_to(h.partition, live) != self._world.held.incarnation
+            h.partition
+            for h in mine
+            if h.held_seconds > SETTLED_SECONDS and _belongs_to(h.partition, live) != self._services.ownership.incarnation
         ]
         busy = self._partitions.placing(theirs)
         await self._give_back([partition for partition in theirs if partition not in busy][:GIVE_AT_ONCE])
@@ -159,7 +161,7 @@ class Lease:
     async def _give_back(self, partitions: Sequence[int]) -> None:
         if partitions:
             self._partitions.leave(partitions)
-            await self._world.fleet.give_back(self._world.held.incarnation, partitions)
+            await self._services.workers.give_back(self._services.ownership.incarnation, partitions)
 
     async def _rest(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the actors need of the world: PostgreSQL, Redis, the telephone company, time. A simulation brings its own.
+"""What the actors need of the services: PostgreSQL, Redis, the telephone company, time. A simulation brings its own.
 
 On the road of a call: between 3 and everything it touches.
 """
@@ -176,19 +176,19 @@ class Services:
     """
 
     attempts: Attempts
-    ledger: FactWriter
-    fleet: Workers
-    histories: Timelines
+    facts: FactWriter
+    workers: Workers
+    timelines: Timelines
     commands: Commands
     runs: Runs
-    wire: Streams
-    events: Relay
+    streams: Streams
+    relay: Relay
     provider: Provider
     accounts: AccountBook
     clock: Clock
     ids: Ids
-    rules: CallPolicy
-    held: Ownership
+    policy: CallPolicy
+    ownership: Ownership
     asking: Turns[int] = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
     listing: Turns[int] = field(default_factory=lambda: Turns(LISTS_AT_ONCE))
     ending: Turns[int] = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))

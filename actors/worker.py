@@ -36,27 +36,27 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """One worker process, on the world it is given."""
+    """One worker process, on the services it is given."""
 
-    def __init__(self, world: Services, name: str, stopping: asyncio.Event | None = None) -> None:
+    def __init__(self, services: Services, name: str, stopping: asyncio.Event | None = None) -> None:
         """`name` is what runs show as `locked_by_worker`; the worker sets `stopping` itself when it has `failed` and cannot go on."""
-        self._world = world
+        self._services = services
         self._name = name
         self.failed = False
         self._stopping = stopping or asyncio.Event()
         self._tasks = Tasks()
-        self._duties = DutySupervisor(self._tasks, world.clock, self._give_up)
-        self._screens = ProgressPublisher(world)
-        self.partitions = BusinessSupervisor(world, self._tasks, self._duties, self._screens.show)
-        self._ownership = Lease(world, self.partitions, name)
-        self._decider = CommandDecider(world, self._tasks)
-        self._commands = CommandReader(world, self._decider.ring)
+        self._duties = DutySupervisor(self._tasks, services.clock, self._give_up)
+        self._screens = ProgressPublisher(services)
+        self.partitions = BusinessSupervisor(services, self._tasks, self._duties, self._screens.show)
+        self._ownership = Lease(services, self.partitions, name)
+        self._decider = CommandDecider(services, self._tasks)
+        self._commands = CommandReader(services, self._decider.ring)
         self._rounds: tuple[PeriodicDuty, ...] = (
-            Heartbeat(world, self.partitions, name),
+            Heartbeat(services, self.partitions, name),
             self.partitions.stalls,
-            Rewriting(world),
-            Ending(world),
-            Forgetting(world),
+            Rewriting(services),
+            Ending(services),
+            Forgetting(services),
         )
 
     async def start(self) -> None:
@@ -102,8 +102,8 @@ class Worker:
 
     async def _say(self, word: str) -> None:
         """Best effort: a worker that cannot be heard works all the same."""
-        event = Event(f"worker.{word}", 0, at=self._world.clock.now(), data={"worker": self._name})
+        event = Event(f"worker.{word}", 0, at=self._services.clock.now(), data={"worker": self._name})
         try:
-            await self._world.wire.publish([event])
+            await self._services.streams.publish([event])
         except Exception:
             log.exception("worker %s could not say that it has %s", self._name, word)

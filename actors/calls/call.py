@@ -55,10 +55,10 @@ class Call:
     """The coroutine of one attempt, and the mailbox through which its business speaks to it."""
 
     def __init__(
-        self, world: Services, name: ClaimedAttempt | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: SlowDown
+        self, services: Services, name: ClaimedAttempt | OpenAttempt, answered: Callable[[PlaceResult], None], slow_down: SlowDown
     ) -> None:
         """`answered` hears what the provider said to the POST, and `slow_down` that it queues what we send: the gate's business."""
-        self._world = world
+        self._services = services
         self._answered = answered
         self._slow_down = slow_down
         self._mail: deque[CallChanged | None] = deque()
@@ -75,7 +75,7 @@ class Call:
         finally:
             self.placing = False
         if learned.state and learned.state.open:
-            await self.follow(AFTER_HANG_UP_SECONDS if learned.hang_up else pause_before_look(self._world.rules, learned.state, 0))
+            await self.follow(AFTER_HANG_UP_SECONDS if learned.hang_up else pause_before_look(self._services.policy, learned.state, 0))
 
     async def follow(self, look_in: float) -> None:
         """Wait for the end of a call that may exist; ask the provider when nobody has said or shown anything for `look_in` seconds."""
@@ -83,13 +83,13 @@ class Call:
         wait = look_in
         while pause is not None:
             word = await self._hear(wait)
-            wait = self._shown_at + pause - self._world.clock.boot()
+            wait = self._shown_at + pause - self._services.clock.boot()
             if word is SILENCE and wait > 0:
                 continue
             if word is SILENCE or word is None or word.hang_up:
-                pause = await look(self._world, self.name, self._slow_down)
+                pause = await look(self._services, self.name, self._slow_down)
             elif AttemptState(word.state).open:
-                pause = pause_before_look(self._world.rules, AttemptState(word.state), 0)
+                pause = pause_before_look(self._services.policy, AttemptState(word.state), 0)
             else:
                 if word.error_code in CALLBACK_WAITS:
                     self._slow_down("the account has as many calls at once as it may have", TOO_MANY_CALLS_SECONDS)
@@ -109,28 +109,28 @@ class Call:
 
     def shown(self) -> None:
         """The provider lists this call as it is known here: nobody needs to ask for it."""
-        self._shown_at = self._world.clock.boot()
+        self._shown_at = self._services.clock.boot()
 
     async def _place(self, intent: ClaimedAttempt, deadline: float) -> RecordResult:
-        account = self._world.accounts.of(intent.business_id, intent.account_sid)
+        account = self._services.accounts.of(intent.business_id, intent.account_sid)
         if account is None:
             result: PlaceResult = UnsentCall(NO_CREDENTIALS)
             self._answered(result)
-            return await self._world.ledger.learn(fact_of(intent, result))
+            return await self._services.facts.learn(fact_of(intent, result))
         result = UnsentCall(WITHDRAWN) if self.withdrawn else await self._post(account, intent, deadline)
         self._answered(result)
-        return await learn(self._world, account, fact_of(intent, result))
+        return await learn(self._services, account, fact_of(intent, result))
 
     async def _post(self, account: Account, intent: ClaimedAttempt, deadline: float) -> PlaceResult:
         try:
-            return await self._world.provider.place(account, self._request(intent), deadline=deadline)
+            return await self._services.provider.place(account, self._request(intent), deadline=deadline)
         except Exception:
             # A provider never raises; should one, nobody knows what it has sent.
             log.exception("attempt %d: the provider failed", intent.attempt_id)
             return UnansweredCall("error")
 
     def _request(self, intent: ClaimedAttempt) -> CallRequest:
-        rules = self._world.rules
+        rules = self._services.policy
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         return CallRequest(
             to=intent.phone,

@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 class ExcessCalls:
     """The second calls of this worker's businesses."""
 
-    def __init__(self, world: Services, tasks: Tasks) -> None:
+    def __init__(self, services: Services, tasks: Tasks) -> None:
         """`tasks` runs the ending of each; the calls of one business do not wait for those of another."""
-        self._world = world
+        self._services = services
         self._tasks = tasks
         self._ending: set[str] = set()
         self._rung = asyncio.Event()
@@ -76,8 +76,8 @@ class ExcessCalls:
         Raises:
             OSError, asyncpg.PostgresError: when PostgreSQL is away.
         """
-        partitions = list(self._world.held.epochs)
-        calls = await self._world.attempts.excess_calls(partitions) if partitions else []
+        partitions = list(self._services.ownership.epochs)
+        calls = await self._services.attempts.excess_calls(partitions) if partitions else []
         self._missing = {sid: since for sid, since in self._missing.items() if sid in {call.sid for call in calls}}
         for call in calls:
             if call.sid not in self._ending:
@@ -94,28 +94,28 @@ class ExcessCalls:
             self._ending.discard(call.sid)
 
     async def _hang_up_and_ask(self, call: ExcessCall) -> None:
-        account = self._world.accounts.of(call.business_id, call.account_sid) or await self._read_account(call)
+        account = self._services.accounts.of(call.business_id, call.account_sid) or await self._read_account(call)
         if account is None:
             log.error("a second call of attempt %d goes on: the credentials of its account are not known here", call.attempt_id)
             return
-        await hang_up(self._world, account, call.business_id, call.sid)
-        async with self._world.asking.turn(call.business_id):
-            facts = await self._world.provider.fetch(account, call.sid)
+        await hang_up(self._services, account, call.business_id, call.sid)
+        async with self._services.asking.turn(call.business_id):
+            facts = await self._services.provider.fetch(account, call.sid)
         if self._is_over(call.sid, facts):
-            await self._world.attempts.excess_over(call.business_id, call.sid)
+            await self._services.attempts.excess_over(call.business_id, call.sid)
 
     async def _read_account(self, call: ExcessCall) -> Account | None:
         """A business that has nothing to do is not driven, and its account not read; it may be the one that placed the call."""
-        driven = await self._world.fleet.business(call.business_id)
+        driven = await self._services.workers.business(call.business_id)
         if driven is not None:
             with suppress(BrokenSealError):
-                self._world.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
-        return self._world.accounts.of(call.business_id, call.account_sid)
+                self._services.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
+        return self._services.accounts.of(call.business_id, call.account_sid)
 
     def _is_over(self, sid: str, facts: CallFacts | NoSuchCall | None) -> bool:
         """A call that the provider does not know for longer than one can last is over too."""
         if not isinstance(facts, NoSuchCall):
             self._missing.pop(sid, None)
             return facts is not None and STATES.get(facts.status) is AttemptState.OVER
-        now, rules = self._world.clock.boot(), self._world.rules
+        now, rules = self._services.clock.boot(), self._services.policy
         return now - self._missing.setdefault(sid, now) > rules.ring_seconds + rules.limit_seconds + rules.lag_seconds

@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 class LiveCalls:
     """The rounds of one worker, over the accounts of the calls it follows."""
 
-    def __init__(self, world: Services, calls: Mapping[int, Call], tasks: Tasks) -> None:
+    def __init__(self, services: Services, calls: Mapping[int, Call], tasks: Tasks) -> None:
         """`calls` are those this worker follows, by attempt; `tasks` runs the lists, so that no account waits for another's."""
-        self._world = world
+        self._services = services
         self._calls = calls
         self._tasks = tasks
         self._listing: set[Account] = set()
@@ -56,7 +56,7 @@ class LiveCalls:
 
     async def run(self) -> None:
         """List in rounds until closed."""
-        clock = self._world.clock
+        clock = self._services.clock
         while not self._closing.is_set():
             began = clock.boot()
             try:
@@ -75,13 +75,13 @@ class LiveCalls:
         Raises:
             OSError, asyncpg.PostgresError: when PostgreSQL is away.
         """
-        partitions = list(self._world.held.epochs)
+        partitions = list(self._services.ownership.epochs)
         if not partitions or not self._calls:
             return
         # Read before the list is asked for: what is placed meanwhile is not missing from it.
         by_account: defaultdict[Account, list[OpenAttempt]] = defaultdict(list)
-        for attempt in await self._world.attempts.open_of_partitions(partitions):
-            account = self._world.accounts.of(attempt.business_id, attempt.account_sid)
+        for attempt in await self._services.attempts.open_of_partitions(partitions):
+            account = self._services.accounts.of(attempt.business_id, attempt.account_sid)
             if attempt.sid and account and attempt.state in PLACED_STATES and attempt.attempt_id in self._calls:
                 by_account[account].append(attempt)
         for account, attempts in by_account.items():
@@ -96,7 +96,7 @@ class LiveCalls:
             self._listing.discard(account)
 
     async def _compare(self, account: Account, attempts: list[OpenAttempt]) -> None:
-        listing = await self._world.provider.list_live(account)
+        listing = await self._services.provider.list_live(account)
         listed = {call.sid: call for call in listing.calls}
         for attempt in attempts:
             call, facts = self._calls.get(attempt.attempt_id), listed.get(attempt.sid or "")
@@ -127,7 +127,7 @@ class LiveCalls:
 
     async def _believe(self, account: Account, fact: Fact) -> None:
         try:
-            await learn(self._world, account, fact)
+            await learn(self._services, account, fact)
         except NotRecordedError:
             log.warning("attempt %d: what a list says of it could not be written; the next list says it again", fact.attempt_id)
         finally:

@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 class OrphanedCalls:
     """Finds them, for all businesses of a worker."""
 
-    def __init__(self, world: Services) -> None:
-        """Ask for the lists through `world`'s provider, a few of an account at a time."""
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        """Ask for the lists through `services`'s provider, a few of an account at a time."""
+        self._services = services
         self._lists: Turns[str] = Turns(LISTS_AT_ONCE)
         self._searched: set[int] = set()
 
@@ -61,22 +61,28 @@ class OrphanedCalls:
         Raises:
             OSError, asyncpg.PostgresError: when PostgreSQL is away.
         """
-        world, business_id = self._world, driven.business_id
-        history = await world.histories.present(business_id, world.rules.lag_seconds + SEND_SECONDS)
+        services, business_id = self._services, driven.business_id
+        history = await services.timelines.present(business_id, services.policy.lag_seconds + SEND_SECONDS)
         if history is None:
             return True
         log.warning("business %d: the database has another history; its calls are compared in %.0f s", business_id, history.wait_seconds)
         await asyncio.sleep(history.wait_seconds)
-        async with self._lists.turn(account.sid), world.listing.turn(business_id):
+        async with self._lists.turn(account.sid), services.listing.turn(business_id):
             # The provider's clock may be behind the database's: better some calls more, which the log knows, than one less.
             since = history.calls_from - UNKNOWN_OFFSET
-            listing = await world.provider.list_calls(account, None, driven.caller_id, since)
-        epoch = world.held.epochs.get(driven.partition)
+            listing = await services.provider.list_calls(account, None, driven.caller_id, since)
+        epoch = services.ownership.epochs.get(driven.partition)
         if epoch is None or not listing.complete:
             return False
         calls = [OrphanedCall(call.sid, call.to, call.created_at or history.calls_from) for call in listing.calls]
-        adopted = await world.histories.adopt_strays(
-            world.held.incarnation, epoch, business_id, history, calls, ring_seconds=world.rules.ring_seconds, account_sid=account.sid
+        adopted = await services.timelines.adopt_strays(
+            services.ownership.incarnation,
+            epoch,
+            business_id,
+            history,
+            calls,
+            ring_seconds=services.policy.ring_seconds,
+            account_sid=account.sid,
         )
         if adopted is not None:
             log.warning("business %d: %d calls were found that the database had forgotten", business_id, adopted)

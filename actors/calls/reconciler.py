@@ -57,46 +57,46 @@ class SlowDown(Protocol):
         """Send nothing for so long."""
 
 
-async def look(world: Services, name: ClaimedAttempt | OpenAttempt, slow_down: SlowDown) -> float | None:
+async def look(services: Services, name: ClaimedAttempt | OpenAttempt, slow_down: SlowDown) -> float | None:
     """Find out what became of an attempt and write it down; return in how many seconds to look again, None when it is over.
 
     `slow_down` hears why when the provider cannot keep up with what we send.
     """
-    began = world.clock.boot()
-    found = await world.attempts.states([(name.business_id, name.attempt_id)])
+    began = services.clock.boot()
+    found = await services.attempts.states([(name.business_id, name.attempt_id)])
     if not found or not found[0].state.open:
         return None
     attempt = found[0]
     if attempt.state is AttemptState.PLACING:
-        return await _expire(world, attempt)
-    account = world.accounts.of(attempt.business_id, attempt.account_sid)
+        return await _expire(services, attempt)
+    account = services.accounts.of(attempt.business_id, attempt.account_sid)
     if account is None:
         # Another account knows nothing of this call: asking it would prove it absent.
         log.error("attempt %d waits: the credentials of the account that placed it are not known here", attempt.attempt_id)
-        await world.attempts.look_later(attempt, NO_CREDENTIALS_SECONDS)
+        await services.attempts.look_later(attempt, NO_CREDENTIALS_SECONDS)
         return NO_CREDENTIALS_SECONDS
     if attempt.hang_up and attempt.sid:
-        await hang_up(world, account, attempt.business_id, attempt.sid)
-    return await _Look(world, account, attempt, began, slow_down).at()
+        await hang_up(services, account, attempt.business_id, attempt.sid)
+    return await _Look(services, account, attempt, began, slow_down).at()
 
 
-async def learn(world: Services, account: Account, fact: Fact) -> RecordResult:
+async def learn(services: Services, account: Account, fact: Fact) -> RecordResult:
     """Write a fact down, and hang up when the log says that this call is not wanted: a cancelled one, or a second one.
 
     Raises:
         sql.attempts.fact_writer.NotLearnedError: when the ledger's patience has an end and PostgreSQL stayed away that long.
     """
-    learned = await world.ledger.learn(fact)
+    learned = await services.facts.learn(fact)
     # A fact that is refused may name another attempt's call.
     if learned.hang_up and learned.sid and learned.verdict != "refused":
-        await hang_up(world, account, fact.business_id, learned.sid)
+        await hang_up(services, account, fact.business_id, learned.sid)
     return learned
 
 
-async def hang_up(world: Services, account: Account, business_id: int, sid: str, *, live: bool = True) -> bool:
+async def hang_up(services: Services, account: Account, business_id: int, sid: str, *, live: bool = True) -> bool:
     """End a call when it is its business's turn; see `Provider.hang_up`."""
-    async with world.ending.turn(business_id):
-        return await world.provider.hang_up(account, sid, live=live)
+    async with services.ending.turn(business_id):
+        return await services.provider.hang_up(account, sid, live=live)
 
 
 def pause_before_look(rules: CallPolicy, state: AttemptState, looks: int) -> float:
@@ -126,10 +126,10 @@ def listed_since(attempt: OpenAttempt, listing: Listing, elapsed_seconds: float,
     return attempt.created_at + min(behind, timedelta()) - UNKNOWN_OFFSET
 
 
-async def _expire(world: Services, attempt: OpenAttempt) -> float:
+async def _expire(services: Services, attempt: OpenAttempt) -> float:
     """Its worker can send it no more: from now on nobody knows."""
     due = (attempt.send_by + EXPIRY_GRACE - attempt.as_of).total_seconds()
-    await world.ledger.learn(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not say what became of it"))
+    await services.facts.learn(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not say what became of it"))
     # Too early by the database's clock changes nothing; then it is looked at again.
     return max(due, UNKNOWN_LOOKS_SECONDS[0])
 
@@ -138,7 +138,7 @@ async def _expire(world: Services, attempt: OpenAttempt) -> float:
 class _Look:
     """One look at an attempt whose account is known; `evidence` and `within_seconds` are what it leaves for the next one."""
 
-    world: Services
+    services: Services
     account: Account
     attempt: OpenAttempt
     began: float
@@ -148,7 +148,7 @@ class _Look:
 
     async def at(self) -> float | None:
         """Ask, write down, and say when to look again."""
-        attempt, rules = self.attempt, self.world.rules
+        attempt, rules = self.attempt, self.services.policy
         learned = await (self._by_sid(attempt.sid) if attempt.sid else self._by_list())
         if learned is not None and not learned.open:
             return None
@@ -158,14 +158,14 @@ class _Look:
             seconds = min(seconds, _until_absence_can_be_shown(rules, attempt))
         if self.within_seconds is not None:
             seconds = min(seconds, self.within_seconds)
-        await self.world.attempts.look_later(replace(attempt, state=state), seconds, self.evidence)
+        await self.services.attempts.look_later(replace(attempt, state=state), seconds, self.evidence)
         return seconds
 
     # -- a call with a sid -------------------------------------------------------------------------------------------------------
 
     async def _by_sid(self, sid: str) -> AttemptState | None:
-        async with self.world.asking.turn(self.attempt.business_id):
-            facts = await self.world.provider.fetch(self.account, sid)
+        async with self.services.asking.turn(self.attempt.business_id):
+            facts = await self.services.provider.fetch(self.account, sid)
         if isinstance(facts, NoSuchCall):
             return await self._no_such_call(sid)
         if facts is None:
@@ -179,33 +179,33 @@ class _Look:
     async def _withdraw(self, sid: str) -> None:
         """The provider has queued it: what we send comes too fast. The lead did nothing wrong, and goes back to the front."""
         # Noted first: its `canceled` may be here before the answer to the request.
-        await self.world.attempts.withdraw(self.attempt.business_id, self.attempt.attempt_id)
-        await hang_up(self.world, self.account, self.attempt.business_id, sid, live=False)
+        await self.services.attempts.withdraw(self.attempt.business_id, self.attempt.attempt_id)
+        await hang_up(self.services, self.account, self.attempt.business_id, sid, live=False)
         self.slow_down(f"a call waited in the provider's queue for {QUEUED_SECONDS:.0f} s")
         self.within_seconds = AFTER_HANG_UP_SECONDS
 
     async def _no_such_call(self, sid: str) -> AttemptState | None:
-        if self.attempt.partition not in self.world.held.epochs:
+        if self.attempt.partition not in self.services.ownership.epochs:
             return None
-        lost, self.evidence = no_such_call(self.attempt, self._now(), self.world.rules)
+        lost, self.evidence = no_such_call(self.attempt, self._now(), self.services.policy)
         if not lost:
-            self.within_seconds = max(self.world.rules.lag_seconds, OVERDUE_LOOK_SECONDS) + ABSENCE_GRACE_SECONDS
+            self.within_seconds = max(self.services.policy.lag_seconds, OVERDUE_LOOK_SECONDS) + ABSENCE_GRACE_SECONDS
             return None
         log.error("attempt %d: the provider does not know its call %s (any more); it is lost", self.attempt.attempt_id, sid)
         fact = _fact(self.attempt, AttemptState.OVER, reason="the provider does not know this call")
-        return (await self.world.ledger.learn(replace(fact, sid=sid, outcome=Outcome.LOST, evidence=self.evidence))).state
+        return (await self.services.facts.learn(replace(fact, sid=sid, outcome=Outcome.LOST, evidence=self.evidence))).state
 
     # -- a call without ----------------------------------------------------------------------------------------------------------
 
     async def _by_list(self) -> AttemptState | None:
-        attempt, world = self.attempt, self.world
+        attempt, services = self.attempt, self.services
         furthest = attempt.created_at - (AFTER_A_JUMP if self._jumped() else UNKNOWN_OFFSET)
-        async with world.listing.turn(attempt.business_id):
-            listing = await world.provider.list_calls(self.account, attempt.phone, attempt.from_number, furthest)
+        async with services.listing.turn(attempt.business_id):
+            listing = await services.provider.list_calls(self.account, attempt.phone, attempt.from_number, furthest)
         if not listing.complete:
             return None
         mine = await self._unbound(listing)
-        if len(mine) == 1 and await world.attempts.rivals(attempt) == 0:
+        if len(mine) == 1 and await services.attempts.rivals(attempt) == 0:
             return await self._tell(mine[0])
         if mine:
             # Whose call it is, only a callback can say: it carries the nonce.
@@ -213,24 +213,24 @@ class _Look:
         return await self._absent()
 
     async def _unbound(self, listing: Listing) -> list[CallFacts]:
-        since = listed_since(self.attempt, listing, self.world.clock.boot() - self.began, jumped=self._jumped())
+        since = listed_since(self.attempt, listing, self.services.clock.boot() - self.began, jumped=self._jumped())
         window = [call for call in listing.calls if call.created_at is None or call.created_at >= since]
-        bound = await self.world.attempts.bound([call.sid for call in window])
+        bound = await self.services.attempts.bound([call.sid for call in window])
         return [call for call in window if bound.get(call.sid, self.attempt.attempt_id) == self.attempt.attempt_id]
 
     async def _absent(self) -> AttemptState | None:
         """Rule 4: one complete list after it could be sent no more, and one after the provider's lag, and neither shows it."""
-        world, held = self.world, self.world.held
+        services, held = self.services, self.services.ownership
         epoch = held.epochs.get(self.attempt.partition)
         if epoch is None:
             # The evidence is the new owner's to gather.
             return None
-        absent, self.evidence = not_listed(self.attempt, self._now(), world.rules)
+        absent, self.evidence = not_listed(self.attempt, self._now(), services.policy)
         if not absent:
             return None
         fact = _fact(self.attempt, AttemptState.NOT_PLACED, reason="the provider shows no such call")
-        learned = await world.ledger.learn(
-            replace(fact, owner=str(held.incarnation), epoch=epoch, lag_seconds=world.rules.lag_seconds, evidence=self.evidence)
+        learned = await services.facts.learn(
+            replace(fact, owner=str(held.incarnation), epoch=epoch, lag_seconds=services.policy.lag_seconds, evidence=self.evidence)
         )
         return learned.state
 
@@ -238,16 +238,16 @@ class _Look:
 
     def _now(self) -> Moment:
         """When this look began: the database's clock was read after its own, and before the provider was asked."""
-        held = self.world.held
+        held = self.services.ownership
         return Moment(self.attempt.as_of.timestamp(), self.began, str(held.incarnation), held.clock_trusted_from)
 
     def _jumped(self) -> bool:
-        trusted_from = self.world.held.clock_trusted_from
+        trusted_from = self.services.ownership.clock_trusted_from
         return trusted_from > 0 and self.began - trusted_from < JUMP_REMEMBERED_SECONDS
 
     async def _tell(self, facts: CallFacts) -> AttemptState | None:
         fact = fact_of_call(self.attempt, facts)
-        return None if fact is None else (await learn(self.world, self.account, fact)).state
+        return None if fact is None else (await learn(self.services, self.account, fact)).state
 
 
 def fact_of_call(attempt: OpenAttempt, facts: CallFacts) -> Fact | None:

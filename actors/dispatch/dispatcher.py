@@ -61,9 +61,9 @@ class ClaimResult:
 class Dispatcher:
     """Queue, permits and claims of one account."""
 
-    def __init__(self, world: Services, tasks: Tasks, bucket: RateLimiter, claimed: Callable[[int, ClaimResult], None]) -> None:
+    def __init__(self, services: Services, tasks: Tasks, bucket: RateLimiter, claimed: Callable[[int, ClaimResult], None]) -> None:
         """`claimed` hears the answer for each business that asked."""
-        self._world = world
+        self._services = services
         self._tasks = tasks
         self._bucket = bucket
         self._claimed = claimed
@@ -140,7 +140,7 @@ class Dispatcher:
         self._shut_for_these = self._outstanding > 0
         longest = min(FIRST_SHUT_SECONDS * 2.0**self._shuts, LONGEST_SHUT_SECONDS)
         self._shuts += 1
-        return longest * (0.5 + self._world.ids.fraction() / 2)
+        return longest * (0.5 + self._services.ids.fraction() / 2)
 
     async def run(self) -> None:
         """Serve the queue until closed, whatever happens in one round."""
@@ -161,10 +161,10 @@ class Dispatcher:
 
     def _may_serve(self) -> bool:
         """After a failure one call goes through alone; the others wait for what becomes of it."""
-        if self._outstanding and self._world.clock.boot() > self._proof_until:
+        if self._outstanding and self._services.clock.boot() > self._proof_until:
             self._outstanding, self._shut_for_these = 0, False
         waits_for_proof = self._failures > 0 and self._outstanding > 0
-        if self._world.clock.boot() < self._world.held.clock_trusted_from:
+        if self._services.clock.boot() < self._services.ownership.clock_trusted_from:
             # The database's clock has jumped: who waits here is served when he asks again, after the next poll.
             return False
         return bool(self._waiting()) and not self._closed and not waits_for_proof
@@ -223,13 +223,13 @@ class Dispatcher:
 
     async def _claim(self, asks: Sequence[ClaimRequest]) -> int:
         """Claim for these businesses; return how many attempts were taken."""
-        token = self._world.ids.uuid()
-        rules = self._world.rules
-        deadline = self._world.clock.boot() + SEND_SECONDS
+        token = self._services.ids.uuid()
+        rules = self._services.policy
+        deadline = self._services.clock.boot() + SEND_SECONDS
         business_ids = [ask.business_id for ask in asks]
         try:
-            intents, verdicts = await self._world.attempts.claim(
-                self._world.held.incarnation,
+            intents, verdicts = await self._services.attempts.claim(
+                self._services.ownership.incarnation,
                 token,
                 asks,
                 send_seconds=SEND_SECONDS,
@@ -286,7 +286,7 @@ class Dispatcher:
     ) -> None:
         if intents:
             self._outstanding += len(intents)
-            self._proof_until = self._world.clock.boot() + PROOF_SECONDS
+            self._proof_until = self._services.clock.boot() + PROOF_SECONDS
         words = {verdict.business_id: verdict for verdict in verdicts}
         for ask in asks:
             self._served.pop(ask.business_id, None)
@@ -303,12 +303,12 @@ class Dispatcher:
         for seconds in (0.0, DISOWN_AGAIN_SECONDS):
             await _pause(seconds)
             try:
-                lost = await self._world.attempts.lost_claim(business_ids, token)
+                lost = await self._services.attempts.lost_claim(business_ids, token)
             except Exception as error:  # noqa: BLE001 - it is tried once more, and what is left is looked for at the provider
                 log.warning("what a claim has left could not be looked for: %s", type(error).__name__)
                 continue
             for business_id, attempt_id, nonce in lost:
-                await self._world.ledger.learn(
+                await self._services.facts.learn(
                     Fact(business_id, attempt_id, nonce, AttemptState.NOT_SENT, token=str(token), reason="the claim was not answered")
                 )
 

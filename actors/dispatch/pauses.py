@@ -55,9 +55,9 @@ class _Row:
 class Pauses:
     """Counts the results of each run's POSTs, and pauses the run when they are all refusals of one kind."""
 
-    def __init__(self, world: Services, tasks: Tasks) -> None:
+    def __init__(self, services: Services, tasks: Tasks) -> None:
         """`tasks` runs the pausing."""
-        self._world = world
+        self._services = services
         self._tasks = tasks
         # What each run met last. A run that has met nothing bad is not in it.
         self._in_a_row: OrderedDict[int, _Row] = OrderedDict()
@@ -100,7 +100,7 @@ class Pauses:
 
     async def _is_paused(self, business_id: int, run_id: int, text: str) -> bool:
         try:
-            await self._world.fleet.pause(business_id, run_id, text)
+            await self._services.workers.pause(business_id, run_id, text)
         except (*AWAY, *LOCKED):
             return False
         return True

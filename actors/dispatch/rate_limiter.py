@@ -146,10 +146,10 @@ return 1
 class RateLimiter:
     """The permits of one account."""
 
-    def __init__(self, world: Services, account_sid: str) -> None:
+    def __init__(self, services: Services, account_sid: str) -> None:
         """The pace comes from the settings; 0 means no pacing."""
-        self._world = world
-        self._rate = world.rules.calls_per_second
+        self._services = services
+        self._rate = services.policy.calls_per_second
         self._burst = max(1.0, self._rate * BURST_SECONDS)
         self._room = max(ceil(self._rate * ROOM_SECONDS), 1)
         self._key, self._turns = gate_key(account_sid), turns_key(account_sid)
@@ -166,7 +166,7 @@ class RateLimiter:
         Returns how many there are, and when none, after how many seconds to ask again.
         """
         most = wanted if most is None else min(most, wanted)
-        shut = self._shut_until - self._world.clock.boot()
+        shut = self._shut_until - self._services.clock.boot()
         if shut > 0:
             await self._tell_shut()
             return 0, shut
@@ -180,7 +180,7 @@ class RateLimiter:
         self._waiting = wanted > granted
         if granted:
             # What comes from Redis is not to be had a second time when it goes away.
-            self._alone = (0.0, self._world.clock.boot())
+            self._alone = (0.0, self._services.clock.boot())
         return granted, max(wait, SHORTEST_WAIT_SECONDS)
 
     async def leave(self) -> None:
@@ -195,14 +195,14 @@ class RateLimiter:
         if self._rate == 0:
             return
         try:
-            await self._world.wire.run_script(GIVE_BACK, [self._key], [str(self._burst), str(permits), str(KEEP_SECONDS)])
+            await self._services.streams.run_script(GIVE_BACK, [self._key], [str(self._burst), str(permits), str(KEEP_SECONDS)])
         except RedisUnavailableError:
             tokens, at = self._alone
             self._alone = (tokens + permits, at)
 
     def shut(self, seconds: float, reason: str) -> None:
         """Give no permits for so long; the other workers and the screens hear of it with the next one asked for."""
-        self._shut_until = max(self._shut_until, self._world.clock.boot() + seconds)
+        self._shut_until = max(self._shut_until, self._services.clock.boot() + seconds)
         self._untold = (seconds, reason)
         self._was_shut = True
 
@@ -211,24 +211,31 @@ class RateLimiter:
         if self._was_shut:
             self._was_shut, self._shut_until, self._untold = False, 0.0, None
             with suppress(RedisUnavailableError):
-                await self._world.wire.run_script(OPEN, [self._key], [])
+                await self._services.streams.run_script(OPEN, [self._key], [])
 
     async def _tell_shut(self) -> None:
         if self._untold is None:
             return
         (seconds, reason), self._untold = self._untold, None
         with suppress(RedisUnavailableError):
-            await self._world.wire.run_script(SHUT, [self._key], [str(seconds), str(KEEP_SECONDS), reason])
+            await self._services.streams.run_script(SHUT, [self._key], [str(seconds), str(KEEP_SECONDS), reason])
 
     async def _ask(self, wanted: int, businesses: int, most: int) -> tuple[int, float]:
         limits = [str(self._rate), str(self._burst), str(KEEP_SECONDS), str(GONE_SECONDS)]
-        asked = [self._world.held.incarnation.hex, str(businesses), str(wanted), str(most), str(LONGEST_WAIT_SECONDS), str(self._room)]
-        granted, wait = await self._world.wire.run_script(TAKE, [self._key, self._turns], [*limits, *asked])
+        asked = [
+            self._services.ownership.incarnation.hex,
+            str(businesses),
+            str(wanted),
+            str(most),
+            str(LONGEST_WAIT_SECONDS),
+            str(self._room),
+        ]
+        granted, wait = await self._services.streams.run_script(TAKE, [self._key, self._turns], [*limits, *asked])
         return int(granted), float(wait)
 
     def _take_alone(self, most: int) -> tuple[int, float]:
-        now = self._world.clock.boot()
-        share = self._rate / max(self._world.held.workers, 1)
+        now = self._services.clock.boot()
+        share = self._rate / max(self._services.ownership.workers, 1)
         tokens, at = self._alone
         tokens = min(tokens + (now - at) * share, max(1.0, share * BURST_SECONDS))
         granted = min(int(tokens), most)

@@ -32,17 +32,17 @@ log = logging.getLogger(__name__)
 class Rewriting(PeriodicDuty):
     """Lets the job rows of cancelled and stopped runs say so: a chunk of each run in turn."""
 
-    def __init__(self, world: Services) -> None:
+    def __init__(self, services: Services) -> None:
         """For the partitions of this worker."""
         super().__init__("rewriting", REWRITE_ROUND_SECONDS, self._round)
-        self._world = world
-        self._aside = Aside(world.clock, first_seconds=REST_SECONDS, longest_seconds=LONGEST_REST_SECONDS)
+        self._services = services
+        self._aside = Aside(services.clock, first_seconds=REST_SECONDS, longest_seconds=LONGEST_REST_SECONDS)
         self._positions: dict[int, int] = {}
 
     async def _round(self) -> None:
         """A chunk of one run of each business that has some, until all are at their end; those with rows that were passed come again."""
-        while mine := list(self._world.held.epochs):
-            found = await self._world.runs.to_rewrite(mine, MAX_RUNS, self._aside.keys())
+        while mine := list(self._services.ownership.epochs):
+            found = await self._services.runs.to_rewrite(mine, MAX_RUNS, self._aside.keys())
             self._positions = {run_id: self._positions.get(run_id, 1) for _, run_id in found}
             for business_id, run_id in found:
                 if not self.closed:
@@ -53,7 +53,7 @@ class Rewriting(PeriodicDuty):
     async def _chunk(self, business_id: int, run_id: int) -> None:
         following = None
         try:
-            following = await self._world.runs.rewrite(business_id, run_id, self._positions[run_id], CHUNK_ROWS)
+            following = await self._services.runs.rewrite(business_id, run_id, self._positions[run_id], CHUNK_ROWS)
         except (*AWAY, *LOCKED) as error:
             log.warning("run %d is rewritten later: %s", run_id, type(error).__name__)
         except Exception:
@@ -69,19 +69,19 @@ class Rewriting(PeriodicDuty):
 class Ending(PeriodicDuty):
     """The net under the end of runs: ends those that have nothing left, and that nobody ended."""
 
-    def __init__(self, world: Services) -> None:
+    def __init__(self, services: Services) -> None:
         """For the partitions of this worker."""
         super().__init__("ending", SWEEP_SECONDS, self._round)
-        self._world = world
-        self._aside = Aside(world.clock, first_seconds=REST_SECONDS, longest_seconds=LONGEST_REST_SECONDS)
+        self._services = services
+        self._aside = Aside(services.clock, first_seconds=REST_SECONDS, longest_seconds=LONGEST_REST_SECONDS)
 
     async def _round(self) -> None:
-        mine = list(self._world.held.epochs)
-        found = await self._world.runs.to_end(mine, MAX_RUNS, self._aside.keys()) if mine else []
+        mine = list(self._services.ownership.epochs)
+        found = await self._services.runs.to_end(mine, MAX_RUNS, self._aside.keys()) if mine else []
         for business_id, run_id in found:
             self._aside.put(run_id)
             try:
-                if await self._world.runs.end_if_done(business_id, run_id):
+                if await self._services.runs.end_if_done(business_id, run_id):
                     log.error("run %d had nothing left and was not ended: ended now", run_id)
             except (*AWAY, *LOCKED) as error:
                 log.warning("run %d is ended later: %s", run_id, type(error).__name__)
@@ -92,11 +92,11 @@ class Ending(PeriodicDuty):
 class Forgetting(PeriodicDuty):
     """Drops what is kept no longer, batch after batch until nothing of it is left."""
 
-    def __init__(self, world: Services) -> None:
+    def __init__(self, services: Services) -> None:
         """Every worker does this for the whole database."""
         super().__init__("forgetting", SWEEP_SECONDS, self._round)
-        self._world = world
+        self._services = services
 
     async def _round(self) -> None:
-        while not self.closed and await self._world.commands.forget(MAX_FORGOTTEN) >= MAX_FORGOTTEN:
+        while not self.closed and await self._services.commands.forget(MAX_FORGOTTEN) >= MAX_FORGOTTEN:
             pass

@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 class CommandDecider:
     """Gives each business with commands in the inbox its turn."""
 
-    def __init__(self, world: Services, tasks: Tasks) -> None:
+    def __init__(self, services: Services, tasks: Tasks) -> None:
         """Each turn is one of `tasks`."""
-        self._world = world
+        self._services = services
         self._tasks = tasks
         self._rung = asyncio.Event()
         self._closed = False
         self._deciding: set[int] = set()
-        self._aside = Aside(world.clock, first_seconds=BUSY_SECONDS, longest_seconds=LONGEST_BUSY_SECONDS)
+        self._aside = Aside(services.clock, first_seconds=BUSY_SECONDS, longest_seconds=LONGEST_BUSY_SECONDS)
         # Turns of each business since it began to wait: with few places, the one with the fewest comes first.
         self._turns: dict[int, int] = {}
 
@@ -76,7 +76,7 @@ class CommandDecider:
         places = DECIDED_AT_ONCE - len(self._deciding)
         if places <= 0:
             return
-        waiting = await self._world.commands.waiting([*self._aside.keys(), *self._deciding])
+        waiting = await self._services.commands.waiting([*self._aside.keys(), *self._deciding])
         self._turns = {business_id: self._turns.get(business_id, 0) for business_id in (*waiting, *self._deciding)}
         for business_id in sorted(waiting, key=lambda b: self._turns[b])[:places]:
             self._turns[business_id] += 1
@@ -85,7 +85,7 @@ class CommandDecider:
 
     async def _turn(self, business_id: int) -> None:
         try:
-            applied, is_busy = await self._world.commands.apply_received(business_id)
+            applied, is_busy = await self._services.commands.apply_received(business_id)
         except (*AWAY, *LOCKED) as error:
             log.warning("commands of business %d wait: %s", business_id, type(error).__name__)
             self._aside.put(business_id, AWAY_SECONDS)
@@ -99,7 +99,7 @@ class CommandDecider:
                 self._aside.clear(business_id)
             for one in applied:
                 await self._tell(one)
-            self._world.events.kick()
+            self._services.relay.kick()
         finally:
             self._deciding.discard(business_id)
             self.ring()
@@ -110,4 +110,4 @@ class CommandDecider:
             word = applied.word
             log.warning("[SECURITY] a command for business %d names run %d of another business", word.business_id, word.run_id)
         if answer.accepted and answer.partition is not None:
-            await self._world.wire.tell(answer.partition, applied.word)
+            await self._services.streams.tell(answer.partition, applied.word)

@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 class CommandReader:
     """The door for other services."""
 
-    def __init__(self, world: Services, received: Callable[[], None]) -> None:
+    def __init__(self, services: Services, received: Callable[[], None]) -> None:
         """`received` is called when commands have come into the inbox."""
-        self._world = world
+        self._services = services
         self._received = received
         self._closed = False
 
@@ -56,18 +56,18 @@ class CommandReader:
                 await asyncio.sleep(AWAY_SECONDS)
 
     async def _receive(self) -> None:
-        start = await self._world.commands.position()
-        entries = await self._world.wire.commands_after(start, block_seconds=BLOCK_SECONDS)
+        start = await self._services.commands.position()
+        entries = await self._services.streams.commands_after(start, block_seconds=BLOCK_SECONDS)
         if entries:
             understood = [_understand(entry, fields) for entry, fields in entries]
             await self._keep(start, entries[-1][0], understood)
-        elif _before(await self._world.wire.newest_command(), start):
+        elif _before(await self._services.streams.newest_command(), start):
             # The stream has lost its past, and numbers its entries anew from below: read it from its beginning.
-            await self._world.commands.receive(start, NOWHERE, [])
+            await self._services.commands.receive(start, NOWHERE, [])
 
     async def _keep(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> None:
         try:
-            is_mine = await self._world.commands.receive(start, end, entries)
+            is_mine = await self._services.commands.receive(start, end, entries)
         except (*AWAY, *LOCKED):
             raise
         except Exception:
@@ -78,14 +78,14 @@ class CommandReader:
             await asyncio.sleep(OVERTAKEN_SECONDS)
             return
         self._received()
-        await self._world.wire.forget_commands(end)
+        await self._services.streams.forget_commands(end)
 
     async def _keep_apart(self, start: str, entries: Sequence[Command | MalformedCommand]) -> None:
         """One entry that PostgreSQL refuses must not stop those behind it: halve until it stands alone, then reject it."""
         if len(entries) == 1:
             # Without what it says: that is what cannot be kept.
             entry = entries[0].entry or start
-            await self._world.commands.receive(start, entry, [MalformedCommand(entry, "cannot be kept", {})])
+            await self._services.commands.receive(start, entry, [MalformedCommand(entry, "cannot be kept", {})])
             return
         half = len(entries) // 2
         middle = entries[half - 1].entry or start

@@ -23,14 +23,14 @@ DRIVEN_SECONDS = 15.0
 class Heartbeat(PeriodicDuty):
     """The heartbeats of one worker."""
 
-    def __init__(self, world: Services, partitions: BusinessSupervisor, name: str) -> None:
+    def __init__(self, services: Services, partitions: BusinessSupervisor, name: str) -> None:
         """`name` is what runs show as `locked_by_worker`."""
         super().__init__("heartbeat", ROUND_SECONDS, self._beat)
-        self._world = world
+        self._services = services
         self._partitions = partitions
         self._worker = name
 
     async def _beat(self) -> None:
-        driven = self._partitions.driven_since(self._world.clock.boot() - DRIVEN_SECONDS)
+        driven = self._partitions.driven_since(self._services.clock.boot() - DRIVEN_SECONDS)
         if driven:
-            await self._world.fleet.heartbeat(self._world.held.incarnation, self._worker, HEARTBEAT_SECONDS, driven)
+            await self._services.workers.heartbeat(self._services.ownership.incarnation, self._worker, HEARTBEAT_SECONDS, driven)

@@ -22,9 +22,9 @@ ROUND_SECONDS = 0.5
 class ProgressPublisher:
     """Collects which runs have changed, and publishes each of them once a round."""
 
-    def __init__(self, world: Services) -> None:
+    def __init__(self, services: Services) -> None:
         """Begin with `run`."""
-        self._world = world
+        self._services = services
         self._changed: dict[tuple[int, int], None] = {}
         self._rung = asyncio.Event()
         self._closed = False
@@ -56,18 +56,18 @@ class ProgressPublisher:
     async def _publish(self, runs: list[tuple[int, int]]) -> None:
         if not runs:
             return
-        counters = await self._world.fleet.progress(runs)
+        counters = await self._services.workers.progress(runs)
         calls = await self._calls(runs)
         events = []
         for found in counters:
             business_id, run_id = found.pop("business_id"), found.pop("run_id")
-            now = self._world.clock.now()
+            now = self._services.clock.now()
             events.append(Event("run.progress", business_id, run_id, at=now, data=found))
             events.append(Event("call.progress", business_id, run_id, at=now, data={"calls": calls[business_id, run_id]}))
-        await self._world.wire.publish(events)
+        await self._services.streams.publish(events)
 
     async def _calls(self, runs: list[tuple[int, int]]) -> dict[tuple[int, int], list[dict[str, Any]]]:
         calls: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-        for call in await self._world.fleet.on_the_line(runs):
+        for call in await self._services.workers.on_the_line(runs):
             calls[call.pop("business_id"), call.pop("run_id")].append(call)
         return calls

@@ -46,10 +46,10 @@ class _Noted:
 class Stalls(PeriodicDuty):
     """What this worker has noted, a reason a business at most."""
 
-    def __init__(self, world: Services, driven: Callable[[], Iterable[int]]) -> None:
+    def __init__(self, services: Services, driven: Callable[[], Iterable[int]]) -> None:
         """`driven` are the businesses this worker drives."""
         super().__init__("stalls", ROUND_SECONDS, self._round)
-        self._world = world
+        self._services = services
         self._driven = driven
         self._noted: dict[int, _Noted] = {}
         self._written: dict[int, str] | None = None
@@ -60,7 +60,7 @@ class Stalls(PeriodicDuty):
         known = self._noted.get(business_id)
         if known is not None and known.reason == reason:
             return False
-        self._noted[business_id] = _Noted(reason, self._world.clock.boot())
+        self._noted[business_id] = _Noted(reason, self._services.clock.boot())
         return True
 
     def clear(self, business_id: int) -> None:
@@ -81,14 +81,14 @@ class Stalls(PeriodicDuty):
         if reasons == self._written and self._rounds % WHOLE_EVERY_ROUNDS:
             return
         self._written = None
-        await self._world.fleet.stalls(self._world.held.incarnation, due)
+        await self._services.workers.stalls(self._services.ownership.incarnation, due)
         self._written = reasons
 
     def _due(self) -> list[Stall]:
-        now, trusted_from = self._world.clock.boot(), self._world.held.clock_trusted_from
+        now, trusted_from = self._services.clock.boot(), self._services.ownership.clock_trusted_from
         noted = dict(self._noted)
         if now < trusted_from:
-            jumped_at = trusted_from - self._world.rules.lag_seconds
+            jumped_at = trusted_from - self._services.policy.lag_seconds
             noted |= {business_id: _Noted(CLOCK, jumped_at) for business_id in self._driven()}
         return [
             Stall(business_id, one.reason, DETAILS[one.reason], now - one.since)

@@ -68,9 +68,9 @@ log = logging.getLogger(__name__)
 class BusinessSupervisor:
     """Everything this worker drives."""
 
-    def __init__(self, world: Services, tasks: Tasks, duties: DutySupervisor, show: Callable[[int, int], None]) -> None:
+    def __init__(self, services: Services, tasks: Tasks, duties: DutySupervisor, show: Callable[[int, int], None]) -> None:
         """`tasks` runs the calls, `duties` the gates; `show` hears which business's run has changed, for the screens."""
-        self._world = world
+        self._services = services
         self._tasks = tasks
         self._duties = duties
         self._show = show
@@ -81,13 +81,13 @@ class BusinessSupervisor:
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._gates: dict[str, Dispatcher] = {}
-        self._pauses = Pauses(world, tasks)
-        self.live = LiveCalls(world, self._calls, tasks)
-        self.excess = ExcessCalls(world, tasks)
+        self._pauses = Pauses(services, tasks)
+        self.live = LiveCalls(services, self._calls, tasks)
+        self.excess = ExcessCalls(services, tasks)
         # When PostgreSQL last said that this business has something to do (boot clock).
         self._looked_at: dict[int, float] = {}
-        self.stalls = Stalls(world, lambda: self._accounts)
-        self._strays = OrphanedCalls(world)
+        self.stalls = Stalls(services, lambda: self._accounts)
+        self._strays = OrphanedCalls(services)
         self._wire_is_away = asyncio.Event()
         self._closed = False
         # While a round reads: which attempts have ended since it asked. Its answer may be older than what the words have told.
@@ -98,8 +98,8 @@ class BusinessSupervisor:
 
     async def take(self, epochs: dict[int, int]) -> None:
         """Drive these partitions from now on, and adopt what the last owner left; `epochs` by partition."""
-        start = await self._world.wire.start_of_words()
-        self._world.held.epochs.update(epochs)
+        start = await self._services.streams.start_of_words()
+        self._services.ownership.epochs.update(epochs)
         self._positions.update(dict.fromkeys(epochs, start))
         await self.look_round(list(epochs))
 
@@ -116,7 +116,7 @@ class BusinessSupervisor:
         """Drive these no more. Their calls go on; a POST in progress is finished and written, a fact needs no fence."""
         left = set(partitions)
         for partition in left:
-            self._world.held.epochs.pop(partition, None)
+            self._services.ownership.epochs.pop(partition, None)
             self._positions.pop(partition, None)
         for business_id in [b for b, driven in self._driven.items() if driven.partition in left]:
             self._forget(business_id)
@@ -138,7 +138,7 @@ class BusinessSupervisor:
                 await asyncio.sleep(BLOCK_SECONDS)
                 continue
             try:
-                words = await self._world.wire.words_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
+                words = await self._services.streams.words_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
             except RedisUnavailableError:
                 await self._wire_lost()
                 continue
@@ -157,7 +157,7 @@ class BusinessSupervisor:
                 pass
             self._wire_is_away.clear()
             try:
-                await self.look_round(list(self._world.held.epochs))
+                await self.look_round(list(self._services.ownership.epochs))
             except (*AWAY, *LOCKED) as error:
                 log.warning("PostgreSQL is away: %s", type(error).__name__)
 
@@ -179,8 +179,8 @@ class BusinessSupervisor:
 
     async def _look_round(self, partitions: list[int]) -> None:
         followed = {attempt_id: call for attempt_id, call in self._calls.items() if not call.placing}
-        found = await self._world.attempts.open_of_partitions(partitions)
-        busy = await self._world.fleet.busy_businesses(partitions)
+        found = await self._services.attempts.open_of_partitions(partitions)
+        busy = await self._services.workers.busy_businesses(partitions)
         for driven in busy:
             self._drive(driven)
         self._forget_blind(partitions, {driven.business_id for driven in busy})
@@ -216,11 +216,11 @@ class BusinessSupervisor:
     async def _meet(self, word: RunChanged | CallChanged) -> None:
         """A business that had nothing to do has something now."""
         try:
-            driven = await self._world.fleet.business(word.business_id)
+            driven = await self._services.workers.business(word.business_id)
         except (*AWAY, *LOCKED):
             # The poll will find it.
             return
-        if driven and driven.partition in self._world.held.epochs:
+        if driven and driven.partition in self._services.ownership.epochs:
             self._drive(driven)
             self._hear(word.business_id, word)
             self._hear(word.business_id, Wake())
@@ -228,7 +228,7 @@ class BusinessSupervisor:
     async def _adopt(self, word: CallChanged) -> None:
         """A call that nobody follows is to be hung up: one whose attempt had ended as not placed, and that exists all the same."""
         try:
-            found = await self._world.attempts.states([(word.business_id, word.attempt_id)])
+            found = await self._services.attempts.states([(word.business_id, word.attempt_id)])
         except (*AWAY, *LOCKED):
             # The poll will find it.
             return
@@ -237,10 +237,10 @@ class BusinessSupervisor:
                 self._hear(word.business_id, OpenCall(attempt))
 
     def _drive(self, driven: ActiveBusiness) -> None:
-        if driven.partition not in self._world.held.epochs:
+        if driven.partition not in self._services.ownership.epochs:
             return
         try:
-            account = self._world.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
+            account = self._services.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
         except BrokenSealError:
             self._blind(driven)
         else:
@@ -248,7 +248,7 @@ class BusinessSupervisor:
                 self.stalls.clear(driven.business_id)
             self._accounts[driven.business_id] = account
         self._driven[driven.business_id] = driven
-        self._looked_at[driven.business_id] = self._world.clock.boot()
+        self._looked_at[driven.business_id] = self._services.clock.boot()
         business = self._businesses.setdefault(driven.business_id, Business(driven.business_id, driven.max_calls))
         business.max_calls = driven.max_calls
 
@@ -309,23 +309,23 @@ class BusinessSupervisor:
             case Rest(seconds=seconds):
                 self._wake(business_id, seconds, RestOver())
             case WakeAt(moment=moment):
-                self._wake(business_id, max((moment - self._world.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS), Wake())
+                self._wake(business_id, max((moment - self._services.clock.now()).total_seconds(), SHORTEST_PUT_OFF_SECONDS), Wake())
             case PublishProgress(run_id=run_id):
                 self._show(business_id, run_id)
             case Release():
                 self._forget(business_id)
 
     def _ask(self, driven: ActiveBusiness, permits: int) -> None:
-        epoch, account = self._world.held.epochs.get(driven.partition), self._accounts.get(driven.business_id)
+        epoch, account = self._services.ownership.epochs.get(driven.partition), self._accounts.get(driven.business_id)
         if epoch is not None and account is not None and not self._closed:
             self._gate(account.sid).ask(ClaimRequest(driven.business_id, epoch, permits))
 
     def _gate(self, sid: str) -> Dispatcher:
         if sid not in self._gates:
             gate = Dispatcher(
-                self._world,
+                self._services,
                 self._tasks,
-                RateLimiter(self._world, sid),
+                RateLimiter(self._services, sid),
                 lambda business_id, message: self._claimed(gate, business_id, message),
             )
             self._gates[sid] = gate
@@ -342,7 +342,7 @@ class BusinessSupervisor:
             self._pauses.hear(driven.business_id, name.run_id, result)
 
         # It is the account that placed the call whose calls come too fast.
-        return Call(self._world, name, answered, self._gate(name.account_sid).slow_down)
+        return Call(self._services, name, answered, self._gate(name.account_sid).slow_down)
 
     async def _search(self, driven: ActiveBusiness, account: Account) -> None:
         """Find what the log has forgotten; when that cannot be had now, some time later."""
@@ -372,7 +372,7 @@ class BusinessSupervisor:
         self._hear(name.business_id, CallOver(name.attempt_id, name.run_id))
 
     async def _disown(self, intent: ClaimedAttempt) -> None:
-        await self._world.ledger.learn(fact_of(intent, UnsentCall(WITHDRAWN)))
+        await self._services.facts.learn(fact_of(intent, UnsentCall(WITHDRAWN)))
 
     def _wake(self, business_id: int, seconds: float, message: Message) -> None:
         asyncio.get_running_loop().call_later(seconds, self._hear, business_id, message)

@@ -33,11 +33,11 @@ async def servers(shop: DatabaseFixture, database_url: str, redis_url: str) -> A
 class Answers:
     """What the businesses are told, and what they do then."""
 
-    def __init__(self, world: Services, bucket: RateLimiter) -> None:
-        self.world, self.tasks = world, Tasks()
+    def __init__(self, services: Services, bucket: RateLimiter) -> None:
+        self.services, self.tasks = services, Tasks()
         self.heard: dict[int, list[str]] = {}
         self.broken: set[int] = set()
-        self.gate = Dispatcher(world, self.tasks, bucket, self.hear)
+        self.gate = Dispatcher(services, self.tasks, bucket, self.hear)
         self.tasks.spawn(self.gate.run())
 
     def hear(self, business_id: int, message: ClaimResult) -> None:
@@ -70,9 +70,9 @@ class Stumbles(RateLimiter):
 
 
 async def owned(servers: Floor) -> tuple[Services, dict[int, int]]:
-    world = await servers.world("http://127.0.0.1:9")
-    await world.fleet.join(world.held.incarnation, "one", 3600)
-    return world, await world.fleet.take_over(world.held.incarnation, list(range(256)))
+    services = await servers.services("http://127.0.0.1:9")
+    await services.workers.join(services.ownership.incarnation, "one", 3600)
+    return services, await services.workers.take_over(services.ownership.incarnation, list(range(256)))
 
 
 async def ask_for(shop: DatabaseFixture, epochs: dict[int, int], business: int) -> ClaimRequest:
@@ -81,21 +81,21 @@ async def ask_for(shop: DatabaseFixture, epochs: dict[int, int], business: int) 
 
 
 async def test_an_error_in_a_round_ends_neither_the_gate_nor_the_wait(servers: Floor) -> None:
-    world, epochs = await owned(servers)
+    services, epochs = await owned(servers)
     business = await servers.shop.business()
     await servers.shop.run(business, 2)
-    answers = Answers(world, Stumbles(world, "AC1"))
+    answers = Answers(services, Stumbles(services, "AC1"))
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.word(business) == "taken"
     await answers.close()
 
 
 async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_others(servers: Floor) -> None:
-    world, epochs = await owned(servers)
+    services, epochs = await owned(servers)
     businesses = [await servers.shop.business() for _ in range(4)]
     for business in businesses:
         await servers.shop.run(business, 2)
-    answers = Answers(world, RateLimiter(world, "AC1"))
+    answers = Answers(services, RateLimiter(services, "AC1"))
     answers.broken = {businesses[1]}
     for business in businesses:
         answers.gate.ask(await ask_for(servers.shop, epochs, business))
@@ -107,11 +107,11 @@ async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_other
 
 async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: Floor) -> None:
     """It is told `busy`; the others in its batch are claimed for, and the next ones do not even wait for the lock once."""
-    world, epochs = await owned(servers)
+    services, epochs = await owned(servers)
     businesses = [await servers.shop.business() for _ in range(6)]
     runs = {business: await servers.shop.run(business, 3) for business in businesses}
     stuck, others = businesses[2], [b for b in businesses if b != businesses[2]]
-    answers = Answers(world, RateLimiter(world, "AC1"))
+    answers = Answers(services, RateLimiter(services, "AC1"))
     async with servers.shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
@@ -138,14 +138,14 @@ async def _taken(answers: Answers, business: int, count: int) -> bool:
 
 async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floor) -> None:
     """A call let through alone after a failure, and lost with its coroutine."""
-    world, epochs = await owned(servers)
+    services, epochs = await owned(servers)
     business = await servers.shop.business()
     await servers.shop.run(business, 3)
-    answers = Answers(world, RateLimiter(world, "AC1"))
+    answers = Answers(services, RateLimiter(services, "AC1"))
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.word(business) == "taken"
     answers.gate._failures = 1
-    answers.gate._proof_until = world.clock.boot() + 1
+    answers.gate._proof_until = services.clock.boot() + 1
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.word(business, 2) == "taken"
     await answers.close()

@@ -80,15 +80,15 @@ async def test_a_shared_row_that_is_held(
     async with floor.worker(twilio.url, "one") as (_, one), floor.worker(twilio.url, "two") as (_, two):
 
         async def all_owned() -> bool:
-            return len(one.held.epochs) + len(two.held.epochs) == 256 and one.held.workers == two.held.workers == 2
+            return len(one.ownership.epochs) + len(two.ownership.epochs) == 256 and one.ownership.workers == two.ownership.workers == 2
 
         await waiting.until(all_owned, RECOVERED_SECONDS, "all owned")
-        before = {one.held.incarnation, two.held.incarnation}
+        before = {one.ownership.incarnation, two.ownership.incarnation}
         async with held(shop, f"SELECT FROM dialer.{table} FOR UPDATE"), serving(database_url, redis_url, shop) as site:
             if table == "workers":
                 # The leases run out: only then is there something to recover from.
                 async def both_are_others() -> bool:
-                    return not before & {one.held.incarnation, two.held.incarnation}
+                    return not before & {one.ownership.incarnation, two.ownership.incarnation}
 
                 await waiting.until(both_are_others, RECOVERED_SECONDS, "both workers are new incarnations")
             business, paused = await shop.business(), await shop.business()
@@ -107,18 +107,18 @@ async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Sim
         async with floor.worker(twilio.url, "goes") as (worker, goes):
 
             async def has_some() -> bool:
-                return len(goes.held.epochs) > 0
+                return len(goes.ownership.epochs) > 0
 
             # Of a newcomer's share none is given within 30 s: what it gets is what nobody has.
-            await floor.shop.pool.execute("UPDATE dialer.partitions SET owner = $1, epoch = epoch + 1", goes.held.incarnation)
+            await floor.shop.pool.execute("UPDATE dialer.partitions SET owner = $1, epoch = epoch + 1", goes.ownership.incarnation)
             await floor.shop.pool.execute("UPDATE dialer.partitions SET owner = NULL")
             await waiting.until(has_some, RECOVERED_SECONDS, "has some")
             async with held(floor.shop, "SELECT FROM dialer.workers FOR UPDATE"):
                 await worker.stop()
-                assert goes.held.epochs == {}
+                assert goes.ownership.epochs == {}
 
         async def has_all() -> bool:
-            return len(stays.held.epochs) == 256
+            return len(stays.ownership.epochs) == 256
 
         await waiting.until(has_all, 2 * RECOVERED_SECONDS, "the one that stays has all")
 

@@ -37,9 +37,9 @@ class Needs:
 
     def __init__(self, url: str, rate: float) -> None:
         self.clock, self.ids = SystemClock(), SystemIds()
-        self.wire = Streams(url, self.clock)
-        self.rules = CallPolicy("", 30, 60, 60, rate, ACCOUNT)
-        self.held = Ownership(self.ids.uuid(), {})
+        self.streams = Streams(url, self.clock)
+        self.policy = CallPolicy("", 30, 60, 60, rate, ACCOUNT)
+        self.ownership = Ownership(self.ids.uuid(), {})
 
     def bucket(self) -> RateLimiter:
         return RateLimiter(cast("Services", self), ACCOUNT)
@@ -53,7 +53,7 @@ async def open_things() -> AsyncIterator[AsyncExitStack]:
 
 async def needs(stack: AsyncExitStack, url: str, rate: float) -> Needs:
     found = Needs(url, rate)
-    stack.push_async_callback(found.wire.close)
+    stack.push_async_callback(found.streams.close)
     return found
 
 
@@ -114,7 +114,7 @@ async def test_a_worker_that_dies_holding_permits_gives_them_back(redis_url: str
     raw = await open_things.enter_async_context(redis.Redis.from_url(redis_url, decode_responses=True))
 
     async def kept() -> int:
-        found: Any = await raw.hget(turns, dies.held.incarnation.hex)
+        found: Any = await raw.hget(turns, dies.ownership.incarnation.hex)
         return int(found.split()[4]) if found else 0
 
     most = 0
@@ -140,9 +140,9 @@ async def test_no_pace_asks_nobody(open_things: AsyncExitStack) -> None:
 async def test_a_redis_that_hangs_leaves_each_worker_its_share(redis_url: str, open_things: AsyncExitStack) -> None:
     """Not a permit a time-out: the pace divided by the workers, from the first moment on."""
     proxy = await open_things.enter_async_context(TcpProxy(redis_url))
-    world = await needs(open_things, proxy.url, 40)
-    world.held.workers = 2
-    bucket, loop = world.bucket(), asyncio.get_running_loop()
+    services = await needs(open_things, proxy.url, 40)
+    services.ownership.workers = 2
+    bucket, loop = services.bucket(), asyncio.get_running_loop()
     assert (await bucket.take(10))[0] > 0
     proxy.hanging = True
     granted, begun = 0, loop.time()

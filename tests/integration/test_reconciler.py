@@ -48,19 +48,19 @@ async def twilio() -> AsyncIterator[Simulator]:
 class Desk:
     """A business with one lead, a world that owns its partition, and no worker: the test looks when it likes."""
 
-    def __init__(self, shop: DatabaseFixture, world: Services, twilio: Simulator) -> None:
+    def __init__(self, shop: DatabaseFixture, services: Services, twilio: Simulator) -> None:
         self.shop = shop
-        self.world = world
+        self.services = services
         self.twilio = twilio
         self.reasons: list[str] = []
-        world.held.incarnation, world.held.epochs = shop.incarnation, shop.epochs
+        services.ownership.incarnation, services.ownership.epochs = shop.incarnation, shop.epochs
 
     async def claimed(self) -> ClaimedAttempt:
         business = await self.shop.business()
         await self.shop.run(business, 1)
         [intent], _ = await self.shop.attempts.claim(
             self.shop.incarnation,
-            self.world.ids.uuid(),
+            self.services.ids.uuid(),
             [ClaimRequest(business, self.shop.epochs[await self.shop.partition(business)], 1)],
             send_seconds=5,
             ring_seconds=RING_SECONDS,
@@ -72,9 +72,9 @@ class Desk:
         """Have the provider make the call, and tell nobody."""
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         request = CallRequest(intent.phone, intent.from_number, f"http://127.0.0.1:9/t/{reference}", "http://127.0.0.1:9/c", 30, 600)
-        account = self.world.accounts.of(intent.business_id, simulator.TEST_ACCOUNT)
+        account = self.services.accounts.of(intent.business_id, simulator.TEST_ACCOUNT)
         assert account is not None
-        placed = await self.world.provider.place(account, request, deadline=self.world.clock.boot() + 10)
+        placed = await self.services.provider.place(account, request, deadline=self.services.clock.boot() + 10)
         assert isinstance(placed, PlacedCall)
         return placed.sid
 
@@ -83,7 +83,7 @@ class Desk:
         await self.shop.pool.execute(SHIFT, intent.attempt_id, by)
 
     async def look(self, intent: ClaimedAttempt) -> OpenAttempt:
-        await look(self.world, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
+        await look(self.services, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
         [found] = await self.shop.attempts.states([(intent.business_id, intent.attempt_id)])
         return found
 
@@ -98,7 +98,7 @@ async def desk(shop: DatabaseFixture, twilio: Simulator, database_url: str, redi
     async with AsyncExitStack() as stack:
         floor = Floor(shop, database_url, redis_url, stack)
         settings = {"DIALER_RING_TIMEOUT_SECONDS": RING_SECONDS, "DIALER_CALL_TIME_LIMIT_SECONDS": LIMIT_SECONDS}
-        yield Desk(shop, await floor.world(twilio.url, **settings), twilio)
+        yield Desk(shop, await floor.services(twilio.url, **settings), twilio)
 
 
 async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) -> None:
@@ -144,8 +144,8 @@ async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_ur
     await desk.shop.learn(intent, AttemptState.UNKNOWN)
     await desk.later(intent)
     async with AsyncExitStack() as stack:
-        world = await Floor(desk.shop, database_url, redis_url, stack).world(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
-        stranger = Desk(desk.shop, world, desk.twilio)
+        services = await Floor(desk.shop, database_url, redis_url, stack).services(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
+        stranger = Desk(desk.shop, services, desk.twilio)
         for _ in range(3):
             await waiting.lasting(LAG_SECONDS)
             assert (await stranger.look(intent)).state is AttemptState.UNKNOWN
@@ -185,7 +185,7 @@ async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Des
     for _ in range(3):
         assert (await desk.shop.learn(intent, AttemptState.RINGING, sid=second)).verdict == "second"
     tasks = Tasks()
-    excess = ExcessCalls(desk.world, tasks)
+    excess = ExcessCalls(desk.services, tasks)
 
     async def all_over() -> bool:
         await excess.round()
@@ -201,10 +201,10 @@ async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(des
     first, other = await desk.claimed(), await desk.claimed()
     sid = await desk.called(first)
     await desk.shop.learn(first, AttemptState.PLACED, sid=sid)
-    account = desk.world.accounts.of(other.business_id, simulator.TEST_ACCOUNT)
+    account = desk.services.accounts.of(other.business_id, simulator.TEST_ACCOUNT)
     assert account is not None
     await desk.shop.pool.execute("UPDATE dialer.attempts SET hang_up_at = now() WHERE id = $1", other.attempt_id)
-    learned = await learn(desk.world, account, fact_of(other, PlacedCall(sid, "queued")))
+    learned = await learn(desk.services, account, fact_of(other, PlacedCall(sid, "queued")))
     assert learned.state is AttemptState.UNKNOWN
     await desk.later(other)
     for _ in range(3):

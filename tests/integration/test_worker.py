@@ -49,7 +49,7 @@ class Floor:
         self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         self._stack = stack
 
-    async def world(self, twilio_url: str, **more: object) -> Services:
+    async def services(self, twilio_url: str, **more: object) -> Services:
         values = {
             **self._urls,
             "PUBLIC_URL": NOBODY,
@@ -65,11 +65,11 @@ class Floor:
 
     @asynccontextmanager
     async def worker(self, twilio_url: str, name: str = "one", **more: object) -> AsyncIterator[tuple[Worker, Services]]:
-        world = await self.world(twilio_url, **more)
-        worker = Worker(world, name)
+        services = await self.services(twilio_url, **more)
+        worker = Worker(services, name)
         await worker.start()
         try:
-            yield worker, world
+            yield worker, services
         finally:
             await worker.stop()
 
@@ -129,8 +129,8 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, a
 
 async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> None:
     account = uuid4().hex
-    worlds = [await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=20) for _ in range(2)]
-    buckets = [RateLimiter(world, account) for world in worlds]
+    installations = [await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=20) for _ in range(2)]
+    buckets = [RateLimiter(services, account) for services in installations]
     loop = asyncio.get_running_loop()
     until_then = loop.time() + 1.0
     granted = 0
@@ -174,7 +174,7 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
 
 async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(floor: Floor, twilio: Simulator) -> None:
     account = uuid4().hex
-    one, other = [RateLimiter(await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=0.01), account) for _ in range(2)]
+    one, other = [RateLimiter(await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=0.01), account) for _ in range(2)]
     assert (await one.take(3))[0] == 1
     assert (await other.take(1))[0] == 0
     await one.give_back(1)
@@ -189,9 +189,9 @@ async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(flo
 
 
 async def test_with_redis_away_each_worker_keeps_its_share_of_the_pace(floor: Floor, twilio: Simulator) -> None:
-    world = await floor.world(twilio.url, DIALER_CALLS_PER_SECOND=2, REDIS_URL="redis://127.0.0.1:1")
-    world.held.workers = 2
-    bucket = RateLimiter(world, "AC1")
+    services = await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=2, REDIS_URL="redis://127.0.0.1:1")
+    services.ownership.workers = 2
+    bucket = RateLimiter(services, "AC1")
     assert (await bucket.take(5))[0] == 1
     granted, wait = await bucket.take(5)
     assert (granted, 0.5 < wait <= 1.0) == (0, True)
@@ -199,17 +199,17 @@ async def test_with_redis_away_each_worker_keeps_its_share_of_the_pace(floor: Fl
 
 async def test_a_worker_whose_lease_ran_out_comes_back_as_another(floor: Floor, twilio: Simulator) -> None:
     business = await floor.shop.business()
-    async with floor.worker(twilio.url) as (_, world):
+    async with floor.worker(twilio.url) as (_, services):
 
         async def owns_all() -> bool:
-            return len(world.held.epochs) == 256
+            return len(services.ownership.epochs) == 256
 
         await until(owns_all)
-        first = world.held.incarnation
+        first = services.ownership.incarnation
         await floor.shop.pool.execute("UPDATE dialer.workers SET lease_until = now() - interval '1 second'")
 
         async def is_another() -> bool:
-            return world.held.incarnation != first and await owns_all()
+            return services.ownership.incarnation != first and await owns_all()
 
         await until(is_another)
         run = await floor.shop.run(business, 1)
@@ -225,17 +225,17 @@ async def test_what_stops_gives_everything_back_and_the_other_takes_it(floor: Fl
         async with floor.worker(twilio.url, "goes") as (_, goes):
 
             async def both_are_there() -> bool:
-                return stays.held.workers == goes.held.workers == 2
+                return stays.ownership.workers == goes.ownership.workers == 2
 
             await until(both_are_there)
-        assert goes.held.epochs == {}
+        assert goes.ownership.epochs == {}
 
         async def has_all() -> bool:
-            return len(stays.held.epochs) == 256
+            return len(stays.ownership.epochs) == 256
 
         await until(has_all)
         owners = await floor.shop.pool.fetch("SELECT DISTINCT owner FROM dialer.partitions")
-        assert [row["owner"] for row in owners] == [stays.held.incarnation]
+        assert [row["owner"] for row in owners] == [stays.ownership.incarnation]
 
 
 async def test_one_poisoned_business_among_many(floor: Floor, twilio: Simulator) -> None:
@@ -268,20 +268,20 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
     ):
 
         async def both_are_there() -> bool:
-            return near.held.workers == far.held.workers == 2 and len(near.held.epochs) + len(far.held.epochs) == 256
+            return near.ownership.workers == far.ownership.workers == 2 and len(near.ownership.epochs) + len(far.ownership.epochs) == 256
 
         await until(both_are_there)
         await shop.pool.execute("UPDATE dialer.partitions SET owner = NULL")
 
         async def each_has_some() -> bool:
-            return min(len(near.held.epochs), len(far.held.epochs)) > 50 and await both_are_there()
+            return min(len(near.ownership.epochs), len(far.ownership.epochs)) > 50 and await both_are_there()
 
         await until(each_has_some)
         driven: dict[bool, list[int]] = {True: [], False: []}
         while len(driven[True]) < 10 or len(driven[False]) < 2:
             business = await shop.business(max_calls=100)
             partition = await shop.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
-            driven[partition in near.held.epochs].append(business)
+            driven[partition in near.ownership.epochs].append(business)
         businesses = driven[True][:10] + driven[False][:2]
         for business in businesses:
             await shop.run(business, 60, concurrency=100)

@@ -185,13 +185,13 @@ async def test_a_gate_whose_loop_fails_is_begun_again(floor: Floor, twilio: Simu
 
 
 async def test_ownership_that_is_begun_again_joins_again(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
-    world = await floor.world(twilio.url)
+    services = await floor.services(twilio.url)
     tasks = Tasks()
-    partitions = BusinessSupervisor(world, tasks, DutySupervisor(tasks, world.clock, lambda: None), lambda *_: None)
-    ownership = Lease(world, partitions, "again")
+    partitions = BusinessSupervisor(services, tasks, DutySupervisor(tasks, services.clock, lambda: None), lambda *_: None)
+    ownership = Lease(services, partitions, "again")
 
     async def owns_all() -> bool:
-        return len(world.held.epochs) == 256
+        return len(services.ownership.epochs) == 256
 
     for _ in range(2):
         running = asyncio.ensure_future(ownership.run())
@@ -199,8 +199,8 @@ async def test_ownership_that_is_begun_again_joins_again(floor: Floor, twilio: S
         running.cancel()
         await asyncio.wait([running])
     # The same life may be told twice: the answer to the first may have been lost.
-    await world.fleet.join(world.held.incarnation, "again", 6)
-    assert (await world.fleet.renew(world.held.incarnation, 6)).renewed
+    await services.workers.join(services.ownership.incarnation, "again", 6)
+    assert (await services.workers.renew(services.ownership.incarnation, 6)).renewed
 
 
 @pytest.mark.parametrize("jump_seconds", [4, -4])
@@ -216,7 +216,7 @@ async def test_the_clock_of_the_database_jumps(
     connection = await asyncpg.connect(database_url)
     await connection.execute(SKEWED_CLOCK)
     await connection.close()
-    async with floor.worker(twilio.url, DIALER_PROVIDER_LAG_SECONDS=5) as (_, world):
+    async with floor.worker(twilio.url, DIALER_PROVIDER_LAG_SECONDS=5) as (_, services):
         leases: set[Any] = set()
 
         async def renewed_twice() -> bool:
@@ -224,11 +224,11 @@ async def test_the_clock_of_the_database_jumps(
             return len(leases - {None}) > 2
 
         await until(renewed_twice)
-        assert world.held.clock_trusted_from == 0
+        assert services.ownership.clock_trusted_from == 0
         await shop.pool.execute("UPDATE skewed.clock SET by = make_interval(secs => $1)", jump_seconds)
 
         async def noticed() -> bool:
-            return world.held.clock_trusted_from > 0
+            return services.ownership.clock_trusted_from > 0
 
         await until(noticed)
         run = await shop.run(business, 2)
@@ -238,13 +238,13 @@ async def test_the_clock_of_the_database_jumps(
 
         await until(told)
         assert (await shop.seen(business, run)).queued == 2
-        assert world.clock.boot() < world.held.clock_trusted_from + 5
+        assert services.clock.boot() < services.ownership.clock_trusted_from + 5
 
         async def taken() -> bool:
             return (await shop.seen(business, run)).queued == 0
 
         await until(taken)
-        assert world.clock.boot() >= world.held.clock_trusted_from
+        assert services.clock.boot() >= services.ownership.clock_trusted_from
 
 
 async def test_all_connections_are_taken_by_others_for_a_while(
@@ -311,10 +311,10 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
         await shop.pool.execute(
             "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", business
         )
-        async with floor.worker(there.url, "second") as (_, world):
+        async with floor.worker(there.url, "second") as (_, services):
             account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
             for sid in list(there.ledger.calls):
-                assert await world.provider.hang_up(account, sid)
+                assert await services.provider.hang_up(account, sid)
 
             async def ended() -> bool:
                 return not await open_states()

@@ -198,15 +198,15 @@ class Stage:
         lag = 0.0 if "lag_is_ignored" in self.faults else LAG_SECONDS
         wire, attempts = self.wire(clock), self._desk(FakeAttempts)
         async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
-            world = Services(
-                    attempts=attempts, ledger=ledger, fleet=self._desk(FakeWorkers), histories=self._desk(FakeTimelines),
+            services = Services(
+                    attempts=attempts, facts=ledger, workers=self._desk(FakeWorkers), timelines=self._desk(FakeTimelines),
                     commands=self._desk(FakeCommands), runs=self._desk(FakeRuns),
-                    wire=wire, events=relay, provider=FakeProvider(self.company, clock),
+                    streams=wire, relay=relay, provider=FakeProvider(self.company, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
-                    rules=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
-                    held=Ownership(ids.uuid(), {}),
+                    policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
+                    ownership=Ownership(ids.uuid(), {}),
                 )  # fmt: skip
-            worker = Worker(world, machine.process.name, machine.stopping)
+            worker = Worker(services, machine.process.name, machine.stopping)
             await worker.start()
             await machine.stopping.wait()
             await worker.stop()

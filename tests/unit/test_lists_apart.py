@@ -48,12 +48,12 @@ class Floor:
     async def adopt_strays(self, *_: Any, **__: Any) -> int:  # noqa: ANN401
         return 0
 
-    def world(self) -> Services:
+    def services(self) -> Services:
         there = SimpleNamespace(
-            histories=self,
+            timelines=self,
             provider=self,
-            rules=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),
-            held=SimpleNamespace(epochs={0: 1}, incarnation=None),
+            policy=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),
+            ownership=SimpleNamespace(epochs={0: 1}, incarnation=None),
             listing=Turns(services.LISTS_AT_ONCE),
         )
         return cast("Services", there)
@@ -65,7 +65,7 @@ def driven(business_id: int) -> ActiveBusiness:
 
 async def test_a_hanging_account_does_not_keep_the_calls_of_another_from_being_compared() -> None:
     floor = Floor()
-    finding = OrphanedCalls(floor.world())
+    finding = OrphanedCalls(floor.services())
     async with asyncio.TaskGroup() as group:
         for business_id in range(1, 3 * orphaned_calls.LISTS_AT_ONCE):
             group.create_task(finding.search(HANGING, driven(business_id)))

@@ -73,12 +73,12 @@ class Floor:
     async def open_of_partitions(self, _partitions: list[int]) -> list[OpenAttempt]:
         return [attempt(HELD, AttemptState.RINGING), attempt(FREE, AttemptState.LIVE)]
 
-    def world(self) -> Services:
+    def services(self) -> Services:
         there = SimpleNamespace(
-            held=SimpleNamespace(epochs={0: 1}),
+            ownership=SimpleNamespace(epochs={0: 1}),
             attempts=self,
             provider=self,
-            ledger=self,
+            facts=self,
             accounts=SimpleNamespace(of=lambda _business, _sid: ACCOUNT),
         )
         return cast("Services", there)
@@ -86,7 +86,7 @@ class Floor:
 
 async def test_a_fact_that_cannot_be_written_stops_the_lists_of_no_other_business() -> None:
     floor, tasks = Floor(), Tasks()
-    rounds = LiveCalls(floor.world(), cast("dict[int, Call]", floor.calls), tasks)
+    rounds = LiveCalls(floor.services(), cast("dict[int, Call]", floor.calls), tasks)
     for number in range(ROUNDS):
         await rounds.round()
         for _ in range(5):

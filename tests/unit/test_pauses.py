@@ -32,7 +32,7 @@ async def heard(*results: PlaceResult) -> list[str]:
         reasons.append(why)
 
     tasks = Tasks()
-    pauses = Pauses(cast("Services", SimpleNamespace(fleet=SimpleNamespace(pause=pause))), tasks)
+    pauses = Pauses(cast("Services", SimpleNamespace(workers=SimpleNamespace(pause=pause))), tasks)
     for result in results:
         pauses.hear(1, RUN, result)
     await tasks.finish(10.0)
