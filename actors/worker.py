@@ -63,7 +63,7 @@ class Worker:
         """Begin all duties, and say so."""
         for name, duty in (
             ("ownership", self._ownership.run),
-            ("words", self.partitions.listen),
+            ("hints", self.partitions.listen),
             ("poll", self.partitions.poll),
             ("commands", self._commands.run),
             ("inbox", self._decider.run),
@@ -74,7 +74,7 @@ class Worker:
         self._duties.keep_up_alone("live calls", self.partitions.live.run)
         self._duties.keep_up_alone("second calls", self.partitions.excess.run)
         log.info("worker %s started", self._name)
-        await self._say("started")
+        await self._publish("started")
 
     async def stop(self) -> None:
         """End all duties in order; calls in conversation go on, and the next owner adopts them."""
@@ -94,16 +94,16 @@ class Worker:
         self._screens.close()
         await self._tasks.finish(FINISH_SECONDS)
         log.info("worker %s stopped", self._name)
-        await self._say("stopped")
+        await self._publish("stopped")
 
     def _give_up(self) -> None:
         self.failed = True
         self._stopping.set()
 
-    async def _say(self, word: str) -> None:
+    async def _publish(self, change: str) -> None:
         """Best effort: a worker that cannot be heard works all the same."""
-        event = Event(f"worker.{word}", 0, at=self._services.clock.now(), data={"worker": self._name})
+        event = Event(f"worker.{change}", 0, at=self._services.clock.now(), data={"worker": self._name})
         try:
             await self._services.streams.publish([event])
         except Exception:
-            log.exception("worker %s could not say that it has %s", self._name, word)
+            log.exception("worker %s could not publish that it has %s", self._name, change)

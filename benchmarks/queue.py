@@ -123,7 +123,7 @@ class _Round:
             self.most = max(self.most, *Counter(intent.business_id for intent in intents).values(), 0)
             for first in range(0, len(intents), MAX_FACTS_AT_ONCE):
                 await self._settle(intents[first : first + MAX_FACTS_AT_ONCE])
-            waiting += [verdict.business_id for verdict in verdicts if verdict.word != "empty"]
+            waiting += [verdict.business_id for verdict in verdicts if verdict.code != "empty"]
 
     async def _settle(self, intents: list[ClaimedAttempt]) -> None:
         facts = [

@@ -1,4 +1,4 @@
-"""Every message that crosses a process: commands from outside, words to the owner of a business, events to the world.
+"""Every message that crosses a process: commands from outside, hints to the owner of a business, events to the world.
 
 On the road of a call: 2. A command is checked here and nowhere else; what leaves here is well formed.
 """
@@ -155,18 +155,18 @@ class CallChanged:
     error_code: int | None = None
 
 
-Word = RunChanged | CallChanged
+Hint = RunChanged | CallChanged
 WORDS: dict[str, type[RunChanged | CallChanged]] = {"run": RunChanged, "call": CallChanged}
 
 
-def encode_word(word: Word) -> dict[str, str]:
+def encode_hint(hint: Hint) -> dict[str, str]:
     """The fields of a partition's stream entry."""
-    kind = "run" if isinstance(word, RunChanged) else "call"
-    return {"kind": kind, "body": json.dumps({name: getattr(word, name) for name in word.__slots__})}
+    kind = "run" if isinstance(hint, RunChanged) else "call"
+    return {"kind": kind, "body": json.dumps({name: getattr(hint, name) for name in hint.__slots__})}
 
 
-def decode_word(fields: Mapping[str, str]) -> Word:
-    """Read back what `encode_word` wrote.
+def decode_hint(fields: Mapping[str, str]) -> Hint:
+    """Read back what `encode_hint` wrote.
 
     Raises:
         ValueError, TypeError, KeyError: when it is not one of ours.

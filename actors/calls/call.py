@@ -82,23 +82,23 @@ class Call:
         pause: float | None = look_in
         wait = look_in
         while pause is not None:
-            word = await self._hear(wait)
+            hint = await self._hear(wait)
             wait = self._shown_at + pause - self._services.clock.boot()
-            if word is SILENCE and wait > 0:
+            if hint is SILENCE and wait > 0:
                 continue
-            if word is SILENCE or word is None or word.hang_up:
+            if hint is SILENCE or hint is None or hint.hang_up:
                 pause = await look(self._services, self.name, self._slow_down)
-            elif AttemptState(word.state).open:
-                pause = pause_before_look(self._services.policy, AttemptState(word.state), 0)
+            elif AttemptState(hint.state).open:
+                pause = pause_before_look(self._services.policy, AttemptState(hint.state), 0)
             else:
-                if word.error_code in CALLBACK_WAITS:
+                if hint.error_code in CALLBACK_WAITS:
                     self._slow_down("the account has as many calls at once as it may have", TOO_MANY_CALLS_SECONDS)
                 return
             wait = pause or 0.0
 
-    def hear(self, word: CallChanged) -> None:
+    def hear(self, hint: CallChanged) -> None:
         """Something has become known of this call, and is written already."""
-        self._mail.append(word)
+        self._mail.append(hint)
         self._rung.set()
 
     def look_now(self) -> None:

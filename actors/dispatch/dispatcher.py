@@ -273,9 +273,9 @@ class Dispatcher:
             self._queue.move_to_end(ask.business_id, last=False)
         self._rung.set()
 
-    def _answer_all(self, asks: Iterable[ClaimRequest], word: str) -> None:
+    def _answer_all(self, asks: Iterable[ClaimRequest], code: str) -> None:
         waiting = list(asks)
-        self._answer(waiting, (), [Verdict(ask.business_id, word) for ask in waiting], 0)
+        self._answer(waiting, (), [Verdict(ask.business_id, code) for ask in waiting], 0)
 
     def _answer_rest(self) -> None:
         """Let nobody wait for an answer that does not come."""
@@ -287,11 +287,11 @@ class Dispatcher:
         if intents:
             self._outstanding += len(intents)
             self._proof_until = self._services.clock.boot() + PROOF_SECONDS
-        words = {verdict.business_id: verdict for verdict in verdicts}
+        by_business = {verdict.business_id: verdict for verdict in verdicts}
         for ask in asks:
             self._served.pop(ask.business_id, None)
             mine = tuple(intent for intent in intents if intent.business_id == ask.business_id)
-            verdict = words.get(ask.business_id, Verdict(ask.business_id, "not_owner"))
+            verdict = by_business.get(ask.business_id, Verdict(ask.business_id, "not_owner"))
             try:
                 self._claimed(ask.business_id, ClaimResult(mine, verdict, deadline))
             except Exception:

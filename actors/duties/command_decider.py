@@ -107,7 +107,7 @@ class CommandDecider:
     async def _tell(self, applied: AppliedCommand) -> None:
         answer = applied.answer
         if answer.foreign:
-            word = applied.word
-            log.warning("[SECURITY] a command for business %d names run %d of another business", word.business_id, word.run_id)
+            hint = applied.hint
+            log.warning("[SECURITY] a command for business %d names run %d of another business", hint.business_id, hint.run_id)
         if answer.accepted and answer.partition is not None:
-            await self._services.streams.tell(answer.partition, applied.word)
+            await self._services.streams.send_hint(answer.partition, applied.hint)

@@ -81,10 +81,10 @@ class FollowCall:
 
 @dataclass(frozen=True, slots=True)
 class NotifyCall:
-    """Hand a word to the coroutine of an attempt."""
+    """Hand a hint to the coroutine of an attempt."""
 
     attempt_id: int
-    word: CallChanged
+    hint: CallChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,28 +180,28 @@ class Business:
     def _claimed(self, message: ClaimResult) -> list[Effect]:
         self.asking = False
         missed, self.missed = self.missed, False
-        if message.verdict.word != "busy":
+        if message.verdict.code != "busy":
             self.busy_seconds = BUSY_SECONDS
         for intent in message.intents:
             self.calls[intent.attempt_id] = intent.run_id
         effects: list[Effect] = [PlaceCall(intent, message.deadline) for intent in message.intents]
         effects += [PublishProgress(run_id) for run_id in {intent.run_id for intent in message.intents}]
-        return effects + (self._ask() if missed and message.verdict.word in ANSWERED else self._after(message.verdict))
+        return effects + (self._ask() if missed and message.verdict.code in ANSWERED else self._after(message.verdict))
 
-    def _rest(self, word: str) -> list[Effect]:
+    def _rest(self, code: str) -> list[Effect]:
         """Be asked again after a pause; each one that finds the same lock is twice as long."""
         self.resting = True
-        if word == "parked":
+        if code == "parked":
             return [Rest(PARKED_SECONDS)]
         seconds, self.busy_seconds = self.busy_seconds, min(2 * self.busy_seconds, LONGEST_BUSY_SECONDS)
         return [Rest(seconds)]
 
     def _after(self, verdict: Verdict) -> list[Effect]:
-        match verdict.word:
+        match verdict.code:
             case "gate" | "again":
                 return self._ask()
-            case "busy" | "parked" as word:
-                return self._rest(word)
+            case "busy" | "parked" as code:
+                return self._rest(code)
             case "put_off" if verdict.put_off_until:
                 return [WakeAt(verdict.put_off_until)]
             case "unlisted":
@@ -214,28 +214,28 @@ class Business:
 
     def _adopt(self, attempt: OpenAttempt) -> list[Effect]:
         if attempt.attempt_id in self.calls:
-            # The word to hang up may have been lost; the log has kept it.
+            # The hint to hang up may have been lost; the log has kept it.
             return [self._hang_up(attempt.attempt_id, attempt.run_id, attempt.job_id)] if attempt.hang_up and not attempt.look_in else []
         self.calls[attempt.attempt_id] = attempt.run_id
         return [FollowCall(attempt), PublishProgress(attempt.run_id)]
 
-    def _call_changed(self, word: CallChanged) -> list[Effect]:
-        effects: list[Effect] = [NotifyCall(word.attempt_id, word), PublishProgress(word.run_id)]
-        if AttemptState(word.state).open:
+    def _call_changed(self, hint: CallChanged) -> list[Effect]:
+        effects: list[Effect] = [NotifyCall(hint.attempt_id, hint), PublishProgress(hint.run_id)]
+        if AttemptState(hint.state).open:
             return effects
         # The slot is free already, in PostgreSQL: no need to wait until the coroutine has heard of it.
-        self.calls.pop(word.attempt_id, None)
+        self.calls.pop(hint.attempt_id, None)
         return effects + self._ask()
 
-    def _run_changed(self, word: RunChanged) -> list[Effect]:
-        effects: list[Effect] = [PublishProgress(word.run_id)]
-        if word.command in {CommandType.START, CommandType.RESUME}:
+    def _run_changed(self, hint: RunChanged) -> list[Effect]:
+        effects: list[Effect] = [PublishProgress(hint.run_id)]
+        if hint.command in {CommandType.START, CommandType.RESUME}:
             return effects + self._ask()
-        if word.command in {CommandType.CANCEL, CommandType.STOP}:
-            effects += [CancelUnsent(attempt_id) for attempt_id, run_id in self.calls.items() if run_id == word.run_id]
-        if word.hang_up:
+        if hint.command in {CommandType.CANCEL, CommandType.STOP}:
+            effects += [CancelUnsent(attempt_id) for attempt_id, run_id in self.calls.items() if run_id == hint.run_id]
+        if hint.hang_up:
             effects += [
-                self._hang_up(attempt_id, run_id, word.job_id or 0) for attempt_id, run_id in self.calls.items() if run_id == word.run_id
+                self._hang_up(attempt_id, run_id, hint.job_id or 0) for attempt_id, run_id in self.calls.items() if run_id == hint.run_id
             ]
         return effects + self._ask()
 

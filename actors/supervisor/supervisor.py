@@ -1,4 +1,4 @@
-"""The businesses of this worker's partitions: words come in from the streams, each business decides, and what it decided is done here.
+"""The businesses of this worker's partitions: hints come in from the streams, each business decides, and what it decided is done here.
 
 On the road of a call: 3. The message of the button arrives here, and so does each fact that a callback brought.
 """
@@ -49,14 +49,14 @@ if TYPE_CHECKING:
     from actors.services import Services
     from actors.supervisor.business import Effect, Message
     from actors.tasks import Tasks
-    from dialer.messages import Word
+    from dialer.messages import Hint
     from sql.attempts.attempts import ClaimedAttempt, OpenAttempt
     from sql.workers.workers import ActiveBusiness
     from telephony.provider import Account, PlaceResult
 
 # Between two reads the partitions taken meanwhile are added to those that are listened to.
 BLOCK_SECONDS = 0.5
-# With Redis away the words do not come; look into PostgreSQL this often, and otherwise as a net.
+# With Redis away the hints do not come; look into PostgreSQL this often, and otherwise as a net.
 POLL_AWAY_SECONDS = 1.0
 POLL_SECONDS = 5.0
 # The moment is the database's, the clock this machine's: where it is ahead, the claim would be repeated without a pause until then.
@@ -90,7 +90,7 @@ class BusinessSupervisor:
         self._strays = OrphanedCalls(services)
         self._wire_is_away = asyncio.Event()
         self._closed = False
-        # While a round reads: which attempts have ended since it asked. Its answer may be older than what the words have told.
+        # While a round reads: which attempts have ended since it asked. Its answer may be older than what the hints have told.
         self._rounds = 0
         self._over: set[int] = set()
 
@@ -98,7 +98,7 @@ class BusinessSupervisor:
 
     async def take(self, epochs: dict[int, int]) -> None:
         """Drive these partitions from now on, and adopt what the last owner left; `epochs` by partition."""
-        start = await self._services.streams.start_of_words()
+        start = await self._services.streams.start_of_hints()
         self._services.ownership.epochs.update(epochs)
         self._positions.update(dict.fromkeys(epochs, start))
         await self.look_round(list(epochs))
@@ -132,23 +132,23 @@ class BusinessSupervisor:
     # -- hearing -----------------------------------------------------------------------------------------------------------------
 
     async def listen(self) -> None:
-        """Read the words to this worker's partitions until closed."""
+        """Read the hints to this worker's partitions until closed."""
         while not self._closed:
             if not self._positions:
                 await asyncio.sleep(BLOCK_SECONDS)
                 continue
             try:
-                words = await self._services.streams.words_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
+                hints = await self._services.streams.hints_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
             except RedisUnavailableError:
                 await self._wire_lost()
                 continue
-            for partition, entry, word in words:
+            for partition, entry, hint in hints:
                 if partition in self._positions:
                     self._positions[partition] = entry
-                    self._route(word)
+                    self._route(hint)
 
     async def poll(self) -> None:
-        """Look into PostgreSQL for what the words have not told, until closed."""
+        """Look into PostgreSQL for what the hints have not told, until closed."""
         while not self._closed:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
@@ -200,41 +200,41 @@ class BusinessSupervisor:
         self._wire_is_away.set()
         await asyncio.sleep(POLL_AWAY_SECONDS)
 
-    def _route(self, word: Word | None) -> None:
-        if word is None:
+    def _route(self, hint: Hint | None) -> None:
+        if hint is None:
             return
-        if isinstance(word, RunChanged):
-            self._pauses.forget(word.run_id)
-        elif word.hang_up:
+        if isinstance(hint, RunChanged):
+            self._pauses.forget(hint.run_id)
+        elif hint.hang_up:
             # Perhaps a second call of its attempt.
             self.excess.kick()
-        if word.business_id in self._businesses:
-            self._hear(word.business_id, word)
+        if hint.business_id in self._businesses:
+            self._hear(hint.business_id, hint)
         else:
-            self._tasks.spawn(self._meet(word))
+            self._tasks.spawn(self._meet(hint))
 
-    async def _meet(self, word: RunChanged | CallChanged) -> None:
+    async def _meet(self, hint: RunChanged | CallChanged) -> None:
         """A business that had nothing to do has something now."""
         try:
-            driven = await self._services.workers.business(word.business_id)
+            driven = await self._services.workers.business(hint.business_id)
         except (*AWAY, *LOCKED):
             # The poll will find it.
             return
         if driven and driven.partition in self._services.ownership.epochs:
             self._drive(driven)
-            self._hear(word.business_id, word)
-            self._hear(word.business_id, Wake())
+            self._hear(hint.business_id, hint)
+            self._hear(hint.business_id, Wake())
 
-    async def _adopt(self, word: CallChanged) -> None:
+    async def _adopt(self, hint: CallChanged) -> None:
         """A call that nobody follows is to be hung up: one whose attempt had ended as not placed, and that exists all the same."""
         try:
-            found = await self._services.attempts.states([(word.business_id, word.attempt_id)])
+            found = await self._services.attempts.states([(hint.business_id, hint.attempt_id)])
         except (*AWAY, *LOCKED):
             # The poll will find it.
             return
         for attempt in found:
             if attempt.state.open:
-                self._hear(word.business_id, OpenCall(attempt))
+                self._hear(hint.business_id, OpenCall(attempt))
 
     def _drive(self, driven: ActiveBusiness) -> None:
         if driven.partition not in self._services.ownership.epochs:
@@ -275,7 +275,7 @@ class BusinessSupervisor:
 
     def _claimed(self, gate: Dispatcher, business_id: int, message: ClaimResult) -> None:
         if business_id in self._accounts:
-            self.stalls.hear(business_id, message.verdict.word)
+            self.stalls.hear(business_id, message.verdict.code)
             self._hear(business_id, message)
             return
         # The business is not ours any more, or takes no lead, and these were not sent: only we may say so.
@@ -296,11 +296,11 @@ class BusinessSupervisor:
             case FollowCall(attempt=attempt):
                 call = self._call(driven, attempt)
                 self._spawn(call, lambda: call.follow(0 if attempt.hang_up else attempt.look_in))
-            case NotifyCall(attempt_id=attempt_id, word=word):
+            case NotifyCall(attempt_id=attempt_id, hint=hint):
                 if attempt_id in self._calls:
-                    self._calls[attempt_id].hear(word)
-                elif word.hang_up:
-                    self._tasks.spawn(self._adopt(word))
+                    self._calls[attempt_id].hear(hint)
+                elif hint.hang_up:
+                    self._tasks.spawn(self._adopt(hint))
             case CancelUnsent(attempt_id=attempt_id):
                 if attempt_id in self._calls:
                     self._calls[attempt_id].withdrawn = True

@@ -2,7 +2,7 @@
 
 A Redis that hangs costs one caller a time-out; the others fail at once until a probe has been answered (dialer/streams/circuit.py).
 
-Nothing is read through a consumer group: dialer:commands is read from the position that stands in PostgreSQL, the words to the owner
+Nothing is read through a consumer group: dialer:commands is read from the position that stands in PostgreSQL, the hints to the owner
 of a partition from where it took over, events from the id the reader names (docs/decisions/0002).
 
 On the road of a call: between 1 and 3, and between 6 and 4.
@@ -25,7 +25,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from dialer.clock import SystemClock
-from dialer.messages import COMMANDS, EVENTS, KEEP_STREAM_SECONDS, REJECTED, Event, decode_word, encode_word
+from dialer.messages import COMMANDS, EVENTS, KEEP_STREAM_SECONDS, REJECTED, Event, decode_hint, encode_hint
 from dialer.streams.circuit import Admission, CircuitBreaker
 from dialer.streams.relay_script import CONFIRM_EVENTS, KEEP_RELAYED_SECONDS, RelayResult, add_events, mark, rejection_fields, topic_of
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dialer.clock import Clock
-    from dialer.messages import Word
+    from dialer.messages import Hint
 
 # A command of a background duty that takes longer than this means that Redis is away; one that a person or a permit waits for, half of it.
 QUICK_SECONDS = 1.0
@@ -127,16 +127,16 @@ class Streams:
             return False
         return True
 
-    async def tell(self, partition: int, word: Word) -> bool:
-        """Send a word to the owner of a partition; False when Redis is away: the owner then finds out by polling."""
+    async def send_hint(self, partition: int, hint: Hint) -> bool:
+        """Send a hint to the owner of a partition; False when Redis is away: the owner then finds out by polling."""
         oldest = int((self._clock.now().timestamp() - KEEP_WORDS_SECONDS) * 1000)
         try:
-            await self._run(self._quick.xadd, _inbox(partition), encode_word(word), minid=oldest, approximate=True)
+            await self._run(self._quick.xadd, _inbox(partition), encode_hint(hint), minid=oldest, approximate=True)
         except RedisUnavailableError:
             return False
         return True
 
-    async def start_of_words(self) -> str:
+    async def start_of_hints(self) -> str:
         """Where a new owner begins to read: now by Redis's clock, or a minute ago by ours when it is away."""
         try:
             seconds, microseconds = await self._run(self._quick.time)
@@ -145,14 +145,14 @@ class Streams:
         except RedisUnavailableError:
             return f"{int((self._clock.now().timestamp() - LOOK_BACK_SECONDS) * 1000)}-0"
 
-    async def words_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Word | None]]:
-        """Wait for words to these partitions: partition, entry id, word; None for one that cannot be read.
+    async def hints_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Hint | None]]:
+        """Wait for hints to these partitions: partition, entry id, hint; None for one that cannot be read.
 
         Raises:
             AwayError: when Redis does not answer.
         """
         found = await self._read({_inbox(partition): entry for partition, entry in positions.items()}, block_seconds)
-        return [(_partition(stream), entry, _word(fields)) for stream, entries in found for entry, fields in entries]
+        return [(_partition(stream), entry, _hint(fields)) for stream, entries in found for entry, fields in entries]
 
     async def commands_after(self, entry: str, *, block_seconds: float) -> list[Entry]:
         """Wait for entries of dialer:commands after `entry`.
@@ -382,9 +382,9 @@ def _partition(stream: str) -> int:
     return int(stream.removeprefix("dialer:{p").removesuffix("}:inbox"))
 
 
-def _word(fields: dict[str, str]) -> Word | None:
+def _hint(fields: dict[str, str]) -> Hint | None:
     try:
-        return decode_word(fields)
+        return decode_hint(fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

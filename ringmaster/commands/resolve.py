@@ -32,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         # `run` is what is called for a command, so each id has a name of its own.
         resolve.add_argument(f"--{name}", required=True, type=business_id, dest=f"{name}_id", metavar="ID", help=f"the {name}_id")
     resolve.add_argument(
-        "--as", required=True, dest="word", choices=["over", "not_placed"], help="it took place and has ended; or it never did"
+        "--as", required=True, dest="judgement", choices=["over", "not_placed"], help="it took place and has ended; or it never did"
     )
     resolve.add_argument("--by", required=True, metavar="NAME", help="who says so")
     resolve.add_argument("--json", action="store_true", help="print one JSON object")
@@ -45,7 +45,9 @@ async def run(options: Namespace) -> int:
     Raises:
         RefusalError: when there is nothing to resolve.
     """
-    said = Resolution(options.business_id, options.run_id, options.job_id, options.word, f"cli:{options.by}", f"cli:{SystemIds().uuid()}")
+    said = Resolution(
+        options.business_id, options.run_id, options.job_id, options.judgement, f"cli:{options.by}", f"cli:{SystemIds().uuid()}"
+    )
     async with connected(address()) as pool:
         found = await Resolutions(pool).resolve(said)
     if found["code"] == "busy":

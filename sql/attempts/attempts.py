@@ -59,7 +59,7 @@ class Verdict:
     """Why a business got no more than it got; the words are explained in functions/claim_v1.sql."""
 
     business_id: int
-    word: str
+    code: str
     put_off_until: datetime | None = None
 
 

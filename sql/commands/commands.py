@@ -65,7 +65,7 @@ class MalformedCommand:
 class AppliedCommand:
     """A command that has been decided, as the owner of its business is to be told."""
 
-    word: RunChanged
+    hint: RunChanged
     answer: Answer
 
 

@@ -21,19 +21,19 @@ TEXT = statements("resolutions")
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """`word` is over or not_placed; `id` is from the request's Idempotency-Key, or new."""
+    """`judgement` is over or not_placed; `id` is from the request's Idempotency-Key, or new."""
 
     business_id: int
     run_id: int
     job_id: int
-    word: str
+    judgement: str
     requested_by: str
     id: str
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of what is said: the same id with another digest is another request."""
-        return hashlib.sha256(f"job.resolve|{self.run_id}|{self.job_id}|{self.word}".encode()).digest()
+        return hashlib.sha256(f"job.resolve|{self.run_id}|{self.job_id}|{self.judgement}".encode()).digest()
 
 
 class Resolutions:
@@ -57,7 +57,7 @@ class Resolutions:
                 said.digest,
                 said.run_id,
                 said.job_id,
-                said.word,
+                said.judgement,
                 said.requested_by,
                 KEEP_HTTP_SECONDS,
             )

@@ -41,11 +41,11 @@ class Answers:
         self.tasks.spawn(self.gate.run())
 
     def hear(self, business_id: int, message: ClaimResult) -> None:
-        self.heard.setdefault(business_id, []).append("taken" if message.intents else message.verdict.word)
+        self.heard.setdefault(business_id, []).append("taken" if message.intents else message.verdict.code)
         if business_id in self.broken:
             raise LookupError(business_id)
 
-    async def word(self, business_id: int, count: int = 1) -> str:
+    async def code(self, business_id: int, count: int = 1) -> str:
         async def answered() -> bool:
             return len(self.heard.get(business_id, [])) >= count
 
@@ -86,7 +86,7 @@ async def test_an_error_in_a_round_ends_neither_the_gate_nor_the_wait(servers: F
     await servers.shop.run(business, 2)
     answers = Answers(services, Stumbles(services, "AC1"))
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
-    assert await answers.word(business) == "taken"
+    assert await answers.code(business) == "taken"
     await answers.close()
 
 
@@ -99,9 +99,9 @@ async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_other
     answers.broken = {businesses[1]}
     for business in businesses:
         answers.gate.ask(await ask_for(servers.shop, epochs, business))
-    assert [await answers.word(business) for business in businesses] == ["taken"] * 4
+    assert [await answers.code(business) for business in businesses] == ["taken"] * 4
     answers.gate.ask(await ask_for(servers.shop, epochs, businesses[3]))
-    assert await answers.word(businesses[3], 2) == "taken"
+    assert await answers.code(businesses[3], 2) == "taken"
     await answers.close()
 
 
@@ -116,14 +116,14 @@ async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: F
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
             answers.gate.ask(await ask_for(servers.shop, epochs, business))
-        assert [await answers.word(business) for business in others] == ["taken"] * 5
-        assert await answers.word(stuck) in {"busy", "empty", "put_off", "again"}
+        assert [await answers.code(business) for business in others] == ["taken"] * 5
+        assert await answers.code(stuck) in {"busy", "empty", "put_off", "again"}
         loop = asyncio.get_running_loop()
         answers.gate.ask(await ask_for(servers.shop, epochs, stuck))
         begun = loop.time()
         for business in others:
             answers.gate.ask(await ask_for(servers.shop, epochs, business))
-        assert [await answers.word(business, 2) for business in others] == ["taken"] * 5
+        assert [await answers.code(business, 2) for business in others] == ["taken"] * 5
         # The lock is waited for two seconds; ten times what these take.
         assert loop.time() - begun < 1.5
     count = len(answers.heard[stuck])
@@ -143,9 +143,9 @@ async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floo
     await servers.shop.run(business, 3)
     answers = Answers(services, RateLimiter(services, "AC1"))
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
-    assert await answers.word(business) == "taken"
+    assert await answers.code(business) == "taken"
     answers.gate._failures = 1
     answers.gate._proof_until = services.clock.boot() + 1
     answers.gate.ask(await ask_for(servers.shop, epochs, business))
-    assert await answers.word(business, 2) == "taken"
+    assert await answers.code(business, 2) == "taken"
     await answers.close()

@@ -67,7 +67,7 @@ async def test_a_batch_goes_on_around_a_held_row(shop: DatabaseFixture, row: str
     async with held(shop, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
         intents, verdicts = await shop.claim(victim, *others, permits=1)
         assert {intent.business_id for intent in intents} >= set(others)
-        assert verdicts[victim].word in {"busy", "again", "gate"}
+        assert verdicts[victim].code in {"busy", "again", "gate"}
         facts = [over(intent) for intent in intents]
         learned = {answer.business_id: answer.verdict for answer in await shop.attempts.learn(facts)}
         assert {learned[business] for business in others} == {"applied"}
@@ -99,8 +99,8 @@ async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: Databa
     run = await shop.run(business, 3)
     async with held(shop, "job", business):
         intents, verdicts = await shop.claim(business, permits=3)
-        assert (len(intents), verdicts[business].word) == (2, "again")
-        assert (await shop.claim(business, permits=3))[1][business].word == "put_off"
+        assert (len(intents), verdicts[business].code) == (2, "again")
+        assert (await shop.claim(business, permits=3))[1][business].code == "put_off"
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now()")
     [last], _ = await shop.claim(business, permits=3)
     assert last.job_id not in {intent.job_id for intent in intents}
@@ -113,7 +113,7 @@ async def test_a_time_zone_that_is_held_is_not_passed(shop: DatabaseFixture) -> 
     async with shop.pool.acquire() as stranger, stranger.transaction():
         await stranger.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
         intents, verdicts = await shop.claim(business, permits=3)
-        assert (len(intents), verdicts[business].word) == (2, "busy")
+        assert (len(intents), verdicts[business].code) == (2, "busy")
     assert len((await shop.claim(business, permits=3))[0]) == 1
     assert (await shop.seen(business, run)).cursor_position == 3
 

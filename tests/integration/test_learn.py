@@ -90,7 +90,7 @@ async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: DatabaseFix
     run = await shop.run(business, 2)
     [intent] = (await shop.claim(business))[0]
     assert (await shop.learn(intent, UNKNOWN)).verdict == "applied"
-    assert (await shop.claim(business))[1][business].word == "full"
+    assert (await shop.claim(business))[1][business].code == "full"
     assert (await shop.learn(intent, NOT_SENT)).verdict == "refused"
     assert (await shop.seen(business, run)).in_progress == 1
     await shop.learn(intent, PLACED, sid="CA1")

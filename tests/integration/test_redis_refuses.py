@@ -160,7 +160,7 @@ async def test_what_redis_refuses_waits_and_is_told_once_and_in_order(
             assert await streams.answers()
             # Nothing else is lost silently either: who asks is told so.
             assert not await streams.keep_callback("1.1.x", {"CallSid": "CA1"})
-            assert not await streams.tell(1, RunChanged(7, 1, CommandType.STOP))
+            assert not await streams.send_hint(1, RunChanged(7, 1, CommandType.STOP))
             assert not await streams.publish([Event("run.progress", 7, 1, at=datetime.now(UTC))])
             assert await left(shop) == len(RUNS) * EACH
         await empty(shop)
@@ -259,10 +259,10 @@ async def test_a_redis_that_hangs_costs_one_question_its_time_out(own: Own) -> N
     async with TcpProxy(own.url) as proxy:
         streams = Streams(proxy.url)
         try:
-            assert await streams.tell(1, RunChanged(7, 1, CommandType.STOP))
+            assert await streams.send_hint(1, RunChanged(7, 1, CommandType.STOP))
             proxy.hanging = True
             asks: list[Callable[[], Awaitable[object]]] = [
-                lambda: streams.tell(1, RunChanged(7, 1, CommandType.STOP)),
+                lambda: streams.send_hint(1, RunChanged(7, 1, CommandType.STOP)),
                 lambda: streams.shut_gate("AC1"),
                 lambda: streams.keep_callback("r", {}),
                 lambda: streams.publish([]),
@@ -277,7 +277,7 @@ async def test_a_redis_that_hangs_costs_one_question_its_time_out(own: Own) -> N
             proxy.hanging = False
 
             async def back() -> bool:
-                return await streams.ping() and await streams.tell(1, RunChanged(7, 1, CommandType.STOP))
+                return await streams.ping() and await streams.send_hint(1, RunChanged(7, 1, CommandType.STOP))
 
             await waiting.until(back, BOUND_SECONDS, "it answers again")
         finally:

@@ -40,18 +40,18 @@ async def entries(raw: redis.Redis, stream: str) -> list[dict[str, str]]:
 
 
 async def test_words_reach_the_owner_in_order(streams: Streams) -> None:
-    start = await streams.start_of_words()
+    start = await streams.start_of_hints()
     words = [RunChanged(7, n, CommandType.CANCEL, hang_up=n % 2 == 1) for n in range(5)]
     for word in words:
-        assert await streams.tell(3, word)
-    found = await streams.words_after({3: start, 4: start}, block_seconds=0.1)
+        assert await streams.send_hint(3, word)
+    found = await streams.hints_after({3: start, 4: start}, block_seconds=0.1)
     assert [(partition, word) for partition, _, word in found] == [(3, word) for word in words]
-    assert await streams.words_after({3: found[-1][1]}, block_seconds=0.01) == []
+    assert await streams.hints_after({3: found[-1][1]}, block_seconds=0.01) == []
 
 
 async def test_a_word_nobody_understands_is_passed(streams: Streams, raw: redis.Redis) -> None:
     await raw.xadd("dialer:{p3}:inbox", {"kind": "poem", "body": "{"})
-    [(_, _, word)] = await streams.words_after({3: "0-0"}, block_seconds=0.1)
+    [(_, _, word)] = await streams.hints_after({3: "0-0"}, block_seconds=0.1)
     assert word is None
 
 
@@ -84,7 +84,7 @@ async def test_away_is_said_within_its_bound() -> None:
     streams = Streams(NOWHERE_URL)
     try:
         async with asyncio.timeout(5):
-            assert not await streams.tell(1, RunChanged(1, 1, CommandType.START))
+            assert not await streams.send_hint(1, RunChanged(1, 1, CommandType.START))
             assert not await streams.ping()
             with pytest.raises(RedisUnavailableError):
                 await streams.commands_after("0-0", block_seconds=0.1)

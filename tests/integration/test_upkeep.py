@@ -77,7 +77,7 @@ async def test_an_id_used_again_after_it_was_forgotten_comes_last(shop: Database
     resume = Command(business, "between", CommandType.RESUME, run, entry="2-0")
     await shop.commands.receive("1-0", "3-0", [resume, again])
     applied, _ = await shop.commands.apply_received(business)
-    assert [(one.word.command, one.answer.accepted) for one in applied] == [(CommandType.RESUME, True), (CommandType.PAUSE, True)]
+    assert [(one.hint.command, one.answer.accepted) for one in applied] == [(CommandType.RESUME, True), (CommandType.PAUSE, True)]
 
 
 async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: DatabaseFixture) -> None:

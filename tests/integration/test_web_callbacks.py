@@ -112,7 +112,7 @@ async def test_the_owner_is_told(site: Site, redis_url: str) -> None:
     await site.call_back(intent, "completed")
     partition = await site.shop.partition(site.business)
     streams = Streams(redis_url)
-    words = [word for _, _, word in await streams.words_after({partition: NOWHERE}, block_seconds=1)]
+    words = [word for _, _, word in await streams.hints_after({partition: NOWHERE}, block_seconds=1)]
     await streams.close()
     assert [word for word in words if isinstance(word, CallChanged)] == [
         CallChanged(site.business, intent.run_id, intent.job_id, intent.attempt_id, "over", f"CA{intent.attempt_id:032x}")

@@ -51,7 +51,7 @@ async def test_cancel_in_the_middle(site: Site) -> None:
         "already_ended": False,
     }
     taken, verdicts = await site.shop.claim(site.business, permits=3)
-    assert (taken, verdicts[site.business].word) == ([], "full")
+    assert (taken, verdicts[site.business].code) == ([], "full")
     run = await site.shop.seen(site.business, run_id)
     assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
     for intent in intents:

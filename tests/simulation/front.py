@@ -80,11 +80,11 @@ class FakeWeb:
         if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
             return
         if learned.verdict != "known" or learned.hang_up:
-            word = CallChanged(
+            hint = CallChanged(
                 named.business_id, learned.run_id, learned.job_id, named.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up,
                 error_code=fact.error_code,
             )  # fmt: skip
-            await self._wire.tell(learned.partition, word)
+            await self._wire.send_hint(learned.partition, hint)
 
     async def give(self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool) -> None:
         """A person's command, tried until it is answered; the judge hears when it was."""
@@ -98,7 +98,7 @@ class FakeWeb:
                 continue
             self._judge.answered(command, answer)
             if answer.accepted and answer.partition is not None:
-                await self._wire.tell(answer.partition, RunChanged(business_id, run_id, kind, job_id, hang_up))
+                await self._wire.send_hint(answer.partition, RunChanged(business_id, run_id, kind, job_id, hang_up))
             if wait and answer.accepted and kind in {CommandType.CANCEL, CommandType.STOP}:
                 await self._wait(business_id, run_id)
             return

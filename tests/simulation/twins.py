@@ -121,9 +121,9 @@ class Twins:
         intents, verdicts = self.run(
             self.attempts.claim(incarnation, token, asks, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)
         )
-        ours, words = claiming.claim(self.memory, asks, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
+        ours, codes = claiming.claim(self.memory, asks, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
         assert [replace(i, nonce="") for i in sorted(intents, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
-        assert {v.business_id: v.word for v in verdicts} == {v.business_id: v.word for v in words}
+        assert {v.business_id: v.code for v in verdicts} == {v.business_id: v.code for v in codes}
         for theirs, mine in zip(sorted(intents, key=lambda i: i.attempt_id), ours, strict=True):
             self.nonces[theirs.attempt_id] = theirs.nonce
             self.tokens[theirs.attempt_id] = str(token)
@@ -168,7 +168,7 @@ class Twins:
         for business_id in waiting:
             applied, again = self.run(self.commands.apply_received(business_id))
             ours = commanding.apply_received(self.memory, business_id, MAX_APPLIED_AT_ONCE)
-            assert [(a.word.run_id, a.word.command, a.answer.accepted, a.answer.code) for a in applied] == [
+            assert [(a.hint.run_id, a.hint.command, a.answer.accepted, a.answer.code) for a in applied] == [
                 (row.run_id, CommandType(row.type), found["accepted"], found.get("code", "")) for row, found in ours
             ]
             assert not again

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dialer.clock import Clock
-    from dialer.messages import Event, Word
+    from dialer.messages import Event, Hint
     from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
 
@@ -32,7 +32,7 @@ class Stream:
         self.entries: list[tuple[Id, Any]] = []
         self.last: Id = (0, 0)
 
-    def add(self, milliseconds: int, content: Any) -> Id:  # noqa: ANN401 a word or the fields of a command
+    def add(self, milliseconds: int, content: Any) -> Id:  # noqa: ANN401 a hint or the fields of a command
         """Add an entry at this time; return its id."""
         at = (milliseconds, 0) if milliseconds > self.last[0] else (self.last[0], self.last[1] + 1)
         self.last = at
@@ -86,7 +86,7 @@ class Server:
         return bell
 
     def inbox(self, partition: int) -> Stream:
-        """The words to the owner of a partition."""
+        """The hints to the owner of a partition."""
         return self.inboxes.setdefault(partition, Stream())
 
     def relay(self, events: Sequence[Event], read_at: float) -> tuple[int, ...] | None:
@@ -136,31 +136,31 @@ class WireClient:
         """From now on nothing goes wrong."""
         self.lost = self.repeats = 0.0
 
-    async def tell(self, partition: int, word: Word) -> bool:
+    async def send_hint(self, partition: int, hint: Hint) -> bool:
         def add() -> None:
             for _ in range(2 if self.chance.hits(self.repeats) else 1):
-                self.server.inbox(partition).add(self.server.milliseconds, word)
+                self.server.inbox(partition).add(self.server.milliseconds, hint)
             self.server.ring()
 
         return await self._try(add)
 
-    async def start_of_words(self) -> str:
+    async def start_of_hints(self) -> str:
         try:
             milliseconds: int = await self._do(lambda: self.server.milliseconds)
         except RedisUnavailableError:
             milliseconds = int((self.clock.now().timestamp() - LOOK_BACK_SECONDS) * 1000)
         return f"{milliseconds}-0"
 
-    async def words_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Word | None]]:
+    async def hints_after(self, positions: Mapping[int, str], *, block_seconds: float) -> list[tuple[int, str, Hint | None]]:
         after = {partition: _parse(position) for partition, position in positions.items()}
 
-        def read() -> list[tuple[int, str, Word | None]]:
+        def read() -> list[tuple[int, str, Hint | None]]:
             found = [
                 (p, entry) for p, position in after.items() if p in self.server.inboxes for entry in self.server.inboxes[p].after(position)
             ]
-            return [(p, f"{at[0]}-{at[1]}", word) for p, (at, word) in found]
+            return [(p, f"{at[0]}-{at[1]}", hint) for p, (at, hint) in found]
 
-        found: list[tuple[int, str, Word | None]] = await self._read(read, block_seconds)
+        found: list[tuple[int, str, Hint | None]] = await self._read(read, block_seconds)
         return found
 
     async def commands_after(self, entry: str, *, block_seconds: float) -> list[tuple[str, dict[str, str]]]:

@@ -65,7 +65,7 @@ class HangUp(Input):
 class Resolve(Input):
     """A person's word on an attempt that stays unknown."""
 
-    word: Literal["over", "not_placed"] = Field(alias="as")
+    as_: Literal["over", "not_placed"] = Field(alias="as")
 
 
 @routes.get("/api/outbound/runs/{run_id}/jobs")
@@ -115,7 +115,7 @@ async def resolve(request: http.Request) -> http.Response:
     who = principal(request, Role.OPERATOR)
     run_id, job_id = id_of(request, "run_id"), id_of(request, "job_id", JOB_ID_MAX)
     asked = await body_of(request, Resolve)
-    resolution = Resolution(who.business_id, run_id, job_id, asked.word, who.actor, request_id(request))
+    resolution = Resolution(who.business_id, run_id, job_id, asked.as_, who.actor, request_id(request))
     answer = await request.app[keys.RESOLUTIONS].resolve(resolution)
     if answer["code"] == "id_reused":
         raise errors.idempotency_conflict()
@@ -126,8 +126,8 @@ async def resolve(request: http.Request) -> http.Response:
     if answer["code"] == "not_found":
         raise await _missing(request, who, run_id, job_id)
     request.app[keys.RELAY].kick()
-    word = CallChanged(who.business_id, run_id, job_id, answer["attempt_id"], answer["attempt_state"])
-    request.app[keys.NOTICES].send(answer["partition"], word)
+    hint = CallChanged(who.business_id, run_id, job_id, answer["attempt_id"], answer["attempt_state"])
+    request.app[keys.NOTICES].send(answer["partition"], hint)
     names = ("job_id", "run_id", "status", "outcome", "attempt_state", "in_progress")
     return http.json_response({name: answer[name] for name in names})
 

@@ -103,8 +103,8 @@ async def load(request: http.Request, who: Principal, asked: ImportRequest) -> d
         raise errors.idempotency_conflict() from None
     request.app[keys.RELAY].kick()
     if asked.settings.start:
-        word = RunChanged(who.business_id, answer["run_id"], CommandType.START)
-        request.app[keys.NOTICES].send(business.partition, word)
+        hint = RunChanged(who.business_id, answer["run_id"], CommandType.START)
+        request.app[keys.NOTICES].send(business.partition, hint)
     return answer
 
 

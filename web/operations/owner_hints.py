@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from dialer.messages import Word
+    from dialer.messages import Hint
     from dialer.streams.client import Streams
 
 MAX_WAITING: Final = 5_000
@@ -32,7 +32,7 @@ class OwnerHints:
     def __init__(self, streams: Streams) -> None:
         """Begin with `async with`."""
         self._streams = streams
-        self._waiting: deque[tuple[int, Word]] = deque()
+        self._waiting: deque[tuple[int, Hint]] = deque()
         self._per_business: Counter[int] = Counter()
         self._kicked = asyncio.Event()
         self._stopping = False
@@ -53,13 +53,13 @@ class OwnerHints:
         self._sending.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    def send(self, partition: int, word: Word) -> None:
-        """Send this word to the owner of `partition` soon; drop it when too many wait, of all or of its business."""
-        if len(self._waiting) >= MAX_WAITING or self._per_business[word.business_id] >= MAX_WAITING_PER_BUSINESS:
+    def send(self, partition: int, hint: Hint) -> None:
+        """Send this hint to the owner of `partition` soon; drop it when too many wait, of all or of its business."""
+        if len(self._waiting) >= MAX_WAITING or self._per_business[hint.business_id] >= MAX_WAITING_PER_BUSINESS:
             self.dropped += 1
             return
-        self._waiting.append((partition, word))
-        self._per_business[word.business_id] += 1
+        self._waiting.append((partition, hint))
+        self._per_business[hint.business_id] += 1
         self._kicked.set()
 
     async def _run(self) -> None:
@@ -70,12 +70,12 @@ class OwnerHints:
                 await self._send_next()
 
     async def _send_next(self) -> None:
-        partition, word = self._waiting.popleft()
-        self._per_business[word.business_id] -= 1
-        if not self._per_business[word.business_id]:
-            del self._per_business[word.business_id]
+        partition, hint = self._waiting.popleft()
+        self._per_business[hint.business_id] -= 1
+        if not self._per_business[hint.business_id]:
+            del self._per_business[hint.business_id]
         try:
-            await self._streams.tell(partition, word)
+            await self._streams.send_hint(partition, hint)
         except Exception:
             # Whatever it is, the notices behind it must not wait for a restart.
             log.exception("an owner was not notified")

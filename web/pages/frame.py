@@ -42,7 +42,7 @@ class Reader:
     role: Role
 
     @property
-    def role_word(self) -> str:
+    def role_label(self) -> str:
         """The msgid of the role."""
         return labels.ROLE_WORDS[self.role]
 
@@ -73,15 +73,15 @@ def setup(app: http.Application) -> None:
         elapsed=lambda since: formatting.elapsed(app[keys.CLOCK].now() - since),
         name_of=_name_of,
         progress_said=_progress_said,
-        run_word=labels.run_word,
-        word=labels.word,
-        run_words=labels.RUN_WORDS,
-        count_words=labels.COUNT_WORDS,
-        job_words=labels.JOB_WORDS,
-        outcome_words=labels.OUTCOME_WORDS,
-        state_words=labels.STATE_WORDS,
-        verdict_words=labels.VERDICT_WORDS,
-        button_words=labels.BUTTON_WORDS,
+        run_label=labels.run_label,
+        label_of=labels.label_of,
+        run_labels=labels.RUN_LABELS,
+        count_labels=labels.COUNT_LABELS,
+        job_labels=labels.JOB_LABELS,
+        outcome_labels=labels.OUTCOME_LABELS,
+        state_labels=labels.STATE_LABELS,
+        verdict_labels=labels.VERDICT_LABELS,
+        button_labels=labels.BUTTON_LABELS,
         counts=labels.COUNTS,
     )
 
@@ -175,7 +175,7 @@ def _progress_said(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.run
     """The bar in words: every count that is not zero."""
     language = _language(context)
     said = [
-        f"{i18n.said(language, labels.COUNT_WORDS[key])}: {formatting.figure(language, getattr(run, key))}"
+        f"{i18n.said(language, labels.COUNT_LABELS[key])}: {formatting.figure(language, getattr(run, key))}"
         for key in labels.COUNTS
         if getattr(run, key)
     ]

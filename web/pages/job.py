@@ -50,7 +50,7 @@ class Step:
     """Something that happened to an attempt; `fields` are those of the callback that said so, None when we saw it ourselves."""
 
     at: datetime
-    word: str
+    label: str
     fields: Mapping[str, object] | None = None
     verdict: str = ""
     answer: int = 0
@@ -110,9 +110,9 @@ async def _values(request: http.Request, who: Principal) -> dict[str, Any]:
 
 
 def _story(attempt: Mapping[str, Any]) -> Iterator[Step]:
-    for column, word in SEEN.items():
+    for column, label in SEEN.items():
         if attempt[column] is not None:
-            yield Step(_aware(attempt[column]), _ended_as(attempt) if column == "ended_at" else word)
+            yield Step(_aware(attempt[column]), _ended_as(attempt) if column == "ended_at" else label)
     for callback in attempt["callbacks"]:
         fields = callback["fields"]
         said = labels.TWILIO_WORDS.get(str(fields.get("CallStatus")), msgid("Something else"))
@@ -121,7 +121,7 @@ def _story(attempt: Mapping[str, Any]) -> Iterator[Step]:
 
 def _ended_as(attempt: Mapping[str, Any]) -> str:
     """An attempt that was not sent is over too, and should say which of the two."""
-    return SEEN["ended_at"] if attempt["state"] == AttemptState.OVER else labels.STATE_WORDS[attempt["state"]]
+    return SEEN["ended_at"] if attempt["state"] == AttemptState.OVER else labels.STATE_LABELS[attempt["state"]]
 
 
 def _aware(moment: datetime) -> datetime:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Counts of a run in the order of the bar: what is done first, what is still to do last.
 COUNTS: Final = ("completed", "failed", "cancelled", "skipped", "in_progress", "queued")
 
-COUNT_WORDS: Final[Mapping[str, str]] = {
+COUNT_LABELS: Final[Mapping[str, str]] = {
     "completed": msgid("Completed"),
     "failed": msgid("Failed"),
     "cancelled": msgid("Cancelled"),
@@ -29,7 +29,7 @@ COUNT_WORDS: Final[Mapping[str, str]] = {
     "queued": msgid("Queued"),
 }
 
-RUN_WORDS: Final[Mapping[str, str]] = {
+RUN_LABELS: Final[Mapping[str, str]] = {
     "pending": msgid("Not started"),
     "running": msgid("Running"),
     "paused": msgid("Paused"),
@@ -40,7 +40,7 @@ RUN_WORDS: Final[Mapping[str, str]] = {
     "cancelling": msgid("Cancelling"),
 }
 
-JOB_WORDS: Final[Mapping[str, str]] = {
+JOB_LABELS: Final[Mapping[str, str]] = {
     "queued": msgid("Queued"),
     "dialing": msgid("Dialing"),
     "calling": msgid("On the line"),
@@ -50,7 +50,7 @@ JOB_WORDS: Final[Mapping[str, str]] = {
     "skipped": msgid("Skipped"),
 }
 
-OUTCOME_WORDS: Final[Mapping[str, str]] = {
+OUTCOME_LABELS: Final[Mapping[str, str]] = {
     "human": msgid("A person answered"),
     "answered": msgid("Answered"),
     "machine": msgid("Answering machine"),
@@ -67,7 +67,7 @@ OUTCOME_WORDS: Final[Mapping[str, str]] = {
 # What a filter of the leads may ask for; `completed` of an attempt is told apart by who answered.
 OUTCOMES: Final = ("human", "answered", "machine", "fax", "busy", "no-answer", "failed", "refused", "lost", "canceled")
 
-STATE_WORDS: Final[Mapping[str, str]] = {
+STATE_LABELS: Final[Mapping[str, str]] = {
     AttemptState.PLACING: msgid("Placing the call"),
     AttemptState.UNKNOWN: msgid("Waiting for proof from the provider"),
     AttemptState.PLACED: msgid("Placed"),
@@ -88,7 +88,7 @@ ACTION_WORDS: Final[Mapping[str, str]] = {
     "job.cancel": msgid("One lead cancelled"),
 }
 
-BUTTON_WORDS: Final[Mapping[str, str]] = {
+BUTTON_LABELS: Final[Mapping[str, str]] = {
     "start": msgid("Start"),
     "pause": msgid("Pause"),
     "resume": msgid("Resume"),
@@ -109,7 +109,7 @@ TWILIO_WORDS: Final[Mapping[str, str]] = {
     "canceled": msgid("Ended before it was answered"),
 }
 
-VERDICT_WORDS: Final[Mapping[str, str]] = {
+VERDICT_LABELS: Final[Mapping[str, str]] = {
     "applied": msgid("Changed the call"),
     "known": msgid("Nothing new: it was known already"),
     "second": msgid("A second call for the same attempt: to be hung up"),
@@ -125,13 +125,13 @@ JOB_FILTERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def run_word(run: Run) -> str:
+def run_label(run: Run) -> str:
     """The status a run is shown with: a cancel that waits for the calls on the line is a status of its own."""
     return "cancelling" if run.cancel_requested and not run.status.ended else str(run.status)
 
 
-def word(words: Mapping[str, str], key: str | None) -> str:
+def label_of(labels: Mapping[str, str], key: str | None) -> str:
     """The msgid for `key`; what is not known is shown as it is, nothing as a dash."""
     if not key:
         return "\N{EN DASH}"
-    return words.get(key, key)
+    return labels.get(key, key)

@@ -56,9 +56,9 @@ QUIET_LINE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ActivityEntry:
-    """Somebody did something to the run; `word` is a msgid, `by` a person's e-mail address or a program's name."""
+    """Somebody did something to the run; `label` is a msgid, `by` a person's e-mail address or a program's name."""
 
-    word: str
+    label: str
     at: datetime
     by: str
 

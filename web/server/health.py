@@ -34,8 +34,8 @@ async def ready(request: http.Request) -> http.Response:
     """What this process needs, and whether it has it: 200 when it can serve, else 503."""
     database, redis = await asyncio.gather(_database(request), _redis(request))
     serving = database == "ok"
-    word = "ok" if serving and redis == "ok" else "degraded" if serving else "unavailable"
-    body: dict[str, Any] = {"status": word, "database": database, "redis": redis}
+    state = "ok" if serving and redis == "ok" else "degraded" if serving else "unavailable"
+    body: dict[str, Any] = {"status": state, "database": database, "redis": redis}
     return http.json_response(body, status=200 if serving else 503)
 
 

@@ -215,7 +215,7 @@ class CallbackReceiver:
             return
         if learned.verdict == "known" and not learned.hang_up:
             return
-        word = CallChanged(
+        hint = CallChanged(
             fact.business_id,
             learned.run_id,
             learned.job_id,
@@ -225,7 +225,7 @@ class CallbackReceiver:
             hang_up=learned.hang_up,
             error_code=fact.error_code,
         )
-        self._notices.send(learned.partition, word)
+        self._notices.send(learned.partition, hint)
 
 
 def _fact(reference: Reference, form: Mapping[str, str], *, answered: bool) -> Fact:

@@ -4,7 +4,7 @@ One look-up and one write a request. The owner being dead, or Redis being empty,
 the slot, before anybody is told. While PostgreSQL is away it is kept in Redis; with both away the answer is 503, and Twilio comes
 again (`#rc=5&rp=all`).
 
-On the road of a call: 6. The next is `sql/attempts/attempts.py`, and the owner hands the word to the waiting call (4).
+On the road of a call: 6. The next is `sql/attempts/attempts.py`, and the owner hands the hint to the waiting call (4).
 """
 
 from __future__ import annotations
