@@ -32,7 +32,7 @@ class Attempts(Protocol):
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...
     async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]: ...
-    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None: ...
+    async def postpone_check(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None: ...
     async def rivals(self, attempt: OpenAttempt) -> int: ...
     async def bound(self, sids: Sequence[str]) -> dict[str, int]: ...
     async def withdraw(self, business_id: int, attempt_id: int) -> None: ...
@@ -43,7 +43,7 @@ class Attempts(Protocol):
 class FactWriter(Protocol):
     """Where facts are brought; `sql.attempts.fact_writer.Ledger` is the real one."""
 
-    async def learn(self, fact: Fact) -> RecordResult: ...
+    async def record(self, fact: Fact) -> RecordResult: ...
 
 
 class Workers(Protocol):
@@ -67,15 +67,15 @@ class Workers(Protocol):
 
 
 class Timelines(Protocol):
-    """What the database may have forgotten; `sql.timelines.timelines.Histories` is the real one."""
+    """What the database may have forgotten; `sql.timelines.timelines.Timelines` is the real one."""
 
     async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None: ...
-    async def adopt_strays(
+    async def adopt_calls(
         self,
         incarnation: UUID,
         epoch: int,
         business_id: int,
-        history: Timeline,
+        timeline: Timeline,
         calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,

@@ -130,5 +130,5 @@ class _Round:
             Fact(i.business_id, i.attempt_id, i.nonce, AttemptState.OVER, sid=f"CA{i.attempt_id:032}", outcome="completed", duration=1)
             for i in intents
         ]
-        learned = await self._attempts.learn(facts)
-        self.calls += sum(answer.verdict == "applied" for answer in learned)
+        recorded = await self._attempts.record(facts)
+        self.calls += sum(answer.verdict == "applied" for answer in recorded)

@@ -1,6 +1,6 @@
 """Brings the schema up to date: migrations once each, in order; functions again whenever their file has changed.
 
-A migration that has been applied must not change: its checksum is in the ledger. Functions are versioned by name, so that old and
+A migration that has been applied must not change: its checksum is in the applied. Functions are versioned by name, so that old and
 new code run side by side during a deploy; applying one again is harmless.
 
 On the road of a call: not on it; the release step of a deploy.
@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a database lacks: files never applied, migrations changed since, ledger rows without a file."""
+    """What a database lacks: files never applied, migrations changed since, recorded files that are not here."""
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
@@ -80,7 +80,7 @@ async def migrate(database_url: str) -> list[str]:
     try:
         await connection.execute(statements("migrations")["lock"], LOCK)
         await connection.execute(statements("migrations")["create_schema"])
-        await connection.execute(statements("migrations")["create_ledger"])
+        await connection.execute(statements("migrations")["create_applied"])
         before = await _report(connection)
         if before.changed:
             raise ChangedMigrationError(", ".join(before.changed))
@@ -113,15 +113,15 @@ async def _apply(connection: Connection, step: Step) -> None:
 
 
 async def _report(connection: Connection) -> Report:
-    ledger: dict[str, str] = {}
-    if await connection.fetchval(statements("migrations")["has_ledger"]):
-        ledger = {row["name"]: row["checksum"] for row in await connection.fetch(statements("migrations")["ledger"])}
+    applied: dict[str, str] = {}
+    if await connection.fetchval(statements("migrations")["has_applied"]):
+        applied = {row["name"]: row["checksum"] for row in await connection.fetch(statements("migrations")["applied"])}
     here = steps()
     return Report(
-        applied=tuple(ledger),
-        pending=tuple(s.name for s in here if s.name not in ledger or (s.kind == "function" and ledger[s.name] != s.checksum)),
-        changed=tuple(s.name for s in here if s.kind == "migration" and ledger.get(s.name, s.checksum) != s.checksum),
-        unknown=tuple(sorted(set(ledger) - {s.name for s in here})),
+        applied=tuple(applied),
+        pending=tuple(s.name for s in here if s.name not in applied or (s.kind == "function" and applied[s.name] != s.checksum)),
+        changed=tuple(s.name for s in here if s.kind == "migration" and applied.get(s.name, s.checksum) != s.checksum),
+        unknown=tuple(sorted(set(applied) - {s.name for s in here})),
     )
 
 

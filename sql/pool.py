@@ -83,13 +83,13 @@ SESSION = {
 # A session plans a function when it first runs it, and that takes longer than all that it does: better before it holds a row.
 PLANNED = (
     "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0)",
-    "SELECT dialer.learn_v1('[]')",
+    "SELECT dialer.record_v1('[]')",
 )
 
 
 # A record of its own, and no table: a commit waits for the disk only if it has written something.
 TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
-# Whatever this process thinks it has told, the database may have forgotten: sql/timelines/history_v1.sql.
+# Whatever this process thinks it has told, the database may have forgotten: sql/timelines/timeline_v1.sql.
 NOTICE = statements("timelines")["notice"]
 
 

@@ -88,7 +88,7 @@ FOREIGN: Final = Rule(
 REST: Final = (SERVER_ERROR, FOREIGN, TIMED_OUT, THROTTLED, ANOTHER_CODE)
 
 # The ErrorCode of a callback says why a call that was placed has failed. Whether a lead is called again is decided where the fact is
-# written (sql/attempts/learn_v1.sql): these wait and are called again, every other code fails the lead as `failed`.
+# written (sql/attempts/record_v1.sql): these wait and are called again, every other code fails the lead as `failed`.
 CALLBACK_WAITS: Final = frozenset({10004})
 
 # So many results of one kind in a row, of one run, pause it. Refusals of the account meet every lead: one is enough. Numbers that are all

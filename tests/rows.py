@@ -83,12 +83,12 @@ class DatabaseFixture:
         assert business
         return business.partition
 
-    async def learn(self, intent: ClaimedAttempt, state: AttemptState, **known: object) -> RecordResult:
+    async def record(self, intent: ClaimedAttempt, state: AttemptState, **known: object) -> RecordResult:
         token = known.pop("token", str(intent.token))
-        [learned] = await self.attempts.learn(
+        [result] = await self.attempts.record(
             [Fact(intent.business_id, intent.attempt_id, intent.nonce, state, token=token, **known)]  # type: ignore[arg-type]
         )
-        return learned
+        return result
 
     async def command(self, business_id: int, kind: CommandType, run_id: int, **more: object) -> Answer:
         return await self.commands.apply(Command(business_id, f"http:{uuid4()}", kind, run_id, **more))  # type: ignore[arg-type]

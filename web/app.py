@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> http.Application:
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNT_SEAL] = Seal(secret, "account")
-    app.cleanup_ctx.extend([_postgresql, _redis, _notices, _relay, _ledger, _ear, _fanout])
+    app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
     for module in (runs, jobs, stream, health, metrics, docs):
@@ -119,10 +119,10 @@ async def _redis(app: http.Application) -> AsyncIterator[None]:
     await app[keys.STREAMS].close()
 
 
-async def _notices(app: http.Application) -> AsyncIterator[None]:
-    async with OwnerHints(app[keys.STREAMS]) as notices, OutageReader(app[keys.STREAMS], app[keys.CLOCK]) as gates:
-        app[keys.NOTICES] = notices
-        app[keys.GATES] = gates
+async def _hints(app: http.Application) -> AsyncIterator[None]:
+    async with OwnerHints(app[keys.STREAMS]) as hints, OutageReader(app[keys.STREAMS], app[keys.CLOCK]) as outages:
+        app[keys.OWNER_HINTS] = hints
+        app[keys.OUTAGES] = outages
         yield
 
 
@@ -132,25 +132,25 @@ async def _relay(app: http.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _ledger(app: http.Application) -> AsyncIterator[None]:
+async def _facts(app: http.Application) -> AsyncIterator[None]:
     attempts = Attempts(app[keys.POOL].for_use(FACTS))
-    async with FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as ledger:
-        app[keys.LEDGER] = ledger
+    async with FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as facts:
+        app[keys.FACTS] = facts
         yield
 
 
-async def _ear(app: http.Application) -> AsyncIterator[None]:
-    ear = CallbackReceiver(
+async def _callbacks(app: http.Application) -> AsyncIterator[None]:
+    receiver = CallbackReceiver(
         app[keys.SETTINGS],
         app[keys.ATTEMPTS],
-        app[keys.LEDGER],
+        app[keys.FACTS],
         app[keys.STREAMS],
-        notices=app[keys.NOTICES],
+        hints=app[keys.OWNER_HINTS],
         account_seal=app[keys.ACCOUNT_SEAL],
         wrote=app[keys.RELAY].kick,
     )
-    app[keys.EAR] = ear
-    async with DeferredCallbacks(ear, app[keys.STREAMS], app[keys.CLOCK]):
+    app[keys.CALLBACKS] = receiver
+    async with DeferredCallbacks(receiver, app[keys.STREAMS], app[keys.CLOCK]):
         yield
 
 

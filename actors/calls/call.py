@@ -13,7 +13,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, learn, look, pause_before_look
+from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, pause_before_check, reconcile, record
 from dialer.model import AttemptState, Outcome, Reference
 from sql.attempts.attempts import ClaimedAttempt, Fact
 from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
@@ -71,37 +71,37 @@ class Call:
     async def make(self, intent: ClaimedAttempt, deadline: float) -> None:
         """Place the call of a fresh intent before `deadline` (boot clock, seconds), and follow it to its end."""
         try:
-            learned = await self._place(intent, deadline)
+            result = await self._place(intent, deadline)
         finally:
             self.placing = False
-        if learned.state and learned.state.open:
-            await self.follow(AFTER_HANG_UP_SECONDS if learned.hang_up else pause_before_look(self._services.policy, learned.state, 0))
+        if result.state and result.state.open:
+            await self.follow(AFTER_HANG_UP_SECONDS if result.hang_up else pause_before_check(self._services.policy, result.state, 0))
 
-    async def follow(self, look_in: float) -> None:
-        """Wait for the end of a call that may exist; ask the provider when nobody has said or shown anything for `look_in` seconds."""
-        pause: float | None = look_in
-        wait = look_in
+    async def follow(self, check_in: float) -> None:
+        """Wait for the end of a call that may exist; ask the provider when nobody has said or shown anything for `check_in` seconds."""
+        pause: float | None = check_in
+        wait = check_in
         while pause is not None:
-            hint = await self._hear(wait)
+            hint = await self._next_hint(wait)
             wait = self._shown_at + pause - self._services.clock.boot()
             if hint is SILENCE and wait > 0:
                 continue
             if hint is SILENCE or hint is None or hint.hang_up:
-                pause = await look(self._services, self.name, self._slow_down)
+                pause = await reconcile(self._services, self.name, self._slow_down)
             elif AttemptState(hint.state).open:
-                pause = pause_before_look(self._services.policy, AttemptState(hint.state), 0)
+                pause = pause_before_check(self._services.policy, AttemptState(hint.state), 0)
             else:
                 if hint.error_code in CALLBACK_WAITS:
                     self._slow_down("the account has as many calls at once as it may have", TOO_MANY_CALLS_SECONDS)
                 return
             wait = pause or 0.0
 
-    def hear(self, hint: CallChanged) -> None:
+    def notify(self, hint: CallChanged) -> None:
         """Something has become known of this call, and is written already."""
         self._mail.append(hint)
         self._rung.set()
 
-    def look_now(self) -> None:
+    def check_now(self) -> None:
         """Ask the provider at once: what has become of this call may not be known here."""
         if None not in self._mail:
             self._mail.append(None)
@@ -116,10 +116,10 @@ class Call:
         if account is None:
             result: PlaceResult = UnsentCall(NO_CREDENTIALS)
             self._answered(result)
-            return await self._services.facts.learn(fact_of(intent, result))
+            return await self._services.facts.record(fact_of(intent, result))
         result = UnsentCall(WITHDRAWN) if self.withdrawn else await self._post(account, intent, deadline)
         self._answered(result)
-        return await learn(self._services, account, fact_of(intent, result))
+        return await record(self._services, account, fact_of(intent, result))
 
     async def _post(self, account: Account, intent: ClaimedAttempt, deadline: float) -> PlaceResult:
         try:
@@ -144,7 +144,7 @@ class Call:
             record=intent.record,
         )
 
-    async def _hear(self, seconds: float) -> CallChanged | Silence | None:
+    async def _next_hint(self, seconds: float) -> CallChanged | Silence | None:
         try:
             async with asyncio.timeout(seconds):
                 while not self._mail:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from actors.calls.evidence import MISSING
-from actors.calls.reconciler import QUEUED, QUEUED_SECONDS, fact_of_call, learn
+from actors.calls.reconciler import QUEUED, QUEUED_SECONDS, fact_of_call, record
 from dialer.model import AttemptState
 from sql.attempts.fact_writer import NotRecordedError
 from sql.pool import AWAY, LOCKED
@@ -105,10 +105,10 @@ class LiveCalls:
                 continue
             if facts is None:
                 if listing.complete and age > YOUNG_SECONDS:
-                    call.look_now()
+                    call.check_now()
             elif (facts.status in QUEUED and age > QUEUED_SECONDS) or MISSING in (attempt.evidence or {}):
                 # It is shown again: that it was missing must not be kept for a person to believe.
-                call.look_now()
+                call.check_now()
             else:
                 call.shown()
                 self._tell(account, attempt, facts)
@@ -127,7 +127,7 @@ class LiveCalls:
 
     async def _believe(self, account: Account, fact: Fact) -> None:
         try:
-            await learn(self._services, account, fact)
+            await record(self._services, account, fact)
         except NotRecordedError:
             log.warning("attempt %d: what a list says of it could not be written; the next list says it again", fact.attempt_id)
         finally:

@@ -1,6 +1,6 @@
 """After a fail-over or a restored backup: find the calls the log has forgotten, before the first lead is taken.
 
-A call that was placed in the part of the history that is lost is still on the line, or has ended since; its lead says that it waits.
+A call that was placed in the part of the timeline that is lost is still on the line, or has ended since; its lead says that it waits.
 
 On the road of a call: beside 3, on the day after a disaster.
 """
@@ -62,24 +62,24 @@ class OrphanedCalls:
             OSError, asyncpg.PostgresError: when PostgreSQL is away.
         """
         services, business_id = self._services, driven.business_id
-        history = await services.timelines.present(business_id, services.policy.lag_seconds + SEND_SECONDS)
-        if history is None:
+        timeline = await services.timelines.present(business_id, services.policy.lag_seconds + SEND_SECONDS)
+        if timeline is None:
             return True
-        log.warning("business %d: the database has another history; its calls are compared in %.0f s", business_id, history.wait_seconds)
-        await asyncio.sleep(history.wait_seconds)
+        log.warning("business %d: the database has another timeline; its calls are compared in %.0f s", business_id, timeline.wait_seconds)
+        await asyncio.sleep(timeline.wait_seconds)
         async with self._lists.turn(account.sid), services.listing.turn(business_id):
             # The provider's clock may be behind the database's: better some calls more, which the log knows, than one less.
-            since = history.calls_from - UNKNOWN_OFFSET
+            since = timeline.calls_from - UNKNOWN_OFFSET
             listing = await services.provider.list_calls(account, None, driven.caller_id, since)
         epoch = services.ownership.epochs.get(driven.partition)
         if epoch is None or not listing.complete:
             return False
-        calls = [OrphanedCall(call.sid, call.to, call.created_at or history.calls_from) for call in listing.calls]
-        adopted = await services.timelines.adopt_strays(
+        calls = [OrphanedCall(call.sid, call.to, call.created_at or timeline.calls_from) for call in listing.calls]
+        adopted = await services.timelines.adopt_calls(
             services.ownership.incarnation,
             epoch,
             business_id,
-            history,
+            timeline,
             calls,
             ring_seconds=services.policy.ring_seconds,
             account_sid=account.sid,

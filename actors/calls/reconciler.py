@@ -57,7 +57,7 @@ class SlowDown(Protocol):
         """Send nothing for so long."""
 
 
-async def look(services: Services, name: ClaimedAttempt | OpenAttempt, slow_down: SlowDown) -> float | None:
+async def reconcile(services: Services, name: ClaimedAttempt | OpenAttempt, slow_down: SlowDown) -> float | None:
     """Find out what became of an attempt and write it down; return in how many seconds to look again, None when it is over.
 
     `slow_down` hears why when the provider cannot keep up with what we send.
@@ -73,24 +73,24 @@ async def look(services: Services, name: ClaimedAttempt | OpenAttempt, slow_down
     if account is None:
         # Another account knows nothing of this call: asking it would prove it absent.
         log.error("attempt %d waits: the credentials of the account that placed it are not known here", attempt.attempt_id)
-        await services.attempts.look_later(attempt, NO_CREDENTIALS_SECONDS)
+        await services.attempts.postpone_check(attempt, NO_CREDENTIALS_SECONDS)
         return NO_CREDENTIALS_SECONDS
     if attempt.hang_up and attempt.sid:
         await hang_up(services, account, attempt.business_id, attempt.sid)
-    return await _Look(services, account, attempt, began, slow_down).at()
+    return await _Reconciliation(services, account, attempt, began, slow_down).at()
 
 
-async def learn(services: Services, account: Account, fact: Fact) -> RecordResult:
+async def record(services: Services, account: Account, fact: Fact) -> RecordResult:
     """Write a fact down, and hang up when the log says that this call is not wanted: a cancelled one, or a second one.
 
     Raises:
         sql.attempts.fact_writer.NotLearnedError: when the ledger's patience has an end and PostgreSQL stayed away that long.
     """
-    learned = await services.facts.learn(fact)
+    recorded = await services.facts.record(fact)
     # A fact that is refused may name another attempt's call.
-    if learned.hang_up and learned.sid and learned.verdict != "refused":
-        await hang_up(services, account, fact.business_id, learned.sid)
-    return learned
+    if recorded.hang_up and recorded.sid and recorded.verdict != "refused":
+        await hang_up(services, account, fact.business_id, recorded.sid)
+    return recorded
 
 
 async def hang_up(services: Services, account: Account, business_id: int, sid: str, *, live: bool = True) -> bool:
@@ -99,8 +99,8 @@ async def hang_up(services: Services, account: Account, business_id: int, sid: s
         return await services.provider.hang_up(account, sid, live=live)
 
 
-def pause_before_look(rules: CallPolicy, state: AttemptState, looks: int) -> float:
-    """How many seconds a call in this state may stay silent before the provider is asked, for the time after `looks` looks."""
+def pause_before_check(rules: CallPolicy, state: AttemptState, looks: int) -> float:
+    """How many seconds a call in this state may stay silent before the provider is asked, for the time after `checks` looks."""
     match state:
         case AttemptState.UNKNOWN:
             return UNKNOWN_LOOKS_SECONDS[min(looks, len(UNKNOWN_LOOKS_SECONDS) - 1)]
@@ -129,13 +129,13 @@ def listed_since(attempt: OpenAttempt, listing: Listing, elapsed_seconds: float,
 async def _expire(services: Services, attempt: OpenAttempt) -> float:
     """Its worker can send it no more: from now on nobody knows."""
     due = (attempt.send_by + EXPIRY_GRACE - attempt.as_of).total_seconds()
-    await services.facts.learn(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not say what became of it"))
+    await services.facts.record(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not say what became of it"))
     # Too early by the database's clock changes nothing; then it is looked at again.
     return max(due, UNKNOWN_LOOKS_SECONDS[0])
 
 
 @dataclass(slots=True)
-class _Look:
+class _Reconciliation:
     """One look at an attempt whose account is known; `evidence` and `within_seconds` are what it leaves for the next one."""
 
     services: Services
@@ -149,16 +149,16 @@ class _Look:
     async def at(self) -> float | None:
         """Ask, write down, and say when to look again."""
         attempt, rules = self.attempt, self.services.policy
-        learned = await (self._by_sid(attempt.sid) if attempt.sid else self._by_list())
-        if learned is not None and not learned.open:
+        recorded = await (self._by_sid(attempt.sid) if attempt.sid else self._by_list())
+        if recorded is not None and not recorded.open:
             return None
-        state = learned or attempt.state
-        seconds = AFTER_HANG_UP_SECONDS if attempt.hang_up else pause_before_look(rules, state, attempt.looks)
+        state = recorded or attempt.state
+        seconds = AFTER_HANG_UP_SECONDS if attempt.hang_up else pause_before_check(rules, state, attempt.checks)
         if state is AttemptState.UNKNOWN:
             seconds = min(seconds, _until_absence_can_be_shown(rules, attempt))
         if self.within_seconds is not None:
             seconds = min(seconds, self.within_seconds)
-        await self.services.attempts.look_later(replace(attempt, state=state), seconds, self.evidence)
+        await self.services.attempts.postpone_check(replace(attempt, state=state), seconds, self.evidence)
         return seconds
 
     # -- a call with a sid -------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class _Look:
             return None
         log.error("attempt %d: the provider does not know its call %s (any more); it is lost", self.attempt.attempt_id, sid)
         fact = _fact(self.attempt, AttemptState.OVER, reason="the provider does not know this call")
-        return (await self.services.facts.learn(replace(fact, sid=sid, outcome=Outcome.LOST, evidence=self.evidence))).state
+        return (await self.services.facts.record(replace(fact, sid=sid, outcome=Outcome.LOST, evidence=self.evidence))).state
 
     # -- a call without ----------------------------------------------------------------------------------------------------------
 
@@ -229,10 +229,10 @@ class _Look:
         if not absent:
             return None
         fact = _fact(self.attempt, AttemptState.NOT_PLACED, reason="the provider shows no such call")
-        learned = await services.facts.learn(
+        recorded = await services.facts.record(
             replace(fact, owner=str(held.incarnation), epoch=epoch, lag_seconds=services.policy.lag_seconds, evidence=self.evidence)
         )
-        return learned.state
+        return recorded.state
 
     # -- both --------------------------------------------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class _Look:
 
     async def _tell(self, facts: CallFacts) -> AttemptState | None:
         fact = fact_of_call(self.attempt, facts)
-        return None if fact is None else (await learn(self.services, self.account, fact)).state
+        return None if fact is None else (await record(self.services, self.account, fact)).state
 
 
 def fact_of_call(attempt: OpenAttempt, facts: CallFacts) -> Fact | None:

@@ -61,11 +61,11 @@ class ClaimResult:
 class Dispatcher:
     """Queue, permits and claims of one account."""
 
-    def __init__(self, services: Services, tasks: Tasks, bucket: RateLimiter, claimed: Callable[[int, ClaimResult], None]) -> None:
+    def __init__(self, services: Services, tasks: Tasks, limiter: RateLimiter, claimed: Callable[[int, ClaimResult], None]) -> None:
         """`claimed` hears the answer for each business that asked."""
         self._services = services
         self._tasks = tasks
-        self._bucket = bucket
+        self._limiter = limiter
         self._claimed = claimed
         self._queue: OrderedDict[int, ClaimRequest] = OrderedDict()
         self._rung = asyncio.Event()
@@ -104,23 +104,23 @@ class Dispatcher:
         if isinstance(result, UnsentCall) and not result.throttled:
             # The provider has not seen it: the permit is unused.
             self._tasks.spawn(self._give_back(1))
-        self._hear(result)
+        self._note_result(result)
         # With a failure behind it the gate lets nothing more through until all of these are answered.
         self._shut_for_these = self._shut_for_these and self._outstanding > 0
 
     def slow_down(self, reason: str, seconds: float = LONGEST_SHUT_SECONDS) -> None:
         """Shut for so long: the provider has taken what we sent, and cannot keep up with it."""
         log.warning("the gate is shut for %.1f s: %s", seconds, reason)
-        self._bucket.shut(seconds, reason)
+        self._limiter.shut(seconds, reason)
 
-    def _hear(self, result: PlaceResult) -> None:
+    def _note_result(self, result: PlaceResult) -> None:
         if isinstance(result, UnsentCall) and result.reason == WITHDRAWN:
             return
         if not isinstance(result, UnsentCall | UnansweredCall):
             if self._failures:
                 self._failures = self._shuts = 0
                 self._shut_for_these = False
-                self._tasks.spawn(self._bucket.open())
+                self._tasks.spawn(self._limiter.open())
             return
         self._failures += 1
         if isinstance(result, UnansweredCall) and self._failures < UNANSWERED_IN_A_ROW:
@@ -131,7 +131,7 @@ class Dispatcher:
         if not seconds:
             return
         log.warning("the gate is shut for %.1f s: %s", seconds, result.reason)
-        self._bucket.shut(seconds, result.reason)
+        self._limiter.shut(seconds, result.reason)
 
     def _shut_seconds(self) -> float:
         """How long to shut: longer each time one call, let through alone, fails too. What was on its way together fails together, once."""
@@ -152,7 +152,7 @@ class Dispatcher:
             try:
                 while self._may_serve():
                     await self._serve()
-                await self._bucket.leave()
+                await self._limiter.leave()
             except Exception:
                 log.exception("a round of the gate failed; it goes on")
                 self._answer_rest()
@@ -178,7 +178,7 @@ class Dispatcher:
         waiting = self._waiting()
         wanted, businesses = (1, 1) if self._failures else (sum(ask.permits for ask in waiting), len(waiting))
         self._returned.clear()
-        permits, wait_seconds = await self._bucket.take(wanted, businesses=businesses, most=MAX_PERMITS_PER_CLAIM)
+        permits, wait_seconds = await self._limiter.take(wanted, businesses=businesses, most=MAX_PERMITS_PER_CLAIM)
         if not permits:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._returned.wait(), wait_seconds)
@@ -205,7 +205,7 @@ class Dispatcher:
             self._rung.set()
 
     async def _give_back(self, permits: int) -> None:
-        await self._bucket.give_back(permits)
+        await self._limiter.give_back(permits)
         self._returned.set()
 
     def _share(self, permits: int) -> list[ClaimRequest]:
@@ -308,7 +308,7 @@ class Dispatcher:
                 log.warning("what a claim has left could not be looked for: %s", type(error).__name__)
                 continue
             for business_id, attempt_id, nonce in lost:
-                await self._services.facts.learn(
+                await self._services.facts.record(
                     Fact(business_id, attempt_id, nonce, AttemptState.NOT_SENT, token=str(token), reason="the claim was not answered")
                 )
 

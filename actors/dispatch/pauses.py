@@ -63,7 +63,7 @@ class Pauses:
         self._in_a_row: OrderedDict[int, _Row] = OrderedDict()
         self._pausing: set[int] = set()
 
-    def hear(self, business_id: int, run_id: int, result: PlaceResult) -> None:
+    def note_result(self, business_id: int, run_id: int, result: PlaceResult) -> None:
         """Hear what became of a POST of this run."""
         if isinstance(result, UnsentCall):
             # The provider has not seen it, or asks to wait: neither says anything of the next lead.

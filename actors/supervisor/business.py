@@ -142,7 +142,7 @@ class Business:
         self.resting = False
         self.busy_seconds = BUSY_SECONDS
 
-    def hear(self, message: Message) -> list[Effect]:  # noqa: PLR0911 - one message, one branch
+    def handle(self, message: Message) -> list[Effect]:  # noqa: PLR0911 - one message, one branch
         """Change the state, and say what is to be done. One message, one branch."""
         match message:
             case Wake():
@@ -215,7 +215,7 @@ class Business:
     def _adopt(self, attempt: OpenAttempt) -> list[Effect]:
         if attempt.attempt_id in self.calls:
             # The hint to hang up may have been lost; the log has kept it.
-            return [self._hang_up(attempt.attempt_id, attempt.run_id, attempt.job_id)] if attempt.hang_up and not attempt.look_in else []
+            return [self._hang_up(attempt.attempt_id, attempt.run_id, attempt.job_id)] if attempt.hang_up and not attempt.check_in else []
         self.calls[attempt.attempt_id] = attempt.run_id
         return [FollowCall(attempt), PublishProgress(attempt.run_id)]
 

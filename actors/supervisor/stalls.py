@@ -67,7 +67,7 @@ class Stalls(PeriodicDuty):
         """It takes leads, or is not this worker's any more."""
         self._noted.pop(business_id, None)
 
-    def hear(self, business_id: int, verdict: str) -> None:
+    def note_verdict(self, business_id: int, verdict: str) -> None:
         """A claim was answered so."""
         if verdict in VERDICTS:
             self.note(business_id, VERDICTS[verdict])

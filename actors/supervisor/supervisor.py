@@ -80,14 +80,14 @@ class BusinessSupervisor:
         self._businesses: dict[int, Business] = {}
         self._calls: dict[int, Call] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._gates: dict[str, Dispatcher] = {}
+        self._dispatchers: dict[str, Dispatcher] = {}
         self._pauses = Pauses(services, tasks)
         self.live = LiveCalls(services, self._calls, tasks)
         self.excess = ExcessCalls(services, tasks)
         # When PostgreSQL last said that this business has something to do (boot clock).
         self._looked_at: dict[int, float] = {}
         self.stalls = Stalls(services, lambda: self._accounts)
-        self._strays = OrphanedCalls(services)
+        self._orphaned_calls = OrphanedCalls(services)
         self._wire_is_away = asyncio.Event()
         self._closed = False
         # While a round reads: which attempts have ended since it asked. Its answer may be older than what the hints have told.
@@ -101,7 +101,7 @@ class BusinessSupervisor:
         start = await self._services.streams.start_of_hints()
         self._services.ownership.epochs.update(epochs)
         self._positions.update(dict.fromkeys(epochs, start))
-        await self.look_round(list(epochs))
+        await self.poll_once(list(epochs))
 
     def driven_since(self, moment: float) -> list[int]:
         """The businesses this worker takes leads of, and has looked at since `moment` (boot clock)."""
@@ -126,8 +126,8 @@ class BusinessSupervisor:
         self._closed = True
         self.live.close()
         self.excess.close()
-        for gate in self._gates.values():
-            gate.close()
+        for dispatcher in self._dispatchers.values():
+            dispatcher.close()
 
     # -- hearing -----------------------------------------------------------------------------------------------------------------
 
@@ -157,11 +157,11 @@ class BusinessSupervisor:
                 pass
             self._wire_is_away.clear()
             try:
-                await self.look_round(list(self._services.ownership.epochs))
+                await self.poll_once(list(self._services.ownership.epochs))
             except (*AWAY, *LOCKED) as error:
                 log.warning("PostgreSQL is away: %s", type(error).__name__)
 
-    async def look_round(self, partitions: list[int]) -> None:
+    async def poll_once(self, partitions: list[int]) -> None:
         """Adopt every open attempt nobody here follows, end those that are over, and wake every business with a running run.
 
         Raises:
@@ -171,13 +171,13 @@ class BusinessSupervisor:
             return
         self._rounds += 1
         try:
-            await self._look_round(partitions)
+            await self._poll_once(partitions)
         finally:
             self._rounds -= 1
             if not self._rounds:
                 self._over.clear()
 
-    async def _look_round(self, partitions: list[int]) -> None:
+    async def _poll_once(self, partitions: list[int]) -> None:
         followed = {attempt_id: call for attempt_id, call in self._calls.items() if not call.placing}
         found = await self._services.attempts.open_of_partitions(partitions)
         busy = await self._services.workers.busy_businesses(partitions)
@@ -186,15 +186,15 @@ class BusinessSupervisor:
         self._forget_blind(partitions, {driven.business_id for driven in busy})
         for attempt in found:
             if attempt.attempt_id not in self._over:
-                self._hear(attempt.business_id, OpenCall(attempt))
+                self._handle(attempt.business_id, OpenCall(attempt))
         still_open = {attempt.attempt_id for attempt in found}
         for attempt_id, call in followed.items():
             if attempt_id not in still_open and self._partition_of(call) in partitions:
                 name = call.name
-                self._hear(name.business_id, CallChanged(name.business_id, name.run_id, name.job_id, attempt_id, AttemptState.OVER))
+                self._handle(name.business_id, CallChanged(name.business_id, name.run_id, name.job_id, attempt_id, AttemptState.OVER))
         for business_id in list(self._businesses):
             if self._driven[business_id].partition in partitions:
-                self._hear(business_id, Wake())
+                self._handle(business_id, Wake())
 
     async def _wire_lost(self) -> None:
         self._wire_is_away.set()
@@ -209,11 +209,11 @@ class BusinessSupervisor:
             # Perhaps a second call of its attempt.
             self.excess.kick()
         if hint.business_id in self._businesses:
-            self._hear(hint.business_id, hint)
+            self._handle(hint.business_id, hint)
         else:
-            self._tasks.spawn(self._meet(hint))
+            self._tasks.spawn(self._handle_unknown(hint))
 
-    async def _meet(self, hint: RunChanged | CallChanged) -> None:
+    async def _handle_unknown(self, hint: RunChanged | CallChanged) -> None:
         """A business that had nothing to do has something now."""
         try:
             driven = await self._services.workers.business(hint.business_id)
@@ -222,8 +222,8 @@ class BusinessSupervisor:
             return
         if driven and driven.partition in self._services.ownership.epochs:
             self._drive(driven)
-            self._hear(hint.business_id, hint)
-            self._hear(hint.business_id, Wake())
+            self._handle(hint.business_id, hint)
+            self._handle(hint.business_id, Wake())
 
     async def _adopt(self, hint: CallChanged) -> None:
         """A call that nobody follows is to be hung up: one whose attempt had ended as not placed, and that exists all the same."""
@@ -234,7 +234,7 @@ class BusinessSupervisor:
             return
         for attempt in found:
             if attempt.state.open:
-                self._hear(hint.business_id, OpenCall(attempt))
+                self._handle(hint.business_id, OpenCall(attempt))
 
     def _drive(self, driven: ActiveBusiness) -> None:
         if driven.partition not in self._services.ownership.epochs:
@@ -256,7 +256,7 @@ class BusinessSupervisor:
         """Its account cannot be opened: no lead of it is taken. Its open calls are followed; the account that placed them may be known."""
         account = self._accounts.pop(driven.business_id, None)
         if account:
-            self._gate(account.sid).forget(driven.business_id)
+            self._dispatcher(account.sid).forget(driven.business_id)
         if self.stalls.note(driven.business_id, ACCOUNT):
             log.error("business %d takes no lead: the auth token of its account cannot be opened", driven.business_id)
 
@@ -266,21 +266,21 @@ class BusinessSupervisor:
             if self._driven[business_id].partition in partitions:
                 self._forget(business_id)
 
-    def _hear(self, business_id: int, message: Message) -> None:
+    def _handle(self, business_id: int, message: Message) -> None:
         if self._rounds and (isinstance(message, CallOver) or (isinstance(message, CallChanged) and not AttemptState(message.state).open)):
             self._over.add(message.attempt_id)
         business = self._businesses.get(business_id)
-        for effect in business.hear(message) if business else ():
+        for effect in business.handle(message) if business else ():
             self._do(business_id, effect)
 
-    def _claimed(self, gate: Dispatcher, business_id: int, message: ClaimResult) -> None:
+    def _claimed(self, dispatcher: Dispatcher, business_id: int, message: ClaimResult) -> None:
         if business_id in self._accounts:
-            self.stalls.hear(business_id, message.verdict.code)
-            self._hear(business_id, message)
+            self.stalls.note_verdict(business_id, message.verdict.code)
+            self._handle(business_id, message)
             return
         # The business is not ours any more, or takes no lead, and these were not sent: only we may say so.
         for intent in message.intents:
-            gate.answered(UnsentCall(WITHDRAWN))
+            dispatcher.answered(UnsentCall(WITHDRAWN))
             self._tasks.spawn(self._disown(intent))
 
     # -- doing -------------------------------------------------------------------------------------------------------------------
@@ -295,10 +295,10 @@ class BusinessSupervisor:
                 self._spawn(call, lambda: call.make(intent, deadline))
             case FollowCall(attempt=attempt):
                 call = self._call(driven, attempt)
-                self._spawn(call, lambda: call.follow(0 if attempt.hang_up else attempt.look_in))
+                self._spawn(call, lambda: call.follow(0 if attempt.hang_up else attempt.check_in))
             case NotifyCall(attempt_id=attempt_id, hint=hint):
                 if attempt_id in self._calls:
-                    self._calls[attempt_id].hear(hint)
+                    self._calls[attempt_id].notify(hint)
                 elif hint.hang_up:
                     self._tasks.spawn(self._adopt(hint))
             case CancelUnsent(attempt_id=attempt_id):
@@ -318,40 +318,40 @@ class BusinessSupervisor:
     def _ask(self, driven: ActiveBusiness, permits: int) -> None:
         epoch, account = self._services.ownership.epochs.get(driven.partition), self._accounts.get(driven.business_id)
         if epoch is not None and account is not None and not self._closed:
-            self._gate(account.sid).ask(ClaimRequest(driven.business_id, epoch, permits))
+            self._dispatcher(account.sid).ask(ClaimRequest(driven.business_id, epoch, permits))
 
-    def _gate(self, sid: str) -> Dispatcher:
-        if sid not in self._gates:
-            gate = Dispatcher(
+    def _dispatcher(self, sid: str) -> Dispatcher:
+        if sid not in self._dispatchers:
+            dispatcher = Dispatcher(
                 self._services,
                 self._tasks,
                 RateLimiter(self._services, sid),
-                lambda business_id, message: self._claimed(gate, business_id, message),
+                lambda business_id, message: self._claimed(dispatcher, business_id, message),
             )
-            self._gates[sid] = gate
-            self._duties.keep_up_alone(f"gate of {sid}", gate.run)
-        return self._gates[sid]
+            self._dispatchers[sid] = dispatcher
+            self._duties.keep_up_alone(f"dispatcher of {sid}", dispatcher.run)
+        return self._dispatchers[sid]
 
     def _call(self, driven: ActiveBusiness, name: ClaimedAttempt | OpenAttempt) -> Call:
         account = self._accounts.get(driven.business_id)
         # The answer to a POST goes to the gate that let it through; a call that is followed had none.
-        gate = self._gate(account.sid if account else name.account_sid)
+        dispatcher = self._dispatcher(account.sid if account else name.account_sid)
 
         def answered(result: PlaceResult) -> None:
-            gate.answered(result)
-            self._pauses.hear(driven.business_id, name.run_id, result)
+            dispatcher.answered(result)
+            self._pauses.note_result(driven.business_id, name.run_id, result)
 
         # It is the account that placed the call whose calls come too fast.
-        return Call(self._services, name, answered, self._gate(name.account_sid).slow_down)
+        return Call(self._services, name, answered, self._dispatcher(name.account_sid).slow_down)
 
     async def _search(self, driven: ActiveBusiness, account: Account) -> None:
         """Find what the log has forgotten; when that cannot be had now, some time later."""
         try:
-            if await self._strays.search(account, driven):
+            if await self._orphaned_calls.search(account, driven):
                 for call in self._calls.values():
                     if call.name.business_id == driven.business_id:
-                        call.look_now()
-                await self.look_round([driven.partition])
+                        call.check_now()
+                await self.poll_once([driven.partition])
         except (*AWAY, *LOCKED) as error:
             log.warning("PostgreSQL is away: %s", type(error).__name__)
 
@@ -369,13 +369,13 @@ class BusinessSupervisor:
             log.exception("the coroutine of attempt %d ended early", name.attempt_id)
         finally:
             self._drop(call)
-        self._hear(name.business_id, CallOver(name.attempt_id, name.run_id))
+        self._handle(name.business_id, CallOver(name.attempt_id, name.run_id))
 
     async def _disown(self, intent: ClaimedAttempt) -> None:
-        await self._services.facts.learn(fact_of(intent, UnsentCall(WITHDRAWN)))
+        await self._services.facts.record(fact_of(intent, UnsentCall(WITHDRAWN)))
 
     def _wake(self, business_id: int, seconds: float, message: Message) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._hear, business_id, message)
+        asyncio.get_running_loop().call_later(seconds, self._handle, business_id, message)
 
     def _forget(self, business_id: int) -> None:
         self._businesses.pop(business_id, None)
@@ -383,7 +383,7 @@ class BusinessSupervisor:
         if driven:
             account = self._accounts.pop(business_id, None)
             if account:
-                self._gate(account.sid).forget(business_id)
+                self._dispatcher(account.sid).forget(business_id)
             del self._looked_at[business_id]
             self.stalls.clear(business_id)
         for attempt_id, call in list(self._calls.items()):

@@ -304,7 +304,7 @@ class Streams:
         await self._background(self._quick.xtrim, EVENTS, minid=max(min(old, slowest), ancient), approximate=True)
         await self._background(self._quick.xtrim, REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True)
 
-    async def shut_gate(self, account_sid: str) -> Outage | None:
+    async def outage(self, account_sid: str) -> Outage | None:
         """Why and how long the calls of an account wait for the provider; None when they do not.
 
         Raises:

@@ -58,13 +58,13 @@ class Follower:
         self._changed()
 
     async def _listen(self) -> None:
-        heard = ""
+        last_event_id = ""
         while not self._watched.end_seen:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with aclosing(self._api.events(self._watched.run_id, heard)) as events:
+                async with aclosing(self._api.events(self._watched.run_id, last_event_id)) as events:
                     async for event in events:
-                        heard = event.id or heard
-                        self._watched.hear(event)
+                        last_event_id = event.id or last_event_id
+                        self._watched.apply(event)
                         self._bell.set()
             if not self._watched.end_seen:
                 await asyncio.sleep(AGAIN_SECONDS)

@@ -67,7 +67,7 @@ class RunView:
         if self.over:
             self.calls = ()
 
-    def hear(self, event: ServerEvent) -> None:
+    def apply(self, event: ServerEvent) -> None:
         """Take in one event of the run's stream."""
         body = json.loads(event.data) if event.data else {}
         found = body.get("data") or {}

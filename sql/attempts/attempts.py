@@ -89,7 +89,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
-    """What a fact did; the verdicts are explained in functions/learn_v1.sql."""
+    """What a fact did; the verdicts are explained in sql/attempts/record_v1.sql."""
 
     business_id: int
     attempt_id: int
@@ -105,7 +105,7 @@ class RecordResult:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt as it stood in the log at `as_of`, by the database's clock; the provider is to be asked `look_in` seconds after that."""
+    """An attempt as it stood in the log at `as_of`, by the database's clock; the provider is to be asked `check_in` seconds after that."""
 
     business_id: int
     attempt_id: int
@@ -121,8 +121,8 @@ class OpenAttempt:
     send_by: datetime
     created_at: datetime
     as_of: datetime
-    look_in: float
-    looks: int
+    check_in: float
+    checks: int
     hang_up: bool
     partition: int
     evidence: dict[str, Any] | None = field(default=None)
@@ -187,17 +187,17 @@ class Attempts:
         verdicts = [Verdict(row["business_id"], row["verdict"], row["put_off_until"]) for row in rows if row["verdict"] != "taken"]
         return intents, verdicts
 
-    async def learn(self, facts: Sequence[Fact]) -> list[RecordResult]:
+    async def record(self, facts: Sequence[Fact]) -> list[RecordResult]:
         """Apply facts, at most one an attempt; the answers are in no particular order.
 
         Raises:
             OSError, asyncpg.PostgresError: when it did not come through; bringing the same facts again is harmless.
         """
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(TEXT["learn"], [_without_nones(fact) for fact in facts])
+            rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])
             if any(row["verdict"] != "busy" for row in rows):
                 await to_disk(connection)
-        return [_learned(row) for row in rows]
+        return [_record_result(row) for row in rows]
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
         """Every attempt not known to be over of the businesses of these partitions, those beyond the limit too, oldest first."""
@@ -221,11 +221,11 @@ class Attempts:
             for row in rows
         ]
 
-    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
+    async def postpone_check(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
         """Ask the provider about this attempt again in `seconds`, unless its state has changed meanwhile; keep the evidence seen so far."""
         await self._pool.execute(TEXT["look_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
-    async def refer(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
+    async def find_by_reference(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
         """What a reference in an address stands for; None when there is no such attempt or its nonce is another."""
         row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)
         if row is None:
@@ -276,7 +276,7 @@ def _intent(row: Record, token: UUID) -> ClaimedAttempt:
     )
 
 
-def _learned(row: Record) -> RecordResult:
+def _record_result(row: Record) -> RecordResult:
     return RecordResult(**{**row, "state": AttemptState(row["state"]) if row["state"] else None, "hang_up": bool(row["hang_up"])})
 
 
@@ -294,5 +294,5 @@ def _open(row: Record) -> OpenAttempt:
         "send_by",
         "created_at",
     )
-    more = ("as_of", "look_in", "looks", "hang_up", "partition", "evidence")
+    more = ("as_of", "check_in", "checks", "hang_up", "partition", "evidence")
     return OpenAttempt(state=AttemptState(row["state"]), nonce=row["nonce"].hex, **{name: row[name] for name in (*names, *more)})

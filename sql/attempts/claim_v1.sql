@@ -5,7 +5,7 @@
 -- whose job is held is put off, a lead or a time zone whose other rows are held is left where it is. Every business asked gets one verdict:
 --   busy       its lane, a run, a time zone or a due lead is locked: ask again in some milliseconds
 --   not_owner  the fence names another worker or epoch
---   unlisted   the database may have forgotten calls of this business: what the provider lists is to be compared first (history_v1.sql)
+--   unlisted   the database may have forgotten calls of this business: what the provider lists is to be compared first (timeline_v1.sql)
 --   full       no slot is free any more
 --   gate       more leads could be taken, permits are used up
 --   again      leads were put off or a stretch of cancelled ones was passed: ask again at once
@@ -33,7 +33,7 @@ DECLARE
     scan CONSTANT integer := 1000;
     -- A lead whose number is on the line for another lead of the business, or whose job is locked, is asked for again after this.
     put_off_wait CONSTANT interval := '5 seconds';
-    present CONSTANT integer := (SELECT max(h.id) FROM dialer.histories h);
+    present CONSTANT integer := (SELECT max(h.id) FROM dialer.timelines h);
     held_lanes integer[];
     held_runs integer[];
 BEGIN
@@ -47,7 +47,7 @@ BEGIN
     WITH asked AS MATERIALIZED (
         SELECT a.business_id, a.permits, l.inflight, l.max_calls - cardinality(l.inflight) AS room, b.caller_id,
                coalesce(b.account_sid, p_default_account) AS account_sid,
-               a.business_id = ANY (held_lanes) AS held, coalesce(l.history = present, FALSE) AS listed,
+               a.business_id = ANY (held_lanes) AS held, coalesce(l.timeline = present, FALSE) AS listed,
                -- A partition that was given back has no owner: NULL is nobody's.
                coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine
         FROM unnest(p_businesses, p_epochs, p_permits) AS a (business_id, epoch, permits)
@@ -105,7 +105,7 @@ BEGIN
         FROM turn t JOIN asked a ON a.business_id = t.business_id LEFT JOIN free f ON f.id = t.job_id
         WHERE t.turn <= least(a.room, a.permits) AND (t.zone IS NOT NULL OR EXISTS (SELECT FROM due d WHERE d.job_id = t.job_id))
     ), intent AS (
-        INSERT INTO dialer.attempts (business_id, run_id, job_id, token, nonce, phone, from_number, account_sid, ring_seconds, send_by, look_at)
+        INSERT INTO dialer.attempts (business_id, run_id, job_id, token, nonce, phone, from_number, account_sid, ring_seconds, send_by, next_check_at)
         SELECT p.business_id, p.run_id, p.job_id, p_token, md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p.phone, p.caller_id,
                p.account_sid, p_ring_seconds, now() + make_interval(secs => p_send_seconds), now() + make_interval(secs => p_send_seconds)
         FROM picked p WHERE NOT p.on_the_line AND NOT p.locked ORDER BY p.business_id, p.turn

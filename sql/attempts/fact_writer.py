@@ -3,7 +3,7 @@
 A fact whose rows somebody else holds comes again, and its business waits aside for that, in a timer of its own: nobody else notices. A
 fact is given up only for an error of its own.
 
-On the road of a call: 7. The call's coroutine and the callback's handler both wait here until what they learned is written.
+On the road of a call: 7. The call's coroutine and the callback's handler both wait here until what they recorded is written.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class NotRecordedError(Exception):
 class _Pending:
     fact: Fact
     until: float
-    learned: asyncio.Future[RecordResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    recorded: asyncio.Future[RecordResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class FactWriter:
@@ -84,7 +84,7 @@ class FactWriter:
         self._kicked.set()
         await self._tasks.__aexit__(None, None, None)
 
-    async def learn(self, fact: Fact) -> RecordResult:
+    async def record(self, fact: Fact) -> RecordResult:
         """Write a fact; return what it did.
 
         Raises:
@@ -95,10 +95,10 @@ class FactWriter:
         waiting = self._waiting_of(fact.business_id)
         if len(waiting) >= MAX_WAITING_FACTS:
             raise NotRecordedError(fact.attempt_id)
-        brought = _Pending(fact, asyncio.get_running_loop().time() + self._patience)
-        waiting.append(brought)
+        pending = _Pending(fact, asyncio.get_running_loop().time() + self._patience)
+        waiting.append(pending)
         self._kicked.set()
-        return await brought.learned
+        return await pending.recorded
 
     def _waiting_of(self, business_id: int) -> deque[_Pending]:
         if business_id not in self._waiting:
@@ -126,22 +126,22 @@ class FactWriter:
         while self._ready and len(batch) < self._most:
             business_id = self._ready.popleft()
             waiting = self._waiting[business_id]
-            while waiting and waiting[0].learned.done():
+            while waiting and waiting[0].recorded.done():
                 waiting.popleft()
             if not waiting:
                 del self._waiting[business_id]
             elif waiting[0].fact.attempt_id in batch:
                 later.append(business_id)
             else:
-                brought = waiting.popleft()
-                batch[brought.fact.attempt_id] = brought
+                pending = waiting.popleft()
+                batch[pending.fact.attempt_id] = pending
                 self._ready.append(business_id)
         self._ready.extend(later)
         return list(batch.values())
 
     async def _write(self, batch: Sequence[_Pending]) -> None:
         try:
-            learned = await self._attempts.learn([brought.fact for brought in batch])
+            recorded = await self._attempts.record([pending.fact for pending in batch])
         except LOCKED as error:
             # First: what a lock raises is also of a kind that PostgreSQL raises when it is away.
             await self._write_apart(batch, error)
@@ -153,7 +153,7 @@ class FactWriter:
         else:
             self._wrote()
             self._most = MAX_FACTS_AT_ONCE if len(batch) > 1 else min(self._most * 2, MAX_FACTS_AT_ONCE)
-            self._answer(batch, learned)
+            self._answer(batch, recorded)
 
     async def _wait_for_postgresql(self, batch: Sequence[_Pending]) -> None:
         """Bring them again, fewer at a time: it may be one of them that PostgreSQL fails on, and the others must not wait for it."""
@@ -170,24 +170,24 @@ class FactWriter:
             await self._write(batch[:half])
             await self._write(batch[half:])
         elif isinstance(error, UNWRITABLE):
-            if not batch[0].learned.done():
-                batch[0].learned.set_exception(error)
+            if not batch[0].recorded.done():
+                batch[0].recorded.set_exception(error)
         else:
             if not isinstance(error, LOCKED):
                 log.error("a fact of business %d waits to be written", batch[0].fact.business_id, exc_info=error)
             self._again(batch)
             self._set_aside(batch[0].fact.business_id)
 
-    def _answer(self, batch: Sequence[_Pending], learned: Sequence[RecordResult]) -> None:
-        answers = {answer.attempt_id: answer for answer in learned}
-        busy = [brought for brought in batch if answers[brought.fact.attempt_id].verdict == "busy"]
-        held = {brought.fact.business_id for brought in busy}
-        for brought in batch:
-            answer = answers[brought.fact.attempt_id]
-            if answer.verdict != "busy" and not brought.learned.done():
-                brought.learned.set_result(answer)
-            if brought.fact.business_id not in held:
-                self._pauses.pop(brought.fact.business_id, None)
+    def _answer(self, batch: Sequence[_Pending], recorded: Sequence[RecordResult]) -> None:
+        answers = {answer.attempt_id: answer for answer in recorded}
+        busy = [pending for pending in batch if answers[pending.fact.attempt_id].verdict == "busy"]
+        held = {pending.fact.business_id for pending in busy}
+        for pending in batch:
+            answer = answers[pending.fact.attempt_id]
+            if answer.verdict != "busy" and not pending.recorded.done():
+                pending.recorded.set_result(answer)
+            if pending.fact.business_id not in held:
+                self._pauses.pop(pending.fact.business_id, None)
         self._again(busy)
         for business_id in held:
             self._set_aside(business_id)
@@ -195,11 +195,11 @@ class FactWriter:
     def _again(self, batch: Sequence[_Pending]) -> None:
         """Put facts back where they came from, but for those whose time is over."""
         now = asyncio.get_running_loop().time()
-        for brought in reversed(batch):
-            if min(brought.until, self._last_chance) < now and not brought.learned.done():
-                brought.learned.set_exception(NotRecordedError(brought.fact.attempt_id))
-            if not brought.learned.done():
-                self._waiting_of(brought.fact.business_id).appendleft(brought)
+        for pending in reversed(batch):
+            if min(pending.until, self._last_chance) < now and not pending.recorded.done():
+                pending.recorded.set_exception(NotRecordedError(pending.fact.attempt_id))
+            if not pending.recorded.done():
+                self._waiting_of(pending.fact.business_id).appendleft(pending)
 
     def _set_aside(self, business_id: int) -> None:
         """Let a business wait for a row that somebody holds, longer each time."""

@@ -1,13 +1,13 @@
 -- name: claim
 SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer, $8::text)
 
--- name: learn
-SELECT * FROM dialer.learn_v1($1::jsonb)
+-- name: record
+SELECT * FROM dialer.record_v1($1::jsonb)
 
 -- name: open_of_partitions
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
-       a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
-       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in, clock_timestamp() AS as_of
+       a.send_by, a.created_at, a.next_check_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
+       greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in, clock_timestamp() AS as_of
 FROM dialer.lanes l
 CROSS JOIN LATERAL (SELECT unnest(l.inflight) AS id
                     UNION ALL
@@ -19,8 +19,8 @@ ORDER BY a.id
 
 -- name: states
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
-       a.send_by, a.created_at, a.look_at, a.looks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
-       greatest(extract(epoch FROM a.look_at - clock_timestamp()), 0)::float8 AS look_in, clock_timestamp() AS as_of
+       a.send_by, a.created_at, a.next_check_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
+       greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in, clock_timestamp() AS as_of
 FROM unnest($1::integer[], $2::bigint[]) AS asked (business_id, attempt_id)
 JOIN dialer.attempts a ON a.id = asked.attempt_id AND a.business_id = asked.business_id
 JOIN dialer.lanes l ON l.business_id = a.business_id
@@ -35,8 +35,8 @@ SELECT a.business_id, a.id AS attempt_id, a.nonce, a.state, clock_timestamp() > 
 FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
 WHERE l.business_id = $1 AND a.run_id = $2 AND a.state IN ('placing', 'unknown')
 
--- name: look_later
-UPDATE dialer.attempts SET look_at = clock_timestamp() + make_interval(secs => $3::float8), looks = least(looks + 1, 1000),
+-- name: check_later
+UPDATE dialer.attempts SET next_check_at = clock_timestamp() + make_interval(secs => $3::float8), checks = least(checks + 1, 1000),
     evidence = CASE WHEN evidence ? 'confused' THEN coalesce($4::jsonb, evidence) || '{"confused": true}' ELSE coalesce($4::jsonb, evidence) END
 WHERE business_id = $1 AND id = $2 AND state = $5
 

@@ -2,8 +2,8 @@
 WITH business AS (
     INSERT INTO dialer.businesses (name, caller_id, region, timezone) VALUES ($1, $2, $3, $4) RETURNING business_id
 )
-INSERT INTO dialer.lanes (business_id, partition, max_calls, cap, history)
-SELECT business_id, dialer.partition_of(business_id), $5, $5, (SELECT max(h.id) FROM dialer.histories h) FROM business
+INSERT INTO dialer.lanes (business_id, partition, max_calls, cap, timeline)
+SELECT business_id, dialer.partition_of(business_id), $5, $5, (SELECT max(h.id) FROM dialer.timelines h) FROM business
 RETURNING business_id
 
 -- name: get

@@ -64,7 +64,7 @@ $$;
 -- Remember that the calls of a run, or of one job, are to be hung up: whoever touches such a call next obeys.
 CREATE OR REPLACE FUNCTION dialer.hang_up_v1(p_business_id integer, p_run_id integer, p_job_id bigint) RETURNS void
 LANGUAGE sql AS $$
-    UPDATE dialer.attempts a SET hang_up_at = coalesce(a.hang_up_at, now()), look_at = least(a.look_at, now())
+    UPDATE dialer.attempts a SET hang_up_at = coalesce(a.hang_up_at, now()), next_check_at = least(a.next_check_at, now())
     FROM dialer.lanes l
     WHERE l.business_id = p_business_id AND a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.run_id = p_run_id
       AND (p_job_id IS NULL OR a.job_id = p_job_id)

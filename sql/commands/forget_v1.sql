@@ -1,7 +1,7 @@
 -- Drop what is kept no longer, at most p_limit rows of each kind: commands whose time to be remembered has passed, and callbacks after
 -- 90 days. Returns how many rows went, of the kind of which there were most: as many as p_limit means that there are more.
 -- Only rows that go are locked: a lock on a row that stays is a write as well. Attempts stay: they are the record of who was called.
-CREATE OR REPLACE FUNCTION dialer.forget_v2(p_limit integer) RETURNS integer
+CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     commands integer;

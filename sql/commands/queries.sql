@@ -27,4 +27,4 @@ SELECT o.business_id FROM oldest o WHERE o.business_id <> ALL ($2::integer[]) OR
 SELECT * FROM dialer.apply_received_v1($1::integer, $2::integer)
 
 -- name: forget
-SELECT dialer.forget_v2($1::integer)
+SELECT dialer.forget_v1($1::integer)

@@ -4,7 +4,7 @@ SELECT pg_advisory_lock($1)
 -- name: create_schema
 CREATE SCHEMA IF NOT EXISTS dialer
 
--- name: create_ledger
+-- name: create_applied
 CREATE TABLE IF NOT EXISTS dialer.schema_migrations (
     name        TEXT         PRIMARY KEY,
     kind        TEXT         NOT NULL,
@@ -12,10 +12,10 @@ CREATE TABLE IF NOT EXISTS dialer.schema_migrations (
     applied_at  TIMESTAMPTZ  NOT NULL DEFAULT now()
 )
 
--- name: has_ledger
+-- name: has_applied
 SELECT to_regclass('dialer.schema_migrations') IS NOT NULL
 
--- name: ledger
+-- name: applied
 SELECT name, checksum FROM dialer.schema_migrations ORDER BY applied_at, name
 
 -- name: record

@@ -10,7 +10,7 @@ DECLARE
     is_new boolean;
     attempt dialer.attempts;
     about jsonb;
-    learned record;
+    recorded record;
     found jsonb;
 BEGIN
     request.business_id := p_business_id;
@@ -39,22 +39,22 @@ BEGIN
         about := jsonb_build_object('business_id', p_business_id, 'attempt_id', attempt.id, 'nonce', attempt.nonce, 'by_person', TRUE);
         IF attempt.state = 'placing' AND p_word = 'not_placed' THEN
             -- Its worker may be sending it now; only when that time has passed may a person say that it was never placed.
-            PERFORM dialer.learn_v1(jsonb_build_array(about || jsonb_build_object('state', 'unknown')));
+            PERFORM dialer.record_v1(jsonb_build_array(about || jsonb_build_object('state', 'unknown')));
         END IF;
-        SELECT l.* INTO learned FROM dialer.learn_v1(jsonb_build_array(about || jsonb_build_object(
+        SELECT l.* INTO recorded FROM dialer.record_v1(jsonb_build_array(about || jsonb_build_object(
             'state', p_word, 'outcome', CASE p_word WHEN 'over' THEN 'failed' END, 'reason', 'resolved as ' || p_word || ' by ' || p_requested_by))) l;
-        IF learned.verdict = 'busy' THEN
+        IF recorded.verdict = 'busy' THEN
             DELETE FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id;
             RETURN jsonb_build_object('code', 'busy');
         END IF;
-        IF learned.verdict = 'applied' THEN
+        IF recorded.verdict = 'applied' THEN
             INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail)
             VALUES (p_business_id, p_requested_by, 'job.resolve', p_run_id, p_job_id,
                     jsonb_build_object('as', p_word, 'attempt_id', attempt.id, 'command_id', p_id));
         END IF;
-        SELECT jsonb_build_object('code', CASE learned.verdict WHEN 'applied' THEN '' ELSE 'invalid_state' END, 'run_id', p_run_id, 'job_id', j.id,
+        SELECT jsonb_build_object('code', CASE recorded.verdict WHEN 'applied' THEN '' ELSE 'invalid_state' END, 'run_id', p_run_id, 'job_id', j.id,
                                   'status', j.status, 'outcome', j.outcome, 'in_progress', (j.status IN ('dialing', 'calling'))::int,
-                                  'attempt_id', attempt.id, 'attempt_state', learned.state, 'partition', learned.partition)
+                                  'attempt_id', attempt.id, 'attempt_state', recorded.state, 'partition', recorded.partition)
         INTO found FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.business_id = p_business_id;
     END IF;
     UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = found WHERE i.business_id = p_business_id AND i.id = p_id;

@@ -66,7 +66,7 @@ FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.busine
 WHERE r.rewrite_pending AND l.partition = ANY ($1::smallint[]) AND r.id <> ALL ($3::integer[]) ORDER BY r.business_id, r.id LIMIT $2
 
 -- name: rewrite
-SELECT dialer.rewrite_cancelled_v2($1::integer, $2::integer, $3::integer, $4::integer)
+SELECT dialer.rewrite_cancelled_v1($1::integer, $2::integer, $3::integer, $4::integer)
 
 -- name: rewritten
 SELECT dialer.rewritten_v1($1::integer, $2::integer)

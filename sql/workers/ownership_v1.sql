@@ -67,7 +67,7 @@ LANGUAGE sql AS $$
 $$;
 
 -- Say on the running runs of these businesses who drives them; rows somebody holds are left for the next round.
-CREATE OR REPLACE FUNCTION dialer.heartbeat_v2(p_incarnation uuid, p_name text, p_older_than interval, p_businesses integer[]) RETURNS integer
+CREATE OR REPLACE FUNCTION dialer.heartbeat_v1(p_incarnation uuid, p_name text, p_older_than interval, p_businesses integer[]) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     beaten integer;
@@ -111,7 +111,7 @@ $$;
 
 -- Let the job rows of a cancelled or stopped run say so, one chunk at a time; rows somebody holds are passed, and visited again.
 -- Returns where to go on; NULL at the end. Locks job rows alone: a command locks its run first, and a job afterwards.
-CREATE OR REPLACE FUNCTION dialer.rewrite_cancelled_v2(p_business_id integer, p_run_id integer, p_from integer, p_chunk integer)
+CREATE OR REPLACE FUNCTION dialer.rewrite_cancelled_v1(p_business_id integer, p_run_id integer, p_from integer, p_chunk integer)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE

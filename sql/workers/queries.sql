@@ -25,7 +25,7 @@ SELECT partition, epoch FROM dialer.take_over_v1($1::uuid, $2::integer[])
 SELECT * FROM dialer.give_back_v1($1::uuid, $2::integer[])
 
 -- name: heartbeat
-SELECT dialer.heartbeat_v2($1::uuid, $2::text, make_interval(secs => $3::float8), $4::integer[])
+SELECT dialer.heartbeat_v1($1::uuid, $2::text, make_interval(secs => $3::float8), $4::integer[])
 
 -- name: stalls
 SELECT dialer.stalls_v1($1::uuid, $2::integer[], $3::text[], $4::text[], $5::float8[])

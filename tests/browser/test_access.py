@@ -30,9 +30,9 @@ async def busy_run(site: Site) -> tuple[int, int]:
     run_id = await site.load(12)
     intents, _ = await site.shop.claim(site.business)
     heard = {"CallSid": "CA" + "1" * 32, "To": intents[0].phone, "Direction": "outbound-api"}
-    await site.shop.learn(intents[0], AttemptState.RINGING, sid=heard["CallSid"], callback={**heard, "CallStatus": "ringing"})
-    await site.shop.learn(intents[0], AttemptState.OVER, outcome="completed", duration=7, callback={**heard, "CallStatus": "completed"})
-    await site.shop.learn(intents[1], AttemptState.OVER, outcome="busy")
+    await site.shop.record(intents[0], AttemptState.RINGING, sid=heard["CallSid"], callback={**heard, "CallStatus": "ringing"})
+    await site.shop.record(intents[0], AttemptState.OVER, outcome="completed", duration=7, callback={**heard, "CallStatus": "completed"})
+    await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
     await site.shop.claim(site.business)
     await site.shop.pool.execute("UPDATE outbound_call_runs SET last_error = 'The account refuses calls: 20003' WHERE id = $1", run_id)
     return run_id, intents[0].job_id

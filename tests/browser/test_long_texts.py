@@ -48,7 +48,7 @@ async def hostile(site: Site) -> tuple[int, int]:
     intents, _ = await site.shop.claim(site.business)
     sid = "CA" + "1" * 32
     callback = {"CallSid": sid, "To": intents[0].phone, "Header": LONG, LONG: "x"}
-    await site.shop.learn(
+    await site.shop.record(
         intents[0], AttemptState.OVER, outcome="failed", sid=sid, reason=LONG, callback={**callback, "CallStatus": "failed"}
     )
     await pool.execute("UPDATE outbound_call_jobs SET error_message = $1 WHERE id = $2", LONG, intents[0].job_id)

@@ -119,7 +119,7 @@ async def call_everybody(site: Site) -> None:
     outcomes = itertools.cycle(["completed", "busy", "no-answer"])
     while (claimed := await site.shop.claim(site.business))[0]:
         for intent in claimed[0]:
-            await site.shop.learn(intent, AttemptState.OVER, outcome=next(outcomes))
+            await site.shop.record(intent, AttemptState.OVER, outcome=next(outcomes))
 
 
 async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
@@ -186,7 +186,7 @@ async def test_a_window_that_opens_later_misses_nothing(person: Person, site: Si
         # The page has been made; before its script joins the stream, which is open already, something happens.
         answer = await route.fetch()
         intents, _ = await site.shop.claim(site.business)
-        await site.shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+        await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
         await expect(first.locator("#count-failed b")).to_have_text("1")
         await route.fulfill(response=answer)
 

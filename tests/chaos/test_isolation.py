@@ -53,7 +53,7 @@ SHARED = {
     "dialer.workers": "SELECT FROM dialer.workers ORDER BY started_at LIMIT 1 FOR UPDATE",
     "dialer.partitions": "SELECT FROM dialer.partitions FOR UPDATE",
     "dialer.positions": "SELECT FROM dialer.positions FOR UPDATE",
-    "dialer.histories": "SELECT FROM dialer.histories FOR UPDATE",
+    "dialer.timelines": "SELECT FROM dialer.timelines FOR UPDATE",
 }
 # The last lead of a run waits for another turn.
 PUT_OFF = """

@@ -22,7 +22,7 @@ LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
 CALLBACKS = INTEGRATION + "test_web_callbacks.py::"
 COMMANDS = INTEGRATION + "test_commands.py::"
-LEARN = INTEGRATION + "test_learn.py::"
+RECORD = INTEGRATION + "test_record.py::"
 CLAIM = INTEGRATION + "test_claim.py::"
 DUTIES = INTEGRATION + "test_worker_duties.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
@@ -63,7 +63,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (3, "outbound_call_runs.status"): {ALL: NAMES + "test_the_statuses_of_a_run_are_those_of_the_table"},
     (3, "outbound_call_jobs.status"): {ALL: NAMES + "test_the_statuses_of_a_job_are_those_of_the_table"},
     (3, "promise"): {
-        "identity": LEARN + "test_where_an_outcome_is_counted",
+        "identity": RECORD + "test_where_an_outcome_is_counted",
         "unique_run_lead": ANSWERS + "test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name",
         "locked_by_worker": ANSWERS + "test_a_run_that_is_driven_says_by_whom_and_since_when",
         "lock_ts": ANSWERS + "test_a_run_that_is_driven_says_by_whom_and_since_when",

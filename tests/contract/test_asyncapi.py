@@ -233,14 +233,14 @@ async def calls_of_all_kinds(shop: DatabaseFixture) -> None:
     ends: list[dict[str, Any]] = [{"outcome": outcome} for outcome in Outcome]
     ends += [{"outcome": "completed", "answered_by": who, "duration": 7} for who in ("human", "machine_end_beep", "fax")]
     for intent, end in zip(intents, ends, strict=False):
-        await shop.learn(intent, AttemptState.LIVE, sid=f"CA{intent.attempt_id}")
-        await shop.learn(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", **end)
-    await shop.learn(intents[-1], AttemptState.PLACED, sid="CAone")
-    await shop.learn(intents[-1], AttemptState.PLACED, sid="CAtwo")
+        await shop.record(intent, AttemptState.LIVE, sid=f"CA{intent.attempt_id}")
+        await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", **end)
+    await shop.record(intents[-1], AttemptState.PLACED, sid="CAone")
+    await shop.record(intents[-1], AttemptState.PLACED, sid="CAtwo")
     await shop.workers.pause(business, run, "401")
     await shop.command(business, CommandType.STOP, run)
     for intent in intents[len(ends) :]:
-        await shop.learn(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
+        await shop.record(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
 
 
 async def test_what_a_worker_tells_is_described(database_url: str, redis_url: str) -> None:

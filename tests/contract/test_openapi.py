@@ -105,7 +105,7 @@ async def test_what_is_answered_is_what_is_described(site: Site) -> None:
     intents, _ = await site.shop.claim(site.business)
     await site.call_back(intents[0], "ringing")
     await site.call_back(intents[0], "completed", CallDuration="3", AnsweredBy="machine_start")
-    await site.shop.learn(intents[1], AttemptState.UNKNOWN, reason="time-out")
+    await site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
     await ask("GET", run, run_id)
     await ask("GET", jobs, run_id)
     await ask("GET", f"{run}/export.csv", run_id)

@@ -54,7 +54,7 @@ class Scene:
         intents, _ = await self.site.shop.claim(self.site.business)
         self.job_ids = [intent.job_id for intent in intents]
         await self.site.call_back(intents[0], "completed", CallDuration="3", AnsweredBy="human")
-        await self.site.shop.learn(intents[1], AttemptState.UNKNOWN, reason="time-out")
+        await self.site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
         return self
 
     async def load(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ async def test_every_outcome_is_shown(site: Site, promise: Promise) -> None:
         status, fields = ENDS[promise.name]
         assert (await site.call_back(intent, status, **fields)).status == 204
     else:  # what the provider says in its answer to the POST, or when it is asked
-        await site.shop.learn(intent, AttemptState.OVER, outcome=promise.name)
+        await site.shop.record(intent, AttemptState.OVER, outcome=promise.name)
     job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
     assert job["outcome"] == promise.name
     # The page says what each is counted as.
@@ -188,7 +188,7 @@ async def test_every_command_prints_its_fields(shop: DatabaseFixture, database_u
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, AttemptState.UNKNOWN)
+    await shop.record(intent, AttemptState.UNKNOWN)
     its = ("--business", str(business))
     lines = {
         "business create": ("--name", "N", "--caller-id", "+12125550100", "--timezone", "America/New_York", "--max-calls", "3"),

@@ -128,11 +128,11 @@ class Store(RuleBasedStateMachine):
 
     @precondition(lambda self: self.db.attempts)
     @rule(data=st.data())
-    def learn(self, data: st.DataObject) -> None:
+    def record(self, data: st.DataObject) -> None:
         newest = sorted(self.db.attempts)[-8:]
         ids = data.draw(st.lists(st.sampled_from(newest), min_size=1, max_size=3, unique=True))
         facts = {fact.sid or fact.attempt_id: fact for fact in (self._fact(data, attempt_id) for attempt_id in ids)}
-        self.twins.learn(list(facts.values()))
+        self.twins.record(list(facts.values()))
 
     def _fact(self, data: st.DataObject, attempt_id: int) -> Fact:
         attempt = self.db.attempts[attempt_id]
@@ -172,7 +172,7 @@ class Store(RuleBasedStateMachine):
         attempt = self._newest(n)
         for state in told:
             outcome = Outcome.COMPLETED if state is AttemptState.OVER else None
-            self.twins.learn([Fact(attempt.business_id, attempt.id, "", state, sid=f"CA-{attempt.id}", outcome=outcome)])
+            self.twins.record([Fact(attempt.business_id, attempt.id, "", state, sid=f"CA-{attempt.id}", outcome=outcome)])
 
     @precondition(lambda self: self.db.attempts)
     @rule(n=st.integers(0, 7), worker=st.integers(0, 1), seconds=st.sampled_from([7.7, 61.0, 66.4]), state=st.sampled_from(NO_CALL))
@@ -180,11 +180,11 @@ class Store(RuleBasedStateMachine):
         """Nobody answers a POST, time passes, and one of the workers says that there is no call, or that it never asked for one."""
         attempt, me = self._newest(n), self.workers[worker]
         token = self.twins.tokens[attempt.id]
-        self.twins.learn([Fact(attempt.business_id, attempt.id, "", AttemptState.UNKNOWN, token=token)])
+        self.twins.record([Fact(attempt.business_id, attempt.id, "", AttemptState.UNKNOWN, token=token)])
         self.twins.advance(seconds)
         epoch = self.epochs[me].get(self.db.lanes[attempt.business_id].partition, 0)
         fence = {"owner": str(me), "epoch": epoch, "lag_seconds": LAG_SECONDS}
-        self.twins.learn([Fact(attempt.business_id, attempt.id, "", state, token=token, **fence)])  # type: ignore[arg-type]
+        self.twins.record([Fact(attempt.business_id, attempt.id, "", state, token=token, **fence)])  # type: ignore[arg-type]
 
     @precondition(lambda self: self.db.attempts)
     @rule(n=st.integers(0, 7), mine=st.booleans())
@@ -192,7 +192,7 @@ class Store(RuleBasedStateMachine):
         """A worker says that nothing was sent: the one that took the lead, or another."""
         attempt = self._newest(n)
         token = self.twins.tokens[attempt.id] if mine else str(uuid4())
-        self.twins.learn([Fact(attempt.business_id, attempt.id, "", AttemptState.NOT_SENT, token=token)])
+        self.twins.record([Fact(attempt.business_id, attempt.id, "", AttemptState.NOT_SENT, token=token)])
 
     def _newest(self, n: int) -> Any:  # noqa: ANN401 an attempt in memory
         newest = sorted(self.db.attempts)[-8:]

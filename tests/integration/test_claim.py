@@ -53,7 +53,7 @@ async def test_two_runs_share_three_slots_evenly(shop: DatabaseFixture) -> None:
         intents, _ = await shop.claim(business)
         taken += [intent.run_id for intent in intents]
         for intent in intents:
-            await shop.learn(intent, AttemptState.OVER, outcome="busy")
+            await shop.record(intent, AttemptState.OVER, outcome="busy")
     assert abs(taken.count(runs[0]) - taken.count(runs[1])) <= 1
     assert len(taken) == 30
 
@@ -115,7 +115,7 @@ async def test_one_number_is_on_the_line_once_over_all_runs(shop: DatabaseFixtur
     assert (await shop.claim(business))[1][business].code == "put_off"
     for run in (first, second):
         await shop.seen(business, run)
-    await shop.learn(next(i for i in intents if i.phone == phone), AttemptState.OVER, outcome="completed")
+    await shop.record(next(i for i in intents if i.phone == phone), AttemptState.OVER, outcome="completed")
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE business_id = $1", business)
     [again] = (await shop.claim(business))[0]
     assert (again.phone, again.run_id) == (phone, second)
@@ -128,7 +128,7 @@ async def test_every_lead_of_every_zone_is_taken_once(shop: DatabaseFixture) -> 
     while intents := (await shop.claim(business))[0]:
         dialled += [intent.phone for intent in intents]
         for intent in intents:
-            await shop.learn(intent, AttemptState.OVER, outcome="no-answer")
+            await shop.record(intent, AttemptState.OVER, outcome="no-answer")
     seen = await shop.seen(business, run)
     assert (len(dialled), len(set(dialled)), seen.status, seen.failed, seen.cursor_position) == (25, 25, "completed", 25, 25)
 
@@ -161,7 +161,7 @@ async def test_leads_cancelled_one_by_one_are_passed(shop: DatabaseFixture) -> N
     intents, _ = await shop.claim(business)
     assert [intent.job_id for intent in intents] == [job["id"] for job in jobs[4:]]
     for intent in intents:
-        await shop.learn(intent, AttemptState.OVER, outcome="completed")
+        await shop.record(intent, AttemptState.OVER, outcome="completed")
     seen = await shop.seen(business, run)
     assert (seen.status, seen.cancelled, seen.completed) == ("completed", 4, 2)
 
@@ -188,6 +188,6 @@ async def test_lowering_max_calls_below_what_is_in_flight(shop: DatabaseFixture)
     await shop.businesses.set_max_calls(business, 1)
     for left, intent in enumerate(intents, start=1):
         assert (await shop.claim(business))[1][business].code == "full"
-        assert (await shop.learn(intent, AttemptState.OVER, outcome="busy")).verdict == "applied"
+        assert (await shop.record(intent, AttemptState.OVER, outcome="busy")).verdict == "applied"
         assert len(await shop.inflight(business)) == 3 - left
     assert len((await shop.claim(business))[0]) == 1

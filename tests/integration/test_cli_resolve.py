@@ -32,7 +32,7 @@ async def test_an_unknown_call_is_resolved_once_and_audited(shop: DatabaseFixtur
     business, other = await shop.business(), await shop.business()
     run = await shop.run(business, 2)
     first, second = (await shop.claim(business))[0]
-    await shop.learn(first, AttemptState.UNKNOWN)
+    await shop.record(first, AttemptState.UNKNOWN)
     named = ("--business", business, "--run", run, "--job", first.job_id)
     code, _, err = await resolve(database_url, "--business", other, *named[2:], "--as", "over")
     assert (code, "no such job" in err) == (2, True), err

@@ -80,7 +80,7 @@ async def test_cancel_again_while_calls_are_on_the_line(shop: DatabaseFixture) -
     stopped = await shop.command(business, STOP, run)
     assert (stopped.status, stopped.cancelled_jobs, stopped.in_progress) == ("stopped", 0, 3)
     for intent in intents:
-        await shop.learn(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="completed")
+        await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="completed")
     assert (await shop.seen(business, run)).status == "stopped"
 
 
@@ -121,8 +121,8 @@ async def test_one_lead_on_the_line_is_cancelled_only_by_hanging_up(shop: Databa
     refused = await shop.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id)
     assert (refused.accepted, refused.code, refused.in_progress) == (False, "in_progress", 1)
     assert (await shop.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id, hang_up=True)).accepted
-    assert (await shop.learn(intent, AttemptState.PLACED, sid="CA1")).hang_up
-    await shop.learn(intent, AttemptState.OVER, sid="CA1", outcome="canceled")
+    assert (await shop.record(intent, AttemptState.PLACED, sid="CA1")).hang_up
+    await shop.record(intent, AttemptState.OVER, sid="CA1", outcome="canceled")
     over = await shop.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id)
     assert (over.accepted, over.job_status) == (True, "cancelled")
     assert (await shop.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id + 99)).code == "not_found"
@@ -239,5 +239,5 @@ async def test_cancel_and_claim_at_the_same_moment(shop: DatabaseFixture) -> Non
         assert answer.in_progress == len(intents) or (answer.in_progress == 0 and not intents)
         assert (await shop.claim(business))[0] == []
         for intent in intents:
-            await shop.learn(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="busy")
+            await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="busy")
         assert (await shop.seen(business, run)).status == "cancelled"

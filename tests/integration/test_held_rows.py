@@ -54,10 +54,10 @@ async def loaded(shop: DatabaseFixture, leads: int = 4) -> int:
     business = await shop.business()
     await shop.run(business, leads)
     first, second = (await shop.claim(business, permits=2))[0]
-    await shop.attempts.learn(
+    await shop.attempts.record(
         [Fact(business, first.attempt_id, first.nonce, AttemptState.RINGING, sid=f"CA{business}", callback={"CallStatus": "ringing"})]
     )
-    await shop.learn(second, AttemptState.NOT_SENT)
+    await shop.record(second, AttemptState.NOT_SENT)
     return business
 
 
@@ -69,8 +69,8 @@ async def test_a_batch_goes_on_around_a_held_row(shop: DatabaseFixture, row: str
         assert {intent.business_id for intent in intents} >= set(others)
         assert verdicts[victim].code in {"busy", "again", "gate"}
         facts = [over(intent) for intent in intents]
-        learned = {answer.business_id: answer.verdict for answer in await shop.attempts.learn(facts)}
-        assert {learned[business] for business in others} == {"applied"}
+        recorded = {answer.business_id: answer.verdict for answer in await shop.attempts.record(facts)}
+        assert {recorded[business] for business in others} == {"applied"}
 
 
 def over(intent: ClaimedAttempt) -> Fact:
@@ -87,8 +87,8 @@ async def test_a_fact_whose_row_is_held_comes_again(shop: DatabaseFixture, row: 
     [intent] = (await shop.claim(victim))[0]
     async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
         async with held(shop, row, victim):
-            waiting = asyncio.ensure_future(ledger.learn(over(intent)))
-            [answer] = await shop.attempts.learn([over(intent)])
+            waiting = asyncio.ensure_future(ledger.record(over(intent)))
+            [answer] = await shop.attempts.record([over(intent)])
             assert answer.verdict == "busy"
         assert (await waiting).verdict == "applied"
     assert (await shop.seen(victim, run)).failed == 1
@@ -124,10 +124,10 @@ async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: 
     await shop.run(other, 3)
     stuck, free = (await shop.claim(victim, permits=60))[0], (await shop.claim(other))[0]
     async with FactWriter(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(shop, "lane", victim):
-        waiting = [facts.create_task(ledger.learn(over(intent))) for intent in stuck]
+        waiting = [facts.create_task(ledger.record(over(intent))) for intent in stuck]
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
             for intent in free:
-                assert (await ledger.learn(over(intent))).verdict == "applied"
+                assert (await ledger.record(over(intent))).verdict == "applied"
         assert not any(task.done() for task in waiting)
     assert {task.result().verdict for task in waiting} == {"applied"}
 
@@ -137,10 +137,10 @@ async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: Databas
     await shop.run(business, 3)
     intents, _ = await shop.claim(business)
     async with FactWriter(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
-        good = [facts.create_task(ledger.learn(over(intent))) for intent in intents[1:]]
+        good = [facts.create_task(ledger.record(over(intent))) for intent in intents[1:]]
         bad = Fact(business, intents[0].attempt_id, intents[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
         with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
-            await ledger.learn(bad)
+            await ledger.record(bad)
     assert {task.result().verdict for task in good} == {"applied"}
 
 
@@ -152,8 +152,8 @@ async def test_a_business_has_a_budget_of_waiting_facts(shop: DatabaseFixture, m
     stuck, [free, *_] = (await shop.claim(business, permits=10))[0], (await shop.claim(other))[0]
     async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
         async with held(shop, "lane", business):
-            told = asyncio.gather(*(ledger.learn(over(intent)) for intent in stuck), return_exceptions=True)
-            assert (await ledger.learn(over(free))).verdict == "applied"
+            told = asyncio.gather(*(ledger.record(over(intent)) for intent in stuck), return_exceptions=True)
+            assert (await ledger.record(over(free))).verdict == "applied"
         answers = await told
     assert sum(isinstance(answer, NotRecordedError) for answer in answers) == len(stuck) - 2
     assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == ["applied", "applied"]
@@ -164,7 +164,7 @@ async def second_call(shop: DatabaseFixture, business: int, leads: int = 3) -> F
     await shop.run(business, leads)
     [intent, *_] = (await shop.claim(business))[0]
     for sid in ("CA-first", "CA-second"):
-        await shop.learn(intent, AttemptState.PLACED, sid=f"{sid}{business}")
+        await shop.record(intent, AttemptState.PLACED, sid=f"{sid}{business}")
     return Fact(business, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
 
 
@@ -172,10 +172,10 @@ async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: Databa
     victim = await shop.business()
     fact = await second_call(shop, victim)
     async with held(shop, "sid", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-        [answer] = await shop.attempts.learn([fact])
+        [answer] = await shop.attempts.record([fact])
         assert answer.verdict == "second"
     assert [call.sid for call in await shop.attempts.excess_calls([await shop.partition(victim)])] == [fact.sid]
-    await shop.attempts.learn([fact])
+    await shop.attempts.record([fact])
     assert await shop.attempts.excess_calls([await shop.partition(victim)]) == []
 
 
@@ -191,10 +191,10 @@ async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_writte
         await stranger.execute(
             "INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES ($1, $2, 0)", f"CA-{stuck.attempt_id}", victim
         )
-        waiting = asyncio.ensure_future(ledger.learn(over(stuck)))
+        waiting = asyncio.ensure_future(ledger.record(over(stuck)))
         async with asyncio.timeout(2 * LOCK_TIMEOUT_SECONDS):
             for intent in free:
-                assert (await ledger.learn(over(intent))).verdict == "applied"
+                assert (await ledger.record(over(intent))).verdict == "applied"
         assert not waiting.done()
         await transaction.rollback()
         assert (await waiting).verdict == "applied"
@@ -204,9 +204,9 @@ async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(sh
     business = await shop.business()
     await shop.run(business, 3)
     for n, intent in enumerate((await shop.claim(business))[0]):
-        await shop.learn(intent, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
+        await shop.record(intent, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
         [attempt] = await shop.attempts.states([(business, intent.attempt_id)])
-        await shop.attempts.look_later(attempt, 15.0, {"missing": 1.0})
+        await shop.attempts.postpone_check(attempt, 15.0, {"missing": 1.0})
         # One moves the call on, the other says again what is known.
-        await shop.learn(intent, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
-        assert (await shop.learn(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == "refused"
+        await shop.record(intent, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
+        assert (await shop.record(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == "refused"

@@ -136,9 +136,9 @@ async def test_a_stop_after_the_end_changes_nothing_and_says_so(visitor: Browser
 async def test_the_counts_are_links_to_their_leads(visitor: BrowserSession, site: Site) -> None:
     run_id = await site.load(60)
     intents, _ = await site.shop.claim(site.business)
-    await site.shop.learn(intents[0], AttemptState.OVER, outcome="completed", answered_by="human")
-    await site.shop.learn(intents[1], AttemptState.OVER, outcome="busy")
-    await site.shop.learn(intents[2], AttemptState.RINGING, sid="CA" + "1" * 32)
+    await site.shop.record(intents[0], AttemptState.OVER, outcome="completed", answered_by="human")
+    await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
+    await site.shop.record(intents[2], AttemptState.RINGING, sid="CA" + "1" * 32)
     page = await visitor.get(f"/runs/{run_id}")
     assert [count(page, key) for key in ("completed", "failed", "in_progress", "queued")] == ["1", "1", "1", "57"]
     for key, shown in (("completed", ["Lead 1"]), ("failed", ["Lead 2"]), ("in_progress", ["Lead 3"]), ("skipped", [])):

@@ -33,7 +33,7 @@ FAIR = 0.2
 
 
 class Needs:
-    """As much of the world as a bucket needs."""
+    """As much of the world as a limiter needs."""
 
     def __init__(self, url: str, rate: float) -> None:
         self.clock, self.ids = SystemClock(), SystemIds()
@@ -41,7 +41,7 @@ class Needs:
         self.policy = CallPolicy("", 30, 60, 60, rate, ACCOUNT)
         self.ownership = Ownership(self.ids.uuid(), {})
 
-    def bucket(self) -> RateLimiter:
+    def limiter(self) -> RateLimiter:
         return RateLimiter(cast("Services", self), ACCOUNT)
 
 
@@ -57,10 +57,10 @@ async def needs(stack: AsyncExitStack, url: str, rate: float) -> Needs:
     return found
 
 
-async def keep_asking(bucket: RateLimiter, businesses: int, count: Counter[str], name: str, enough: int) -> None:
+async def keep_asking(limiter: RateLimiter, businesses: int, count: Counter[str], name: str, enough: int) -> None:
     """What a gate does whose businesses always want more."""
     while count.total() < enough:
-        granted, wait = await bucket.take(businesses * 50, businesses=businesses, most=32)
+        granted, wait = await limiter.take(businesses * 50, businesses=businesses, most=32)
         count[name] += granted
         if not granted:
             await waiting.lasting(wait)
@@ -76,8 +76,8 @@ async def test_who_is_further_from_redis_gets_as_much(
     one, other = await needs(open_things, redis_url, rate), await needs(open_things, proxy.url, rate)
     begun = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
-        group.create_task(keep_asking(one.bucket(), near, count, "near", enough))
-        group.create_task(keep_asking(other.bucket(), far, count, "far", enough))
+        group.create_task(keep_asking(one.limiter(), near, count, "near", enough))
+        group.create_task(keep_asking(other.limiter(), far, count, "far", enough))
     seconds = asyncio.get_running_loop().time() - begun
     assert count["near"] / near == pytest.approx(count.total() / (near + far), rel=FAIR)
     assert count["far"] / far == pytest.approx(count.total() / (near + far), rel=FAIR)
@@ -87,7 +87,7 @@ async def test_who_is_further_from_redis_gets_as_much(
 
 async def test_a_business_that_asks_for_one_at_a_time_gets_no_more_than_its_share(redis_url: str, open_things: AsyncExitStack) -> None:
     """Who leaves and comes back has not forgotten what it had."""
-    greedy, modest = [(await needs(open_things, redis_url, 100)).bucket() for _ in range(2)]
+    greedy, modest = [(await needs(open_things, redis_url, 100)).limiter() for _ in range(2)]
     count: Counter[str] = Counter()
 
     async def one_at_a_time() -> None:
@@ -108,8 +108,8 @@ async def test_a_business_that_asks_for_one_at_a_time_gets_no_more_than_its_shar
 async def test_a_worker_that_dies_holding_permits_gives_them_back(redis_url: str, open_things: AsyncExitStack) -> None:
     """It has been granted some that it never fetches, and its turn: the other has the whole pace again after two seconds."""
     lives, dies = [await needs(open_things, redis_url, 20) for _ in range(2)]
-    await dies.bucket().take(100, businesses=50, most=1)
-    bucket, granted = lives.bucket(), 0
+    await dies.limiter().take(100, businesses=50, most=1)
+    limiter, granted = lives.limiter(), 0
     turns = turns_key(ACCOUNT)
     raw = await open_things.enter_async_context(redis.Redis.from_url(redis_url, decode_responses=True))
 
@@ -121,7 +121,7 @@ async def test_a_worker_that_dies_holding_permits_gives_them_back(redis_url: str
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while loop.time() < begun + GONE_SECONDS + 2:
-        taken, wait = await bucket.take(50)
+        taken, wait = await limiter.take(50)
         granted += taken
         most = max(most, await kept())
         if not taken:
@@ -133,8 +133,8 @@ async def test_a_worker_that_dies_holding_permits_gives_them_back(redis_url: str
 
 
 async def test_no_pace_asks_nobody(open_things: AsyncExitStack) -> None:
-    bucket = (await needs(open_things, "redis://127.0.0.1:1", 0)).bucket()
-    assert await bucket.take(100, businesses=10, most=32) == (32, 0.0)
+    limiter = (await needs(open_things, "redis://127.0.0.1:1", 0)).limiter()
+    assert await limiter.take(100, businesses=10, most=32) == (32, 0.0)
 
 
 async def test_a_redis_that_hangs_leaves_each_worker_its_share(redis_url: str, open_things: AsyncExitStack) -> None:
@@ -142,12 +142,12 @@ async def test_a_redis_that_hangs_leaves_each_worker_its_share(redis_url: str, o
     proxy = await open_things.enter_async_context(TcpProxy(redis_url))
     services = await needs(open_things, proxy.url, 40)
     services.ownership.workers = 2
-    bucket, loop = services.bucket(), asyncio.get_running_loop()
-    assert (await bucket.take(10))[0] > 0
+    limiter, loop = services.limiter(), asyncio.get_running_loop()
+    assert (await limiter.take(10))[0] > 0
     proxy.hanging = True
     granted, begun = 0, loop.time()
     while loop.time() < begun + 4:
-        taken, wait = await bucket.take(10)
+        taken, wait = await limiter.take(10)
         granted += taken
         if not taken:
             await waiting.lasting(wait)

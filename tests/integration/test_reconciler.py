@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from actors.calls.call import fact_of
 from actors.calls.excess_calls import ExcessCalls
-from actors.calls.reconciler import learn, look
+from actors.calls.reconciler import reconcile, record
 from actors.tasks import Tasks
 from dialer.model import AttemptState, Reference
 from sql.attempts.attempts import ClaimRequest
@@ -83,7 +83,7 @@ class Desk:
         await self.shop.pool.execute(SHIFT, intent.attempt_id, by)
 
     async def look(self, intent: ClaimedAttempt) -> OpenAttempt:
-        await look(self.services, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
+        await reconcile(self.services, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
         [found] = await self.shop.attempts.states([(intent.business_id, intent.attempt_id)])
         return found
 
@@ -104,7 +104,7 @@ async def desk(shop: DatabaseFixture, twilio: Simulator, database_url: str, redi
 async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) -> None:
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.learn(intent, AttemptState.PLACED, sid=sid)
+    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
     desk.twilio.set_faults(Faults(forget=1))
     found = await desk.look(intent)
     assert (found.state, "missing" in (found.evidence or {})) == (AttemptState.PLACED, True), "the pages can say so"
@@ -118,7 +118,7 @@ async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) 
 
 async def test_a_call_that_is_shown_again_is_not_missing(desk: Desk) -> None:
     intent = await desk.claimed()
-    await desk.shop.learn(intent, AttemptState.PLACED, sid=await desk.called(intent))
+    await desk.shop.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
     await desk.later(intent)
     desk.twilio.set_faults(Faults(forget=1))
     assert "missing" in ((await desk.look(intent)).evidence or {})
@@ -129,7 +129,7 @@ async def test_a_call_that_is_shown_again_is_not_missing(desk: Desk) -> None:
 
 async def test_without_the_providers_own_404_no_call_is_lost(desk: Desk) -> None:
     intent = await desk.claimed()
-    await desk.shop.learn(intent, AttemptState.PLACED, sid=await desk.called(intent))
+    await desk.shop.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
     await desk.later(intent)
     desk.twilio.set_faults(Faults(ask_error=1))
     for _ in range(3):
@@ -141,7 +141,7 @@ async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_ur
     """TWILIO_ACCOUNT_SID was changed while an attempt was unknown; the new account knows nothing of it."""
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.learn(intent, AttemptState.UNKNOWN)
+    await desk.shop.record(intent, AttemptState.UNKNOWN)
     await desk.later(intent)
     async with AsyncExitStack() as stack:
         services = await Floor(desk.shop, database_url, redis_url, stack).services(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
@@ -158,7 +158,7 @@ async def test_a_call_is_found_whatever_the_providers_clock_shows(desk: Desk, ah
     desk.twilio.set_faults(Faults(clock_ahead_seconds=ahead))
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.learn(intent, AttemptState.UNKNOWN)
+    await desk.shop.record(intent, AttemptState.UNKNOWN)
     found = await desk.look(intent)
     assert (found.state, found.sid) == (AttemptState.PLACED, sid)
 
@@ -167,7 +167,7 @@ async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lea
     desk.twilio.scenario = Scenario.QUEUED
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.learn(intent, AttemptState.PLACED, sid=sid)
+    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
     assert (await desk.look(intent)).state is AttemptState.PLACED
     assert desk.reasons == []
     await desk.later(intent, "70 seconds")
@@ -181,9 +181,9 @@ async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lea
 async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Desk) -> None:
     intent = await desk.claimed()
     sid, second = await desk.called(intent), await desk.called(intent)
-    await desk.shop.learn(intent, AttemptState.PLACED, sid=sid)
+    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
     for _ in range(3):
-        assert (await desk.shop.learn(intent, AttemptState.RINGING, sid=second)).verdict == "second"
+        assert (await desk.shop.record(intent, AttemptState.RINGING, sid=second)).verdict == "second"
     tasks = Tasks()
     excess = ExcessCalls(desk.services, tasks)
 
@@ -200,12 +200,12 @@ async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Des
 async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(desk: Desk) -> None:
     first, other = await desk.claimed(), await desk.claimed()
     sid = await desk.called(first)
-    await desk.shop.learn(first, AttemptState.PLACED, sid=sid)
+    await desk.shop.record(first, AttemptState.PLACED, sid=sid)
     account = desk.services.accounts.of(other.business_id, simulator.TEST_ACCOUNT)
     assert account is not None
     await desk.shop.pool.execute("UPDATE dialer.attempts SET hang_up_at = now() WHERE id = $1", other.attempt_id)
-    learned = await learn(desk.services, account, fact_of(other, PlacedCall(sid, "queued")))
-    assert learned.state is AttemptState.UNKNOWN
+    recorded = await record(desk.services, account, fact_of(other, PlacedCall(sid, "queued")))
+    assert recorded.state is AttemptState.UNKNOWN
     await desk.later(other)
     for _ in range(3):
         await waiting.lasting(LAG_SECONDS)

@@ -263,7 +263,7 @@ async def test_a_redis_that_hangs_costs_one_question_its_time_out(own: Own) -> N
             proxy.hanging = True
             asks: list[Callable[[], Awaitable[object]]] = [
                 lambda: streams.send_hint(1, RunChanged(7, 1, CommandType.STOP)),
-                lambda: streams.shut_gate("AC1"),
+                lambda: streams.outage("AC1"),
                 lambda: streams.keep_callback("r", {}),
                 lambda: streams.publish([]),
                 streams.can_write,

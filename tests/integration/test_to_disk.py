@@ -62,7 +62,7 @@ async def test_a_fact(postgres: Postgres, shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 3)
     intents, _ = await shop.claim(business)
-    await shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+    await shop.record(intents[0], AttemptState.OVER, outcome="busy")
     assert await states(postgres, intents[:1]) == [AttemptState.OVER]
 
 

@@ -135,7 +135,7 @@ async def test_a_call_nobody_should_have_is_hung_up(site: Site, how: str) -> Non
     elif how == "over":
         await site.call_back(intent, "completed")
     elif how == "not_sent":
-        await site.shop.learn(intent, AttemptState.NOT_SENT, reason="gate")
+        await site.shop.record(intent, AttemptState.NOT_SENT, reason="gate")
     else:
         await not_placed(site, intent)
         # Somebody else is called on this line by now.
@@ -148,8 +148,8 @@ async def test_a_call_nobody_should_have_is_hung_up(site: Site, how: str) -> Non
 
 
 async def not_placed(site: Site, intent: ClaimedAttempt) -> None:
-    await site.shop.learn(intent, AttemptState.UNKNOWN, reason="time-out")
-    await site.shop.learn(intent, AttemptState.NOT_PLACED, by_person=True)
+    await site.shop.record(intent, AttemptState.UNKNOWN, reason="time-out")
+    await site.shop.record(intent, AttemptState.NOT_PLACED, by_person=True)
 
 
 async def test_a_call_believed_not_placed_that_is_answered_is_greeted(site: Site) -> None:

@@ -55,7 +55,7 @@ async def test_cancel_in_the_middle(site: Site) -> None:
     run = await site.shop.seen(site.business, run_id)
     assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
     for intent in intents:
-        await site.shop.learn(intent, AttemptState.OVER, outcome="completed")
+        await site.shop.record(intent, AttemptState.OVER, outcome="completed")
     taken, verdicts = await site.shop.claim(site.business)
     assert taken == []
     run = await site.shop.seen(site.business, run_id)
@@ -70,7 +70,7 @@ async def test_cancel_is_harmless_when_repeated_and_when_ended(site: Site) -> No
     first, again = await site.post(cancel_of(run_id)), await site.post(cancel_of(run_id))
     assert first.json == again.json
     for intent in intents:
-        await site.shop.learn(intent, AttemptState.OVER, outcome="busy")
+        await site.shop.record(intent, AttemptState.OVER, outcome="busy")
     ended = await site.post(cancel_of(run_id))
     assert (ended.status, ended.json["already_ended"], ended.json["status"], ended.json["in_progress"]) == (200, True, "cancelled", 0)
 
@@ -97,7 +97,7 @@ async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: S
     again = await site.post(STOP, {"run_id": run_id})
     assert (again.json["cancelled_jobs"], again.json["already_ended"], again.json["in_progress"]) == (0, True, 3)
     for intent in intents:
-        await site.shop.learn(intent, AttemptState.OVER, outcome="completed")
+        await site.shop.record(intent, AttemptState.OVER, outcome="completed")
     run = await site.shop.seen(site.business, run_id)
     assert (run.status, run.in_progress, run.completed, run.cancelled) == ("stopped", 0, 3, 7)
     assert run.ended_at
@@ -115,10 +115,10 @@ async def test_wait_answers_when_the_worker_has_reported(site: Site) -> None:
     intents, _ = await site.shop.claim(site.business)
     waiting = asyncio.ensure_future(site.post(cancel_of(run_id), {"wait": True}))
     await requested(site, run_id)
-    await site.shop.learn(intents[0], AttemptState.PLACED, sid="CA1")
-    await site.shop.learn(intents[1], AttemptState.NOT_SENT, reason="gate")
+    await site.shop.record(intents[0], AttemptState.PLACED, sid="CA1")
+    await site.shop.record(intents[1], AttemptState.NOT_SENT, reason="gate")
     assert not waiting.done()
-    await site.shop.learn(intents[2], AttemptState.UNKNOWN, reason="time-out")
+    await site.shop.record(intents[2], AttemptState.UNKNOWN, reason="time-out")
     said = await waiting
     assert (said.status, said.json["uncertain"], said.json["in_progress"]) == (200, 1, 3)
 
@@ -175,7 +175,7 @@ async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Si
         while not (await run_now(site, run_id)).status.ended:
             intents, _ = await site.shop.claim(site.business)
             for intent in intents:
-                while (await site.shop.learn(intent, AttemptState.OVER, outcome="busy")).verdict == "busy":
+                while (await site.shop.record(intent, AttemptState.OVER, outcome="busy")).verdict == "busy":
                     pass
             taken += len(intents)
         return taken

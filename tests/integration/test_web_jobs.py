@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def test_jobs_are_filtered_and_paged(site: Site) -> None:
     run_id = await site.load(7)
     intents, _ = await site.shop.claim(site.business)
-    await site.shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+    await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
     path = f"{RUNS}/{run_id}/jobs"
     first = (await site.get(f"{path}?limit=4")).json
     rest = (await site.get(f"{path}?limit=4&cursor={first['next_cursor']}")).json
@@ -65,7 +65,7 @@ async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
     said = await site.post(paths[0], {"as": "not_placed"})
     assert (said.status, said.code) == (409, "invalid_state"), "its worker may be sending it now"
     for intent in intents:
-        await site.shop.learn(intent, AttemptState.UNKNOWN, reason="time-out")
+        await site.shop.record(intent, AttemptState.UNKNOWN, reason="time-out")
     over = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
     assert (over.status, over.json["status"], over.json["attempt_state"]) == (200, "failed", "over")
     again = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
@@ -84,11 +84,11 @@ async def test_a_person_resolves_a_call_the_provider_has_forgotten(site: Site) -
     intents, _ = await site.shop.claim(site.business)
     paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
     for intent, sid in zip(intents, ("CA1", "CA2"), strict=True):
-        await site.shop.learn(intent, AttemptState.LIVE, sid=sid)
+        await site.shop.record(intent, AttemptState.LIVE, sid=sid)
     said = await site.post(paths[0], {"as": "not_placed"})
     assert (said.status, said.code) == (409, "invalid_state"), "it has a sid, and the provider knows it as far as we know"
     [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
-    await site.shop.attempts.look_later(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
+    await site.shop.attempts.postpone_check(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
     back = await site.post(paths[0], {"as": "not_placed"})
     assert (back.status, back.json["status"], back.json["attempt_state"]) == (200, "queued", "not_placed")
     over = await site.post(paths[1], {"as": "over"})
@@ -103,7 +103,7 @@ async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) 
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     for intent, sid, state in zip(intents, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):
-        await site.shop.learn(intent, state, sid=sid)
+        await site.shop.record(intent, state, sid=sid)
     path, sentence = f"/runs/{run_id}", "The telephone company does not know this call."
     await site.user(EMAIL, PASSWORD)
     visitor = BrowserSession(site)
@@ -116,7 +116,7 @@ async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) 
     assert [await shown(intent) for intent in intents] == [([None], False)] * 2
     assert sentence not in (await visitor.get(path)).body.decode()
     [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
-    await site.shop.attempts.look_later(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
+    await site.shop.attempts.postpone_check(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
     assert [await shown(intent) for intent in intents] == [([attempt.as_of.isoformat()], True), ([None], False)]
     page = (await visitor.get(path)).body.decode()
     assert (page.count(sentence), f'id="missing-{intents[0].job_id}"' in page) == (1, True)

@@ -267,6 +267,6 @@ async def test_a_job_s_end_is_heard_whoever_learned_it(site: Site) -> None:
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:
         await listening.next()
-        await site.shop.learn(intents[0], AttemptState.OVER, outcome="busy")
+        await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
         told = await listening.until("job.changed")
     assert (told[-1].data["job_id"], told[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")

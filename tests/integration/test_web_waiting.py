@@ -44,13 +44,13 @@ async def test_every_reason_to_wait_is_told(site: Site) -> None:
     assert await reasons(site, run) == []
     intents, _ = await site.shop.claim(site.business)
     for intent in intents[1:]:
-        await site.shop.learn(intent, AttemptState.PLACED, sid=f"CA{intent.attempt_id}")
-    await site.shop.learn(intents[0], AttemptState.UNKNOWN)
+        await site.shop.record(intent, AttemptState.PLACED, sid=f"CA{intent.attempt_id}")
+    await site.shop.record(intents[0], AttemptState.UNKNOWN)
     assert await reasons(site, run) == ["unconfirmed_calls"]
-    await site.shop.learn(intents[0], AttemptState.PLACED, sid="CA0")
+    await site.shop.record(intents[0], AttemptState.PLACED, sid="CA0")
     assert await reasons(site, run) == ["lines_in_use"]
     for intent in intents:
-        await site.shop.learn(intent, AttemptState.OVER, outcome="busy")
+        await site.shop.record(intent, AttemptState.OVER, outcome="busy")
     for reason in ("history", "busy", "parked", "clock"):
         await site.shop.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
         await site.shop.pool.execute("INSERT INTO dialer.stalls (business_id, reason) VALUES ($1, $2)", site.business, reason)

@@ -130,13 +130,13 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, a
 async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> None:
     account = uuid4().hex
     installations = [await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=20) for _ in range(2)]
-    buckets = [RateLimiter(services, account) for services in installations]
+    limiters = [RateLimiter(services, account) for services in installations]
     loop = asyncio.get_running_loop()
     until_then = loop.time() + 1.0
     granted = 0
     while loop.time() < until_then:
-        for bucket in buckets:
-            granted += (await bucket.take(5))[0]
+        for limiter in limiters:
+            granted += (await limiter.take(5))[0]
     # Twenty a second, and a tenth of a second's worth at once.
     assert 15 <= granted <= 24
 
@@ -191,9 +191,9 @@ async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(flo
 async def test_with_redis_away_each_worker_keeps_its_share_of_the_pace(floor: Floor, twilio: Simulator) -> None:
     services = await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=2, REDIS_URL="redis://127.0.0.1:1")
     services.ownership.workers = 2
-    bucket = RateLimiter(services, "AC1")
-    assert (await bucket.take(5))[0] == 1
-    granted, wait = await bucket.take(5)
+    limiter = RateLimiter(services, "AC1")
+    assert (await limiter.take(5))[0] == 1
+    granted, wait = await limiter.take(5)
     assert (granted, 0.5 < wait <= 1.0) == (0, True)
 
 

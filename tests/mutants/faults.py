@@ -169,33 +169,33 @@ FAULTS = (
     ),
     Fault(
         "rank_ignored_in_sql", "a fact may lower the rank",
-        sql=("learn_v1", "OR b.rank_now > b.rank_was THEN 'applied'", "OR b.rank_now <> b.rank_was THEN 'applied'"),
+        sql=("record_v1", "OR b.rank_now > b.rank_was THEN 'applied'", "OR b.rank_now <> b.rank_was THEN 'applied'"),
     ),
     Fault(
         "absent_without_the_fence", "anybody may say that a call was never placed",
-        sql=("learn_v1", "AND o.owner = b.owner AND o.epoch = b.epoch)", ")"),
+        sql=("record_v1", "AND o.owner = b.owner AND o.epoch = b.epoch)", ")"),
     ),
     Fault(
         "token_ignored", "any worker may say that a POST was not sent",
-        sql=("learn_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
+        sql=("record_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was = 'placing' THEN 'applied' ELSE 'refused'"),
     ),
     Fault(
         "not_sent_after_unknown", "that nothing was sent is believed of an attempt nobody knows of",
-        sql=("learn_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
+        sql=("record_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was IN ('placing', 'unknown') AND b.holder = b.token THEN 'applied' ELSE 'refused'"),
     ),
     Fault(
         "next_try_stays", "late proof does not take back the lead's next try",
-        sql=("learn_v1", "WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id", "WHERE FALSE AND t.job_id = m.job_id"),
+        sql=("record_v1", "WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id", "WHERE FALSE AND t.job_id = m.job_id"),
     ),
     Fault(
         "second_call_ignored", "another call than the one that is bound is nothing new",
-        sql=("learn_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
+        sql=("record_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
     ),
     Fault(
         "second_call_told_each_time", "each word of a second call is told as a call in excess",
-        sql=("learn_v1", "FROM judged j JOIN sid_bound s ON s.sid = j.sid", "FROM judged j"),
+        sql=("record_v1", "FROM judged j JOIN sid_bound s ON s.sid = j.sid", "FROM judged j"),
     ),
     Fault(
         "withdrawn_is_cancelled", "a call we took back out of the provider's queue cancels its lead",
@@ -207,15 +207,15 @@ FAULTS = (
     ),
     Fault(
         "another_s_call_is_absent", "an answer that names another attempt's call leaves the attempt to be shown absent",
-        sql=("learn_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
+        sql=("record_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
     ),
     Fault(
         "another_s_call_is_refused", "an answer that names another attempt's call says nothing",
-        sql=("learn_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
+        sql=("record_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
     ),
     Fault(
         "not_placed_though_it_has_a_sid", "a person may say that a call the provider knows was never placed",
-        sql=("learn_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
+        sql=("record_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
     ),
     Fault(
         "attempt_without_its_account", "an attempt of a business without an account of its own does not say whose it was",

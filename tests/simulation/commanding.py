@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import Command, CommandType
 from sql.commands.commands import MalformedCommand
-from tests.simulation.learning import counted_as, summary
+from tests.simulation.recording import counted_as, summary
 from tests.simulation.rows import ENDED, Received
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def hang_up(db: Database, business_id: int, run_id: int, job_id: int | None) -> 
         attempt = db.attempts[attempt_id]
         if attempt.run_id == run_id and job_id in {None, attempt.job_id} and "hang_up_is_forgotten" not in db.faults:
             attempt.hang_up_at = attempt.hang_up_at if attempt.hang_up_at is not None else db.clock()
-            attempt.look_at = db.clock() if attempt.look_at is None else min(attempt.look_at, db.clock())
+            attempt.next_check_at = db.clock() if attempt.next_check_at is None else min(attempt.next_check_at, db.clock())
 
 
 def command(db: Database, asked: Command) -> dict[str, Any]:

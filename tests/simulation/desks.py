@@ -11,9 +11,9 @@ from dialer.model import AttemptState
 from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
 from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal
-from tests.simulation import claiming, commanding, learning
-from tests.simulation.learning import CONFUSED
+from tests.simulation import claiming, commanding, recording
 from tests.simulation.line import Refused
+from tests.simulation.recording import CONFUSED
 from tests.simulation.rows import moment
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class FakeAttempts(FakeStore):
         found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.line.ask(statement)
         return found
 
-    async def learn(self, facts: Sequence[Fact]) -> list[RecordResult]:
-        found: list[RecordResult] = await self.line.ask(lambda: learning.learn(self.db, facts, self.held()))
+    async def record(self, facts: Sequence[Fact]) -> list[RecordResult]:
+        found: list[RecordResult] = await self.line.ask(lambda: recording.record(self.db, facts, self.held()))
         return found
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
@@ -106,11 +106,11 @@ class FakeAttempts(FakeStore):
         found: list[tuple[Fact, bool, bool]] = await self.line.ask(statement)
         return found
 
-    async def look_later(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
+    async def postpone_check(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
         def statement() -> None:
             row = self.db.attempts[attempt.attempt_id]
             if row.state is attempt.state:
-                row.look_at, row.looks = self.db.clock() + seconds, min(row.looks + 1, MAX_LOOKS)
+                row.next_check_at, row.checks = self.db.clock() + seconds, min(row.checks + 1, MAX_LOOKS)
                 confused = {CONFUSED: True} if CONFUSED in (row.evidence or {}) else {}
                 row.evidence = row.evidence if evidence is None else {**evidence, **confused}
 
@@ -154,7 +154,8 @@ class FakeAttempts(FakeStore):
         now = self.db.clock()
         return OpenAttempt(
             a.business_id, a.id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,  # type: ignore[arg-type]
-            moment(a.send_by), moment(a.created_at), moment(now), max((a.look_at or now) - now, 0.0), a.looks, a.hang_up_at is not None,
+            moment(a.send_by), moment(a.created_at), moment(now), max((a.next_check_at or now) - now, 0.0),
+            a.checks, a.hang_up_at is not None,
             self.db.lanes[a.business_id].partition, a.evidence,
         )  # fmt: skip
 
@@ -260,23 +261,23 @@ class FakeWorkers(FakeStore):
 
 
 class FakeTimelines(FakeStore):
-    """`sql.timelines.timelines.Histories`: the database of a schedule has one history, and forgets nothing."""
+    """`sql.timelines.timelines.Timelines`: the database of a schedule has one timeline, and forgets nothing."""
 
     async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None:
         raise AssertionError(business_id, shown_after_seconds)
 
-    async def adopt_strays(
+    async def adopt_calls(
         self,
         incarnation: UUID,
         epoch: int,
         business_id: int,
-        history: Timeline,
+        timeline: Timeline,
         calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
         account_sid: str,
     ) -> int | None:
-        raise AssertionError(incarnation, epoch, business_id, history, calls, ring_seconds, account_sid)
+        raise AssertionError(incarnation, epoch, business_id, timeline, calls, ring_seconds, account_sid)
 
 
 class FakeCommands(FakeStore):

@@ -68,23 +68,23 @@ class FakeWeb:
             error_code=entry.error_code if status in TERMINAL else None,
         )  # fmt: skip
         try:
-            learned = await self._ledger.learn(fact)
+            result = await self._ledger.record(fact)
         except NotRecordedError:
             # 503: the company comes again.
             if nth < DELIVERIES:
                 self._company.deliver(entry, status, sequence, nth + 1)
             return
-        if status == "in-progress" and (learned.hang_up or learned.state in CLOSED):
+        if status == "in-progress" and (result.hang_up or result.state in CLOSED):
             # What the answer to the address of what is said does: a hang-up at once.
             self._company.end(entry, "completed")
-        if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
+        if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:
             return
-        if learned.verdict != "known" or learned.hang_up:
+        if result.verdict != "known" or result.hang_up:
             hint = CallChanged(
-                named.business_id, learned.run_id, learned.job_id, named.attempt_id, learned.state, learned.sid, hang_up=learned.hang_up,
+                named.business_id, result.run_id, result.job_id, named.attempt_id, result.state, result.sid, hang_up=result.hang_up,
                 error_code=fact.error_code,
             )  # fmt: skip
-            await self._wire.send_hint(learned.partition, hint)
+            await self._wire.send_hint(result.partition, hint)
 
     async def give(self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool) -> None:
         """A person's command, tried until it is answered; the judge hears when it was."""
@@ -121,5 +121,5 @@ class FakeWeb:
         found = await self._attempts.placing_of_run(business_id, run_id)
         expired = [fact for fact, unknown, past in found if past and not unknown]
         for fact in expired:
-            await self._ledger.learn(fact)
+            await self._ledger.record(fact)
         return any(not unknown for _, unknown, _ in found) and len(expired) < sum(not unknown for _, unknown, _ in found)

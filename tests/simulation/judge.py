@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from tests.simulation.learning import counted_as
+from tests.simulation.recording import counted_as
 from tests.simulation.rows import ENDED, IN_PROGRESS
 from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS
 

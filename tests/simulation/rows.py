@@ -116,9 +116,9 @@ class Attempt:
     ring_seconds: int
     created_at: float
     send_by: float
-    look_at: float | None
+    next_check_at: float | None
     state: AttemptState = AttemptState.PLACING
-    looks: int = 0
+    checks: int = 0
     sid: str | None = None
     hang_up_at: float | None = None
     excess: bool = False

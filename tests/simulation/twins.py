@@ -14,7 +14,7 @@ from sql.businesses.businesses import Businesses
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
 from sql.runs.runs import NewLead, NewRun, Request, Runs
 from sql.workers.workers import Workers
-from tests.simulation import claiming, commanding, learning
+from tests.simulation import claiming, commanding, recording
 from tests.simulation.loading import load_business, load_run
 from tests.simulation.rows import ACCOUNT_SID, Attempt, Database
 
@@ -29,7 +29,8 @@ TABLES = (
     " outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """
-UPDATE dialer.attempts SET send_by = send_by - $1::interval, look_at = look_at - $1::interval, created_at = created_at - $1::interval;
+UPDATE dialer.attempts SET send_by = send_by - $1::interval, next_check_at = next_check_at - $1::interval,
+    created_at = created_at - $1::interval;
 UPDATE dialer.retries SET due_at = due_at - $1::interval;
 UPDATE dialer.workers SET lease_until = lease_until - $1::interval;
 UPDATE dialer.inbox SET expires_at = expires_at - $1::interval
@@ -129,14 +130,14 @@ class Twins:
             self.tokens[theirs.attempt_id] = str(token)
             assert self.memory.attempts[mine.attempt_id].nonce == mine.nonce
 
-    def learn(self, facts: Sequence[Fact]) -> None:
+    def record(self, facts: Sequence[Fact]) -> None:
         """Bring facts to both; a nonce of "" is replaced by each database's own."""
         theirs = [replace(fact, nonce=fact.nonce or self.nonces[fact.attempt_id]) for fact in facts]
         mine = [replace(fact, nonce=fact.nonce or self.memory.attempts[fact.attempt_id].nonce) for fact in facts]
-        learned = {answer.attempt_id: answer for answer in self.run(self.attempts.learn(theirs))}
-        ours = {answer.attempt_id: answer for answer in learning.learn(self.memory, mine)}
+        recorded = {answer.attempt_id: answer for answer in self.run(self.attempts.record(theirs))}
+        ours = {answer.attempt_id: answer for answer in recording.record(self.memory, mine)}
         # The one word that is free: to whom a stranger's fact belongs.
-        assert learned == ours, f"PostgreSQL {learned}, in memory {ours}"
+        assert recorded == ours, f"PostgreSQL {recorded}, in memory {ours}"
 
     def withdraw(self, attempt: Attempt) -> None:
         self.run(self.attempts.withdraw(attempt.business_id, attempt.id))
@@ -145,9 +146,9 @@ class Twins:
     def keep_evidence(self, attempt: Attempt, evidence: dict[str, Any]) -> None:
         """What the reconciler has seen so far, kept with the next look put off."""
         [found] = self.run(self.attempts.states([(attempt.business_id, attempt.id)]))
-        self.run(self.attempts.look_later(found, 15.0, evidence))
-        confused = {learning.CONFUSED: True} if learning.CONFUSED in (attempt.evidence or {}) else {}
-        attempt.looks, attempt.evidence = attempt.looks + 1, {**evidence, **confused}
+        self.run(self.attempts.postpone_check(found, 15.0, evidence))
+        confused = {recording.CONFUSED: True} if recording.CONFUSED in (attempt.evidence or {}) else {}
+        attempt.checks, attempt.evidence = attempt.checks + 1, {**evidence, **confused}
 
     def command(self, asked: Command) -> None:
         ours = commanding.command(self.memory, asked)
@@ -203,7 +204,7 @@ class Twins:
             [(r.id, r.status, *r.counters().values(), r.cursor, r.cancel_requested, r.rewrite_pending, r.started, r.ended_at is not None)
              for r in db.runs.values()],
             [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid) for j in db.jobs.values()],
-            [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.looks, a.outcome,
+            [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.checks, a.outcome,
               a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence) for a in db.attempts.values()],
             [(r.job_id, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
             [(r.id, z.first, z.last, z.next) for r in db.runs.values() for z in r.zones],

@@ -9,7 +9,7 @@ from sql.attempts.attempts import Verdict
 
 def hears(business: Business, word: str) -> list[Effect]:
     business.asking = True
-    return business.hear(ClaimResult((), Verdict(1, word), 0.0))
+    return business.handle(ClaimResult((), Verdict(1, word), 0.0))
 
 
 def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
@@ -19,7 +19,7 @@ def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
         [rest] = hears(business, "busy")
         assert isinstance(rest, Rest)
         pauses.append(rest.seconds)
-        assert business.hear(RestOver()) == [RequestPermits(3)]
+        assert business.handle(RestOver()) == [RequestPermits(3)]
     assert pauses == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5]
 
 
@@ -27,7 +27,7 @@ def test_any_other_verdict_makes_the_next_pause_short_again() -> None:
     business = Business(1, 3)
     for _ in range(5):
         hears(business, "busy")
-        business.hear(RestOver())
+        business.handle(RestOver())
     hears(business, "full")
     assert hears(business, "busy") == [Rest(0.005)]
 
@@ -35,6 +35,6 @@ def test_any_other_verdict_makes_the_next_pause_short_again() -> None:
 def test_a_parked_business_rests_whatever_happens() -> None:
     business = Business(1, 3)
     assert hears(business, "parked") == [Rest(30.0)]
-    assert business.hear(Wake()) == []
-    assert [effect for effect in business.hear(CallOver(7, 1)) if isinstance(effect, RequestPermits)] == []
-    assert business.hear(RestOver()) == [RequestPermits(3)]
+    assert business.handle(Wake()) == []
+    assert [effect for effect in business.handle(CallOver(7, 1)) if isinstance(effect, RequestPermits)] == []
+    assert business.handle(RestOver()) == [RequestPermits(3)]

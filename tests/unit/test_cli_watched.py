@@ -32,35 +32,35 @@ def whole(name: str, **body: object) -> ServerEvent:
 
 
 def test_it_begins_with_the_whole_state(watched: RunView) -> None:
-    watched.hear(whole("reset", run=RUN, calls=[{"lead_id": 2004, "status": "calling"}]))
+    watched.apply(whole("reset", run=RUN, calls=[{"lead_id": 2004, "status": "calling"}]))
     assert (watched.done, watched.over, len(watched.calls)) == (1, False, 1)
     assert standing(watched) == "Harbor Light: running, 1 of 4 done, 1 on the line (1 completed)"
 
 
 def test_progress_moves_counts_and_calls(watched: RunView) -> None:
-    watched.hear(event("run.progress", RUN | {"completed": 2, "queued": 1}))
-    watched.hear(event("call.progress", {"calls": [{"lead_id": 2004, "state": "ringing"}]}))
+    watched.apply(event("run.progress", RUN | {"completed": 2, "queued": 1}))
+    watched.apply(event("call.progress", {"calls": [{"lead_id": 2004, "state": "ringing"}]}))
     assert (watched.done, watched.calls[0]["state"]) == (2, "ringing")
 
 
 def test_what_happens_is_said_by_name(watched: RunView) -> None:
-    watched.hear(event("run.started", {}))
-    watched.hear(event("job.changed", {"lead_id": 2004, "status": "failed", "outcome": "no-answer"}))
-    watched.hear(event("job.changed", {"lead_id": 2005, "status": "completed", "outcome": "human"}))
-    watched.hear(event("job.changed", {"lead_id": 2006, "status": "cancelled", "outcome": None}))
+    watched.apply(event("run.started", {}))
+    watched.apply(event("job.changed", {"lead_id": 2004, "status": "failed", "outcome": "no-answer"}))
+    watched.apply(event("job.changed", {"lead_id": 2005, "status": "completed", "outcome": "human"}))
+    watched.apply(event("job.changed", {"lead_id": 2006, "status": "cancelled", "outcome": None}))
     assert list(watched.last) == ["the run has started", "Patricia O'Neill: no answer", "lead 2005: answered", "lead 2006: cancelled"]
 
 
 def test_it_is_over_when_the_run_has_ended_and_no_call_is_left(watched: RunView) -> None:
     watched.see(ENDED | {"in_progress": 1, "status": "stopped"})
     assert not watched.over
-    watched.hear(whole("end", run=ENDED))
+    watched.apply(whole("end", run=ENDED))
     assert (watched.over, watched.end_seen, watched.calls) == (True, True, ())
 
 
 def test_events_of_later_days_are_passed_over(watched: RunView) -> None:
-    watched.hear(event("voice.transcript", {"text": "hello"}))
-    watched.hear(ServerEvent("message", ""))
+    watched.apply(event("voice.transcript", {"text": "hello"}))
+    watched.apply(ServerEvent("message", ""))
     assert not watched.last
 
 

@@ -45,7 +45,7 @@ class Floor:
     async def present(self, _business_id: int, _seconds: float) -> SimpleNamespace:
         return SimpleNamespace(wait_seconds=0.0, calls_from=NOW)
 
-    async def adopt_strays(self, *_: Any, **__: Any) -> int:  # noqa: ANN401
+    async def adopt_calls(self, *_: Any, **__: Any) -> int:  # noqa: ANN401
         return 0
 
     def services(self) -> Services:

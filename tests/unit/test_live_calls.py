@@ -33,7 +33,7 @@ class Followed:
     def __init__(self) -> None:
         self.looked = 0
 
-    def look_now(self) -> None:
+    def check_now(self) -> None:
         self.looked += 1
 
     def shown(self) -> None:
@@ -45,7 +45,7 @@ def attempt(number: int, state: AttemptState) -> OpenAttempt:
     return OpenAttempt(
         business_id=number, attempt_id=number, run_id=number, job_id=number, state=state, nonce="n", token=UUID(int=number),
         sid=f"CA{number}", phone="+972501234567", from_number="+97225551234", account_sid=ACCOUNT.sid, send_by=NOW,
-        created_at=NOW - timedelta(seconds=30), as_of=NOW, look_in=0.0, looks=0, hang_up=False, partition=0,
+        created_at=NOW - timedelta(seconds=30), as_of=NOW, check_in=0.0, checks=0, hang_up=False, partition=0,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ class Floor:
         calls = [CallFacts(sid=sid, status="in-progress", to="", from_="", **cast("Any", nothing)) for sid in sorted(self.live)]
         return LiveListing(tuple(calls), complete=True)
 
-    async def learn(self, fact: Fact) -> SimpleNamespace:
+    async def record(self, fact: Fact) -> SimpleNamespace:
         self.brought.append(fact)
         await self.held.wait()
         return SimpleNamespace(hang_up=False, sid=None, verdict="applied")

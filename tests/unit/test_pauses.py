@@ -34,7 +34,7 @@ async def heard(*results: PlaceResult) -> list[str]:
     tasks = Tasks()
     pauses = Pauses(cast("Services", SimpleNamespace(workers=SimpleNamespace(pause=pause))), tasks)
     for result in results:
-        pauses.hear(1, RUN, result)
+        pauses.note_result(1, RUN, result)
     await tasks.finish(10.0)
     return reasons
 

@@ -127,7 +127,7 @@ async def resolve(request: http.Request) -> http.Response:
         raise await _missing(request, who, run_id, job_id)
     request.app[keys.RELAY].kick()
     hint = CallChanged(who.business_id, run_id, job_id, answer["attempt_id"], answer["attempt_state"])
-    request.app[keys.NOTICES].send(answer["partition"], hint)
+    request.app[keys.OWNER_HINTS].send(answer["partition"], hint)
     names = ("job_id", "run_id", "status", "outcome", "attempt_state", "in_progress")
     return http.json_response({name: answer[name] for name in names})
 

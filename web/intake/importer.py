@@ -104,7 +104,7 @@ async def load(request: http.Request, who: Principal, asked: ImportRequest) -> d
     request.app[keys.RELAY].kick()
     if asked.settings.start:
         hint = RunChanged(who.business_id, answer["run_id"], CommandType.START)
-        request.app[keys.NOTICES].send(business.partition, hint)
+        request.app[keys.OWNER_HINTS].send(business.partition, hint)
     return answer
 
 

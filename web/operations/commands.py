@@ -76,7 +76,7 @@ async def submit(
     if not answer.accepted:
         await _refuse(request, who, command, answer)
     if answer.partition is not None:
-        request.app[keys.NOTICES].send(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
+        request.app[keys.OWNER_HINTS].send(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
     return answer
 
 

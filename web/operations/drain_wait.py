@@ -47,4 +47,4 @@ async def _look(request: http.Request, business_id: int, run_id: int) -> tuple[i
 
 async def _expire(request: http.Request, facts: list[Fact]) -> None:
     for fact in facts:
-        await request.app[keys.LEDGER].learn(fact)
+        await request.app[keys.FACTS].record(fact)

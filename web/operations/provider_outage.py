@@ -49,7 +49,7 @@ class OutageReader:
         """Wait for the reads in progress, which take a second at most."""
         await self._tasks.__aexit__(None, None, None)
 
-    async def shut_gate(self, account_sid: str) -> Outage | None:
+    async def outage(self, account_sid: str) -> Outage | None:
         """Why this account waits, or None: when it does not, and when Redis cannot say so soon."""
         now = self._clock.boot()
         if account_sid not in self._reads:
@@ -62,7 +62,7 @@ class OutageReader:
 
     async def _read(self, account_sid: str) -> Outage | None:
         try:
-            return await self._streams.shut_gate(account_sid)
+            return await self._streams.outage(account_sid)
         except RedisUnavailableError:
             self._away_until = self._clock.boot() + AWAY_SECONDS
             return None
@@ -80,5 +80,5 @@ async def provider_waited_for_since(request: http.Request, run: Run) -> datetime
     business = await request.app[keys.BUSINESSES].get(run.business_id)
     default = request.app[keys.SETTINGS].twilio_account_sid
     sid = business.account_sid if business and business.account_sid else default
-    shut = await request.app[keys.GATES].shut_gate(sid)
+    shut = await request.app[keys.OUTAGES].outage(sid)
     return datetime.fromtimestamp(shut.since, UTC) if shut else None

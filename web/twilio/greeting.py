@@ -13,7 +13,7 @@ wants it ended. Where anything is not known, or the provider asks too late, the 
     any                                 any      any              yes       answers      end (cancelled, or beyond the limit)
     any                                 any      any              any       away         end
 
-On the road of a call: 6, when somebody picks up; `web/twilio/routes.py` asks here what is to be said.
+On the road of a call: 6, when somebody picks up; `web/twilio/routes.py` asks here what to say.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ MAY_BE_ANSWERED: Final = frozenset(
 BELIEVED: Final = frozenset({"applied", "known"})
 
 
-def greets(heard: CallbackResult | None) -> bool:
-    """True when the call is to be greeted; `heard` is None while PostgreSQL is away."""
+def greets(callback: CallbackResult | None) -> bool:
+    """True when the call is to be greeted; `callback` is None while PostgreSQL is away."""
     return (
-        heard is not None
-        and heard.before.state in MAY_BE_ANSWERED
-        and heard.learned.state is AttemptState.LIVE
-        and heard.learned.verdict in BELIEVED
-        and not heard.before.hang_up
-        and not heard.learned.hang_up
+        callback is not None
+        and callback.before.state in MAY_BE_ANSWERED
+        and callback.result.state is AttemptState.LIVE
+        and callback.result.verdict in BELIEVED
+        and not callback.before.hang_up
+        and not callback.result.hang_up
     )

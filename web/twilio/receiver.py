@@ -58,7 +58,7 @@ class CallbackResult:
     """What a believed request did; `before` is how the attempt stood when it came."""
 
     before: AttemptContext
-    learned: RecordResult
+    result: RecordResult
 
 
 class UnsignedError(Exception):
@@ -80,25 +80,25 @@ class CallbackReceiver:
         self,
         settings: Settings,
         attempts: Attempts,
-        ledger: FactWriter,
+        facts: FactWriter,
         streams: Streams,
         *,
-        notices: OwnerHints,
+        hints: OwnerHints,
         account_seal: Seal,
         wrote: Callable[[], None],
     ) -> None:
         """`account_seal` opens the auth tokens of businesses with accounts of their own; `wrote` is called after each replayed callback."""
         self._settings = settings
         self._attempts = attempts
-        self._ledger = ledger
+        self._facts = facts
         self._streams = streams
-        self._notices = notices
+        self._hints = hints
         self._account_seal = account_seal
         self._wrote = wrote
         # The tokens of accounts whose signatures were right, to tell before the look-up in whose share it is made; never a right.
-        self._heard_of: OrderedDict[str, SecretStr] = OrderedDict()
+        self._known_accounts: OrderedDict[str, SecretStr] = OrderedDict()
 
-    async def hear(self, said: SignedRequest, *, answered: bool = False) -> CallbackResult | None:
+    async def receive(self, signed: SignedRequest, *, answered: bool = False) -> CallbackResult | None:
         """Believe a request and write down what it says; `answered`: it asks what to say, so somebody has picked up.
 
         None: PostgreSQL is away, and it is kept for later.
@@ -109,23 +109,23 @@ class CallbackReceiver:
             ValueError: naming the field that cannot be understood.
             sql.attempts.fact_writer.NotLearnedError, OSError, asyncpg.PostgresError: when PostgreSQL is away and it could not be kept.
         """
-        self._divide(said)
+        self._divide(signed)
         try:
-            reference, before = await self._refer(said.reference)
+            reference, before = await self._find(signed.reference)
             token = self._token(before)
-            self._check(said, token)
-            self._heard(before, token)
+            self._check(signed, token)
+            self._remember_account(before, token)
             if reference is None or before is None:
                 raise UnknownReferenceError
-            fact = _fact(reference, said.form, answered=answered)
-            learned = await self._ledger.learn(fact)
+            fact = _fact(reference, signed.form, answered=answered)
+            result = await self._facts.record(fact)
         except UNREACHABLE:
-            self._check_away(said)
-            if await self._streams.keep_callback(said.reference, said.form):
+            self._check_away(signed)
+            if await self._streams.keep_callback(signed.reference, signed.form):
                 return None
             raise
-        self._tell(fact, learned)
-        return CallbackResult(before, learned)
+        self._tell(fact, result)
+        return CallbackResult(before, result)
 
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
         """Write down what a kept callback says, at one try; one that says nothing any more is passed.
@@ -135,67 +135,69 @@ class CallbackReceiver:
             ValueError: naming the field that cannot be understood.
             OSError, asyncpg.PostgresError: when PostgreSQL is still away.
         """
-        named, before = await self._refer(reference)
+        named, before = await self._find(reference)
         if named is None or before is None:
             return
         fact = _fact(named, form, answered=False)
-        [learned] = await self._attempts.learn([fact])
-        if learned.verdict == "busy":
+        [result] = await self._attempts.record([fact])
+        if result.verdict == "busy":
             raise NotAppliedError
         self._wrote()
-        self._tell(fact, learned)
+        self._tell(fact, result)
 
-    async def _refer(self, text: str) -> tuple[Reference | None, AttemptContext | None]:
+    async def _find(self, text: str) -> tuple[Reference | None, AttemptContext | None]:
         try:
             reference = Reference.parse(text)
         except ValueError:
             return None, None
-        return reference, await self._attempts.refer(reference.business_id, reference.attempt_id, reference.nonce)
+        return reference, await self._attempts.find_by_reference(reference.business_id, reference.attempt_id, reference.nonce)
 
-    def _divide(self, said: SignedRequest) -> None:
+    def _divide(self, signed: SignedRequest) -> None:
         """Choose in whose share the look-up is made: each business of the default account has one, and each other account.
 
         The default account's signature is Twilio's alone; another account's token is known to whoever owns it, and what that owner signs
         stays in one share whatever businesses it names.
         """
         default = self._settings.twilio_auth_token
-        if self._signed(said, default):
-            signed_by(said.reference.partition("-")[0])
+        if self._signed(signed, default):
+            signed_by(signed.reference.partition("-")[0])
             return
-        account = said.form.get("AccountSid", "")
-        if account in self._heard_of and self._signed(said, self._heard_of[account]):
+        account = signed.form.get("AccountSid", "")
+        if account in self._known_accounts and self._signed(signed, self._known_accounts[account]):
             signed_by(account)
 
-    def _heard(self, before: AttemptContext | None, token: SecretStr) -> None:
+    def _remember_account(self, before: AttemptContext | None, token: SecretStr) -> None:
         """The signature was right: what is still to be done of it has the share of its account."""
         if before is None or before.account_sid == self._settings.twilio_account_sid:
             return
-        self._heard_of[before.account_sid] = token
-        self._heard_of.move_to_end(before.account_sid)
-        if len(self._heard_of) > MAX_HEARD_OF:
-            self._heard_of.popitem(last=False)
+        self._known_accounts[before.account_sid] = token
+        self._known_accounts.move_to_end(before.account_sid)
+        if len(self._known_accounts) > MAX_HEARD_OF:
+            self._known_accounts.popitem(last=False)
         signed_by(before.account_sid)
 
-    def _signed(self, said: SignedRequest, token: SecretStr) -> bool:
-        return bool(token.get_secret_value()) and callbacks.verify(self._settings.public_url, said.path, said.form, said.headers, token)
+    def _signed(self, signed: SignedRequest, token: SecretStr) -> bool:
+        return bool(token.get_secret_value()) and callbacks.verify(
+            self._settings.public_url, signed.path, signed.form, signed.headers, token
+        )
 
-    def _check(self, said: SignedRequest, token: SecretStr) -> None:
+    def _check(self, signed: SignedRequest, token: SecretStr) -> None:
         if not token.get_secret_value():
             log.error("a callback cannot be verified: this process has no auth token of its account")
-        if not self._signed(said, token):
+        if not self._signed(signed, token):
             raise UnsignedError
 
-    def _check_away(self, said: SignedRequest) -> None:
+    def _check_away(self, signed: SignedRequest) -> None:
         """Without PostgreSQL only the default account's signature can be checked; the others are asked to come again.
 
         Raises:
             sql.attempts.fact_writer.NotLearnedError: when it is another account's.
             UnsignedError: when it is not signed.
         """
-        if said.form.get("AccountSid") != self._settings.twilio_account_sid:
+        if signed.form.get("AccountSid") != self._settings.twilio_account_sid:
             raise NotAppliedError
-        self._check(said, self._settings.twilio_auth_token)
-        callbacks.parse(said.form)
+        self._check(signed, self._settings.twilio_auth_token)
+        callbacks.parse(signed.form)
 
     def _token(self, before: AttemptContext | None) -> SecretStr:
         """The token of the account the call was placed with, whatever account its business has now."""
@@ -210,22 +212,22 @@ class CallbackReceiver:
             log.exception("the auth token of a business cannot be opened: was SECRET_KEY changed?")
             return SecretStr("")
 
-    def _tell(self, fact: Fact, learned: RecordResult) -> None:
-        if learned.run_id is None or learned.job_id is None or learned.state is None or learned.partition is None:
+    def _tell(self, fact: Fact, result: RecordResult) -> None:
+        if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:
             return
-        if learned.verdict == "known" and not learned.hang_up:
+        if result.verdict == "known" and not result.hang_up:
             return
         hint = CallChanged(
             fact.business_id,
-            learned.run_id,
-            learned.job_id,
+            result.run_id,
+            result.job_id,
             fact.attempt_id,
-            learned.state,
-            learned.sid,
-            hang_up=learned.hang_up,
+            result.state,
+            result.sid,
+            hang_up=result.hang_up,
             error_code=fact.error_code,
         )
-        self._notices.send(learned.partition, hint)
+        self._hints.send(result.partition, hint)
 
 
 def _fact(reference: Reference, form: Mapping[str, str], *, answered: bool) -> Fact:

@@ -43,27 +43,27 @@ def setup(app: http.Application) -> None:
 
 async def status(request: http.Request) -> http.Response:
     """Apply what Twilio says of a call."""
-    await _hear(request, answered=False)
+    await _receive(request, answered=False)
     return http.Response(status=204)
 
 
 async def speak(request: http.Request) -> http.Response:
     """Say what is said on a call that was answered: a greeting, or nothing on a call nobody should be having."""
-    heard = await _hear(request, answered=True)
-    text = twiml.speech(GREETING, LANGUAGE) if greets(heard) else twiml.hang_up()
+    callback = await _receive(request, answered=True)
+    text = twiml.speech(GREETING, LANGUAGE) if greets(callback) else twiml.hang_up()
     return http.Response(text=text, content_type="text/xml")
 
 
-async def _hear(request: http.Request, *, answered: bool) -> CallbackResult | None:
+async def _receive(request: http.Request, *, answered: bool) -> CallbackResult | None:
     """Believe the request; None when it is kept for later.
 
     Raises:
         ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and there is none; 400 when it
             cannot be read.
     """
-    said = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
+    signed = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
     try:
-        heard = await request.app[keys.EAR].hear(said, answered=answered)
+        callback = await request.app[keys.CALLBACKS].receive(signed, answered=answered)
     except UnsignedError:
         raise _refused(request, "unsigned", _unsigned()) from None
     except UnknownReferenceError:
@@ -73,8 +73,8 @@ async def _hear(request: http.Request, *, answered: bool) -> CallbackResult | No
         text = Text(msgid("This request cannot be understood."))
         unreadable = ApiError(400, "bad_request", text, details=[{"field": "body", "message": str(error)}])
         raise _refused(request, "unreadable", unreadable) from None
-    request.app[keys.METRICS].callbacks.labels(heard.learned.verdict if heard else "kept").inc()
-    return heard
+    request.app[keys.METRICS].callbacks.labels(callback.result.verdict if callback else "kept").inc()
+    return callback
 
 
 async def _form(request: http.Request) -> MultiDict[str]:

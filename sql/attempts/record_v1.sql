@@ -10,7 +10,7 @@
 --   stranger  no such attempt, or another nonce
 --   second    the sid is not the one bound: another call exists, recorded as excess, to be hung up
 --   busy      a row it has to write (lane, run, attempt or job) is locked by somebody else: bring it again in some milliseconds
-CREATE OR REPLACE FUNCTION dialer.learn_v1(p_facts jsonb)
+CREATE OR REPLACE FUNCTION dialer.record_v1(p_facts jsonb)
 RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id bigint, partition smallint,
                sid text, hang_up boolean, run_ended boolean)
 LANGUAGE plpgsql
@@ -26,9 +26,9 @@ AS $$
 #variable_conflict use_column
 DECLARE
     -- The provider is not asked about a call before it had time to tell us itself.
-    look_unknown CONSTANT interval := '2 seconds';
-    look_placed CONSTANT interval := '15 seconds';
-    look_live CONSTANT interval := '60 seconds';
+    check_unknown CONSTANT interval := '2 seconds';
+    check_placed CONSTANT interval := '15 seconds';
+    check_live CONSTANT interval := '60 seconds';
     ring_grace CONSTANT interval := '10 seconds';
     -- After send_by its own worker cannot send it any more, and has had this long to say what became of it.
     unknown_after CONSTANT interval := '2 seconds';
@@ -137,12 +137,12 @@ BEGIN
             ringing_at = CASE m.state WHEN 'ringing' THEN clock_timestamp() ELSE a.ringing_at END,
             answered_at = CASE WHEN m.state = 'live' THEN clock_timestamp() ELSE a.answered_at END,
             ended_at = CASE WHEN dialer.is_open(m.state) THEN NULL ELSE clock_timestamp() END,
-            looks = 0,
-            look_at = CASE m.state WHEN 'unknown' THEN now() + look_unknown WHEN 'placed' THEN now() + look_placed
+            checks = 0,
+            next_check_at = CASE m.state WHEN 'unknown' THEN now() + check_unknown WHEN 'placed' THEN now() + check_placed
                                    WHEN 'ringing' THEN now() + make_interval(secs => a.ring_seconds) + ring_grace
-                                   WHEN 'live' THEN now() + look_live END
+                                   WHEN 'live' THEN now() + check_live END
         FROM moved m WHERE a.id = m.attempt_id AND a.business_id = m.business_id
-    ), learned_more AS (
+    ), recorded_more AS (
         -- Nothing that moves the state, but a sid or a later word on who answered is kept.
         UPDATE dialer.attempts a
         SET sid = coalesce(a.sid, j.sid), answered_by = coalesce(a.answered_by, j.answered_by), sequence = greatest(a.sequence, j.sequence),

@@ -29,21 +29,21 @@ class Calls:
 
     def __init__(self, shop: DatabaseFixture) -> None:
         self._shop = shop
-        self.histories = Timelines(shop.pool)
+        self.timelines = Timelines(shop.pool)
 
-    async def history(self, business: int) -> Timeline:
-        history = await self.histories.present(business, SHOWN_AFTER_SECONDS)
-        assert history
-        return history
+    async def timeline(self, business: int) -> Timeline:
+        timeline = await self.timelines.present(business, SHOWN_AFTER_SECONDS)
+        assert timeline
+        return timeline
 
-    async def adopt(self, business: int, phones: Sequence[str] = (), history: Timeline | None = None) -> int | None:
+    async def adopt(self, business: int, phones: Sequence[str] = (), timeline: Timeline | None = None) -> int | None:
         calls = [OrphanedCall(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n)) for n, phone in enumerate(phones)]
         epoch = self._shop.epochs[await self._shop.partition(business)]
-        return await self.histories.adopt_strays(
+        return await self.timelines.adopt_calls(
             self._shop.incarnation,
             epoch,
             business,
-            history or await self.history(business),
+            timeline or await self.timeline(business),
             calls,
             ring_seconds=30,
             account_sid=ACCOUNT_SID,
@@ -52,13 +52,13 @@ class Calls:
 
 @pytest_asyncio.fixture
 async def calls(shop: DatabaseFixture) -> Calls:
-    """The provider, after the database has come from elsewhere: the history it knows is not the one it is in."""
+    """The provider, after the database has come from elsewhere: the timeline it knows is not the one it is in."""
     return Calls(shop)
 
 
 async def elsewhere(shop: DatabaseFixture) -> None:
-    """Let the database find itself in another history."""
-    await shop.pool.execute("UPDATE dialer.histories SET name = 'another ' || id")
+    """Let the database find itself in another timeline."""
+    await shop.pool.execute("UPDATE dialer.timelines SET name = 'another ' || id")
     await shop.pool.execute(NOTICE)
 
 
@@ -85,7 +85,7 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: DatabaseFixt
     assert verdicts[business].code == "full"
     assert (await shop.seen(business, run)).in_progress == 3
     [found] = [a for a in await shop.attempts.open_of_partitions(list(range(256))) if a.phone == MINE]
-    assert (found.state, found.sid, found.look_in) == (AttemptState.PLACED, "CA1", 0)
+    assert (found.state, found.sid, found.check_in) == (AttemptState.PLACED, "CA1", 0)
     assert await shop.attempts.bound(["CA1"]) == {"CA1": found.attempt_id}
 
 
@@ -112,7 +112,7 @@ async def test_a_call_that_is_known_is_left_alone(shop: DatabaseFixture, calls: 
     business = await shop.business()
     await shop.run(business, [MINE, THEIRS])
     intents, _ = await shop.claim(business)
-    await shop.learn(intents[0], AttemptState.PLACED, sid="CA0")
+    await shop.record(intents[0], AttemptState.PLACED, sid="CA0")
     waits = await shop.run(business, [MINE, THEIRS])
     await elsewhere(shop)
     # The first by its sid; the second may be the call of an attempt that is open, and the reconciler asks for that.
@@ -125,7 +125,7 @@ async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: Databas
     business = await shop.business()
     await shop.run(business, [MINE])
     [first], _ = await shop.claim(business)
-    await shop.learn(first, AttemptState.PLACED, sid="CA0")
+    await shop.record(first, AttemptState.PLACED, sid="CA0")
     waits = await shop.run(business, [MINE])
     await elsewhere(shop)
     assert await calls.adopt(business, [MINE, MINE]) == 1
@@ -148,22 +148,22 @@ async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: DatabaseF
 async def test_who_has_missed_two_histories_is_compared_with_both(shop: DatabaseFixture, calls: Calls) -> None:
     early, late = await shop.business(), await shop.business()
     await elsewhere(shop)
-    first = await calls.history(early)
+    first = await calls.timeline(early)
     await calls.adopt(late)
     await shop.run(late, 1)
     [intent], _ = await shop.claim(late)
     await shop.pool.execute("UPDATE dialer.attempts SET created_at = now() + interval '1 hour' WHERE id = $1", intent.attempt_id)
     await elsewhere(shop)
-    assert (await calls.history(early)).calls_from == first.calls_from
-    assert (await calls.history(late)).calls_from > first.calls_from + timedelta(minutes=59)
+    assert (await calls.timeline(early)).calls_from == first.calls_from
+    assert (await calls.timeline(late)).calls_from > first.calls_from + timedelta(minutes=59)
 
 
 async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: DatabaseFixture, calls: Calls) -> None:
     business = await shop.business()
     await shop.run(business, 5)
     [first, *_], _ = await shop.claim(business, permits=1)
-    await shop.pool.execute("DELETE FROM dialer.histories")
-    await shop.pool.execute("UPDATE dialer.lanes SET history = NULL")
+    await shop.pool.execute("DELETE FROM dialer.timelines")
+    await shop.pool.execute("UPDATE dialer.lanes SET timeline = NULL")
     await shop.pool.execute(NOTICE)
     assert (await shop.claim(business))[1][business].code == "unlisted"
     assert await calls.adopt(business) == 0
@@ -186,9 +186,9 @@ async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: D
     business = await shop.business()
     await shop.run(business, 1)
     await elsewhere(shop)
-    before = await calls.history(business)
+    before = await calls.timeline(business)
     await elsewhere(shop)
-    assert await calls.adopt(business, history=before) is None
+    assert await calls.adopt(business, timeline=before) is None
     shop.incarnation, mine = uuid4(), shop.incarnation
     assert await calls.adopt(business) is None
     shop.incarnation = mine
@@ -200,14 +200,14 @@ async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(
     await shop.run(business, 5)
     [first, *_], _ = await shop.claim(business)
     first_event = await shop.pool.fetchval("SELECT max(id) FROM dialer.outbox")
-    assert await calls.histories.present(business, SHOWN_AFTER_SECONDS) is None
+    assert await calls.timelines.present(business, SHOWN_AFTER_SECONDS) is None
     await elsewhere(shop)
     await shop.pool.execute(NOTICE)
-    assert await shop.pool.fetchval("SELECT count(*) FROM dialer.histories") == 2
-    assert 0 < (await calls.history(business)).wait_seconds <= SHOWN_AFTER_SECONDS
+    assert await shop.pool.fetchval("SELECT count(*) FROM dialer.timelines") == 2
+    assert 0 < (await calls.timeline(business)).wait_seconds <= SHOWN_AFTER_SECONDS
     newcomer = await shop.business()
     run = await shop.run(newcomer, 1)
     [intent], _ = await shop.claim(newcomer)
     assert intent.attempt_id > first.attempt_id + 1_000_000
-    await shop.learn(intent, AttemptState.OVER, outcome="busy")
+    await shop.record(intent, AttemptState.OVER, outcome="busy")
     assert await shop.pool.fetchval("SELECT min(id) FROM dialer.outbox WHERE run_id = $1", run) > first_event + 1_000_000

@@ -33,12 +33,12 @@ async def servers(shop: DatabaseFixture, database_url: str, redis_url: str) -> A
 class Answers:
     """What the businesses are told, and what they do then."""
 
-    def __init__(self, services: Services, bucket: RateLimiter) -> None:
+    def __init__(self, services: Services, limiter: RateLimiter) -> None:
         self.services, self.tasks = services, Tasks()
         self.heard: dict[int, list[str]] = {}
         self.broken: set[int] = set()
-        self.gate = Dispatcher(services, self.tasks, bucket, self.hear)
-        self.tasks.spawn(self.gate.run())
+        self.dispatcher = Dispatcher(services, self.tasks, limiter, self.hear)
+        self.tasks.spawn(self.dispatcher.run())
 
     def hear(self, business_id: int, message: ClaimResult) -> None:
         self.heard.setdefault(business_id, []).append("taken" if message.intents else message.verdict.code)
@@ -53,12 +53,12 @@ class Answers:
         return self.heard[business_id][-1]
 
     async def close(self) -> None:
-        self.gate.close()
+        self.dispatcher.close()
         await self.tasks.finish(5)
 
 
 class Stumbles(RateLimiter):
-    """A bucket that fails as many times as told: any error of the gate's own round."""
+    """A limiter that fails as many times as told: any error of the gate's own round."""
 
     times = 1
 
@@ -85,7 +85,7 @@ async def test_an_error_in_a_round_ends_neither_the_gate_nor_the_wait(servers: F
     business = await servers.shop.business()
     await servers.shop.run(business, 2)
     answers = Answers(services, Stumbles(services, "AC1"))
-    answers.gate.ask(await ask_for(servers.shop, epochs, business))
+    answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.code(business) == "taken"
     await answers.close()
 
@@ -98,9 +98,9 @@ async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_other
     answers = Answers(services, RateLimiter(services, "AC1"))
     answers.broken = {businesses[1]}
     for business in businesses:
-        answers.gate.ask(await ask_for(servers.shop, epochs, business))
+        answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
     assert [await answers.code(business) for business in businesses] == ["taken"] * 4
-    answers.gate.ask(await ask_for(servers.shop, epochs, businesses[3]))
+    answers.dispatcher.ask(await ask_for(servers.shop, epochs, businesses[3]))
     assert await answers.code(businesses[3], 2) == "taken"
     await answers.close()
 
@@ -115,19 +115,19 @@ async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: F
     async with servers.shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
-            answers.gate.ask(await ask_for(servers.shop, epochs, business))
+            answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
         assert [await answers.code(business) for business in others] == ["taken"] * 5
         assert await answers.code(stuck) in {"busy", "empty", "put_off", "again"}
         loop = asyncio.get_running_loop()
-        answers.gate.ask(await ask_for(servers.shop, epochs, stuck))
+        answers.dispatcher.ask(await ask_for(servers.shop, epochs, stuck))
         begun = loop.time()
         for business in others:
-            answers.gate.ask(await ask_for(servers.shop, epochs, business))
+            answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
         assert [await answers.code(business, 2) for business in others] == ["taken"] * 5
         # The lock is waited for two seconds; ten times what these take.
         assert loop.time() - begun < 1.5
     count = len(answers.heard[stuck])
-    answers.gate.ask(await ask_for(servers.shop, epochs, stuck))
+    answers.dispatcher.ask(await ask_for(servers.shop, epochs, stuck))
     await waiting.until(lambda: _taken(answers, stuck, count), BOUND_SECONDS, "it goes on when the lock is gone")
     await answers.close()
 
@@ -142,10 +142,10 @@ async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floo
     business = await servers.shop.business()
     await servers.shop.run(business, 3)
     answers = Answers(services, RateLimiter(services, "AC1"))
-    answers.gate.ask(await ask_for(servers.shop, epochs, business))
+    answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.code(business) == "taken"
-    answers.gate._failures = 1
-    answers.gate._proof_until = services.clock.boot() + 1
-    answers.gate.ask(await ask_for(servers.shop, epochs, business))
+    answers.dispatcher._failures = 1
+    answers.dispatcher._proof_until = services.clock.boot() + 1
+    answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
     assert await answers.code(business, 2) == "taken"
     await answers.close()

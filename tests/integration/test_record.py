@@ -25,10 +25,10 @@ async def test_a_call_from_placing_to_over(shop: DatabaseFixture) -> None:
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
     for state in (PLACED, RINGING, LIVE):
-        assert (await shop.learn(intent, state, sid="CA1")).verdict == "applied"
+        assert (await shop.record(intent, state, sid="CA1")).verdict == "applied"
         assert (await shop.seen(business, run)).in_progress == 1
-    learned = await shop.learn(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
-    assert (learned.verdict, learned.run_ended) == ("applied", True)
+    result = await shop.record(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
+    assert (result.verdict, result.run_ended) == ("applied", True)
     seen = await shop.seen(business, run)
     assert (seen.status, seen.completed, seen.ended_at is not None) == ("completed", 1, True)
     job = await shop.pool.fetchrow("SELECT outcome, twilio_call_sid, attempts FROM outbound_call_jobs WHERE run_id = $1", run)
@@ -43,7 +43,7 @@ async def test_where_an_outcome_is_counted(shop: DatabaseFixture, outcome: str, 
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, OVER, sid="CA1", outcome=outcome)
+    await shop.record(intent, OVER, sid="CA1", outcome=outcome)
     seen = await shop.seen(business, run)
     assert (getattr(seen, counted), seen.status) == (1, "completed")
 
@@ -52,22 +52,22 @@ async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: Data
     business = await shop.business()
     run = await shop.run(business, 2)
     intents, _ = await shop.claim(business)
-    await shop.learn(intents[0], OVER, sid="CA1", outcome="busy")
+    await shop.record(intents[0], OVER, sid="CA1", outcome="busy")
     for state in (PLACED, RINGING, LIVE, UNKNOWN, OVER):
-        assert (await shop.learn(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)).verdict == "known"
-    assert (await shop.learn(intents[0], NOT_SENT)).verdict == "refused"
+        assert (await shop.record(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)).verdict == "known"
+    assert (await shop.record(intents[0], NOT_SENT)).verdict == "refused"
     seen = await shop.seen(business, run)
     assert (seen.failed, seen.in_progress) == (1, 1)
-    await shop.learn(intents[1], LIVE, sid="CA2")
-    assert (await shop.learn(intents[1], PLACED, sid="CA2")).state is LIVE
+    await shop.record(intents[1], LIVE, sid="CA2")
+    assert (await shop.record(intents[1], PLACED, sid="CA2")).state is LIVE
 
 
 async def test_a_callback_before_the_posts_own_answer(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, RINGING, sid="CA1", token=None)
-    assert (await shop.learn(intent, PLACED, sid="CA1")).verdict == "known"
+    await shop.record(intent, RINGING, sid="CA1", token=None)
+    assert (await shop.record(intent, PLACED, sid="CA1")).verdict == "known"
     assert (await shop.seen(business, run)).in_progress == 1
 
 
@@ -75,9 +75,9 @@ async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: DatabaseFixture) 
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 3)
     [intent] = (await shop.claim(business))[0]
-    assert (await shop.learn(intent, NOT_SENT, token=str(uuid4()))).verdict == "refused"
-    assert (await shop.learn(intent, NOT_SENT)).verdict == "applied"
-    assert (await shop.learn(intent, NOT_SENT)).verdict != "applied"
+    assert (await shop.record(intent, NOT_SENT, token=str(uuid4()))).verdict == "refused"
+    assert (await shop.record(intent, NOT_SENT)).verdict == "applied"
+    assert (await shop.record(intent, NOT_SENT)).verdict != "applied"
     seen = await shop.seen(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (3, 0, 1)
     [again] = (await shop.claim(business))[0]
@@ -89,21 +89,21 @@ async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: DatabaseFix
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 2)
     [intent] = (await shop.claim(business))[0]
-    assert (await shop.learn(intent, UNKNOWN)).verdict == "applied"
+    assert (await shop.record(intent, UNKNOWN)).verdict == "applied"
     assert (await shop.claim(business))[1][business].code == "full"
-    assert (await shop.learn(intent, NOT_SENT)).verdict == "refused"
+    assert (await shop.record(intent, NOT_SENT)).verdict == "refused"
     assert (await shop.seen(business, run)).in_progress == 1
-    await shop.learn(intent, PLACED, sid="CA1")
-    assert (await shop.learn(intent, OVER, outcome="completed")).verdict == "applied"
+    await shop.record(intent, PLACED, sid="CA1")
+    assert (await shop.record(intent, OVER, outcome="completed")).verdict == "applied"
 
 
 async def test_unknown_by_a_stranger_only_after_its_time(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    assert (await shop.learn(intent, UNKNOWN, token=None)).verdict == "known"
+    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == "known"
     await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '3 seconds'")
-    assert (await shop.learn(intent, UNKNOWN, token=None)).verdict == "applied"
+    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == "applied"
 
 
 async def absent(shop: DatabaseFixture, business: int) -> tuple[dict[str, object], int]:
@@ -116,12 +116,12 @@ async def test_not_placed_needs_the_fence_and_the_lag(shop: DatabaseFixture) -> 
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
     proof, _ = await absent(shop, business)
-    await shop.learn(intent, UNKNOWN)
-    assert (await shop.learn(intent, NOT_PLACED, **proof)).verdict == "refused"
+    await shop.record(intent, UNKNOWN)
+    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == "refused"
     await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
-    assert (await shop.learn(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == "refused"
-    assert (await shop.learn(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == "refused"
-    assert (await shop.learn(intent, NOT_PLACED, **proof)).verdict == "applied"
+    assert (await shop.record(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == "refused"
+    assert (await shop.record(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == "refused"
+    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == "applied"
     assert (await shop.seen(business, run)).queued == 1
     assert await shop.inflight(business) == []
 
@@ -134,15 +134,15 @@ async def test_late_proof_takes_back_the_next_try(shop: DatabaseFixture) -> None
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, UNKNOWN)
+    await shop.record(intent, UNKNOWN)
     await not_placed(shop, business)
-    await shop.learn(intent, NOT_PLACED, **(await absent(shop, business))[0])
-    learned = await shop.learn(intent, LIVE, sid="CA1", token=None)
-    assert (learned.verdict, learned.hang_up) == ("applied", False)
+    await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
+    result = await shop.record(intent, LIVE, sid="CA1", token=None)
+    assert (result.verdict, result.hang_up) == ("applied", False)
     assert (await shop.seen(business, run)).in_progress == 1
     assert await shop.inflight(business) == [intent.attempt_id]
     assert (await shop.claim(business))[0] == []
-    await shop.learn(intent, OVER, sid="CA1", outcome="completed")
+    await shop.record(intent, OVER, sid="CA1", outcome="completed")
     seen = await shop.seen(business, run)
     assert (seen.status, seen.completed) == ("completed", 1)
 
@@ -151,18 +151,18 @@ async def test_late_proof_without_room_is_excess_and_hung_up(shop: DatabaseFixtu
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 2)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, UNKNOWN)
+    await shop.record(intent, UNKNOWN)
     await not_placed(shop, business)
-    await shop.learn(intent, NOT_PLACED, **(await absent(shop, business))[0])
+    await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
     # The lead waits at the front; another one takes the only slot.
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now() + interval '1 hour'")
     [other] = (await shop.claim(business))[0]
-    learned = await shop.learn(intent, LIVE, sid="CA1", token=None)
-    assert (learned.verdict, learned.hang_up, learned.sid) == ("applied", True, "CA1")
+    result = await shop.record(intent, LIVE, sid="CA1", token=None)
+    assert (result.verdict, result.hang_up, result.sid) == ("applied", True, "CA1")
     assert await shop.inflight(business) == [other.attempt_id]
     assert (await shop.seen(business, run)).in_progress == 2
-    await shop.learn(intent, OVER, sid="CA1", outcome="completed")
-    await shop.learn(other, OVER, sid="CA2", outcome="busy")
+    await shop.record(intent, OVER, sid="CA1", outcome="completed")
+    await shop.record(other, OVER, sid="CA2", outcome="busy")
     seen = await shop.seen(business, run)
     assert (seen.status, seen.completed, seen.failed) == ("completed", 1, 1)
 
@@ -171,14 +171,14 @@ async def test_late_proof_when_the_lead_is_on_the_line_again(shop: DatabaseFixtu
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, UNKNOWN)
+    await shop.record(intent, UNKNOWN)
     await not_placed(shop, business)
-    await shop.learn(intent, NOT_PLACED, **(await absent(shop, business))[0])
+    await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
     [again] = (await shop.claim(business))[0]
-    learned = await shop.learn(intent, LIVE, sid="CA1", token=None)
-    assert (learned.hang_up, await shop.inflight(business)) == (True, [again.attempt_id])
-    await shop.learn(intent, OVER, sid="CA1", outcome="completed")
-    await shop.learn(again, OVER, sid="CA2", outcome="no-answer")
+    result = await shop.record(intent, LIVE, sid="CA1", token=None)
+    assert (result.hang_up, await shop.inflight(business)) == (True, [again.attempt_id])
+    await shop.record(intent, OVER, sid="CA1", outcome="completed")
+    await shop.record(again, OVER, sid="CA2", outcome="no-answer")
     seen = await shop.seen(business, run)
     assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
 
@@ -187,8 +187,8 @@ async def test_a_second_sid_is_excess(shop: DatabaseFixture) -> None:
     business = await shop.business()
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    await shop.learn(intent, RINGING, sid="CA1", token=None)
-    second = await shop.learn(intent, PLACED, sid="CA2")
+    await shop.record(intent, RINGING, sid="CA1", token=None)
+    second = await shop.record(intent, PLACED, sid="CA2")
     assert (second.verdict, second.hang_up, second.sid) == ("second", True, "CA2")
     assert (await shop.seen(business, run)).in_progress == 1
     assert await shop.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
@@ -198,10 +198,10 @@ async def test_a_sid_of_another_attempt_is_refused(shop: DatabaseFixture) -> Non
     business = await shop.business()
     await shop.run(business, 2)
     one, other = (await shop.claim(business))[0]
-    await shop.learn(one, PLACED, sid="CA1")
-    assert (await shop.learn(other, PLACED, sid="CA1", token=None)).verdict == "refused"
-    await shop.learn(other, PLACED, sid="CA2")
-    confused = await shop.learn(other, RINGING, sid="CA1", token=None)
+    await shop.record(one, PLACED, sid="CA1")
+    assert (await shop.record(other, PLACED, sid="CA1", token=None)).verdict == "refused"
+    await shop.record(other, PLACED, sid="CA2")
+    confused = await shop.record(other, RINGING, sid="CA1", token=None)
     assert (confused.verdict, confused.hang_up) == ("refused", False)
 
 
@@ -215,8 +215,8 @@ async def test_another_nonce_or_business_is_a_stranger(shop: DatabaseFixture) ->
         Fact(business, intent.attempt_id + 99, intent.nonce, LIVE, sid="CA1"),
     ]
     for fact in wrong:
-        [learned] = await shop.attempts.learn([fact])
-        assert learned.verdict == "stranger"
+        [result] = await shop.attempts.record([fact])
+        assert result.verdict == "stranger"
 
 
 async def test_after_cancel_what_was_not_sent_is_cancelled(shop: DatabaseFixture) -> None:
@@ -225,12 +225,12 @@ async def test_after_cancel_what_was_not_sent_is_cancelled(shop: DatabaseFixture
     intents, _ = await shop.claim(business)
     answer = await shop.command(business, CommandType.CANCEL, run)
     assert (answer.in_progress, answer.status, answer.cancel_requested) == (3, "running", True)
-    await shop.learn(intents[0], NOT_SENT)
-    await shop.learn(intents[1], OVER, sid="CA1", outcome="completed")
+    await shop.record(intents[0], NOT_SENT)
+    await shop.record(intents[1], OVER, sid="CA1", outcome="completed")
     assert (await shop.seen(business, run)).status == "running"
-    learned = await shop.learn(intents[2], OVER, sid="CA2", outcome="busy")
+    result = await shop.record(intents[2], OVER, sid="CA2", outcome="busy")
     seen = await shop.seen(business, run)
-    assert (learned.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
+    assert (result.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
 
 
 async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: DatabaseFixture) -> None:
@@ -240,7 +240,7 @@ async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: Data
     answer = await shop.command(business, CommandType.STOP, run)
     assert (answer.status, answer.in_progress, answer.cancelled_jobs) == ("stopped", 3, 7)
     for n, intent in enumerate(intents):
-        await shop.learn(intent, OVER, sid=f"CA{n}", outcome="completed")
+        await shop.record(intent, OVER, sid=f"CA{n}", outcome="completed")
     seen = await shop.seen(business, run)
     assert (seen.status, seen.completed, seen.cancelled, seen.in_progress) == ("stopped", 3, 7, 0)
     kinds = [row["type"] for row in await shop.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)]
@@ -252,9 +252,9 @@ async def test_hang_up_is_remembered_until_the_sid_is_known(shop: DatabaseFixtur
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
     await shop.command(business, CommandType.CANCEL, run, hang_up=True)
-    learned = await shop.learn(intent, PLACED, sid="CA1")
-    assert (learned.hang_up, learned.sid) == (True, "CA1")
-    assert not (await shop.learn(intent, OVER, sid="CA1", outcome="canceled")).hang_up
+    result = await shop.record(intent, PLACED, sid="CA1")
+    assert (result.hang_up, result.sid) == (True, "CA1")
+    assert not (await shop.record(intent, OVER, sid="CA1", outcome="canceled")).hang_up
     assert (await shop.seen(business, run)).cancelled == 1
 
 
@@ -265,8 +265,8 @@ async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:
         while intents := (await shop.claim(*businesses))[0]:
             facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in intents]
             # Each is brought twice, as callbacks are.
-            learned = await asyncio.gather(*(ledger.learn(fact) for fact in facts + facts))
-            assert [answer.verdict for answer in learned].count("applied") == len(facts)
+            result = await asyncio.gather(*(ledger.record(fact) for fact in facts + facts))
+            assert [answer.verdict for answer in result].count("applied") == len(facts)
     for business, run in runs.items():
         seen = await shop.seen(business, run)
         assert (seen.status, seen.completed) == ("completed", 10)
@@ -281,9 +281,9 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: Databa
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
-        waiting = asyncio.ensure_future(ledger.learn(Fact(one, intents[one].attempt_id, intents[one].nonce, LIVE, sid="CA1")))
+        waiting = asyncio.ensure_future(ledger.record(Fact(one, intents[one].attempt_id, intents[one].nonce, LIVE, sid="CA1")))
         async with asyncio.timeout(2):
-            assert (await ledger.learn(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))).verdict == "applied"
+            assert (await ledger.record(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))).verdict == "applied"
         assert not waiting.done()
         await transaction.rollback()
         assert (await waiting).verdict == "applied"
@@ -293,15 +293,15 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: DatabaseFixture
     business = await shop.business()
     run = await shop.run(business, 3)
     rings, ends, second = (await shop.claim(business))[0]
-    await shop.learn(second, LIVE, sid="CA3")
+    await shop.record(second, LIVE, sid="CA3")
     async with shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
         async with asyncio.timeout(2):
-            assert (await shop.learn(rings, LIVE, sid="CA1")).verdict == "applied"
-            assert (await shop.learn(ends, OVER, sid="CA2", outcome="busy")).verdict == "busy"
-            assert (await shop.learn(second, LIVE, sid="CA4")).verdict == "busy"
-    assert (await shop.learn(ends, OVER, sid="CA2", outcome="busy")).verdict == "applied"
-    assert (await shop.learn(second, LIVE, sid="CA4")).verdict == "second"
+            assert (await shop.record(rings, LIVE, sid="CA1")).verdict == "applied"
+            assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == "busy"
+            assert (await shop.record(second, LIVE, sid="CA4")).verdict == "busy"
+    assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == "applied"
+    assert (await shop.record(second, LIVE, sid="CA4")).verdict == "second"
     seen = await shop.seen(business, run)
     assert (seen.in_progress, seen.failed) == (2, 1)
 
@@ -313,4 +313,4 @@ async def test_a_ledger_loses_its_patience(shop: DatabaseFixture) -> None:
     async with FactWriter(shop.attempts, patience_seconds=0.2) as ledger, shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
         with pytest.raises(NotRecordedError):
-            await ledger.learn(Fact(business, intent.attempt_id, intent.nonce, LIVE, sid="CA1"))
+            await ledger.record(Fact(business, intent.attempt_id, intent.nonce, LIVE, sid="CA1"))

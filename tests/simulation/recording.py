@@ -1,4 +1,4 @@
-"""Learn as sql/attempts/learn_v1.sql does it, in memory: each fact is judged by the rows as they were, then all are applied."""
+"""Learn as sql/attempts/record_v1.sql does it, in memory: each fact is judged by the rows as they were, then all are applied."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class JudgedFact:
         return self.verdict == "applied"
 
 
-def learn(
+def record(
     db: Database, facts: Sequence[Fact], locked_lanes: frozenset[int] = frozenset(), locked_runs: frozenset[int] = frozenset()
 ) -> list[RecordResult]:
     """Apply facts, at most one an attempt."""
@@ -232,14 +232,14 @@ def _move_attempt(db: Database, j: JudgedFact) -> None:
         attempt.evidence = _not_missing(attempt.evidence)
     if j.now_excess and attempt.hang_up_at is None:
         attempt.hang_up_at = now
-    attempt.looks = 0
+    attempt.checks = 0
     pause = {
         UNKNOWN: LOOK_UNKNOWN_SECONDS,
         AttemptState.PLACED: LOOK_PLACED_SECONDS,
         AttemptState.RINGING: attempt.ring_seconds + RING_GRACE_SECONDS,
         AttemptState.LIVE: LOOK_LIVE_SECONDS,
     }.get(fact.state)
-    attempt.look_at = None if pause is None else now + pause
+    attempt.next_check_at = None if pause is None else now + pause
 
 
 def _move_job(db: Database, j: JudgedFact, delta: Counter[str]) -> None:
