@@ -15,7 +15,7 @@ from actors.bootstrap import open_services
 from actors.worker import Worker
 from dialer import start
 from dialer.start import CannotStartError
-from sql.pool import FAILED
+from sql.errors import FAILED
 from sql.unusable import UnfitServerError, why_unusable
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.clock_watch import ClockWatch
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,8 +63,8 @@ class Lease:
                 async with self._step:
                     await self._renew()
                     await self._look()
-            except (*AWAY, *LOCKED) as error:
-                log.warning("PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("%s", error)
             await self._rest()
 
     async def leave(self, seconds: float) -> None:
@@ -89,8 +89,8 @@ class Lease:
             asked_at = self._services.clock.boot()
             try:
                 await self._services.workers.join(self._services.ownership.incarnation, self._name, LEASE_SECONDS)
-            except (*AWAY, *LOCKED) as error:
-                log.warning("no lease: PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("no lease: %s", error)
                 await self._rest()
             else:
                 self._renewed_at = asked_at
@@ -103,7 +103,7 @@ class Lease:
             return
         try:
             renewal = await self._services.workers.renew(self._services.ownership.incarnation, LEASE_SECONDS)
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             if not self._has_run_out():
                 raise
             await self._come_back()

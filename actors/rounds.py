@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,8 +41,8 @@ class PeriodicDuty:
         while not self.closed:
             try:
                 await self._step()
-            except (*AWAY, *LOCKED) as error:
-                log.warning("%s: PostgreSQL is away: %s", self.name, type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("%s: %s", self.name, error)
             try:
                 async with asyncio.timeout(self._seconds):
                     await self._closing.wait()

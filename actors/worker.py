@@ -22,7 +22,7 @@ from actors.restarts import DutySupervisor
 from actors.supervisor.supervisor import BusinessSupervisor
 from actors.tasks import Tasks
 from dialer.messages import Event
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from actors.rounds import PeriodicDuty
@@ -86,7 +86,7 @@ class Worker:
         try:
             async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
                 await self._ownership.leave(LEAVE_SECONDS)
-        except (*AWAY, *LOCKED) as error:
+        except DatabaseUnavailableError as error:
             # The lease runs out by itself, and another worker takes over.
             log.warning("partitions could not be given back: %s", type(error).__name__)
         except Exception:

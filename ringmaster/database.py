@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from dialer.config import load
 from ringmaster import notice
 from ringmaster.refusal import MISUSED, RefusalError
+from sql.errors import FAILED
 from sql.migrate import report
-from sql.pool import FAILED, open_pool
+from sql.pool import open_pool
 from sql.unusable import why_unusable
 
 if TYPE_CHECKING:

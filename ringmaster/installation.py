@@ -18,8 +18,8 @@ import psutil
 from dialer.config import Settings
 from ringmaster.local.data_dir import LOCALHOST, free_port
 from ringmaster.refusal import RefusalError
+from sql.errors import FAILED
 from sql.migrate import ChangedMigrationError, migrate
-from sql.pool import FAILED
 from sql.unusable import why_unusable
 
 if TYPE_CHECKING:

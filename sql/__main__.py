@@ -10,8 +10,8 @@ import asyncio
 import sys
 
 from dialer.config import ConfigError, load
+from sql.errors import FAILED
 from sql.migrate import ChangedMigrationError, migrate, report
-from sql.pool import FAILED
 from sql.unusable import why_unusable
 
 

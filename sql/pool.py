@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import asyncpg
 
+from sql.errors import mapped
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolAcquireContext
+    from collections.abc import AsyncIterator
 
-    from sql.shares import SharedPool
-
-    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record] | SharedPool
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 LOCK_TIMEOUT_SECONDS = 2
@@ -32,42 +31,6 @@ CONNECTIONS = 10
 # A connection is opened anew after so many statements, and closed after so long without one.
 QUERIES_PER_CONNECTION = 50_000
 IDLE_CONNECTION_SECONDS = 300.0
-
-# What a statement raises through no fault of its own: PostgreSQL, the way to it or the machine below it is not as it should be. The caller
-# waits and comes again. By the classes of SQLSTATE, so that an error nobody has met yet is on the right side: what is not here (22 wrong
-# data, 23 a constraint, 42 a wrong statement, P0 our own RAISE, ...) is the fault of this one statement, and would come again with it.
-AWAY = (
-    OSError,
-    # A connection of the pool that did not become free, a statement that was not answered.
-    TimeoutError,
-    asyncpg.InterfaceError,
-    # The session was killed and asyncpg has read why, but not yet that the connection is closed: "another operation is in progress".
-    asyncpg.InternalClientError,
-    # 08: the connection broke.
-    asyncpg.PostgresConnectionError,
-    # 25: a standby that is not the primary yet or a primary that is not one any more; a transaction the server has ended.
-    asyncpg.InvalidTransactionStateError,
-    # 28, 3D: a password is being changed, a backup is being put back.
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    # 40: rolled back by the server, to be tried again.
-    asyncpg.TransactionRollbackError,
-    # 53: no connection, memory or disk left.
-    asyncpg.InsufficientResourcesError,
-    # 55: in use, or not in the state it needs.
-    asyncpg.ObjectNotInPrerequisiteStateError,
-    # 57: an operator, a shutdown, a time-out. 58: the machine. F0: its settings. XX: the server itself.
-    asyncpg.OperatorInterventionError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ConfigFileError,
-    asyncpg.InternalServerError,
-)
-
-# Whatever a connection or a statement may fail with: for the command line, which says so and ends.
-FAILED = (*AWAY, asyncpg.PostgresError)
-
-# Somebody else holds the row; the caller comes again.
-LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
 
 SESSION = {
     "timezone": "UTC",
@@ -93,28 +56,68 @@ TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
 NOTICE = statements("timelines")["notice"]
 
 
-class _Pool(asyncpg.Pool):
-    """A pool whose callers do not wait for a connection for ever."""
+class Pool:
+    """A bounded number of connections. Every error of the driver that a retry may cure leaves here as one of ours (`sql/errors.py`)."""
 
-    def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext:
-        """A connection, within ACQUIRE_SECONDS unless another `timeout` is asked for; TimeoutError when there is none."""
-        return super().acquire(timeout=ACQUIRE_SECONDS if timeout is None else timeout)
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], acquire_seconds: float = ACQUIRE_SECONDS) -> None:
+        """No caller waits for a connection of `pool` for longer than `acquire_seconds`."""
+        self._pool = pool
+        self._acquire_seconds = acquire_seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """Hold a connection for the length of a block.
+
+        Raises:
+            RowLockedError, DatabaseUnavailableError: from a statement within the block, or when no connection became free in time.
+        """
+        with mapped():
+            async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
+                yield connection
+
+    async def fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
+        """All rows."""
+        async with self.acquire() as connection:
+            return await connection.fetch(query, *values)
+
+    async def fetchrow(self, query: str, *values: object) -> asyncpg.Record | None:
+        """The first row, or None."""
+        async with self.acquire() as connection:
+            return await connection.fetchrow(query, *values)
+
+    async def fetchval(self, query: str, *values: object) -> Any:  # noqa: ANN401 - whatever the query returns
+        """The first column of the first row, or None."""
+        async with self.acquire() as connection:
+            return await connection.fetchval(query, *values)
+
+    async def execute(self, query: str, *values: object) -> str:
+        """Run a statement; return its command tag."""
+        async with self.acquire() as connection:
+            return await connection.execute(query, *values)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
 
 
-async def open_pool(database_url: str, *, name: str, size: int = CONNECTIONS, planned: bool = False) -> asyncpg.Pool[asyncpg.Record]:
+async def open_pool(
+    database_url: str, *, name: str, size: int = CONNECTIONS, planned: bool = False, acquire_seconds: float = ACQUIRE_SECONDS
+) -> Pool:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
 
-    `planned` connections have planned what holds the rows of a business, for processes that live long. Whoever asks for a connection and
-    gets none within 10 s is told so by a TimeoutError.
+    `planned` connections have planned what holds the rows of a business, for processes that live long.
 
     Raises:
         OSError, asyncpg.PostgresError: when the server is not there or refuses.
     """
-    return await _Pool(
+    pool = await asyncpg.create_pool(
         database_url,
-        connection_class=asyncpg.Connection,
-        record_class=asyncpg.Record,
-        loop=None,
         min_size=1,
         max_size=size,
         max_queries=QUERIES_PER_CONNECTION,
@@ -124,6 +127,7 @@ async def open_pool(database_url: str, *, name: str, size: int = CONNECTIONS, pl
         server_settings={"application_name": name, **SESSION},
         init=_plan if planned else _prepare,
     )
+    return Pool(pool, acquire_seconds)
 
 
 async def to_disk(connection: Connection) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from sql.errors import DatabaseUnavailableError
+
 if TYPE_CHECKING:
     from sql.pool import Pool
 
@@ -56,6 +58,8 @@ async def check_server(pool: Pool) -> None:
 
 def why_unusable(error: BaseException, database_url: str) -> str:
     """One line that says what is wrong and what to do; without the password."""
+    # The driver says it best.
+    error = error.__cause__ if isinstance(error, DatabaseUnavailableError) and error.__cause__ else error
     said, host = _first_line(error), _host(database_url)
     sentence = next(sentence for kind, sentence in SENTENCES if isinstance(error, kind))
     return sentence.format(said=said, host=host)

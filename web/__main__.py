@@ -15,7 +15,7 @@ from aiohttp import web as http
 
 from dialer import start
 from dialer.start import CannotStartError
-from sql.pool import FAILED
+from sql.errors import FAILED
 from sql.unusable import UnfitServerError, why_unusable
 from web.app import create_app
 

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 # Twilio waits 15 s for a callback's answer; a fact that takes longer is brought again by its retry.
 PATIENCE_SECONDS: Final = 5.0
+# A connection may have to be opened first; a server that does not answer within this is away.
+ACQUIRE_SECONDS: Final = 5.0
 # What this process does for all businesses: its share of the connections is as large as that of one of them.
 RELAY: Final = Use("relay", urgent=True)
 FACTS: Final = Use("facts", urgent=True)
@@ -93,7 +95,8 @@ def create_app(settings: Settings) -> http.Application:
 
 async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     size = app[keys.SETTINGS].database_connections
-    pool = SharedPool(await open_pool(app[keys.SETTINGS].database_url, name="web", size=size, planned=True), shares_of(size))
+    opened = await open_pool(app[keys.SETTINGS].database_url, name="web", size=size, planned=True, acquire_seconds=ACQUIRE_SECONDS)
+    pool = SharedPool(opened, shares_of(size))
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from actors.calls.reconciler import hang_up
 from dialer.model import AttemptState
 from dialer.sealing import BrokenSealError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from telephony.provider import CallFacts, NoSuchCall
 from telephony.twilio.callbacks import STATES
 
@@ -60,8 +60,8 @@ class ExcessCalls:
         while not self._closed:
             try:
                 await self.round()
-            except (*AWAY, *LOCKED) as error:
-                log.warning("PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("%s", error)
             await asyncio.sleep(SHORTEST_ROUND_SECONDS)
             try:
                 async with asyncio.timeout(ROUND_SECONDS):
@@ -74,7 +74,7 @@ class ExcessCalls:
         """Begin to hang up every one that is not over.
 
         Raises:
-            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is away.
         """
         partitions = list(self._services.ownership.epochs)
         calls = await self._services.attempts.excess_calls(partitions) if partitions else []
@@ -87,7 +87,7 @@ class ExcessCalls:
     async def _end(self, call: ExcessCall) -> None:
         try:
             await self._hang_up_and_ask(call)
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             # The next round asks again.
             pass
         finally:

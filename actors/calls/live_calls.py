@@ -17,7 +17,7 @@ from actors.calls.evidence import MISSING
 from actors.calls.reconciler import QUEUED, QUEUED_SECONDS, fact_of_call, record
 from dialer.model import AttemptState
 from sql.attempts.fact_writer import NotRecordedError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +61,8 @@ class LiveCalls:
             began = clock.boot()
             try:
                 await self.round()
-            except (*AWAY, *LOCKED) as error:
-                log.warning("PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("%s", error)
             try:
                 async with asyncio.timeout(max(began + ROUND_SECONDS - clock.boot(), 0.0)):
                     await self._closing.wait()
@@ -73,7 +73,7 @@ class LiveCalls:
         """Begin to list the live calls of every account with a call that is followed here, and to compare.
 
         Raises:
-            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is away.
         """
         partitions = list(self._services.ownership.epochs)
         if not partitions or not self._calls:

@@ -42,7 +42,7 @@ class OrphanedCalls:
         """Find what is forgotten, once at a time for each business; True when it was found, False when that is to be tried again.
 
         Raises:
-            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is away.
         """
         if driven.business_id in self._searched:
             return False
@@ -59,7 +59,7 @@ class OrphanedCalls:
         """Compare the calls of a business with what the provider lists; True when that is done, False when it is to be tried again.
 
         Raises:
-            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is away.
         """
         services, business_id = self._services, driven.business_id
         timeline = await services.timelines.present(business_id, services.policy.lag_seconds + SEND_SECONDS)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from actors.calls.call import SEND_SECONDS, WITHDRAWN
 from dialer.model import AttemptState
 from sql.attempts.attempts import MAX_BUSINESSES_PER_CLAIM, ClaimRequest, Fact, Verdict
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError, RowLockedError
 from telephony.provider import UnansweredCall, UnsentCall
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class Dispatcher:
     async def _claim_failed(self, asks: Sequence[ClaimRequest], error: Exception) -> int:
         """What concerns one of these businesses must not stop the others: find out which it is, and let that one rest."""
         alone = len(asks) == 1
-        if isinstance(error, LOCKED):
+        if isinstance(error, RowLockedError):
             # To halve the batch would wait for the same lock again, with the other half in hand.
             log.warning("a claim for %d businesses met a lock: %s", len(asks), type(error).__name__)
             self._apart.update(ask.business_id for ask in asks)
@@ -255,7 +255,7 @@ class Dispatcher:
                 self._answer_all(asks, "busy")
             else:
                 self._requeue(asks)
-        elif isinstance(error, AWAY):
+        elif isinstance(error, DatabaseUnavailableError):
             log.warning("a claim for %d businesses was not answered: %s", len(asks), type(error).__name__)
             self._answer_all(asks, "away")
         elif alone:

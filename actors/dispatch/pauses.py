@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from telephony import refusals
 from telephony.provider import RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
@@ -101,7 +101,7 @@ class Pauses:
     async def _is_paused(self, business_id: int, run_id: int, text: str) -> bool:
         try:
             await self._services.workers.pause(business_id, run_id, text)
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             return False
         return True
 

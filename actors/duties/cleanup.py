@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from actors.aside import Aside
 from actors.rounds import PeriodicDuty
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from actors.services import Services
@@ -54,7 +54,7 @@ class Rewriting(PeriodicDuty):
         following = None
         try:
             following = await self._services.runs.rewrite(business_id, run_id, self._positions[run_id], CHUNK_ROWS)
-        except (*AWAY, *LOCKED) as error:
+        except DatabaseUnavailableError as error:
             log.warning("run %d is rewritten later: %s", run_id, type(error).__name__)
         except Exception:
             log.exception("run %d cannot be rewritten", run_id)
@@ -83,7 +83,7 @@ class Ending(PeriodicDuty):
             try:
                 if await self._services.runs.end_if_done(business_id, run_id):
                     log.error("run %d had nothing left and was not ended: ended now", run_id)
-            except (*AWAY, *LOCKED) as error:
+            except DatabaseUnavailableError as error:
                 log.warning("run %d is ended later: %s", run_id, type(error).__name__)
             except Exception:
                 log.exception("run %d cannot be ended", run_id)

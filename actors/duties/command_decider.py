@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.aside import Aside
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from actors.services import Services
@@ -62,8 +62,8 @@ class CommandDecider:
             self._rung.clear()
             try:
                 await self._give_turns()
-            except (*AWAY, *LOCKED) as error:
-                log.warning("commands in the inbox wait, PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("commands in the inbox wait: %s", error)
                 await asyncio.sleep(AWAY_SECONDS)
             pause = self._aside.next_in()
             try:
@@ -86,7 +86,7 @@ class CommandDecider:
     async def _turn(self, business_id: int) -> None:
         try:
             applied, is_busy = await self._services.commands.apply_received(business_id)
-        except (*AWAY, *LOCKED) as error:
+        except DatabaseUnavailableError as error:
             log.warning("commands of business %d wait: %s", business_id, type(error).__name__)
             self._aside.put(business_id, AWAY_SECONDS)
         except Exception:

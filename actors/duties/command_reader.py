@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dialer.messages import MalformedError, keepable, parse_command
 from dialer.streams.client import NOWHERE, RedisUnavailableError
 from sql.commands.commands import MalformedCommand
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,8 +51,8 @@ class CommandReader:
                 await self._receive()
             except RedisUnavailableError:
                 await asyncio.sleep(AWAY_SECONDS)
-            except (*AWAY, *LOCKED) as error:
-                log.warning("commands of the stream wait, PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("commands of the stream wait: %s", error)
                 await asyncio.sleep(AWAY_SECONDS)
 
     async def _receive(self) -> None:
@@ -68,7 +68,7 @@ class CommandReader:
     async def _keep(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> None:
         try:
             is_mine = await self._services.commands.receive(start, end, entries)
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             raise
         except Exception:
             log.exception("%d entries of dialer:commands cannot be received together", len(entries))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import Event
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from actors.services import Services
@@ -46,11 +47,9 @@ class ProgressPublisher:
             self._rung.clear()
             runs = list(self._changed)
             self._changed.clear()
-            try:
+            # A screen that is behind catches up with the next change.
+            with suppress(DatabaseUnavailableError):
                 await self._publish(runs)
-            except (*AWAY, *LOCKED):
-                # A screen that is behind catches up with the next change.
-                pass
             await asyncio.sleep(ROUND_SECONDS)
 
     async def _publish(self, runs: list[tuple[int, int]]) -> None:

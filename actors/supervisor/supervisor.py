@@ -39,7 +39,7 @@ from dialer.model import AttemptState
 from dialer.sealing import BrokenSealError
 from dialer.streams.client import RedisUnavailableError
 from sql.attempts.attempts import ClaimRequest
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from telephony.provider import UnsentCall
 
 if TYPE_CHECKING:
@@ -158,14 +158,14 @@ class BusinessSupervisor:
             self._wire_is_away.clear()
             try:
                 await self.poll_once(list(self._services.ownership.epochs))
-            except (*AWAY, *LOCKED) as error:
-                log.warning("PostgreSQL is away: %s", type(error).__name__)
+            except DatabaseUnavailableError as error:
+                log.warning("%s", error)
 
     async def poll_once(self, partitions: list[int]) -> None:
         """Adopt every open attempt nobody here follows, end those that are over, and wake every business with a running run.
 
         Raises:
-            OSError, asyncpg.PostgresError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is away.
         """
         if not partitions:
             return
@@ -217,7 +217,7 @@ class BusinessSupervisor:
         """A business that had nothing to do has something now."""
         try:
             driven = await self._services.workers.business(hint.business_id)
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             # The poll will find it.
             return
         if driven and driven.partition in self._services.ownership.epochs:
@@ -229,7 +229,7 @@ class BusinessSupervisor:
         """A call that nobody follows is to be hung up: one whose attempt had ended as not placed, and that exists all the same."""
         try:
             found = await self._services.attempts.states([(hint.business_id, hint.attempt_id)])
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             # The poll will find it.
             return
         for attempt in found:
@@ -352,8 +352,8 @@ class BusinessSupervisor:
                     if call.name.business_id == driven.business_id:
                         call.check_now()
                 await self.poll_once([driven.partition])
-        except (*AWAY, *LOCKED) as error:
-            log.warning("PostgreSQL is away: %s", type(error).__name__)
+        except DatabaseUnavailableError as error:
+            log.warning("%s", error)
 
     def _spawn(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
         attempt_id = call.name.attempt_id

@@ -167,7 +167,7 @@ class Attempts:
         `default_account` makes the calls of businesses without an account of their own.
 
         Raises:
-            OSError, asyncpg.PostgresError: when it did not come through; rows with this token may exist all the same (`lost_claim`).
+            DatabaseUnavailableError: when it did not come through; rows with this token may exist all the same (`lost_claim`).
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(
@@ -191,7 +191,7 @@ class Attempts:
         """Apply facts, at most one an attempt; the answers are in no particular order.
 
         Raises:
-            OSError, asyncpg.PostgresError: when it did not come through; bringing the same facts again is harmless.
+            DatabaseUnavailableError: when it did not come through; bringing the same facts again is harmless.
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError, RowLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,10 +142,10 @@ class FactWriter:
     async def _write(self, batch: Sequence[_Pending]) -> None:
         try:
             recorded = await self._attempts.record([pending.fact for pending in batch])
-        except LOCKED as error:
+        except RowLockedError as error:
             # First: what a lock raises is also of a kind that PostgreSQL raises when it is away.
             await self._write_apart(batch, error)
-        except AWAY as error:
+        except DatabaseUnavailableError as error:
             log.warning("%d facts wait to be written: %s", len(batch), type(error).__name__)
             await self._wait_for_postgresql(batch)
         except Exception as error:  # noqa: BLE001 - the callers must hear of it, whatever it is, or they wait for ever
@@ -173,7 +173,7 @@ class FactWriter:
             if not batch[0].recorded.done():
                 batch[0].recorded.set_exception(error)
         else:
-            if not isinstance(error, LOCKED):
+            if not isinstance(error, RowLockedError):
                 log.error("a fact of business %d waits to be written", batch[0].fact.business_id, exc_info=error)
             self._again(batch)
             self._set_aside(batch[0].fact.business_id)

@@ -80,7 +80,7 @@ class Commands:
         """Decide a command that came over HTTP.
 
         Raises:
-            OSError, asyncpg.PostgresError: when it did not come through; the same id again is harmless.
+            DatabaseUnavailableError: when it did not come through; the same id again is harmless.
         """
         found = await self._pool.fetchval(
             TEXT["command"],

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Self
 from dialer.messages import Event
 from dialer.streams.client import RedisUnavailableError
 from dialer.streams.relay_script import topic_of
-from sql.pool import AWAY, LOCKED, to_disk
+from sql.errors import DatabaseUnavailableError
+from sql.pool import to_disk
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Relay:
         """Move the oldest events; return how many were read, 0 when none of them could be moved.
 
         Raises:
-            AwayError, OSError, asyncpg.PostgresError: when one of the two is away; nothing is lost.
+            AwayError, DatabaseUnavailableError: when one of the two is away; nothing is lost.
         """
         read_at = await self._streams.time()
         events = await self._outbox.next(MAX_EVENTS_AT_ONCE, self._passed_over())
@@ -156,7 +157,7 @@ class Relay:
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except (RedisUnavailableError, *AWAY, *LOCKED) as error:
+        except (RedisUnavailableError, DatabaseUnavailableError) as error:
             # Said once for each reason, not each second.
             reason = f"{type(error).__name__} {error if isinstance(error, RedisUnavailableError) else ''}".strip()
             if reason != self._waiting:

@@ -47,7 +47,7 @@ class Resolutions:
         """Believe a person; the answer's `code` is empty, or why not: functions/resolve_v1.sql explains them.
 
         Raises:
-            OSError, asyncpg.PostgresError: when it did not come through; the same again is harmless.
+            DatabaseUnavailableError: when it did not come through; the same again is harmless.
         """
         async with self._pool.acquire() as connection:
             found: dict[str, Any] = await connection.fetchval(

@@ -157,7 +157,7 @@ class Runs:
 
         Raises:
             IdReusedError: when the id came before with another digest.
-            OSError, asyncpg.PostgresError: when it did not come through; the same request again is harmless.
+            DatabaseUnavailableError: when it did not come through; the same request again is harmless.
         """
         new = replace(new, leads=await self._numbered(new))
         await self._upsert_leads(new)

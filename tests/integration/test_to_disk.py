@@ -38,7 +38,7 @@ async def shop(postgres: Postgres) -> AsyncIterator[DatabaseFixture]:
     """A worker that owns all of it."""
     pool = await open_pool(postgres.url, name="test", size=2)
     yield await DatabaseFixture(pool).open()
-    pool.terminate()
+    pool._pool.terminate()
 
 
 async def states(postgres: Postgres, intents: list[ClaimedAttempt]) -> list[AttemptState]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
-
 from dialer.messages import CommandType, Event, RunChanged
 from dialer.model import AttemptState
 from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
+from sql.errors import RowLockedError
 from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal
 from tests.simulation import claiming, commanding, recording
 from tests.simulation.line import Refused
@@ -51,7 +50,7 @@ class FakeStore:
     def wait_for_lock(self) -> None:
         """A statement that cannot come back later waits for its lock, sometimes in vain."""
         if self.locked and self.line.chance.hits(self.locked / 4):
-            raise Refused(asyncpg.LockNotAvailableError())
+            raise Refused(RowLockedError())
 
 
 class FakeAttempts(FakeStore):

@@ -9,7 +9,7 @@ from dialer.messages import CallChanged, Command, CommandType, RunChanged
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import NotRecordedError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from telephony.twilio.callbacks import STATES
 from tests.simulation.company import DELIVERIES, TERMINAL
 from tests.simulation.loop import pause
@@ -93,7 +93,7 @@ class FakeWeb:
         for _ in range(TRIES):
             try:
                 answer = await self._commands.apply(command)
-            except (*AWAY, *LOCKED):
+            except DatabaseUnavailableError:
                 await pause(POLL_SECONDS)
                 continue
             self._judge.answered(command, answer)
@@ -112,7 +112,7 @@ class FakeWeb:
             pass
         except NotRecordedError:
             return
-        except (*AWAY, *LOCKED):
+        except DatabaseUnavailableError:
             # 503: nothing was promised.
             return
         self._judge.waited(run_id)

@@ -16,8 +16,8 @@ from actors.services import CallPolicy, Ownership, Services
 from actors.worker import Worker
 from dialer.clock import SeededIds
 from sql.attempts.fact_writer import FactWriter
+from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
-from sql.pool import AWAY, LOCKED
 from sql.runs.runs import NewLead
 from telephony.provider import Account
 from tests.simulation.chance import Chance
@@ -80,7 +80,7 @@ class ErrorLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # A server that is away may end a task: it is begun again, and the judge sees whether that was enough.
-        if record.exc_info and record.exc_info[1] is not None and not isinstance(record.exc_info[1], (*AWAY, *LOCKED)):
+        if record.exc_info and record.exc_info[1] is not None and not isinstance(record.exc_info[1], DatabaseUnavailableError):
             self.errors.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
 
 
@@ -105,7 +105,7 @@ class Stage:
         self.clock_seconds = 0.0
         self.db = Database(lambda: self.loop.time() + self.clock_seconds, nonces.nonce, schedule.partitions, faults)
         self.db.rewrite_here = 3
-        self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: ConnectionResetError("simulated"))
+        self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: DatabaseUnavailableError("simulated"))
         self.server = Server(self.loop)
         self.company = FakeTwilio(self.loop, schedule, Chance(schedule.seed, "company"), faults)
         self.judge = Judge(schedule, self.db, self.company, self.server)

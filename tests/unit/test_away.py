@@ -7,7 +7,7 @@ import inspect
 import asyncpg
 import pytest
 
-from sql.pool import AWAY, LOCKED
+from sql.errors import AWAY, LOCKED
 
 # Wrong data, a constraint, a statement that is wrong, what our own functions raise, and what we never use: again would fail again.
 OUR_OWN = {

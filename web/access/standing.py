@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web as http
 
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from web.access import auth
 from web.server.errors import ApiError
 from web.server.shared_read import SharedRead
@@ -33,7 +33,7 @@ class Standing:
         """Who the credential of this request belongs to now; None when it opens nothing any more.
 
         Raises:
-            OSError, asyncpg.PostgresError: from the reading, when PostgreSQL is away.
+            DatabaseUnavailableError: from the reading, when PostgreSQL is away.
         """
         shown = [request.headers.get(name, "") for name in ("Authorization", "Cookie")]
         key = hashlib.sha256("\n".join(shown).encode(errors="replace")).digest()
@@ -47,7 +47,7 @@ async def still_allowed(asked: SharedRead[Principal | None], who: Principal) -> 
     """False when the credential is no longer that of `who`; while PostgreSQL is away nobody can tell, and the stream stays."""
     try:
         now = await asked.recent(RECHECK_SECONDS)
-    except (*AWAY, *LOCKED):
+    except DatabaseUnavailableError:
         return True
     return now is not None and (now.business_id, now.actor) == (who.business_id, who.actor)
 

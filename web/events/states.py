@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from dialer.streams.client import RedisUnavailableError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from web.server.shared_read import SharedRead
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class LiveStates:
                 runs = await self._runs.some(business_id, run_ids) if run_ids else []
                 active = await self._runs.active(business_id, MAX_ACTIVE_RUNS + 1) if whole else []
                 calls = await self._jobs.on_every_line(business_id)
-        except (*AWAY, *LOCKED) as error:
+        except DatabaseUnavailableError as error:
             raise UnreadableError(type(error).__name__) from error
         return BusinessState(newest, {run.run_id: run for run in runs}, active[:MAX_ACTIVE_RUNS], len(active) > MAX_ACTIVE_RUNS, calls)
 

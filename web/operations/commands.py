@@ -20,7 +20,7 @@ from aiohttp import web as http
 
 from dialer.messages import Command, CommandType, RunChanged
 from dialer.model import Role
-from sql.pool import LOCKED
+from sql.errors import RowLockedError
 from web.access.auth import principal
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
@@ -147,7 +147,7 @@ async def _apply(request: http.Request, command: Command) -> Answer:
         while True:
             try:
                 return await request.app[keys.COMMANDS].apply(command)
-            except LOCKED:
+            except RowLockedError:
                 if clock.boot() + pause > until:
                     raise
             await asyncio.sleep(pause * (0.5 + ids.fraction()))

@@ -60,7 +60,7 @@ async def waits_for(request: http.Request, run: Run) -> list[Wait]:
     """Why a run that is not over takes no lead at this moment; empty when it does, or has not begun.
 
     Raises:
-        OSError, asyncpg.PostgresError: when PostgreSQL is away.
+        DatabaseUnavailableError: when PostgreSQL is away.
     """
     if run.status is RunStatus.PAUSED:
         return [Wait("paused", None)]

@@ -12,7 +12,7 @@ from aiohttp import web as http
 
 from dialer.shares import BusyError
 from sql.attempts.fact_writer import NotRecordedError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError, RowLockedError
 from web.server import errors, keys
 from web.server.addresses import local_path
 from web.server.errors import ApiError, Text
@@ -89,10 +89,10 @@ def _fault(request: http.Request, error: Exception) -> ApiError:
     if isinstance(error, BusyError):
         log.warning("the share of a tenant is in use for too long")
         return errors.crowded()
-    if isinstance(error, LOCKED):
+    if isinstance(error, RowLockedError):
         log.warning("a row stays locked: %s", type(error).__name__)
         return errors.busy()
-    if isinstance(error, (NotRecordedError, *AWAY)):
+    if isinstance(error, (NotRecordedError, DatabaseUnavailableError)):
         log.warning("the database is away: %s", type(error).__name__)
         return errors.away()
     return _unexpected(request, error)

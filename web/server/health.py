@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from aiohttp import web as http
 
+from sql.errors import DatabaseUnavailableError
 from sql.migrate import report_of
-from sql.pool import AWAY
 from web.server import keys
 
 routes = http.RouteTableDef()
@@ -50,6 +50,6 @@ async def _database(request: http.Request) -> str:
     try:
         async with asyncio.timeout(READY_SECONDS):
             found = await report_of(request.app[keys.POOL])
-    except AWAY:
+    except DatabaseUnavailableError:
         return "away"
     return "ok" if found.up_to_date else "migrations pending"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeAlias, TypeVar
 from dialer.model import Reference
 from dialer.shares import BusyError, Use
 from dialer.streams.client import NOWHERE, RedisUnavailableError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError, RowLockedError
 from sql.shares import CURRENT_USE
 from web.server.tenancy import business
 from web.twilio.receiver import NotAppliedError
@@ -139,10 +139,10 @@ class DeferredCallbacks:
             await self._ear.replay(reference, form)
         except ValueError:
             log.warning("a kept callback cannot be understood any more")
-        except (NotAppliedError, BusyError, *LOCKED):
+        except (NotAppliedError, BusyError, RowLockedError):
             self._entries.failed(entry)
             return False
-        except AWAY:
+        except DatabaseUnavailableError:
             # PostgreSQL is away, or fails on this one: it rests, so that the next pass begins with another.
             self._entries.failed(entry)
             self._away_until = self._clock.boot() + AWAY_SECONDS

@@ -19,7 +19,7 @@ from dialer.model import AttemptState, Reference
 from dialer.sealing import BrokenSealError
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import NotRecordedError
-from sql.pool import AWAY, LOCKED
+from sql.errors import DatabaseUnavailableError
 from telephony.twilio import callbacks
 from web.server.tenancy import signed_by
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sql.attempts.fact_writer import FactWriter
     from web.operations.owner_hints import OwnerHints
 
-UNREACHABLE = (NotRecordedError, *AWAY, *LOCKED)
+UNREACHABLE = (NotRecordedError, DatabaseUnavailableError)
 
 # Accounts of their own: beyond this many the one not heard of for longest is forgotten.
 MAX_HEARD_OF = 1_000
@@ -107,7 +107,7 @@ class CallbackReceiver:
             UnsignedError: when Twilio did not sign it, whether or not the reference exists.
             StrangerError: when it did, and there is no such attempt.
             ValueError: naming the field that cannot be understood.
-            sql.attempts.fact_writer.NotLearnedError, OSError, asyncpg.PostgresError: when PostgreSQL is away and it could not be kept.
+            sql.attempts.fact_writer.NotLearnedError, DatabaseUnavailableError: when PostgreSQL is away and it could not be kept.
         """
         self._divide(signed)
         try:
@@ -133,7 +133,7 @@ class CallbackReceiver:
         Raises:
             NotAppliedError: when a row it needs is locked.
             ValueError: naming the field that cannot be understood.
-            OSError, asyncpg.PostgresError: when PostgreSQL is still away.
+            DatabaseUnavailableError: when PostgreSQL is still away.
         """
         named, before = await self._find(reference)
         if named is None or before is None:
