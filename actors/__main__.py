@@ -1,7 +1,4 @@
-"""`python -m actors`: a worker process.
-
-On the road of a call: above 3.
-"""
+"""`python -m actors`: a worker process."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ REQUIRED = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY")
 
 
 async def work(settings: Settings) -> bool:
-    """Drive calls until SIGTERM or SIGINT, or until this worker cannot go on: False then.
+    """Place and follow calls until SIGTERM or SIGINT, or until this worker cannot go on: False then.
 
     Raises:
         ConfigError: when a business needs the default account, and it is not set.
@@ -34,9 +31,9 @@ async def work(settings: Settings) -> bool:
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    async with AsyncExitStack() as open_things:
+    async with AsyncExitStack() as stack:
         try:
-            services = await open_things.enter_async_context(open_services(settings))
+            services = await stack.enter_async_context(open_services(settings))
         except (*FAILED, UnfitServerError) as fault:
             raise CannotStartError(why_unusable(fault, settings.database_url)) from None
         worker = Worker(services, settings.worker, stopping)

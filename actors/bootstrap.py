@@ -1,7 +1,4 @@
-"""Builds the real services from the settings: connections to PostgreSQL, Redis and the telephone company.
-
-On the road of a call: under 3 and 4; everything they touch is opened and closed here.
-"""
+"""Builds the real services from the settings: connections to PostgreSQL, Redis and the telephone company."""
 
 from __future__ import annotations
 
@@ -31,35 +28,35 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
-# A fact that was learned is kept until PostgreSQL is there to write it.
+# A fact is kept in memory until PostgreSQL takes it.
 PATIENCE_SECONDS = 7 * 24 * 3600.0
 
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Connect to everything the settings name, and close it in the end.
+    """Connect to everything the settings name, and close it at the end of the block.
 
     Raises:
         ConfigError: when a business needs the default account, and it is not set.
-        OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL is not there at the start, is too old, or takes no writes.
+        OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL does not answer at the start, is too old, or takes no writes.
     """
     clock, ids = SystemClock(), SystemIds()
-    async with AsyncExitStack() as open_things:
+    async with AsyncExitStack() as stack:
         name, size = f"ringmaster worker {settings.worker}", settings.database_connections
         connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
-        pool = await open_things.enter_async_context(await connecting)
+        pool = await stack.enter_async_context(await connecting)
         await check_server(pool)
         require_default_account(settings, await Businesses(pool).without_account())
         streams = Streams(settings.redis_url, clock)
-        open_things.push_async_callback(streams.close)
+        stack.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)
-        open_things.push_async_callback(provider.close)
-        relay = await open_things.enter_async_context(Relay(Outbox(pool), streams))
+        stack.push_async_callback(provider.close)
+        relay = await stack.enter_async_context(Relay(Outbox(pool), streams))
         attempts = Attempts(pool)
-        ledger = await open_things.enter_async_context(FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
+        facts = await stack.enter_async_context(FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
         yield Services(
             attempts=attempts,
-            facts=ledger,
+            facts=facts,
             workers=Workers(pool),
             timelines=Timelines(pool),
             commands=Commands(pool),

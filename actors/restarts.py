@@ -1,9 +1,7 @@
-"""The supervisor of a worker's duties: each long-lived task is begun again when it fails.
+"""The supervisor of a worker's duties: restarts each long-lived task that fails.
 
-A duty of the whole worker that fails again and again ends the worker, and another takes over. One that serves some businesses only, the
-gate of an account, never does: it is begun again after a pause that grows, and the others go on.
-
-On the road of a call: above 3; the loops on the road run under it.
+A critical duty that keeps failing ends the worker, and another worker takes over. An isolated duty serves only some businesses, such as
+the dispatcher of one account: it is restarted for ever, with growing pauses, and the rest of the worker goes on.
 """
 
 from __future__ import annotations
@@ -16,11 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from actors.tasks import Tasks
     from dialer.clock import Clock
+    from dialer.concurrency.tasks import Tasks
 
-# This often in this time, and the worker gives up.
-MOST_RESTARTS = 5
+# More restarts than this within this time, and the worker gives up.
+MAX_RESTARTS = 5
 RESTART_WINDOW_SECONDS = 60.0
 RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 30.0
@@ -37,36 +35,37 @@ class DutySupervisor:
         self._clock = clock
         self._give_up = give_up
 
-    def keep_up(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run a duty of the whole worker until it returns; the worker gives up when it fails six times within a minute."""
-        self._tasks.spawn(self._keep_up(name, duty))
+    def run_critical(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run a duty that the worker cannot do without, until it returns; give up when it fails six times within a minute."""
+        self._tasks.spawn(self._run_critical(name, duty))
 
-    def keep_up_alone(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run a duty of some businesses until it returns, whatever it does: begun again after 1 s, then 2 s, up to 30 s."""
-        self._tasks.spawn(self._keep_up_alone(name, duty))
+    def run_isolated(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run a duty of some businesses until it returns; after failures it is restarted in 1 s, then 2 s, up to 30 s."""
+        self._tasks.spawn(self._run_isolated(name, duty))
 
-    async def _keep_up(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
-        failed_at: deque[float] = deque(maxlen=MOST_RESTARTS)
-        while not await self._ended(name, duty):
+    async def _run_critical(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
+        failed_at: deque[float] = deque(maxlen=MAX_RESTARTS)
+        while not await self._returned(name, duty):
             now = self._clock.boot()
-            if len(failed_at) == MOST_RESTARTS and now - failed_at[0] < RESTART_WINDOW_SECONDS:
+            if len(failed_at) == MAX_RESTARTS and now - failed_at[0] < RESTART_WINDOW_SECONDS:
+                log.error("the duty %s failed %d times within %.0f s: this worker stops", name, MAX_RESTARTS + 1, RESTART_WINDOW_SECONDS)
                 self._give_up()
                 return
             failed_at.append(now)
             await asyncio.sleep(RESTART_SECONDS)
 
-    async def _keep_up_alone(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
-        pause, begun_at = RESTART_SECONDS, self._clock.boot()
-        while not await self._ended(name, duty):
-            if self._clock.boot() - begun_at > RESTART_WINDOW_SECONDS:
+    async def _run_isolated(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
+        pause, started_at = RESTART_SECONDS, self._clock.boot()
+        while not await self._returned(name, duty):
+            if self._clock.boot() - started_at > RESTART_WINDOW_SECONDS:
                 pause = RESTART_SECONDS
             await asyncio.sleep(pause)
-            pause, begun_at = min(2 * pause, LONGEST_RESTART_SECONDS), self._clock.boot()
+            pause, started_at = min(2 * pause, LONGEST_RESTART_SECONDS), self._clock.boot()
 
-    async def _ended(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> bool:
+    async def _returned(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> bool:
         try:
             await duty()
         except Exception:
-            log.exception("the duty %s failed, and is begun again", name)
+            log.exception("the duty %s failed and will be restarted", name)
             return False
         return True

@@ -1,14 +1,11 @@
-"""What the actors need of the services: PostgreSQL, Redis, the telephone company, time. A simulation brings its own.
-
-On the road of a call: between 3 and everything it touches.
-"""
+"""The services that the actors use: PostgreSQL, Redis, the telephone company, the clock. A simulation brings its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.turns import Turns
+from actors.keyed_semaphore import KeyedSemaphore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +21,17 @@ if TYPE_CHECKING:
 
 
 class Attempts(Protocol):
-    """The intent log; `sql.attempts.attempts.Attempts` is the real one."""
+    """The log of attempts; `sql.attempts.attempts.Attempts` is the real one."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+        self,
+        incarnation: UUID,
+        token: UUID,
+        requests: Sequence[ClaimRequest],
+        *,
+        send_seconds: float,
+        ring_seconds: int,
+        default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]: ...
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...
@@ -41,7 +45,7 @@ class Attempts(Protocol):
 
 
 class FactWriter(Protocol):
-    """Where facts are brought; `sql.attempts.fact_writer.Ledger` is the real one."""
+    """Writes facts to the log; `sql.attempts.fact_writer.FactWriter` is the real one."""
 
     async def record(self, fact: Fact) -> RecordResult: ...
 
@@ -67,7 +71,7 @@ class Workers(Protocol):
 
 
 class Timelines(Protocol):
-    """What the database may have forgotten; `sql.timelines.timelines.Timelines` is the real one."""
+    """What the database may have lost in a fail-over or a restore; `sql.timelines.timelines.Timelines` is the real one."""
 
     async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None: ...
     async def adopt_calls(
@@ -94,7 +98,7 @@ class Commands(Protocol):
 
 
 class Runs(Protocol):
-    """Runs, for what is done to them in the background; `sql.runs.runs.Runs` is the real one."""
+    """Runs, for the work on them in the background; `sql.runs.runs.Runs` is the real one."""
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
     async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None: ...
@@ -103,7 +107,7 @@ class Runs(Protocol):
 
 
 class Streams(Protocol):
-    """The streams; `dialer.streams.client.Streams` is the real one, and its AwayError is what may be raised."""
+    """The streams; `dialer.streams.client.Streams` is the real one. May raise its RedisUnavailableError."""
 
     async def send_hint(self, partition: int, hint: Hint) -> bool: ...
     async def start_of_hints(self) -> str: ...
@@ -116,14 +120,14 @@ class Streams(Protocol):
 
 
 class Relay(Protocol):
-    """The events that must not be lost; `sql.outbox.outbox.Relay` is the real one."""
+    """Relays the events that must not be lost; `sql.outbox.outbox.Relay` is the real one."""
 
     def kick(self) -> None:
-        """Some have been written: relay them now."""
+        """Events have been written: relay them now."""
 
 
 class AccountBook(Protocol):
-    """Whose calls a business makes, and whose an earlier call was; `telephony.accounts.AccountBook` is the real one."""
+    """The account of each business, and of each earlier call; `telephony.accounts.AccountBook` is the real one."""
 
     def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
         """The account of a business; the default one when it has none of its own."""
@@ -132,16 +136,16 @@ class AccountBook(Protocol):
         """The account that placed a call of this business; None when its credentials are not known here (any more)."""
 
 
-# How many questions, and how many hang-ups, of one business are under way at once: the provider's connections are for all.
-QUESTIONS_AT_ONCE = 8
+# How many fetches, and how many hang-ups, of one business are in flight at once: the provider's connections are shared by all businesses.
+FETCHES_AT_ONCE = 8
 HANG_UPS_AT_ONCE = 8
-# Lists of calls are long, and one may hang for half a minute.
+# Lists of calls are long, and a request for one may hang for half a minute.
 LISTS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """What the settings say about calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing).
+    """The settings for calls; times in seconds, `calls_per_second` for each account over all workers (0: no pacing).
 
     `default_account` is the sid of the account for businesses without one of their own.
     """
@@ -156,10 +160,10 @@ class CallPolicy:
 
 @dataclass(slots=True)
 class Ownership:
-    """What this worker owns: the epoch of each of its partitions, under its present incarnation; and how many `workers` live.
+    """The partitions this worker owns under its present incarnation, each with its epoch, and how many `workers` are live.
 
-    Before `clock_trusted_from` (boot clock, seconds) the database's clock is not believed, since it has jumped: no lead is taken, and
-    no proof that a call is absent counts.
+    Until `clock_trusted_from` (boot clock, seconds) the database's clock is not trusted, since it has jumped: no lead is claimed, and no
+    proof that a call is absent counts.
     """
 
     incarnation: UUID
@@ -170,9 +174,9 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All of it together, as the actors are given it.
+    """All services together, as the actors get them.
 
-    `asking`, `listing` and `ending` are each business's share of the provider's connections.
+    `fetch_limit`, `list_limit` and `hang_up_limit` keep one business from taking all connections to the provider.
     """
 
     attempts: Attempts
@@ -189,6 +193,6 @@ class Services:
     ids: Ids
     policy: CallPolicy
     ownership: Ownership
-    asking: Turns[int] = field(default_factory=lambda: Turns(QUESTIONS_AT_ONCE))
-    listing: Turns[int] = field(default_factory=lambda: Turns(LISTS_AT_ONCE))
-    ending: Turns[int] = field(default_factory=lambda: Turns(HANG_UPS_AT_ONCE))
+    fetch_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(FETCHES_AT_ONCE))
+    list_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(LISTS_AT_ONCE))
+    hang_up_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(HANG_UPS_AT_ONCE))

@@ -1,9 +1,6 @@
-"""The worker: what runs in it, and how it ends.
+"""The worker: starts its duties side by side, and stops them in an order in which nothing is lost.
 
-It starts as duties side by side, none of which waits for another, and stops in the order in which nothing is lost: no new leads, POSTs in
-progress finished and written, partitions given back, then the rest.
-
-On the road of a call: above 3; it is the tree the supervisors hang on.
+No duty waits for another. To stop: no new leads, finish and record the POSTs in flight, give the partitions back, then the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from actors.duties.cleanup import Ending, Forgetting, Rewriting
+from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
@@ -20,15 +17,14 @@ from actors.duties.progress import ProgressPublisher
 from actors.lease import Lease
 from actors.restarts import DutySupervisor
 from actors.supervisor.supervisor import BusinessSupervisor
-from actors.tasks import Tasks
+from dialer.concurrency.tasks import Tasks
 from dialer.messages import Event
 from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
-    from actors.rounds import PeriodicDuty
     from actors.services import Services
 
-# A POST ends within its own deadline; this is that, and some time to write down what became of it.
+# A POST ends within its own deadline; this is that, plus time to record its result.
 LEAVE_SECONDS = 6.0
 FINISH_SECONDS = 2.0
 
@@ -46,52 +42,42 @@ class Worker:
         self._stopping = stopping or asyncio.Event()
         self._tasks = Tasks()
         self._duties = DutySupervisor(self._tasks, services.clock, self._give_up)
-        self._screens = ProgressPublisher(services)
-        self.partitions = BusinessSupervisor(services, self._tasks, self._duties, self._screens.show)
-        self._ownership = Lease(services, self.partitions, name)
-        self._decider = CommandDecider(services, self._tasks)
-        self._commands = CommandReader(services, self._decider.ring)
-        self._rounds: tuple[PeriodicDuty, ...] = (
-            Heartbeat(services, self.partitions, name),
-            self.partitions.stalls,
-            Rewriting(services),
-            Ending(services),
-            Forgetting(services),
+        self._progress = ProgressPublisher(services)
+        self._supervisor = BusinessSupervisor(services, self._tasks, self._duties, self._progress.mark_changed)
+        self._lease = Lease(services, self._supervisor, name)
+        decider = CommandDecider(services, self._tasks)
+        self._loops = (
+            CommandReader(services, decider.loop.ring).loop,
+            decider.loop,
+            Heartbeat(services, self._supervisor, name).loop,
+            JobRewriter(services).loop,
+            RunCloser(services).loop,
+            RetentionCleaner(services).loop,
         )
 
     async def start(self) -> None:
-        """Begin all duties, and say so."""
-        for name, duty in (
-            ("ownership", self._ownership.run),
-            ("hints", self.partitions.listen),
-            ("poll", self.partitions.poll),
-            ("commands", self._commands.run),
-            ("inbox", self._decider.run),
-            ("screens", self._screens.run),
-            *((rounds.name, rounds.run) for rounds in self._rounds),
-        ):
-            self._duties.keep_up(name, duty)
-        self._duties.keep_up_alone("live calls", self.partitions.live.run)
-        self._duties.keep_up_alone("second calls", self.partitions.excess.run)
+        """Start all duties, and publish it."""
+        self._duties.run_critical("lease", self._lease.run)
+        for loop in (*self._supervisor.critical_loops, *self._loops, self._progress.loop):
+            self._duties.run_critical(loop.name, loop.run)
+        for loop in self._supervisor.isolated_loops:
+            self._duties.run_isolated(loop.name, loop.run)
         log.info("worker %s started", self._name)
         await self._publish("started")
 
     async def stop(self) -> None:
         """End all duties in order; calls in conversation go on, and the next owner adopts them."""
-        self.partitions.close()
-        self._commands.close()
-        self._decider.close()
-        for rounds in self._rounds:
-            rounds.close()
+        self._supervisor.close()
+        for loop in self._loops:
+            loop.close()
         try:
             async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
-                await self._ownership.leave(LEAVE_SECONDS)
+                await self._lease.leave(LEAVE_SECONDS)
         except DatabaseUnavailableError as error:
-            # The lease runs out by itself, and another worker takes over.
-            log.warning("partitions could not be given back: %s", type(error).__name__)
+            log.warning("could not release partitions; the lease will expire: %s", type(error).__name__)
         except Exception:
-            log.exception("partitions could not be given back")
-        self._screens.close()
+            log.exception("could not release partitions; the lease will expire")
+        self._progress.loop.close()
         await self._tasks.finish(FINISH_SECONDS)
         log.info("worker %s stopped", self._name)
         await self._publish("stopped")
@@ -101,7 +87,7 @@ class Worker:
         self._stopping.set()
 
     async def _publish(self, change: str) -> None:
-        """Best effort: a worker that cannot be heard works all the same."""
+        """Publish best effort: a worker works without it."""
         event = Event(f"worker.{change}", 0, at=self._services.clock.now(), data={"worker": self._name})
         try:
             await self._services.streams.publish([event])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from dialer.concurrency.loop import UnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,7 +49,7 @@ AWAY = (
 LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
 
 
-class DatabaseUnavailableError(Exception):
+class DatabaseUnavailableError(UnavailableError):
     """PostgreSQL did not carry out the statement, or its answer was lost; the same statement may succeed later."""
 
 

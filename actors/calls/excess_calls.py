@@ -1,19 +1,17 @@
-"""Hangs up the second calls of attempts, and asks for them until they are over.
+"""Hangs up the second calls of attempts, and checks them until they are over.
 
-An attempt has one call. Another one with its reference is told by a callback, or by the answer to a POST; nobody may have it, it holds no
-slot, and no attempt stands for it.
-
-On the road of a call: beside 6, when the provider has made two calls of one request.
+An attempt has one call. When the provider makes two calls of one request, a callback or the answer to the POST reports a second one with
+the same reference. It holds no slot, and no attempt accounts for it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.calls.reconciler import hang_up
+from dialer.concurrency.loop import Loop
 from dialer.model import AttemptState
 from dialer.sealing import BrokenSealError
 from sql.errors import DatabaseUnavailableError
@@ -22,56 +20,31 @@ from telephony.twilio.callbacks import STATES
 
 if TYPE_CHECKING:
     from actors.services import Services
-    from actors.tasks import Tasks
+    from dialer.concurrency.tasks import Tasks
     from sql.attempts.attempts import ExcessCall
     from telephony.provider import Account
 
-ROUND_SECONDS = 5.0
+PAUSE_SECONDS = 5.0
 # Rings within this time start one round, not many.
-SHORTEST_ROUND_SECONDS = 0.5
+REST_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class ExcessCalls:
-    """The second calls of this worker's businesses."""
+    """The second calls of this worker's businesses; ring its `loop` when one may have been reported."""
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
-        """`tasks` runs the ending of each; the calls of one business do not wait for those of another."""
+        """`tasks` ends each of them: the calls of one business do not wait for those of another."""
         self._services = services
         self._tasks = tasks
         self._ending: set[str] = set()
-        self._rung = asyncio.Event()
-        self._closed = False
-        # When (boot clock) the provider first did not know a call.
+        # When (boot clock) the provider first did not have a call.
         self._missing: dict[str, float] = {}
-
-    def kick(self) -> None:
-        """Start a round now: a second call may just have been reported."""
-        self._rung.set()
-
-    def close(self) -> None:
-        """Stop; the next owner goes on."""
-        self._closed = True
-        self._rung.set()
-
-    async def run(self) -> None:
-        """Hang up and ask in rounds until closed."""
-        while not self._closed:
-            try:
-                await self.round()
-            except DatabaseUnavailableError as error:
-                log.warning("%s", error)
-            await asyncio.sleep(SHORTEST_ROUND_SECONDS)
-            try:
-                async with asyncio.timeout(ROUND_SECONDS):
-                    await self._rung.wait()
-            except TimeoutError:
-                pass
-            self._rung.clear()
+        self.loop = Loop("second calls", self.round, pause=PAUSE_SECONDS, rest_seconds=REST_SECONDS)
 
     async def round(self) -> None:
-        """Begin to hang up every one that is not over.
+        """Start to hang up every second call that is not over.
 
         Raises:
             DatabaseUnavailableError: when PostgreSQL is away.
@@ -86,36 +59,36 @@ class ExcessCalls:
 
     async def _end(self, call: ExcessCall) -> None:
         try:
-            await self._hang_up_and_ask(call)
+            await self._hang_up_and_check(call)
         except DatabaseUnavailableError:
-            # The next round asks again.
+            # The next round tries again.
             pass
         finally:
             self._ending.discard(call.sid)
 
-    async def _hang_up_and_ask(self, call: ExcessCall) -> None:
+    async def _hang_up_and_check(self, call: ExcessCall) -> None:
         account = self._services.accounts.of(call.business_id, call.account_sid) or await self._read_account(call)
         if account is None:
-            log.error("a second call of attempt %d goes on: the credentials of its account are not known here", call.attempt_id)
+            log.error("a second call of attempt %d cannot be hung up: the credentials of its account are not known here", call.attempt_id)
             return
         await hang_up(self._services, account, call.business_id, call.sid)
-        async with self._services.asking.turn(call.business_id):
+        async with self._services.fetch_limit.hold(call.business_id):
             facts = await self._services.provider.fetch(account, call.sid)
         if self._is_over(call.sid, facts):
             await self._services.attempts.excess_over(call.business_id, call.sid)
 
     async def _read_account(self, call: ExcessCall) -> Account | None:
-        """A business that has nothing to do is not driven, and its account not read; it may be the one that placed the call."""
-        driven = await self._services.workers.business(call.business_id)
-        if driven is not None:
+        """The account of an idle business has not been read yet; it may be the one that placed the call."""
+        business = await self._services.workers.business(call.business_id)
+        if business is not None:
             with suppress(BrokenSealError):
-                self._services.accounts.account(driven.business_id, driven.account_sid, driven.auth_token_sealed)
+                self._services.accounts.account(business.business_id, business.account_sid, business.auth_token_sealed)
         return self._services.accounts.of(call.business_id, call.account_sid)
 
     def _is_over(self, sid: str, facts: CallFacts | NoSuchCall | None) -> bool:
-        """A call that the provider does not know for longer than one can last is over too."""
+        """Whether the call is over: a call that the provider has not had for longer than a call can last is over too."""
         if not isinstance(facts, NoSuchCall):
             self._missing.pop(sid, None)
             return facts is not None and STATES.get(facts.status) is AttemptState.OVER
-        now, rules = self._services.clock.boot(), self._services.policy
-        return now - self._missing.setdefault(sid, now) > rules.ring_seconds + rules.limit_seconds + rules.lag_seconds
+        now, policy = self._services.clock.boot(), self._services.policy
+        return now - self._missing.setdefault(sid, now) > policy.ring_seconds + policy.limit_seconds + policy.lag_seconds

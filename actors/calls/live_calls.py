@@ -1,34 +1,32 @@
-"""Lists the live calls of each account every few seconds, so that a callback that got lost is noticed, however many calls there are.
+"""Lists the live calls of each account every few seconds, so that a lost callback is noticed, however many calls there are.
 
-A question a call would be as many questions as there are calls. Here three lists, of a thousand calls a page, answer for all: a call they
-show is where it is known to be, or further; one they do not show is over, most likely, and is asked for by its sid.
-
-On the road of a call: 4, when the callback does not come.
+A request for each call would be as many requests as calls. Three lists, of a thousand calls a page, cover them all: a listed call is in
+the state we know, or further on; a call that is not listed is probably over, and is fetched by its sid.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from actors.calls.evidence import MISSING
 from actors.calls.reconciler import QUEUED, QUEUED_SECONDS, fact_of_call, record
+from dialer.concurrency.loop import Loop
 from dialer.model import AttemptState
 from sql.attempts.fact_writer import NotRecordedError
-from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.calls.call import Call
     from actors.services import Services
-    from actors.tasks import Tasks
+    from dialer.concurrency.tasks import Tasks
     from sql.attempts.attempts import Fact, OpenAttempt
     from telephony.provider import Account, CallFacts
 
-# From one round to the next. With the time a list and a question take, a slot is free 15 s after its call has ended, without a callback.
+# From the start of one round to the next. With the time of a list and a fetch, a slot is free within 15 s of the end of its call, without
+# a callback.
 ROUND_SECONDS = 7.0
 # A call that was claimed more recently may not be listed yet; its callbacks are on their way.
 YOUNG_SECONDS = 5.0
@@ -41,36 +39,25 @@ class LiveCalls:
     """The rounds of one worker, over the accounts of the calls it follows."""
 
     def __init__(self, services: Services, calls: Mapping[int, Call], tasks: Tasks) -> None:
-        """`calls` are those this worker follows, by attempt; `tasks` runs the lists, so that no account waits for another's."""
+        """`calls` are those this worker follows, by attempt; `tasks` fetches the lists, so that no account waits for another's."""
         self._services = services
         self._calls = calls
         self._tasks = tasks
         self._listing: set[Account] = set()
-        # The attempts of which a fact waits to be written: one each, however many lists show it meanwhile.
-        self._telling: set[int] = set()
-        self._closing = asyncio.Event()
+        # The attempts with a fact that is being recorded: one each, however many lists repeat it meanwhile.
+        self._recording: set[int] = set()
+        self._next_round_at = 0.0
+        self.loop = Loop("live calls", self._timed_round, pause=self._until_next_round)
 
-    def close(self) -> None:
-        """List no more."""
-        self._closing.set()
+    def _until_next_round(self) -> float:
+        return max(self._next_round_at - self._services.clock.boot(), 0.0)
 
-    async def run(self) -> None:
-        """List in rounds until closed."""
-        clock = self._services.clock
-        while not self._closing.is_set():
-            began = clock.boot()
-            try:
-                await self.round()
-            except DatabaseUnavailableError as error:
-                log.warning("%s", error)
-            try:
-                async with asyncio.timeout(max(began + ROUND_SECONDS - clock.boot(), 0.0)):
-                    await self._closing.wait()
-            except TimeoutError:
-                pass
+    async def _timed_round(self) -> None:
+        self._next_round_at = self._services.clock.boot() + ROUND_SECONDS
+        await self.round()
 
     async def round(self) -> None:
-        """Begin to list the live calls of every account with a call that is followed here, and to compare.
+        """Start to list the live calls of every account with a call that is followed here, and to compare.
 
         Raises:
             DatabaseUnavailableError: when PostgreSQL is away.
@@ -78,7 +65,7 @@ class LiveCalls:
         partitions = list(self._services.ownership.epochs)
         if not partitions or not self._calls:
             return
-        # Read before the list is asked for: what is placed meanwhile is not missing from it.
+        # Read before the lists are requested: a call placed meanwhile does not count as missing from them.
         by_account: defaultdict[Account, list[OpenAttempt]] = defaultdict(list)
         for attempt in await self._services.attempts.open_of_partitions(partitions):
             account = self._services.accounts.of(attempt.business_id, attempt.account_sid)
@@ -107,28 +94,28 @@ class LiveCalls:
                 if listing.complete and age > YOUNG_SECONDS:
                     call.check_now()
             elif (facts.status in QUEUED and age > QUEUED_SECONDS) or MISSING in (attempt.evidence or {}):
-                # It is shown again: that it was missing must not be kept for a person to believe.
+                # It is listed again: its attempt must not go on saying that it was missing.
                 call.check_now()
             else:
-                call.shown()
-                self._tell(account, attempt, facts)
+                call.confirm()
+                self._record_once(account, attempt, facts)
 
-    def _tell(self, account: Account, attempt: OpenAttempt, facts: CallFacts) -> None:
-        """What a list says of a call is a fact; one that says no more than is known is none.
+    def _record_once(self, account: Account, attempt: OpenAttempt, facts: CallFacts) -> None:
+        """Record what a list says about a call, if it is more than we know.
 
-        Each is written by a task of its own: somebody may hold the rows of one business for hours, and the next list is everybody's.
+        Each is recorded by a task of its own: the rows of one business may be locked for hours, and the next list serves all businesses.
         """
-        if attempt.attempt_id in self._telling:
+        if attempt.attempt_id in self._recording:
             return
         fact = fact_of_call(attempt, facts)
         if fact and fact.state.rank > attempt.state.rank:
-            self._telling.add(attempt.attempt_id)
-            self._tasks.spawn(self._believe(account, fact))
+            self._recording.add(attempt.attempt_id)
+            self._tasks.spawn(self._record(account, fact))
 
-    async def _believe(self, account: Account, fact: Fact) -> None:
+    async def _record(self, account: Account, fact: Fact) -> None:
         try:
             await record(self._services, account, fact)
         except NotRecordedError:
-            log.warning("attempt %d: what a list says of it could not be written; the next list says it again", fact.attempt_id)
+            log.warning("attempt %d: its state in a list could not be recorded; the next list repeats it", fact.attempt_id)
         finally:
-            self._telling.discard(fact.attempt_id)
+            self._recording.discard(fact.attempt_id)

@@ -1,8 +1,6 @@
-"""After a fail-over or a restored backup: find the calls the log has forgotten, before the first lead is taken.
+"""After a fail-over or a restore, finds the calls that the database has lost, before the first lead is claimed.
 
-A call that was placed in the part of the timeline that is lost is still on the line, or has ended since; its lead says that it waits.
-
-On the road of a call: beside 3, on the day after a disaster.
+A call that was placed in the lost part of the timeline is still on the line, or has ended since, while its lead is marked as queued.
 """
 
 from __future__ import annotations
@@ -11,9 +9,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from actors.calls.call import SEND_SECONDS
 from actors.calls.reconciler import UNKNOWN_OFFSET
-from actors.turns import Turns
+from actors.keyed_semaphore import KeyedSemaphore
+from dialer.policy.checks import SEND_SECONDS
 from sql.timelines.timelines import OrphanedCall
 
 if TYPE_CHECKING:
@@ -21,9 +19,9 @@ if TYPE_CHECKING:
     from sql.workers.workers import ActiveBusiness
     from telephony.provider import Account
 
-# For each account: one that hangs keeps none of the others waiting.
+# For each account: one account that hangs does not make the others wait.
 LISTS_AT_ONCE = 4
-# The provider's list could not be had; it is long, and others wait for theirs.
+# After a failed list: lists are long, and other businesses wait for theirs.
 SEARCH_AGAIN_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
@@ -33,45 +31,49 @@ class OrphanedCalls:
     """Finds them, for all businesses of a worker."""
 
     def __init__(self, services: Services) -> None:
-        """Ask for the lists through `services`'s provider, a few of an account at a time."""
+        """Fetch the lists through the provider of `services`, a few of each account at a time."""
         self._services = services
-        self._lists: Turns[str] = Turns(LISTS_AT_ONCE)
-        self._searched: set[int] = set()
+        self._account_limit: KeyedSemaphore[str] = KeyedSemaphore(LISTS_AT_ONCE)
+        self._searching: set[int] = set()
 
-    async def search(self, account: Account, driven: ActiveBusiness) -> bool:
-        """Find what is forgotten, once at a time for each business; True when it was found, False when that is to be tried again.
+    async def search(self, account: Account, business: ActiveBusiness) -> bool:
+        """Find the lost calls, once at a time for each business; True when that is done, False when it is to be tried again.
 
         Raises:
             DatabaseUnavailableError: when PostgreSQL is away.
         """
-        if driven.business_id in self._searched:
+        if business.business_id in self._searching:
             return False
-        self._searched.add(driven.business_id)
+        self._searching.add(business.business_id)
         try:
-            found = await self.find(account, driven)
-            if not found:
+            done = await self.find(account, business)
+            if not done:
                 await asyncio.sleep(SEARCH_AGAIN_SECONDS)
-            return found
+            return done
         finally:
-            self._searched.discard(driven.business_id)
+            self._searching.discard(business.business_id)
 
-    async def find(self, account: Account, driven: ActiveBusiness) -> bool:
-        """Compare the calls of a business with what the provider lists; True when that is done, False when it is to be tried again.
+    async def find(self, account: Account, business: ActiveBusiness) -> bool:
+        """Compare the calls of a business with the provider's list; True when that is done, False when it is to be tried again.
 
         Raises:
             DatabaseUnavailableError: when PostgreSQL is away.
         """
-        services, business_id = self._services, driven.business_id
+        services, business_id = self._services, business.business_id
         timeline = await services.timelines.present(business_id, services.policy.lag_seconds + SEND_SECONDS)
         if timeline is None:
             return True
-        log.warning("business %d: the database has another timeline; its calls are compared in %.0f s", business_id, timeline.wait_seconds)
+        log.warning(
+            "business %d: the database is on another timeline; comparing its calls with the provider's in %.0f s",
+            business_id,
+            timeline.wait_seconds,
+        )
         await asyncio.sleep(timeline.wait_seconds)
-        async with self._lists.turn(account.sid), services.listing.turn(business_id):
-            # The provider's clock may be behind the database's: better some calls more, which the log knows, than one less.
+        async with self._account_limit.hold(account.sid), services.list_limit.hold(business_id):
+            # The provider's clock may be behind the database's: some known calls too many are better than a lost one too few.
             since = timeline.calls_from - UNKNOWN_OFFSET
-            listing = await services.provider.list_calls(account, None, driven.caller_id, since)
-        epoch = services.ownership.epochs.get(driven.partition)
+            listing = await services.provider.list_calls(account, None, business.caller_id, since)
+        epoch = services.ownership.epochs.get(business.partition)
         if epoch is None or not listing.complete:
             return False
         calls = [OrphanedCall(call.sid, call.to, call.created_at or timeline.calls_from) for call in listing.calls]
@@ -85,5 +87,5 @@ class OrphanedCalls:
             account_sid=account.sid,
         )
         if adopted is not None:
-            log.warning("business %d: %d calls were found that the database had forgotten", business_id, adopted)
+            log.warning("business %d: adopted %d calls that the database had lost", business_id, adopted)
         return adopted is not None

@@ -1,1 +1,1 @@
-"""What a worker does all the time for all of its businesses, one loop a file."""
+"""The duties of a worker for all of its businesses, one or a few loops a file."""

@@ -1,8 +1,6 @@
-"""What is done in the background, each a duty of its own: the rows of cancelled runs, runs nobody ended, what is kept no longer.
+"""Works in the background, each task a duty of its own: updates jobs of cancelled runs, closes finished runs, deletes what has expired.
 
-One row that is locked, or one run that cannot be handled, waits aside and holds up none of the others.
-
-On the road of a call: not on it.
+A locked row, or a run that cannot be handled, is postponed and delays no other.
 """
 
 from __future__ import annotations
@@ -10,93 +8,94 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from actors.aside import Aside
-from actors.rounds import PeriodicDuty
+from actors.backoff import Backoff
+from dialer.concurrency.loop import Loop
 from sql.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from actors.services import Services
 
-REWRITE_ROUND_SECONDS = 1.0
-SWEEP_SECONDS = 10.0
+REWRITE_PAUSE_SECONDS = 1.0
+SWEEP_PAUSE_SECONDS = 10.0
 MAX_RUNS = 100
 CHUNK_ROWS = 1_000
-# Some tens of milliseconds each, so that nothing waits long for the rows or the disk.
-MAX_FORGOTTEN = 2_000
-REST_SECONDS = 1.0
-LONGEST_REST_SECONDS = 60.0
+# Some tens of milliseconds each, so that no other statement waits long for the rows or the disk.
+MAX_DELETED = 2_000
+FIRST_POSTPONED_SECONDS = 1.0
+LONGEST_POSTPONED_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
 
-class Rewriting(PeriodicDuty):
-    """Lets the job rows of cancelled and stopped runs say so: a chunk of each run in turn."""
+class JobRewriter:
+    """Writes the end of cancelled and stopped runs on their job rows: a chunk of each run in turn."""
 
     def __init__(self, services: Services) -> None:
         """For the partitions of this worker."""
-        super().__init__("rewriting", REWRITE_ROUND_SECONDS, self._round)
         self._services = services
-        self._aside = Aside(services.clock, first_seconds=REST_SECONDS, longest_seconds=LONGEST_REST_SECONDS)
+        self._backoff = Backoff(services.clock, first_seconds=FIRST_POSTPONED_SECONDS, longest_seconds=LONGEST_POSTPONED_SECONDS)
+        # The next job row of each run.
         self._positions: dict[int, int] = {}
+        self.loop = Loop("job rewriter", self._rewrite, pause=REWRITE_PAUSE_SECONDS)
 
-    async def _round(self) -> None:
-        """A chunk of one run of each business that has some, until all are at their end; those with rows that were passed come again."""
-        while mine := list(self._services.ownership.epochs):
-            found = await self._services.runs.to_rewrite(mine, MAX_RUNS, self._aside.keys())
-            self._positions = {run_id: self._positions.get(run_id, 1) for _, run_id in found}
-            for business_id, run_id in found:
-                if not self.closed:
-                    await self._chunk(business_id, run_id)
-            if self.closed or not self._positions:
+    async def _rewrite(self) -> None:
+        """Rewrite a chunk of one run of each business, again until all runs are finished; runs with skipped rows come again later."""
+        while partitions := list(self._services.ownership.epochs):
+            runs = await self._services.runs.to_rewrite(partitions, MAX_RUNS, self._backoff.postponed())
+            self._positions = {run_id: self._positions.get(run_id, 1) for _, run_id in runs}
+            for business_id, run_id in runs:
+                if not self.loop.closed:
+                    await self._rewrite_chunk(business_id, run_id)
+            if self.loop.closed or not self._positions:
                 return
 
-    async def _chunk(self, business_id: int, run_id: int) -> None:
+    async def _rewrite_chunk(self, business_id: int, run_id: int) -> None:
         following = None
         try:
             following = await self._services.runs.rewrite(business_id, run_id, self._positions[run_id], CHUNK_ROWS)
         except DatabaseUnavailableError as error:
-            log.warning("run %d is rewritten later: %s", run_id, type(error).__name__)
+            log.warning("job rows of run %d are postponed: %s", run_id, type(error).__name__)
         except Exception:
-            log.exception("run %d cannot be rewritten", run_id)
+            log.exception("job rows of run %d cannot be rewritten", run_id)
         if following is None:
-            # Done, or to be looked at again later: a run that is done is asked for no more.
-            self._aside.put(run_id)
+            # Finished, or to be retried later: a finished run is not listed again.
+            self._backoff.postpone(run_id)
             del self._positions[run_id]
         else:
             self._positions[run_id] = following
 
 
-class Ending(PeriodicDuty):
-    """The net under the end of runs: ends those that have nothing left, and that nobody ended."""
+class RunCloser:
+    """The safety net under the end of runs: closes finished runs that are still marked running."""
 
     def __init__(self, services: Services) -> None:
         """For the partitions of this worker."""
-        super().__init__("ending", SWEEP_SECONDS, self._round)
         self._services = services
-        self._aside = Aside(services.clock, first_seconds=REST_SECONDS, longest_seconds=LONGEST_REST_SECONDS)
+        self._backoff = Backoff(services.clock, first_seconds=FIRST_POSTPONED_SECONDS, longest_seconds=LONGEST_POSTPONED_SECONDS)
+        self.loop = Loop("run closer", self._close_runs, pause=SWEEP_PAUSE_SECONDS)
 
-    async def _round(self) -> None:
-        mine = list(self._services.ownership.epochs)
-        found = await self._services.runs.to_end(mine, MAX_RUNS, self._aside.keys()) if mine else []
-        for business_id, run_id in found:
-            self._aside.put(run_id)
+    async def _close_runs(self) -> None:
+        partitions = list(self._services.ownership.epochs)
+        runs = await self._services.runs.to_end(partitions, MAX_RUNS, self._backoff.postponed()) if partitions else []
+        for business_id, run_id in runs:
+            self._backoff.postpone(run_id)
             try:
                 if await self._services.runs.end_if_done(business_id, run_id):
-                    log.error("run %d had nothing left and was not ended: ended now", run_id)
+                    log.error("closed run %d, which had finished and was still marked running", run_id)
             except DatabaseUnavailableError as error:
-                log.warning("run %d is ended later: %s", run_id, type(error).__name__)
+                log.warning("closing run %d is postponed: %s", run_id, type(error).__name__)
             except Exception:
-                log.exception("run %d cannot be ended", run_id)
+                log.exception("run %d cannot be closed", run_id)
 
 
-class Forgetting(PeriodicDuty):
-    """Drops what is kept no longer, batch after batch until nothing of it is left."""
+class RetentionCleaner:
+    """Deletes rows past their retention time, batch after batch until none is left."""
 
     def __init__(self, services: Services) -> None:
         """Every worker does this for the whole database."""
-        super().__init__("forgetting", SWEEP_SECONDS, self._round)
         self._services = services
+        self.loop = Loop("retention cleaner", self._delete_expired, pause=SWEEP_PAUSE_SECONDS)
 
-    async def _round(self) -> None:
-        while not self.closed and await self._services.commands.forget(MAX_FORGOTTEN) >= MAX_FORGOTTEN:
+    async def _delete_expired(self) -> None:
+        while not self.loop.closed and await self._services.commands.forget(MAX_DELETED) >= MAX_DELETED:
             pass

@@ -1,1 +1,1 @@
-"""What a worker knows of each business, and what it does about it."""
+"""Supervises the businesses of a worker: routes messages to each of them, and carries out what each decides."""

@@ -1,8 +1,6 @@
-"""Why a business takes no lead: what this worker knows of it, written where the pages can read it.
+"""Reports why no lead of a business is claimed: what this worker knows of it, written to PostgreSQL for the pages.
 
 Written only when a reason changes. A reason that passes by itself in a moment is not written at all.
-
-On the road of a call: beside 3; what a person sees of a business that stands still.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.rounds import PeriodicDuty
+from dialer.concurrency.loop import Loop
 from sql.workers.workers import Stall
 
 if TYPE_CHECKING:
@@ -18,9 +16,9 @@ if TYPE_CHECKING:
 
     from actors.services import Services
 
-ROUND_SECONDS = 1.0
-# What changes hands brings its rows along: compared with what is known here so often, changed or not.
-WHOLE_EVERY_ROUNDS = 10
+PAUSE_SECONDS = 1.0
+# A partition that changes hands brings its rows along, so write all reasons this often even if none has changed.
+WRITE_ALL_EVERY_ROUNDS = 10
 
 ACCOUNT, HISTORY, BUSY, PARKED, CLOCK = "account", "history", "busy", "parked", "clock"
 DETAILS = {
@@ -31,10 +29,10 @@ DETAILS = {
     CLOCK: "The clock of the database has jumped.",
 }
 # Rows are locked for milliseconds all the time.
-TOLD_AFTER_SECONDS = {BUSY: 3.0}
-# Verdicts of a claim that say nothing of how the business stands.
-SILENT = frozenset({"away", "not_owner"})
-VERDICTS = {"unlisted": HISTORY, "busy": BUSY, "parked": PARKED}
+REPORT_AFTER_SECONDS = {BUSY: 3.0}
+# Verdicts of a claim that say nothing about the business.
+NEUTRAL = frozenset({"away", "not_owner"})
+REASONS = {"unlisted": HISTORY, "busy": BUSY, "parked": PARKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +41,21 @@ class _Noted:
     since: float
 
 
-class Stalls(PeriodicDuty):
-    """What this worker has noted, a reason a business at most."""
+class StallReporter:
+    """The stalled businesses of this worker, each with one reason at most."""
 
-    def __init__(self, services: Services, driven: Callable[[], Iterable[int]]) -> None:
-        """`driven` are the businesses this worker drives."""
-        super().__init__("stalls", ROUND_SECONDS, self._round)
+    def __init__(self, services: Services, claiming: Callable[[], Iterable[int]]) -> None:
+        """`claiming` returns the businesses that this worker claims leads for."""
         self._services = services
-        self._driven = driven
+        self._claiming = claiming
         self._noted: dict[int, _Noted] = {}
+        # None: not known.
         self._written: dict[int, str] | None = None
         self._rounds = 0
+        self.loop = Loop("stalls", self._write_changes, pause=PAUSE_SECONDS)
 
     def note(self, business_id: int, reason: str) -> bool:
-        """It takes no lead, for this reason; True when that is new."""
+        """No lead of it is claimed, for this reason; True when the reason is new."""
         known = self._noted.get(business_id)
         if known is not None and known.reason == reason:
             return False
@@ -64,34 +63,34 @@ class Stalls(PeriodicDuty):
         return True
 
     def clear(self, business_id: int) -> None:
-        """It takes leads, or is not this worker's any more."""
+        """Its leads are claimed, or it is not this worker's any more."""
         self._noted.pop(business_id, None)
 
     def note_verdict(self, business_id: int, verdict: str) -> None:
-        """A claim was answered so."""
-        if verdict in VERDICTS:
-            self.note(business_id, VERDICTS[verdict])
-        elif verdict not in SILENT:
+        """A claim for it had this verdict."""
+        if verdict in REASONS:
+            self.note(business_id, REASONS[verdict])
+        elif verdict not in NEUTRAL:
             self.clear(business_id)
 
-    async def _round(self) -> None:
-        due = self._due()
-        reasons = {stall.business_id: stall.reason for stall in due}
+    async def _write_changes(self) -> None:
+        stalls = self._stalls()
+        reasons = {stall.business_id: stall.reason for stall in stalls}
         self._rounds += 1
-        if reasons == self._written and self._rounds % WHOLE_EVERY_ROUNDS:
+        if reasons == self._written and self._rounds % WRITE_ALL_EVERY_ROUNDS:
             return
         self._written = None
-        await self._services.workers.stalls(self._services.ownership.incarnation, due)
+        await self._services.workers.stalls(self._services.ownership.incarnation, stalls)
         self._written = reasons
 
-    def _due(self) -> list[Stall]:
+    def _stalls(self) -> list[Stall]:
         now, trusted_from = self._services.clock.boot(), self._services.ownership.clock_trusted_from
         noted = dict(self._noted)
         if now < trusted_from:
             jumped_at = trusted_from - self._services.policy.lag_seconds
-            noted |= {business_id: _Noted(CLOCK, jumped_at) for business_id in self._driven()}
+            noted |= {business_id: _Noted(CLOCK, jumped_at) for business_id in self._claiming()}
         return [
             Stall(business_id, one.reason, DETAILS[one.reason], now - one.since)
             for business_id, one in sorted(noted.items())
-            if now - one.since >= TOLD_AFTER_SECONDS.get(one.reason, 0.0)
+            if now - one.since >= REPORT_AFTER_SECONDS.get(one.reason, 0.0)
         ]

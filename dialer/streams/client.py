@@ -25,6 +25,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from dialer.clock import SystemClock
+from dialer.concurrency.loop import UnavailableError
 from dialer.messages import COMMANDS, EVENTS, KEEP_STREAM_SECONDS, REJECTED, Event, decode_hint, encode_hint
 from dialer.streams.circuit import Admission, CircuitBreaker
 from dialer.streams.relay_script import CONFIRM_EVENTS, KEEP_RELAYED_SECONDS, RelayResult, add_events, mark, rejection_fields, topic_of
@@ -73,7 +74,7 @@ class Outage:
     until: float
 
 
-class RedisUnavailableError(Exception):
+class RedisUnavailableError(UnavailableError):
     """Redis does not answer; go by PostgreSQL alone until it does."""
 
 
@@ -310,12 +311,12 @@ class Streams:
         Raises:
             AwayError: when Redis does not answer.
         """
-        reason, since, until = await self._run(self._quick.hmget, gate_key(account_sid), ["reason", "shut_since", "shut_until"])
-        # Its moment to try again may have passed: until a call has come through, it is not open.
+        reason, since, until = await self._run(self._quick.hmget, account_key(account_sid), ["reason", "open_since", "open_until"])
+        # The time to try again may have passed: until a call has gone through, the circuit breaker is not closed.
         return Outage(reason or "", float(since), float(until)) if since and until else None
 
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
-        """Run a script on the server, for the gate's bucket.
+        """Run a script on the server, for the rate limiter and the circuit breaker of an account.
 
         Raises:
             AwayError: when Redis does not answer.
@@ -363,14 +364,14 @@ class Streams:
         return answer
 
 
-def gate_key(account_sid: str) -> str:
-    """Where the pace of an account is kept, and whether its gate is shut."""
+def account_key(account_sid: str) -> str:
+    """The key of an account's rate limiter and circuit breaker."""
     return f"dialer:gate:{{{account_sid}}}"
 
 
 def turns_key(account_sid: str) -> str:
-    """Where the turns of the workers at an account are kept; on the same node of a cluster."""
-    return f"{gate_key(account_sid)}:turns"
+    """The key of the workers' turns at an account; on the same node of a cluster."""
+    return f"{account_key(account_sid)}:turns"
 
 
 def _inbox(partition: int) -> str:

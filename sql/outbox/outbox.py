@@ -13,6 +13,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from dialer.concurrency.loop import Loop
 from dialer.messages import Event
 from dialer.streams.client import RedisUnavailableError
 from dialer.streams.relay_script import topic_of
@@ -79,9 +80,9 @@ class Relay:
         """Begin with `async with`."""
         self._outbox = outbox
         self._streams = streams
-        self._kicked = asyncio.Event()
+        self._loop = Loop("relay", self._round, pause=POLL_SECONDS)
         self._tasks = asyncio.TaskGroup()
-        self._stopping = False
+        self._rounds = 0
         # Since when, by the loop's clock.
         self._set_aside: dict[Topic, float] = {}
         self._reported: set[Topic] = set()
@@ -89,7 +90,7 @@ class Relay:
 
     def kick(self) -> None:
         """Something has been written: relay it now."""
-        self._kicked.set()
+        self._loop.ring()
 
     async def __aenter__(self) -> Self:
         """Start relaying."""
@@ -99,8 +100,7 @@ class Relay:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Relay what is left, and stop."""
-        self._stopping = True
-        self._kicked.set()
+        self._loop.close()
         await self._tasks.__aexit__(None, None, None)
 
     async def relay(self) -> int:
@@ -138,14 +138,15 @@ class Relay:
                 log.error("Redis refuses an event of business %d, run %s: its events wait in the outbox: %s", *topic, error)
 
     async def _run(self) -> None:
-        rounds = 0
-        while not self._stopping:
-            await self._wait()
-            rounds += 1
-            await self._attempt(self._relay_all)
-            # Also when nothing could be relayed: a Redis that is full gets room by this.
-            if rounds % TRIM_EVERY_ROUNDS == 0:
-                await self._attempt(self._streams.trim_events)
+        await self._loop.run()
+        await self._attempt(self._relay_all)
+
+    async def _round(self) -> None:
+        self._rounds += 1
+        await self._attempt(self._relay_all)
+        # Also when nothing could be relayed: a Redis that is full gets room by this.
+        if self._rounds % TRIM_EVERY_ROUNDS == 0:
+            await self._attempt(self._streams.trim_events)
 
     async def _relay_all(self) -> None:
         while await self.relay() == MAX_EVENTS_AT_ONCE:
@@ -166,11 +167,3 @@ class Relay:
         except Exception:
             # Whatever it is, the events behind it must not wait for a restart.
             log.exception("events wait in the outbox")
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._kicked.wait()
-        except TimeoutError:
-            pass
-        self._kicked.clear()

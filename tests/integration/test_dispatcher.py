@@ -1,4 +1,4 @@
-"""The gate of an account when something goes wrong in it: a lock of somebody else's, an error of its own, a call nobody reports."""
+"""The dispatcher of an account under errors: a foreign lock, an error of its own, a call without a result."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
+from actors.dispatch.circuit_breaker import CircuitBreaker
 from actors.dispatch.dispatcher import Dispatcher
 from actors.dispatch.rate_limiter import RateLimiter
-from actors.tasks import Tasks
+from dialer.concurrency.tasks import Tasks
 from sql.attempts.attempts import ClaimRequest
 from tests.chaos import waiting
 from tests.integration.test_worker import BOUND_SECONDS, Floor
@@ -31,34 +32,35 @@ async def servers(shop: DatabaseFixture, database_url: str, redis_url: str) -> A
 
 
 class Answers:
-    """What the businesses are told, and what they do then."""
+    """The answers that the businesses get."""
 
     def __init__(self, services: Services, limiter: RateLimiter) -> None:
         self.services, self.tasks = services, Tasks()
-        self.heard: dict[int, list[str]] = {}
+        self.codes: dict[int, list[str]] = {}
         self.broken: set[int] = set()
-        self.dispatcher = Dispatcher(services, self.tasks, limiter, self.hear)
-        self.tasks.spawn(self.dispatcher.run())
+        self.breaker = CircuitBreaker(services, self.tasks, "AC1")
+        self.dispatcher = Dispatcher(services, self.tasks, limiter, self.breaker, self.claimed)
+        self.tasks.spawn(self.dispatcher.loop.run())
 
-    def hear(self, business_id: int, message: ClaimResult) -> None:
-        self.heard.setdefault(business_id, []).append("taken" if message.intents else message.verdict.code)
+    def claimed(self, business_id: int, result: ClaimResult) -> None:
+        self.codes.setdefault(business_id, []).append("taken" if result.attempts else result.verdict.code)
         if business_id in self.broken:
             raise LookupError(business_id)
 
     async def code(self, business_id: int, count: int = 1) -> str:
         async def answered() -> bool:
-            return len(self.heard.get(business_id, [])) >= count
+            return len(self.codes.get(business_id, [])) >= count
 
         await waiting.until(answered, BOUND_SECONDS, f"business {business_id} is answered")
-        return self.heard[business_id][-1]
+        return self.codes[business_id][-1]
 
     async def close(self) -> None:
-        self.dispatcher.close()
+        self.dispatcher.loop.close()
         await self.tasks.finish(5)
 
 
 class Stumbles(RateLimiter):
-    """A limiter that fails as many times as told: any error of the gate's own round."""
+    """A limiter that fails the first `times`: any error of the dispatcher's own round."""
 
     times = 1
 
@@ -75,22 +77,22 @@ async def owned(servers: Floor) -> tuple[Services, dict[int, int]]:
     return services, await services.workers.take_over(services.ownership.incarnation, list(range(256)))
 
 
-async def ask_for(shop: DatabaseFixture, epochs: dict[int, int], business: int) -> ClaimRequest:
+async def request_for(shop: DatabaseFixture, epochs: dict[int, int], business: int) -> ClaimRequest:
     partition = await shop.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
     return ClaimRequest(business, epochs[partition], 1)
 
 
-async def test_an_error_in_a_round_ends_neither_the_gate_nor_the_wait(servers: Floor) -> None:
+async def test_an_error_in_a_round_ends_neither_the_dispatcher_nor_the_wait(servers: Floor) -> None:
     services, epochs = await owned(servers)
     business = await servers.shop.business()
     await servers.shop.run(business, 2)
     answers = Answers(services, Stumbles(services, "AC1"))
-    answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
+    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
     assert await answers.code(business) == "taken"
     await answers.close()
 
 
-async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_others(servers: Floor) -> None:
+async def test_a_business_that_fails_on_its_answer_does_not_affect_the_others(servers: Floor) -> None:
     services, epochs = await owned(servers)
     businesses = [await servers.shop.business() for _ in range(4)]
     for business in businesses:
@@ -98,15 +100,15 @@ async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_other
     answers = Answers(services, RateLimiter(services, "AC1"))
     answers.broken = {businesses[1]}
     for business in businesses:
-        answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
+        answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
     assert [await answers.code(business) for business in businesses] == ["taken"] * 4
-    answers.dispatcher.ask(await ask_for(servers.shop, epochs, businesses[3]))
+    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, businesses[3]))
     assert await answers.code(businesses[3], 2) == "taken"
     await answers.close()
 
 
-async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: Floor) -> None:
-    """It is told `busy`; the others in its batch are claimed for, and the next ones do not even wait for the lock once."""
+async def test_a_foreign_lock_on_one_business_s_row_delays_only_that_business(servers: Floor) -> None:
+    """It gets the verdict `busy`; the others in its batch are claimed for, and later claims do not wait for the lock at all."""
     services, epochs = await owned(servers)
     businesses = [await servers.shop.business() for _ in range(6)]
     runs = {business: await servers.shop.run(business, 3) for business in businesses}
@@ -115,37 +117,37 @@ async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: F
     async with servers.shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
-            answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
+            answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
         assert [await answers.code(business) for business in others] == ["taken"] * 5
         assert await answers.code(stuck) in {"busy", "empty", "put_off", "again"}
         loop = asyncio.get_running_loop()
-        answers.dispatcher.ask(await ask_for(servers.shop, epochs, stuck))
+        answers.dispatcher.enqueue(await request_for(servers.shop, epochs, stuck))
         begun = loop.time()
         for business in others:
-            answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
+            answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
         assert [await answers.code(business, 2) for business in others] == ["taken"] * 5
         # The lock is waited for two seconds; ten times what these take.
         assert loop.time() - begun < 1.5
-    count = len(answers.heard[stuck])
-    answers.dispatcher.ask(await ask_for(servers.shop, epochs, stuck))
+    count = len(answers.codes[stuck])
+    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, stuck))
     await waiting.until(lambda: _taken(answers, stuck, count), BOUND_SECONDS, "it goes on when the lock is gone")
     await answers.close()
 
 
 async def _taken(answers: Answers, business: int, count: int) -> bool:
-    return "taken" in answers.heard[business][count - 1 :]
+    return "taken" in answers.codes[business][count - 1 :]
 
 
-async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floor) -> None:
+async def test_a_result_that_never_comes_is_not_waited_for_for_ever(servers: Floor) -> None:
     """A call let through alone after a failure, and lost with its coroutine."""
     services, epochs = await owned(servers)
     business = await servers.shop.business()
     await servers.shop.run(business, 3)
     answers = Answers(services, RateLimiter(services, "AC1"))
-    answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
+    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
     assert await answers.code(business) == "taken"
-    answers.dispatcher._failures = 1
-    answers.dispatcher._proof_until = services.clock.boot() + 1
-    answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
+    answers.breaker._failures = 1
+    answers.breaker._results_until = services.clock.boot() + 1
+    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
     assert await answers.code(business, 2) == "taken"
     await answers.close()

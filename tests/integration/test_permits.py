@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from actors.dispatch.rate_limiter import GIVE_BACK, GONE_SECONDS, TAKE, RateLimiter
 from actors.services import CallPolicy, Ownership
 from dialer.clock import SystemClock, SystemIds
-from dialer.streams.client import Streams, gate_key, turns_key
+from dialer.streams.client import Streams, account_key, turns_key
 from tests.chaos import waiting
 from tests.simulation.permits import Account
 from tests.tcp_proxy import TcpProxy
@@ -32,8 +32,8 @@ FAR_SECONDS = 0.001  # each way: 2 ms for a question and its answer
 FAIR = 0.2
 
 
-class Needs:
-    """As much of the world as a limiter needs."""
+class LimiterServices:
+    """The services that a rate limiter needs."""
 
     def __init__(self, url: str, rate: float) -> None:
         self.clock, self.ids = SystemClock(), SystemIds()
@@ -51,14 +51,14 @@ async def open_things() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
-async def needs(stack: AsyncExitStack, url: str, rate: float) -> Needs:
-    found = Needs(url, rate)
+async def needs(stack: AsyncExitStack, url: str, rate: float) -> LimiterServices:
+    found = LimiterServices(url, rate)
     stack.push_async_callback(found.streams.close)
     return found
 
 
 async def keep_asking(limiter: RateLimiter, businesses: int, count: Counter[str], name: str, enough: int) -> None:
-    """What a gate does whose businesses always want more."""
+    """A dispatcher whose businesses always want more."""
     while count.total() < enough:
         granted, wait = await limiter.take(businesses * 50, businesses=businesses, most=32)
         count[name] += granted
@@ -166,7 +166,7 @@ def test_the_twin_of_the_simulation_does_the_same(valkey_address: str, calls: li
 
     async def compare() -> None:
         client = redis.Redis.from_url(valkey_address)
-        key = gate_key("twin")
+        key = account_key("twin")
         await client.delete(key, f"{key}:turns")
         twin, burst = Account(), "7.0"
         for name, businesses, wanted, most, back in calls:

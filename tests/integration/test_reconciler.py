@@ -14,7 +14,7 @@ import pytest_asyncio
 from actors.calls.call import fact_of
 from actors.calls.excess_calls import ExcessCalls
 from actors.calls.reconciler import reconcile, record
-from actors.tasks import Tasks
+from dialer.concurrency.tasks import Tasks
 from dialer.model import AttemptState, Reference
 from sql.attempts.attempts import ClaimRequest
 from telephony import simulator
@@ -175,7 +175,7 @@ async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lea
     await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "canceled")
     assert (await desk.look(intent)).state is AttemptState.OVER
     assert await desk.outcome(intent) == ("queued", None)
-    assert len(desk.reasons) == 1, "the gate hears that the pace is wrong"
+    assert len(desk.reasons) == 1, "the circuit breaker opens: the calls come too fast"
 
 
 async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Desk) -> None:

@@ -1,12 +1,12 @@
-"""A run whose account's gate is shut says so, in the API and on its page, and stops saying so."""
+"""A run whose account's circuit breaker is open says so, in the API and on its page, and stops saying so."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.dispatch.rate_limiter import OPEN, SHUT
+from actors.dispatch.circuit_breaker import RESET, TRIP
 from dialer.model import AttemptState
-from dialer.streams.client import Streams, gate_key
+from dialer.streams.client import Streams, account_key
 from tests.web_site import ACCOUNT, RUNS
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ async def test_a_run_that_waits_for_the_provider_says_since_when(site: Site, red
     streams = Streams(redis_url)
     try:
         assert (await site.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
-        await streams.run_script(SHUT, [gate_key(ACCOUNT)], ["30", "60", "refused"])
+        await streams.run_script(TRIP, [account_key(ACCOUNT)], ["30", "60", "refused"])
         assert (await site.get(f"{RUNS}/{run}")).json["provider_waited_for_since"]
-        await streams.run_script(OPEN, [gate_key(ACCOUNT)], [])
+        await streams.run_script(RESET, [account_key(ACCOUNT)], [])
         assert (await site.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
     finally:
         await streams.close()

@@ -1,4 +1,4 @@
-"""A worker on real servers, with the simulator in place of Twilio: gates, pace, ownership, and what it does with refusals.
+"""A worker on real servers, with the simulator in place of Twilio: dispatchers, rate limits, partitions and refusals.
 
 There is no web process here, so no callback arrives: what ends a call is what the worker finds out by asking.
 """
@@ -15,12 +15,15 @@ import pytest_asyncio
 
 from actors import lease
 from actors.bootstrap import open_services
+from actors.dispatch.circuit_breaker import CircuitBreaker
 from actors.dispatch.rate_limiter import RateLimiter
 from actors.worker import Worker
+from dialer.concurrency.tasks import Tasks
 from dialer.config import Settings
 from dialer.sealing import Seal
 from ringmaster.local.data_dir import free_port
 from telephony import simulator
+from telephony.provider import PlacedCall, UnsentCall
 from tests.chaos import waiting
 from tests.tcp_proxy import TcpProxy
 
@@ -106,7 +109,7 @@ async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Flo
 
 @pytest.mark.parametrize(("pace", "at_once"), [(0, 3), (0.01, 1)])
 async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, at_once: int) -> None:
-    """Refused connections shut the gate; lead and permit go back to the front; it goes on by itself when there is somebody."""
+    """Refused connections open the circuit breaker; leads and permits are given back; calls go on when the provider is back."""
     business = await floor.shop.business()
     run = await floor.shop.run(business, 4)
     port = free_port()
@@ -172,19 +175,23 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
         assert (seen.status, seen.queued, seen.in_progress) == ("running", 2, 1)
 
 
-async def test_permits_come_back_and_a_shut_gate_is_seen_by_the_other_worker(floor: Floor, twilio: Simulator) -> None:
+async def test_permits_come_back_and_an_open_circuit_breaker_stops_the_other_worker(floor: Floor, twilio: Simulator) -> None:
     account = uuid4().hex
-    one, other = [RateLimiter(await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=0.01), account) for _ in range(2)]
+    services = [await floor.services(twilio.url, DIALER_CALLS_PER_SECOND=0.01) for _ in range(2)]
+    one, other = [RateLimiter(each, account) for each in services]
+    tasks = Tasks()
+    breaker = CircuitBreaker(services[0], tasks, account)
     assert (await one.take(3))[0] == 1
     assert (await other.take(1))[0] == 0
     await one.give_back(1)
     assert (await other.take(1))[0] == 1
     await one.give_back(1)
-    one.shut(30, "429")
-    assert (await one.take(1))[0] == 0
+    breaker.record(UnsentCall("429", throttled=True, retry_after_seconds=30))
+    assert await breaker.open_seconds() > 20
     granted, wait = await other.take(1)
     assert (granted, wait > 20) == (0, True)
-    await one.open()
+    breaker.record(PlacedCall("CA1", "queued"))
+    await tasks.finish(5)
     assert (await other.take(1))[0] == 1
 
 

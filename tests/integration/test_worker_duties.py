@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 import actors.duties.heartbeat
-import actors.supervisor.supervisor
+import actors.supervisor.router
 from actors.dispatch.rate_limiter import RateLimiter
 from actors.lease import Lease
 from actors.restarts import DutySupervisor
 from actors.supervisor.supervisor import BusinessSupervisor
-from actors.tasks import Tasks
+from dialer.concurrency.tasks import Tasks
 from telephony import simulator
 from telephony.provider import Account
 from tests.chaos import waiting
@@ -117,7 +117,7 @@ async def test_a_worker_whose_poll_fails_says_no_more_that_it_drives(
     twilio: Simulator,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(actors.supervisor.supervisor, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(actors.supervisor.router, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(actors.duties.heartbeat, "DRIVEN_SECONDS", 1.0)
     shop = floor.shop
     run = await shop.run(await shop.business(), 50)
@@ -161,11 +161,11 @@ async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simula
         assert await shop.runs.to_rewrite(list(range(256)), 10)
 
 
-async def test_a_gate_whose_loop_fails_is_begun_again(floor: Floor, twilio: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+async def test_a_dispatcher_whose_loop_fails_is_restarted(floor: Floor, twilio: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     take = RateLimiter.take
     failures: list[int] = []
 
-    async def fails_once(self: RateLimiter, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 whatever the bucket takes
+    async def fails_once(self: RateLimiter, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 whatever the limiter takes
         if not failures:
             failures.append(1)
             message = "on purpose"
@@ -184,11 +184,11 @@ async def test_a_gate_whose_loop_fails_is_begun_again(floor: Floor, twilio: Simu
         assert (failures, worker.failed) == ([1], False)
 
 
-async def test_ownership_that_is_begun_again_joins_again(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+async def test_a_lease_that_is_restarted_joins_again(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
     services = await floor.services(twilio.url)
     tasks = Tasks()
-    partitions = BusinessSupervisor(services, tasks, DutySupervisor(tasks, services.clock, lambda: None), lambda *_: None)
-    ownership = Lease(services, partitions, "again")
+    supervisor = BusinessSupervisor(services, tasks, DutySupervisor(tasks, services.clock, lambda: None), lambda *_: None)
+    ownership = Lease(services, supervisor, "again")
 
     async def owns_all() -> bool:
         return len(services.ownership.epochs) == 256

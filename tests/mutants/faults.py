@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import actors.calls.call
-import actors.dispatch.dispatcher
-import actors.supervisor.business
-import actors.supervisor.supervisor
+import actors.dispatch.circuit_breaker
 from actors.calls import reconciler
 from actors.calls.evidence import Moment
 from actors.calls.excess_calls import ExcessCalls
 from actors.calls.live_calls import LiveCalls
 from actors.supervisor.business import Business
-from actors.supervisor.supervisor import BusinessSupervisor
+from actors.supervisor.router import Router
 from dialer.model import AttemptState
 from sql.outbox.outbox import MAX_EVENTS_AT_ONCE, Relay
 from telephony.provider import UnansweredCall, UnsentCall
@@ -90,15 +88,15 @@ async def _delete_first(self: Relay) -> int:
 _fact_of = actors.calls.call.fact_of
 
 
-def _believes_in_silence(intent: ClaimedAttempt, result: PlaceResult) -> Fact:
-    return _fact_of(intent, UnsentCall(result.reason) if isinstance(result, UnansweredCall) else result)
+def _believes_in_silence(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
+    return _fact_of(attempt, UnsentCall(result.reason) if isinstance(result, UnansweredCall) else result)
 
 
-def _silence_is_the_end(intent: ClaimedAttempt, result: PlaceResult) -> Fact:
-    fact = _fact_of(intent, result)
+def _silence_is_the_end(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
+    fact = _fact_of(attempt, result)
     if fact.state is not AttemptState.UNKNOWN:
         return fact
-    return actors.calls.call._fact(intent, AttemptState.OVER, reason="no answer from the provider", outcome="failed")
+    return actors.calls.call._fact(attempt, AttemptState.OVER, reason="no answer from the provider", outcome="failed")
 
 
 def _by_the_database_alone(self: Moment, first: object, seconds: float) -> bool:
@@ -109,7 +107,7 @@ def _since_the_claim(attempt: OpenAttempt, *_: object, **__: object) -> datetime
     return attempt.created_at - timedelta(seconds=5)
 
 
-SHUT_FOR_GOOD = ((actors.dispatch.dispatcher, "LONGEST_SHUT_SECONDS", 1e6), (actors.dispatch.dispatcher, "FIRST_SHUT_SECONDS", 1e6))
+OPEN_FOR_GOOD = tuple((actors.dispatch.circuit_breaker, name, 1e6) for name in ("LONGEST_OPEN_SECONDS", "FIRST_OPEN_SECONDS"))
 
 # Played like the others, and caught by nothing: a layer that finds something here finds it in every fault.
 NO_FAULTS = (
@@ -143,14 +141,14 @@ FAULTS = (
     Fault("command_twice", "a command takes effect each time it is delivered"),
     Fault("commands_in_any_order", "the inbox is decided from its end"),
     Fault("nobody_adopts", "open attempts of the last owner are not followed", ((Business, "_adopt", lambda *_: []),)),
-    Fault("nobody_polls", "what the words do not tell is never looked for", ((BusinessSupervisor, "poll", _never),)),
+    Fault("nobody_polls", "what the words do not tell is never looked for", ((Router, "poll", _never),)),
     Fault("account_of_now", "a call is asked for at the account its business has now"),
     Fault("absent_by_one_clock", "the database's clock alone shows a call absent", ((Moment, "follows", _by_the_database_alone),)),
     Fault("window_by_our_clock", "a call is looked for by the database's time", ((reconciler, "listed_since", _since_the_claim),)),
     Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((reconciler, "no_such_call", lambda *_: (True, {})),)),
     Fault("nobody_lists_live_calls", "a lost callback is noticed by the slow questions alone", ((LiveCalls, "round", _never),)),
     Fault("second_calls_go_on", "a second call is told and not hung up", ((ExcessCalls, "round", _never),)),
-    Fault("gate_stays_shut", "one refused connection shuts the gate for good", SHUT_FOR_GOOD),
+    Fault("circuit_breaker_stays_open", "one refused connection stops an account for good", OPEN_FOR_GOOD),
     Fault(
         "no_epoch_check", "a claim does not look who owns the partition",
         sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "TRUE AS mine"),

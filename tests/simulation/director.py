@@ -30,7 +30,7 @@ PAUSED_SECONDS = (3.0, 30.0)
 # Set back, everything that is due by this clock is due so much later: that is waited for, and no more than the calm after it allows.
 AHEAD_SECONDS, BACK_SECONDS = (2.5, 300.0), (-LONGEST_SET_BACK_SECONDS, -2.5)
 KINDS = list(CommandType)
-LOGGERS = ("actors", "sql")
+LOGGERS = ("actors", "dialer", "sql")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Waiting:
 class Account:
     """The bucket and the turns."""
 
-    shut_until: float = 0.0
+    open_until: float = 0.0
     tokens: float | None = None
     at: float = 0.0
     turn: float = 0.0
@@ -36,8 +36,8 @@ class Account:
         rate, burst, _, gone = map(float, arguments[:4])
         me, longest, room = arguments[4], float(arguments[8]), int(arguments[9])
         businesses, wanted, most = map(int, arguments[5:8])
-        if wanted > 0 and self.shut_until > now:
-            return [0, str(self.shut_until - now)]
+        if wanted > 0 and self.open_until > now:
+            return [0, str(self.open_until - now)]
         tokens = burst if self.tokens is None else self.tokens + max(now - self.at, 0) * rate
         tokens += sum(self._forget(worker) for worker in self.workers.values() if abs(now - worker.seen) > gone)
         self.workers = dict(sorted(self.workers.items()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.calls.reconciler import AFTER_HANG_UP_SECONDS
-from actors.supervisor.supervisor import POLL_SECONDS
+from actors.supervisor.router import POLL_SECONDS
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
 from tests.simulation.commanding import command

@@ -6,7 +6,8 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from actors.dispatch.rate_limiter import GIVE_BACK, OPEN, SHUT, TAKE
+from actors.dispatch.circuit_breaker import RESET, TRIP
+from actors.dispatch.rate_limiter import GIVE_BACK, TAKE
 from dialer.streams.client import LOOK_BACK_SECONDS, NOWHERE, RedisUnavailableError
 from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, MAX_READING_AGE_SECONDS, RelayResult
 from tests.simulation.permits import Account
@@ -107,16 +108,16 @@ class Server:
                 self.relayed[serial] = self.loop.now + KEEP_RELAYED_SECONDS
 
     def script(self, script: str, key: str, arguments: Sequence[str]) -> Any:  # noqa: ANN401 what the script returns
-        """The scripts of actors/dispatch/rate_limiter.py."""
+        """The scripts of actors/dispatch/rate_limiter.py and circuit_breaker.py."""
         account = self.accounts.setdefault(key, Account())
         if script == TAKE:
             return account.take(self.loop.now, arguments)
         if script == GIVE_BACK:
             account.give_back(float(arguments[0]), int(arguments[1]))
-        elif script == SHUT:
-            account.shut_until = max(account.shut_until, self.loop.now + float(arguments[0]))
-        elif script == OPEN:
-            account.shut_until = 0.0
+        elif script == TRIP:
+            account.open_until = max(account.open_until, self.loop.now + float(arguments[0]))
+        elif script == RESET:
+            account.open_until = 0.0
         else:
             raise NotImplementedError(script)
         return 1

@@ -1,22 +1,23 @@
-"""When a business asks for leads again after a claim that found it locked, or that failed."""
+"""When a business requests permits again after a claim that met a lock, or that failed."""
 
 from __future__ import annotations
 
 from actors.dispatch.dispatcher import ClaimResult
-from actors.supervisor.business import Business, CallOver, Effect, RequestPermits, Rest, RestOver, Wake
+from actors.supervisor.business import Business
+from actors.supervisor.messages import CallOver, Effect, RequestPermits, Rest, RestOver, Wake
 from sql.attempts.attempts import Verdict
 
 
-def hears(business: Business, word: str) -> list[Effect]:
-    business.asking = True
-    return business.handle(ClaimResult((), Verdict(1, word), 0.0))
+def answered(business: Business, code: str) -> list[Effect]:
+    business.claim_pending = True
+    return business.handle(ClaimResult((), Verdict(1, code), 0.0))
 
 
-def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
+def test_a_lock_that_stays_is_retried_less_and_less_often() -> None:
     business = Business(1, 3)
     pauses = []
     for _ in range(9):
-        [rest] = hears(business, "busy")
+        [rest] = answered(business, "busy")
         assert isinstance(rest, Rest)
         pauses.append(rest.seconds)
         assert business.handle(RestOver()) == [RequestPermits(3)]
@@ -26,15 +27,15 @@ def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
 def test_any_other_verdict_makes_the_next_pause_short_again() -> None:
     business = Business(1, 3)
     for _ in range(5):
-        hears(business, "busy")
+        answered(business, "busy")
         business.handle(RestOver())
-    hears(business, "full")
-    assert hears(business, "busy") == [Rest(0.005)]
+    answered(business, "full")
+    assert answered(business, "busy") == [Rest(0.005)]
 
 
 def test_a_parked_business_rests_whatever_happens() -> None:
     business = Business(1, 3)
-    assert hears(business, "parked") == [Rest(30.0)]
+    assert answered(business, "parked") == [Rest(30.0)]
     assert business.handle(Wake()) == []
     assert [effect for effect in business.handle(CallOver(7, 1)) if isinstance(effect, RequestPermits)] == []
     assert business.handle(RestOver()) == [RequestPermits(3)]

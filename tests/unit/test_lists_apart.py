@@ -1,4 +1,4 @@
-"""An account or a business whose lists hang keeps no other's waiting."""
+"""An account or a business whose lists hang does not delay the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from actors import services
 from actors.calls import orphaned_calls
 from actors.calls.orphaned_calls import OrphanedCalls
-from actors.turns import Turns
+from actors.keyed_semaphore import KeyedSemaphore
 from dialer.clock import SystemClock
 from telephony.provider import Account, Listing
 from telephony.twilio import client
@@ -30,14 +30,14 @@ BOUND_SECONDS = 20.0
 
 
 class Floor:
-    """All businesses have another history to compare; the lists of one account are never answered."""
+    """All businesses are on another timeline and must be compared; the lists of one account are never answered."""
 
     def __init__(self) -> None:
-        self.asked: list[Account] = []
+        self.requests: list[Account] = []
         self.held = asyncio.Event()
 
     async def list_calls(self, account: Account, _to: str | None, _from: str, _since: datetime) -> Listing:
-        self.asked.append(account)
+        self.requests.append(account)
         if account is HANGING:
             await self.held.wait()
         return Listing((), complete=True, at=None)
@@ -54,7 +54,7 @@ class Floor:
             provider=self,
             policy=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),
             ownership=SimpleNamespace(epochs={0: 1}, incarnation=None),
-            listing=Turns(services.LISTS_AT_ONCE),
+            list_limit=KeyedSemaphore(services.LISTS_AT_ONCE),
         )
         return cast("Services", there)
 
@@ -71,7 +71,7 @@ async def test_a_hanging_account_does_not_keep_the_calls_of_another_from_being_c
             group.create_task(finding.search(HANGING, driven(business_id)))
         for _ in range(5):
             await asyncio.sleep(0)
-        assert floor.asked == [HANGING] * orphaned_calls.LISTS_AT_ONCE
+        assert floor.requests == [HANGING] * orphaned_calls.LISTS_AT_ONCE
         async with asyncio.timeout(BOUND_SECONDS):
             assert await finding.search(QUICK, driven(1_000))
         floor.held.set()

@@ -1,4 +1,4 @@
-"""The rounds that list live calls: what one business waits for is not waited for by the others of its account."""
+"""The lists of live calls: a business whose facts cannot be recorded does not delay the others of its account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from actors.calls.live_calls import LiveCalls
-from actors.tasks import Tasks
+from dialer.concurrency.tasks import Tasks
 from dialer.model import AttemptState
 from sql.attempts.attempts import OpenAttempt
 from telephony.provider import Account, CallFacts, LiveListing
@@ -28,15 +28,15 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Followed:
-    """A call that counts how often it is told to ask."""
+    """A call that counts how often it is to ask the provider."""
 
     def __init__(self) -> None:
-        self.looked = 0
+        self.checks = 0
 
     def check_now(self) -> None:
-        self.looked += 1
+        self.checks += 1
 
-    def shown(self) -> None:
+    def confirm(self) -> None:
         pass
 
 
@@ -50,12 +50,12 @@ def attempt(number: int, state: AttemptState) -> OpenAttempt:
 
 
 class Floor:
-    """One account, two businesses; nobody can write a fact of the first, since a stranger holds its rows."""
+    """One account, two businesses; facts of the first cannot be recorded, since its rows are locked."""
 
     def __init__(self) -> None:
         self.live = {"CA1", "CA2"}
         self.lists = 0
-        self.brought: list[Fact] = []
+        self.recorded: list[Fact] = []
         self.calls = {HELD: Followed(), FREE: Followed()}
         self.held = asyncio.Event()
 
@@ -66,7 +66,7 @@ class Floor:
         return LiveListing(tuple(calls), complete=True)
 
     async def record(self, fact: Fact) -> SimpleNamespace:
-        self.brought.append(fact)
+        self.recorded.append(fact)
         await self.held.wait()
         return SimpleNamespace(hang_up=False, sid=None, verdict="applied")
 
@@ -74,17 +74,17 @@ class Floor:
         return [attempt(HELD, AttemptState.RINGING), attempt(FREE, AttemptState.LIVE)]
 
     def services(self) -> Services:
-        there = SimpleNamespace(
+        services = SimpleNamespace(
             ownership=SimpleNamespace(epochs={0: 1}),
             attempts=self,
             provider=self,
             facts=self,
             accounts=SimpleNamespace(of=lambda _business, _sid: ACCOUNT),
         )
-        return cast("Services", there)
+        return cast("Services", services)
 
 
-async def test_a_fact_that_cannot_be_written_stops_the_lists_of_no_other_business() -> None:
+async def test_a_fact_that_cannot_be_recorded_delays_no_other_business() -> None:
     floor, tasks = Floor(), Tasks()
     rounds = LiveCalls(floor.services(), cast("dict[int, Call]", floor.calls), tasks)
     for number in range(ROUNDS):
@@ -95,8 +95,8 @@ async def test_a_fact_that_cannot_be_written_stops_the_lists_of_no_other_busines
             # The call of the other business ends, and its callback gets lost.
             floor.live.discard("CA2")
     assert floor.lists == ROUNDS
-    assert floor.calls[FREE].looked == ROUNDS - 1
-    assert [fact.attempt_id for fact in floor.brought] == [HELD], "one that waits is enough, however many lists show it"
+    assert floor.calls[FREE].checks == ROUNDS - 1
+    assert [fact.attempt_id for fact in floor.recorded] == [HELD], "one pending fact is enough, however many lists repeat it"
     floor.held.set()
     await tasks.finish(10.0)
     assert len(tasks) == 0

@@ -1,4 +1,4 @@
-"""When a run is paused for what its POSTs are answered."""
+"""When the results of its POSTs pause a run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from actors.dispatch.pauses import Pauses
-from actors.tasks import Tasks
+from actors.dispatch.run_pauser import RunPauser
+from dialer.concurrency.tasks import Tasks
 from telephony import refusals
 from telephony.provider import PlacedCall, UnansweredCall
 from telephony.twilio.connector import _date
@@ -23,7 +23,7 @@ BROKEN = UnansweredCall("HTTP 503")
 FOREIGN = UnansweredCall("HTTP 403", foreign=True)
 
 
-async def heard(*results: PlaceResult) -> list[str]:
+async def pauses_after(*results: PlaceResult) -> list[str]:
     """The reasons for which the run was paused by these results."""
     reasons: list[str] = []
 
@@ -32,15 +32,15 @@ async def heard(*results: PlaceResult) -> list[str]:
         reasons.append(why)
 
     tasks = Tasks()
-    pauses = Pauses(cast("Services", SimpleNamespace(workers=SimpleNamespace(pause=pause))), tasks)
+    pauser = RunPauser(cast("Services", SimpleNamespace(workers=SimpleNamespace(pause=pause))), tasks)
     for result in results:
-        pauses.note_result(1, RUN, result)
+        pauser.note_result(1, RUN, result)
     await tasks.finish(10.0)
     return reasons
 
 
 @pytest.mark.parametrize(
-    ("results", "said"),
+    ("results", "text"),
     [
         ([FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 calls in a row were answered by something else"),
         ([BROKEN] * refusals.UNANSWERED_IN_A_ROW, "no usable answer to 20 calls"),
@@ -48,14 +48,14 @@ async def heard(*results: PlaceResult) -> list[str]:
         ([*[BROKEN] * (refusals.UNANSWERED_IN_A_ROW - 1), FOREIGN], "no usable answer to 20 calls"),
     ],
 )
-async def test_answers_that_prove_nothing_are_counted_together(results: list[PlaceResult], said: str) -> None:
-    [reason] = await heard(*results)
-    assert said in reason
-    assert await heard(*results[:-1]) == []
+async def test_answers_that_prove_nothing_are_counted_together(results: list[PlaceResult], text: str) -> None:
+    [reason] = await pauses_after(*results)
+    assert text in reason
+    assert await pauses_after(*results[:-1]) == []
 
 
 async def test_a_call_that_is_placed_begins_the_count_anew() -> None:
-    assert await heard(*([FOREIGN] * 4), PlacedCall("CA1", "queued"), *([FOREIGN, BROKEN] * 4)) == []
+    assert await pauses_after(*([FOREIGN] * 4), PlacedCall("CA1", "queued"), *([FOREIGN, BROKEN] * 4)) == []
 
 
 @pytest.mark.parametrize("text", ["Mon, 01 Jan 2026 00:00:00 +99999999999999", "Mon, 01 Jan 2026 00:00:00 +9999", "x", "", "1 2 3"])

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
+from dialer.concurrency.loop import wait_for_event
 from dialer.streams.client import RedisUnavailableError
 from web.events.frames import parse_id, read_entry
 from web.events.listener import Listener
@@ -140,7 +141,7 @@ class Fanout:
                 if not self.away:
                     log.warning("Redis is away, listeners are served from PostgreSQL: %s", error)
                     self._lose()
-                await self._rest()
+                await wait_for_event(self._stop, AWAY_SECONDS)
 
     async def _read(self) -> None:
         if not await self._streams.can_write():
@@ -182,13 +183,6 @@ class Fanout:
     def _miss(self) -> None:
         for listener in self._all():
             listener.miss()
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(AWAY_SECONDS):
-                await self._stop.wait()
-        except TimeoutError:
-            pass
 
     def _all(self) -> list[Listener]:
         return [listener for listeners in self._topics.values() for listener in listeners]

@@ -9,6 +9,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from dialer.concurrency.loop import wait_for_event
+
 if TYPE_CHECKING:
     from web.events.frames import FramedEvent
 
@@ -62,10 +64,7 @@ class Listener:
 
     async def wait(self, seconds: float) -> bool:
         """Wait for something to happen; False when nothing did for `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
+        if not await wait_for_event(self._woken, seconds):
             return False
         self._woken.clear()
         return True

@@ -11,6 +11,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from dialer.concurrency.loop import wait_for_event
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -46,13 +48,5 @@ async def keep_running(
             return
         failed()
         pause = FIRST_PAUSE_SECONDS if loop.time() - begun > RECOVERED_SECONDS else pause
-        await _wait(stopping, pause)
+        await wait_for_event(stopping, pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-
-
-async def _wait(stopping: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        pass

@@ -14,6 +14,7 @@ import logging
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeAlias, TypeVar
 
+from dialer.concurrency.loop import Loop
 from dialer.model import Reference
 from dialer.shares import BusyError, Use
 from dialer.streams.client import NOWHERE, RedisUnavailableError
@@ -58,7 +59,8 @@ class DeferredCallbacks:
         self._ear = ear
         self._streams = streams
         self._clock = clock
-        self._stopping = asyncio.Event()
+        self._loop = Loop("kept callbacks", self._pass, pause=lambda: self._pause_seconds)
+        self._pause_seconds = PASS_SECONDS
         self._tasks = asyncio.TaskGroup()
         self._places = asyncio.Semaphore(BUSINESSES_AT_ONCE)
         self._in_progress: dict[int, asyncio.Task[None]] = {}
@@ -69,33 +71,28 @@ class DeferredCallbacks:
     async def __aenter__(self) -> Self:
         """Start replaying."""
         await self._tasks.__aenter__()
-        self._tasks.create_task(self._run())
+        self._tasks.create_task(self._loop.run())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Finish what is in progress, and stop; the rest stays for the next process."""
-        self._stopping.set()
+        self._loop.close()
         await self._tasks.__aexit__(None, None, None)
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            began = self._clock.boot()
-            try:
-                await self._pass()
-            except RedisUnavailableError:
-                # Nothing is lost: it is still in the stream.
-                pass
-            except Exception:
-                log.exception("kept callbacks wait")
-            # A long stream that nothing can be applied of must not keep this process busy.
-            pause = max(PASS_SECONDS, 2 * (self._clock.boot() - began))
-            try:
-                async with asyncio.timeout(pause):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
-
     async def _pass(self) -> None:
+        began = self._clock.boot()
+        try:
+            await self._replay_all()
+        except RedisUnavailableError:
+            # Nothing is lost: it is still in the stream.
+            raise
+        except Exception:
+            log.exception("kept callbacks wait")
+        finally:
+            # A long stream that nothing can be applied of must not keep this process busy.
+            self._pause_seconds = max(PASS_SECONDS, 2 * (self._clock.boot() - began))
+
+    async def _replay_all(self) -> None:
         """Go through the stream once."""
         after, more = NOWHERE, True
         while more and not self._idle():
@@ -158,7 +155,7 @@ class DeferredCallbacks:
         return True
 
     def _idle(self) -> bool:
-        return self._stopping.is_set() or self._clock.boot() < self._away_until
+        return self._loop.closed or self._clock.boot() < self._away_until
 
 
 Key = TypeVar("Key")

@@ -1,7 +1,4 @@
-"""The one place where tasks are born: each has an owner that waits for it, and none takes the others with it when it fails.
-
-On the road of a call: under 3 and 4.
-"""
+"""The one place that creates tasks: each has an owner that waits for it, and a task that fails leaves the others running."""
 
 from __future__ import annotations
 
@@ -16,25 +13,25 @@ log = logging.getLogger(__name__)
 
 
 class Tasks:
-    """Tasks that belong to a worker and end with it."""
+    """The tasks of one owner; they end with it."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """How many run now."""
+        """How many are running."""
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run `work`; if it fails the log has it, and the others go on."""
+        """Run `work`; a failure is logged, and the other tasks go on."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def finish(self, seconds: float) -> None:
-        """Give what runs `seconds` to end by itself, then end it."""
+        """Let the running tasks end by themselves for `seconds`, then cancel them."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:
@@ -45,4 +42,4 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("a task of this worker failed", exc_info=error)
+            log.error("a background task failed", exc_info=error)

@@ -1,8 +1,6 @@
-"""Pauses a run that is refused one lead after the other: better a paused run with a reason than a burned list.
+"""Pauses a run whose leads are refused one after the other: better a paused run with a reason than a burned list.
 
-How many results of one kind in a row it takes is said in `telephony/refusals.py`, beside the table of what each of them means.
-
-On the road of a call: beside 4, when there is none.
+How many results of one kind in a row it takes is in `telephony/refusals.py`, beside the table of what each result means.
 """
 
 from __future__ import annotations
@@ -20,11 +18,11 @@ from telephony.refusals import Action
 
 if TYPE_CHECKING:
     from actors.services import Services
-    from actors.tasks import Tasks
+    from dialer.concurrency.tasks import Tasks
     from telephony.provider import PlaceResult
 
-PAUSE_AGAIN_SECONDS = 0.5
-# A run that ended badly is counted no more, and nobody says so: beyond this the one that was heard of longest ago is forgotten.
+RETRY_SECONDS = 0.5
+# The end of a run is not reported here: beyond this number, the run with the oldest result is dropped.
 MAX_RUNS = 10_000
 
 log = logging.getLogger(__name__)
@@ -32,15 +30,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What results have in common that are counted together; `limit` of them in a row pause the run."""
+    """A kind of results that are counted together; `limit` of them in a row pause the run."""
 
     name: str
     limit: int
 
 
 @dataclass(slots=True)
-class _Row:
-    """Results of one kind in a row: how many, and how many of them something else than the provider wrote."""
+class _Streak:
+    """Results of one kind in a row: how many, and how many of them came from something other than the provider."""
 
     kind: _Kind
     count: int = 0
@@ -48,52 +46,52 @@ class _Row:
 
     @property
     def is_full(self) -> bool:
-        """True when the run is to be paused. Answers that prove nothing are one kind: in turn they would never be enough of either."""
+        """True when the run is to be paused. Answers that prove nothing are one kind, or alternating ones would never add up."""
         return self.count >= self.kind.limit or self.foreign >= refusals.FOREIGN_IN_A_ROW
 
 
-class Pauses:
+class RunPauser:
     """Counts the results of each run's POSTs, and pauses the run when they are all refusals of one kind."""
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
-        """`tasks` runs the pausing."""
+        """`tasks` writes the pauses to PostgreSQL."""
         self._services = services
         self._tasks = tasks
-        # What each run met last. A run that has met nothing bad is not in it.
-        self._in_a_row: OrderedDict[int, _Row] = OrderedDict()
+        # The present streak of each run with a bad last result.
+        self._streaks: OrderedDict[int, _Streak] = OrderedDict()
         self._pausing: set[int] = set()
 
     def note_result(self, business_id: int, run_id: int, result: PlaceResult) -> None:
-        """Hear what became of a POST of this run."""
+        """Count the result of a POST of this run."""
         if isinstance(result, UnsentCall):
-            # The provider has not seen it, or asks to wait: neither says anything of the next lead.
+            # The provider has not seen it, or asks us to wait: neither says anything about the next lead.
             return
         kind = _kind(result)
         if kind is None:
-            self._in_a_row.pop(run_id, None)
+            self._streaks.pop(run_id, None)
             return
-        row = self._in_a_row.get(run_id)
-        if row is None or row.kind != kind:
-            row = self._in_a_row[run_id] = _Row(kind)
-        row.count += 1
-        row.foreign += isinstance(result, UnansweredCall) and result.foreign
-        self._in_a_row.move_to_end(run_id)
-        if len(self._in_a_row) > MAX_RUNS:
-            self._in_a_row.popitem(last=False)
-        if row.is_full and run_id not in self._pausing:
+        streak = self._streaks.get(run_id)
+        if streak is None or streak.kind != kind:
+            streak = self._streaks[run_id] = _Streak(kind)
+        streak.count += 1
+        streak.foreign += isinstance(result, UnansweredCall) and result.foreign
+        self._streaks.move_to_end(run_id)
+        if len(self._streaks) > MAX_RUNS:
+            self._streaks.popitem(last=False)
+        if streak.is_full and run_id not in self._pausing:
             self._pausing.add(run_id)
-            self._tasks.spawn(self._pause(business_id, run_id, reason(result, row.count, row.foreign), kind.name))
+            self._tasks.spawn(self._pause(business_id, run_id, reason(result, streak.count, streak.foreign), kind.name))
 
     def forget(self, run_id: int) -> None:
-        """Count anew: the run begins again, or has ended."""
-        self._in_a_row.pop(run_id, None)
+        """Start counting from zero: the run starts again, or has ended."""
+        self._streaks.pop(run_id, None)
 
     async def _pause(self, business_id: int, run_id: int, text: str, name: str) -> None:
-        log.error("run %d of business %d is paused: %s", run_id, business_id, name)
+        log.error("pausing run %d of business %d: %s", run_id, business_id, name)
         try:
-            # Until it is paused it goes on being refused.
-            while not await self._is_paused(business_id, run_id, text):  # noqa: ASYNC110 - PostgreSQL is away and gives no event
-                await asyncio.sleep(PAUSE_AGAIN_SECONDS)
+            # Until it is paused, its leads go on being refused.
+            while not await self._is_paused(business_id, run_id, text):  # noqa: ASYNC110 - PostgreSQL is away, and there is no event to wait for
+                await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._pausing.discard(run_id)
             self.forget(run_id)
@@ -107,7 +105,7 @@ class Pauses:
 
 
 def reason(result: PlaceResult, count: int, foreign: int) -> str:
-    """What a person is told of it, in `last_error`; `foreign` of `count` results came from something else than the provider."""
+    """The text for the user, in `last_error`; `foreign` of `count` results came from something other than the provider."""
     match result:
         case RefusedCall(code=code, message=message) if result.action is Action.LEAD:
             return f"The telephone company refused {count} leads in a row for the same reason: {message} ({code})"

@@ -1,4 +1,4 @@
-"""What all share is shared by business: the many requests of one do not keep out the one of another."""
+"""A limit for each business: many requests of one do not block a request of another."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 
 from pydantic import SecretStr
 
-from actors.turns import Turns
+from actors.keyed_semaphore import KeyedSemaphore
 from dialer.sealing import Seal
 from telephony.accounts import AccountBook
 
 MANY, OTHER, LIMIT = 1, 2, 3
 
 
-async def test_each_business_has_turns_of_its_own() -> None:
-    turns, inside, done = Turns(LIMIT), [0], asyncio.Event()
+async def test_each_business_has_a_limit_of_its_own() -> None:
+    semaphore, inside, done = KeyedSemaphore[int](LIMIT), [0], asyncio.Event()
     most = 0
 
     async def hold() -> None:
         nonlocal most
-        async with turns.turn(MANY):
+        async with semaphore.hold(MANY):
             inside[0] += 1
             most = max(most, inside[0])
             await done.wait()
@@ -29,15 +29,15 @@ async def test_each_business_has_turns_of_its_own() -> None:
         for _ in range(10):
             group.create_task(hold())
         await asyncio.sleep(0)
-        async with asyncio.timeout(1), turns.turn(OTHER):
+        async with asyncio.timeout(1), semaphore.hold(OTHER):
             assert inside[0] == LIMIT
         done.set()
     assert most == LIMIT
-    assert turns._lines == {}, "nobody is in line any more"
+    assert semaphore._semaphores == {}, "no key is kept without holders"
 
 
 def test_an_account_is_known_to_its_business_only() -> None:
-    """One that names another's account does not call, ask or hang up with its token."""
+    """A business that names the account of another does not place, fetch or hang up calls with its token."""
     seal = Seal("x" * 40, "account")
     book = AccountBook("AC0", SecretStr("default"), seal)
     book.account(1, "AC1", seal.close(b"mine"))

@@ -1,7 +1,4 @@
-"""What waits aside because something of it is locked: each by itself, for a pause that doubles, so that it delays nothing behind it.
-
-On the road of a call: beside it.
-"""
+"""Exponential backoff by key: a business or a run whose rows are locked is postponed by itself, and the others go on."""
 
 from __future__ import annotations
 
@@ -11,37 +8,37 @@ if TYPE_CHECKING:
     from dialer.clock import Clock
 
 
-class Aside:
-    """Keys that rest: businesses, or runs."""
+class Backoff:
+    """The keys that are postponed: businesses, or runs."""
 
     def __init__(self, clock: Clock, *, first_seconds: float, longest_seconds: float) -> None:
-        """The first pause of a key lasts `first_seconds`, each further one twice as long, none longer than `longest_seconds`."""
+        """The first pause of a key lasts `first_seconds`, each further one twice as long, up to `longest_seconds`."""
         self._clock = clock
         self._first = first_seconds
         self._longest = longest_seconds
         self._until: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
 
-    def put(self, key: int, seconds: float | None = None) -> None:
-        """Let it rest: for its next pause, or for so many `seconds`."""
+    def postpone(self, key: int, seconds: float | None = None) -> None:
+        """Postpone a key by its next pause, or by so many `seconds`."""
         pause = min(2 * self._pauses[key], self._longest) if key in self._pauses else self._first
         self._pauses[key] = pause
         self._until[key] = self._clock.boot() + (pause if seconds is None else seconds)
 
-    def clear(self, key: int) -> None:
-        """It has had its turn: the next pause is a first one."""
+    def reset(self, key: int) -> None:
+        """It succeeded: its next pause is a first one again."""
         self._until.pop(key, None)
         self._pauses.pop(key, None)
 
-    def keys(self) -> list[int]:
-        """Those that rest now."""
+    def postponed(self) -> list[int]:
+        """The keys that are not due yet."""
         now = self._clock.boot()
-        # One that did not come back for so long begins anew.
+        # A key that was due that long ago, and was not postponed again, starts over.
         for key in [key for key, until in self._until.items() if until + self._longest < now]:
-            self.clear(key)
+            self.reset(key)
         return [key for key, until in self._until.items() if until > now]
 
     def next_in(self) -> float | None:
-        """In how many seconds the next of them is to be asked again; None when none rests."""
+        """In how many seconds the next of them is due; None when none is postponed."""
         now = self._clock.boot()
         return min((until - now for until in self._until.values() if until > now), default=None)

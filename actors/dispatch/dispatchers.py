@@ -1,0 +1,53 @@
+"""The dispatchers of a worker: one for each provider account, started when it is first needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.dispatch.circuit_breaker import CircuitBreaker
+from actors.dispatch.dispatcher import Dispatcher
+from actors.dispatch.rate_limiter import RateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.dispatch.dispatcher import ClaimResult
+    from actors.restarts import DutySupervisor
+    from actors.services import Services
+    from dialer.concurrency.tasks import Tasks
+
+
+class Dispatchers:
+    """The dispatchers by the sid of their account."""
+
+    def __init__(
+        self, services: Services, tasks: Tasks, duties: DutySupervisor, claimed: Callable[[Dispatcher, int, ClaimResult], None]
+    ) -> None:
+        """`claimed` gets the answer to each claim, and the dispatcher that made it; `duties` restarts a dispatcher that fails."""
+        self._services = services
+        self._tasks = tasks
+        self._duties = duties
+        self._claimed = claimed
+        self._by_sid: dict[str, Dispatcher] = {}
+
+    def of(self, account_sid: str) -> Dispatcher:
+        """The dispatcher of an account."""
+        if account_sid not in self._by_sid:
+            self._by_sid[account_sid] = self._started(account_sid)
+        return self._by_sid[account_sid]
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        for dispatcher in self._by_sid.values():
+            dispatcher.loop.close()
+
+    def _started(self, account_sid: str) -> Dispatcher:
+        dispatcher = Dispatcher(
+            self._services,
+            self._tasks,
+            RateLimiter(self._services, account_sid),
+            CircuitBreaker(self._services, self._tasks, account_sid),
+            lambda business_id, result: self._claimed(dispatcher, business_id, result),
+        )
+        self._duties.run_isolated(f"dispatcher of {account_sid}", dispatcher.loop.run)
+        return dispatcher

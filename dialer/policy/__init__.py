@@ -1,0 +1,1 @@
+"""Pure functions of the settings, the state and the time: the tables that SQL is tested against."""
