@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType, Event, RunChanged
 from dialer.model import AttemptState
+from dialer.policy.checks import EXPIRY_SECONDS
 from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
 from sql.errors import RowLockedError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tests.simulation.rows import Attempt, Database
 
 LIMIT = 100
-EXPIRY_SECONDS = 2.0
 MAX_LOOKS = 1000
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState
+from dialer.policy.checks import EXPIRY_SECONDS, pause_before_check
 from sql.attempts.attempts import RecordResult
 from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import Fact
     from tests.simulation.rows import Attempt, Database, Job, Lane, Run
 
-LOOK_UNKNOWN_SECONDS = 2.0
-LOOK_PLACED_SECONDS = 15.0
-LOOK_LIVE_SECONDS = 60.0
-RING_GRACE_SECONDS = 10.0
-UNKNOWN_AFTER_SECONDS = 2.0
 TOO_MANY_SECONDS = 10.0
 TOO_MANY_CALLS = 10004
 CONFUSED = "confused"
@@ -105,7 +101,7 @@ def _judge(db: Database, j: JudgedFact) -> str:  # noqa: PLR0911 one verdict, on
     if fact.state is NOT_SENT:
         return "applied" if j.was is PLACING and mine else "refused"
     if fact.state is UNKNOWN:
-        past = now > j.attempt.send_by + UNKNOWN_AFTER_SECONDS
+        past = now > j.attempt.send_by + EXPIRY_SECONDS
         return "applied" if j.was is PLACING and (mine or past) else "known"
     if fact.state is NOT_PLACED:
         return "applied" if _absent(db, j) else "refused"
@@ -233,13 +229,8 @@ def _move_attempt(db: Database, j: JudgedFact) -> None:
     if j.now_excess and attempt.hang_up_at is None:
         attempt.hang_up_at = now
     attempt.checks = 0
-    pause = {
-        UNKNOWN: LOOK_UNKNOWN_SECONDS,
-        AttemptState.PLACED: LOOK_PLACED_SECONDS,
-        AttemptState.RINGING: attempt.ring_seconds + RING_GRACE_SECONDS,
-        AttemptState.LIVE: LOOK_LIVE_SECONDS,
-    }.get(fact.state)
-    attempt.next_check_at = None if pause is None else now + pause
+    checked = fact.state in {UNKNOWN, AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE}
+    attempt.next_check_at = now + pause_before_check(fact.state, 0, attempt.ring_seconds) if checked else None
 
 
 def _move_job(db: Database, j: JudgedFact, delta: Counter[str]) -> None:

@@ -90,6 +90,7 @@ class Machine:
 
     process: Process
     stopping: asyncio.Event
+    ownership: Ownership | None = None
 
 
 class Stage:
@@ -206,6 +207,7 @@ class Stage:
                     policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
                     ownership=Ownership(ids.uuid(), {}),
                 )  # fmt: skip
+            machine.ownership = services.ownership
             worker = Worker(services, machine.process.name, machine.stopping)
             await worker.start()
             await machine.stopping.wait()

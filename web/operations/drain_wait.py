@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from dialer.policy.checks import EXPIRY_SECONDS, SEND_SECONDS
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from sql.attempts.attempts import Fact
 
-# send_by is five seconds after the claim, and its expiry two after that (protocol sections 2 and 7).
-WAIT_SECONDS: Final = 8.0
+# Until every attempt has been sent or has expired (protocol, sections 2 and 7), and some time to record that.
+WAIT_SECONDS: Final = SEND_SECONDS + EXPIRY_SECONDS + 1.0
 POLL_SECONDS: Final = 0.05
 
 
