@@ -84,7 +84,7 @@ async def record(services: Services, account: Account, fact: Fact) -> RecordResu
     """Write a fact down, and hang up when the log says that this call is not wanted: a cancelled one, or a second one.
 
     Raises:
-        sql.attempts.fact_writer.NotLearnedError: when the ledger's patience has an end and PostgreSQL stayed away that long.
+        sql.attempts.fact_writer.NotRecordedError: when the ledger's patience has an end and PostgreSQL stayed away that long.
     """
     recorded = await services.facts.record(fact)
     # A fact that is refused may name another attempt's call.
