@@ -36,8 +36,8 @@ REASONS = {"unlisted": HISTORY, "busy": BUSY, "parked": PARKED}
 
 
 @dataclass(frozen=True, slots=True)
-class _Noted:
-    reason: str
+class _Reason:
+    code: str
     since: float
 
 
@@ -48,7 +48,7 @@ class StallReporter:
         """`claiming` returns the businesses that this worker claims leads for."""
         self._services = services
         self._claiming = claiming
-        self._noted: dict[int, _Noted] = {}
+        self._reasons: dict[int, _Reason] = {}
         # None: not known.
         self._written: dict[int, str] | None = None
         self._rounds = 0
@@ -56,15 +56,15 @@ class StallReporter:
 
     def note(self, business_id: int, reason: str) -> bool:
         """No lead of it is claimed, for this reason; True when the reason is new."""
-        known = self._noted.get(business_id)
-        if known is not None and known.reason == reason:
+        known = self._reasons.get(business_id)
+        if known is not None and known.code == reason:
             return False
-        self._noted[business_id] = _Noted(reason, self._services.clock.boot())
+        self._reasons[business_id] = _Reason(reason, self._services.clock.boot())
         return True
 
     def clear(self, business_id: int) -> None:
         """Its leads are claimed, or it is not this worker's any more."""
-        self._noted.pop(business_id, None)
+        self._reasons.pop(business_id, None)
 
     def note_verdict(self, business_id: int, verdict: str) -> None:
         """A claim for it had this verdict."""
@@ -85,12 +85,12 @@ class StallReporter:
 
     def _stalls(self) -> list[Stall]:
         now, trusted_from = self._services.clock.boot(), self._services.ownership.clock_trusted_from
-        noted = dict(self._noted)
+        current = dict(self._reasons)
         if now < trusted_from:
             jumped_at = trusted_from - self._services.policy.lag_seconds
-            noted |= {business_id: _Noted(CLOCK, jumped_at) for business_id in self._claiming()}
+            current |= {business_id: _Reason(CLOCK, jumped_at) for business_id in self._claiming()}
         return [
-            Stall(business_id, one.reason, DETAILS[one.reason], now - one.since)
-            for business_id, one in sorted(noted.items())
-            if now - one.since >= REPORT_AFTER_SECONDS.get(one.reason, 0.0)
+            Stall(business_id, reason.code, DETAILS[reason.code], now - reason.since)
+            for business_id, reason in sorted(current.items())
+            if now - reason.since >= REPORT_AFTER_SECONDS.get(reason.code, 0.0)
         ]

@@ -223,7 +223,7 @@ class Attempts:
 
     async def postpone_check(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
         """Ask the provider about this attempt again in `seconds`, unless its state has changed meanwhile; keep the evidence seen so far."""
-        await self._pool.execute(TEXT["look_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
+        await self._pool.execute(TEXT["check_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
     async def find_by_reference(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
         """What a reference in an address stands for; None when there is no such attempt or its nonce is another."""

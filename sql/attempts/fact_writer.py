@@ -88,8 +88,8 @@ class FactWriter:
         """Write a fact; return what it did.
 
         Raises:
-            NotLearnedError: when PostgreSQL is away, or a row stays locked, longer than the patience of this ledger, or when too many facts
-                of the business wait already.
+            NotRecordedError: when PostgreSQL is unavailable, or a row locked, for longer than our patience, or when too many facts of the
+                business wait already.
             asyncpg.PostgresError: when PostgreSQL will never take this fact.
         """
         waiting = self._waiting_of(fact.business_id)

@@ -37,7 +37,7 @@ PARENT = """
 import asyncio, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from dialer.embedded import postgres, valkey
+from ringmaster.local import postgres, valkey
 
 async def main():
     place = Path(sys.argv[1])

@@ -30,7 +30,7 @@ WORKER: Final = f"""
 import asyncio, os, signal, sys
 from pydantic import SecretStr
 from dialer.clock import SystemClock
-from telephony import twilio_provider
+from telephony.twilio import client as twilio_provider
 from telephony.provider import Account, CallRequest
 
 class StoppedConnector(twilio_provider.GuardedConnector):
@@ -80,7 +80,7 @@ async def until_boot(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frozen_seconds", "said", "sent"), [(DEADLINE_SECONDS + LATE_SECONDS, "NotSent", b""), (0.0, "Unanswered", b"POST /")]
+    ("frozen_seconds", "said", "sent"), [(DEADLINE_SECONDS + LATE_SECONDS, "UnsentCall", b""), (0.0, "UnansweredCall", b"POST /")]
 )
 async def test_a_worker_stopped_as_its_connection_opens(frozen_seconds: float, said: str, sent: bytes) -> None:
     listener = Listener()

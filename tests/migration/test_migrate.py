@@ -45,10 +45,10 @@ async def test_from_many_processes_at_once(empty_database_url: str) -> None:
 
 async def test_a_changed_migration_is_refused(empty_database_url: str) -> None:
     await migrate(empty_database_url)
-    await run(empty_database_url, "UPDATE dialer.schema_migrations SET checksum = 'other' WHERE name = '0001_calls'")
-    with pytest.raises(ChangedMigrationError, match="0001_calls"):
+    await run(empty_database_url, "UPDATE dialer.schema_migrations SET checksum = 'other' WHERE name = '0001_baseline'")
+    with pytest.raises(ChangedMigrationError, match="0001_baseline"):
         await migrate(empty_database_url)
-    assert (await report(empty_database_url)).changed == ("0001_calls",)
+    assert (await report(empty_database_url)).changed == ("0001_baseline",)
 
 
 async def test_a_changed_function_is_applied_again(empty_database_url: str) -> None:

@@ -107,7 +107,7 @@ class CallbackReceiver:
             UnsignedError: when Twilio did not sign it, whether or not the reference exists.
             StrangerError: when it did, and there is no such attempt.
             ValueError: naming the field that cannot be understood.
-            sql.attempts.fact_writer.NotLearnedError, DatabaseUnavailableError: when PostgreSQL is away and it could not be kept.
+            sql.attempts.fact_writer.NotRecordedError, DatabaseUnavailableError: when PostgreSQL is away and it could not be kept.
         """
         self._divide(signed)
         try:
@@ -191,11 +191,11 @@ class CallbackReceiver:
         """Without PostgreSQL only the default account's signature can be checked; the others are asked to come again.
 
         Raises:
-            sql.attempts.fact_writer.NotLearnedError: when it is another account's.
+            sql.attempts.fact_writer.NotRecordedError: when it is another account's.
             UnsignedError: when it is not signed.
         """
         if signed.form.get("AccountSid") != self._settings.twilio_account_sid:
-            raise NotAppliedError
+            raise NotRecordedError
         self._check(signed, self._settings.twilio_auth_token)
         callbacks.parse(signed.form)
 
