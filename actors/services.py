@@ -27,7 +27,14 @@ class Attempts(Protocol):
     """The intent log; `sql.attempts.attempts.Attempts` is the real one."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+        self,
+        incarnation: UUID,
+        token: UUID,
+        requests: Sequence[ClaimRequest],
+        *,
+        send_seconds: float,
+        ring_seconds: int,
+        default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]: ...
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actors.calls.evidence import EXPIRY_SECONDS, Moment, no_such_call, not_listed, shown_again
 from dialer.model import AttemptState, Outcome
 from sql.attempts.attempts import Fact
+from sql.attempts.verdicts import RecordVerdict
 from telephony.provider import NoSuchCall
 from telephony.twilio.callbacks import standing
 
@@ -88,7 +89,7 @@ async def record(services: Services, account: Account, fact: Fact) -> RecordResu
     """
     recorded = await services.facts.record(fact)
     # A fact that is refused may name another attempt's call.
-    if recorded.hang_up and recorded.sid and recorded.verdict != "refused":
+    if recorded.hang_up and recorded.sid and recorded.verdict is not RecordVerdict.REFUSED:
         await hang_up(services, account, fact.business_id, recorded.sid)
     return recorded
 

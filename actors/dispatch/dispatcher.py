@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from actors.calls.call import SEND_SECONDS, WITHDRAWN
 from dialer.model import AttemptState
 from sql.attempts.attempts import MAX_BUSINESSES_PER_CLAIM, ClaimRequest, Fact, Verdict
+from sql.attempts.verdicts import VerdictCode
 from sql.errors import DatabaseUnavailableError, RowLockedError
 from telephony.provider import UnansweredCall, UnsentCall
 
@@ -252,15 +253,15 @@ class Dispatcher:
             log.warning("a claim for %d businesses met a lock: %s", len(asks), type(error).__name__)
             self._apart.update(ask.business_id for ask in asks)
             if alone:
-                self._answer_all(asks, "busy")
+                self._answer_all(asks, VerdictCode.BUSY)
             else:
                 self._requeue(asks)
         elif isinstance(error, DatabaseUnavailableError):
             log.warning("a claim for %d businesses was not answered: %s", len(asks), type(error).__name__)
-            self._answer_all(asks, "away")
+            self._answer_all(asks, VerdictCode.AWAY)
         elif alone:
             log.error("business %d is parked: no lead of it can be taken", asks[0].business_id, exc_info=error)
-            self._answer_all(asks, "parked")
+            self._answer_all(asks, VerdictCode.PARKED)
         else:
             half = len(asks) // 2
             return await self._claim(asks[:half]) + await self._claim(asks[half:])
@@ -273,13 +274,13 @@ class Dispatcher:
             self._queue.move_to_end(ask.business_id, last=False)
         self._rung.set()
 
-    def _answer_all(self, asks: Iterable[ClaimRequest], code: str) -> None:
+    def _answer_all(self, asks: Iterable[ClaimRequest], code: VerdictCode) -> None:
         waiting = list(asks)
         self._answer(waiting, (), [Verdict(ask.business_id, code) for ask in waiting], 0)
 
     def _answer_rest(self) -> None:
         """Let nobody wait for an answer that does not come."""
-        self._answer_all(self._served.values(), "away")
+        self._answer_all(self._served.values(), VerdictCode.AWAY)
 
     def _answer(
         self, asks: Sequence[ClaimRequest], intents: Sequence[ClaimedAttempt], verdicts: Sequence[Verdict], deadline: float
@@ -291,7 +292,7 @@ class Dispatcher:
         for ask in asks:
             self._served.pop(ask.business_id, None)
             mine = tuple(intent for intent in intents if intent.business_id == ask.business_id)
-            verdict = by_business.get(ask.business_id, Verdict(ask.business_id, "not_owner"))
+            verdict = by_business.get(ask.business_id, Verdict(ask.business_id, VerdictCode.NOT_OWNER))
             try:
                 self._claimed(ask.business_id, ClaimResult(mine, verdict, deadline))
             except Exception:

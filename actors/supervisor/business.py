@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from actors.dispatch.dispatcher import ClaimResult
 from dialer.messages import CallChanged, CommandType, RunChanged
 from dialer.model import AttemptState
+from sql.attempts.verdicts import VerdictCode
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +27,7 @@ LONGEST_BUSY_SECONDS = 0.5
 # After an error that is this business's alone it rests, so that its neighbours do not pay for it.
 PARKED_SECONDS = 30.0
 # Verdicts that say how the lane stood; what happened to it since may have changed them.
-ANSWERED = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
+ANSWERED = frozenset({VerdictCode.FULL, VerdictCode.EMPTY, VerdictCode.PUT_OFF, VerdictCode.GATE, VerdictCode.AGAIN, VerdictCode.NOT_OWNER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ class Business:
     def _claimed(self, message: ClaimResult) -> list[Effect]:
         self.asking = False
         missed, self.missed = self.missed, False
-        if message.verdict.code != "busy":
+        if message.verdict.code is not VerdictCode.BUSY:
             self.busy_seconds = BUSY_SECONDS
         for intent in message.intents:
             self.calls[intent.attempt_id] = intent.run_id
@@ -188,25 +189,25 @@ class Business:
         effects += [PublishProgress(run_id) for run_id in {intent.run_id for intent in message.intents}]
         return effects + (self._ask() if missed and message.verdict.code in ANSWERED else self._after(message.verdict))
 
-    def _rest(self, code: str) -> list[Effect]:
+    def _rest(self, code: VerdictCode) -> list[Effect]:
         """Be asked again after a pause; each one that finds the same lock is twice as long."""
         self.resting = True
-        if code == "parked":
+        if code is VerdictCode.PARKED:
             return [Rest(PARKED_SECONDS)]
         seconds, self.busy_seconds = self.busy_seconds, min(2 * self.busy_seconds, LONGEST_BUSY_SECONDS)
         return [Rest(seconds)]
 
     def _after(self, verdict: Verdict) -> list[Effect]:
         match verdict.code:
-            case "gate" | "again":
+            case VerdictCode.GATE | VerdictCode.AGAIN:
                 return self._ask()
-            case "busy" | "parked" as code:
+            case VerdictCode.BUSY | VerdictCode.PARKED as code:
                 return self._rest(code)
-            case "put_off" if verdict.put_off_until:
+            case VerdictCode.PUT_OFF if verdict.put_off_until:
                 return [WakeAt(verdict.put_off_until)]
-            case "unlisted":
+            case VerdictCode.UNLISTED:
                 return [FindOrphanedCalls()]
-            case "not_owner" | "empty" if not self.calls:
+            case VerdictCode.NOT_OWNER | VerdictCode.EMPTY if not self.calls:
                 return [Release()]
             case _:
                 # full, or nothing to take now: the next settle or command comes with a message.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.rounds import PeriodicDuty
+from sql.attempts.verdicts import VerdictCode
 from sql.workers.workers import Stall
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ DETAILS = {
 # Rows are locked for milliseconds all the time.
 TOLD_AFTER_SECONDS = {BUSY: 3.0}
 # Verdicts of a claim that say nothing of how the business stands.
-SILENT = frozenset({"away", "not_owner"})
-VERDICTS = {"unlisted": HISTORY, "busy": BUSY, "parked": PARKED}
+SILENT = frozenset({VerdictCode.AWAY, VerdictCode.NOT_OWNER})
+VERDICTS = {VerdictCode.UNLISTED: HISTORY, VerdictCode.BUSY: BUSY, VerdictCode.PARKED: PARKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Stalls(PeriodicDuty):
         """It takes leads, or is not this worker's any more."""
         self._noted.pop(business_id, None)
 
-    def note_verdict(self, business_id: int, verdict: str) -> None:
+    def note_verdict(self, business_id: int, verdict: VerdictCode) -> None:
         """A claim was answered so."""
         if verdict in VERDICTS:
             self.note(business_id, VERDICTS[verdict])

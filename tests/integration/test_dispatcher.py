@@ -12,6 +12,7 @@ from actors.dispatch.dispatcher import Dispatcher
 from actors.dispatch.rate_limiter import RateLimiter
 from actors.tasks import Tasks
 from sql.attempts.attempts import ClaimRequest
+from sql.attempts.verdicts import VerdictCode
 from tests.chaos import waiting
 from tests.integration.test_worker import BOUND_SECONDS, Floor
 
@@ -41,7 +42,7 @@ class Answers:
         self.tasks.spawn(self.dispatcher.run())
 
     def hear(self, business_id: int, message: ClaimResult) -> None:
-        self.heard.setdefault(business_id, []).append("taken" if message.intents else message.verdict.code)
+        self.heard.setdefault(business_id, []).append(VerdictCode.TAKEN if message.intents else message.verdict.code)
         if business_id in self.broken:
             raise LookupError(business_id)
 
@@ -86,7 +87,7 @@ async def test_an_error_in_a_round_ends_neither_the_gate_nor_the_wait(servers: F
     await servers.shop.run(business, 2)
     answers = Answers(services, Stumbles(services, "AC1"))
     answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
-    assert await answers.code(business) == "taken"
+    assert await answers.code(business) == VerdictCode.TAKEN
     await answers.close()
 
 
@@ -99,9 +100,9 @@ async def test_one_that_does_not_take_its_answer_does_not_keep_it_from_the_other
     answers.broken = {businesses[1]}
     for business in businesses:
         answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
-    assert [await answers.code(business) for business in businesses] == ["taken"] * 4
+    assert [await answers.code(business) for business in businesses] == [VerdictCode.TAKEN] * 4
     answers.dispatcher.ask(await ask_for(servers.shop, epochs, businesses[3]))
-    assert await answers.code(businesses[3], 2) == "taken"
+    assert await answers.code(businesses[3], 2) == VerdictCode.TAKEN
     await answers.close()
 
 
@@ -116,14 +117,14 @@ async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: F
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
             answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
-        assert [await answers.code(business) for business in others] == ["taken"] * 5
-        assert await answers.code(stuck) in {"busy", "empty", "put_off", "again"}
+        assert [await answers.code(business) for business in others] == [VerdictCode.TAKEN] * 5
+        assert await answers.code(stuck) in {VerdictCode.BUSY, VerdictCode.EMPTY, VerdictCode.PUT_OFF, VerdictCode.AGAIN}
         loop = asyncio.get_running_loop()
         answers.dispatcher.ask(await ask_for(servers.shop, epochs, stuck))
         begun = loop.time()
         for business in others:
             answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
-        assert [await answers.code(business, 2) for business in others] == ["taken"] * 5
+        assert [await answers.code(business, 2) for business in others] == [VerdictCode.TAKEN] * 5
         # The lock is waited for two seconds; ten times what these take.
         assert loop.time() - begun < 1.5
     count = len(answers.heard[stuck])
@@ -133,7 +134,7 @@ async def test_a_foreign_lock_on_one_business_s_row_is_its_own_affair(servers: F
 
 
 async def _taken(answers: Answers, business: int, count: int) -> bool:
-    return "taken" in answers.heard[business][count - 1 :]
+    return VerdictCode.TAKEN in answers.heard[business][count - 1 :]
 
 
 async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floor) -> None:
@@ -143,9 +144,9 @@ async def test_a_proof_that_never_comes_is_not_waited_for_for_ever(servers: Floo
     await servers.shop.run(business, 3)
     answers = Answers(services, RateLimiter(services, "AC1"))
     answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
-    assert await answers.code(business) == "taken"
+    assert await answers.code(business) == VerdictCode.TAKEN
     answers.dispatcher._failures = 1
     answers.dispatcher._proof_until = services.clock.boot() + 1
     answers.dispatcher.ask(await ask_for(servers.shop, epochs, business))
-    assert await answers.code(business, 2) == "taken"
+    assert await answers.code(business, 2) == VerdictCode.TAKEN
     await answers.close()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
-    " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.leads, dialer.users, dialer.tokens,"
+    " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.users, dialer.tokens,"
     " outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """
@@ -40,7 +40,7 @@ RUNS = """SELECT id, status, queued_count, in_progress_count, completed_count, f
 cursor_position, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended
 FROM outbound_call_runs ORDER BY id"""
 JOBS = "SELECT id, status, outcome, attempts, attempt_id, twilio_call_sid FROM outbound_call_jobs ORDER BY id"
-ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, looks, outcome, answered_by,
+ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, checks, outcome, answered_by,
 phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence FROM dialer.attempts ORDER BY id"""
 RETRIES = "SELECT job_id, reason FROM dialer.retries ORDER BY job_id"
 ZONES = "SELECT run_id, first_position, last_position, next_position FROM dialer.run_zones ORDER BY run_id, first_position"

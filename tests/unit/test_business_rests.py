@@ -5,18 +5,19 @@ from __future__ import annotations
 from actors.dispatch.dispatcher import ClaimResult
 from actors.supervisor.business import Business, CallOver, Effect, RequestPermits, Rest, RestOver, Wake
 from sql.attempts.attempts import Verdict
+from sql.attempts.verdicts import VerdictCode
 
 
-def hears(business: Business, word: str) -> list[Effect]:
+def hears(business: Business, code: VerdictCode) -> list[Effect]:
     business.asking = True
-    return business.handle(ClaimResult((), Verdict(1, word), 0.0))
+    return business.handle(ClaimResult((), Verdict(1, code), 0.0))
 
 
 def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
     business = Business(1, 3)
     pauses = []
     for _ in range(9):
-        [rest] = hears(business, "busy")
+        [rest] = hears(business, VerdictCode.BUSY)
         assert isinstance(rest, Rest)
         pauses.append(rest.seconds)
         assert business.handle(RestOver()) == [RequestPermits(3)]
@@ -26,15 +27,15 @@ def test_a_lock_that_stays_is_asked_for_less_and_less() -> None:
 def test_any_other_verdict_makes_the_next_pause_short_again() -> None:
     business = Business(1, 3)
     for _ in range(5):
-        hears(business, "busy")
+        hears(business, VerdictCode.BUSY)
         business.handle(RestOver())
-    hears(business, "full")
-    assert hears(business, "busy") == [Rest(0.005)]
+    hears(business, VerdictCode.FULL)
+    assert hears(business, VerdictCode.BUSY) == [Rest(0.005)]
 
 
 def test_a_parked_business_rests_whatever_happens() -> None:
     business = Business(1, 3)
-    assert hears(business, "parked") == [Rest(30.0)]
+    assert hears(business, VerdictCode.PARKED) == [Rest(30.0)]
     assert business.handle(Wake()) == []
     assert [effect for effect in business.handle(CallOver(7, 1)) if isinstance(effect, RequestPermits)] == []
     assert business.handle(RestOver()) == [RequestPermits(3)]
