@@ -19,6 +19,7 @@ from dialer.model import AttemptState
 from ringmaster.local.postgres import Postgres
 from sql.attempts.attempts import Attempts, ClaimRequest, Fact
 from sql.attempts.fact_writer import MAX_FACTS_AT_ONCE
+from sql.attempts.verdicts import RecordVerdict, VerdictCode
 from sql.businesses.businesses import Businesses
 from sql.migrate import migrate
 from sql.pool import open_pool
@@ -123,7 +124,7 @@ class _Round:
             self.most = max(self.most, *Counter(intent.business_id for intent in intents).values(), 0)
             for first in range(0, len(intents), MAX_FACTS_AT_ONCE):
                 await self._settle(intents[first : first + MAX_FACTS_AT_ONCE])
-            waiting += [verdict.business_id for verdict in verdicts if verdict.code != "empty"]
+            waiting += [verdict.business_id for verdict in verdicts if verdict.code != VerdictCode.EMPTY]
 
     async def _settle(self, intents: list[ClaimedAttempt]) -> None:
         facts = [
@@ -131,4 +132,4 @@ class _Round:
             for i in intents
         ]
         recorded = await self._attempts.record(facts)
-        self.calls += sum(answer.verdict == "applied" for answer in recorded)
+        self.calls += sum(answer.verdict == RecordVerdict.APPLIED for answer in recorded)

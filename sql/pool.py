@@ -45,7 +45,7 @@ SESSION = {
 
 # A session plans a function when it first runs it, and that takes longer than all that it does: better before it holds a row.
 PLANNED = (
-    "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0)",
+    "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0, '')",
     "SELECT dialer.record_v1('[]')",
 )
 
@@ -130,7 +130,7 @@ async def open_pool(
     return Pool(pool, acquire_seconds)
 
 
-async def to_disk(connection: Connection) -> None:
+async def flush(connection: Connection) -> None:
     """Return when everything that was committed before is on the disk, and on the standbys that commits wait for.
 
     A commit that does not wait, and this after it, keep what a commit that waits keeps: the log is written in its order. But the rows are

@@ -16,6 +16,7 @@ from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
 from dialer.model import AttemptState, Outcome
 from dialer.policy.checks import EXPIRY_SECONDS, UNKNOWN_CHECK_SECONDS, pause_before_check
 from sql.attempts.attempts import Fact
+from sql.attempts.verdicts import RecordVerdict
 from telephony.provider import NoSuchCall
 from telephony.twilio.callbacks import standing
 
@@ -81,7 +82,7 @@ async def record(services: Services, account: Account, fact: Fact) -> RecordResu
     """
     recorded = await services.facts.record(fact)
     # A rejected fact may name another attempt's call.
-    if recorded.hang_up and recorded.sid and recorded.verdict != "refused":
+    if recorded.hang_up and recorded.sid and recorded.verdict is not RecordVerdict.REFUSED:
         await hang_up(services, account, fact.business_id, recorded.sid)
     return recorded
 

@@ -19,6 +19,7 @@ from dialer.concurrency.loop import Loop, wait_for_event
 from dialer.model import AttemptState
 from dialer.policy.checks import SEND_SECONDS
 from sql.attempts.attempts import MAX_BUSINESSES_PER_CLAIM, ClaimRequest, Fact, Verdict
+from sql.attempts.verdicts import VerdictCode
 from sql.errors import DatabaseUnavailableError, RowLockedError
 from telephony.provider import UnsentCall
 
@@ -114,7 +115,7 @@ class Dispatcher:
         except Exception:
             log.exception("a round of a dispatcher failed; retrying")
             # Their claims may not have been made: let them ask again.
-            self._answer_all(self._served.values(), "away")
+            self._answer_all(self._served.values(), VerdictCode.AWAY)
             await asyncio.sleep(POLL_SECONDS)
             self.loop.ring()
 
@@ -216,15 +217,15 @@ class Dispatcher:
             log.warning("a claim for %d businesses met a lock: %s", len(requests), type(error).__name__)
             self._alone.update(request.business_id for request in requests)
             if single:
-                self._answer_all(requests, "busy")
+                self._answer_all(requests, VerdictCode.BUSY)
             else:
                 self._requeue(requests)
         elif isinstance(error, DatabaseUnavailableError):
             log.warning("a claim for %d businesses was not answered: %s", len(requests), type(error).__name__)
-            self._answer_all(requests, "away")
+            self._answer_all(requests, VerdictCode.AWAY)
         elif single:
             log.error("business %d is parked: claims for it fail", requests[0].business_id, exc_info=error)
-            self._answer_all(requests, "parked")
+            self._answer_all(requests, VerdictCode.PARKED)
         else:
             half = len(requests) // 2
             return await self._claim(requests[:half]) + await self._claim(requests[half:])
@@ -237,7 +238,7 @@ class Dispatcher:
             self._queue.move_to_end(request.business_id, last=False)
         self.loop.ring()
 
-    def _answer_all(self, requests: Iterable[ClaimRequest], code: str) -> None:
+    def _answer_all(self, requests: Iterable[ClaimRequest], code: VerdictCode) -> None:
         answered = list(requests)
         self._answer(answered, (), [Verdict(request.business_id, code) for request in answered], 0)
 
@@ -250,7 +251,7 @@ class Dispatcher:
         for request in requests:
             self._served.pop(request.business_id, None)
             mine = tuple(attempt for attempt in attempts if attempt.business_id == request.business_id)
-            verdict = by_business.get(request.business_id, Verdict(request.business_id, "not_owner"))
+            verdict = by_business.get(request.business_id, Verdict(request.business_id, VerdictCode.NOT_OWNER))
             try:
                 self._claimed(request.business_id, ClaimResult(mine, verdict, deadline))
             except Exception:

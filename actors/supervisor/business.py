@@ -28,6 +28,7 @@ from actors.supervisor.messages import (
 )
 from dialer.messages import CallChanged, CommandType, RunChanged
 from dialer.model import AttemptState
+from sql.attempts.verdicts import VerdictCode
 
 if TYPE_CHECKING:
     from actors.supervisor.messages import Effect, Message
@@ -39,7 +40,9 @@ LONGEST_BUSY_SECONDS = 0.5
 # After an error that concerns this business alone it rests, so that its neighbours do not pay for it.
 PARKED_SECONDS = 30.0
 # Verdicts about how the lane was at the time of the claim; what happened since may have changed that.
-LANE_VERDICTS = frozenset({"full", "empty", "put_off", "gate", "again", "not_owner"})
+LANE_VERDICTS = frozenset(
+    {VerdictCode.FULL, VerdictCode.EMPTY, VerdictCode.PUT_OFF, VerdictCode.GATE, VerdictCode.AGAIN, VerdictCode.NOT_OWNER}
+)
 
 
 class Business:
@@ -95,7 +98,7 @@ class Business:
     def _claimed(self, result: ClaimResult) -> list[Effect]:
         self.claim_pending = False
         claim_again, self.claim_again = self.claim_again, False
-        if result.verdict.code != "busy":
+        if result.verdict.code is not VerdictCode.BUSY:
             self.busy_seconds = BUSY_SECONDS
         for attempt in result.attempts:
             self.calls[attempt.attempt_id] = attempt.run_id
@@ -107,24 +110,24 @@ class Business:
 
     def _after(self, verdict: Verdict) -> list[Effect]:
         match verdict.code:
-            case "gate" | "again":
+            case VerdictCode.GATE | VerdictCode.AGAIN:
                 return self._request_permits()
-            case "busy" | "parked" as code:
+            case VerdictCode.BUSY | VerdictCode.PARKED as code:
                 return self._rest(code)
-            case "put_off" if verdict.put_off_until:
+            case VerdictCode.PUT_OFF if verdict.put_off_until:
                 return [WakeAt(verdict.put_off_until)]
-            case "unlisted":
+            case VerdictCode.UNLISTED:
                 return [FindOrphanedCalls()]
-            case "not_owner" | "empty" if not self.calls:
+            case VerdictCode.NOT_OWNER | VerdictCode.EMPTY if not self.calls:
                 return [Release()]
             case _:
                 # Full, or nothing to claim now: the next end of a call, or command, comes with a message.
                 return []
 
-    def _rest(self, code: str) -> list[Effect]:
+    def _rest(self, code: VerdictCode) -> list[Effect]:
         """Ask again after a pause, which doubles each time the same lock is met."""
         self.resting = True
-        if code == "parked":
+        if code is VerdictCode.PARKED:
             return [Rest(PARKED_SECONDS)]
         seconds, self.busy_seconds = self.busy_seconds, min(2 * self.busy_seconds, LONGEST_BUSY_SECONDS)
         return [Rest(seconds)]

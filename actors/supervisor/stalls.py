@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dialer.concurrency.loop import Loop
+from sql.attempts.verdicts import VerdictCode
 from sql.workers.workers import Stall
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ DETAILS = {
 # Rows are locked for milliseconds all the time.
 REPORT_AFTER_SECONDS = {BUSY: 3.0}
 # Verdicts of a claim that say nothing about the business.
-NEUTRAL = frozenset({"away", "not_owner"})
-REASONS = {"unlisted": HISTORY, "busy": BUSY, "parked": PARKED}
+NEUTRAL = frozenset({VerdictCode.AWAY, VerdictCode.NOT_OWNER})
+REASONS = {VerdictCode.UNLISTED: HISTORY, VerdictCode.BUSY: BUSY, VerdictCode.PARKED: PARKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class StallReporter:
         """Its leads are claimed, or it is not this worker's any more."""
         self._reasons.pop(business_id, None)
 
-    def note_verdict(self, business_id: int, verdict: str) -> None:
+    def note_verdict(self, business_id: int, verdict: VerdictCode) -> None:
         """A claim for it had this verdict."""
         if verdict in REASONS:
             self.note(business_id, REASONS[verdict])

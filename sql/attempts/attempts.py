@@ -1,8 +1,9 @@
-"""The intent log: take leads with their slots (claim), and learn what became of each attempt.
+"""The intent log: claims leads together with their slots, and records what became of each attempt.
 
-Both are one server-side function for many businesses at once; each caller gets a verdict for each business and each fact.
+Claim and record are one SQL function each, for many businesses at once; there is a verdict for each business and each fact.
 
-On the road of a call: 7, the last. One statement settles the attempt, frees the slot and moves the counters.
+On the road of a call: 3, the claim that creates the attempt, and 7, the last: one statement settles the attempt, frees the slot and moves
+the counters.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptState
-from sql.pool import to_disk
+from sql.attempts.verdicts import RecordVerdict, VerdictCode
+from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ MAX_EXCESS_CALLS = 100
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A business wants leads: at most `permits` of them, under the `epoch` its worker owns its partition by."""
+    """A business asks for at most `permits` leads; `epoch` is the one under which its worker owns the partition."""
 
     business_id: int
     epoch: int
@@ -39,7 +41,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAttempt:
-    """An attempt that has been committed and must be sent at once, or given back as not_sent."""
+    """An attempt that has been committed: it must be sent at once, or recorded as not_sent."""
 
     business_id: int
     run_id: int
@@ -56,16 +58,16 @@ class ClaimedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a business got no more than it got; the words are explained in functions/claim_v1.sql."""
+    """Why a claim gave a business no more leads; sql/attempts/claim_v1.sql explains the codes."""
 
     business_id: int
-    code: str
+    code: VerdictCode
     put_off_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something learned of an attempt; the fields not known are None. `duration` is in seconds."""
+    """Something that became known about an attempt; unknown fields are None. `duration` is in seconds."""
 
     business_id: int
     attempt_id: int
@@ -89,11 +91,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
-    """What a fact did; the verdicts are explained in sql/attempts/record_v1.sql."""
+    """What recording a fact did; sql/attempts/record_v1.sql explains the verdicts."""
 
     business_id: int
     attempt_id: int
-    verdict: str
+    verdict: RecordVerdict
     state: AttemptState | None = None
     run_id: int | None = None
     job_id: int | None = None
@@ -105,7 +107,7 @@ class RecordResult:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt as it stood in the log at `as_of`, by the database's clock; the provider is to be asked `check_in` seconds after that."""
+    """An attempt as logged at `as_of` (database time); its next check with the provider is due `check_in` seconds later."""
 
     business_id: int
     attempt_id: int
@@ -130,7 +132,7 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What an address Twilio called refers to; `auth_token_sealed` is None unless the account is the business's own, still."""
+    """The attempt behind a callback address; `auth_token_sealed` is None unless the account still is the business's own."""
 
     state: AttemptState
     hang_up: bool
@@ -144,7 +146,7 @@ class AttemptContext:
 
 @dataclass(frozen=True, slots=True)
 class ExcessCall:
-    """A second call of an attempt that is not known to be over: it is to be hung up."""
+    """A second call of an attempt, to be hung up; it is not known to be over."""
 
     business_id: int
     attempt_id: int
@@ -160,60 +162,70 @@ class Attempts:
         self._pool = pool
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+        self,
+        incarnation: UUID,
+        token: UUID,
+        requests: Sequence[ClaimRequest],
+        *,
+        send_seconds: float,
+        ring_seconds: int,
+        default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
-        """Take the next leads of at most 32 businesses; `token` is new for each call and marks what it created.
+        """Claim the next leads of at most 32 businesses; `token` is new for each call and marks the attempts it creates.
 
-        `default_account` makes the calls of businesses without an account of their own.
+        `default_account` is the sid used for businesses without an account of their own.
 
         Raises:
-            DatabaseUnavailableError: when it did not come through; rows with this token may exist all the same (`lost_claim`).
+            DatabaseUnavailableError: when the claim failed or its answer was lost; attempts with this token may exist (`lost_claim`).
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(
                 TEXT["claim"],
                 incarnation,
                 token,
-                [ask.business_id for ask in asks],
-                [ask.epoch for ask in asks],
-                [ask.permits for ask in asks],
+                [request.business_id for request in requests],
+                [request.epoch for request in requests],
+                [request.permits for request in requests],
                 send_seconds,
                 ring_seconds,
                 default_account,
             )
-            if any(row["verdict"] == "taken" for row in rows):
-                await to_disk(connection)
-        intents = [_intent(row, token) for row in rows if row["verdict"] == "taken"]
-        verdicts = [Verdict(row["business_id"], row["verdict"], row["put_off_until"]) for row in rows if row["verdict"] != "taken"]
-        return intents, verdicts
+            taken = [row for row in rows if row["verdict"] == VerdictCode.TAKEN]
+            if taken:
+                await flush(connection)
+        verdicts = [_verdict(row) for row in rows if row["verdict"] != VerdictCode.TAKEN]
+        return [_claimed(row, token) for row in taken], verdicts
 
     async def record(self, facts: Sequence[Fact]) -> list[RecordResult]:
-        """Apply facts, at most one an attempt; the answers are in no particular order.
+        """Record facts, at most one per attempt; the results are in no particular order.
 
         Raises:
-            DatabaseUnavailableError: when it did not come through; bringing the same facts again is harmless.
+            DatabaseUnavailableError: when it failed or its answer was lost; recording the same facts again is harmless.
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])
-            if any(row["verdict"] != "busy" for row in rows):
-                await to_disk(connection)
+            if any(row["verdict"] != RecordVerdict.BUSY for row in rows):
+                await flush(connection)
         return [_record_result(row) for row in rows]
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
-        """Every attempt not known to be over of the businesses of these partitions, those beyond the limit too, oldest first."""
+        """The open attempts of these partitions' businesses, those beyond the limit included, oldest first."""
         return [_open(row) for row in await self._pool.fetch(TEXT["open_of_partitions"], list(partitions))]
 
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]:
-        """These attempts, (business_id, attempt_id) each, as they stand now; over ones too."""
+        """These attempts, given as (business_id, attempt_id), as they stand now; including those that are over."""
         return [_open(row) for row in await self._pool.fetch(TEXT["states"], [b for b, _ in attempts], [a for _, a in attempts])]
 
     async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]:
-        """What a claim whose answer was lost has created: business_id, attempt_id, nonce. Nothing of it was ever sent."""
+        """The attempts created by a claim whose answer was lost: business_id, attempt_id, nonce. None of them was sent."""
         rows = await self._pool.fetch(TEXT["lost_claim"], list(business_ids), token)
         return [(row["business_id"], row["attempt_id"], row["nonce"].hex) for row in rows]
 
     async def placing_of_run(self, business_id: int, run_id: int) -> list[tuple[Fact, bool, bool]]:
-        """The attempts of a run nobody has confirmed: each as the fact that it is unknown, whether it is so already, and past send_by."""
+        """The unconfirmed attempts of a run.
+
+        For each: the fact that would mark it unknown, whether it is unknown already, and whether its `send_by` has passed.
+        """
         rows = await self._pool.fetch(TEXT["placing_of_run"], business_id, run_id)
         unknown = AttemptState.UNKNOWN
         return [
@@ -222,22 +234,22 @@ class Attempts:
         ]
 
     async def postpone_check(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
-        """Ask the provider about this attempt again in `seconds`, unless its state has changed meanwhile; keep the evidence seen so far."""
+        """Schedule the next check of this attempt in `seconds` and store the evidence so far, unless its state has changed."""
         await self._pool.execute(TEXT["check_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
     async def find_by_reference(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
-        """What a reference in an address stands for; None when there is no such attempt or its nonce is another."""
+        """The attempt a reference names; None when there is no such attempt or the nonce differs."""
         row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)
         if row is None:
             return None
         return AttemptContext(**{**row, "state": AttemptState(row["state"])})
 
     async def withdraw(self, business_id: int, attempt_id: int) -> None:
-        """Note, before asking for it, that we take this call back out of the provider's queue: its lead is then queued again."""
+        """Note that this call is being withdrawn from the provider's queue, before it is: its lead will be queued again."""
         await self._pool.execute(TEXT["withdraw"], business_id, attempt_id)
 
     async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]:
-        """The second calls of attempts of these partitions that are not known to be over, the oldest first, at most 100."""
+        """The second calls in these partitions that are not known to be over, oldest first, at most 100."""
         return [ExcessCall(**row) for row in await self._pool.fetch(TEXT["excess_calls"], list(partitions), MAX_EXCESS_CALLS)]
 
     async def excess_over(self, business_id: int, sid: str) -> None:
@@ -245,14 +257,14 @@ class Attempts:
         await self._pool.execute(TEXT["excess_over"], business_id, sid)
 
     async def rivals(self, attempt: OpenAttempt) -> int:
-        """How many other attempts to the same number from the same number wait for proof, over all businesses of the account."""
-        found = await self._pool.fetchval(
+        """The number of other unconfirmed attempts between the same two numbers, over all businesses of the account."""
+        count = await self._pool.fetchval(
             TEXT["unbound_rivals"], attempt.attempt_id, attempt.phone, attempt.from_number, attempt.account_sid
         )
-        return int(found)
+        return int(count)
 
     async def bound(self, sids: Sequence[str]) -> dict[str, int]:
-        """Which of these sids belong to an attempt, and to which."""
+        """The attempt ids of those of these sids that belong to an attempt."""
         return {row["sid"]: row["attempt_id"] for row in await self._pool.fetch(TEXT["bound_sids"], list(sids))}
 
 
@@ -260,7 +272,11 @@ def _without_nones(fact: Fact) -> dict[str, Any]:
     return {key: value for key, value in asdict(fact).items() if value is not None}
 
 
-def _intent(row: Record, token: UUID) -> ClaimedAttempt:
+def _verdict(row: Record) -> Verdict:
+    return Verdict(row["business_id"], VerdictCode(row["verdict"]), row["put_off_until"])
+
+
+def _claimed(row: Record, token: UUID) -> ClaimedAttempt:
     return ClaimedAttempt(
         business_id=row["business_id"],
         run_id=row["run_id"],
@@ -277,22 +293,9 @@ def _intent(row: Record, token: UUID) -> ClaimedAttempt:
 
 
 def _record_result(row: Record) -> RecordResult:
-    return RecordResult(**{**row, "state": AttemptState(row["state"]) if row["state"] else None, "hang_up": bool(row["hang_up"])})
+    state = AttemptState(row["state"]) if row["state"] else None
+    return RecordResult(**{**row, "verdict": RecordVerdict(row["verdict"]), "state": state, "hang_up": bool(row["hang_up"])})
 
 
 def _open(row: Record) -> OpenAttempt:
-    names = (
-        "business_id",
-        "attempt_id",
-        "run_id",
-        "job_id",
-        "token",
-        "sid",
-        "phone",
-        "from_number",
-        "account_sid",
-        "send_by",
-        "created_at",
-    )
-    more = ("as_of", "check_in", "checks", "hang_up", "partition", "evidence")
-    return OpenAttempt(state=AttemptState(row["state"]), nonce=row["nonce"].hex, **{name: row[name] for name in (*names, *more)})
+    return OpenAttempt(**{**row, "state": AttemptState(row["state"]), "nonce": row["nonce"].hex})

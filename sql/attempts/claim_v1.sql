@@ -37,7 +37,7 @@ DECLARE
     held_lanes integer[];
     held_runs integer[];
 BEGIN
-    -- The rows are let go of before the disk has answered; the caller waits for it (sql/pool.py, `to_disk`).
+    -- The rows are let go of before the disk has answered; the caller waits for it (sql/pool.py, `flush`).
     PERFORM set_config('synchronous_commit', 'off', TRUE);
     held_lanes := ARRAY(SELECT l.business_id FROM dialer.lanes l WHERE l.business_id = ANY (p_businesses)
                         ORDER BY l.business_id FOR NO KEY UPDATE SKIP LOCKED);

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
+from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError, RowLockedError
 
 if TYPE_CHECKING:
@@ -180,11 +181,11 @@ class FactWriter:
 
     def _answer(self, batch: Sequence[_Pending], recorded: Sequence[RecordResult]) -> None:
         answers = {answer.attempt_id: answer for answer in recorded}
-        busy = [pending for pending in batch if answers[pending.fact.attempt_id].verdict == "busy"]
+        busy = [pending for pending in batch if answers[pending.fact.attempt_id].verdict == RecordVerdict.BUSY]
         held = {pending.fact.business_id for pending in busy}
         for pending in batch:
             answer = answers[pending.fact.attempt_id]
-            if answer.verdict != "busy" and not pending.recorded.done():
+            if answer.verdict != RecordVerdict.BUSY and not pending.recorded.done():
                 pending.recorded.set_result(answer)
             if pending.fact.business_id not in held:
                 self._pauses.pop(pending.fact.business_id, None)

@@ -6,7 +6,7 @@ SELECT * FROM dialer.record_v1($1::jsonb)
 
 -- name: open_of_partitions
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
-       a.send_by, a.created_at, a.next_check_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
+       a.send_by, a.created_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
        greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in, clock_timestamp() AS as_of
 FROM dialer.lanes l
 CROSS JOIN LATERAL (SELECT unnest(l.inflight) AS id
@@ -19,7 +19,7 @@ ORDER BY a.id
 
 -- name: states
 SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
-       a.send_by, a.created_at, a.next_check_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
+       a.send_by, a.created_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
        greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in, clock_timestamp() AS as_of
 FROM unnest($1::integer[], $2::bigint[]) AS asked (business_id, attempt_id)
 JOIN dialer.attempts a ON a.id = asked.attempt_id AND a.business_id = asked.business_id

@@ -41,7 +41,7 @@ DECLARE
     held_jobs bigint[];
     held_retries bigint[];
 BEGIN
-    -- The rows are let go of before the disk has answered; the caller waits for it (sql/pool.py, `to_disk`).
+    -- The rows are let go of before the disk has answered; the caller waits for it (sql/pool.py, `flush`).
     PERFORM set_config('synchronous_commit', 'off', TRUE);
     held_lanes := ARRAY(SELECT l.business_id FROM dialer.lanes l WHERE l.business_id IN (SELECT f.business_id FROM unnest(facts) f)
                         ORDER BY l.business_id FOR NO KEY UPDATE SKIP LOCKED);

@@ -111,18 +111,6 @@ CREATE TABLE dialer.tokens (
     revoked_at   TIMESTAMPTZ
 );
 
--- A person to call, as last loaded. A job keeps the number it was loaded with.
-CREATE TABLE dialer.leads (
-    business_id  INTEGER      NOT NULL,
-    lead_id      BIGINT       NOT NULL,
-    phone        TEXT         NOT NULL,
-    name         TEXT,
-    timezone     TEXT,
-    variables    JSONB,
-    loaded_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, lead_id)
-);
-
 -- The number of a lead whose id is a text: negative, so that it never equals the id of a lead that has a number of its own.
 CREATE SEQUENCE dialer.lead_numbers_lead_id_seq AS BIGINT INCREMENT -1 MAXVALUE -1 START -1;
 CREATE TABLE dialer.lead_numbers (

@@ -18,7 +18,7 @@ from dialer.messages import Event
 from dialer.streams.client import RedisUnavailableError
 from dialer.streams.relay_script import topic_of
 from sql.errors import DatabaseUnavailableError
-from sql.pool import to_disk
+from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Outbox:
             # A run's two numbers in one, as the statement compares them: its plan must stay the plain walk along the ids.
             rows = await connection.fetch(TEXT["next"], limit, [(business_id << 32) + (run_id or 0) for business_id, run_id in without])
             if rows:
-                await to_disk(connection)
+                await flush(connection)
         return [
             Event(
                 type=row["type"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import KEEP_HTTP_SECONDS
-from sql.pool import to_disk
+from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ class Resolutions:
                 said.requested_by,
                 KEEP_HTTP_SECONDS,
             )
-            await to_disk(connection)
+            await flush(connection)
         return found

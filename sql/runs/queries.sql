@@ -21,14 +21,6 @@ ORDER BY id DESC LIMIT $2
 -- name: foreign
 SELECT business_id FROM public.outbound_call_runs WHERE id = $2 AND business_id <> $1
 
--- name: upsert_leads
-INSERT INTO dialer.leads AS l (business_id, lead_id, phone, name, timezone, variables)
-SELECT $1, t.* FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) t (lead_id, phone, name, timezone, variables)
-ORDER BY t.lead_id
-ON CONFLICT (business_id, lead_id) DO UPDATE
-SET phone = excluded.phone, name = excluded.name, timezone = excluded.timezone, variables = excluded.variables, loaded_at = now()
-WHERE (l.phone, l.name, l.timezone, l.variables) IS DISTINCT FROM (excluded.phone, excluded.name, excluded.timezone, excluded.variables)
-
 -- name: number_leads
 INSERT INTO dialer.lead_numbers (business_id, external_id)
 SELECT $1, t.external_id FROM (SELECT DISTINCT unnest($2::text[]) AS external_id) t
@@ -43,8 +35,10 @@ SELECT external_id, lead_id FROM dialer.lead_numbers WHERE business_id = $1 AND 
 SELECT set_config('lock_timeout', '30s', TRUE)
 
 -- name: receive_request
-SELECT dialer.receive_command_v1(ROW($1, $2, NULL, $3, 'run.create', NULL, NULL, FALSE, $4, NULL, 0, NULL, NULL, NULL, NULL)::dialer.inbox,
-                                 make_interval(secs => $5::float8))
+SELECT dialer.receive_command_v1(
+    jsonb_populate_record(NULL::dialer.inbox, jsonb_build_object(
+        'business_id', $1::integer, 'id', $2::text, 'digest', $3::bytea, 'type', 'run.create', 'hang_up', FALSE, 'requested_by', $4::text)),
+    make_interval(secs => $5::float8))
 
 -- name: answer_of_request
 SELECT answer FROM dialer.inbox WHERE business_id = $1 AND id = $2

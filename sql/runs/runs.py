@@ -77,16 +77,15 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A lead that has been checked: `phone` is E.164, `zone` the name of its time zone.
+    """A checked lead: `phone` is E.164, `zone` the name of its time zone; `variables` are checked and not stored yet.
 
-    A lead whose id is a text has it as `external_id`, and no `lead_id`: it gets a number when it is loaded.
+    A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
     """
 
     lead_id: int | None
     phone: str
     name: str | None
     zone: str
-    timezone: str | None = None
     external_id: str | None = None
     variables: dict[str, Any] | None = None
 
@@ -160,7 +159,6 @@ class Runs:
             DatabaseUnavailableError: when it did not come through; the same request again is harmless.
         """
         new = replace(new, leads=await self._numbered(new))
-        await self._upsert_leads(new)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(TEXT["lock_timeout_while_loading"])
             is_new = await connection.fetchval(
@@ -214,18 +212,6 @@ class Runs:
         rows = await self._pool.fetch(TEXT["lead_numbers"], new.business_id, texts)
         numbers = {row["external_id"]: row["lead_id"] for row in rows}
         return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in new.leads]
-
-    async def _upsert_leads(self, new: NewRun) -> None:
-        leads = new.leads
-        await self._pool.execute(
-            TEXT["upsert_leads"],
-            new.business_id,
-            [lead.lead_id for lead in leads],
-            [lead.phone for lead in leads],
-            [lead.name for lead in leads],
-            [lead.timezone for lead in leads],
-            [lead.variables for lead in leads],
-        )
 
 
 async def _load(connection: Connection, new: NewRun) -> int:

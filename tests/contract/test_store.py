@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState, Outcome
 from sql.attempts.attempts import ClaimRequest, Fact
+from sql.attempts.verdicts import VerdictCode
 from sql.pool import open_pool
 from tests.simulation.twins import Twins, states
 
@@ -262,4 +263,4 @@ async def test_a_partition_that_was_given_back_is_nobodys(shop: DatabaseFixture)
     await shop.run(business, 2)
     await shop.workers.give_back(shop.incarnation, [await shop.partition(business)])
     intents, verdicts = await shop.claim(business)
-    assert (intents, verdicts[business].code) == ([], "not_owner")
+    assert (intents, verdicts[business].code) == ([], VerdictCode.NOT_OWNER)

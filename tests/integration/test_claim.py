@@ -12,6 +12,7 @@ import pytest
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.attempts.attempts import ClaimRequest
+from sql.attempts.verdicts import RecordVerdict, VerdictCode
 from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ async def test_three_and_no_fourth(shop: DatabaseFixture) -> None:
     run = await shop.run(business, 10)
     intents, verdicts = await shop.claim(business, permits=10)
     assert len(intents) == 3
-    assert verdicts[business].code == "full"
+    assert verdicts[business].code == VerdictCode.FULL
     assert (await shop.claim(business))[0] == []
     seen = await shop.seen(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (7, 3, 3)
@@ -42,7 +43,7 @@ async def test_permits_bound_a_claim(shop: DatabaseFixture) -> None:
     await shop.run(business, 10)
     intents, verdicts = await shop.claim(business, permits=2)
     assert len(intents) == 2
-    assert verdicts[business].code == "gate"
+    assert verdicts[business].code == VerdictCode.GATE
 
 
 async def test_two_runs_share_three_slots_evenly(shop: DatabaseFixture) -> None:
@@ -72,8 +73,8 @@ async def test_many_businesses_in_one_claim_each_get_a_verdict(shop: DatabaseFix
         await shop.run(business, 5)
     intents, verdicts = await shop.claim(*businesses)
     assert len(intents) == 30
-    assert {verdicts[business].code for business in businesses[:10]} == {"full"}
-    assert {verdicts[business].code for business in businesses[10:]} == {"empty"}
+    assert {verdicts[business].code for business in businesses[:10]} == {VerdictCode.FULL}
+    assert {verdicts[business].code for business in businesses[10:]} == {VerdictCode.EMPTY}
 
 
 async def test_the_fence_holds(shop: DatabaseFixture) -> None:
@@ -84,10 +85,10 @@ async def test_the_fence_holds(shop: DatabaseFixture) -> None:
     intents, verdicts = await shop.attempts.claim(
         shop.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
     )
-    assert (intents, verdicts[0].code) == ([], "not_owner")
+    assert (intents, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
     mine = ClaimRequest(business, shop.epochs[partition], 3)
     intents, verdicts = await shop.attempts.claim(uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID)
-    assert (intents, verdicts[0].code) == ([], "not_owner")
+    assert (intents, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
 
 
 async def test_a_locked_neighbour_is_busy_and_delays_nobody(shop: DatabaseFixture) -> None:
@@ -101,7 +102,7 @@ async def test_a_locked_neighbour_is_busy_and_delays_nobody(shop: DatabaseFixtur
         async with asyncio.timeout(1):
             intents, verdicts = await shop.claim(locked, free, run_locked)
     assert {intent.business_id for intent in intents} == {free}
-    assert (verdicts[locked].code, verdicts[run_locked].code) == ("busy", "busy")
+    assert (verdicts[locked].code, verdicts[run_locked].code) == (VerdictCode.BUSY, VerdictCode.BUSY)
 
 
 async def test_one_number_is_on_the_line_once_over_all_runs(shop: DatabaseFixture) -> None:
@@ -111,8 +112,8 @@ async def test_one_number_is_on_the_line_once_over_all_runs(shop: DatabaseFixtur
     second = await shop.run(business, [phone, "+12025550198"])
     intents, verdicts = await shop.claim(business)
     assert sorted(intent.phone for intent in intents) == ["+12025550198", phone]
-    assert verdicts[business].code == "again"
-    assert (await shop.claim(business))[1][business].code == "put_off"
+    assert verdicts[business].code == VerdictCode.AGAIN
+    assert (await shop.claim(business))[1][business].code == VerdictCode.PUT_OFF
     for run in (first, second):
         await shop.seen(business, run)
     await shop.record(next(i for i in intents if i.phone == phone), AttemptState.OVER, outcome="completed")
@@ -139,7 +140,7 @@ async def test_paused_and_cancelled_runs_are_not_taken(shop: DatabaseFixture) ->
     await shop.command(business, CommandType.PAUSE, paused)
     await shop.command(business, CommandType.CANCEL, cancelled)
     intents, verdicts = await shop.claim(business)
-    assert (intents, verdicts[business].code) == ([], "empty")
+    assert (intents, verdicts[business].code) == ([], VerdictCode.EMPTY)
     for run in (paused, cancelled, pending):
         await shop.seen(business, run)
 
@@ -148,7 +149,7 @@ async def test_a_foreign_row_that_says_running_is_not_dialled(shop: DatabaseFixt
     business = await shop.business()
     run = await shop.run(business, 5, start=False)
     await shop.pool.execute("UPDATE outbound_call_runs SET status = 'running' WHERE id = $1", run)
-    assert (await shop.claim(business))[1][business].code == "empty"
+    assert (await shop.claim(business))[1][business].code == VerdictCode.EMPTY
 
 
 async def test_leads_cancelled_one_by_one_are_passed(shop: DatabaseFixture) -> None:
@@ -171,13 +172,13 @@ async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(shop
     run = await shop.run(business, 2500)
     await shop.pool.execute("UPDATE outbound_call_jobs SET status = 'cancelled' WHERE run_id = $1 AND position < 2500", run)
     await shop.pool.execute("UPDATE outbound_call_runs SET queued_count = 1, cancelled_count = 2499 WHERE id = $1", run)
-    words = []
+    codes = []
     for _ in range(4):
         intents, verdicts = await shop.claim(business)
-        words.append(verdicts[business].code)
+        codes.append(verdicts[business].code)
         if intents:
             break
-    assert words == ["again", "again", "empty"]
+    assert codes == [VerdictCode.AGAIN, VerdictCode.AGAIN, VerdictCode.EMPTY]
     assert (await shop.seen(business, run)).cursor_position == 2500
 
 
@@ -187,7 +188,7 @@ async def test_lowering_max_calls_below_what_is_in_flight(shop: DatabaseFixture)
     intents, _ = await shop.claim(business)
     await shop.businesses.set_max_calls(business, 1)
     for left, intent in enumerate(intents, start=1):
-        assert (await shop.claim(business))[1][business].code == "full"
-        assert (await shop.record(intent, AttemptState.OVER, outcome="busy")).verdict == "applied"
+        assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
+        assert (await shop.record(intent, AttemptState.OVER, outcome="busy")).verdict == RecordVerdict.APPLIED
         assert len(await shop.inflight(business)) == 3 - left
     assert len((await shop.claim(business))[0]) == 1

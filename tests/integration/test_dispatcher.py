@@ -13,6 +13,7 @@ from actors.dispatch.dispatcher import Dispatcher
 from actors.dispatch.rate_limiter import RateLimiter
 from dialer.concurrency.tasks import Tasks
 from sql.attempts.attempts import ClaimRequest
+from sql.attempts.verdicts import VerdictCode
 from tests.chaos import waiting
 from tests.integration.test_worker import BOUND_SECONDS, Floor
 
@@ -43,7 +44,7 @@ class Answers:
         self.tasks.spawn(self.dispatcher.loop.run())
 
     def claimed(self, business_id: int, result: ClaimResult) -> None:
-        self.codes.setdefault(business_id, []).append("taken" if result.attempts else result.verdict.code)
+        self.codes.setdefault(business_id, []).append(VerdictCode.TAKEN if result.attempts else result.verdict.code)
         if business_id in self.broken:
             raise LookupError(business_id)
 
@@ -88,7 +89,7 @@ async def test_an_error_in_a_round_ends_neither_the_dispatcher_nor_the_wait(serv
     await servers.shop.run(business, 2)
     answers = Answers(services, Stumbles(services, "AC1"))
     answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
-    assert await answers.code(business) == "taken"
+    assert await answers.code(business) == VerdictCode.TAKEN
     await answers.close()
 
 
@@ -101,9 +102,9 @@ async def test_a_business_that_fails_on_its_answer_does_not_affect_the_others(se
     answers.broken = {businesses[1]}
     for business in businesses:
         answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
-    assert [await answers.code(business) for business in businesses] == ["taken"] * 4
+    assert [await answers.code(business) for business in businesses] == [VerdictCode.TAKEN] * 4
     answers.dispatcher.enqueue(await request_for(servers.shop, epochs, businesses[3]))
-    assert await answers.code(businesses[3], 2) == "taken"
+    assert await answers.code(businesses[3], 2) == VerdictCode.TAKEN
     await answers.close()
 
 
@@ -118,14 +119,14 @@ async def test_a_foreign_lock_on_one_business_s_row_delays_only_that_business(se
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
             answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
-        assert [await answers.code(business) for business in others] == ["taken"] * 5
-        assert await answers.code(stuck) in {"busy", "empty", "put_off", "again"}
+        assert [await answers.code(business) for business in others] == [VerdictCode.TAKEN] * 5
+        assert await answers.code(stuck) in {VerdictCode.BUSY, VerdictCode.EMPTY, VerdictCode.PUT_OFF, VerdictCode.AGAIN}
         loop = asyncio.get_running_loop()
         answers.dispatcher.enqueue(await request_for(servers.shop, epochs, stuck))
         begun = loop.time()
         for business in others:
             answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
-        assert [await answers.code(business, 2) for business in others] == ["taken"] * 5
+        assert [await answers.code(business, 2) for business in others] == [VerdictCode.TAKEN] * 5
         # The lock is waited for two seconds; ten times what these take.
         assert loop.time() - begun < 1.5
     count = len(answers.codes[stuck])
@@ -135,7 +136,7 @@ async def test_a_foreign_lock_on_one_business_s_row_delays_only_that_business(se
 
 
 async def _taken(answers: Answers, business: int, count: int) -> bool:
-    return "taken" in answers.codes[business][count - 1 :]
+    return VerdictCode.TAKEN in answers.codes[business][count - 1 :]
 
 
 async def test_a_result_that_never_comes_is_not_waited_for_for_ever(servers: Floor) -> None:
@@ -145,9 +146,9 @@ async def test_a_result_that_never_comes_is_not_waited_for_for_ever(servers: Flo
     await servers.shop.run(business, 3)
     answers = Answers(services, RateLimiter(services, "AC1"))
     answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
-    assert await answers.code(business) == "taken"
+    assert await answers.code(business) == VerdictCode.TAKEN
     answers.breaker._failures = 1
     answers.breaker._results_until = services.clock.boot() + 1
     answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
-    assert await answers.code(business, 2) == "taken"
+    assert await answers.code(business, 2) == VerdictCode.TAKEN
     await answers.close()

@@ -11,6 +11,7 @@ import pytest
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import FactWriter, NotRecordedError
+from sql.attempts.verdicts import RecordVerdict, VerdictCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,7 +34,6 @@ ROWS = {
     "callback": "SELECT FROM dialer.callbacks WHERE business_id = $1 FOR UPDATE",
     "sid": "SELECT FROM dialer.call_sids WHERE business_id = $1 FOR UPDATE",
     "event": "SELECT FROM dialer.outbox WHERE business_id = $1 FOR UPDATE",
-    "lead": "SELECT FROM dialer.leads WHERE business_id = $1 FOR UPDATE",
 }
 
 
@@ -67,10 +67,10 @@ async def test_a_batch_goes_on_around_a_held_row(shop: DatabaseFixture, row: str
     async with held(shop, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
         intents, verdicts = await shop.claim(victim, *others, permits=1)
         assert {intent.business_id for intent in intents} >= set(others)
-        assert verdicts[victim].code in {"busy", "again", "gate"}
+        assert verdicts[victim].code in {VerdictCode.BUSY, VerdictCode.AGAIN, VerdictCode.GATE}
         facts = [over(intent) for intent in intents]
         recorded = {answer.business_id: answer.verdict for answer in await shop.attempts.record(facts)}
-        assert {recorded[business] for business in others} == {"applied"}
+        assert {recorded[business] for business in others} == {RecordVerdict.APPLIED}
 
 
 def over(intent: ClaimedAttempt) -> Fact:
@@ -89,8 +89,8 @@ async def test_a_fact_whose_row_is_held_comes_again(shop: DatabaseFixture, row: 
         async with held(shop, row, victim):
             waiting = asyncio.ensure_future(ledger.record(over(intent)))
             [answer] = await shop.attempts.record([over(intent)])
-            assert answer.verdict == "busy"
-        assert (await waiting).verdict == "applied"
+            assert answer.verdict == RecordVerdict.BUSY
+        assert (await waiting).verdict == RecordVerdict.APPLIED
     assert (await shop.seen(victim, run)).failed == 1
 
 
@@ -99,8 +99,8 @@ async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: Databa
     run = await shop.run(business, 3)
     async with held(shop, "job", business):
         intents, verdicts = await shop.claim(business, permits=3)
-        assert (len(intents), verdicts[business].code) == (2, "again")
-        assert (await shop.claim(business, permits=3))[1][business].code == "put_off"
+        assert (len(intents), verdicts[business].code) == (2, VerdictCode.AGAIN)
+        assert (await shop.claim(business, permits=3))[1][business].code == VerdictCode.PUT_OFF
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now()")
     [last], _ = await shop.claim(business, permits=3)
     assert last.job_id not in {intent.job_id for intent in intents}
@@ -113,7 +113,7 @@ async def test_a_time_zone_that_is_held_is_not_passed(shop: DatabaseFixture) -> 
     async with shop.pool.acquire() as stranger, stranger.transaction():
         await stranger.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
         intents, verdicts = await shop.claim(business, permits=3)
-        assert (len(intents), verdicts[business].code) == (2, "busy")
+        assert (len(intents), verdicts[business].code) == (2, VerdictCode.BUSY)
     assert len((await shop.claim(business, permits=3))[0]) == 1
     assert (await shop.seen(business, run)).cursor_position == 3
 
@@ -127,9 +127,9 @@ async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: 
         waiting = [facts.create_task(ledger.record(over(intent))) for intent in stuck]
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
             for intent in free:
-                assert (await ledger.record(over(intent))).verdict == "applied"
+                assert (await ledger.record(over(intent))).verdict == RecordVerdict.APPLIED
         assert not any(task.done() for task in waiting)
-    assert {task.result().verdict for task in waiting} == {"applied"}
+    assert {task.result().verdict for task in waiting} == {RecordVerdict.APPLIED}
 
 
 async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: DatabaseFixture) -> None:
@@ -141,7 +141,7 @@ async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: Databas
         bad = Fact(business, intents[0].attempt_id, intents[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
         with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
             await ledger.record(bad)
-    assert {task.result().verdict for task in good} == {"applied"}
+    assert {task.result().verdict for task in good} == {RecordVerdict.APPLIED}
 
 
 async def test_a_business_has_a_budget_of_waiting_facts(shop: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +153,10 @@ async def test_a_business_has_a_budget_of_waiting_facts(shop: DatabaseFixture, m
     async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
         async with held(shop, "lane", business):
             told = asyncio.gather(*(ledger.record(over(intent)) for intent in stuck), return_exceptions=True)
-            assert (await ledger.record(over(free))).verdict == "applied"
+            assert (await ledger.record(over(free))).verdict == RecordVerdict.APPLIED
         answers = await told
     assert sum(isinstance(answer, NotRecordedError) for answer in answers) == len(stuck) - 2
-    assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == ["applied", "applied"]
+    assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == [RecordVerdict.APPLIED, RecordVerdict.APPLIED]
 
 
 async def second_call(shop: DatabaseFixture, business: int, leads: int = 3) -> Fact:
@@ -173,7 +173,7 @@ async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: Databa
     fact = await second_call(shop, victim)
     async with held(shop, "sid", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
         [answer] = await shop.attempts.record([fact])
-        assert answer.verdict == "second"
+        assert answer.verdict == RecordVerdict.SECOND
     assert [call.sid for call in await shop.attempts.excess_calls([await shop.partition(victim)])] == [fact.sid]
     await shop.attempts.record([fact])
     assert await shop.attempts.excess_calls([await shop.partition(victim)]) == []
@@ -194,10 +194,10 @@ async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_writte
         waiting = asyncio.ensure_future(ledger.record(over(stuck)))
         async with asyncio.timeout(2 * LOCK_TIMEOUT_SECONDS):
             for intent in free:
-                assert (await ledger.record(over(intent))).verdict == "applied"
+                assert (await ledger.record(over(intent))).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
-        assert (await waiting).verdict == "applied"
+        assert (await waiting).verdict == RecordVerdict.APPLIED
 
 
 async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(shop: DatabaseFixture) -> None:
@@ -209,4 +209,4 @@ async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(sh
         await shop.attempts.postpone_check(attempt, 15.0, {"missing": 1.0})
         # One moves the call on, the other says again what is known.
         await shop.record(intent, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
-        assert (await shop.record(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == "refused"
+        assert (await shop.record(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == RecordVerdict.REFUSED

@@ -17,6 +17,7 @@ from actors.calls.reconciler import reconcile, record
 from dialer.concurrency.tasks import Tasks
 from dialer.model import AttemptState, Reference
 from sql.attempts.attempts import ClaimRequest
+from sql.attempts.verdicts import RecordVerdict
 from telephony import simulator
 from telephony.provider import CallRequest, PlacedCall
 from telephony.simulator import Faults, Scenario
@@ -183,7 +184,7 @@ async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Des
     sid, second = await desk.called(intent), await desk.called(intent)
     await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
     for _ in range(3):
-        assert (await desk.shop.record(intent, AttemptState.RINGING, sid=second)).verdict == "second"
+        assert (await desk.shop.record(intent, AttemptState.RINGING, sid=second)).verdict == RecordVerdict.SECOND
     tasks = Tasks()
     excess = ExcessCalls(desk.services, tasks)
 

@@ -12,6 +12,7 @@ from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import FactWriter, NotRecordedError
+from sql.attempts.verdicts import RecordVerdict, VerdictCode
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
@@ -25,10 +26,10 @@ async def test_a_call_from_placing_to_over(shop: DatabaseFixture) -> None:
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
     for state in (PLACED, RINGING, LIVE):
-        assert (await shop.record(intent, state, sid="CA1")).verdict == "applied"
+        assert (await shop.record(intent, state, sid="CA1")).verdict == RecordVerdict.APPLIED
         assert (await shop.seen(business, run)).in_progress == 1
     result = await shop.record(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
-    assert (result.verdict, result.run_ended) == ("applied", True)
+    assert (result.verdict, result.run_ended) == (RecordVerdict.APPLIED, True)
     seen = await shop.seen(business, run)
     assert (seen.status, seen.completed, seen.ended_at is not None) == ("completed", 1, True)
     job = await shop.pool.fetchrow("SELECT outcome, twilio_call_sid, attempts FROM outbound_call_jobs WHERE run_id = $1", run)
@@ -54,8 +55,10 @@ async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: Data
     intents, _ = await shop.claim(business)
     await shop.record(intents[0], OVER, sid="CA1", outcome="busy")
     for state in (PLACED, RINGING, LIVE, UNKNOWN, OVER):
-        assert (await shop.record(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)).verdict == "known"
-    assert (await shop.record(intents[0], NOT_SENT)).verdict == "refused"
+        assert (
+            await shop.record(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)
+        ).verdict == RecordVerdict.KNOWN
+    assert (await shop.record(intents[0], NOT_SENT)).verdict == RecordVerdict.REFUSED
     seen = await shop.seen(business, run)
     assert (seen.failed, seen.in_progress) == (1, 1)
     await shop.record(intents[1], LIVE, sid="CA2")
@@ -67,7 +70,7 @@ async def test_a_callback_before_the_posts_own_answer(shop: DatabaseFixture) -> 
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
     await shop.record(intent, RINGING, sid="CA1", token=None)
-    assert (await shop.record(intent, PLACED, sid="CA1")).verdict == "known"
+    assert (await shop.record(intent, PLACED, sid="CA1")).verdict == RecordVerdict.KNOWN
     assert (await shop.seen(business, run)).in_progress == 1
 
 
@@ -75,9 +78,9 @@ async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: DatabaseFixture) 
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 3)
     [intent] = (await shop.claim(business))[0]
-    assert (await shop.record(intent, NOT_SENT, token=str(uuid4()))).verdict == "refused"
-    assert (await shop.record(intent, NOT_SENT)).verdict == "applied"
-    assert (await shop.record(intent, NOT_SENT)).verdict != "applied"
+    assert (await shop.record(intent, NOT_SENT, token=str(uuid4()))).verdict == RecordVerdict.REFUSED
+    assert (await shop.record(intent, NOT_SENT)).verdict == RecordVerdict.APPLIED
+    assert (await shop.record(intent, NOT_SENT)).verdict != RecordVerdict.APPLIED
     seen = await shop.seen(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (3, 0, 1)
     [again] = (await shop.claim(business))[0]
@@ -89,21 +92,21 @@ async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: DatabaseFix
     business = await shop.business(max_calls=1)
     run = await shop.run(business, 2)
     [intent] = (await shop.claim(business))[0]
-    assert (await shop.record(intent, UNKNOWN)).verdict == "applied"
-    assert (await shop.claim(business))[1][business].code == "full"
-    assert (await shop.record(intent, NOT_SENT)).verdict == "refused"
+    assert (await shop.record(intent, UNKNOWN)).verdict == RecordVerdict.APPLIED
+    assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
+    assert (await shop.record(intent, NOT_SENT)).verdict == RecordVerdict.REFUSED
     assert (await shop.seen(business, run)).in_progress == 1
     await shop.record(intent, PLACED, sid="CA1")
-    assert (await shop.record(intent, OVER, outcome="completed")).verdict == "applied"
+    assert (await shop.record(intent, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
 
 
 async def test_unknown_by_a_stranger_only_after_its_time(shop: DatabaseFixture) -> None:
     business = await shop.business()
     await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
-    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == "known"
+    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == RecordVerdict.KNOWN
     await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '3 seconds'")
-    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == "applied"
+    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == RecordVerdict.APPLIED
 
 
 async def absent(shop: DatabaseFixture, business: int) -> tuple[dict[str, object], int]:
@@ -117,11 +120,11 @@ async def test_not_placed_needs_the_fence_and_the_lag(shop: DatabaseFixture) -> 
     [intent] = (await shop.claim(business))[0]
     proof, _ = await absent(shop, business)
     await shop.record(intent, UNKNOWN)
-    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == "refused"
+    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.REFUSED
     await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
-    assert (await shop.record(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == "refused"
-    assert (await shop.record(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == "refused"
-    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == "applied"
+    assert (await shop.record(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == RecordVerdict.REFUSED
+    assert (await shop.record(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == RecordVerdict.REFUSED
+    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.APPLIED
     assert (await shop.seen(business, run)).queued == 1
     assert await shop.inflight(business) == []
 
@@ -138,7 +141,7 @@ async def test_late_proof_takes_back_the_next_try(shop: DatabaseFixture) -> None
     await not_placed(shop, business)
     await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
     result = await shop.record(intent, LIVE, sid="CA1", token=None)
-    assert (result.verdict, result.hang_up) == ("applied", False)
+    assert (result.verdict, result.hang_up) == (RecordVerdict.APPLIED, False)
     assert (await shop.seen(business, run)).in_progress == 1
     assert await shop.inflight(business) == [intent.attempt_id]
     assert (await shop.claim(business))[0] == []
@@ -158,7 +161,7 @@ async def test_late_proof_without_room_is_excess_and_hung_up(shop: DatabaseFixtu
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now() + interval '1 hour'")
     [other] = (await shop.claim(business))[0]
     result = await shop.record(intent, LIVE, sid="CA1", token=None)
-    assert (result.verdict, result.hang_up, result.sid) == ("applied", True, "CA1")
+    assert (result.verdict, result.hang_up, result.sid) == (RecordVerdict.APPLIED, True, "CA1")
     assert await shop.inflight(business) == [other.attempt_id]
     assert (await shop.seen(business, run)).in_progress == 2
     await shop.record(intent, OVER, sid="CA1", outcome="completed")
@@ -189,7 +192,7 @@ async def test_a_second_sid_is_excess(shop: DatabaseFixture) -> None:
     [intent] = (await shop.claim(business))[0]
     await shop.record(intent, RINGING, sid="CA1", token=None)
     second = await shop.record(intent, PLACED, sid="CA2")
-    assert (second.verdict, second.hang_up, second.sid) == ("second", True, "CA2")
+    assert (second.verdict, second.hang_up, second.sid) == (RecordVerdict.SECOND, True, "CA2")
     assert (await shop.seen(business, run)).in_progress == 1
     assert await shop.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
 
@@ -199,10 +202,10 @@ async def test_a_sid_of_another_attempt_is_refused(shop: DatabaseFixture) -> Non
     await shop.run(business, 2)
     one, other = (await shop.claim(business))[0]
     await shop.record(one, PLACED, sid="CA1")
-    assert (await shop.record(other, PLACED, sid="CA1", token=None)).verdict == "refused"
+    assert (await shop.record(other, PLACED, sid="CA1", token=None)).verdict == RecordVerdict.REFUSED
     await shop.record(other, PLACED, sid="CA2")
     confused = await shop.record(other, RINGING, sid="CA1", token=None)
-    assert (confused.verdict, confused.hang_up) == ("refused", False)
+    assert (confused.verdict, confused.hang_up) == (RecordVerdict.REFUSED, False)
 
 
 async def test_another_nonce_or_business_is_a_stranger(shop: DatabaseFixture) -> None:
@@ -216,7 +219,7 @@ async def test_another_nonce_or_business_is_a_stranger(shop: DatabaseFixture) ->
     ]
     for fact in wrong:
         [result] = await shop.attempts.record([fact])
-        assert result.verdict == "stranger"
+        assert result.verdict == RecordVerdict.STRANGER
 
 
 async def test_after_cancel_what_was_not_sent_is_cancelled(shop: DatabaseFixture) -> None:
@@ -266,7 +269,7 @@ async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:
             facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in intents]
             # Each is brought twice, as callbacks are.
             result = await asyncio.gather(*(ledger.record(fact) for fact in facts + facts))
-            assert [answer.verdict for answer in result].count("applied") == len(facts)
+            assert [answer.verdict for answer in result].count(RecordVerdict.APPLIED) == len(facts)
     for business, run in runs.items():
         seen = await shop.seen(business, run)
         assert (seen.status, seen.completed) == ("completed", 10)
@@ -283,10 +286,12 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: Databa
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
         waiting = asyncio.ensure_future(ledger.record(Fact(one, intents[one].attempt_id, intents[one].nonce, LIVE, sid="CA1")))
         async with asyncio.timeout(2):
-            assert (await ledger.record(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))).verdict == "applied"
+            assert (
+                await ledger.record(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))
+            ).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
-        assert (await waiting).verdict == "applied"
+        assert (await waiting).verdict == RecordVerdict.APPLIED
 
 
 async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: DatabaseFixture) -> None:
@@ -297,11 +302,11 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: DatabaseFixture
     async with shop.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
         async with asyncio.timeout(2):
-            assert (await shop.record(rings, LIVE, sid="CA1")).verdict == "applied"
-            assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == "busy"
-            assert (await shop.record(second, LIVE, sid="CA4")).verdict == "busy"
-    assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == "applied"
-    assert (await shop.record(second, LIVE, sid="CA4")).verdict == "second"
+            assert (await shop.record(rings, LIVE, sid="CA1")).verdict == RecordVerdict.APPLIED
+            assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.BUSY
+            assert (await shop.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.BUSY
+    assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.APPLIED
+    assert (await shop.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.SECOND
     seen = await shop.seen(business, run)
     assert (seen.in_progress, seen.failed) == (2, 1)
 

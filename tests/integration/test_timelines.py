@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
+from sql.attempts.verdicts import VerdictCode
 from sql.pool import NOTICE
 from sql.timelines.timelines import OrphanedCall, Timelines
 from tests.rows import ACCOUNT_SID
@@ -68,7 +69,7 @@ async def test_nothing_is_taken_before_the_calls_are_listed(shop: DatabaseFixtur
     await shop.run(other, 5)
     await elsewhere(shop)
     intents, verdicts = await shop.claim(business, other)
-    assert (intents, {verdict.code for verdict in verdicts.values()}) == ([], {"unlisted"})
+    assert (intents, {verdict.code for verdict in verdicts.values()}) == ([], {VerdictCode.UNLISTED})
     assert await calls.adopt(business) == 0
     intents, _ = await shop.claim(business, other)
     assert {intent.business_id for intent in intents} == {business}
@@ -82,7 +83,7 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: DatabaseFixt
     assert await calls.adopt(business, ["+12025558888", MINE]) == 1
     intents, verdicts = await shop.claim(business)
     assert [intent.phone for intent in intents] == [THEIRS, FOREIGN]
-    assert verdicts[business].code == "full"
+    assert verdicts[business].code == VerdictCode.FULL
     assert (await shop.seen(business, run)).in_progress == 3
     [found] = [a for a in await shop.attempts.open_of_partitions(list(range(256))) if a.phone == MINE]
     assert (found.state, found.sid, found.check_in) == (AttemptState.PLACED, "CA1", 0)
@@ -104,7 +105,7 @@ async def test_more_of_them_than_slots_all_count(shop: DatabaseFixture, calls: C
     await elsewhere(shop)
     assert await calls.adopt(business, [MINE, THEIRS]) == 2
     assert len(await shop.inflight(business)) == 2
-    assert (await shop.claim(business))[1][business].code == "full"
+    assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
     assert (await shop.seen(business, run)).in_progress == 2
 
 
@@ -165,7 +166,7 @@ async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: Datab
     await shop.pool.execute("DELETE FROM dialer.timelines")
     await shop.pool.execute("UPDATE dialer.lanes SET timeline = NULL")
     await shop.pool.execute(NOTICE)
-    assert (await shop.claim(business))[1][business].code == "unlisted"
+    assert (await shop.claim(business))[1][business].code == VerdictCode.UNLISTED
     assert await calls.adopt(business) == 0
     intents, _ = await shop.claim(business)
     assert min(intent.attempt_id for intent in intents) > first.attempt_id + 1_000_000
@@ -192,7 +193,7 @@ async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: D
     shop.incarnation, mine = uuid4(), shop.incarnation
     assert await calls.adopt(business) is None
     shop.incarnation = mine
-    assert (await shop.claim(business))[1][business].code == "unlisted"
+    assert (await shop.claim(business))[1][business].code == VerdictCode.UNLISTED
 
 
 async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(shop: DatabaseFixture, calls: Calls) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialer.model import AttemptState
+from sql.attempts.verdicts import RecordVerdict, VerdictCode
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ async def test_cancel_in_the_middle(site: Site) -> None:
         "already_ended": False,
     }
     taken, verdicts = await site.shop.claim(site.business, permits=3)
-    assert (taken, verdicts[site.business].code) == ([], "full")
+    assert (taken, verdicts[site.business].code) == ([], VerdictCode.FULL)
     run = await site.shop.seen(site.business, run_id)
     assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
     for intent in intents:
@@ -175,7 +176,7 @@ async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Si
         while not (await run_now(site, run_id)).status.ended:
             intents, _ = await site.shop.claim(site.business)
             for intent in intents:
-                while (await site.shop.record(intent, AttemptState.OVER, outcome="busy")).verdict == "busy":
+                while (await site.shop.record(intent, AttemptState.OVER, outcome="busy")).verdict is RecordVerdict.BUSY:
                     pass
             taken += len(intents)
         return taken

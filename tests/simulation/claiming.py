@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sql.attempts.attempts import ClaimedAttempt, Verdict
+from sql.attempts.verdicts import VerdictCode
 from tests.simulation.rows import Attempt, Retry, moment
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ def claim(db: Database, asks: Sequence[ClaimRequest], about: Claim) -> tuple[lis
 def _claim_one(db: Database, ask: ClaimRequest, about: Claim) -> tuple[list[ClaimedAttempt], Verdict]:
     lane = db.lanes[ask.business_id]
     if not db.owns(lane.partition, about.incarnation, ask.epoch):
-        return [], Verdict(ask.business_id, "not_owner")
+        return [], Verdict(ask.business_id, VerdictCode.NOT_OWNER)
     if ask.business_id in about.locked_lanes:
-        return [], Verdict(ask.business_id, "busy")
+        return [], Verdict(ask.business_id, VerdictCode.BUSY)
     room = _room(db, lane)
     if room <= 0:
-        return [], Verdict(ask.business_id, "full")
+        return [], Verdict(ask.business_id, VerdictCode.FULL)
     running = [run for run in db.runs_of[ask.business_id] if _takes(db, run)]
     held = [run for run in running if run.id not in about.locked_runs]
     may_take = {run.id: min(room, run.concurrency - run.in_progress) for run in held}
@@ -206,15 +207,15 @@ def _verdict(
     held: list[Run],
 ) -> Verdict:
     if room <= 0:
-        return Verdict(business_id, "full")
+        return Verdict(business_id, VerdictCode.FULL)
     if moved:
-        return Verdict(business_id, "again")
+        return Verdict(business_id, VerdictCode.AGAIN)
     if offered > 0:
-        return Verdict(business_id, "gate")
+        return Verdict(business_id, VerdictCode.GATE)
     if len(held) < len(running):
-        return Verdict(business_id, "busy")
+        return Verdict(business_id, VerdictCode.BUSY)
     now, ids = db.clock(), {run.id for run in running}
     later = min((r.due_at for r in db.retries.values() if r.run_id in ids and r.due_at > now), default=None)
     if later is not None:
-        return Verdict(business_id, "put_off", moment(later))
-    return Verdict(business_id, "empty")
+        return Verdict(business_id, VerdictCode.PUT_OFF, moment(later))
+    return Verdict(business_id, VerdictCode.EMPTY)

@@ -9,6 +9,7 @@ from dialer.messages import CallChanged, Command, CommandType, RunChanged
 from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import NotRecordedError
+from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio.callbacks import STATES
 from tests.simulation.company import DELIVERIES, TERMINAL
@@ -79,7 +80,7 @@ class FakeWeb:
             self._company.end(entry, "completed")
         if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:
             return
-        if result.verdict != "known" or result.hang_up:
+        if result.verdict != RecordVerdict.KNOWN or result.hang_up:
             hint = CallChanged(
                 named.business_id, result.run_id, result.job_id, named.attempt_id, result.state, result.sid, hang_up=result.hang_up,
                 error_code=fact.error_code,

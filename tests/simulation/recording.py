@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.model import AttemptState
 from dialer.policy.checks import EXPIRY_SECONDS, pause_before_check
 from sql.attempts.attempts import RecordResult
+from sql.attempts.verdicts import RecordVerdict
 from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class JudgedFact:
     room: int
     newest: bool
     job_was: str
-    verdict: str = ""
+    verdict: RecordVerdict = RecordVerdict.BUSY
     enters: bool = False
     leaves: bool = False
     now_excess: bool = False
@@ -52,7 +53,7 @@ class JudgedFact:
 
     @property
     def applied(self) -> bool:
-        return self.verdict == "applied"
+        return self.verdict is RecordVerdict.APPLIED
 
 
 def record(
@@ -91,27 +92,27 @@ def _concerns_run(j: JudgedFact) -> bool:
     return second or j.was not in OPEN or j.fact.state not in OPEN
 
 
-def _judge(db: Database, j: JudgedFact) -> str:  # noqa: PLR0911 one verdict, one line, as in the function
+def _judge(db: Database, j: JudgedFact) -> RecordVerdict:  # noqa: PLR0911 one verdict, one line, as in the function
     fact, now = j.fact, db.clock()
     if j.elsewhere:
-        return "refused"
+        return RecordVerdict.REFUSED
     if fact.sid is not None and j.bound is not None and fact.sid != j.bound:
-        return "second"
+        return RecordVerdict.SECOND
     mine = fact.token == j.attempt.token
     if fact.state is NOT_SENT:
-        return "applied" if j.was is PLACING and mine else "refused"
+        return RecordVerdict.APPLIED if j.was is PLACING and mine else RecordVerdict.REFUSED
     if fact.state is UNKNOWN:
         past = now > j.attempt.send_by + EXPIRY_SECONDS
-        return "applied" if j.was is PLACING and (mine or past) else "known"
+        return RecordVerdict.APPLIED if j.was is PLACING and (mine or past) else RecordVerdict.KNOWN
     if fact.state is NOT_PLACED:
-        return "applied" if _absent(db, j) else "refused"
+        return RecordVerdict.APPLIED if _absent(db, j) else RecordVerdict.REFUSED
     if "apply_without_rank" in db.faults and j.was.rank <= CLOSED_RANK and fact.state is not j.was:
-        return "applied"
+        return RecordVerdict.APPLIED
     if "settle_twice" in db.faults and fact.state is OVER and j.was is OVER:
-        return "applied"
+        return RecordVerdict.APPLIED
     if j.was.rank >= CLOSED_RANK:
-        return "known"
-    return "applied" if j.was is NOT_PLACED or fact.state.rank > j.was.rank else "known"
+        return RecordVerdict.KNOWN
+    return RecordVerdict.APPLIED if j.was is NOT_PLACED or fact.state.rank > j.was.rank else RecordVerdict.KNOWN
 
 
 def _absent(db: Database, j: JudgedFact) -> bool:
@@ -185,19 +186,23 @@ def _apply(db: Database, judged: list[JudgedFact]) -> set[int]:
     for j in judged:
         if j.applied:
             _move_attempt(db, j)
-        elif j.verdict == "known":
+        elif j.verdict is RecordVerdict.KNOWN:
             j.attempt.sid = j.attempt.sid or j.fact.sid
             j.attempt.answered_by = j.attempt.answered_by or j.fact.answered_by
             if j.fact.callback is not None:
                 j.attempt.evidence = _not_missing(j.attempt.evidence)
             j.attempt.evidence = j.fact.evidence if j.confused else j.attempt.evidence
-        if j.fact.sid is not None and j.verdict in {"applied", "known", "second"} and j.bound != j.fact.sid:
-            if j.verdict == "second" and j.fact.sid not in db.sids:
+        if (
+            j.fact.sid is not None
+            and j.verdict in {RecordVerdict.APPLIED, RecordVerdict.KNOWN, RecordVerdict.SECOND}
+            and j.bound != j.fact.sid
+        ):
+            if j.verdict is RecordVerdict.SECOND and j.fact.sid not in db.sids:
                 db.excess_sids.add(j.fact.sid)
                 db.excess_live.add(j.fact.sid)
                 j.second_is_new = True
             db.sids.setdefault(j.fact.sid, j.attempt.id)
-        if j.verdict == "second" and j.fact.state is OVER and j.fact.sid is not None:
+        if j.verdict is RecordVerdict.SECOND and j.fact.state is OVER and j.fact.sid is not None:
             db.excess_live.discard(j.fact.sid)
     deltas: dict[int, Counter[str]] = defaultdict(Counter)
     for j in applied:
@@ -303,12 +308,12 @@ def summary(run: Run) -> dict[str, Any]:
 
 def _answer(fact: Fact, j: JudgedFact | None, ended: set[int], *, busy: bool) -> RecordResult:
     if j is None or busy:
-        return RecordResult(fact.business_id, fact.attempt_id, "busy" if j else "stranger")
+        return RecordResult(fact.business_id, fact.attempt_id, RecordVerdict.BUSY if j else RecordVerdict.STRANGER)
     state = j.fact.state if j.applied else j.was
     unwanted = j.attempt.hang_up_at is not None and state in OPEN
     return RecordResult(
         fact.business_id, fact.attempt_id, j.verdict, state, j.run.id, j.job.id, j.lane.partition, j.fact.sid or j.bound,
-        hang_up=(j.verdict == "second" and j.fact.state is not OVER) or unwanted, run_ended=j.run.id in ended,
+        hang_up=(j.verdict is RecordVerdict.SECOND and j.fact.state is not OVER) or unwanted, run_ended=j.run.id in ended,
     )  # fmt: skip
 
 

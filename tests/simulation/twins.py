@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
-    " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.leads, dialer.users, dialer.tokens,"
+    " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.users, dialer.tokens,"
     " outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """

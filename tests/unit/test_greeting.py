@@ -8,15 +8,29 @@ import pytest
 
 from dialer.model import AttemptState
 from sql.attempts.attempts import AttemptContext, RecordResult
+from sql.attempts.verdicts import RecordVerdict
 from web.twilio.greeting import greets
 from web.twilio.receiver import CallbackResult
 
 OPEN = {"placing", "unknown", "placed", "ringing", "live"}
-VERDICTS = ("applied", "known", "refused", "stranger", "second", "busy")
+VERDICTS = (
+    RecordVerdict.APPLIED,
+    RecordVerdict.KNOWN,
+    RecordVerdict.REFUSED,
+    RecordVerdict.STRANGER,
+    RecordVerdict.SECOND,
+    RecordVerdict.BUSY,
+)
 COMBINATIONS = list(itertools.product(AttemptState, [*AttemptState, None], VERDICTS, [False, True], [False, True]))
 
 
-def heard(before: AttemptState, after: AttemptState | None, verdict: str, wanted_before: bool, wanted_after: bool) -> CallbackResult:  # noqa: FBT001
+def heard(
+    before: AttemptState,
+    after: AttemptState | None,
+    verdict: RecordVerdict,
+    wanted_before: bool,  # noqa: FBT001
+    wanted_after: bool,  # noqa: FBT001
+) -> CallbackResult:
     attempt = AttemptContext(
         before,
         hang_up=not wanted_before,
@@ -36,7 +50,7 @@ def test_every_combination_has_the_answer_of_the_table() -> None:
     assert greeted == {
         (AttemptState(before), AttemptState.LIVE, verdict, True, True)
         for before in {*OPEN, "not_placed"}
-        for verdict in ("applied", "known")
+        for verdict in (RecordVerdict.APPLIED, RecordVerdict.KNOWN)
     }
 
 
@@ -46,5 +60,5 @@ def test_without_postgresql_nobody_is_greeted() -> None:
 
 @pytest.mark.parametrize("before", ["over", "not_sent"])
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_a_call_of_an_attempt_that_has_ended_is_never_greeted(before: str, verdict: str) -> None:
+def test_a_call_of_an_attempt_that_has_ended_is_never_greeted(before: str, verdict: RecordVerdict) -> None:
     assert not any(greets(heard(AttemptState(before), after, verdict, True, True)) for after in AttemptState)  # noqa: FBT003

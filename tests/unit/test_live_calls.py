@@ -14,6 +14,7 @@ from actors.calls.live_calls import LiveCalls
 from dialer.concurrency.tasks import Tasks
 from dialer.model import AttemptState
 from sql.attempts.attempts import OpenAttempt
+from sql.attempts.verdicts import RecordVerdict
 from telephony.provider import Account, CallFacts, LiveListing
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Floor:
     async def record(self, fact: Fact) -> SimpleNamespace:
         self.recorded.append(fact)
         await self.held.wait()
-        return SimpleNamespace(hang_up=False, sid=None, verdict="applied")
+        return SimpleNamespace(hang_up=False, sid=None, verdict=RecordVerdict.APPLIED)
 
     async def open_of_partitions(self, _partitions: list[int]) -> list[OpenAttempt]:
         return [attempt(HELD, AttemptState.RINGING), attempt(FREE, AttemptState.LIVE)]

@@ -146,7 +146,6 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
         phone=reading.e164,
         name=_name(row.get("name")),
         zone=timezone or zone,
-        timezone=timezone,
         variables=_variables(row.get("variables")),
     )
     return lead_id, reading, lead

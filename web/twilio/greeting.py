@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dialer.model import AttemptState
+from sql.attempts.verdicts import RecordVerdict
 
 if TYPE_CHECKING:
     from web.twilio.receiver import CallbackResult
@@ -36,7 +37,7 @@ MAY_BE_ANSWERED: Final = frozenset(
         AttemptState.NOT_PLACED,
     }
 )
-BELIEVED: Final = frozenset({"applied", "known"})
+BELIEVED: Final = frozenset({RecordVerdict.APPLIED, RecordVerdict.KNOWN})
 
 
 def greets(callback: CallbackResult | None) -> bool:

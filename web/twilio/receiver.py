@@ -19,6 +19,7 @@ from dialer.model import AttemptState, Reference
 from dialer.sealing import BrokenSealError
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import NotRecordedError
+from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio import callbacks
 from web.server.tenancy import signed_by
@@ -140,7 +141,7 @@ class CallbackReceiver:
             return
         fact = _fact(named, form, answered=False)
         [result] = await self._attempts.record([fact])
-        if result.verdict == "busy":
+        if result.verdict is RecordVerdict.BUSY:
             raise NotAppliedError
         self._wrote()
         self._tell(fact, result)
@@ -215,7 +216,7 @@ class CallbackReceiver:
     def _tell(self, fact: Fact, result: RecordResult) -> None:
         if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:
             return
-        if result.verdict == "known" and not result.hang_up:
+        if result.verdict is RecordVerdict.KNOWN and not result.hang_up:
             return
         hint = CallChanged(
             fact.business_id,
