@@ -4,7 +4,7 @@ Businesses queue here and are served in turn; the rate limiter keeps the turns o
 claimed attempt ever waits for anything but its own POST. A business whose rows are locked is claimed for alone, so that the others do not
 wait for that lock.
 
-On the road of a call: 3. Between the business that wants leads and the claim that takes them.
+On the road of a call: 3, between the business that wants leads and the claim that takes them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The decisions of one business: a plain object without I/O that gets one message at a time and returns the effects to carry out.
 
-It exists while the business has a running run or a call that may be on the line; an idle business costs nothing.
+`router.py` brings the messages, `effects.py` carries out the effects. It exists while the business has a running run or a call that may be
+on the line; an idle business costs nothing.
 
-On the road of a call: 3. It asks the dispatcher for permits, and starts a call for each lead that was claimed.
+On the road of a call: 2, the decision: it asks for permits, and starts a call for each lead that was claimed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Delivers messages to the businesses, and carries out the effects they answer with.
 
-On the road of a call: 3. It queues the business at the dispatcher, and starts the coroutine of each call.
+It queues the business at its dispatcher, and starts the coroutine of each call.
 """
 
 from __future__ import annotations

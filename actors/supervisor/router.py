@@ -1,6 +1,6 @@
 """Reads the hints from Redis and polls PostgreSQL, and routes what they report to the businesses.
 
-On the road of a call: 3. The message of the button arrives here, and so does each fact that a callback brought.
+The hint of a command arrives here, and so does the hint of each recorded callback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Drives the businesses of this worker's partitions: takes and leaves partitions, and joins router, registry and effects.
 
-On the road of a call: 3. `actors/supervisor/router.py` gets the messages, `actors/supervisor/business.py` decides, and
-`actors/supervisor/effects.py` acts.
+`router.py` gets the messages, `business.py` decides, `effects.py` acts, and `registry.py` knows which businesses and calls there are.
 """
 
 from __future__ import annotations
