@@ -63,29 +63,29 @@ async def identify(request: http.Request, handler: Handler) -> http.StreamRespon
         if not local_path(request).startswith(OPEN):
             if request.method not in SAFE and "Authorization" not in request.headers:
                 _refuse_other_sites(request)
-            request[_PRINCIPAL] = who = await _find(request)
-            if who is not None:
-                belongs_to(who.business_id)
+            request[_PRINCIPAL] = principal = await _find(request)
+            if principal is not None:
+                belongs_to(principal.business_id)
         return await handler(request)
 
 
-def signed_in(request: http.Request) -> Principal | None:
+def principal_of(request: http.Request) -> Principal | None:
     """Who asks, or None."""
     return request.get(_PRINCIPAL)
 
 
-def principal(request: http.Request, needed: Role = Role.VIEWER) -> Principal:
+def require_principal(request: http.Request, needed: Role = Role.VIEWER) -> Principal:
     """Who asks, being at least `needed`.
 
     Raises:
         ApiError: 401 when nobody is signed in, 403 when the role does not allow it.
     """
-    who = signed_in(request)
-    if who is None:
+    principal = principal_of(request)
+    if principal is None:
         raise _unknown()
-    if not who.role.allows(needed):
+    if not principal.role.allows(needed):
         raise ApiError(403, "forbidden", Text(msgid("Your role does not allow this: it takes at least {role}."), {"role": needed}))
-    return who
+    return principal
 
 
 async def check_password(request: http.Request, email: str, password: str) -> User | None:

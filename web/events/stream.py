@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web as http
 
 from dialer.streams.client import NOWHERE, RedisUnavailableError
-from web.access.auth import principal
+from web.access.auth import require_principal
 from web.access.standing import RECHECK_SECONDS, still_allowed
 from web.api.runs import run_of
 from web.events.fanout import CrowdedError
@@ -67,37 +67,37 @@ HEADERS: Final = {
 @routes.get("/api/outbound/events")
 async def events_of_business(request: http.Request) -> http.StreamResponse:
     """Send what happens in all runs of the business: one stream is enough for a browser, whatever it shows."""
-    who = principal(request)
+    principal = require_principal(request)
     reader = request.query.get("reader")
-    if reader is not None and reader != who.actor:
+    if reader is not None and reader != principal.actor:
         # A page of somebody who has signed out must not be fed with what the next one may see.
         raise ApiError(409, "other_reader", Text(msgid("Somebody else has signed in here since this page was opened.")))
-    return await _listen(request, who, WholeBusiness())
+    return await _listen(request, principal, WholeBusiness())
 
 
 @routes.get("/api/outbound/runs/{run_id}/events")
 async def events_of_run(request: http.Request) -> http.StreamResponse:
     """Send what happens in a run, until it is over."""
-    who = principal(request)
-    run = await run_of(request, who)
-    return await _listen(request, who, WholeRun(run.run_id))
+    principal = require_principal(request)
+    run = await run_of(request, principal)
+    return await _listen(request, principal, WholeRun(run.run_id))
 
 
-async def _listen(request: http.Request, who: Principal, subject: Subject) -> http.StreamResponse:
+async def _listen(request: http.Request, principal: Principal, subject: Subject) -> http.StreamResponse:
     fanout, gauge = request.app[keys.FANOUT], request.app[keys.METRICS].listeners
     try:
-        with fanout.listen(who.business_id, subject.run_id, who.actor) as listener, gauge.track_inprogress():
-            return await _send(request, who, subject, listener)
+        with fanout.listen(principal.business_id, subject.run_id, principal.actor) as listener, gauge.track_inprogress():
+            return await _send(request, principal, subject, listener)
     except CrowdedError:
         text = Text(msgid("Too many are listening already. Please try again later."))
         raise ApiError(503, "crowded", text, headers={"Retry-After": "10"}) from None
 
 
-async def _send(request: http.Request, who: Principal, subject: Subject, listener: Listener) -> http.StreamResponse:
+async def _send(request: http.Request, principal: Principal, subject: Subject, listener: Listener) -> http.StreamResponse:
     response = http.StreamResponse(headers=HEADERS)
     await response.prepare(request)
     try:
-        await _Sending(request, response, who, subject, listener).until_over()
+        await _Sending(request, response, principal, subject, listener).until_over()
         await response.write_eof()
     except (GoneError, ConnectionError):
         log.debug("a listener has gone")
@@ -114,13 +114,13 @@ class GoneError(Exception):
 class _Sending:
     """One connection: `position` is the id of what was sent last, None when the whole state is to be sent."""
 
-    def __init__(self, request: http.Request, response: http.StreamResponse, who: Principal, subject: Subject, listener: Listener) -> None:
+    def __init__(self, request: http.Request, response: http.StreamResponse, principal: Principal, subject: Subject, listener: Listener) -> None:
         self._app = request.app
         self._fanout = request.app[keys.FANOUT]
-        self._states = request.app[keys.LIVE_STATES].of(who.business_id)
+        self._states = request.app[keys.LIVE_STATES].of(principal.business_id)
         self._standing = request.app[keys.STANDING].of(request)
         self._response = response
-        self._who = who
+        self._who = principal
         self._subject = subject
         self._listener = listener
         self._position: Id | None = _last_event_id(request)

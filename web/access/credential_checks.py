@@ -43,13 +43,13 @@ class Standing:
         return found
 
 
-async def still_allowed(asked: SharedRead[Principal | None], who: Principal) -> bool:
+async def still_allowed(asked: SharedRead[Principal | None], principal: Principal) -> bool:
     """False when the credential is no longer that of `who`; while PostgreSQL is away nobody can tell, and the stream stays."""
     try:
         now = await asked.recent(RECHECK_SECONDS)
     except DatabaseUnavailableError:
         return True
-    return now is not None and (now.business_id, now.actor) == (who.business_id, who.actor)
+    return now is not None and (now.business_id, now.actor) == (principal.business_id, principal.actor)
 
 
 async def _identify(request: http.Request) -> Principal | None:
@@ -57,7 +57,7 @@ async def _identify(request: http.Request) -> Principal | None:
         await auth.identify(request, _nothing)
     except ApiError:
         return None
-    return auth.signed_in(request)
+    return auth.principal_of(request)
 
 
 async def _nothing(_: http.Request) -> http.StreamResponse:
