@@ -17,16 +17,7 @@ COMBINATIONS = list(itertools.product(AttemptState, [*AttemptState, None], VERDI
 
 
 def heard(before: AttemptState, after: AttemptState | None, verdict: str, wanted_before: bool, wanted_after: bool) -> CallbackResult:  # noqa: FBT001
-    attempt = AttemptContext(
-        before,
-        hang_up=not wanted_before,
-        excess=False,
-        cancel_requested=False,
-        sid=None,
-        account_sid="AC",
-        auth_token_sealed=None,
-        partition=0,
-    )
+    attempt = AttemptContext(before, hang_up=not wanted_before, account_sid="AC", auth_token_sealed=None)
     return CallbackResult(attempt, RecordResult(1, 1, verdict, after, hang_up=not wanted_after))
 
 

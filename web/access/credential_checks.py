@@ -1,7 +1,4 @@
-"""Asks again, while a stream is open, whether its reader is still signed in: a sign-out or a withdrawn token ends the stream.
-
-On the road of a call: beside it; who may still look.
-"""
+"""Checks the credential of an open stream again and again: a sign-out or a revoked token ends the stream."""
 
 from __future__ import annotations
 
@@ -19,34 +16,33 @@ from web.server.shared_read import SharedRead
 if TYPE_CHECKING:
     from web.access.auth import Principal
 
-# How long a stream may outlive the right to it.
+# How long a stream may outlive its credential.
 RECHECK_SECONDS: Final = 8.0
 
 
-class Standing:
-    """The question of each credential, asked once for all streams that were opened with it."""
+class CredentialChecks:
+    """One check a credential, shared by all streams that were opened with it."""
 
     def __init__(self) -> None:
         self._of_credential: WeakValueDictionary[bytes, SharedRead[Principal | None]] = WeakValueDictionary()
 
     def of(self, request: http.Request) -> SharedRead[Principal | None]:
-        """Who the credential of this request belongs to now; None when it opens nothing any more.
+        """The read of the principal this request's credential belongs to now, None when it is no longer valid.
 
-        Raises:
-            DatabaseUnavailableError: from the reading, when PostgreSQL is away.
+        The read raises DatabaseUnavailableError when PostgreSQL is unavailable.
         """
-        shown = [request.headers.get(name, "") for name in ("Authorization", "Cookie")]
-        key = hashlib.sha256("\n".join(shown).encode(errors="replace")).digest()
-        found = self._of_credential.get(key)
-        if found is None:
-            found = self._of_credential[key] = SharedRead(lambda: _identify(request))
-        return found
+        credential = [request.headers.get(name, "") for name in ("Authorization", "Cookie")]
+        key = hashlib.sha256("\n".join(credential).encode(errors="replace")).digest()
+        check = self._of_credential.get(key)
+        if check is None:
+            check = self._of_credential[key] = SharedRead(lambda: _identify(request))
+        return check
 
 
-async def still_allowed(asked: SharedRead[Principal | None], principal: Principal) -> bool:
-    """False when the credential is no longer that of `who`; while PostgreSQL is away nobody can tell, and the stream stays."""
+async def still_valid(check: SharedRead[Principal | None], principal: Principal) -> bool:
+    """False when the credential no longer belongs to `principal`; while PostgreSQL is unavailable the stream is kept."""
     try:
-        now = await asked.recent(RECHECK_SECONDS)
+        now = await check.recent(RECHECK_SECONDS)
     except DatabaseUnavailableError:
         return True
     return now is not None and (now.business_id, now.actor) == (principal.business_id, principal.actor)

@@ -116,5 +116,7 @@ def _windows_hebrew(source: Source) -> str:
 
 
 def _wrong_encoding() -> ApiError:
-    text = Text(msgid("The encoding of this file is not supported. Save it as “CSV UTF-8” (in Excel: Save as, CSV UTF-8) and upload it again."))
+    text = Text(
+        msgid("The encoding of this file is not supported. Save it as “CSV UTF-8” (in Excel: Save as, CSV UTF-8) and upload it again.")
+    )
     return ApiError(422, "wrong_encoding", text, details=[{"field": "file", "message": text}])

@@ -4,7 +4,7 @@ The cell is read by the grammar of `phone_cells`; the phonenumbers library gets 
 number it returns must be the last digits of the cell; only an international prefix, a country code and a trunk prefix may precede them.
 
 Accepted are the numbers that phonenumbers considers assigned, and numbers reserved for fiction or plainly unassigned in the ranges below,
-for demonstrations and tests. Rejected are premium-rate, shared-cost and satellite numbers (docs/refusals.md: fraud), emergency and short
+for demonstrations and tests. Rejected are premium-rate, shared-cost and satellite numbers, which are used for fraud, emergency and short
 numbers, and everything that cannot be a number.
 """
 
@@ -243,7 +243,7 @@ def _parsed(reading: CellReading, region: str) -> PhoneNumber:
             raise RefusedPhoneError(Refusal.NOT_ALONE)
         international = True
     try:
-        return phonenumbers.parse(f"+{dialled.digits}" if international else reading.digits, region)
+        return phonenumbers.parse(f"+{reading.digits}" if international else reading.digits, region)
     except NumberParseException as error:
         raise RefusedPhoneError(_unreadable(error)) from None
 

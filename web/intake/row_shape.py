@@ -23,7 +23,7 @@ NUMBER_DIGITS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """The rows of a file: their `delimiter`, how many `columns`, and the columns of lead_id and phone; 0 columns before the header is read."""
+    """The rows of a file: `delimiter`, number of `columns` (0 before the header is read), and the columns of lead_id and phone."""
 
     delimiter: str
     columns: int = 0

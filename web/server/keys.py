@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sql.sessions.sessions import Sessions
     from sql.shares import SharedPool
     from telephony.accounts import AccountBook
-    from web.access.passwords import Passwords
     from web.access.credential_checks import CredentialChecks
+    from web.access.passwords import Passwords
     from web.events.fanout import Fanout
     from web.events.states import LiveStates
     from web.intake.limiter import UploadLimiter

@@ -29,9 +29,7 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
     chosen, outcome = chosen_status(request), _chosen_outcome(request)
     after = optional_id(request.query.get("after", "")) or 0
     statuses = labels.JOB_FILTERS.get(chosen)
-    jobs, more = await list_jobs(
-        request, principal, run.run_id, statuses=statuses, outcome=outcome or None, after=after, limit=PAGE_LEADS
-    )
+    jobs, more = await list_jobs(request, principal, run.run_id, statuses=statuses, outcome=outcome or None, after=after, limit=PAGE_LEADS)
     query = {name: value for name, value in (("status", chosen), ("outcome", outcome)) if value}
     return {
         "run": run,

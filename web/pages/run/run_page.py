@@ -35,8 +35,8 @@ async def page(request: http.Request) -> http.Response:
     principal = require_principal(request)
     run = await requested_run(request, principal)
     values = {**await _state_values(request, principal, run), **await leads_values(request, principal, run)}
-    messages = {"notice": notice_after(request), "error": error_after(request)}
-    return await frame.render(request, "run.html", live=is_live(run), **messages, **values)
+    notice, error = notice_after(request), error_after(request)
+    return await frame.render(request, "run.html", live=is_live(run), notice=notice, error=error, **values)
 
 
 async def state_fragment(request: http.Request) -> http.Response:
