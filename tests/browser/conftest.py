@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
-from tests.visitor import EMAIL, PASSWORD
+from tests.browser_session import EMAIL, PASSWORD
 from tests.web_site import Site, serving
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ async def test_no_page_has_a_fault_that_axe_knows(site: Site, browser: Browser, 
     for sheet in ("lead_id\n1\n", SHEET.replace("0500000001", "1"), SHEET):
         await person.open("/runs/new")
         await page.fill("#text", sheet)
-        await page.locator("main button.main-act").click()
+        await page.locator("main button.main-action").click()
         await page.wait_for_load_state()
         found += await violations(page)
     await page.context.clear_cookies()
@@ -77,7 +77,7 @@ async def test_no_page_has_a_fault_that_axe_knows(site: Site, browser: Browser, 
     await page.locator("#email").fill("nobody@example.com")
     await page.locator("#password").fill("x")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#fault")).to_be_visible()
+    await expect(page.locator("#error")).to_be_visible()
     found += await violations(page)
     await context.close()
     assert found == []
@@ -102,20 +102,20 @@ async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(perso
     await expect(page.locator(".skip")).to_be_focused()
     await tab_to(page, "#text")
     await page.keyboard.insert_text(SHEET)
-    await tab_to(page, "main button.main-act")
+    await tab_to(page, "main button.main-action")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("1 lead is ready")
-    await tab_to(page, "main button.main-act")
+    await tab_to(page, "main button.main-action")
     await page.keyboard.press("Space")
-    await expect(page.get_by_text("The run has started.")).to_be_visible()
+    await expect(page.get_by_text("The campaign has started.")).to_be_visible()
     await tab_to(page, "#do-cancel")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#ask-cancel")).to_be_visible()
+    await expect(page.locator("#confirm-cancel")).to_be_visible()
     await page.keyboard.press("Escape")
-    await expect(page.locator("#ask-cancel")).to_be_hidden()
+    await expect(page.locator("#confirm-cancel")).to_be_hidden()
     await expect(page.locator("#do-cancel")).to_be_focused()
     await page.keyboard.press("Enter")
-    await tab_to(page, "#ask-cancel .danger-act")
+    await tab_to(page, "#confirm-cancel .danger-action")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     [run] = await site.shop.runs.page(site.business)
@@ -128,14 +128,14 @@ async def test_hebrew_runs_from_right_to_left_and_numbers_do_not(site: Site, bro
     page = person.page
     await person.open(f"/runs/{run_id}")
     assert await page.evaluate("getComputedStyle(document.body).direction") == "rtl"
-    for selector in ("#leads tbody td .ltr", ".call > .ltr", ".who .ltr"):
+    for selector in ("#leads tbody td .ltr", ".call > .ltr", ".account .ltr"):
         style = await page.locator(selector).first.evaluate("e => [getComputedStyle(e).direction, getComputedStyle(e).unicodeBidi]")
         assert style == ["ltr", "isolate"], selector
     title = await page.locator("h1").bounding_box()
-    acts = await page.locator("#acts").bounding_box()
+    actions = await page.locator("#actions").bounding_box()
     assert title
-    assert acts
-    assert title["x"] > acts["x"], "what comes first stands to the right"
+    assert actions
+    assert title["x"] > actions["x"], "what comes first stands to the right"
     assert await overflow(page) == 0
     await context.close()
 
@@ -153,17 +153,17 @@ async def test_a_telephone_is_wide_enough(site: Site, browser: Browser, locale: 
 async def test_everything_but_the_live_updates_works_without_scripts(site: Site, browser: Browser) -> None:
     context, person = await meet(site, browser, java_script_enabled=False)
     page = person.page
-    await page.get_by_role("link", name="New run").click()
+    await page.get_by_role("link", name="New campaign").click()
     await page.fill("#text", SHEET)
-    await page.get_by_role("button", name="Load leads").click()
+    await page.get_by_role("button", name="Upload leads").click()
     await page.get_by_role("button", name="Start calling").click()
     await expect(page.get_by_text("Without JavaScript this page shows")).to_be_visible()
     await page.locator("#choose-status").select_option("queued")
     await page.get_by_role("button", name="Filter").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)
     await page.locator("#do-cancel").click()
-    await expect(page.locator("h2")).to_have_text("Cancel this run?")
-    await page.get_by_role("button", name="Cancel the run").click()
+    await expect(page.locator("h2")).to_have_text("Cancel this campaign?")
+    await page.get_by_role("button", name="Cancel the campaign").click()
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     await page.get_by_role("button", name="עברית").click()
     await expect(page.locator("html")).to_have_attribute("dir", "rtl")

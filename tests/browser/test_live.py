@@ -58,7 +58,7 @@ async def test_counts_and_calls_follow_the_run_to_its_end(person: Person, site: 
     # Nobody is told by us now: the outbox relays the end of each call by itself.
     await expect(page.locator("#percent")).to_have_text("100%")
     await expect(page.locator("h1 + .status")).to_have_text("Completed")
-    await expect(page.locator(".live-text")).to_have_text("Over: nothing more will change")
+    await expect(page.locator(".live-text")).to_have_text("Finished: no more changes")
     await expect(page.locator("#leads tbody tr").nth(1)).to_contain_text("Busy")
     await expect(page.locator("#do-cancel")).to_have_count(0)
     assert await untouched(page)
@@ -92,7 +92,7 @@ async def test_updates_can_be_held(person: Person, site: Site) -> None:
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     hold = page.get_by_role("button", name="Hold updates")
     await hold.click()
-    await expect(page.locator(".live-text")).to_have_text(re.compile("Updates held since"))
+    await expect(page.locator(".live-text")).to_have_text(re.compile("Updates on hold since"))
     await site.shop.command(site.business, CommandType.PAUSE, run_id)
     async with page.expect_event("requestfinished", lambda request: "/events" not in request.url, timeout=PATIENCE_MILLISECONDS):
         await expect(page.locator("h1 + .status")).to_have_text("Running")
@@ -130,13 +130,13 @@ async def test_an_open_question_and_the_keyboard_survive_an_update(person: Perso
     await expect(page.locator("#count-failed b")).to_have_text("1")
     await expect(page.locator("#count-failed")).to_be_focused()
     await page.locator("#do-stop").click()
-    await page.get_by_label("Also hang up the calls on the line").last.check()
+    await page.get_by_label("Also hang up calls on the line").last.check()
     await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
     await expect(page.locator("#count-failed b")).to_have_text("2")
-    await expect(page.locator("#ask-stop")).to_be_visible()
-    await expect(page.locator("#ask-stop input[type=checkbox]")).to_be_checked()
-    await page.get_by_role("button", name="Stop the run").click()
-    await expect(page.get_by_text("The run has been stopped.")).to_be_visible()
+    await expect(page.locator("#confirm-stop")).to_be_visible()
+    await expect(page.locator("#confirm-stop input[type=checkbox]")).to_be_checked()
+    await page.get_by_role("button", name="Stop the campaign").click()
+    await expect(page.get_by_text("The campaign has been stopped.")).to_be_visible()
     assert await site.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 1
 
 

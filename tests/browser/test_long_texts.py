@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from dialer.model import AttemptState
 from tests.browser.conftest import PATIENCE_MILLISECONDS, meet
 from tests.browser.test_access import overflow
-from tests.visitor import EMAIL
+from tests.browser_session import EMAIL
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -37,8 +37,8 @@ async def hostile(site: Site) -> tuple[int, int]:
     """A run whose texts are as long as they may be; calls on the line, a failed lead, an error, a person's address."""
     names = [LONG, HEBREW, f"{LONG[:120]} {HEBREW[:120]}", "Ada", LONG]
     leads = [{"lead_id": 2**31 - 1 - n, "phone": f"+97250000{n:04}", "name": name} for n, name in enumerate(names)]
-    said = await site.post("/api/outbound/runs", {"name": LONG, "leads": leads, "start": True})
-    run_id = int(said.json["run_id"])
+    response = await site.post("/api/outbound/runs", {"name": LONG, "leads": leads, "start": True})
+    run_id = int(response.json["run_id"])
     await site.load(1, name=HEBREW)
     pool = site.shop.pool
     await pool.execute("UPDATE dialer.users SET email = $1 WHERE email = $2", ADDRESS, EMAIL)
@@ -58,7 +58,7 @@ async def hostile(site: Site) -> tuple[int, int]:
 async def load_report(page: Page) -> None:
     await page.fill("#name", LONG)
     await page.fill("#text", f"lead_id,phone,name\n1,{'9' * 200},{LONG}\n2,0501234567,{LONG}\n{LONG},0501234568,x\n")
-    await page.locator("main button.main-act").click()
+    await page.locator("main button.main-action").click()
     await page.wait_for_load_state()
 
 

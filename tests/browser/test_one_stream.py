@@ -19,10 +19,10 @@ from dialer.model import AttemptState, Role
 from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
 from tests.browser.conftest import PATIENCE_MILLISECONDS, Person, meet
-from tests.visitor import EMAIL, PASSWORD, BrowserSession
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import serving
 from web.events import fanout as fanout_module
-from web.pages import run as run_page
+from web.pages.run import run_leads, run_page
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
 async def stop(page: Page) -> float:
     """Press Stop and confirm; the seconds until the server's answer is here."""
     await page.locator("#do-stop").click()
-    button = page.get_by_role("button", name="Stop the run")
+    button = page.get_by_role("button", name="Stop the campaign")
     await expect(button).to_be_visible()
     begun = asyncio.get_running_loop().time()
     async with page.expect_response(re.compile(r"/runs/\d+/stop$"), timeout=PATIENCE_MILLISECONDS):
@@ -151,7 +151,7 @@ async def test_stop_arrives_while_the_server_answers_no_window(person: Person, s
     pages = [await window(person, run_id) for run_id in runs]
     for page in pages:
         await is_live(page)
-    real, gate, waiting = run_page._leads, asyncio.Event(), 0
+    real, gate, waiting = run_leads.leads_values, asyncio.Event(), 0
 
     async def stuck(*arguments: Any) -> Any:  # noqa: ANN401 - as the real one
         nonlocal waiting
@@ -162,7 +162,7 @@ async def test_stop_arrives_while_the_server_answers_no_window(person: Person, s
             waiting -= 1
         return await real(*arguments)
 
-    monkeypatch.setattr(run_page, "_leads", stuck)
+    monkeypatch.setattr(run_page, "leads_values", stuck)
     async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000), traffic(site, runs):
         # Every connection but the stream's is taken.
         while waiting < 5:  # noqa: ASYNC110 - likewise
@@ -290,7 +290,7 @@ async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
             page = await window(person, run_id)
             await is_live(page)
             await operator.config_set("min-replicas-to-write", 1)
-            await expect(page.locator(".live-text")).to_have_text(re.compile("Updated every 2 seconds since"))
+            await expect(page.locator(".live-text")).to_have_text(re.compile("Updating every 2 seconds since"))
             await site.shop.claim(site.business)
             await expect(page.locator(".call")).to_have_count(3)
             await operator.config_set("min-replicas-to-write", 0)

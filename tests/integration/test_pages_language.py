@@ -17,8 +17,16 @@ from web.server import i18n
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WEB = Path(i18n.__file__).parent
-KEYWORDS: dict[str, Any] = {"_": None, "gettext": None, "ngettext": (1, 2), "msgid": None, "sentence": (2,), "said": (2,), "plural": (2, 3)}
+WEB = Path(i18n.__file__).parents[1]
+KEYWORDS: dict[str, Any] = {
+    "_": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "msgid": None,
+    "sentence": (2,),
+    "translate": (2,),
+    "plural": (2, 3),
+}
 GAP = re.compile(r"%\(\w+\)s|\{\w+\}")
 
 
@@ -50,8 +58,8 @@ def test_a_translation_has_the_gaps_of_its_sentence() -> None:
 
 
 def test_nothing_is_translated_that_nobody_says() -> None:
-    said = {text if isinstance(text, str) else text[0] for _, text in sentences()}
-    assert set(i18n._catalog("he")) - said == set()
+    response = {text if isinstance(text, str) else text[0] for _, text in sentences()}
+    assert set(i18n._catalog("he")) - response == set()
 
 
 @pytest.mark.parametrize(

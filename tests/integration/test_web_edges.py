@@ -14,12 +14,12 @@ from twilio.request_validator import RequestValidator
 
 from dialer.model import Reference
 from dialer.sealing import Seal
-from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 NUMBERS = [0, 1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**19, 10**30, -1]
 IDS = [*map(str, NUMBERS), "0" * 25 + "1", "²", "1.0", "1e3", " 1", "+1", "x" * 300, "\x00", "\u0661"]
@@ -69,9 +69,9 @@ async def test_no_id_is_a_fault_of_ours(site: Site) -> None:
 async def test_an_empty_parameter_is_refused_by_name(site: Site, query: str) -> None:
     run_id = await site.load(1)
     for path in (RUNS, f"{RUNS}/{run_id}/jobs", f"{RUNS}/{run_id}/jobs"):
-        said = await site.get(f"{path}?{query}")
-        assert (said.status, said.code) == (422, "invalid")
-        [detail] = said.json["details"]
+        response = await site.get(f"{path}?{query}")
+        assert (response.status, response.code) == (422, "invalid")
+        [detail] = response.json["details"]
         assert (f"{detail['field']}=" in query, detail["message"]) == (True, "must not be empty")
     assert (await site.get(f"{RUNS}/{run_id}/jobs?outcome=")).status == 422
     assert (await site.get(f"{RUNS}/{run_id}/export.csv?mark=")).status == 422
@@ -98,17 +98,17 @@ async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop:
         await site.load(1)
         [call], _ = await shop.claim(site.business)
 
-        async def say(kind: str, status: str) -> Said:
+        async def say(kind: str, status: str) -> Response:
             path = f"/{kind}/{Reference(call.business_id, call.attempt_id, call.nonce)}"
             form = callback(call, status)
             signature = RequestValidator(AUTH_TOKEN).compute_signature(PATH_URL + path, form)
             asked = path if stripped else f"/ringing/dialer{path}"
-            return await site.ask("POST", asked, token=None, data=form, headers={"X-Twilio-Signature": signature})
+            return await site.request("POST", asked, token=None, data=form, headers={"X-Twilio-Signature": signature})
 
         assert (await say("callbacks", "ringing")).status == 204
         greeted = await say("twiml", "in-progress")
         assert (greeted.status, b"<Say" in greeted.body) == (200, True)
-        refused = await site.ask("POST", "/ringing/dialer/callbacks/nonsense", token=None, data={})
+        refused = await site.request("POST", "/ringing/dialer/callbacks/nonsense", token=None, data={})
         assert (refused.status, refused.code) == (403, "unsigned")
 
 
@@ -124,10 +124,10 @@ async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> N
     for intent, account in zip(intents, (ACCOUNT, theirs), strict=True):
         await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", intent.attempt_id, account)
     first, second = intents
-    assert (await site.call_back(first, "ringing", auth_token="their own token")).status == 403
-    assert (await site.call_back(first, "ringing")).status == 204
-    assert (await site.call_back(second, "ringing")).status == 403
-    assert (await site.call_back(second, "ringing", auth_token="their own token")).status == 204
+    assert (await site.post_callback(first, "ringing", auth_token="their own token")).status == 403
+    assert (await site.post_callback(first, "ringing")).status == 204
+    assert (await site.post_callback(second, "ringing")).status == 403
+    assert (await site.post_callback(second, "ringing", auth_token="their own token")).status == 204
 
 
 HTTP = {"Origin": "http://dialer.example.com", "Host": "dialer.example.com"}
@@ -136,15 +136,15 @@ HTTP = {"Origin": "http://dialer.example.com", "Host": "dialer.example.com"}
 @pytest.mark.parametrize("language", ["en", "he"])
 async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language: str) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site, language)
+    browser = BrowserSession(site, language)
     form = {"email": EMAIL, "password": PASSWORD, "next": "/runs/7"}
-    said = await visitor.post("/login", form, **HTTP)
-    assert said.status == 400
-    assert 'href="https://dialer.example.com/login?next=%2Fruns%2F7"' in said.body.decode()
-    assert ("cannot sign in here" if language == "en" else "אי אפשר להתחבר מכאן") in text_of(said)
-    assert visitor.cookies == {}
-    said = await visitor.get("/login", **{"X-Forwarded-Proto": "http", "Host": "dialer.example.com"})
-    assert 'href="https://dialer.example.com/login"' in said.body.decode()
+    response = await browser.post("/login", form, **HTTP)
+    assert response.status == 400
+    assert 'href="https://dialer.example.com/login?next=%2Fruns%2F7"' in response.body.decode()
+    assert ("cannot sign in here" if language == "en" else "אי אפשר להתחבר כאן") in text_of(response)
+    assert browser.cookies == {}
+    response = await browser.get("/login", **{"X-Forwarded-Proto": "http", "Host": "dialer.example.com"})
+    assert 'href="https://dialer.example.com/login"' in response.body.decode()
     # By https, and on one's own machine, where browsers ask for none.
     for headers in (
         {"Origin": "https://dialer.example.com", "X-Forwarded-Proto": "http"},

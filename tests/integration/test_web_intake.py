@@ -61,7 +61,7 @@ async def test_the_answer_says_what_was_read_as_another_number(site: Site) -> No
         {"row": 4, "lead_id": 4, "phone": "521234568.0", "read_as": "+972521234568"},
     ]
     assert [(bad["row"], bad["reason"], bad["message"]) for bad in found["rejected"]] == [
-        (5, "not_alone", "The cell holds more than a phone number."),
+        (5, "not_alone", "The cell contains more than a phone number."),
         (6, "not_text", "The phone number must be text."),
     ]
     jobs = (await site.get(f"{RUNS}/{found['run_id']}/jobs")).json["items"]
@@ -91,8 +91,8 @@ async def test_the_answer_says_what_was_read_as_another_number(site: Site) -> No
 )
 async def test_a_part_that_is_none_is_told_and_not_stumbled_over(site: Site, part: bytes) -> None:
     for path in (RUNS, "/runs/new"):
-        said = await site.ask("POST", path, data=b"--b\r\n" + part + b"\r\n--b--\r\n", headers=FORM)
-        assert said.status == 400
+        response = await site.request("POST", path, data=b"--b\r\n" + part + b"\r\n--b--\r\n", headers=FORM)
+        assert response.status == 400
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ async def test_a_part_that_is_none_is_told_and_not_stumbled_over(site: Site, par
 )
 async def test_a_form_whose_boundary_is_none_is_told(site: Site, kind: str) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
-    assert (await site.ask("POST", RUNS, data=body, headers={"Content-Type": kind})).status == 400
+    assert (await site.request("POST", RUNS, data=body, headers={"Content-Type": kind})).status == 400
 
 
 async def test_a_form_as_browsers_and_programs_send_it(site: Site) -> None:
@@ -116,9 +116,9 @@ async def test_a_form_as_browsers_and_programs_send_it(site: Site) -> None:
         b'--a b\r\nContent-Disposition:form-data; name="file"; filename="x%22;name=\\"y.csv"; filename*=UTF-8\'\'%d7%90.csv\r\n'
         b"Content-Type: text/csv\r\n\r\nlead_id,phone\r\n1,0521234567\r\n\r\n--a b--\r\nepilogue"
     )
-    said = await site.ask("POST", RUNS, data=body, headers={"Content-Type": 'multipart/form-data; charset=utf-8; boundary="a b"'})
-    assert (said.status, said.json["accepted"]) == (201, 1)
-    assert (await site.get(f"{RUNS}/{said.json['run_id']}")).json["name"] == "spring"
+    response = await site.request("POST", RUNS, data=body, headers={"Content-Type": 'multipart/form-data; charset=utf-8; boundary="a b"'})
+    assert (response.status, response.json["accepted"]) == (201, 1)
+    assert (await site.get(f"{RUNS}/{response.json['run_id']}")).json["name"] == "spring"
 
 
 BODIES = st.one_of(
@@ -152,8 +152,8 @@ async def test_no_bytes_whatever_give_a_server_error(site: Site) -> None:
     @given(BODIES, st.sampled_from(KINDS), st.sampled_from(paths), st.sampled_from([None, "deflate", "gzip", "br", "x"]))
     def fuzz(body: bytes, kind: str, path: str, encoding: str | None) -> None:
         headers = {"Content-Type": kind} | ({"Content-Encoding": encoding} if encoding else {})
-        said = asyncio.run_coroutine_threadsafe(site.ask("POST", path, data=body, headers=headers), loop).result(30)
-        assert said.status < SERVER_ERROR, said.body
+        response = asyncio.run_coroutine_threadsafe(site.request("POST", path, data=body, headers=headers), loop).result(30)
+        assert response.status < SERVER_ERROR, response.body
 
     await asyncio.to_thread(fuzz)
 
@@ -201,7 +201,7 @@ async def test_who_sends_a_byte_now_and_then_is_cut(site: Site) -> None:
 
     async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionError):
-            assert (await site.ask("POST", RUNS, data=drops(), headers=CSV)).status == 408
+            assert (await site.request("POST", RUNS, data=drops(), headers=CSV)).status == 408
     assert sent
 
 
@@ -214,7 +214,7 @@ async def test_four_uploads_that_send_nothing_delay_no_other_business_and_not_th
         await asyncio.wait([asyncio.ensure_future(site.get("/healthz"))])
     async with asyncio.timeout(10):
         assert (await site.post(RUNS, {"leads": leads(3)})).status == 201
-        assert (await site.ask("POST", RUNS, data="lead_id,phone\n1,0521234567\n", headers=CSV)).status == 201
+        assert (await site.request("POST", RUNS, data="lead_id,phone\n1,0521234567\n", headers=CSV)).status == 201
     for upload in (*stuck, *strangers):
         assert not upload.done()
         upload.cancel()
@@ -250,7 +250,7 @@ async def test_who_finds_no_turn_in_time_is_told_and_holds_nothing(site: Site) -
     app = site.client.server.app  # type: ignore[attr-defined]
     app[keys.UPLOADS].checking = Turns(in_all=1, for_one=1, wait_seconds=0.1)
     async with app[keys.UPLOADS].checking.turn(site.rival):
-        said = await site.post(RUNS, {"leads": leads(1)})
-        assert (said.status, said.code) == (503, "busy")
-        assert said.headers["Retry-After"]
+        response = await site.post(RUNS, {"leads": leads(1)})
+        assert (response.status, response.code) == (503, "busy")
+        assert response.headers["Retry-After"]
     assert (await site.post(RUNS, {"leads": leads(1)})).status == 201

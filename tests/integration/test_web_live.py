@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rows import DatabaseFixture
-    from tests.web_site import Listening, Site, Told
+    from tests.web_site import EventReader, ServerEvent, Site
     from web.events.frames import FramedEvent
     from web.events.listener import Listener
 
@@ -38,11 +38,11 @@ def progress(site: Site, run_id: int, n: int, business_id: int | None = None) ->
     return Event("run.progress", business_id or site.business, run_id, at=SystemClock().now(), data={"n": n})
 
 
-def numbers(told: list[Told]) -> list[int]:
-    return [event.data["data"]["n"] for event in told if event.name == "run.progress"]
+def numbers(received: list[ServerEvent]) -> list[int]:
+    return [event.data["data"]["n"] for event in received if event.name == "run.progress"]
 
 
-async def take(listening: Listening, count: int) -> list[Told]:
+async def take(listening: EventReader, count: int) -> list[ServerEvent]:
     return [await listening.next() for _ in range(count)]
 
 
@@ -50,7 +50,7 @@ async def heard(listener: Listener, streams: Streams, event: Event) -> None:
     """The fan-out reads; only then is what it passes on a matter of the listener alone."""
     async with asyncio.timeout(10):
         while not listener.take():
-            listener.begin_anew()
+            listener.restart()
             await streams.publish([event])
             await listener.wait(1)
 
@@ -62,7 +62,7 @@ async def finish(site: Site, run_id: int) -> None:
         if not intents:
             break
         for intent in intents:
-            await site.call_back(intent, "completed")
+            await site.post_callback(intent, "completed")
     assert (await site.shop.seen(site.business, run_id)).status.ended
 
 
@@ -81,18 +81,18 @@ async def test_a_run_is_followed_to_its_end(site: Site) -> None:
     async with site.listen(run_id) as listening:
         await listening.until("reset")
         await finish(site, run_id)
-        told = await listening.until("end")
+        received = await listening.until("end")
         assert await listening.ended()
-    names = [event.name for event in told]
+    names = [event.name for event in received]
     assert names.count("job.changed") == 4
     assert names[-2:] == ["run.finished", "end"]
-    assert told[-1].data["run"]["status"] == "completed"
-    changed = next(event for event in told if event.name == "job.changed")
+    assert received[-1].data["run"]["status"] == "completed"
+    changed = next(event for event in received if event.name == "job.changed")
     assert (changed.data["type"], changed.data["run_id"]) == ("job.changed", run_id)
     assert changed.data["job_id"]
     assert changed.data["data"]["status"] == "completed"
     assert changed.data["at"]
-    ids = [event.id for event in told if event.id]
+    ids = [event.id for event in received if event.id]
     assert len(set(ids)) == len(ids)
 
 
@@ -109,10 +109,10 @@ async def test_a_stopped_run_ends_when_its_calls_do(site: Site) -> None:
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:
         await site.post("/api/outbound/stop-queue", {"run_id": run_id})
-        told = await listening.until("run.finished")
-        assert "end" not in [event.name for event in told]
+        received = await listening.until("run.finished")
+        assert "end" not in [event.name for event in received]
         for intent in intents:
-            await site.call_back(intent, "completed")
+            await site.post_callback(intent, "completed")
         assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
 
 
@@ -136,14 +136,14 @@ async def test_resuming_repeats_nothing_and_misses_nothing(site: Site, streams: 
     async with site.listen(run_id) as listening:
         await listening.next()
         await streams.publish([progress(site, run_id, n) for n in range(5)])
-        told = await take(listening, 5)
+        received = await take(listening, 5)
     # While nobody listens, more happens, also elsewhere.
     await streams.publish([progress(site, run_id if n % 2 else other, n) for n in range(5, 15)])
-    async with site.listen(run_id, after=told[2].id) as listening:
+    async with site.listen(run_id, after=received[2].id) as listening:
         again = await take(listening, 7)
         await streams.publish([progress(site, run_id, 99)])
         again.append(await listening.next())
-    assert numbers(told) == [0, 1, 2, 3, 4]
+    assert numbers(received) == [0, 1, 2, 3, 4]
     assert numbers(again) == [3, 4, 5, 7, 9, 11, 13, 99]
 
 
@@ -191,7 +191,7 @@ async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Stre
             while not slow.missed:
                 assert await slow.wait(10)
         assert slow.take() == []
-        slow.begin_anew()
+        slow.restart()
         await streams.publish([progress(site, run_id, 7)])
         _, newest = await streams.event_window()
         taken: list[FramedEvent] = []
@@ -202,8 +202,8 @@ async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Stre
         assert not slow.missed
 
 
-async def test_without_redis_the_state_is_told_again_and_again(lonely_site: Site) -> None:
-    site = lonely_site
+async def test_without_redis_the_state_is_told_again_and_again(site_without_redis: Site) -> None:
+    site = site_without_redis
     run_id = await site.load(4)
     async with site.listen(run_id) as listening:
         assert (await listening.next()).data["run"]["in_progress"] == 0
@@ -268,5 +268,5 @@ async def test_a_job_s_end_is_heard_whoever_learned_it(site: Site) -> None:
     async with site.listen(run_id) as listening:
         await listening.next()
         await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
-        told = await listening.until("job.changed")
-    assert (told[-1].data["job_id"], told[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")
+        received = await listening.until("job.changed")
+    assert (received[-1].data["job_id"], received[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")

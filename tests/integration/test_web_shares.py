@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt
     from sql.shares import SharedPool
     from tests.rows import DatabaseFixture
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 CLOCK = SystemClock()
 
@@ -35,10 +35,10 @@ async def held(shop: DatabaseFixture, query: str, *values: object) -> AsyncItera
         yield
 
 
-async def seconds(asking: Awaitable[Said]) -> float:
+async def seconds(asking: Awaitable[Response]) -> float:
     began = CLOCK.boot()
-    said = await asking
-    assert said.status in {200, 204}, said.body
+    response = await asking
+    assert response.status in {200, 204}, response.body
     return CLOCK.boot() - began
 
 
@@ -54,7 +54,7 @@ async def test_clicks_on_a_locked_run_delay_nobody_else(site: Site) -> None:
     async def rival() -> list[float]:
         return [
             await seconds(site.get(f"{RUNS}/{theirs}", token="rival")),
-            await seconds(site.call_back(call, "ringing")),
+            await seconds(site.post_callback(call, "ringing")),
             await seconds(site.post(cancel(theirs), token="rival")),
         ]
 
@@ -67,8 +67,8 @@ async def test_clicks_on_a_locked_run_delay_nobody_else(site: Site) -> None:
         assert (await site.get(f"{RUNS}/{run_id}")).status == 200
         assert not any(click.done() for click in clicks)
     assert sorted(meanwhile)[2] < max(10 * alone, 0.5)
-    said = await asyncio.gather(*clicks)
-    assert {answer.status for answer in said} == {200}
+    responses = await asyncio.gather(*clicks)
+    assert {response.status for response in responses} == {200}
     assert (await site.shop.seen(site.business, run_id)).cancelled == 5
 
 
@@ -85,9 +85,9 @@ async def somebody_waits(site: Site) -> None:
 async def test_a_command_gives_up_with_busy_and_others_are_refused_at_once(site: Site) -> None:
     run_id = await site.load(1)
     async with held(site.shop, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
-        said = await asyncio.gather(*(site.post(cancel(run_id)) for _ in range(40)))
-    assert {(answer.status, answer.code) for answer in said} == {(503, "busy")}
-    assert all(int(answer.headers["Retry-After"]) > 0 for answer in said)
+        responses = await asyncio.gather(*(site.post(cancel(run_id)) for _ in range(40)))
+    assert {(response.status, response.code) for response in responses} == {(503, "busy")}
+    assert all(int(response.headers["Retry-After"]) > 0 for response in responses)
     assert (await site.post(cancel(run_id))).status == 200
 
 
@@ -126,7 +126,7 @@ async def test_commands_and_callbacks_have_a_reserve(site: Site) -> None:
     everybody = [Use(f"business:{number}") for number in range(100, 120)]
     async with await taken_by(site, *everybody):
         assert pool_of(site)._shares.free() == 0
-        assert (await site.call_back(call, "ringing")).status == 204
+        assert (await site.post_callback(call, "ringing")).status == 204
         assert (await site.post(cancel(run_id))).status == 200
 
 
@@ -143,7 +143,7 @@ async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(s
     )
 
     async def own_account(status: str) -> int:
-        return (await site.call_back(theirs, status, auth_token="their own token", AccountSid=own)).status
+        return (await site.post_callback(theirs, status, auth_token="their own token", AccountSid=own)).status
 
     assert await own_account("initiated") == 204
     pool, asked = pool_of(site), []
@@ -156,12 +156,12 @@ async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(s
     pool._shares.hold = noted  # type: ignore[method-assign, assignment]
     for number in range(1, 20):
         reference = Reference(number, 1, "0" * 32)
-        said = await site.ask("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
-        assert said.status == 403
+        response = await site.request("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
+        assert response.status == 403
     assert {use for use in asked if use.tenant not in {"facts", "relay"}} == {Use("unsigned:127.0.0.1")}
     async with await taken_by(site, Use("unsigned:127.0.0.1"), *(Use(f"business:{number}") for number in range(100, 120))):
         assert pool._shares.free() == 0
-        assert (await site.call_back(calls[0], "ringing")).status == 204
+        assert (await site.post_callback(calls[0], "ringing")).status == 204
         assert await own_account("ringing") == 204
         assert (await site.post(cancel(run_id))).status == 200
 

@@ -49,8 +49,8 @@ async def committed(site: Site) -> int:
     return int(await site.shop.pool.fetchval(COMMITTED))
 
 
-async def test_while_redis_is_away_a_run_is_read_once_a_round_however_many_watch_it(lonely_site: Site) -> None:
-    site = lonely_site
+async def test_while_redis_is_away_a_run_is_read_once_a_round_however_many_watch_it(site_without_redis: Site) -> None:
+    site = site_without_redis
     run_id = await site.load(4)
     tokens = [f"watcher {n}" for n in range(STREAMS // PER_USER)]
     for token in tokens:

@@ -26,9 +26,9 @@ async def test_a_run_that_waits_for_the_provider_says_since_when(site: Site, red
         await streams.close()
 
 
-async def test_with_redis_away_nobody_can_tell(lonely_site: Site) -> None:
-    run = await lonely_site.load(3)
-    assert (await lonely_site.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
+async def test_with_redis_away_nobody_can_tell(site_without_redis: Site) -> None:
+    run = await site_without_redis.load(3)
+    assert (await site_without_redis.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
 
 
 async def reasons(site: Site, run: int) -> list[str]:

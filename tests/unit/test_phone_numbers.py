@@ -16,8 +16,8 @@ from web.intake.phone_numbers import (
     PhoneReading,
     Refusal,
     RefusedPhoneError,
-    _judged,
-    _refuse_two,
+    _parsed_fully,
+    _reject_two,
     _usual,
     read_international,
     read_phone,
@@ -308,8 +308,8 @@ def test_the_fast_way_agrees_on_digits_of_every_kind(text: str, region: str) -> 
 def judged(text: str, region: str) -> str | None:
     dialled = read_cell(text)
     try:
-        written, _ = _judged(dialled, region)
-        _refuse_two(dialled, region)
+        written, _ = _parsed_fully(dialled, region)
+        _reject_two(dialled, region)
     except RefusedPhoneError:
         return None
     return written

@@ -120,6 +120,6 @@ async def test_a_full_house_cuts_the_largest_crowd_first() -> None:
     right = await begun(delays, HERE, DANA)
     crowd = [await begun(delays, HERE, ("account", f"{number % (MAX_DELAYED // 10)}@example.com")) for number in range(MAX_DELAYED * 2)]
     assert not right.done(), "it has waited longest, and is alone"
-    assert len(delays._strangers) == MAX_DELAYED
+    assert len(delays._unknown) == MAX_DELAYED
     await ended([right, *crowd])
-    assert len(delays._strangers) == 0
+    assert len(delays._unknown) == 0

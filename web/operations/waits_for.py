@@ -41,21 +41,17 @@ class WaitReason(StrEnum):
 
 SENTENCES: Final = {
     WaitReason.ACCOUNT: msgid("Not calling: the saved credentials of this business's provider account cannot be read. Save them again."),
-    WaitReason.HISTORY: msgid(
-        "The database was restored. Before the next call, earlier calls are checked against the telephone company's list."
-    ),
-    WaitReason.BUSY: msgid("Another program has locked this run in the database. Calling resumes when the lock is released."),
+    WaitReason.HISTORY: msgid("The database was restored. Before the next call, earlier calls are checked against the provider's list."),
+    WaitReason.BUSY: msgid("Another program holds a lock in the database. Calling resumes when the lock is released."),
     WaitReason.PARKED: msgid("The next lead cannot be called because of an error. We retry every 30 seconds; the error is in the log."),
     WaitReason.CLOCK: msgid("The database's clock has jumped. Calling resumes by itself after a short safety pause."),
-    WaitReason.NO_WORKER: msgid("No worker is driving this run. Calling resumes when one is running."),
-    WaitReason.PROVIDER_AWAY: msgid(
-        "The telephone company cannot be reached or is rejecting calls. The leads wait, and calling resumes by itself."
-    ),
+    WaitReason.NO_WORKER: msgid("No worker is running. Calling resumes when one starts."),
+    WaitReason.PROVIDER_AWAY: msgid("The provider cannot be reached or is rejecting calls. The leads wait, and calling resumes by itself."),
     WaitReason.UNCONFIRMED_CALLS: msgid(
-        "All lines are in use, some by calls the telephone company has not confirmed yet. Most of these are settled within minutes."
+        "All lines are in use, some by calls the provider has not confirmed yet. Most of these are settled within minutes."
     ),
     WaitReason.LINES_IN_USE: msgid("All lines of this business are in use."),
-    WaitReason.PAUSED: msgid("The run is paused."),
+    WaitReason.PAUSED: msgid("Calling is paused."),
 }
 # The page has other places for these, or they are no trouble.
 SHOWN_ELSEWHERE: Final = frozenset({WaitReason.PROVIDER_AWAY, WaitReason.LINES_IN_USE, WaitReason.PAUSED})

@@ -56,10 +56,10 @@ OUTCOME_LABELS: Final[Mapping[str, str]] = {
     "completed": msgid("Answered"),
     "busy": msgid("Busy"),
     "no-answer": msgid("No answer"),
-    "failed": msgid("Could not be connected"),
-    "canceled": msgid("Ended before it was answered"),
-    "refused": msgid("Refused by the provider"),
-    "lost": msgid("The provider lost the call"),
+    "failed": msgid("Could not connect"),
+    "canceled": msgid("Hung up before answer"),
+    "refused": msgid("Rejected by the provider"),
+    "lost": msgid("Lost by the provider"),
 }
 
 # The outcomes leads can be filtered by; a `completed` attempt of a lead is shown by what answered: a person, a machine, a fax.
@@ -67,17 +67,17 @@ OUTCOMES: Final = ("human", "answered", "machine", "fax", "busy", "no-answer", "
 
 STATE_LABELS: Final[Mapping[str, str]] = {
     AttemptState.PLACING: msgid("Placing the call"),
-    AttemptState.UNKNOWN: msgid("Waiting for proof from the provider"),
+    AttemptState.UNKNOWN: msgid("Not confirmed by the provider"),
     AttemptState.PLACED: msgid("Placed"),
     AttemptState.RINGING: msgid("Ringing"),
-    AttemptState.LIVE: msgid("In conversation"),
+    AttemptState.LIVE: msgid("Talking"),
     AttemptState.NOT_PLACED: msgid("Never reached the provider"),
     AttemptState.NOT_SENT: msgid("Not sent"),
-    AttemptState.OVER: msgid("Over"),
+    AttemptState.OVER: msgid("Call ended"),
 }
 
 ACTION_LABELS: Final[Mapping[str, str]] = {
-    "run.create": msgid("Loaded"),
+    "run.create": msgid("Leads uploaded"),
     "run.start": msgid("Started"),
     "run.pause": msgid("Paused"),
     "run.resume": msgid("Resumed"),
@@ -103,14 +103,14 @@ CALL_STATUS_LABELS: Final[Mapping[str, str]] = {
     "completed": msgid("Call ended"),
     "busy": msgid("Busy"),
     "no-answer": msgid("No answer"),
-    "failed": msgid("Could not be connected"),
-    "canceled": msgid("Ended before it was answered"),
+    "failed": msgid("Could not connect"),
+    "canceled": msgid("Hung up before answer"),
 }
 
 VERDICT_LABELS: Final[Mapping[str, str]] = {
-    "applied": msgid("Changed the call"),
-    "known": msgid("Nothing new: it was known already"),
-    "second": msgid("A second call for the same attempt: to be hung up"),
+    "applied": msgid("Updated the call"),
+    "known": msgid("Already known"),
+    "second": msgid("A second call to the same lead: will be hung up"),
 }
 
 ROLE_LABELS: Final[Mapping[str, str]] = {"viewer": msgid("Viewer"), "operator": msgid("Operator"), "admin": msgid("Administrator")}

@@ -20,7 +20,7 @@ STEPS: Final = {
     "ringing_at": msgid("Ringing"),
     "answered_at": msgid("Answered"),
     "hang_up_at": msgid("Hang-up requested"),
-    "ended_at": msgid("Ended"),
+    "ended_at": msgid("Call ended"),
 }
 
 

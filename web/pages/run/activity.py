@@ -46,6 +46,6 @@ async def _name_of(request: http.Request, principal: Principal, actor: str) -> s
     kind, _, digits = actor.partition(":")
     number = optional_id(digits)
     if kind == "token" and number is not None:
-        return i18n.sentence(request, msgid("a program with token {id}"), id=number)
+        return i18n.sentence(request, msgid("API token {id}"), id=number)
     user = await request.app[keys.BUSINESSES].user(principal.business_id, number) if kind == "user" and number is not None else None
     return user.email if user else actor
