@@ -1,4 +1,4 @@
-"""A person with a browser that runs no scripts: keeps cookies, follows forms."""
+"""A browser without scripts: it keeps cookies and posts forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 
 
 class BrowserSession:
-    """Asks as one browser does; `language` is what its Accept-Language says."""
+    """Sends requests like a browser; `language` is its Accept-Language."""
 
     def __init__(self, site: Site, language: str = "en") -> None:
         self.site = site
@@ -45,5 +45,5 @@ class BrowserSession:
 
 
 def text_of(response: Response) -> str:
-    """The words of a page, without its tags, blanks run together."""
+    """The text of a page without tags, runs of white space collapsed."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", response.body.decode()))

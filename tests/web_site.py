@@ -1,4 +1,4 @@
-"""A web process on real servers, two businesses in it, and what a program or a browser would ask of it."""
+"""A web process on real servers with two businesses, and a client for its API, its callbacks and its event streams."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ EVENTS_OF_BUSINESS = "/api/outbound/events"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, read to its end."""
+    """A response, read to its end."""
 
     status: int
     body: bytes
     headers: CIMultiDictProxy[str]
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever was said
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(self.body)
 
     @property
@@ -63,7 +63,7 @@ class ServerEvent:
 
 
 class EventReader:
-    """A browser at the end of a stream of events; a comment is an event without a name."""
+    """Reads a stream of events; a comment is an event without a name."""
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
@@ -94,7 +94,7 @@ class EventReader:
 
 
 class Site:
-    """The web process, and `business` and `rival` with a token for each role, `operator` being used unless another is named."""
+    """A web process with `business`, which has a token for each role, and `rival`; requests use the token `operator` by default."""
 
     def __init__(self, client: TestClient[http.Request, http.Application], shop: DatabaseFixture) -> None:
         self.client = client
@@ -167,7 +167,7 @@ class Site:
 
 @asynccontextmanager
 async def serving(database_url: str, redis_url: str, shop: DatabaseFixture, **more: object) -> AsyncIterator[Site]:
-    """Start the application and enter the two businesses."""
+    """Start the application and create the two businesses."""
     settings = Settings.model_validate(
         {
             "DATABASE_URL": database_url,

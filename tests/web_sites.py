@@ -1,4 +1,4 @@
-"""Fixtures of a running web process, for every test that asks one."""
+"""Fixtures of a running web process."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> Asyn
 
 @pytest_asyncio.fixture
 async def site_without_redis(database_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
-    """A web process that finds no Redis."""
+    """A web process without Redis."""
     async with serving(database_url, NO_REDIS, shop) as site:
         yield site

@@ -1,4 +1,4 @@
-"""A new run by the form: what is loaded, what is reported, and that a mistake loses nothing."""
+"""The form for a new run: what is imported, what is reported, and that a mistake loses no input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIXED = GOOD + "3,12,Short\n4,0500000001,Twice\n,0500000005,Nobody\n"
 
 @pytest_asyncio.fixture
 async def browser(site: Site) -> BrowserSession:
-    """An operator who has signed in."""
+    """A signed-in operator."""
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site)
     assert (await browser.sign_in()).status == 303
@@ -58,7 +58,7 @@ async def test_a_file_is_loaded_in_any_of_its_encodings(browser: BrowserSession,
     assert await site.shop.pool.fetchval("SELECT lead_name FROM outbound_call_jobs WHERE lead_id = 1") == "נועה"
 
 
-async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_started(browser: BrowserSession, site: Site) -> None:
+async def test_rejected_rows_are_reported_and_the_others_can_be_started(browser: BrowserSession, site: Site) -> None:
     response = await send(browser, text=MIXED)
     words = text_of(response)
     assert "2 rows were not accepted" in words
@@ -71,7 +71,7 @@ async def test_what_is_left_out_is_reported_with_its_reason_and_the_rest_can_be_
     assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
 
 
-async def test_what_was_read_as_another_number_is_shown_before_anybody_is_called(browser: BrowserSession, site: Site) -> None:
+async def test_adjusted_numbers_are_shown_before_any_call(browser: BrowserSession, site: Site) -> None:
     response = await send(browser, text="lead_id,phone\nA-1,'0500000001\n2,+1-202-555-CALL\n3,050-123-XXXX\n4,050-0000004\n")
     words = text_of(response)
     assert "2 numbers were adjusted; please check how they will be dialled" in words
@@ -115,9 +115,7 @@ async def test_the_same_form_sent_twice_is_one_run_and_another_file_another(brow
         (b" \n", "Choose a file with leads"),
     ],
 )
-async def test_a_bad_file_is_told_in_a_sentence_and_nothing_typed_is_lost(
-    browser: BrowserSession, site: Site, file: bytes, sentence: str
-) -> None:
+async def test_a_bad_file_is_explained_and_the_form_is_kept(browser: BrowserSession, site: Site, file: bytes, sentence: str) -> None:
     response = await send(browser, file=file, file_name="mine.csv", concurrency="1", start="1")
     assert 400 <= response.status < 500
     assert sentence in text_of(response)
@@ -127,12 +125,12 @@ async def test_a_bad_file_is_told_in_a_sentence_and_nothing_typed_is_lost(
     assert 'value="1" required' in body
     assert 'name="start" value="1" checked' in body
     assert await runs_of(site) == []
-    # What can be read can be mended in place.
+    # A readable file can be corrected in place.
     if file.isascii() and not file.startswith(b"PK"):
         assert file.decode().strip() in body
 
 
-async def test_wrong_settings_are_named_and_the_rows_are_kept(browser: BrowserSession, site: Site) -> None:
+async def test_wrong_settings_are_named_and_the_rows_stay_in_the_form(browser: BrowserSession, site: Site) -> None:
     for fields, message in (
         ({"concurrency": "9"}, "concurrency : must be at most 3"),
         ({"concurrency": "x"}, "concurrency : must be a whole number"),
@@ -145,7 +143,7 @@ async def test_wrong_settings_are_named_and_the_rows_are_kept(browser: BrowserSe
     assert await runs_of(site) == []
 
 
-async def test_it_speaks_hebrew(browser: BrowserSession) -> None:
+async def test_the_report_is_translated(browser: BrowserSession) -> None:
     browser.language = "he"
     words = text_of(await send(browser, text=MIXED))
     assert "2 לידים מוכנים" in words

@@ -1,4 +1,4 @@
-"""The pages of runs and leads: what they show, whose they are, and what their buttons do without scripts."""
+"""The pages of runs and leads: their content, who may see them, and their buttons without scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def browser(site: Site) -> BrowserSession:
-    """An operator who has signed in."""
+    """A signed-in operator."""
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site)
     assert (await browser.sign_in()).status == 303
@@ -38,7 +38,7 @@ def count(response: Response, key: str) -> str:
     return found[1]
 
 
-async def test_a_business_without_runs_is_told_what_to_do(browser: BrowserSession) -> None:
+async def test_an_empty_list_says_how_to_start(browser: BrowserSession) -> None:
     page = await browser.get("/")
     assert "No campaigns yet" in text_of(page)
     assert 'href="/runs/new"' in page.body.decode()
@@ -56,7 +56,7 @@ async def test_runs_are_listed_filtered_and_paged(browser: BrowserSession, site:
     cancelled = text_of(await browser.get("/runs?status=cancelled"))
     assert ("Run number 0." in cancelled, "Run number 1." in cancelled) == (True, False)
     assert "There are no campaigns with this status" in text_of(await browser.get("/runs?status=failed"))
-    # What is no filter is no filter.
+    # An invalid filter is ignored.
     assert "Run number 26." in text_of(await browser.get("/runs?status=%27--&before=x"))
 
 
@@ -84,7 +84,7 @@ async def test_another_business_has_no_pages(browser: BrowserSession, site: Site
             response = await browser.get(path)
         missing = await browser.get(path.replace(str(theirs), "99999").replace(f"jobs/{job_id}", "jobs/99999"))
         assert (response.status, missing.status) == (404, 404)
-        # The same but for the address the language form leads back to.
+        # Identical except for the address in the language form.
         assert response.body.replace(path.encode(), b"") == missing.body.replace(missing_path(missing, path), b"")
         assert any(record.getMessage().startswith("[SECURITY]") for record in caplog.records), path
     for action in ("start", "cancel", "stop"):
@@ -105,7 +105,7 @@ async def test_the_buttons_follow_the_state(browser: BrowserSession, site: Site)
     assert (response.status, response.headers["Location"]) == (303, f"{page}?done=start")
     assert "The campaign has started." in text_of(await browser.get(f"{page}?done=start"))
     assert buttons(await browser.get(page)) == ["pause", "cancel", "stop"]
-    # A second press comes too late, and says so.
+    # A second click comes too late, and the page says so.
     response = await browser.post(f"{page}/start")
     assert response.headers["Location"] == f"{page}?refused=1"
     assert "not possible in the campaign" in text_of(await browser.get(f"{page}?refused=1"))
@@ -161,7 +161,7 @@ async def test_leads_are_paged_by_the_address(browser: BrowserSession, site: Sit
     assert f'<a class="button slim" href="/runs/{run_id}"' in second.body.decode()
 
 
-async def test_a_job_tells_the_whole_story_of_its_call(browser: BrowserSession, site: Site) -> None:
+async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
     [intent], _ = await site.shop.claim(site.business)
     await site.post_callback(intent, "ringing", SequenceNumber="1")
@@ -174,7 +174,7 @@ async def test_a_job_tells_the_whole_story_of_its_call(browser: BrowserSession, 
     assert buttons(page) == []
 
 
-async def test_one_lead_is_taken_out(browser: BrowserSession, site: Site) -> None:
+async def test_one_lead_is_cancelled_on_its_page(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(4)
     intents, _ = await site.shop.claim(site.business)
     job_id = await site.shop.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run_id)
@@ -186,7 +186,7 @@ async def test_one_lead_is_taken_out(browser: BrowserSession, site: Site) -> Non
     assert (await browser.post(f"{on_the_line}/cancel", {"hang_up": "1"})).headers["Location"].endswith("?done=hung_up")
 
 
-async def test_a_fragment_asks_its_page_to_load_again_when_the_session_is_over(browser: BrowserSession, site: Site) -> None:
+async def test_a_fragment_reloads_its_page_when_the_session_has_ended(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
     browser.cookies.clear()
     response = await browser.get(f"/runs/{run_id}/fragment")
@@ -205,7 +205,7 @@ async def test_errors_are_pages(browser: BrowserSession, site: Site) -> None:
     assert b"audit_log" not in response.body
 
 
-async def test_static_files_are_kept_while_their_address_names_their_content(browser: BrowserSession) -> None:
+async def test_static_files_are_cached_by_content(browser: BrowserSession) -> None:
     page = (await browser.get("/login")).body.decode() + (await browser.get("/")).body.decode()
     addresses = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
     assert {address.split("?")[0].rsplit(".", 1)[-1] for address in addresses} == {"css", "js", "svg"}

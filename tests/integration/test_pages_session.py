@@ -1,4 +1,4 @@
-"""Signing in by the page, the choice of language, and who is let into which page."""
+"""Signing in on the page, the choice of language, and access to the pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_a_page_leads_to_the_sign_in_and_back(site: Site) -> None:
     assert EMAIL in text_of(page)
 
 
-async def test_a_wrong_password_is_told_and_the_address_kept(site: Site) -> None:
+async def test_a_wrong_password_keeps_the_address_in_the_form(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site)
     for email, password in ((EMAIL, "wrong"), ("nobody@example.com", PASSWORD)):
@@ -45,7 +45,7 @@ async def test_a_wrong_password_is_told_and_the_address_kept(site: Site) -> None
 @pytest.mark.parametrize(
     "there", ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "evil", "/" + "x" * 2000]
 )
-async def test_the_sign_in_leads_nowhere_else(site: Site, there: str) -> None:
+async def test_the_sign_in_redirects_only_within_the_site(site: Site, there: str) -> None:
     await site.user(EMAIL, PASSWORD)
     response = await BrowserSession(site).sign_in(there=there)
     assert (response.status, response.headers["Location"]) == (303, "/")
@@ -70,7 +70,7 @@ async def test_another_site_cannot_press_a_button(site: Site) -> None:
     assert (await site.shop.seen(site.business, run_id)).cancel_requested is False
 
 
-async def test_a_viewer_looks_and_touches_nothing(site: Site) -> None:
+async def test_a_viewer_has_no_buttons(site: Site) -> None:
     await site.user(EMAIL, PASSWORD, Role.VIEWER)
     run_id = await site.load()
     browser = BrowserSession(site)
@@ -84,7 +84,7 @@ async def test_a_viewer_looks_and_touches_nothing(site: Site) -> None:
     assert (await browser.get(f"/runs/{run_id}/stop")).status == 403
 
 
-async def test_the_language_is_asked_of_the_browser_and_kept_when_chosen(site: Site) -> None:
+async def test_the_language_comes_from_the_browser_until_it_is_chosen(site: Site) -> None:
     browser = BrowserSession(site, "he-IL,he;q=0.9,en;q=0.5")
     page = await browser.get("/login")
     assert '<html lang="he" dir="rtl">' in page.body.decode()
@@ -96,12 +96,12 @@ async def test_the_language_is_asked_of_the_browser_and_kept_when_chosen(site: S
     assert '<html lang="en"' in (await browser.get("/login")).body.decode()
 
 
-async def test_the_api_errs_in_hebrew_too(site: Site) -> None:
+async def test_api_errors_are_translated(site: Site) -> None:
     response = await site.get("/api/outbound/runs/99999", headers={"Accept-Language": "he"})
     assert response.json == {"error": "אין כאן דבר עם המזהה הזה.", "code": "not_found"}
 
 
-async def test_a_broken_form_is_refused(site: Site) -> None:
+async def test_a_broken_form_is_rejected(site: Site) -> None:
     browser = BrowserSession(site)
     for body, kind in (
         (b"\xff\xfe=1", "application/x-www-form-urlencoded"),

@@ -1,4 +1,4 @@
-"""Who may ask: tokens, sessions, roles, and requests that another site has sent."""
+"""Authentication and authorization: tokens, sessions, roles, and requests sent by another site."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ async def by_cookie(site: Site, method: str, path: str, cookie: str, headers: di
     "headers",
     [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic b3BlcmF0b3I="}, {"Authorization": "Bearer"}, {"Cookie": "session=x"}],
 )
-async def test_nobody_in_particular_gets_401(site: Site, headers: dict[str, str]) -> None:
+async def test_a_request_without_valid_credentials_gets_401(site: Site, headers: dict[str, str]) -> None:
     for path in (RUNS, f"{RUNS}/1", f"{RUNS}/1/events"):
         response = await site.get(path, token=None, headers=headers)
         assert (response.status, response.code) == (401, "unauthorized")
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_a_revoked_token_is_no_token(site: Site) -> None:
+async def test_a_revoked_token_is_rejected(site: Site) -> None:
     await site.shop.pool.execute("UPDATE dialer.tokens SET revoked_at = now() WHERE hash = $1", hashlib.sha256(b"operator").digest())
     assert (await site.get(RUNS)).status == 401
     assert (await site.get(RUNS, token="viewer")).status == 200
 
 
-async def test_a_viewer_reads_and_changes_nothing(site: Site) -> None:
+async def test_a_viewer_can_read_but_not_change(site: Site) -> None:
     run_id = await site.load(1)
     [job] = (await site.get(f"{RUNS}/{run_id}/jobs", token="viewer")).json["items"]
     for path, body in (
@@ -109,7 +109,7 @@ async def test_a_new_password_ends_the_sessions(site: Site) -> None:
     assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 401
 
 
-async def test_a_session_sealed_for_something_else_is_none(site: Site) -> None:
+async def test_a_session_sealed_for_another_purpose_is_rejected(site: Site) -> None:
     cookie = await session(site)
     settings = Settings.model_validate({"SECRET_KEY": "a secret of forty characters, for a test"})
     secret = settings.secret_key.get_secret_value()
@@ -124,7 +124,7 @@ async def sessions_of(site: Site) -> list[Record]:
     return found
 
 
-async def test_a_session_is_a_row_that_says_where_it_comes_from(site: Site) -> None:
+async def test_a_session_row_records_address_and_user_agent(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     browser = BrowserSession(site)
     await browser.post(
@@ -149,7 +149,7 @@ async def test_a_copied_cookie_does_not_outlive_the_sign_out(site: Site) -> None
     assert row["ended_at"] is not None
 
 
-async def test_a_session_ends_by_its_time_and_not_by_another_s_id(site: Site) -> None:
+async def test_a_session_expires_and_others_do_not(site: Site) -> None:
     cookie = await session(site)
     other = await session(site, "noa@example.com")
     await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now() WHERE id = (SELECT min(id) FROM dialer.sessions)")
@@ -157,7 +157,7 @@ async def test_a_session_ends_by_its_time_and_not_by_another_s_id(site: Site) ->
     assert (await by_cookie(site, "GET", RUNS, other, {})).status == 200
 
 
-async def test_a_session_whose_row_somebody_holds_works(site: Site) -> None:
+async def test_a_session_with_a_locked_row_works(site: Site) -> None:
     cookie = await session(site)
     await site.shop.pool.execute("UPDATE dialer.sessions SET last_seen_at = now() - interval '1 hour'")
     async with site.shop.pool.acquire() as holder, holder.transaction():
@@ -172,14 +172,14 @@ async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_ad
     for _ in range(10):
         assert (await stranger.sign_in("dana@example.com", "wrong")).status == 401
     assert (await BrowserSession(site).sign_in("dana@example.com", "correct horse")).status == 303
-    # The others of this address, and whoever sends the wrong ones at once, do not shut it out either.
+    # Concurrent wrong tries from the same address do not lock it out either.
     responses = await asyncio.gather(
         *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
     )
     assert responses[-1].status == 303
 
 
-async def test_a_crowd_of_other_accounts_at_its_address_shuts_nobody_out(site: Site) -> None:
+async def test_tries_on_other_accounts_from_the_same_address_lock_no_one_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.0
     stranger = BrowserSession(site)
@@ -190,7 +190,7 @@ async def test_a_crowd_of_other_accounts_at_its_address_shuts_nobody_out(site: S
     assert (responses[-1].status, {response.status for response in responses[:-1]}) == (303, {401})
 
 
-async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site: Site) -> None:
+async def test_a_recognized_browser_is_not_slowed_down_by_other_tries(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     browser = BrowserSession(site)
     await browser.sign_in("dana@example.com")
@@ -201,7 +201,7 @@ async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site
         delays._add(counted[0])
         delays._add(counted[1])
     assert delays.seconds(counted) == MAX_DELAY_SECONDS
-    delays.longest_seconds = 1e9  # whoever is delayed now never comes back
+    delays.longest_seconds = 1e9  # a delayed try would never return
     assert (await browser.sign_in("dana@example.com")).status == 303
 
 

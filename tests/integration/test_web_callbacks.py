@@ -1,4 +1,4 @@
-"""Twilio's callbacks: signed ones are believed once, whatever their order; others change nothing."""
+"""Twilio's callbacks: signed ones are recorded once, in any order; others change nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_call_from_ring_to_end(site: Site) -> None:
     assert await site.shop.inflight(site.business) == []
 
 
-async def test_twice_and_out_of_order_changes_nothing_more(site: Site) -> None:
+async def test_repeated_and_late_callbacks_change_nothing(site: Site) -> None:
     intent = await one_call(site)
     for status in ("ringing", "completed", "completed", "initiated", "in-progress", "completed"):
         assert (await site.post_callback(intent, status)).status == 204
@@ -58,14 +58,14 @@ async def test_twice_and_out_of_order_changes_nothing_more(site: Site) -> None:
     assert await received(site) == 4, "the same callback again is the same row"
 
 
-async def test_many_at_once_settle_once(site: Site) -> None:
+async def test_concurrent_callbacks_settle_once(site: Site) -> None:
     intent = await one_call(site)
     responses = await asyncio.gather(*(site.post_callback(intent, status) for status in ["ringing", "completed"] * 10))
     assert {response.status for response in responses} == {204}
     assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
 
 
-async def test_unsigned_and_wrongly_signed_ones_change_nothing(site: Site) -> None:
+async def test_unsigned_and_wrongly_signed_callbacks_change_nothing(site: Site) -> None:
     intent = await one_call(site)
     reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
     form = callback(intent, "completed")
@@ -86,7 +86,7 @@ async def test_unsigned_and_wrongly_signed_ones_change_nothing(site: Site) -> No
     assert await received(site) == 0
 
 
-async def test_a_signed_one_of_an_unknown_reference_is_404(site: Site) -> None:
+async def test_a_signed_callback_with_an_unknown_reference_gets_404(site: Site) -> None:
     intent = await one_call(site)
     for reference in (
         f"{intent.business_id}-{intent.attempt_id}-{'0' * 32}",
@@ -99,7 +99,7 @@ async def test_a_signed_one_of_an_unknown_reference_is_404(site: Site) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"CallStatus": "exploded"}, {"CallSid": "CA1"}, {"CallDuration": "-1"}, {"SequenceNumber": "first"}])
-async def test_a_signed_one_that_makes_no_sense_is_400(site: Site, fields: dict[str, str]) -> None:
+async def test_a_signed_callback_with_a_malformed_field_gets_400(site: Site, fields: dict[str, str]) -> None:
     intent = await one_call(site)
     reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
     response = await site.sign_and_post(f"/callbacks/{reference}", callback(intent, "completed") | fields)
@@ -107,7 +107,7 @@ async def test_a_signed_one_that_makes_no_sense_is_400(site: Site, fields: dict[
     assert await state_of(site, intent) == "placing"
 
 
-async def test_the_owner_is_told(site: Site, redis_url: str) -> None:
+async def test_the_owner_is_notified(site: Site, redis_url: str) -> None:
     intent = await one_call(site)
     await site.post_callback(intent, "completed")
     partition = await site.shop.partition(site.business)
@@ -128,7 +128,7 @@ async def test_an_answered_call_is_greeted(site: Site) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "over", "not_sent", "no_room"])
-async def test_a_call_nobody_should_have_is_hung_up(site: Site, how: str) -> None:
+async def test_a_call_that_should_not_exist_is_hung_up(site: Site, how: str) -> None:
     intent = await one_call(site)
     if how == "cancelled":
         await site.post(f"/api/outbound_calls/jobs/{intent.run_id}/cancel", {"hang_up": True})
@@ -138,7 +138,7 @@ async def test_a_call_nobody_should_have_is_hung_up(site: Site, how: str) -> Non
         await site.shop.record(intent, AttemptState.NOT_SENT, reason="gate")
     else:
         await not_placed(site, intent)
-        # Somebody else is called on this line by now.
+        # Another lead is on this line now.
         await site.shop.claim(site.business)
         await site.shop.pool.execute("UPDATE dialer.lanes SET max_calls = 1, cap = greatest(1, cardinality(inflight))")
     response = await site.post_callback(intent, "in-progress", path="twiml")
@@ -152,7 +152,7 @@ async def not_placed(site: Site, intent: ClaimedAttempt) -> None:
     await site.shop.record(intent, AttemptState.NOT_PLACED, by_person=True)
 
 
-async def test_a_call_believed_not_placed_that_is_answered_is_greeted(site: Site) -> None:
+async def test_an_answered_call_recorded_as_not_placed_is_greeted(site: Site) -> None:
     intent = await one_call(site)
     await not_placed(site, intent)
     response = await site.post_callback(intent, "in-progress", path="twiml")
@@ -183,13 +183,13 @@ async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
     assert (await site.post_callback(intent, "completed", auth_token="their own token")).status == 204
 
 
-async def test_redis_away_loses_nothing(site_without_redis: Site) -> None:
+async def test_nothing_is_lost_without_redis(site_without_redis: Site) -> None:
     intent = await one_call(site_without_redis)
     assert (await site_without_redis.post_callback(intent, "completed")).status == 204
     assert (await site_without_redis.shop.seen(site_without_redis.business, intent.run_id)).status == "completed"
 
 
-async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
+async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
     postgres: Postgres, database_url: str, redis_url: str, shop: DatabaseFixture
 ) -> None:
     async with serving(database_url, redis_url, shop) as site:
@@ -197,7 +197,7 @@ async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
         await postgres.stop()
         assert (await site.post_callback(intent, "completed", CallDuration="7")).status == 204
         greeted = await site.post_callback(intent, "in-progress", path="twiml")
-        # Its run may be cancelled by now, and nobody can tell.
+        # Its run may have been cancelled; without PostgreSQL that is unknown.
         assert (greeted.status, b"<Say" in greeted.body) == (200, False)
         assert (await site.post_callback(intent, "completed", auth_token="another")).status == 403
         foreign = await site.post_callback(intent, "completed", AccountSid="AC" + "9" * 32)
@@ -212,7 +212,7 @@ async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
         assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
 
 
-async def test_both_away_asks_twilio_to_come_again(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:
+async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, NO_REDIS, shop) as site:
         intent = await one_call(site)
         await postgres.stop()

@@ -1,4 +1,4 @@
-"""Cancel and stop: no further lead is taken after the answer, whatever else is away."""
+"""Cancel and stop: no further lead is claimed after the response, whatever else is unavailable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def requested(site: Site, run_id: int) -> None:
 
 
 async def expire(site: Site) -> None:
-    """As if seven seconds had passed since the claim, and the worker were dead."""
+    """Make the attempts look as if their worker had died and seven seconds had passed since the claim."""
     await site.shop.pool.execute("UPDATE dialer.attempts SET send_by = send_by - interval '8 seconds'")
 
 
@@ -103,7 +103,7 @@ async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: S
     assert run.ended_at
 
 
-async def test_hang_up_is_remembered(site: Site) -> None:
+async def test_hang_up_is_recorded(site: Site) -> None:
     run_id = await site.load(3)
     await site.shop.claim(site.business)
     await site.post(cancel_of(run_id), {"hang_up": True})
@@ -167,7 +167,7 @@ async def test_both_work_without_redis_and_without_a_worker(site_without_redis: 
     assert (cancelled.json["status"], stopped.json["status"], stopped.json["cancelled_jobs"]) == ("cancelled", "stopped", 5)
 
 
-async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Site) -> None:
+async def test_no_lead_is_claimed_after_the_response_to_a_cancel(site: Site) -> None:
     run_id = await site.load(60)
 
     async def claim_on() -> int:
@@ -186,5 +186,5 @@ async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Si
     assert response.status == 200
     async with asyncio.timeout(20):
         await claiming
-    # What was created before the answer was in its in_progress; nothing came after it.
+    # Every call created before the response was counted in its in_progress; none was created after it.
     assert await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts") == created

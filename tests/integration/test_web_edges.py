@@ -1,4 +1,4 @@
-"""The edges of the web process: ids of any size, empty parameters, a PUBLIC_URL with a path, http instead of https, no account."""
+"""Edge cases of the web process: ids of any size, empty parameters, a PUBLIC_URL with a path, http instead of https, no account."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def with_id(path: str, text: str) -> str:
     return path.replace("{}", quote(text))
 
 
-async def test_no_id_is_a_fault_of_ours(site: Site) -> None:
-    # One that has ended: its stream of events ends as well.
+async def test_no_id_causes_a_server_error(site: Site) -> None:
+    # A run that has ended, so that its event stream ends as well.
     assert (await site.post(f"/api/outbound_calls/jobs/{await site.load(1)}/cancel")).json["status"] == "cancelled"
     answers = {}
     for path, text in itertools.product(PATHS, IDS):
@@ -66,7 +66,7 @@ async def test_no_id_is_a_fault_of_ours(site: Site) -> None:
 
 
 @pytest.mark.parametrize("query", ["status=", "limit=", "cursor=", "status=running&cursor="])
-async def test_an_empty_parameter_is_refused_by_name(site: Site, query: str) -> None:
+async def test_an_empty_parameter_is_rejected_by_name(site: Site, query: str) -> None:
     run_id = await site.load(1)
     for path in (RUNS, f"{RUNS}/{run_id}/jobs", f"{RUNS}/{run_id}/jobs"):
         response = await site.get(f"{path}?{query}")
@@ -117,7 +117,7 @@ async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> N
     intents, _ = await site.shop.claim(site.business)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     theirs = "AC" + "7" * 32
-    # The business has an account of its own from now on; the first call was placed with the default one, the second with its own.
+    # The business now has its own account; the first call was placed with the default account, the second with its own.
     await site.shop.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, theirs, sealed
     )
@@ -134,7 +134,7 @@ HTTP = {"Origin": "http://dialer.example.com", "Host": "dialer.example.com"}
 
 
 @pytest.mark.parametrize("language", ["en", "he"])
-async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language: str) -> None:
+async def test_a_page_opened_over_http_says_where_to_sign_in(site: Site, language: str) -> None:
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site, language)
     form = {"email": EMAIL, "password": PASSWORD, "next": "/runs/7"}
@@ -145,7 +145,7 @@ async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language:
     assert browser.cookies == {}
     response = await browser.get("/login", **{"X-Forwarded-Proto": "http", "Host": "dialer.example.com"})
     assert 'href="https://dialer.example.com/login"' in response.body.decode()
-    # By https, and on one's own machine, where browsers ask for none.
+    # Over https, and on localhost, where browsers do not require it.
     for headers in (
         {"Origin": "https://dialer.example.com", "X-Forwarded-Proto": "http"},
         {"Origin": "http://localhost", "Host": "localhost"},
@@ -159,7 +159,7 @@ async def signed_in_from(site: Site, forwarded: str) -> str:
     return found
 
 
-async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
+async def test_the_client_address_comes_from_trusted_proxies(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, redis_url, shop, DIALER_TRUSTED_PROXIES="127.0.0.0/8, 10.1.0.7") as site:
         await site.user(EMAIL, PASSWORD)
         assert await signed_in_from(site, "203.0.113.5") == "203.0.113.5"
@@ -168,7 +168,7 @@ async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url:
         assert await signed_in_from(site, "nonsense") == "127.0.0.1"
 
 
-async def test_the_address_of_a_client_is_not_what_it_says_itself(site: Site) -> None:
+async def test_the_client_cannot_choose_its_address(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
     assert await signed_in_from(site, "203.0.113.5") == "127.0.0.1"
 

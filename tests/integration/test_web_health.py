@@ -1,4 +1,4 @@
-"""Alive, ready, counted, described."""
+"""Liveness, readiness, metrics, the description of the API, and starting and stopping the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_SECONDS = 20
 STOP_SECONDS = 10
 
 
-async def test_ready_says_what_is_there(site: Site) -> None:
+async def test_readiness_reports_each_dependency(site: Site) -> None:
     assert (await site.get("/healthz", token=None)).json == {"status": "ok"}
     response = await site.get("/readyz", token=None)
     assert (response.status, response.json) == (200, {"status": "ok", "database": "ok", "redis": "ok"})
@@ -28,12 +28,12 @@ async def test_ready_says_what_is_there(site: Site) -> None:
     assert (response.status, response.json["database"]) == (503, "migrations pending")
 
 
-async def test_redis_away_is_said_and_serves_on(site_without_redis: Site) -> None:
+async def test_without_redis_the_process_is_degraded_and_serves(site_without_redis: Site) -> None:
     response = await site_without_redis.get("/readyz", token=None)
     assert (response.status, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "away"})
 
 
-async def test_requests_are_counted_by_route_and_nobody_s_ids_are_in_it(site: Site) -> None:
+async def test_requests_are_counted_by_route_without_ids(site: Site) -> None:
     run_id = await site.load(1)
     await site.get(f"{RUNS}/{run_id}/jobs/4711")
     await site.get("/secret-looking-path")
@@ -100,7 +100,7 @@ async def test_the_process_starts_serves_and_stops_at_once_with_a_listener(site:
             await process.wait()
 
 
-async def test_wrong_settings_stop_the_process_with_every_fault() -> None:
+async def test_the_process_reports_every_wrong_setting_and_exits() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "PUBLIC_URL"}}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "web", env={**environment, "SECRET_KEY": "short"}, stderr=asyncio.subprocess.PIPE

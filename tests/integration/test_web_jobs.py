@@ -1,4 +1,4 @@
-"""The leads of a run: listed, looked at, cancelled one by one, resolved, exported."""
+"""The leads of a run: listed, shown, cancelled one by one, resolved, exported."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_one_lead_is_cancelled(site: Site) -> None:
     assert (await site.shop.seen(site.business, run_id)).cancelled == 1
 
 
-async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
+async def test_a_person_resolves_an_unknown_attempt(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
@@ -79,7 +79,7 @@ async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
     await site.shop.seen(site.business, run_id)
 
 
-async def test_a_person_resolves_a_call_the_provider_has_forgotten(site: Site) -> None:
+async def test_a_person_resolves_a_call_the_provider_does_not_know(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
@@ -99,7 +99,7 @@ async def test_a_person_resolves_a_call_the_provider_has_forgotten(site: Site) -
     await site.shop.seen(site.business, run_id)
 
 
-async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) -> None:
+async def test_a_call_the_provider_does_not_know_is_marked_everywhere(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     for intent, sid, state in zip(intents, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):

@@ -1,4 +1,4 @@
-"""Live events: nothing is missed, nothing comes twice, and the stream ends when the run is over."""
+"""Live events: none is missed or repeated, and the stream ends when the run is over."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ async def take(listening: EventReader, count: int) -> list[ServerEvent]:
     return [await listening.next() for _ in range(count)]
 
 
-async def heard(listener: Listener, streams: Streams, event: Event) -> None:
-    """The fan-out reads; only then is what it passes on a matter of the listener alone."""
+async def publish_and_wait(listener: Listener, streams: Streams, event: Event) -> None:
+    """Wait until the fan-out has passed on this event: from then on only the listener is tested."""
     async with asyncio.timeout(10):
         while not listener.take():
             listener.restart()
@@ -56,7 +56,7 @@ async def heard(listener: Listener, streams: Streams, event: Event) -> None:
 
 
 async def finish(site: Site, run_id: int) -> None:
-    """As the worker would: dial every lead, each answered."""
+    """Dial every lead as a worker would; each is answered."""
     while True:
         intents, _ = await site.shop.claim(site.business)
         if not intents:
@@ -66,7 +66,7 @@ async def finish(site: Site, run_id: int) -> None:
     assert (await site.shop.seen(site.business, run_id)).status.ended
 
 
-async def test_the_whole_state_comes_first(site: Site) -> None:
+async def test_the_full_state_comes_first(site: Site) -> None:
     run_id = await site.load(5)
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:
@@ -116,7 +116,7 @@ async def test_a_stopped_run_ends_when_its_calls_do(site: Site) -> None:
         assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
 
 
-async def test_only_one_s_own_run_is_heard(site: Site, streams: Streams) -> None:
+async def test_a_stream_has_only_events_of_its_run(site: Site, streams: Streams) -> None:
     run_id, other = await site.load(2), await site.load(2)
     async with site.listen(run_id) as listening:
         await listening.next()
@@ -131,13 +131,13 @@ async def test_only_one_s_own_run_is_heard(site: Site, streams: Streams) -> None
         assert numbers([await listening.next()]) == [3]
 
 
-async def test_resuming_repeats_nothing_and_misses_nothing(site: Site, streams: Streams) -> None:
+async def test_resuming_has_no_gap_and_no_repeat(site: Site, streams: Streams) -> None:
     run_id, other = await site.load(2), await site.load(2)
     async with site.listen(run_id) as listening:
         await listening.next()
         await streams.publish([progress(site, run_id, n) for n in range(5)])
         received = await take(listening, 5)
-    # While nobody listens, more happens, also elsewhere.
+    # Without a listener more events are published, also of other runs.
     await streams.publish([progress(site, run_id if n % 2 else other, n) for n in range(5, 15)])
     async with site.listen(run_id, after=received[2].id) as listening:
         again = await take(listening, 7)
@@ -147,7 +147,7 @@ async def test_resuming_repeats_nothing_and_misses_nothing(site: Site, streams: 
     assert numbers(again) == [3, 4, 5, 7, 9, 11, 13, 99]
 
 
-async def test_a_listener_in_the_middle_of_a_storm_misses_nothing(site: Site, streams: Streams) -> None:
+async def test_a_listener_that_joins_under_load_misses_nothing(site: Site, streams: Streams) -> None:
     run_id = await site.load(2)
 
     async def storm() -> None:
@@ -159,16 +159,16 @@ async def test_a_listener_in_the_middle_of_a_storm_misses_nothing(site: Site, st
         async with site.listen(run_id) as listening:
             reset = await listening.next()
             assert reset.name == "reset"
-            heard = numbers(await take(listening, 10))
-            assert heard == list(range(heard[0], heard[0] + 10))
+            received = numbers(await take(listening, 10))
+            assert received == list(range(received[0], received[0] + 10))
             last = await listening.next()
         async with site.listen(run_id, after=last.id) as listening:
-            assert numbers([await listening.next()]) == [heard[-1] + 2]
+            assert numbers([await listening.next()]) == [received[-1] + 2]
     await storming
 
 
-async def test_what_is_not_kept_any_more_is_told_as_the_whole_state(site: Site, streams: Streams) -> None:
-    # Not started: the events of a start are relayed a moment later, and one might come between.
+async def test_trimmed_events_are_replaced_by_the_full_state(site: Site, streams: Streams) -> None:
+    # Not started: the events of a start are relayed with a delay, and one might come in between.
     run_id = await site.load(2, start=False)
     await streams.publish([progress(site, run_id, n) for n in range(3)])
     oldest, newest = await streams.event_window()
@@ -181,11 +181,11 @@ async def test_what_is_not_kept_any_more_is_told_as_the_whole_state(site: Site, 
         assert numbers([await listening.next()]) == [7]
 
 
-async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Streams) -> None:
+async def test_a_slow_listener_restarts_from_the_full_state(site: Site, streams: Streams) -> None:
     run_id = await site.load(2)
     fanout = site.client.server.app[keys.FANOUT]  # type: ignore[attr-defined]
     with fanout.listen(site.business, run_id, "user:1") as slow:
-        await heard(slow, streams, progress(site, run_id, 0))
+        await publish_and_wait(slow, streams, progress(site, run_id, 0))
         await streams.publish([progress(site, run_id, n) for n in range(MAX_WAITING_EVENTS + 1)])
         async with asyncio.timeout(10):
             while not slow.missed:
@@ -195,14 +195,14 @@ async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Stre
         await streams.publish([progress(site, run_id, 7)])
         _, newest = await streams.event_window()
         taken: list[FramedEvent] = []
-        # What was published before may still be on its way to it, but nothing that it has missed.
+        # Earlier events may still be in flight to it, but none that it has missed.
         while not taken or taken[-1].id != parse_id(newest):
             assert await slow.wait(10)
             taken += slow.take()
         assert not slow.missed
 
 
-async def test_without_redis_the_state_is_told_again_and_again(site_without_redis: Site) -> None:
+async def test_without_redis_the_state_is_sent_repeatedly(site_without_redis: Site) -> None:
     site = site_without_redis
     run_id = await site.load(4)
     async with site.listen(run_id) as listening:
@@ -262,7 +262,7 @@ async def test_streams_end_when_the_process_does(database_url: str, redis_url: s
             assert await listening.ended()
 
 
-async def test_a_job_s_end_is_heard_whoever_learned_it(site: Site) -> None:
+async def test_the_end_of_a_job_is_an_event(site: Site) -> None:
     run_id = await site.load(3)
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:

@@ -1,4 +1,4 @@
-"""Loading a run: good rows are kept, bad ones reported, and what is no list of leads is refused."""
+"""Importing a run: good rows are kept, bad ones are reported, and anything but a list of leads is rejected."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ async def test_an_upload_is_loaded(site: Site) -> None:
         ([1, 2], 400, "malformed_json", None),
     ],
 )
-async def test_wrong_settings_are_refused_by_name(site: Site, body: object, status: int, code: str, named: set[str] | None) -> None:
+async def test_wrong_settings_are_rejected_by_name(site: Site, body: object, status: int, code: str, named: set[str] | None) -> None:
     response = await site.post(RUNS, body)
     assert (response.status, response.code) == (status, code)
     assert named is None or fields(response) == named
     assert await runs_of(site) == 0
 
 
-async def test_a_run_without_a_good_row_is_refused_with_its_rows(site: Site) -> None:
+async def test_a_run_without_a_good_row_is_rejected_with_its_rows(site: Site) -> None:
     response = await site.post(RUNS, {"leads": [{"lead_id": 1, "phone": "12"}, {"lead_id": -5, "phone": "0501234567"}]})
     assert (response.status, response.code) == (422, "no_leads")
     assert [(bad["row"], bad["reason"]) for bad in response.json["details"]] == [(1, "short_number"), (2, "invalid_lead_id")]
@@ -126,7 +126,7 @@ async def test_a_run_without_a_good_row_is_refused_with_its_rows(site: Site) -> 
         (b"lead_id,phone\n", "no_leads"),
     ],
 )
-async def test_a_file_that_is_no_list_of_leads_is_refused(site: Site, body: bytes, code: str) -> None:
+async def test_a_file_that_is_not_a_list_of_leads_is_rejected(site: Site, body: bytes, code: str) -> None:
     response = await site.request("POST", RUNS, data=body, headers=CSV)
     assert (response.status, response.code) == (422, code)
     assert response.json["details"]
@@ -140,7 +140,7 @@ async def test_hebrew_excel_files_are_read(site: Site) -> None:
     assert job["name"] == "דנה כהן"
 
 
-async def test_bodies_that_are_not_what_they_say(site: Site) -> None:
+async def test_malformed_bodies_are_rejected(site: Site) -> None:
     response = await site.request("POST", RUNS, data=b'{"leads": [', headers={"Content-Type": "application/json"})
     assert (response.status, response.code) == (400, "malformed_json")
     response = await site.request("POST", RUNS, data=b'{"leads": [NaN]}', headers={"Content-Type": "application/json"})
@@ -153,14 +153,14 @@ async def test_bodies_that_are_not_what_they_say(site: Site) -> None:
     assert (response.status, response.code) == (415, "unsupported_media_type")
 
 
-async def test_a_body_of_50_mb_is_refused_with_a_sentence(site: Site) -> None:
+async def test_a_body_of_50_mb_is_rejected_with_a_sentence(site: Site) -> None:
     body = io.BytesIO(b'{"leads": ["' + b"x" * (50 * 1024 * 1024) + b'"]}')
     response = await site.request("POST", RUNS, data=body, headers={"Content-Type": "application/json"})
     assert (response.status, response.code) == (413, "too_large")
     assert "32 MB" in response.json["error"]
 
 
-async def test_a_body_of_unknown_length_is_bounded_too(site: Site) -> None:
+async def test_a_body_of_unknown_length_is_bounded(site: Site) -> None:
     sent = 0
 
     async def endless() -> Any:  # noqa: ANN401 - an async generator
@@ -176,7 +176,7 @@ async def test_a_body_of_unknown_length_is_bounded_too(site: Site) -> None:
         assert (response.status, response.code) == (413, "too_large")
 
 
-async def test_one_lead_too_many_is_refused(site: Site) -> None:
+async def test_one_lead_too_many_is_rejected(site: Site) -> None:
     body = "lead_id,phone\n" + "1,\n" * 200_001
     response = await site.request("POST", RUNS, data=body, headers=CSV)
     assert (response.status, response.code) == (413, "too_many_leads")

@@ -1,4 +1,4 @@
-"""Runs over HTTP: listed, looked at, started, and nobody else's."""
+"""Runs over HTTP: listed, shown, started, and invisible to other businesses."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ async def test_runs_are_listed_newest_first_in_pages(site: Site) -> None:
 @pytest.mark.parametrize(
     "query", ["status=bogus", "limit=0", "limit=x", "limit=9999", "cursor=-1", "cursor=' OR 1=1", "colour=red", "limit=1&limit=2"]
 )
-async def test_wrong_queries_are_refused_by_name(site: Site, query: str) -> None:
+async def test_wrong_queries_are_rejected_by_name(site: Site, query: str) -> None:
     response = await site.get(f"{RUNS}?{query}")
     assert (response.status, response.code) == (422, "invalid")
     assert fields(response) == {query.split("=", maxsplit=1)[0]}
 
 
-async def test_a_run_shows_all_that_the_contract_names(site: Site) -> None:
+async def test_a_run_has_the_fields_of_the_contract(site: Site) -> None:
     run_id = await site.load(5)
     await site.shop.claim(site.business)
     run = (await site.get(f"{RUNS}/{run_id}")).json
@@ -66,7 +66,7 @@ async def test_start_pause_resume(site: Site) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "abc", "99999999", "2147483648", "9" * 40, "1%20OR%201=1", "1;DROP", "%D9%A1"])
-async def test_an_id_that_cannot_be_is_as_one_that_is_missing(site: Site, number: str) -> None:
+async def test_an_impossible_id_is_answered_like_a_missing_one(site: Site, number: str) -> None:
     run_id = await site.load(1)
     missing = await site.get(f"{RUNS}/424242")
     assert missing.code == "not_found"
@@ -84,7 +84,7 @@ async def test_an_id_that_cannot_be_is_as_one_that_is_missing(site: Site, number
         assert (response.status, response.body) == (404, missing.body), path
 
 
-async def test_what_is_another_business_s_is_missing_to_the_byte(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_another_business_s_rows_are_answered_like_missing_ones(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     theirs, ours, missing = await site.rivals_run(), await site.load(1), 424242
     job_id = await site.shop.pool.fetchval("SELECT min(id) FROM public.outbound_call_jobs WHERE run_id = $1", theirs)
 
@@ -130,7 +130,7 @@ async def test_the_same_key_twice_at_once_loads_one_run(site: Site) -> None:
     assert await runs_of(site) == 1
 
 
-async def test_a_key_is_one_s_own(site: Site) -> None:
+async def test_a_key_belongs_to_its_business(site: Site) -> None:
     key = {"Idempotency-Key": "one"}
     ours = await site.post(RUNS, {"leads": leads(3)}, headers=key)
     theirs = await site.post(RUNS, {"leads": [{"lead_id": 1, "phone": "+12025550123"}]}, headers=key, token="rival")
@@ -152,17 +152,17 @@ async def test_a_command_with_a_key_takes_effect_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
-async def test_a_key_that_is_none_is_refused(site: Site, key: str) -> None:
+async def test_a_malformed_key_is_rejected(site: Site, key: str) -> None:
     response = await site.post(RUNS, {"leads": leads(1)}, headers={"Idempotency-Key": key})
     assert (response.status, fields(response)) == (422, {"Idempotency-Key"})
 
 
-async def test_errors_speak_hebrew_to_whom_it_concerns(site: Site) -> None:
+async def test_errors_are_translated(site: Site) -> None:
     response = await site.get(f"{RUNS}/424242", headers={"Accept-Language": "he-IL,he;q=0.9"})
     assert any("\u05d0" <= letter <= "\u05ea" for letter in response.json["error"])
 
 
-async def test_answers_forbid_what_we_never_ask_for(site: Site) -> None:
+async def test_responses_have_security_headers(site: Site) -> None:
     for path in ("/healthz", RUNS, "/api/docs", f"{RUNS}/424242"):
         headers = (await site.get(path)).headers
         assert headers["X-Content-Type-Options"] == "nosniff"

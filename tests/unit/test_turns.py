@@ -1,4 +1,4 @@
-"""What all share is shared by business: the many requests of one do not keep out the one of another."""
+"""Shared resources are divided by business: many requests of one do not block those of another."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_each_business_has_turns_of_its_own() -> None:
 
 
 def test_an_account_is_known_to_its_business_only() -> None:
-    """One that names another's account does not call, ask or hang up with its token."""
+    """A business that names the account of another cannot use its token."""
     seal = Seal("x" * 40, "account")
     book = AccountBook("AC0", SecretStr("default"), seal)
     book.account(1, "AC1", seal.close(b"mine"))
