@@ -34,7 +34,7 @@ async def test_a_wrong_password_keeps_the_address_in_the_form(site: Site) -> Non
     for email, password in ((EMAIL, "wrong"), ("nobody@example.com", PASSWORD)):
         response = await browser.sign_in(email, password)
         assert response.status == 401
-        assert "do not belong together" in text_of(response)
+        assert "Wrong e-mail address or password" in text_of(response)
         assert f'value="{email}"' in response.body.decode()
         assert password not in response.body.decode()
     response = await browser.sign_in(" ", "")
@@ -98,7 +98,7 @@ async def test_the_language_comes_from_the_browser_until_it_is_chosen(site: Site
 
 async def test_api_errors_are_translated(site: Site) -> None:
     response = await site.get("/api/outbound/runs/99999", headers={"Accept-Language": "he"})
-    assert response.json == {"error": "אין כאן דבר עם המזהה הזה.", "code": "not_found"}
+    assert response.json == {"error": "לא נמצא דבר עם המזהה הזה.", "code": "not_found"}
 
 
 async def test_a_broken_form_is_rejected(site: Site) -> None:
@@ -109,6 +109,6 @@ async def test_a_broken_form_is_rejected(site: Site) -> None:
         (b"a=%ff", "application/x-www-form-urlencoded"),
     ):
         response = await browser.post("/login", body, **{"Content-Type": kind})
-        assert (response.status, "cannot be understood" in text_of(response)) == (400, True), body
+        assert (response.status, "could not be read" in text_of(response)) == (400, True), body
     response = await browser.post("/login", b"email=" + b"x" * 70_000, **{"Content-Type": "application/x-www-form-urlencoded"})
     assert response.status == 413

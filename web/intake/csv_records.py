@@ -96,14 +96,14 @@ class Records:
         return self._again.popleft() if self._again else next(self._lines)
 
     def _quoted(self, line: str) -> Record:
-        taken: list[str | None] = []
+        continued: list[str | None] = []
         try:
-            record = next(csv.reader(self._unfinished(line, taken), delimiter=self.shape.delimiter, strict=True))
+            record = next(csv.reader(self._unfinished(line, continued), delimiter=self.shape.delimiter, strict=True))
         except (csv.Error, _UnclosedError):
             record = None
-        if record is not None and not self.shape.merges(line, record, lines=1 + len(taken)):
+        if record is not None and not self.shape.merges(line, record, lines=1 + len(continued)):
             return record
-        self._again.extendleft(reversed(taken))
+        self._again.extendleft(reversed(continued))
         return UnreadableRecord(RecordFault.QUOTES, self._beginning(line))
 
     def _beginning(self, line: str) -> list[str]:
@@ -111,16 +111,16 @@ class Records:
         whole = line.partition(QUOTE)[0].split(self.shape.delimiter)[:-1]
         return whole or [line.split(self.shape.delimiter, 1)[0].strip(QUOTE)]
 
-    def _unfinished(self, line: str, taken: list[str | None]) -> Iterator[str]:
-        """`line`, and the lines after it while the reader is inside a quoted cell; `taken` collects these."""
+    def _unfinished(self, line: str, continued: list[str | None]) -> Iterator[str]:
+        """`line`, and the lines after it while the reader is inside a quoted cell; `continued` collects these."""
         yield line + "\n"
         characters = len(line)
-        while len(taken) < MAX_RECORD_LINES:
+        while len(continued) < MAX_RECORD_LINES:
             try:
                 further = self._next_line()
             except StopIteration:
                 break
-            taken.append(further)
+            continued.append(further)
             characters += len(further or "")
             if further is None or "\x00" in further or characters > MAX_RECORD_CHARACTERS:
                 break

@@ -152,9 +152,9 @@ def _read(reading: CellReading, region: str) -> PhoneReading:
     usual = None if reading.north_american else _usual(reading, region)
     if usual:
         return PhoneReading(usual, reading.altered)
-    written, shown = _long_enough(reading, region)
+    written, unchanged = _long_enough(reading, region)
     _reject_two(reading, region)
-    return PhoneReading(written, reading.altered or not shown)
+    return PhoneReading(written, reading.altered or not unchanged)
 
 
 def _cell_reading(cell: str) -> CellReading:
@@ -230,10 +230,10 @@ def _parsed_fully(reading: CellReading, region: str) -> tuple[str, bool]:
     number = _parsed(reading, region)
     written = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     _reject_kind(number, written)
-    shown = _shows(reading, number, region)
-    if not shown and not _rewrites(number, reading):
+    unchanged = _shows(reading, number, region)
+    if not unchanged and not _rewrites(number, reading):
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
-    return written, shown
+    return written, unchanged
 
 
 def _parsed(reading: CellReading, region: str) -> PhoneNumber:

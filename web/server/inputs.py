@@ -82,12 +82,12 @@ def json_object(body: bytes) -> dict[str, Any]:
         ApiError: 400, when it is not one.
     """
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise ApiError(400, "malformed_json", Text(msgid("The body is not valid JSON."))) from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ApiError(400, "malformed_json", Text(msgid("The body must be a JSON object.")))
-    return found
+    return value
 
 
 def query_of(request: http.Request, model: type[Model]) -> Model:
@@ -96,25 +96,25 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
     Raises:
         ApiError: 422, naming the fields.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in request.query.items():
-        if name in found:
+        if name in values:
             raise errors.wrong_field(name, Text(msgid("is given twice")))
         if not value:
             # `?status=` is more likely a mistake than a wish for no filter.
             raise errors.wrong_field(name, Text(msgid("must not be empty")))
-        found[name] = value
-    return check(model, found, texts=True)
+        values[name] = value
+    return check(model, values, texts=True)
 
 
-def check(model: type[Model], found: Mapping[str, Any], *, texts: bool = False) -> Model:
-    """`found` as `model`; with `texts` its values are strings to be parsed, as in a query string, else they must have the right type.
+def check(model: type[Model], values: Mapping[str, Any], *, texts: bool = False) -> Model:
+    """`values` as `model`; with `texts` its values are strings to be parsed, as in a query string, else they must have the right type.
 
     Raises:
         ApiError: 422, naming the fields.
     """
     try:
-        return model.model_validate(found, strict=not texts)
+        return model.model_validate(values, strict=not texts)
     except ValidationError as error:
         raise errors.invalid([_detail(dict(item)) for item in error.errors(include_url=False)[:MAX_DETAILS]]) from None
 
