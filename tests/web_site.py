@@ -1,4 +1,4 @@
-"""A web process on real servers, two businesses in it, and what a program or a browser would ask of it."""
+"""A web process on real servers with two businesses, and a client for its API, its callbacks and its event streams."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ EVENTS_OF_BUSINESS = "/api/outbound/events"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer, read to its end."""
+class Response:
+    """A response, read to its end."""
 
     status: int
     body: bytes
     headers: CIMultiDictProxy[str]
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever was said
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(self.body)
 
     @property
@@ -54,7 +54,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ServerEvent:
     """One server-sent event."""
 
     name: str
@@ -62,31 +62,31 @@ class Told:
     data: dict[str, Any]
 
 
-class Listening:
-    """A browser at the end of a stream of events; a comment is an event without a name."""
+class EventReader:
+    """Reads a stream of events; a comment is an event without a name."""
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
 
-    async def next(self) -> Told:
+    async def next(self) -> ServerEvent:
         async with asyncio.timeout(EVENT_SECONDS):
             return await self._read()
 
-    async def until(self, name: str) -> list[Told]:
-        told = [await self.next()]
-        while told[-1].name != name:
-            told.append(await self.next())
-        return told
+    async def until(self, name: str) -> list[ServerEvent]:
+        received = [await self.next()]
+        while received[-1].name != name:
+            received.append(await self.next())
+        return received
 
     async def ended(self) -> bool:
         async with asyncio.timeout(EVENT_SECONDS):
             return await self._response.content.readline() == b""
 
-    async def _read(self) -> Told:
+    async def _read(self) -> ServerEvent:
         fields: dict[str, str] = {}
         while line := (await self._response.content.readline()).decode():
             if line == "\n" and fields:
-                return Told(fields.get("event", ""), fields.get("id"), json.loads(fields["data"]))
+                return ServerEvent(fields.get("event", ""), fields.get("id"), json.loads(fields["data"]))
             name, _, value = line.rstrip("\n").partition(": ")
             if name:
                 fields[name] = value
@@ -94,7 +94,7 @@ class Listening:
 
 
 class Site:
-    """The web process, and `business` and `rival` with a token for each role, `operator` being used unless another is named."""
+    """A web process with `business`, which has a token for each role, and `rival`; requests use the token `operator` by default."""
 
     def __init__(self, client: TestClient[http.Request, http.Application], shop: DatabaseFixture) -> None:
         self.client = client
@@ -118,7 +118,7 @@ class Site:
         hashed = await asyncio.to_thread(PasswordHasher().hash, password)
         return await self.shop.businesses.create_user(self.business, email=email, role=role, password_hash=hashed)
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -126,48 +126,48 @@ class Site:
         token: str | None = "operator",  # noqa: S107 - opens nothing
         headers: dict[str, str] | None = None,
         **more: Any,  # noqa: ANN401 - whatever aiohttp's client takes
-    ) -> Said:
-        shown = {"Authorization": f"Bearer {token}"} if token else {}
-        async with self.client.request(method, path, headers={**shown, **(headers or {})}, **more) as response:
-            return Said(response.status, await response.read(), response.headers)
+    ) -> Response:
+        credentials = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self.client.request(method, path, headers={**credentials, **(headers or {})}, **more) as response:
+            return Response(response.status, await response.read(), response.headers)
 
-    async def get(self, path: str, **more: Any) -> Said:  # noqa: ANN401
-        return await self.ask("GET", path, **more)
+    async def get(self, path: str, **more: Any) -> Response:  # noqa: ANN401
+        return await self.request("GET", path, **more)
 
-    async def post(self, path: str, body: object = None, **more: Any) -> Said:  # noqa: ANN401
-        return await self.ask("POST", path, json=body, **more)
+    async def post(self, path: str, body: object = None, **more: Any) -> Response:  # noqa: ANN401
+        return await self.request("POST", path, json=body, **more)
 
     async def load(self, count: int = 5, *, start: bool = True, **settings: object) -> int:
-        said = await self.post(RUNS, {"leads": leads(count), "start": start, **settings})
-        assert said.status == 201, said.body
-        return int(said.json["run_id"])
+        response = await self.post(RUNS, {"leads": leads(count), "start": start, **settings})
+        assert response.status == 201, response.body
+        return int(response.json["run_id"])
 
     async def rivals_run(self, count: int = 2) -> int:
         return await self.shop.run(self.rival, count)
 
-    async def call_back(
+    async def post_callback(
         self, intent: ClaimedAttempt, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str
-    ) -> Said:
+    ) -> Response:
         reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
         return await self.sign_and_post(f"/{path}/{reference}", callback(intent, status, **fields), auth_token)
 
-    async def sign_and_post(self, path: str, form: dict[str, str], auth_token: str = AUTH_TOKEN) -> Said:
+    async def sign_and_post(self, path: str, form: dict[str, str], auth_token: str = AUTH_TOKEN) -> Response:
         signature = RequestValidator(auth_token).compute_signature(PUBLIC + path, form)
-        return await self.ask("POST", path, token=None, data=form, headers={"X-Twilio-Signature": signature})
+        return await self.request("POST", path, token=None, data=form, headers={"X-Twilio-Signature": signature})
 
     @asynccontextmanager
-    async def listen(self, run_id: int | None, *, after: str | None = None, token: str = "viewer") -> AsyncIterator[Listening]:  # noqa: S107 - opens nothing
+    async def listen(self, run_id: int | None, *, after: str | None = None, token: str = "viewer") -> AsyncIterator[EventReader]:  # noqa: S107 - opens nothing
         path = EVENTS_OF_BUSINESS if run_id is None else f"{RUNS}/{run_id}/events"
         headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": after} if after else {})
         async with self.client.get(path, headers=headers) as response:
             assert response.status == 200, await response.read()
             assert response.content_type == "text/event-stream"
-            yield Listening(response)
+            yield EventReader(response)
 
 
 @asynccontextmanager
 async def serving(database_url: str, redis_url: str, shop: DatabaseFixture, **more: object) -> AsyncIterator[Site]:
-    """Start the application and enter the two businesses."""
+    """Start the application and create the two businesses."""
     settings = Settings.model_validate(
         {
             "DATABASE_URL": database_url,

@@ -1,4 +1,4 @@
-"""Fixtures of a running web process, for every test that asks one."""
+"""Fixtures of a running web process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> Asyn
 
 
 @pytest_asyncio.fixture
-async def lonely_site(database_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
-    """A web process that finds no Redis."""
+async def site_without_redis(database_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
+    """A web process without Redis."""
     async with serving(database_url, NO_REDIS, shop) as site:
         yield site

@@ -1,7 +1,4 @@
-"""`python -m web`: the web process, until SIGTERM or Ctrl-C.
-
-On the road of a call: it holds 1 and 6, in as many processes as are started.
-"""
+"""`python -m web`: runs the web process until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,12 +27,12 @@ except ImportError:  # no wheel for this platform
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] | None = None  # type: ignore[no-redef]
 
 REQUIRED: Final = ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY")
-# Requests in progress are given this long; a cancel with `wait` takes at most 8 s.
+# Requests in flight get this long to finish; a cancel with `wait` takes at most 8 s.
 SHUTDOWN_SECONDS: Final = 10.0
 
 
 def main() -> int:
-    """Serve; 0 after an orderly stop, 1 when it could not begin, 2 for bad settings."""
+    """Serve; 0 after an orderly stop, 1 when it could not start, 2 for invalid settings."""
     return start.run(_work, REQUIRED)
 
 
@@ -46,16 +43,16 @@ def _work(settings: Settings) -> int:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until a signal says stop.
+    """Serve until SIGTERM or SIGINT.
 
     Raises:
         ConfigError: when a business needs the default account, and it is not set.
-        CannotStartError: when the port is taken, or the database does not answer or refuses.
+        CannotStartError: when the port is in use, or the database is unavailable or rejects the connection.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # Requests in progress end by themselves, or are cut off after the time above.
+    # At shutdown, requests in flight may finish, but are cancelled after SHUTDOWN_SECONDS.
     server = http.AppRunner(create_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     try:
         await server.setup()

@@ -1,7 +1,4 @@
-"""Puts the web process together: what its handlers use, in the order in which it is opened; closed in the reverse order.
-
-On the road of a call: 1, 6 and 7 happen inside of what is made here.
-"""
+"""Builds the web application: opens what its handlers use in this order, and closes it in the reverse order."""
 
 from __future__ import annotations
 
@@ -27,11 +24,12 @@ from sql.runs.runs import Runs
 from sql.sessions.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from sql.unusable import check_server
+from telephony.accounts import AccountBook
 from web import pages
 from web.access.auth import identify
+from web.access.credential_checks import CredentialChecks
 from web.access.passwords import Passwords
-from web.access.standing import Standing
-from web.api import docs, jobs, runs
+from web.api import docs, export, jobs, runs
 from web.events import stream
 from web.events.fanout import Fanout
 from web.events.states import LiveStates
@@ -55,19 +53,19 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
-# Twilio waits 15 s for a callback's answer; a fact that takes longer is brought again by its retry.
+# Twilio waits 15 s for the answer to a callback, and retries if it gets none.
 PATIENCE_SECONDS: Final = 5.0
-# A connection may have to be opened first; a server that does not answer within this is away.
+# A connection may have to be opened first; a server that does not respond within this is unavailable.
 ACQUIRE_SECONDS: Final = 5.0
-# What this process does for all businesses: its share of the connections is as large as that of one of them.
+# Work of this process for all businesses: each of these uses has a share as large as that of one business.
 RELAY: Final = Use("relay", urgent=True)
 FACTS: Final = Use("facts", urgent=True)
-# At most 64 KB arrive in so long, with the two seconds that its bytes earn it.
+# At most 64 KB arrive within this, plus the two seconds that 64 KB earn at the minimum pace.
 SMALL_BODY_SECONDS: Final = 15.0
 
 
 def create_app(settings: Settings) -> http.Application:
-    """The application; it connects when it is started, and not before."""
+    """The application; it connects when it is started."""
     i18n.load()
     app = http.Application(middlewares=[measure, answer_errors, identify], client_max_size=MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
@@ -82,11 +80,11 @@ def create_app(settings: Settings) -> http.Application:
     app[SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
-    app[keys.ACCOUNT_SEAL] = Seal(secret, "account")
+    app[keys.ACCOUNTS] = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(secret, "account"))
     app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    for module in (runs, jobs, stream, health, metrics, docs):
+    for module in (runs, jobs, export, stream, health, metrics, docs):
         app.add_routes(module.routes)
     routes.setup(app)
     pages.setup(app)
@@ -144,12 +142,12 @@ async def _facts(app: http.Application) -> AsyncIterator[None]:
 
 async def _callbacks(app: http.Application) -> AsyncIterator[None]:
     receiver = CallbackReceiver(
-        app[keys.SETTINGS],
+        app[keys.SETTINGS].public_url,
+        app[keys.ACCOUNTS],
         app[keys.ATTEMPTS],
         app[keys.FACTS],
         app[keys.STREAMS],
         hints=app[keys.OWNER_HINTS],
-        account_seal=app[keys.ACCOUNT_SEAL],
         wrote=app[keys.RELAY].kick,
     )
     app[keys.CALLBACKS] = receiver
@@ -161,10 +159,10 @@ async def _fanout(app: http.Application) -> AsyncIterator[None]:
     async with Fanout(app[keys.STREAMS]) as fanout:
         app[keys.FANOUT] = fanout
         app[keys.LIVE_STATES] = LiveStates(fanout, app[keys.STREAMS], app[keys.RUNS], app[keys.JOBS])
-        app[keys.STANDING] = Standing()
+        app[keys.CREDENTIAL_CHECKS] = CredentialChecks()
         yield
 
 
 async def _end_streams(app: http.Application) -> None:
-    """Called before the server waits for its handlers: a stream of events would never end by itself."""
+    """Called before the server waits for its handlers, because event streams would never end by themselves."""
     app[keys.FANOUT].stop()

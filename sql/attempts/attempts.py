@@ -136,12 +136,8 @@ class AttemptContext:
 
     state: AttemptState
     hang_up: bool
-    excess: bool
-    cancel_requested: bool
-    sid: str | None
     account_sid: str
     auth_token_sealed: bytes | None
-    partition: int
 
 
 @dataclass(frozen=True, slots=True)

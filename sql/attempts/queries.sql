@@ -41,12 +41,10 @@ UPDATE dialer.attempts SET next_check_at = clock_timestamp() + make_interval(sec
 WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup
-SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.excess, a.account_sid, a.sid, l.partition, r.cancel_requested,
+SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.account_sid,
        CASE WHEN b.account_sid = a.account_sid THEN b.auth_token_sealed END AS auth_token_sealed
 FROM dialer.attempts a
 JOIN dialer.businesses b ON b.business_id = a.business_id
-JOIN dialer.lanes l ON l.business_id = a.business_id
-JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
 WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
 
 -- name: unbound_rivals

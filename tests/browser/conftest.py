@@ -1,4 +1,4 @@
-"""A real Chromium before a real web process, with a person signed in."""
+"""A real Chromium with a signed-in user, against a real web process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
-from tests.visitor import EMAIL, PASSWORD
+from tests.browser_session import EMAIL, PASSWORD
 from tests.web_site import Site, serving
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# A test machine may be busy; nothing here takes this long on a quiet one.
+# Generous, because a test machine may be busy.
 PATIENCE_MILLISECONDS = 20_000
-# What the browser itself says of an answer that is an error on purpose.
+# The browser logs these for responses that are errors on purpose.
 EXPECTED = re.compile(r"Failed to load resource: (the server responded with a status of|net::ERR_)")
 
 
 @pytest_asyncio.fixture
 async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
-    """A web process whose cookies a browser sends over plain HTTP, and an operator."""
+    """A web process that a browser can sign in to over plain HTTP, and an operator."""
     async with serving(database_url, redis_url, shop, PUBLIC_URL="http://127.0.0.1") as site:
         await site.user(EMAIL, PASSWORD)
         yield site
@@ -56,15 +56,15 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-class Person:
-    """Somebody with a browser: one window, and everything its console complained of."""
+class BrowserUser:
+    """A user with one browser window, and the errors and warnings in its console."""
 
     def __init__(self, site: Site, page: Page) -> None:
         self.site = site
         self.page = page
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self._heard(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.console_errors: list[str] = []
+        page.on("console", lambda message: self._record_console(message.type, message.text))
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
 
     async def open(self, path: str) -> None:
         await self.page.goto(str(self.site.client.make_url(path)))
@@ -76,24 +76,24 @@ class Person:
         await self.page.keyboard.press("Enter")
         await self.page.wait_for_url(re.compile("/$"))
 
-    def _heard(self, kind: str, text: str) -> None:
+    def _record_console(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"} and not EXPECTED.match(text):
-            self.complaints.append(text)
+            self.console_errors.append(text)
 
 
-async def meet(site: Site, browser: Browser, **settings: object) -> tuple[BrowserContext, Person]:
+async def open_window(site: Site, browser: Browser, **settings: object) -> tuple[BrowserContext, BrowserUser]:
     """A new window, signed in."""
     context = await browser.new_context(**{"locale": "en-US", **settings})  # type: ignore[arg-type]
     context.set_default_timeout(PATIENCE_MILLISECONDS)
-    person = Person(site, await context.new_page())
-    await person.sign_in()
-    return context, person
+    user = BrowserUser(site, await context.new_page())
+    await user.sign_in()
+    return context, user
 
 
 @pytest_asyncio.fixture
-async def person(site: Site, browser: Browser) -> AsyncIterator[Person]:
-    """An operator who has signed in, and whose browser found nothing to complain of at the end."""
-    context, person = await meet(site, browser)
-    yield person
+async def user(site: Site, browser: Browser) -> AsyncIterator[BrowserUser]:
+    """A signed-in operator, whose browser must have logged no errors at the end."""
+    context, user = await open_window(site, browser)
+    yield user
     await context.close()
-    assert person.complaints == []
+    assert user.console_errors == []

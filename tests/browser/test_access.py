@@ -1,4 +1,4 @@
-"""For everybody: by keyboard, by screen reader, in both directions, on a telephone, and without scripts."""
+"""Accessibility: keyboard, screen reader, both writing directions, phones, and no scripts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from playwright.async_api import expect
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from tests.browser.conftest import PATIENCE_MILLISECONDS, meet
+from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-    from tests.browser.conftest import Person
+    from tests.browser.conftest import BrowserUser
     from tests.web_site import Site
 
 pytestmark = pytest.mark.browser
@@ -26,7 +26,7 @@ RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "
 
 
 async def busy_run(site: Site) -> tuple[int, int]:
-    """A run with a lead of every kind, and one of its jobs."""
+    """A run with leads in every state, and one of its jobs."""
     run_id = await site.load(12)
     intents, _ = await site.shop.claim(site.business)
     heard = {"CallSid": "CA" + "1" * 32, "To": intents[0].phone, "Direction": "outbound-api"}
@@ -44,48 +44,48 @@ async def violations(page: Page) -> list[str]:
 
 
 async def overflow(page: Page) -> int:
-    """How many pixels of the page stick out sideways."""
+    """By how many pixels the page overflows sideways."""
     return int(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 @pytest.mark.parametrize("locale", ["en-US", "he-IL"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_no_page_has_a_fault_that_axe_knows(site: Site, browser: Browser, locale: str, scheme: str) -> None:
+async def test_axe_finds_no_violations(site: Site, browser: Browser, locale: str, scheme: str) -> None:
     run_id, job_id = await busy_run(site)
     stopped = await site.load(3)
     await site.shop.command(site.business, CommandType.STOP, stopped)
     await site.load(3, start=False)
-    context, person = await meet(site, browser, locale=locale, color_scheme=scheme)
-    page = person.page
+    context, user = await open_window(site, browser, locale=locale, color_scheme=scheme)
+    page = user.page
     found = []
     paths = ["/", "/runs?status=failed", f"/runs/{run_id}", f"/runs/{run_id}?status=failed", f"/runs/{stopped}", f"/runs/{run_id}/stop"]
     for path in [*paths, f"/runs/{run_id}/jobs/{job_id}", "/runs/new", "/runs/99999"]:
-        await person.open(path)
+        await user.open(path)
         found += await violations(page)
-    await person.open(f"/runs/{run_id}")
+    await user.open(f"/runs/{run_id}")
     await page.locator("#do-cancel").click()
     found += await violations(page)
     for sheet in ("lead_id\n1\n", SHEET.replace("0500000001", "1"), SHEET):
-        await person.open("/runs/new")
+        await user.open("/runs/new")
         await page.fill("#text", sheet)
-        await page.locator("main button.main-act").click()
+        await page.locator("main button.main-action").click()
         await page.wait_for_load_state()
         found += await violations(page)
     await page.context.clear_cookies()
-    await person.open("/login")
+    await user.open("/login")
     found += await violations(page)
     await page.locator("#email").fill("nobody@example.com")
     await page.locator("#password").fill("x")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#fault")).to_be_visible()
+    await expect(page.locator("#error")).to_be_visible()
     found += await violations(page)
     await context.close()
     assert found == []
-    assert person.complaints == []
+    assert user.console_errors == []
 
 
 async def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until this has the focus."""
+    """Press Tab until this element has the focus."""
     for _ in range(60):
         await page.keyboard.press("Tab")
         if await page.evaluate("selector => document.activeElement.matches(selector)", selector):
@@ -93,8 +93,8 @@ async def tab_to(page: Page, selector: str) -> None:
     pytest.fail(f"no way to {selector} by the keyboard")
 
 
-async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(person: Person, site: Site) -> None:
-    page = person.page
+async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(user: BrowserUser, site: Site) -> None:
+    page = user.page
     await tab_to(page, 'a[href="/runs/new"]')
     await page.keyboard.press("Enter")
     await page.wait_for_url(re.compile("/runs/new"))
@@ -102,20 +102,20 @@ async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(perso
     await expect(page.locator(".skip")).to_be_focused()
     await tab_to(page, "#text")
     await page.keyboard.insert_text(SHEET)
-    await tab_to(page, "main button.main-act")
+    await tab_to(page, "main button.main-action")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("1 lead is ready")
-    await tab_to(page, "main button.main-act")
+    await tab_to(page, "main button.main-action")
     await page.keyboard.press("Space")
-    await expect(page.get_by_text("The run has started.")).to_be_visible()
+    await expect(page.get_by_text("The campaign has started.")).to_be_visible()
     await tab_to(page, "#do-cancel")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#ask-cancel")).to_be_visible()
+    await expect(page.locator("#confirm-cancel")).to_be_visible()
     await page.keyboard.press("Escape")
-    await expect(page.locator("#ask-cancel")).to_be_hidden()
+    await expect(page.locator("#confirm-cancel")).to_be_hidden()
     await expect(page.locator("#do-cancel")).to_be_focused()
     await page.keyboard.press("Enter")
-    await tab_to(page, "#ask-cancel .danger-act")
+    await tab_to(page, "#confirm-cancel .danger-action")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     [run] = await site.shop.runs.page(site.business)
@@ -124,46 +124,46 @@ async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(perso
 
 async def test_hebrew_runs_from_right_to_left_and_numbers_do_not(site: Site, browser: Browser) -> None:
     run_id, _ = await busy_run(site)
-    context, person = await meet(site, browser, locale="he-IL", viewport={"width": 1180, "height": 900})
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    context, user = await open_window(site, browser, locale="he-IL", viewport={"width": 1180, "height": 900})
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     assert await page.evaluate("getComputedStyle(document.body).direction") == "rtl"
-    for selector in ("#leads tbody td .ltr", ".call > .ltr", ".who .ltr"):
+    for selector in ("#leads tbody td .ltr", ".call > .ltr", ".account .ltr"):
         style = await page.locator(selector).first.evaluate("e => [getComputedStyle(e).direction, getComputedStyle(e).unicodeBidi]")
         assert style == ["ltr", "isolate"], selector
     title = await page.locator("h1").bounding_box()
-    acts = await page.locator("#acts").bounding_box()
+    actions = await page.locator("#actions").bounding_box()
     assert title
-    assert acts
-    assert title["x"] > acts["x"], "what comes first stands to the right"
+    assert actions
+    assert title["x"] > actions["x"], "what comes first stands to the right"
     assert await overflow(page) == 0
     await context.close()
 
 
 @pytest.mark.parametrize("locale", ["en-US", "he-IL"])
-async def test_a_telephone_is_wide_enough(site: Site, browser: Browser, locale: str) -> None:
+async def test_pages_fit_a_phone(site: Site, browser: Browser, locale: str) -> None:
     run_id, job_id = await busy_run(site)
-    context, person = await meet(site, browser, locale=locale, viewport={"width": 360, "height": 740})
+    context, user = await open_window(site, browser, locale=locale, viewport={"width": 360, "height": 740})
     for path in ("/", f"/runs/{run_id}", f"/runs/{run_id}/jobs/{job_id}", "/runs/new"):
-        await person.open(path)
-        assert await overflow(person.page) == 0, path
+        await user.open(path)
+        assert await overflow(user.page) == 0, path
     await context.close()
 
 
 async def test_everything_but_the_live_updates_works_without_scripts(site: Site, browser: Browser) -> None:
-    context, person = await meet(site, browser, java_script_enabled=False)
-    page = person.page
-    await page.get_by_role("link", name="New run").click()
+    context, user = await open_window(site, browser, java_script_enabled=False)
+    page = user.page
+    await page.get_by_role("link", name="New campaign").click()
     await page.fill("#text", SHEET)
-    await page.get_by_role("button", name="Load leads").click()
+    await page.get_by_role("button", name="Upload leads").click()
     await page.get_by_role("button", name="Start calling").click()
     await expect(page.get_by_text("Without JavaScript this page shows")).to_be_visible()
     await page.locator("#choose-status").select_option("queued")
     await page.get_by_role("button", name="Filter").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)
     await page.locator("#do-cancel").click()
-    await expect(page.locator("h2")).to_have_text("Cancel this run?")
-    await page.get_by_role("button", name="Cancel the run").click()
+    await expect(page.locator("h2")).to_have_text("Cancel this campaign?")
+    await page.get_by_role("button", name="Cancel the campaign").click()
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     await page.get_by_role("button", name="עברית").click()
     await expect(page.locator("html")).to_have_attribute("dir", "rtl")

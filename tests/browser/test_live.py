@@ -1,4 +1,4 @@
-"""The run page stays true while it is open: without reloading, through lost connections, to the end."""
+"""An open run page stays up to date: without reloading, through lost connections, to the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from web.server import keys
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
-    from tests.browser.conftest import Person
+    from tests.browser.conftest import BrowserUser
     from tests.web_site import Site
 
 pytestmark = pytest.mark.browser
@@ -26,14 +26,14 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 LIVE = re.compile(r"Live since \d\d:\d\d:\d\d")
 
 
-async def told(site: Site, kind: str, run_id: int) -> None:
-    """What a worker publishes, best effort, when a call moves."""
+async def publish_progress(site: Site, kind: str, run_id: int) -> None:
+    """Publish what a worker publishes, best effort, when the state of a call changes."""
     app = site.client.server.app  # type: ignore[attr-defined]
     assert await app[keys.STREAMS].publish([Event(kind, site.business, run_id, at=app[keys.CLOCK].now())])
 
 
 async def mark(page: Page) -> None:
-    """Leave something in the window that a reload would lose."""
+    """Set a mark in the window that a reload would lose."""
     await page.evaluate("window.untouched = true")
 
 
@@ -41,33 +41,33 @@ async def untouched(page: Page) -> bool:
     return bool(await page.evaluate("window.untouched === true"))
 
 
-async def test_counts_and_calls_follow_the_run_to_its_end(person: Person, site: Site) -> None:
+async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
     intents, _ = await site.shop.claim(site.business)
     await site.shop.record(intents[0], AttemptState.RINGING, sid="CA" + "1" * 32)
-    await told(site, "call.progress", run_id)
+    await publish_progress(site, "call.progress", run_id)
     await expect(page.locator(".call")).to_have_count(3)
     await expect(page.locator(f"#call-{intents[0].job_id}")).to_contain_text("Ringing")
     await expect(page.locator("#count-in_progress b")).to_have_text("3")
     for intent, outcome in zip(intents, ("completed", "busy", "no-answer"), strict=True):
         await site.shop.record(intent, AttemptState.OVER, outcome=outcome)
-    # Nobody is told by us now: the outbox relays the end of each call by itself.
+    # We publish nothing now: the outbox relays the end of each call.
     await expect(page.locator("#percent")).to_have_text("100%")
     await expect(page.locator("h1 + .status")).to_have_text("Completed")
-    await expect(page.locator(".live-text")).to_have_text("Over: nothing more will change")
+    await expect(page.locator(".live-text")).to_have_text("Finished: no more changes")
     await expect(page.locator("#leads tbody tr").nth(1)).to_contain_text("Busy")
     await expect(page.locator("#do-cancel")).to_have_count(0)
     assert await untouched(page)
 
 
-async def test_a_lost_connection_is_said_and_mended(person: Person, site: Site) -> None:
+async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
     server = site.client.server
@@ -85,14 +85,14 @@ async def test_a_lost_connection_is_said_and_mended(person: Person, site: Site) 
         await page.close()
 
 
-async def test_updates_can_be_held(person: Person, site: Site) -> None:
+async def test_updates_can_be_put_on_hold(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     hold = page.get_by_role("button", name="Hold updates")
     await hold.click()
-    await expect(page.locator(".live-text")).to_have_text(re.compile("Updates held since"))
+    await expect(page.locator(".live-text")).to_have_text(re.compile("Updates on hold since"))
     await site.shop.command(site.business, CommandType.PAUSE, run_id)
     async with page.expect_event("requestfinished", lambda request: "/events" not in request.url, timeout=PATIENCE_MILLISECONDS):
         await expect(page.locator("h1 + .status")).to_have_text("Running")
@@ -101,10 +101,10 @@ async def test_updates_can_be_held(person: Person, site: Site) -> None:
     await expect(page.locator(".live-text")).to_have_text(LIVE)
 
 
-async def test_turning_the_page_keeps_the_connection_and_the_address(person: Person, site: Site) -> None:
+async def test_paging_keeps_the_connection_and_the_address(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(60)
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
     await page.get_by_role("link", name="Next page").click()
@@ -119,10 +119,10 @@ async def test_turning_the_page_keeps_the_connection_and_the_address(person: Per
     await expect(page.locator("#leads tbody tr")).to_have_count(50)
 
 
-async def test_an_open_question_and_the_keyboard_survive_an_update(person: Person, site: Site) -> None:
+async def test_an_open_question_and_the_keyboard_survive_an_update(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await page.locator("#count-failed").focus()
     intents, _ = await site.shop.claim(site.business)
@@ -130,21 +130,21 @@ async def test_an_open_question_and_the_keyboard_survive_an_update(person: Perso
     await expect(page.locator("#count-failed b")).to_have_text("1")
     await expect(page.locator("#count-failed")).to_be_focused()
     await page.locator("#do-stop").click()
-    await page.get_by_label("Also hang up the calls on the line").last.check()
+    await page.get_by_label("Also hang up calls on the line").last.check()
     await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
     await expect(page.locator("#count-failed b")).to_have_text("2")
-    await expect(page.locator("#ask-stop")).to_be_visible()
-    await expect(page.locator("#ask-stop input[type=checkbox]")).to_be_checked()
-    await page.get_by_role("button", name="Stop the run").click()
-    await expect(page.get_by_text("The run has been stopped.")).to_be_visible()
+    await expect(page.locator("#confirm-stop")).to_be_visible()
+    await expect(page.locator("#confirm-stop input[type=checkbox]")).to_be_checked()
+    await page.get_by_role("button", name="Stop the campaign").click()
+    await expect(page.get_by_text("The campaign has been stopped.")).to_be_visible()
     assert await site.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 1
 
 
-async def test_a_session_that_is_over_leads_to_the_sign_in(person: Person, site: Site) -> None:
+async def test_an_ended_session_leads_to_the_sign_in(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
-    page = person.page
-    await person.open(f"/runs/{run_id}")
+    page = user.page
+    await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await page.context.clear_cookies()
-    await told(site, "run.progress", run_id)
+    await publish_progress(site, "run.progress", run_id)
     await page.wait_for_url(re.compile(rf"/login\?next=/runs/{run_id}"))

@@ -1,4 +1,4 @@
-"""Whatever people and programs write into names, errors and addresses, no page scrolls sideways, and phones stay where they are read."""
+"""Whatever names, errors and addresses contain, no page scrolls sideways, and phone numbers stay where they are expected."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from playwright.async_api import expect
 
 from dialer.model import AttemptState
-from tests.browser.conftest import PATIENCE_MILLISECONDS, meet
+from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
 from tests.browser.test_access import overflow
-from tests.visitor import EMAIL
+from tests.browser_session import EMAIL
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -22,23 +22,23 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 LONG = "W" * 255
 HEBREW = "ש" * 255
 ADDRESS = f"{'w' * 60}@{'.'.join(['m' * 60] * 3)}.com"
-# What sticks out of its own box, although the page itself does not scroll.
+# Elements that overflow their box, although the page itself does not scroll.
 STICKING_OUT = """() => [...document.querySelectorAll('main *, header *')].filter(e => {
   if (e.closest('.scroll, svg, textarea, .said-only, [hidden], dialog:not([open])') || !e.getClientRects().length) return false;
   const box = e.getBoundingClientRect();
   return box.right > innerWidth + 1 || box.left < -1;
 }).map(e => `${e.tagName} ${e.className} ${e.id}`)"""
-# On a desktop no table needs to be scrolled.
+# On a desktop no table needs scrolling.
 SCROLLED = "() => [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.scrollWidth)"
 PHONE_PLACE = "e => { const b = e.getBoundingClientRect(); return [b.left, b.right] }"
 
 
 async def hostile(site: Site) -> tuple[int, int]:
-    """A run whose texts are as long as they may be; calls on the line, a failed lead, an error, a person's address."""
+    """A run whose texts have the maximum length; calls on the line, a failed lead, an error, an e-mail address."""
     names = [LONG, HEBREW, f"{LONG[:120]} {HEBREW[:120]}", "Ada", LONG]
     leads = [{"lead_id": 2**31 - 1 - n, "phone": f"+97250000{n:04}", "name": name} for n, name in enumerate(names)]
-    said = await site.post("/api/outbound/runs", {"name": LONG, "leads": leads, "start": True})
-    run_id = int(said.json["run_id"])
+    response = await site.post("/api/outbound/runs", {"name": LONG, "leads": leads, "start": True})
+    run_id = int(response.json["run_id"])
     await site.load(1, name=HEBREW)
     pool = site.shop.pool
     await pool.execute("UPDATE dialer.users SET email = $1 WHERE email = $2", ADDRESS, EMAIL)
@@ -58,16 +58,16 @@ async def hostile(site: Site) -> tuple[int, int]:
 async def load_report(page: Page) -> None:
     await page.fill("#name", LONG)
     await page.fill("#text", f"lead_id,phone,name\n1,{'9' * 200},{LONG}\n2,0501234567,{LONG}\n{LONG},0501234568,x\n")
-    await page.locator("main button.main-act").click()
+    await page.locator("main button.main-action").click()
     await page.wait_for_load_state()
 
 
 @pytest.mark.parametrize("locale", ["en-US", "he-IL"])
 @pytest.mark.parametrize("width", [390, 1440])
 async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: str, width: int) -> None:
-    context, person = await meet(site, browser, locale=locale, viewport={"width": width, "height": 900})
+    context, user = await open_window(site, browser, locale=locale, viewport={"width": width, "height": 900})
     run_id, job_id = await hostile(site)
-    page, faults = person.page, []
+    page, faults = user.page, []
 
     async def look(name: str) -> None:
         wide, out = await overflow(page), await page.evaluate(STICKING_OUT)
@@ -76,12 +76,12 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
             faults.append(f"{name}: {wide} px, {out[:5]}")
 
     for path in ("/runs", f"/runs/{run_id}", f"/runs/{run_id}?status=failed", f"/runs/{run_id}/stop", f"/runs/{run_id}/jobs/{job_id}"):
-        await person.open(path)
+        await user.open(path)
         await look(path)
     for summary in await page.locator("summary").all():
         await summary.click()
     await look("an open callback")
-    await person.open(f"/runs/{run_id}")
+    await user.open(f"/runs/{run_id}")
     for cell in await page.locator("#leads tbody tr td:nth-child(3) .ltr").all():
         left, right = await cell.evaluate(PHONE_PLACE)
         # On a telephone the table scrolls in its own box; a name must not push the numbers out of the first two screens.
@@ -90,9 +90,9 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
             assert 0 <= left < right <= width
     await page.locator("#do-stop").click()
     await look("the question")
-    await person.open("/runs/new")
+    await user.open("/runs/new")
     await load_report(page)
     await look("the report of a load")
     await context.close()
     assert faults == []
-    assert person.complaints == []
+    assert user.console_errors == []

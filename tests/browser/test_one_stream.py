@@ -1,4 +1,4 @@
-"""However many windows are open, a browser has one stream of events, a command finds a connection, and each page is true."""
+"""However many windows are open, a browser has one event stream, commands get a connection, and every page is up to date."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dialer.messages import Event
 from dialer.model import AttemptState, Role
 from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
-from tests.browser.conftest import PATIENCE_MILLISECONDS, Person, meet
-from tests.visitor import EMAIL, PASSWORD, BrowserSession
+from tests.browser.conftest import PATIENCE_MILLISECONDS, BrowserUser, open_window
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import serving
 from web.events import fanout as fanout_module
-from web.pages import run as run_page
+from web.pages.run import run_leads, run_page
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.browser
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 LIVE = re.compile(r"Live since")
 WINDOWS = 8
-# The right is 300 ms; a machine of two busy cores is given ten times that, and ten times what the same request takes without a browser.
+# The target is 300 ms; a busy machine with two cores gets ten times that, and ten times what the same request takes without a browser.
 GENEROUS_SECONDS = 3.0
 WITHOUT_WORKERS = "delete window.SharedWorker"
 WITHOUT_ANYTHING_SHARED = f"{WITHOUT_WORKERS}; delete Navigator.prototype.locks"
@@ -64,13 +64,13 @@ async def until_streams(site: Site, count: int, business_id: int | None = None) 
             await asyncio.sleep(0)
 
 
-async def window(person: Person, run_id: int, script: str | None = None) -> Page:
-    """One more window of the same browser, with the page of a run."""
-    page = await person.page.context.new_page()
-    page.on("pageerror", lambda error: person.complaints.append(str(error)))
+async def window(user: BrowserUser, run_id: int, script: str | None = None) -> Page:
+    """Another window of the same browser, with the page of a run."""
+    page = await user.page.context.new_page()
+    page.on("pageerror", lambda error: user.console_errors.append(str(error)))
     if script:
         await page.add_init_script(script)
-    await page.goto(str(person.site.client.make_url(f"/runs/{run_id}")))
+    await page.goto(str(user.site.client.make_url(f"/runs/{run_id}")))
     return page
 
 
@@ -80,7 +80,7 @@ async def is_live(page: Page) -> None:
 
 @asynccontextmanager
 async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
-    """Events of all these runs, as fast as workers tell them."""
+    """Publish events of all these runs, as fast as workers do."""
     publishing = Streams(app_of(site)[keys.SETTINGS].redis_url)
 
     async def tell() -> None:
@@ -97,9 +97,9 @@ async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
 
 
 async def stop(page: Page) -> float:
-    """Press Stop and confirm; the seconds until the server's answer is here."""
+    """Press Stop and confirm; returns the seconds until the server's response."""
     await page.locator("#do-stop").click()
-    button = page.get_by_role("button", name="Stop the run")
+    button = page.get_by_role("button", name="Stop the campaign")
     await expect(button).to_be_visible()
     begun = asyncio.get_running_loop().time()
     async with page.expect_response(re.compile(r"/runs/\d+/stop$"), timeout=PATIENCE_MILLISECONDS):
@@ -115,7 +115,7 @@ async def stop_without_browser(site: Site) -> float:
 
 
 async def call_everybody(site: Site) -> None:
-    """Every lead of every run, with one outcome after the other."""
+    """Call every lead of every run, with one outcome after the other."""
     outcomes = itertools.cycle(["completed", "busy", "no-answer"])
     while (claimed := await site.shop.claim(site.business))[0]:
         for intent in claimed[0]:
@@ -128,9 +128,9 @@ async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
         await expect(page.locator(f"#count-{name} b")).to_have_text(str(getattr(run, name)))
 
 
-async def test_stop_in_the_eighth_window_arrives_and_all_eight_are_true(person: Person, site: Site) -> None:
+async def test_stop_works_in_the_eighth_window_and_all_eight_are_up_to_date(user: BrowserUser, site: Site) -> None:
     runs = [await site.shop.run(site.business, 2) for _ in range(WINDOWS)]
-    pages = [await window(person, run_id) for run_id in runs]
+    pages = [await window(user, run_id) for run_id in runs]
     for page in pages:
         await is_live(page)
     assert streams_of(site) == 1
@@ -143,15 +143,15 @@ async def test_stop_in_the_eighth_window_arrives_and_all_eight_are_true(person: 
         await shows_the_rows(page, site, run_id)
         await expect(page.locator("h1 + .status")).to_have_text(re.compile("Completed|Stopped"))
     await until_streams(site, 0)
-    assert person.complaints == []
+    assert user.console_errors == []
 
 
-async def test_stop_arrives_while_the_server_answers_no_window(person: Person, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_works_while_every_fetch_hangs(user: BrowserUser, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [await site.shop.run(site.business, 2) for _ in range(WINDOWS)]
-    pages = [await window(person, run_id) for run_id in runs]
+    pages = [await window(user, run_id) for run_id in runs]
     for page in pages:
         await is_live(page)
-    real, gate, waiting = run_page._leads, asyncio.Event(), 0
+    real, gate, waiting = run_leads.leads_values, asyncio.Event(), 0
 
     async def stuck(*arguments: Any) -> Any:  # noqa: ANN401 - as the real one
         nonlocal waiting
@@ -162,9 +162,9 @@ async def test_stop_arrives_while_the_server_answers_no_window(person: Person, s
             waiting -= 1
         return await real(*arguments)
 
-    monkeypatch.setattr(run_page, "_leads", stuck)
+    monkeypatch.setattr(run_page, "leads_values", stuck)
     async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000), traffic(site, runs):
-        # Every connection but the stream's is taken.
+        # Every connection except the stream's is in use.
         while waiting < 5:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0)
         control = await stop_without_browser(site)
@@ -175,15 +175,15 @@ async def test_stop_arrives_while_the_server_answers_no_window(person: Person, s
         await shows_the_rows(page, site, run_id)
 
 
-async def test_a_window_that_opens_later_misses_nothing(person: Person, site: Site) -> None:
+async def test_a_window_that_opens_later_misses_nothing(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
-    first = await window(person, run_id)
+    first = await window(user, run_id)
     await is_live(first)
-    second = await person.page.context.new_page()
+    second = await user.page.context.new_page()
     address = str(site.client.make_url(f"/runs/{run_id}"))
 
     async def change(route: Any) -> None:  # noqa: ANN401 - Playwright's
-        # The page has been made; before its script joins the stream, which is open already, something happens.
+        # Something happens after the page was rendered, and before its script joins the stream, which is open already.
         answer = await route.fetch()
         intents, _ = await site.shop.claim(site.business)
         await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
@@ -197,9 +197,9 @@ async def test_a_window_that_opens_later_misses_nothing(person: Person, site: Si
     assert streams_of(site) == 1
 
 
-async def test_without_shared_workers_one_page_leads_and_another_takes_over(person: Person, site: Site) -> None:
+async def test_without_shared_workers_one_page_leads_and_another_takes_over(user: BrowserUser, site: Site) -> None:
     runs = [await site.shop.run(site.business, 2) for _ in range(3)]
-    pages = [await window(person, run_id, WITHOUT_WORKERS) for run_id in runs]
+    pages = [await window(user, run_id, WITHOUT_WORKERS) for run_id in runs]
     for page in pages:
         await is_live(page)
     assert streams_of(site) == 1
@@ -210,9 +210,9 @@ async def test_without_shared_workers_one_page_leads_and_another_takes_over(pers
     await until_streams(site, 0)
 
 
-async def test_the_page_that_leads_gives_way_when_it_is_hidden(person: Person, site: Site) -> None:
+async def test_the_leading_page_steps_down_when_it_is_hidden(user: BrowserUser, site: Site) -> None:
     runs = [await site.load(2), await site.load(2)]
-    leader, other = [await window(person, run_id, WITHOUT_WORKERS) for run_id in runs]
+    leader, other = [await window(user, run_id, WITHOUT_WORKERS) for run_id in runs]
     await is_live(leader)
     await is_live(other)
     await leader.evaluate(HIDE, "hidden")
@@ -226,9 +226,9 @@ async def test_the_page_that_leads_gives_way_when_it_is_hidden(person: Person, s
     assert streams_of(site) == 1
 
 
-async def test_with_nothing_shared_a_page_has_a_stream_of_its_own_while_it_is_seen(person: Person, site: Site) -> None:
+async def test_without_workers_and_locks_a_visible_page_has_its_own_stream(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(2)
-    page = await window(person, run_id, WITHOUT_ANYTHING_SHARED)
+    page = await window(user, run_id, WITHOUT_ANYTHING_SHARED)
     await is_live(page)
     await page.evaluate(HIDE, "hidden")
     await until_streams(site, 0)
@@ -238,30 +238,30 @@ async def test_with_nothing_shared_a_page_has_a_stream_of_its_own_while_it_is_se
     await is_live(page)
 
 
-async def test_signing_out_in_one_window_ends_the_stream_of_all(person: Person, site: Site) -> None:
+async def test_signing_out_in_one_window_ends_the_stream_of_all(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(2)
-    pages = [await window(person, run_id) for _ in range(2)]
+    pages = [await window(user, run_id) for _ in range(2)]
     for page in pages:
         await is_live(page)
-    await person.page.get_by_role("button", name="Sign out").click()
+    await user.page.get_by_role("button", name="Sign out").click()
     for page in pages:
         await page.wait_for_url(re.compile("/login"))
     await until_streams(site, 0)
 
 
 @pytest.mark.parametrize("of", ["the same business", "another business"])
-async def test_the_next_user_gets_nothing_of_the_one_before(person: Person, site: Site, of: str) -> None:
+async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUser, site: Site, of: str) -> None:
     business_id = site.business if of == "the same business" else site.rival
     hashed = await asyncio.to_thread(PasswordHasher().hash, PASSWORD)
     next_id = await site.shop.businesses.create_user(business_id, email="next@example.com", role=Role.VIEWER, password_hash=hashed)
     run_id = await site.load(3)
-    old = await window(person, run_id)
+    old = await window(user, run_id)
     await is_live(old)
-    # Without a sign-out, as by a second sign-in elsewhere in the browser: the stream of the one before is still open.
+    # Without a sign-out, as after a second sign-in in the same browser: the stream of the previous user is still open.
     visitor = BrowserSession(site)
     await visitor.sign_in("next@example.com")
     cookies = [{"name": name, "value": value, "url": str(site.client.make_url("/"))} for name, value in visitor.cookies.items()]
-    await person.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
+    await user.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
     assert streams_of(site) == 1
     await site.post(f"/api/outbound/runs/{run_id}/pause")
     if business_id == site.business:
@@ -271,13 +271,13 @@ async def test_the_next_user_gets_nothing_of_the_one_before(person: Person, site
         assert set(app_of(site)[keys.FANOUT]._per_user) == {(site.business, f"user:{next_id}")}
     else:
         await expect(old.locator("h1")).to_have_text("Not found")
-        theirs = await window(person, await site.rivals_run())
+        theirs = await window(user, await site.rivals_run())
         await is_live(theirs)
         await until_streams(site, 0)
         assert streams_of(site, site.rival) == 1
 
 
-async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
+async def test_a_redis_that_rejects_writes_is_shown_and_the_page_keeps_updating(
     database_url: str, shop: DatabaseFixture, browser: Browser, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path)
@@ -285,12 +285,12 @@ async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
     try:
         async with serving(database_url, valkey.url, shop, PUBLIC_URL="http://127.0.0.1") as site, redis.from_url(valkey.url) as operator:
             await site.user(EMAIL, PASSWORD)
-            context, person = await meet(site, browser)
+            context, user = await open_window(site, browser)
             run_id = await site.load(3)
-            page = await window(person, run_id)
+            page = await window(user, run_id)
             await is_live(page)
             await operator.config_set("min-replicas-to-write", 1)
-            await expect(page.locator(".live-text")).to_have_text(re.compile("Updated every 2 seconds since"))
+            await expect(page.locator(".live-text")).to_have_text(re.compile("Updating every 2 seconds since"))
             await site.shop.claim(site.business)
             await expect(page.locator(".call")).to_have_count(3)
             await operator.config_set("min-replicas-to-write", 0)
@@ -301,12 +301,12 @@ async def test_a_redis_that_refuses_writes_is_said_and_the_page_goes_on(
 
 
 async def test_while_disconnected_the_page_says_so_and_its_buttons_work(
-    person: Person, site: Site, monkeypatch: pytest.MonkeyPatch
+    user: BrowserUser, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout_module, "MAX_LISTENERS_PER_BUSINESS", 0)
     run_id = await site.load(3)
-    await person.open(f"/runs/{run_id}")
-    page = person.page
+    await user.open(f"/runs/{run_id}")
+    page = user.page
     await expect(page.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
     await page.locator("#do-pause").click()
     await expect(page.locator("h1 + .status")).to_have_text("Paused")
@@ -316,10 +316,10 @@ async def test_while_disconnected_the_page_says_so_and_its_buttons_work(
     monkeypatch.undo()
 
 
-async def test_the_pages_of_a_run_that_is_over_open_no_stream(person: Person, site: Site) -> None:
+async def test_the_pages_of_a_run_that_is_over_open_no_stream(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(1, start=False)
     await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel")
-    page = await window(person, run_id)
+    page = await window(user, run_id)
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     await page.wait_for_load_state("networkidle")
     assert streams_of(site) == 0

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.web_sites import lonely_site, site
+from tests.web_sites import site, site_without_redis
 
-__all__ = ["lonely_site", "site"]
+__all__ = ["site", "site_without_redis"]

@@ -18,7 +18,7 @@ from web.intake.phone_numbers import Refusal
 from web.intake.rows import REASONS
 
 if TYPE_CHECKING:
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 DESCRIPTION = Path(__file__).parents[2] / "web" / "api" / "openapi.yaml"
 # Routes that are no part of the API: pages, and the description itself.
@@ -40,19 +40,19 @@ def resolved(part: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
-def holds(said: Said, method: str, path: str) -> None:
+def holds(response: Response, method: str, path: str) -> None:
     """The status is described for this operation, and the body has the shape described for it."""
     answers = described()["paths"][path][method.lower()]["responses"]
-    assert str(said.status) in answers, f"{method} {path} answered {said.status}: {said.body[:300]!r}"
-    content = resolved(answers[str(said.status)]).get("content", {})
-    kind = said.headers.get("Content-Type", "").split(";")[0]
+    assert str(response.status) in answers, f"{method} {path} answered {response.status}: {response.body[:300]!r}"
+    content = resolved(answers[str(response.status)]).get("content", {})
+    kind = response.headers.get("Content-Type", "").split(";")[0]
     if not content:
-        assert said.body == b""
+        assert response.body == b""
         return
     assert kind in content, f"{method} {path} answered {kind}"
     if kind == "application/json":
         schema = {**content[kind]["schema"], "components": described()["components"]}
-        OAS31Validator(schema, format_checker=oas31_format_checker).validate(said.json)
+        OAS31Validator(schema, format_checker=oas31_format_checker).validate(response.json)
 
 
 def test_it_is_valid() -> None:
@@ -77,13 +77,13 @@ async def test_it_describes_every_route_and_no_other(site: Site) -> None:
 
 
 async def test_what_is_answered_is_what_is_described(site: Site) -> None:
-    async def ask(method: str, path: str, *arguments: object, body: object = None, **more: Any) -> Said:  # noqa: ANN401 - whatever aiohttp's client takes
+    async def ask(method: str, path: str, *arguments: object, body: object = None, **more: Any) -> Response:  # noqa: ANN401 - whatever aiohttp's client takes
         filled = path
         for argument in arguments:
             filled = re.sub(r"\{\w+\}", str(argument), filled, count=1)
-        said = await site.ask(method, filled, **more, json=None if "data" in more else body)
-        holds(said, method, path)
-        return said
+        response = await site.request(method, filled, **more, json=None if "data" in more else body)
+        holds(response, method, path)
+        return response
 
     run, jobs = f"{RUNS}/{{run_id}}", f"{RUNS}/{{run_id}}/jobs"
     job, cancel = f"{jobs}/{{job_id}}", "/api/outbound_calls/jobs/{job_id}/cancel"
@@ -103,8 +103,8 @@ async def test_what_is_answered_is_what_is_described(site: Site) -> None:
         await ask("POST", f"{run}/{verb}", 424242)
     await ask("POST", f"{run}/start", run_id)
     intents, _ = await site.shop.claim(site.business)
-    await site.call_back(intents[0], "ringing")
-    await site.call_back(intents[0], "completed", CallDuration="3", AnsweredBy="machine_start")
+    await site.post_callback(intents[0], "ringing")
+    await site.post_callback(intents[0], "completed", CallDuration="3", AnsweredBy="machine_start")
     await site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
     await ask("GET", run, run_id)
     await ask("GET", jobs, run_id)
@@ -121,7 +121,7 @@ async def test_what_is_answered_is_what_is_described(site: Site) -> None:
     await ask("POST", cancel, run_id, body={"hang_up": 1})
     await ask("POST", "/api/outbound/stop-queue", body={"run_id": run_id})
     await ask("POST", "/api/outbound/stop-queue", body={"run_id": "x"})
-    await site.call_back(intents[2], "completed")
+    await site.post_callback(intents[2], "completed")
     await ask("POST", "/api/outbound/stop-queue", body={"run_id": run_id, "wait": True})
     await ask("GET", f"{run}/events", run_id)
     await ask("POST", "/callbacks/{reference}", "nonsense", data={"CallStatus": "ringing"}, token=None)
@@ -133,19 +133,19 @@ async def test_events_have_the_shape_described(site: Site) -> None:
     run_id = await site.load(2)
     shape = {"$ref": "#/components/schemas/Event", "components": described()["components"]}
     async with site.listen(run_id) as listening:
-        told = await listening.until("reset")
+        received = await listening.until("reset")
         intents, _ = await site.shop.claim(site.business)
         for intent in intents:
-            await site.call_back(intent, "completed")
-        told += await listening.until("end")
+            await site.post_callback(intent, "completed")
+        received += await listening.until("end")
     async with site.listen(None) as listening:
         run_id = await site.load(2)
-        told += await listening.until("run.started")
+        received += await listening.until("run.started")
         await site.shop.claim(site.business)
     async with site.listen(None) as listening:
-        told += await listening.until("reset")
-    assert told[-1].data["calls"][0]["run_id"] == run_id
-    for event in told:
+        received += await listening.until("reset")
+    assert received[-1].data["calls"][0]["run_id"] == run_id
+    for event in received:
         OAS31Validator(shape).validate(event.data)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.rows import DatabaseFixture
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 COMMAND_SECONDS = 60.0
 DRIVEN_SECONDS = 60.0
@@ -53,7 +53,7 @@ class Scene:
         self.run_id = (await self.load())["run_id"]
         intents, _ = await self.site.shop.claim(self.site.business)
         self.job_ids = [intent.job_id for intent in intents]
-        await self.site.call_back(intents[0], "completed", CallDuration="3", AnsweredBy="human")
+        await self.site.post_callback(intents[0], "completed", CallDuration="3", AnsweredBy="human")
         await self.site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
         return self
 
@@ -79,8 +79,8 @@ class Scene:
         self.run_id = await self.site.load(2, start=False)
         return await self.ask(f"POST {CANCEL}", {"wait": True})
 
-    async def said(self, method: str, path: str, body: object = None) -> Said:
-        said = await self.site.ask(method, path, json=body)
+    async def said(self, method: str, path: str, body: object = None) -> Response:
+        said = await self.site.request(method, path, json=body)
         assert said.status in {200, 201}, said.body
         return said
 
@@ -160,7 +160,7 @@ async def test_every_outcome_is_shown(site: Site, promise: Promise) -> None:
     [intent], _ = await site.shop.claim(site.business)
     if promise.name in ENDS:
         status, fields = ENDS[promise.name]
-        assert (await site.call_back(intent, status, **fields)).status == 204
+        assert (await site.post_callback(intent, status, **fields)).status == 204
     else:  # what the provider says in its answer to the POST, or when it is asked
         await site.shop.record(intent, AttemptState.OVER, outcome=promise.name)
     job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json

@@ -22,8 +22,8 @@ def peak():
 
 def check(body, kind):
     if kind == "form":
-        place = read_form(body, "multipart/form-data; boundary=b").places["file"]
-        return check_rows(rows_of(body.source(place.start, place.end)), "IL", "UTC")
+        span = read_form(body, "multipart/form-data; boundary=b").spans["file"]
+        return check_rows(rows_of(body.source(span.start, span.end)), "IL", "UTC")
     if kind == "csv":
         return check_rows(rows_of(body.source()), "IL", "UTC")
     settings_of(body.source())

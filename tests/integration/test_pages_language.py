@@ -1,4 +1,4 @@
-"""Every sentence has its Hebrew, with the same gaps; figures and times are written as they should be."""
+"""Every sentence has a Hebrew translation with the same placeholders; figures and times are formatted correctly."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ from web.server import i18n
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WEB = Path(i18n.__file__).parent
-KEYWORDS: dict[str, Any] = {"_": None, "gettext": None, "ngettext": (1, 2), "msgid": None, "sentence": (2,), "said": (2,), "plural": (2, 3)}
+WEB = Path(i18n.__file__).parents[1]
+KEYWORDS: dict[str, Any] = {
+    "_": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "msgid": None,
+    "sentence": (2,),
+    "translate": (2,),
+    "plural": (2, 3),
+}
 GAP = re.compile(r"%\(\w+\)s|\{\w+\}")
 
 
 def sentences() -> Iterator[tuple[str, str | tuple[str, ...]]]:
-    """Where each stands, and its msgid, or the two of a plural."""
+    """The place of each sentence, and its msgid, or both msgids of a plural."""
     for path in sorted(path for path in WEB.rglob("*") if path.suffix in {".py", ".html"}):
         method = "python" if path.suffix == ".py" else "jinja2.ext.babel_extract"
         for line, text, _, _ in extract_from_file(method, path, keywords=KEYWORDS, options={"silent": "false"}):
@@ -40,7 +48,7 @@ def test_every_sentence_has_its_hebrew() -> None:
     assert len(list(sentences())) > 100, "the extractor finds what is there"
 
 
-def test_a_translation_has_the_gaps_of_its_sentence() -> None:
+def test_a_translation_has_the_placeholders_of_its_sentence() -> None:
     wrong = []
     for place, text in sentences():
         one, many = (text, text) if isinstance(text, str) else text
@@ -49,9 +57,9 @@ def test_a_translation_has_the_gaps_of_its_sentence() -> None:
     assert wrong == []
 
 
-def test_nothing_is_translated_that_nobody_says() -> None:
-    said = {text if isinstance(text, str) else text[0] for _, text in sentences()}
-    assert set(i18n._catalog("he")) - said == set()
+def test_no_translation_is_unused() -> None:
+    response = {text if isinstance(text, str) else text[0] for _, text in sentences()}
+    assert set(i18n._catalog("he")) - response == set()
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_the_best_language_of_the_browser_is_taken(header: str, language: str) -
     assert i18n._accepted(header) == language
 
 
-def test_times_are_those_of_the_business_and_tell_the_zone_to_programs() -> None:
+def test_times_are_in_the_zone_of_the_business() -> None:
     summer = datetime(2026, 7, 1, 21, 30, tzinfo=UTC)
     assert formatting.moment("en", "Asia/Jerusalem", summer) == (
         '<time datetime="2026-07-01T21:30:00+00:00" title="Asia/Jerusalem">Jul 2, 2026, 00:30</time>'
@@ -94,7 +102,7 @@ def test_lengths_of_time_and_numbers_are_readable() -> None:
     assert formatting.figure("en", 1234567) == "1,234,567"
 
 
-def test_what_is_vendored_is_what_was_published() -> None:
+def test_vendored_files_match_their_checksums() -> None:
     vendor = assets.STATIC / "vendor"
     lines = [line.split(maxsplit=1) for line in (vendor / "SHA256SUMS").read_text().splitlines()]
     listed = {name: digest for digest, name in lines}

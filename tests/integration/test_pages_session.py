@@ -1,4 +1,4 @@
-"""Signing in by the page, the choice of language, and who is let into which page."""
+"""Signing in on the page, the choice of language, and access to the pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialer.model import Role
-from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 
 if TYPE_CHECKING:
     from tests.web_site import Site
@@ -15,100 +15,100 @@ if TYPE_CHECKING:
 
 async def test_a_page_leads_to_the_sign_in_and_back(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site)
-    said = await visitor.get("/runs?status=running")
-    assert (said.status, said.headers["Location"]) == (303, "/login?next=/runs?status%3Drunning")
-    page = await visitor.get(said.headers["Location"])
+    browser = BrowserSession(site)
+    response = await browser.get("/runs?status=running")
+    assert (response.status, response.headers["Location"]) == (303, "/login?next=/runs?status%3Drunning")
+    page = await browser.get(response.headers["Location"])
     assert 'value="/runs?status=running"' in page.body.decode()
-    said = await visitor.sign_in(there="/runs?status=running")
-    assert (said.status, said.headers["Location"]) == (303, "/runs?status=running")
-    page = await visitor.get("/runs?status=running")
+    response = await browser.sign_in(there="/runs?status=running")
+    assert (response.status, response.headers["Location"]) == (303, "/runs?status=running")
+    page = await browser.get("/runs?status=running")
     assert page.status == 200
     assert "Ours" in text_of(page)
     assert EMAIL in text_of(page)
 
 
-async def test_a_wrong_password_is_told_and_the_address_kept(site: Site) -> None:
+async def test_a_wrong_password_keeps_the_address_in_the_form(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site)
+    browser = BrowserSession(site)
     for email, password in ((EMAIL, "wrong"), ("nobody@example.com", PASSWORD)):
-        said = await visitor.sign_in(email, password)
-        assert said.status == 401
-        assert "do not belong together" in text_of(said)
-        assert f'value="{email}"' in said.body.decode()
-        assert password not in said.body.decode()
-    said = await visitor.sign_in(" ", "")
-    assert (said.status, "Enter your e-mail" in text_of(said)) == (422, True)
-    assert visitor.cookies == {}
+        response = await browser.sign_in(email, password)
+        assert response.status == 401
+        assert "Wrong e-mail address or password" in text_of(response)
+        assert f'value="{email}"' in response.body.decode()
+        assert password not in response.body.decode()
+    response = await browser.sign_in(" ", "")
+    assert (response.status, "Enter your e-mail" in text_of(response)) == (422, True)
+    assert browser.cookies == {}
 
 
 @pytest.mark.parametrize(
     "there", ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "evil", "/" + "x" * 2000]
 )
-async def test_the_sign_in_leads_nowhere_else(site: Site, there: str) -> None:
+async def test_the_sign_in_redirects_only_within_the_site(site: Site, there: str) -> None:
     await site.user(EMAIL, PASSWORD)
-    said = await BrowserSession(site).sign_in(there=there)
-    assert (said.status, said.headers["Location"]) == (303, "/")
+    response = await BrowserSession(site).sign_in(there=there)
+    assert (response.status, response.headers["Location"]) == (303, "/")
 
 
 async def test_signing_out_ends_it(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site)
-    await visitor.sign_in()
-    assert (await visitor.get("/")).status == 200
-    assert (await visitor.post("/logout")).headers["Location"] == "/login"
-    assert (await visitor.get("/")).status == 303
+    browser = BrowserSession(site)
+    await browser.sign_in()
+    assert (await browser.get("/")).status == 200
+    assert (await browser.post("/logout")).headers["Location"] == "/login"
+    assert (await browser.get("/")).status == 303
 
 
 async def test_another_site_cannot_press_a_button(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
     run_id = await site.load()
-    visitor = BrowserSession(site)
-    await visitor.sign_in()
-    said = await visitor.post(f"/runs/{run_id}/cancel", **{"Sec-Fetch-Site": "cross-site"})
-    assert (said.status, "another site" in text_of(said)) == (403, True)
+    browser = BrowserSession(site)
+    await browser.sign_in()
+    response = await browser.post(f"/runs/{run_id}/cancel", **{"Sec-Fetch-Site": "cross-site"})
+    assert (response.status, "another site" in text_of(response)) == (403, True)
     assert (await site.shop.seen(site.business, run_id)).cancel_requested is False
 
 
-async def test_a_viewer_looks_and_touches_nothing(site: Site) -> None:
+async def test_a_viewer_has_no_buttons(site: Site) -> None:
     await site.user(EMAIL, PASSWORD, Role.VIEWER)
     run_id = await site.load()
-    visitor = BrowserSession(site)
-    await visitor.sign_in()
-    page = (await visitor.get(f"/runs/{run_id}")).body.decode()
+    browser = BrowserSession(site)
+    await browser.sign_in()
+    page = (await browser.get(f"/runs/{run_id}")).body.decode()
     assert 'action="/runs' not in page.replace(f'action="/runs/{run_id}#leads"', "")
-    assert "/runs/new" not in (await visitor.get("/")).body.decode()
+    assert "/runs/new" not in (await browser.get("/")).body.decode()
     for path in (f"/runs/{run_id}/pause", f"/runs/{run_id}/cancel", "/runs/new"):
-        assert (await visitor.post(path)).status == 403
-    assert (await visitor.get("/runs/new")).status == 403
-    assert (await visitor.get(f"/runs/{run_id}/stop")).status == 403
+        assert (await browser.post(path)).status == 403
+    assert (await browser.get("/runs/new")).status == 403
+    assert (await browser.get(f"/runs/{run_id}/stop")).status == 403
 
 
-async def test_the_language_is_asked_of_the_browser_and_kept_when_chosen(site: Site) -> None:
-    visitor = BrowserSession(site, "he-IL,he;q=0.9,en;q=0.5")
-    page = await visitor.get("/login")
+async def test_the_language_comes_from_the_browser_until_it_is_chosen(site: Site) -> None:
+    browser = BrowserSession(site, "he-IL,he;q=0.9,en;q=0.5")
+    page = await browser.get("/login")
     assert '<html lang="he" dir="rtl">' in page.body.decode()
     assert "התחברות" in text_of(page)
-    said = await visitor.post("/language", {"language": "en", "back": "/login?next=/runs"})
-    assert (said.status, said.headers["Location"]) == (303, "/login?next=/runs")
-    assert '<html lang="en" dir="ltr">' in (await visitor.get("/login")).body.decode()
-    await visitor.post("/language", {"language": "xx", "back": "//evil.example"})
-    assert '<html lang="en"' in (await visitor.get("/login")).body.decode()
+    response = await browser.post("/language", {"language": "en", "back": "/login?next=/runs"})
+    assert (response.status, response.headers["Location"]) == (303, "/login?next=/runs")
+    assert '<html lang="en" dir="ltr">' in (await browser.get("/login")).body.decode()
+    await browser.post("/language", {"language": "xx", "back": "//evil.example"})
+    assert '<html lang="en"' in (await browser.get("/login")).body.decode()
 
 
-async def test_the_api_errs_in_hebrew_too(site: Site) -> None:
-    said = await site.get("/api/outbound/runs/99999", headers={"Accept-Language": "he"})
-    assert said.json == {"error": "אין כאן דבר עם המזהה הזה.", "code": "not_found"}
+async def test_api_errors_are_translated(site: Site) -> None:
+    response = await site.get("/api/outbound/runs/99999", headers={"Accept-Language": "he"})
+    assert response.json == {"error": "לא נמצא דבר עם המזהה הזה.", "code": "not_found"}
 
 
-async def test_a_broken_form_is_refused(site: Site) -> None:
-    visitor = BrowserSession(site)
+async def test_a_broken_form_is_rejected(site: Site) -> None:
+    browser = BrowserSession(site)
     for body, kind in (
         (b"\xff\xfe=1", "application/x-www-form-urlencoded"),
         (b"{}", "application/json"),
         (b"a=%ff", "application/x-www-form-urlencoded"),
     ):
-        said = await visitor.post("/login", body, **{"Content-Type": kind})
-        assert (said.status, "cannot be understood" in text_of(said)) == (400, True), body
-    said = await visitor.post("/login", b"email=" + b"x" * 70_000, **{"Content-Type": "application/x-www-form-urlencoded"})
-    assert said.status == 413
+        response = await browser.post("/login", body, **{"Content-Type": kind})
+        assert (response.status, "could not be read" in text_of(response)) == (400, True), body
+    response = await browser.post("/login", b"email=" + b"x" * 70_000, **{"Content-Type": "application/x-www-form-urlencoded"})
+    assert response.status == 413

@@ -1,4 +1,4 @@
-"""Who may ask: tokens, sessions, roles, and requests that another site has sent."""
+"""Authentication and authorization: tokens, sessions, roles, and requests sent by another site."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from dialer.config import Settings
 from dialer.model import Role
 from dialer.sealing import Seal
-from tests.visitor import BrowserSession
+from tests.browser_session import BrowserSession
 from tests.web_site import PUBLIC, RUNS, leads
 from web.access import auth
 from web.access.passwords import CHECKS_WAITING_PER_CROWD
@@ -21,7 +21,7 @@ from web.server import keys
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
     from web.access.passwords import Passwords
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -30,35 +30,35 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 async def session(site: Site, email: str = "dana@example.com", role: Role = Role.OPERATOR) -> str:
     """The cookie of a signed-in user."""
     await site.user(email, "correct horse", role)
-    visitor = BrowserSession(site)
-    said = await visitor.sign_in(email, "correct horse")
-    [cookie] = said.headers.getall("Set-Cookie")
+    browser = BrowserSession(site)
+    response = await browser.sign_in(email, "correct horse")
+    [cookie] = response.headers.getall("Set-Cookie")
     assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=Lax"))
-    return visitor.cookies[auth.COOKIE]
+    return browser.cookies[auth.COOKIE]
 
 
-async def by_cookie(site: Site, method: str, path: str, cookie: str, headers: dict[str, str], body: object = None) -> Said:
-    return await site.ask(method, path, token=None, headers={"Cookie": f"{auth.COOKIE}={cookie}", **headers}, json=body)
+async def by_cookie(site: Site, method: str, path: str, cookie: str, headers: dict[str, str], body: object = None) -> Response:
+    return await site.request(method, path, token=None, headers={"Cookie": f"{auth.COOKIE}={cookie}", **headers}, json=body)
 
 
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic b3BlcmF0b3I="}, {"Authorization": "Bearer"}, {"Cookie": "session=x"}],
 )
-async def test_nobody_in_particular_gets_401(site: Site, headers: dict[str, str]) -> None:
+async def test_a_request_without_valid_credentials_gets_401(site: Site, headers: dict[str, str]) -> None:
     for path in (RUNS, f"{RUNS}/1", f"{RUNS}/1/events"):
-        said = await site.get(path, token=None, headers=headers)
-        assert (said.status, said.code) == (401, "unauthorized")
-        assert said.headers["WWW-Authenticate"].startswith("Bearer")
+        response = await site.get(path, token=None, headers=headers)
+        assert (response.status, response.code) == (401, "unauthorized")
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_a_revoked_token_is_no_token(site: Site) -> None:
+async def test_a_revoked_token_is_rejected(site: Site) -> None:
     await site.shop.pool.execute("UPDATE dialer.tokens SET revoked_at = now() WHERE hash = $1", hashlib.sha256(b"operator").digest())
     assert (await site.get(RUNS)).status == 401
     assert (await site.get(RUNS, token="viewer")).status == 200
 
 
-async def test_a_viewer_reads_and_changes_nothing(site: Site) -> None:
+async def test_a_viewer_can_read_but_not_change(site: Site) -> None:
     run_id = await site.load(1)
     [job] = (await site.get(f"{RUNS}/{run_id}/jobs", token="viewer")).json["items"]
     for path, body in (
@@ -69,8 +69,8 @@ async def test_a_viewer_reads_and_changes_nothing(site: Site) -> None:
         (f"{RUNS}/{run_id}/jobs/{job['job_id']}/cancel", None),
         (f"{RUNS}/{run_id}/jobs/{job['job_id']}/resolve", {"as": "over"}),
     ):
-        said = await site.post(path, body, token="viewer")
-        assert (said.status, said.code) == (403, "forbidden"), path
+        response = await site.post(path, body, token="viewer")
+        assert (response.status, response.code) == (403, "forbidden"), path
     assert (await site.shop.seen(site.business, run_id)).status == "running"
     assert (await site.post(f"{RUNS}/{run_id}/pause", token="admin")).status == 200
 
@@ -91,8 +91,8 @@ async def test_a_session_reads_and_changes(site: Site) -> None:
 async def test_another_site_cannot_use_the_session(site: Site, headers: dict[str, str]) -> None:
     cookie = await session(site)
     run_id = await site.load(1)
-    said = await by_cookie(site, "POST", f"{RUNS}/{run_id}/pause", cookie, headers)
-    assert (said.status, said.code) == (403, "cross_site")
+    response = await by_cookie(site, "POST", f"{RUNS}/{run_id}/pause", cookie, headers)
+    assert (response.status, response.code) == (403, "cross_site")
     assert (await site.shop.seen(site.business, run_id)).status == "running"
 
 
@@ -109,7 +109,7 @@ async def test_a_new_password_ends_the_sessions(site: Site) -> None:
     assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 401
 
 
-async def test_a_session_sealed_for_something_else_is_none(site: Site) -> None:
+async def test_a_session_sealed_for_another_purpose_is_rejected(site: Site) -> None:
     cookie = await session(site)
     settings = Settings.model_validate({"SECRET_KEY": "a secret of forty characters, for a test"})
     secret = settings.secret_key.get_secret_value()
@@ -124,10 +124,10 @@ async def sessions_of(site: Site) -> list[Record]:
     return found
 
 
-async def test_a_session_is_a_row_that_says_where_it_comes_from(site: Site) -> None:
+async def test_a_session_row_records_address_and_user_agent(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    visitor = BrowserSession(site)
-    await visitor.post(
+    browser = BrowserSession(site)
+    await browser.post(
         "/login",
         {"email": "dana@example.com", "password": "correct horse"},
         **{"User-Agent": "Firefox " + "x" * 900, "X-Forwarded-For": "10.9.9.9"},
@@ -139,17 +139,17 @@ async def test_a_session_is_a_row_that_says_where_it_comes_from(site: Site) -> N
 
 async def test_a_copied_cookie_does_not_outlive_the_sign_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    visitor = BrowserSession(site)
-    await visitor.sign_in("dana@example.com")
-    copied = visitor.cookies[auth.COOKIE]
+    browser = BrowserSession(site)
+    await browser.sign_in("dana@example.com")
+    copied = browser.cookies[auth.COOKIE]
     assert (await by_cookie(site, "GET", RUNS, copied, {})).status == 200
-    assert (await visitor.post("/logout")).status == 303
+    assert (await browser.post("/logout")).status == 303
     assert (await by_cookie(site, "GET", RUNS, copied, {})).status == 401
     [row] = await sessions_of(site)
     assert row["ended_at"] is not None
 
 
-async def test_a_session_ends_by_its_time_and_not_by_another_s_id(site: Site) -> None:
+async def test_a_session_expires_and_others_do_not(site: Site) -> None:
     cookie = await session(site)
     other = await session(site, "noa@example.com")
     await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now() WHERE id = (SELECT min(id) FROM dialer.sessions)")
@@ -157,7 +157,7 @@ async def test_a_session_ends_by_its_time_and_not_by_another_s_id(site: Site) ->
     assert (await by_cookie(site, "GET", RUNS, other, {})).status == 200
 
 
-async def test_a_session_whose_row_somebody_holds_works(site: Site) -> None:
+async def test_a_session_with_a_locked_row_works(site: Site) -> None:
     cookie = await session(site)
     await site.shop.pool.execute("UPDATE dialer.sessions SET last_seen_at = now() - interval '1 hour'")
     async with site.shop.pool.acquire() as holder, holder.transaction():
@@ -172,28 +172,28 @@ async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_ad
     for _ in range(10):
         assert (await stranger.sign_in("dana@example.com", "wrong")).status == 401
     assert (await BrowserSession(site).sign_in("dana@example.com", "correct horse")).status == 303
-    # The others of this address, and whoever sends the wrong ones at once, do not shut it out either.
-    said = await asyncio.gather(
+    # Concurrent wrong tries from the same address do not lock it out either.
+    responses = await asyncio.gather(
         *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
     )
-    assert said[-1].status == 303
+    assert responses[-1].status == 303
 
 
-async def test_a_crowd_of_other_accounts_at_its_address_shuts_nobody_out(site: Site) -> None:
+async def test_tries_on_other_accounts_from_the_same_address_lock_no_one_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.0
     stranger = BrowserSession(site)
-    said = await asyncio.gather(
+    responses = await asyncio.gather(
         *(stranger.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
         BrowserSession(site).sign_in("dana@example.com"),
     )
-    assert (said[-1].status, {one.status for one in said[:-1]}) == (303, {401})
+    assert (responses[-1].status, {response.status for response in responses[:-1]}) == (303, {401})
 
 
-async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site: Site) -> None:
+async def test_a_recognized_browser_is_not_slowed_down_by_other_tries(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
-    visitor = BrowserSession(site)
-    await visitor.sign_in("dana@example.com")
+    browser = BrowserSession(site)
+    await browser.sign_in("dana@example.com")
     await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now()")
     delays = passwords(site).delays
     counted = [("address", "127.0.0.1"), ("account", "dana@example.com")]
@@ -201,8 +201,8 @@ async def test_a_browser_that_was_signed_in_is_not_slowed_down_by_strangers(site
         delays._add(counted[0])
         delays._add(counted[1])
     assert delays.seconds(counted) == MAX_DELAY_SECONDS
-    delays.longest_seconds = 1e9  # whoever is delayed now never comes back
-    assert (await visitor.sign_in("dana@example.com")).status == 303
+    delays.longest_seconds = 1e9  # a delayed try would never return
+    assert (await browser.sign_in("dana@example.com")).status == 303
 
 
 def passwords(site: Site) -> Passwords:

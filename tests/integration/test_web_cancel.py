@@ -1,4 +1,4 @@
-"""Cancel and stop: no further lead is taken after the answer, whatever else is away."""
+"""Cancel and stop: no further lead is claimed after the response, whatever else is unavailable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.web_site import RUNS
 
 if TYPE_CHECKING:
     from sql.runs.runs import Run
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 STOP = "/api/outbound/stop-queue"
 
@@ -35,15 +35,15 @@ async def requested(site: Site, run_id: int) -> None:
 
 
 async def expire(site: Site) -> None:
-    """As if seven seconds had passed since the claim, and the worker were dead."""
+    """Make the attempts look as if their worker had died and seven seconds had passed since the claim."""
     await site.shop.pool.execute("UPDATE dialer.attempts SET send_by = send_by - interval '8 seconds'")
 
 
 async def test_cancel_in_the_middle(site: Site) -> None:
     run_id = await site.load(10)
     intents, _ = await site.shop.claim(site.business)
-    said = await site.post(cancel_of(run_id))
-    assert said.json == {
+    response = await site.post(cancel_of(run_id))
+    assert response.json == {
         "success": True,
         "run_id": run_id,
         "status": "running",
@@ -78,16 +78,16 @@ async def test_cancel_is_harmless_when_repeated_and_when_ended(site: Site) -> No
 
 async def test_a_pending_run_is_cancelled_at_once(site: Site) -> None:
     run_id = await site.load(4, start=False)
-    said = await site.post(cancel_of(run_id), {})
-    assert (said.json["status"], said.json["in_progress"]) == ("cancelled", 0)
+    response = await site.post(cancel_of(run_id), {})
+    assert (response.json["status"], response.json["in_progress"]) == ("cancelled", 0)
     assert (await site.shop.seen(site.business, run_id)).cancelled == 4
 
 
 async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: Site) -> None:
     run_id = await site.load(10)
     intents, _ = await site.shop.claim(site.business)
-    said = await site.post(STOP, {"run_id": run_id})
-    assert said.json == {
+    response = await site.post(STOP, {"run_id": run_id})
+    assert response.json == {
         "success": True,
         "run_id": run_id,
         "status": "stopped",
@@ -104,7 +104,7 @@ async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: S
     assert run.ended_at
 
 
-async def test_hang_up_is_remembered(site: Site) -> None:
+async def test_hang_up_is_recorded(site: Site) -> None:
     run_id = await site.load(3)
     await site.shop.claim(site.business)
     await site.post(cancel_of(run_id), {"hang_up": True})
@@ -120,8 +120,8 @@ async def test_wait_answers_when_the_worker_has_reported(site: Site) -> None:
     await site.shop.record(intents[1], AttemptState.NOT_SENT, reason="gate")
     assert not waiting.done()
     await site.shop.record(intents[2], AttemptState.UNKNOWN, reason="time-out")
-    said = await waiting
-    assert (said.status, said.json["uncertain"], said.json["in_progress"]) == (200, 1, 3)
+    response = await waiting
+    assert (response.status, response.json["uncertain"], response.json["in_progress"]) == (200, 1, 3)
 
 
 @pytest.mark.parametrize("body", [{}, {"hang_up": False}])
@@ -132,8 +132,8 @@ async def test_wait_needs_no_worker(site: Site, body: dict[str, bool]) -> None:
     await requested(site, run_id)
     assert not waiting.done()
     await expire(site)
-    said = await waiting
-    assert (said.json["status"], said.json["uncertain"]) == ("stopped", 3)
+    response = await waiting
+    assert (response.json["status"], response.json["uncertain"]) == ("stopped", 3)
     states = await site.shop.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
     assert [row["state"] for row in states] == ["unknown"]
 
@@ -141,8 +141,8 @@ async def test_wait_needs_no_worker(site: Site, body: dict[str, bool]) -> None:
 async def test_wait_on_an_ended_run_answers_at_once(site: Site) -> None:
     run_id = await site.load(1, start=False)
     await site.post(cancel_of(run_id))
-    said = await site.post(cancel_of(run_id), {"wait": True})
-    assert (said.json["already_ended"], said.json["uncertain"]) == (True, 0)
+    response = await site.post(cancel_of(run_id), {"wait": True})
+    assert (response.json["already_ended"], response.json["uncertain"]) == (True, 0)
 
 
 @pytest.mark.parametrize(
@@ -150,16 +150,16 @@ async def test_wait_on_an_ended_run_answers_at_once(site: Site) -> None:
     [{}, {"run_id": "1"}, {"run_id": -5}, {"run_id": 0}, {"run_id": 2**31}, {"run_id": None}, {"run_id": True}, {"run_id": "1 OR 1=1"}],
 )
 async def test_stop_names_the_field_that_is_wrong(site: Site, body: dict[str, object]) -> None:
-    said = await site.post(STOP, body)
-    assert (said.status, said.code) == (422, "invalid")
-    assert [detail["field"] for detail in said.json["details"]] == ["run_id"]
+    response = await site.post(STOP, body)
+    assert (response.status, response.code) == (422, "invalid")
+    assert [detail["field"] for detail in response.json["details"]] == ["run_id"]
 
 
-async def test_both_work_without_redis_and_without_a_worker(lonely_site: Site) -> None:
-    site = lonely_site
+async def test_both_work_without_redis_and_without_a_worker(site_without_redis: Site) -> None:
+    site = site_without_redis
     first, second = await site.load(5), await site.load(5)
 
-    async def within_a_second(path: str, body: dict[str, object]) -> Said:
+    async def within_a_second(path: str, body: dict[str, object]) -> Response:
         async with asyncio.timeout(2):
             return await site.post(path, body)
 
@@ -168,7 +168,7 @@ async def test_both_work_without_redis_and_without_a_worker(lonely_site: Site) -
     assert (cancelled.json["status"], stopped.json["status"], stopped.json["cancelled_jobs"]) == ("cancelled", "stopped", 5)
 
 
-async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Site) -> None:
+async def test_no_lead_is_claimed_after_the_response_to_a_cancel(site: Site) -> None:
     run_id = await site.load(60)
 
     async def claim_on() -> int:
@@ -182,10 +182,10 @@ async def test_no_lead_is_taken_after_the_answer_while_everybody_claims(site: Si
         return taken
 
     claiming = asyncio.ensure_future(claim_on())
-    said = await site.post(cancel_of(run_id))
+    response = await site.post(cancel_of(run_id))
     created = await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts")
-    assert said.status == 200
+    assert response.status == 200
     async with asyncio.timeout(20):
         await claiming
-    # What was created before the answer was in its in_progress; nothing came after it.
+    # Every call created before the response was counted in its in_progress; none was created after it.
     assert await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts") == created

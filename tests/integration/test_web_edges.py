@@ -1,4 +1,4 @@
-"""The edges of the web process: ids of any size, empty parameters, a PUBLIC_URL with a path, http instead of https, no account."""
+"""Edge cases of the web process: ids of any size, empty parameters, a PUBLIC_URL with a path, http instead of https, no account."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from twilio.request_validator import RequestValidator
 
 from dialer.model import Reference
 from dialer.sealing import Seal
-from tests.visitor import EMAIL, PASSWORD, BrowserSession, text_of
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 NUMBERS = [0, 1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**19, 10**30, -1]
 IDS = [*map(str, NUMBERS), "0" * 25 + "1", "²", "1.0", "1e3", " 1", "+1", "x" * 300, "\x00", "\u0661"]
@@ -50,8 +50,8 @@ def with_id(path: str, text: str) -> str:
     return path.replace("{}", quote(text))
 
 
-async def test_no_id_is_a_fault_of_ours(site: Site) -> None:
-    # One that has ended: its stream of events ends as well.
+async def test_no_id_causes_a_server_error(site: Site) -> None:
+    # A run that has ended, so that its event stream ends as well.
     assert (await site.post(f"/api/outbound_calls/jobs/{await site.load(1)}/cancel")).json["status"] == "cancelled"
     answers = {}
     for path, text in itertools.product(PATHS, IDS):
@@ -66,12 +66,12 @@ async def test_no_id_is_a_fault_of_ours(site: Site) -> None:
 
 
 @pytest.mark.parametrize("query", ["status=", "limit=", "cursor=", "status=running&cursor="])
-async def test_an_empty_parameter_is_refused_by_name(site: Site, query: str) -> None:
+async def test_an_empty_parameter_is_rejected_by_name(site: Site, query: str) -> None:
     run_id = await site.load(1)
     for path in (RUNS, f"{RUNS}/{run_id}/jobs", f"{RUNS}/{run_id}/jobs"):
-        said = await site.get(f"{path}?{query}")
-        assert (said.status, said.code) == (422, "invalid")
-        [detail] = said.json["details"]
+        response = await site.get(f"{path}?{query}")
+        assert (response.status, response.code) == (422, "invalid")
+        [detail] = response.json["details"]
         assert (f"{detail['field']}=" in query, detail["message"]) == (True, "must not be empty")
     assert (await site.get(f"{RUNS}/{run_id}/jobs?outcome=")).status == 422
     assert (await site.get(f"{RUNS}/{run_id}/export.csv?mark=")).status == 422
@@ -98,17 +98,17 @@ async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop:
         await site.load(1)
         [call], _ = await shop.claim(site.business)
 
-        async def say(kind: str, status: str) -> Said:
+        async def say(kind: str, status: str) -> Response:
             path = f"/{kind}/{Reference(call.business_id, call.attempt_id, call.nonce)}"
             form = callback(call, status)
             signature = RequestValidator(AUTH_TOKEN).compute_signature(PATH_URL + path, form)
             asked = path if stripped else f"/ringing/dialer{path}"
-            return await site.ask("POST", asked, token=None, data=form, headers={"X-Twilio-Signature": signature})
+            return await site.request("POST", asked, token=None, data=form, headers={"X-Twilio-Signature": signature})
 
         assert (await say("callbacks", "ringing")).status == 204
         greeted = await say("twiml", "in-progress")
         assert (greeted.status, b"<Say" in greeted.body) == (200, True)
-        refused = await site.ask("POST", "/ringing/dialer/callbacks/nonsense", token=None, data={})
+        refused = await site.request("POST", "/ringing/dialer/callbacks/nonsense", token=None, data={})
         assert (refused.status, refused.code) == (403, "unsigned")
 
 
@@ -117,35 +117,35 @@ async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> N
     intents, _ = await site.shop.claim(site.business)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     theirs = "AC" + "7" * 32
-    # The business has an account of its own from now on; the first call was placed with the default one, the second with its own.
+    # The business now has its own account; the first call was placed with the default account, the second with its own.
     await site.shop.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, theirs, sealed
     )
     for intent, account in zip(intents, (ACCOUNT, theirs), strict=True):
         await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", intent.attempt_id, account)
     first, second = intents
-    assert (await site.call_back(first, "ringing", auth_token="their own token")).status == 403
-    assert (await site.call_back(first, "ringing")).status == 204
-    assert (await site.call_back(second, "ringing")).status == 403
-    assert (await site.call_back(second, "ringing", auth_token="their own token")).status == 204
+    assert (await site.post_callback(first, "ringing", auth_token="their own token")).status == 403
+    assert (await site.post_callback(first, "ringing")).status == 204
+    assert (await site.post_callback(second, "ringing")).status == 403
+    assert (await site.post_callback(second, "ringing", auth_token="their own token")).status == 204
 
 
 HTTP = {"Origin": "http://dialer.example.com", "Host": "dialer.example.com"}
 
 
 @pytest.mark.parametrize("language", ["en", "he"])
-async def test_a_page_opened_by_http_says_where_to_sign_in(site: Site, language: str) -> None:
+async def test_a_page_opened_over_http_says_where_to_sign_in(site: Site, language: str) -> None:
     await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site, language)
+    browser = BrowserSession(site, language)
     form = {"email": EMAIL, "password": PASSWORD, "next": "/runs/7"}
-    said = await visitor.post("/login", form, **HTTP)
-    assert said.status == 400
-    assert 'href="https://dialer.example.com/login?next=%2Fruns%2F7"' in said.body.decode()
-    assert ("cannot sign in here" if language == "en" else "אי אפשר להתחבר מכאן") in text_of(said)
-    assert visitor.cookies == {}
-    said = await visitor.get("/login", **{"X-Forwarded-Proto": "http", "Host": "dialer.example.com"})
-    assert 'href="https://dialer.example.com/login"' in said.body.decode()
-    # By https, and on one's own machine, where browsers ask for none.
+    response = await browser.post("/login", form, **HTTP)
+    assert response.status == 400
+    assert 'href="https://dialer.example.com/login?next=%2Fruns%2F7"' in response.body.decode()
+    assert ("cannot sign in here" if language == "en" else "אי אפשר להתחבר כאן") in text_of(response)
+    assert browser.cookies == {}
+    response = await browser.get("/login", **{"X-Forwarded-Proto": "http", "Host": "dialer.example.com"})
+    assert 'href="https://dialer.example.com/login"' in response.body.decode()
+    # Over https, and on localhost, where browsers do not require it.
     for headers in (
         {"Origin": "https://dialer.example.com", "X-Forwarded-Proto": "http"},
         {"Origin": "http://localhost", "Host": "localhost"},
@@ -159,7 +159,7 @@ async def signed_in_from(site: Site, forwarded: str) -> str:
     return found
 
 
-async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
+async def test_the_client_address_comes_from_trusted_proxies(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, redis_url, shop, DIALER_TRUSTED_PROXIES="127.0.0.0/8, 10.1.0.7") as site:
         await site.user(EMAIL, PASSWORD)
         assert await signed_in_from(site, "203.0.113.5") == "203.0.113.5"
@@ -168,7 +168,7 @@ async def test_the_address_of_a_client_is_what_trusted_proxies_say(database_url:
         assert await signed_in_from(site, "nonsense") == "127.0.0.1"
 
 
-async def test_the_address_of_a_client_is_not_what_it_says_itself(site: Site) -> None:
+async def test_the_client_cannot_choose_its_address(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
     assert await signed_in_from(site, "203.0.113.5") == "127.0.0.1"
 

@@ -1,4 +1,4 @@
-"""Alive, ready, counted, described."""
+"""Liveness, readiness, metrics, the description of the API, and starting and stopping the process."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ START_SECONDS = 20
 STOP_SECONDS = 10
 
 
-async def test_ready_says_what_is_there(site: Site) -> None:
+async def test_readiness_reports_each_dependency(site: Site) -> None:
     assert (await site.get("/healthz", token=None)).json == {"status": "ok"}
-    said = await site.get("/readyz", token=None)
-    assert (said.status, said.json) == (200, {"status": "ok", "database": "ok", "redis": "ok"})
+    response = await site.get("/readyz", token=None)
+    assert (response.status, response.json) == (200, {"status": "ok", "database": "ok", "redis": "ok"})
     await site.shop.pool.execute("DELETE FROM dialer.schema_migrations WHERE kind = 'function'")
-    said = await site.get("/readyz", token=None)
-    assert (said.status, said.json["database"]) == (503, "migrations pending")
+    response = await site.get("/readyz", token=None)
+    assert (response.status, response.json["database"]) == (503, "migrations pending")
 
 
-async def test_redis_away_is_said_and_serves_on(lonely_site: Site) -> None:
-    said = await lonely_site.get("/readyz", token=None)
-    assert (said.status, said.json) == (200, {"status": "degraded", "database": "ok", "redis": "away"})
+async def test_without_redis_the_process_is_degraded_and_serves(site_without_redis: Site) -> None:
+    response = await site_without_redis.get("/readyz", token=None)
+    assert (response.status, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "away"})
 
 
-async def test_requests_are_counted_by_route_and_nobody_s_ids_are_in_it(site: Site) -> None:
+async def test_requests_are_counted_by_route_without_ids(site: Site) -> None:
     run_id = await site.load(1)
     await site.get(f"{RUNS}/{run_id}/jobs/4711")
     await site.get("/secret-looking-path")
@@ -45,8 +45,8 @@ async def test_requests_are_counted_by_route_and_nobody_s_ids_are_in_it(site: Si
 
 
 async def test_the_api_is_described(site: Site) -> None:
-    said = await site.get("/api/openapi.yaml", token=None)
-    assert (said.status, said.headers["Content-Type"].split(";")[0]) == (200, "application/yaml")
+    response = await site.get("/api/openapi.yaml", token=None)
+    assert (response.status, response.headers["Content-Type"].split(";")[0]) == (200, "application/yaml")
     page = await site.get("/api/docs", token=None)
     assert b"/api/outbound/stop-queue" in page.body
     assert b"<script" not in page.body
@@ -54,11 +54,11 @@ async def test_the_api_is_described(site: Site) -> None:
 
 
 async def test_unknown_addresses_and_methods(site: Site) -> None:
-    said = await site.get("/api/outbound/nothing")
-    assert (said.status, said.code) == (404, "not_found")
-    said = await site.ask("DELETE", RUNS)
-    assert (said.status, said.code) == (405, "method_not_allowed")
-    assert said.headers["Allow"] == "GET,HEAD,POST"
+    response = await site.get("/api/outbound/nothing")
+    assert (response.status, response.code) == (404, "not_found")
+    response = await site.request("DELETE", RUNS)
+    assert (response.status, response.code) == (405, "method_not_allowed")
+    assert response.headers["Allow"] == "GET,HEAD,POST"
 
 
 async def test_the_process_starts_serves_and_stops_at_once_with_a_listener(site: Site, database_url: str, redis_url: str) -> None:
@@ -100,12 +100,12 @@ async def test_the_process_starts_serves_and_stops_at_once_with_a_listener(site:
             await process.wait()
 
 
-async def test_wrong_settings_stop_the_process_with_every_fault() -> None:
+async def test_the_process_reports_every_wrong_setting_and_exits() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "PUBLIC_URL"}}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "web", env={**environment, "SECRET_KEY": "short"}, stderr=asyncio.subprocess.PIPE
     )
-    _, said = await process.communicate()
+    _, response = await process.communicate()
     assert process.returncode == 2
     for name in ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY"):
-        assert name in said.decode()
+        assert name in response.decode()

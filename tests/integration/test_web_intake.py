@@ -1,4 +1,4 @@
-"""Bodies from outside: strangers' bytes give an answer, slow senders are cut, a business never takes the turns of another."""
+"""Request bodies: malformed ones get an error, slow ones time out, and no business takes the turns of another."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SERVER_ERROR = 500
 
 
 def hurry(site: Site) -> None:
-    """Let the server of this site wait for a body no longer than a moment."""
+    """Make the server time out on slow bodies almost at once."""
     app = site.client.server.app  # type: ignore[attr-defined]
     app._state[UPLOAD_PACE] = app._state[SMALL_BODY_PACE] = HURRIED
 
 
 async def raw(site: Site, head: str, body: bytes, *, token: str = "operator") -> int:  # noqa: S107 - opens nothing
-    """Send these bytes as they are, and nothing after them; the status of the answer."""
+    """Send these bytes unchanged, and nothing after them; returns the status of the response."""
     reader, writer = await asyncio.open_connection(site.client.host, site.client.port)
     try:
         writer.write(f"{head}\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode() + body)
@@ -45,7 +45,7 @@ async def raw(site: Site, head: str, body: bytes, *, token: str = "operator") ->
             await writer.wait_closed()
 
 
-async def test_the_answer_says_what_was_read_as_another_number(site: Site) -> None:
+async def test_the_response_lists_adjusted_numbers(site: Site) -> None:
     rows = [
         {"lead_id": 1, "phone": "050-123-4567"},
         {"lead_id": "two", "phone": "'0521234567"},
@@ -61,7 +61,7 @@ async def test_the_answer_says_what_was_read_as_another_number(site: Site) -> No
         {"row": 4, "lead_id": 4, "phone": "521234568.0", "read_as": "+972521234568"},
     ]
     assert [(bad["row"], bad["reason"], bad["message"]) for bad in found["rejected"]] == [
-        (5, "not_alone", "The cell holds more than a phone number."),
+        (5, "not_alone", "The cell contains more than a phone number."),
         (6, "not_text", "The phone number must be text."),
     ]
     jobs = (await site.get(f"{RUNS}/{found['run_id']}/jobs")).json["items"]
@@ -89,10 +89,10 @@ async def test_the_answer_says_what_was_read_as_another_number(site: Site) -> No
         b"",
     ],
 )
-async def test_a_part_that_is_none_is_told_and_not_stumbled_over(site: Site, part: bytes) -> None:
+async def test_a_malformed_part_gets_400(site: Site, part: bytes) -> None:
     for path in (RUNS, "/runs/new"):
-        said = await site.ask("POST", path, data=b"--b\r\n" + part + b"\r\n--b--\r\n", headers=FORM)
-        assert said.status == 400
+        response = await site.request("POST", path, data=b"--b\r\n" + part + b"\r\n--b--\r\n", headers=FORM)
+        assert response.status == 400
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ async def test_a_part_that_is_none_is_told_and_not_stumbled_over(site: Site, par
         "multipart/form-data; charset=x; boundary=other",
     ],
 )
-async def test_a_form_whose_boundary_is_none_is_told(site: Site, kind: str) -> None:
+async def test_a_malformed_boundary_gets_400(site: Site, kind: str) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
-    assert (await site.ask("POST", RUNS, data=body, headers={"Content-Type": kind})).status == 400
+    assert (await site.request("POST", RUNS, data=body, headers={"Content-Type": kind})).status == 400
 
 
 async def test_a_form_as_browsers_and_programs_send_it(site: Site) -> None:
@@ -116,9 +116,9 @@ async def test_a_form_as_browsers_and_programs_send_it(site: Site) -> None:
         b'--a b\r\nContent-Disposition:form-data; name="file"; filename="x%22;name=\\"y.csv"; filename*=UTF-8\'\'%d7%90.csv\r\n'
         b"Content-Type: text/csv\r\n\r\nlead_id,phone\r\n1,0521234567\r\n\r\n--a b--\r\nepilogue"
     )
-    said = await site.ask("POST", RUNS, data=body, headers={"Content-Type": 'multipart/form-data; charset=utf-8; boundary="a b"'})
-    assert (said.status, said.json["accepted"]) == (201, 1)
-    assert (await site.get(f"{RUNS}/{said.json['run_id']}")).json["name"] == "spring"
+    response = await site.request("POST", RUNS, data=body, headers={"Content-Type": 'multipart/form-data; charset=utf-8; boundary="a b"'})
+    assert (response.status, response.json["accepted"]) == (201, 1)
+    assert (await site.get(f"{RUNS}/{response.json['run_id']}")).json["name"] == "spring"
 
 
 BODIES = st.one_of(
@@ -144,7 +144,7 @@ KINDS = [
 ]
 
 
-async def test_no_bytes_whatever_give_a_server_error(site: Site) -> None:
+async def test_no_body_causes_a_server_error(site: Site) -> None:
     loop = asyncio.get_running_loop()
     paths = [RUNS, "/runs/new", "/login", "/api/outbound/stop-queue", "/callbacks/x"]
 
@@ -152,8 +152,8 @@ async def test_no_bytes_whatever_give_a_server_error(site: Site) -> None:
     @given(BODIES, st.sampled_from(KINDS), st.sampled_from(paths), st.sampled_from([None, "deflate", "gzip", "br", "x"]))
     def fuzz(body: bytes, kind: str, path: str, encoding: str | None) -> None:
         headers = {"Content-Type": kind} | ({"Content-Encoding": encoding} if encoding else {})
-        said = asyncio.run_coroutine_threadsafe(site.ask("POST", path, data=body, headers=headers), loop).result(30)
-        assert said.status < SERVER_ERROR, said.body
+        response = asyncio.run_coroutine_threadsafe(site.request("POST", path, data=body, headers=headers), loop).result(30)
+        assert response.status < SERVER_ERROR, response.body
 
     await asyncio.to_thread(fuzz)
 
@@ -166,7 +166,7 @@ async def test_no_bytes_whatever_give_a_server_error(site: Site) -> None:
         ("Transfer-Encoding: chunked", b"zz\r\nno length\r\n0\r\n\r\n"),
     ],
 )
-async def test_a_body_that_is_not_what_its_headers_say_is_told(site: Site, headers: str, body: bytes) -> None:
+async def test_a_body_that_contradicts_its_headers_gets_400(site: Site, headers: str, body: bytes) -> None:
     for path in (RUNS, "/runs/new", "/api/outbound/stop-queue"):
         assert await raw(site, f"POST {path} HTTP/1.1\r\nContent-Type: application/json\r\n{headers}", body) == 400
 
@@ -182,13 +182,13 @@ async def test_a_body_that_is_not_what_its_headers_say_is_told(site: Site, heade
         ("/callbacks/x", "application/x-www-form-urlencoded"),
     ],
 )
-async def test_who_sends_nothing_is_cut(site: Site, path: str, kind: str) -> None:
+async def test_a_client_that_sends_nothing_times_out(site: Site, path: str, kind: str) -> None:
     hurry(site)
     async with asyncio.timeout(10):
         assert await raw(site, f"POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: 1000", b"{") == 408
 
 
-async def test_who_sends_a_byte_now_and_then_is_cut(site: Site) -> None:
+async def test_a_client_that_sends_too_slowly_times_out(site: Site) -> None:
     hurry(site)
     sent = 0
 
@@ -201,11 +201,11 @@ async def test_who_sends_a_byte_now_and_then_is_cut(site: Site) -> None:
 
     async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionError):
-            assert (await site.ask("POST", RUNS, data=drops(), headers=CSV)).status == 408
+            assert (await site.request("POST", RUNS, data=drops(), headers=CSV)).status == 408
     assert sent
 
 
-async def test_four_uploads_that_send_nothing_delay_no_other_business_and_not_their_own(site: Site) -> None:
+async def test_stalled_uploads_delay_no_business(site: Site) -> None:
     head = f"POST {RUNS} HTTP/1.1\r\nContent-Type: text/csv\r\nContent-Length: 1000"
     uploads = site.client.server.app[keys.UPLOADS]  # type: ignore[attr-defined]
     stuck = [asyncio.ensure_future(raw(site, head, b"lead_id")) for _ in range(3)]
@@ -214,14 +214,14 @@ async def test_four_uploads_that_send_nothing_delay_no_other_business_and_not_th
         await asyncio.wait([asyncio.ensure_future(site.get("/healthz"))])
     async with asyncio.timeout(10):
         assert (await site.post(RUNS, {"leads": leads(3)})).status == 201
-        assert (await site.ask("POST", RUNS, data="lead_id,phone\n1,0521234567\n", headers=CSV)).status == 201
+        assert (await site.request("POST", RUNS, data="lead_id,phone\n1,0521234567\n", headers=CSV)).status == 201
     for upload in (*stuck, *strangers):
         assert not upload.done()
         upload.cancel()
     await asyncio.gather(*stuck, *strangers, return_exceptions=True)
 
 
-async def test_a_business_has_its_share_of_the_turns_and_the_others_theirs() -> None:
+async def test_each_business_has_its_share_of_the_turns() -> None:
     turns = Turns(in_all=3, for_one=2, wait_seconds=10)
     order: list[str] = []
     leave, entered = asyncio.Event(), asyncio.Semaphore(0)
@@ -246,11 +246,11 @@ async def test_a_business_has_its_share_of_the_turns_and_the_others_theirs() -> 
     assert not turns._own
 
 
-async def test_who_finds_no_turn_in_time_is_told_and_holds_nothing(site: Site) -> None:
+async def test_an_upload_without_a_free_turn_gets_503(site: Site) -> None:
     app = site.client.server.app  # type: ignore[attr-defined]
     app[keys.UPLOADS].checking = Turns(in_all=1, for_one=1, wait_seconds=0.1)
     async with app[keys.UPLOADS].checking.turn(site.rival):
-        said = await site.post(RUNS, {"leads": leads(1)})
-        assert (said.status, said.code) == (503, "busy")
-        assert said.headers["Retry-After"]
+        response = await site.post(RUNS, {"leads": leads(1)})
+        assert (response.status, response.code) == (503, "busy")
+        assert response.headers["Retry-After"]
     assert (await site.post(RUNS, {"leads": leads(1)})).status == 201

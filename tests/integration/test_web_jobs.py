@@ -1,11 +1,11 @@
-"""The leads of a run: listed, looked at, cancelled one by one, resolved, exported."""
+"""The leads of a run: listed, shown, cancelled one by one, resolved, exported."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from dialer.model import AttemptState
-from tests.visitor import EMAIL, PASSWORD, BrowserSession
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ async def test_jobs_are_filtered_and_paged(site: Site) -> None:
 async def test_a_job_shows_its_attempts_and_their_timeline(site: Site) -> None:
     run_id = await site.load(1)
     [intent], _ = await site.shop.claim(site.business)
-    await site.call_back(intent, "ringing", SequenceNumber="1")
-    await site.call_back(intent, "completed", SequenceNumber="3", CallDuration="7", AnsweredBy="human")
+    await site.post_callback(intent, "ringing", SequenceNumber="1")
+    await site.post_callback(intent, "completed", SequenceNumber="3", CallDuration="7", AnsweredBy="human")
     job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
     assert (job["status"], job["outcome"], job["attempt_count"]) == ("completed", "human", 1)
     [attempt] = job["attempts"]
@@ -51,19 +51,19 @@ async def test_one_lead_is_cancelled(site: Site) -> None:
     assert (await site.post(f"{path}/{waiting}/cancel")).json == {"job_id": waiting, "status": "cancelled", "in_progress": 0}
     assert (await site.post(f"{path}/{waiting}/cancel")).json["status"] == "cancelled"
     on_the_line = intents[0].job_id
-    said = await site.post(f"{path}/{on_the_line}/cancel")
-    assert (said.status, said.code) == (409, "in_progress")
-    said = await site.post(f"{path}/{on_the_line}/cancel", {"hang_up": True})
-    assert (said.status, said.json["in_progress"]) == (200, 1)
+    response = await site.post(f"{path}/{on_the_line}/cancel")
+    assert (response.status, response.code) == (409, "in_progress")
+    response = await site.post(f"{path}/{on_the_line}/cancel", {"hang_up": True})
+    assert (response.status, response.json["in_progress"]) == (200, 1)
     assert (await site.shop.seen(site.business, run_id)).cancelled == 1
 
 
-async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
+async def test_a_person_resolves_an_unknown_attempt(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
-    said = await site.post(paths[0], {"as": "not_placed"})
-    assert (said.status, said.code) == (409, "invalid_state"), "its worker may be sending it now"
+    response = await site.post(paths[0], {"as": "not_placed"})
+    assert (response.status, response.code) == (409, "invalid_state"), "its worker may be sending it now"
     for intent in intents:
         await site.shop.record(intent, AttemptState.UNKNOWN, reason="time-out")
     over = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
@@ -79,46 +79,46 @@ async def test_a_person_resolves_what_stays_unknown(site: Site) -> None:
     await site.shop.seen(site.business, run_id)
 
 
-async def test_a_person_resolves_a_call_the_provider_has_forgotten(site: Site) -> None:
+async def test_a_person_resolves_a_call_the_provider_does_not_know(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
     for intent, sid in zip(intents, ("CA1", "CA2"), strict=True):
         await site.shop.record(intent, AttemptState.LIVE, sid=sid)
-    said = await site.post(paths[0], {"as": "not_placed"})
-    assert (said.status, said.code) == (409, "invalid_state"), "it has a sid, and the provider knows it as far as we know"
+    response = await site.post(paths[0], {"as": "not_placed"})
+    assert (response.status, response.code) == (409, "invalid_state"), "it has a sid, and the provider knows it as far as we know"
     [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
     await site.shop.attempts.postpone_check(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
     back = await site.post(paths[0], {"as": "not_placed"})
     assert (back.status, back.json["status"], back.json["attempt_state"]) == (200, "queued", "not_placed")
     over = await site.post(paths[1], {"as": "over"})
     assert (over.status, over.json["status"], over.json["attempt_state"]) == (200, "failed", "over"), (
-        "any open attempt may be said to be over"
+        "any open attempt may be response to be over"
     )
     assert await site.shop.inflight(site.business) == []
     await site.shop.seen(site.business, run_id)
 
 
-async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) -> None:
+async def test_a_call_the_provider_does_not_know_is_marked_everywhere(site: Site) -> None:
     run_id = await site.load(2)
     intents, _ = await site.shop.claim(site.business)
     for intent, sid, state in zip(intents, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):
         await site.shop.record(intent, state, sid=sid)
-    path, sentence = f"/runs/{run_id}", "The telephone company does not know this call."
+    path, sentence = f"/runs/{run_id}", "The provider does not know this call."
     await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site)
-    await visitor.sign_in(EMAIL, PASSWORD)
+    browser = BrowserSession(site)
+    await browser.sign_in(EMAIL, PASSWORD)
 
     async def shown(intent: ClaimedAttempt) -> tuple[list[str | None], bool]:
         [attempt] = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json["attempts"]
-        return [attempt["missing_since"]], sentence in (await visitor.get(f"{path}/jobs/{intent.job_id}")).body.decode()
+        return [attempt["missing_since"]], sentence in (await browser.get(f"{path}/jobs/{intent.job_id}")).body.decode()
 
     assert [await shown(intent) for intent in intents] == [([None], False)] * 2
-    assert sentence not in (await visitor.get(path)).body.decode()
+    assert sentence not in (await browser.get(path)).body.decode()
     [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
     await site.shop.attempts.postpone_check(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
     assert [await shown(intent) for intent in intents] == [([attempt.as_of.isoformat()], True), ([None], False)]
-    page = (await visitor.get(path)).body.decode()
+    page = (await browser.get(path)).body.decode()
     assert (page.count(sentence), f'id="missing-{intents[0].job_id}"' in page) == (1, True)
     await site.post(f"{RUNS}/{run_id}/jobs/{intents[0].job_id}/resolve", {"as": "over"})
     assert await shown(intents[0]) == ([None], False), "what is over is not missing"
@@ -127,11 +127,11 @@ async def test_a_call_the_provider_does_not_know_says_so_everywhere(site: Site) 
 async def test_the_export_has_every_lead_and_no_formula(site: Site) -> None:
     rows = [{"lead_id": 1, "phone": "0501234567", "name": '=HYPERLINK("x")'}, {"lead_id": 2, "phone": "0501234568", "name": "דנה"}]
     run_id = (await site.post(RUNS, {"leads": rows})).json["run_id"]
-    said = await site.get(f"{RUNS}/{run_id}/export.csv")
-    lines = said.body.decode().splitlines()
+    response = await site.get(f"{RUNS}/{run_id}/export.csv")
+    lines = response.body.decode().splitlines()
     assert lines[0].startswith("job_id,lead_id,phone,name,status,outcome")
     assert "\"'=HYPERLINK(" in lines[1]
     assert "דנה" in lines[2]
-    assert said.headers["Content-Disposition"] == f'attachment; filename="run-{run_id}.csv"'
+    assert response.headers["Content-Disposition"] == f'attachment; filename="run-{run_id}.csv"'
     marked = await site.get(f"{RUNS}/{run_id}/export.csv?mark=1")
-    assert marked.body == b"\xef\xbb\xbf" + said.body
+    assert marked.body == b"\xef\xbb\xbf" + response.body

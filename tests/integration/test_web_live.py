@@ -1,4 +1,4 @@
-"""Live events: nothing is missed, nothing comes twice, and the stream ends when the run is over."""
+"""Live events: none is missed or repeated, and the stream ends when the run is over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rows import DatabaseFixture
-    from tests.web_site import Listening, Site, Told
+    from tests.web_site import EventReader, ServerEvent, Site
     from web.events.frames import FramedEvent
     from web.events.listener import Listener
 
@@ -38,35 +38,35 @@ def progress(site: Site, run_id: int, n: int, business_id: int | None = None) ->
     return Event("run.progress", business_id or site.business, run_id, at=SystemClock().now(), data={"n": n})
 
 
-def numbers(told: list[Told]) -> list[int]:
-    return [event.data["data"]["n"] for event in told if event.name == "run.progress"]
+def numbers(received: list[ServerEvent]) -> list[int]:
+    return [event.data["data"]["n"] for event in received if event.name == "run.progress"]
 
 
-async def take(listening: Listening, count: int) -> list[Told]:
+async def take(listening: EventReader, count: int) -> list[ServerEvent]:
     return [await listening.next() for _ in range(count)]
 
 
-async def heard(listener: Listener, streams: Streams, event: Event) -> None:
-    """The fan-out reads; only then is what it passes on a matter of the listener alone."""
+async def publish_and_wait(listener: Listener, streams: Streams, event: Event) -> None:
+    """Wait until the fan-out has passed on this event: from then on only the listener is tested."""
     async with asyncio.timeout(10):
         while not listener.take():
-            listener.begin_anew()
+            listener.restart()
             await streams.publish([event])
             await listener.wait(1)
 
 
 async def finish(site: Site, run_id: int) -> None:
-    """As the worker would: dial every lead, each answered."""
+    """Dial every lead as a worker would; each is answered."""
     while True:
         intents, _ = await site.shop.claim(site.business)
         if not intents:
             break
         for intent in intents:
-            await site.call_back(intent, "completed")
+            await site.post_callback(intent, "completed")
     assert (await site.shop.seen(site.business, run_id)).status.ended
 
 
-async def test_the_whole_state_comes_first(site: Site) -> None:
+async def test_the_full_state_comes_first(site: Site) -> None:
     run_id = await site.load(5)
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:
@@ -81,18 +81,18 @@ async def test_a_run_is_followed_to_its_end(site: Site) -> None:
     async with site.listen(run_id) as listening:
         await listening.until("reset")
         await finish(site, run_id)
-        told = await listening.until("end")
+        received = await listening.until("end")
         assert await listening.ended()
-    names = [event.name for event in told]
+    names = [event.name for event in received]
     assert names.count("job.changed") == 4
     assert names[-2:] == ["run.finished", "end"]
-    assert told[-1].data["run"]["status"] == "completed"
-    changed = next(event for event in told if event.name == "job.changed")
+    assert received[-1].data["run"]["status"] == "completed"
+    changed = next(event for event in received if event.name == "job.changed")
     assert (changed.data["type"], changed.data["run_id"]) == ("job.changed", run_id)
     assert changed.data["job_id"]
     assert changed.data["data"]["status"] == "completed"
     assert changed.data["at"]
-    ids = [event.id for event in told if event.id]
+    ids = [event.id for event in received if event.id]
     assert len(set(ids)) == len(ids)
 
 
@@ -109,14 +109,14 @@ async def test_a_stopped_run_ends_when_its_calls_do(site: Site) -> None:
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:
         await site.post("/api/outbound/stop-queue", {"run_id": run_id})
-        told = await listening.until("run.finished")
-        assert "end" not in [event.name for event in told]
+        received = await listening.until("run.finished")
+        assert "end" not in [event.name for event in received]
         for intent in intents:
-            await site.call_back(intent, "completed")
+            await site.post_callback(intent, "completed")
         assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
 
 
-async def test_only_one_s_own_run_is_heard(site: Site, streams: Streams) -> None:
+async def test_a_stream_has_only_events_of_its_run(site: Site, streams: Streams) -> None:
     run_id, other = await site.load(2), await site.load(2)
     async with site.listen(run_id) as listening:
         await listening.next()
@@ -131,23 +131,23 @@ async def test_only_one_s_own_run_is_heard(site: Site, streams: Streams) -> None
         assert numbers([await listening.next()]) == [3]
 
 
-async def test_resuming_repeats_nothing_and_misses_nothing(site: Site, streams: Streams) -> None:
+async def test_resuming_has_no_gap_and_no_repeat(site: Site, streams: Streams) -> None:
     run_id, other = await site.load(2), await site.load(2)
     async with site.listen(run_id) as listening:
         await listening.next()
         await streams.publish([progress(site, run_id, n) for n in range(5)])
-        told = await take(listening, 5)
-    # While nobody listens, more happens, also elsewhere.
+        received = await take(listening, 5)
+    # Without a listener more events are published, also of other runs.
     await streams.publish([progress(site, run_id if n % 2 else other, n) for n in range(5, 15)])
-    async with site.listen(run_id, after=told[2].id) as listening:
+    async with site.listen(run_id, after=received[2].id) as listening:
         again = await take(listening, 7)
         await streams.publish([progress(site, run_id, 99)])
         again.append(await listening.next())
-    assert numbers(told) == [0, 1, 2, 3, 4]
+    assert numbers(received) == [0, 1, 2, 3, 4]
     assert numbers(again) == [3, 4, 5, 7, 9, 11, 13, 99]
 
 
-async def test_a_listener_in_the_middle_of_a_storm_misses_nothing(site: Site, streams: Streams) -> None:
+async def test_a_listener_that_joins_under_load_misses_nothing(site: Site, streams: Streams) -> None:
     run_id = await site.load(2)
 
     async def storm() -> None:
@@ -159,16 +159,16 @@ async def test_a_listener_in_the_middle_of_a_storm_misses_nothing(site: Site, st
         async with site.listen(run_id) as listening:
             reset = await listening.next()
             assert reset.name == "reset"
-            heard = numbers(await take(listening, 10))
-            assert heard == list(range(heard[0], heard[0] + 10))
+            received = numbers(await take(listening, 10))
+            assert received == list(range(received[0], received[0] + 10))
             last = await listening.next()
         async with site.listen(run_id, after=last.id) as listening:
-            assert numbers([await listening.next()]) == [heard[-1] + 2]
+            assert numbers([await listening.next()]) == [received[-1] + 2]
     await storming
 
 
-async def test_what_is_not_kept_any_more_is_told_as_the_whole_state(site: Site, streams: Streams) -> None:
-    # Not started: the events of a start are relayed a moment later, and one might come between.
+async def test_trimmed_events_are_replaced_by_the_full_state(site: Site, streams: Streams) -> None:
+    # Not started: the events of a start are relayed with a delay, and one might come in between.
     run_id = await site.load(2, start=False)
     await streams.publish([progress(site, run_id, n) for n in range(3)])
     oldest, newest = await streams.event_window()
@@ -181,29 +181,29 @@ async def test_what_is_not_kept_any_more_is_told_as_the_whole_state(site: Site, 
         assert numbers([await listening.next()]) == [7]
 
 
-async def test_a_listener_that_is_too_slow_begins_anew(site: Site, streams: Streams) -> None:
+async def test_a_slow_listener_restarts_from_the_full_state(site: Site, streams: Streams) -> None:
     run_id = await site.load(2)
     fanout = site.client.server.app[keys.FANOUT]  # type: ignore[attr-defined]
     with fanout.listen(site.business, run_id, "user:1") as slow:
-        await heard(slow, streams, progress(site, run_id, 0))
+        await publish_and_wait(slow, streams, progress(site, run_id, 0))
         await streams.publish([progress(site, run_id, n) for n in range(MAX_WAITING_EVENTS + 1)])
         async with asyncio.timeout(10):
             while not slow.missed:
                 assert await slow.wait(10)
         assert slow.take() == []
-        slow.begin_anew()
+        slow.restart()
         await streams.publish([progress(site, run_id, 7)])
         _, newest = await streams.event_window()
         taken: list[FramedEvent] = []
-        # What was published before may still be on its way to it, but nothing that it has missed.
+        # Earlier events may still be in flight to it, but none that it has missed.
         while not taken or taken[-1].id != parse_id(newest):
             assert await slow.wait(10)
             taken += slow.take()
         assert not slow.missed
 
 
-async def test_without_redis_the_state_is_told_again_and_again(lonely_site: Site) -> None:
-    site = lonely_site
+async def test_without_redis_the_state_is_sent_repeatedly(site_without_redis: Site) -> None:
+    site = site_without_redis
     run_id = await site.load(4)
     async with site.listen(run_id) as listening:
         assert (await listening.next()).data["run"]["in_progress"] == 0
@@ -262,11 +262,11 @@ async def test_streams_end_when_the_process_does(database_url: str, redis_url: s
             assert await listening.ended()
 
 
-async def test_a_job_s_end_is_heard_whoever_learned_it(site: Site) -> None:
+async def test_the_end_of_a_job_is_an_event(site: Site) -> None:
     run_id = await site.load(3)
     intents, _ = await site.shop.claim(site.business)
     async with site.listen(run_id) as listening:
         await listening.next()
         await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
-        told = await listening.until("job.changed")
-    assert (told[-1].data["job_id"], told[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")
+        received = await listening.until("job.changed")
+    assert (received[-1].data["job_id"], received[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")

@@ -1,4 +1,4 @@
-"""Loading a run: good rows are kept, bad ones reported, and what is no list of leads is refused."""
+"""Importing a run: good rows are kept, bad ones are reported, and anything but a list of leads is rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.web_site import RUNS, leads
 
 if TYPE_CHECKING:
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -22,8 +22,8 @@ async def runs_of(site: Site) -> int:
     return found
 
 
-def fields(said: Said) -> set[str]:
-    return {detail["field"] for detail in said.json["details"]}
+def fields(response: Response) -> set[str]:
+    return {detail["field"] for detail in response.json["details"]}
 
 
 async def test_a_run_keeps_the_good_rows_and_reports_the_bad_ones(site: Site) -> None:
@@ -38,9 +38,9 @@ async def test_a_run_keeps_the_good_rows_and_reports_the_bad_ones(site: Site) ->
         "seven",
         {"lead_id": 8, "phone": "0521234570", "shoe_size": 43},
     ]
-    said = await site.post(RUNS, {"name": "spring", "leads": rows})
-    assert said.status == 201
-    found = said.json
+    response = await site.post(RUNS, {"name": "spring", "leads": rows})
+    assert response.status == 201
+    found = response.json
     assert (found["status"], found["total_leads"], found["accepted"]) == ("pending", 2, 2)
     assert [(bad["row"], bad["reason"]) for bad in found["rejected"]] == [
         (4, "emergency"),
@@ -59,11 +59,11 @@ async def test_a_run_keeps_the_good_rows_and_reports_the_bad_ones(site: Site) ->
 
 async def test_a_csv_is_loaded_with_its_settings_in_the_query(site: Site) -> None:
     body = "lead_id,phone,name,timezone,city\n1,050-1234567,Dana,,Haifa\n,0521234567,Nobody,,\n3,0521234568,,,\n"
-    said = await site.ask("POST", f"{RUNS}?name=file&start=true&concurrency=2", data=body, headers=CSV)
-    assert said.status == 201
-    assert (said.json["status"], said.json["accepted"]) == ("running", 2)
-    assert [(bad["row"], bad["reason"]) for bad in said.json["rejected"]] == [(3, "missing_lead_id")]
-    run = (await site.get(f"{RUNS}/{said.json['run_id']}")).json
+    response = await site.request("POST", f"{RUNS}?name=file&start=true&concurrency=2", data=body, headers=CSV)
+    assert response.status == 201
+    assert (response.json["status"], response.json["accepted"]) == ("running", 2)
+    assert [(bad["row"], bad["reason"]) for bad in response.json["rejected"]] == [(3, "missing_lead_id")]
+    run = (await site.get(f"{RUNS}/{response.json['run_id']}")).json
     assert (run["name"], run["concurrency"], run["queued"]) == ("file", 2, 2)
 
 
@@ -71,10 +71,10 @@ async def test_an_upload_is_loaded(site: Site) -> None:
     form = aiohttp.FormData()
     form.add_field("name", "upload")
     form.add_field("file", "lead_id;phone\n1;0501234567\n".encode("utf-16"), filename="leads.csv", content_type="text/csv")
-    said = await site.ask("POST", RUNS, data=form)
-    assert said.status == 201
-    assert said.json["accepted"] == 1
-    assert (await site.get(f"{RUNS}/{said.json['run_id']}")).json["name"] == "upload"
+    response = await site.request("POST", RUNS, data=form)
+    assert response.status == 201
+    assert response.json["accepted"] == 1
+    assert (await site.get(f"{RUNS}/{response.json['run_id']}")).json["name"] == "upload"
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ async def test_an_upload_is_loaded(site: Site) -> None:
         ([1, 2], 400, "malformed_json", None),
     ],
 )
-async def test_wrong_settings_are_refused_by_name(site: Site, body: object, status: int, code: str, named: set[str] | None) -> None:
-    said = await site.post(RUNS, body)
-    assert (said.status, said.code) == (status, code)
-    assert named is None or fields(said) == named
+async def test_wrong_settings_are_rejected_by_name(site: Site, body: object, status: int, code: str, named: set[str] | None) -> None:
+    response = await site.post(RUNS, body)
+    assert (response.status, response.code) == (status, code)
+    assert named is None or fields(response) == named
     assert await runs_of(site) == 0
 
 
-async def test_a_run_without_a_good_row_is_refused_with_its_rows(site: Site) -> None:
-    said = await site.post(RUNS, {"leads": [{"lead_id": 1, "phone": "12"}, {"lead_id": -5, "phone": "0501234567"}]})
-    assert (said.status, said.code) == (422, "no_leads")
-    assert [(bad["row"], bad["reason"]) for bad in said.json["details"]] == [(1, "short_number"), (2, "invalid_lead_id")]
+async def test_a_run_without_a_good_row_is_rejected_with_its_rows(site: Site) -> None:
+    response = await site.post(RUNS, {"leads": [{"lead_id": 1, "phone": "12"}, {"lead_id": -5, "phone": "0501234567"}]})
+    assert (response.status, response.code) == (422, "no_leads")
+    assert [(bad["row"], bad["reason"]) for bad in response.json["details"]] == [(1, "short_number"), (2, "invalid_lead_id")]
     assert await runs_of(site) == 0
 
 
@@ -124,41 +124,41 @@ async def test_a_run_without_a_good_row_is_refused_with_its_rows(site: Site) -> 
         (b"lead_id,phone\n", "no_leads"),
     ],
 )
-async def test_a_file_that_is_no_list_of_leads_is_refused(site: Site, body: bytes, code: str) -> None:
-    said = await site.ask("POST", RUNS, data=body, headers=CSV)
-    assert (said.status, said.code) == (422, code)
-    assert said.json["details"]
+async def test_a_file_that_is_not_a_list_of_leads_is_rejected(site: Site, body: bytes, code: str) -> None:
+    response = await site.request("POST", RUNS, data=body, headers=CSV)
+    assert (response.status, response.code) == (422, code)
+    assert response.json["details"]
     assert await runs_of(site) == 0
 
 
 async def test_hebrew_excel_files_are_read(site: Site) -> None:
-    said = await site.ask("POST", RUNS, data="lead_id,phone,name\n1,0501234567,דנה כהן\n".encode("cp1255"), headers=CSV)
-    assert said.status == 201
-    [job] = (await site.get(f"{RUNS}/{said.json['run_id']}/jobs")).json["items"]
+    response = await site.request("POST", RUNS, data="lead_id,phone,name\n1,0501234567,דנה כהן\n".encode("cp1255"), headers=CSV)
+    assert response.status == 201
+    [job] = (await site.get(f"{RUNS}/{response.json['run_id']}/jobs")).json["items"]
     assert job["name"] == "דנה כהן"
 
 
-async def test_bodies_that_are_not_what_they_say(site: Site) -> None:
-    said = await site.ask("POST", RUNS, data=b'{"leads": [', headers={"Content-Type": "application/json"})
-    assert (said.status, said.code) == (400, "malformed_json")
-    said = await site.ask("POST", RUNS, data=b'{"leads": [NaN]}', headers={"Content-Type": "application/json"})
-    assert (said.status, said.code) == (400, "malformed_json")
-    said = await site.ask("POST", RUNS, data=b"[" * 100_000, headers={"Content-Type": "application/json"})
-    assert (said.status, said.code) == (400, "malformed_json")
-    said = await site.ask("POST", RUNS, data=b"<leads/>", headers={"Content-Type": "text/xml"})
-    assert (said.status, said.code) == (415, "unsupported_media_type")
-    said = await site.ask("POST", "/api/outbound/stop-queue", data=b"run_id=1", headers={"Content-Type": "text/plain"})
-    assert (said.status, said.code) == (415, "unsupported_media_type")
+async def test_malformed_bodies_are_rejected(site: Site) -> None:
+    response = await site.request("POST", RUNS, data=b'{"leads": [', headers={"Content-Type": "application/json"})
+    assert (response.status, response.code) == (400, "malformed_json")
+    response = await site.request("POST", RUNS, data=b'{"leads": [NaN]}', headers={"Content-Type": "application/json"})
+    assert (response.status, response.code) == (400, "malformed_json")
+    response = await site.request("POST", RUNS, data=b"[" * 100_000, headers={"Content-Type": "application/json"})
+    assert (response.status, response.code) == (400, "malformed_json")
+    response = await site.request("POST", RUNS, data=b"<leads/>", headers={"Content-Type": "text/xml"})
+    assert (response.status, response.code) == (415, "unsupported_media_type")
+    response = await site.request("POST", "/api/outbound/stop-queue", data=b"run_id=1", headers={"Content-Type": "text/plain"})
+    assert (response.status, response.code) == (415, "unsupported_media_type")
 
 
-async def test_a_body_of_50_mb_is_refused_with_a_sentence(site: Site) -> None:
+async def test_a_body_of_50_mb_is_rejected_with_a_sentence(site: Site) -> None:
     body = io.BytesIO(b'{"leads": ["' + b"x" * (50 * 1024 * 1024) + b'"]}')
-    said = await site.ask("POST", RUNS, data=body, headers={"Content-Type": "application/json"})
-    assert (said.status, said.code) == (413, "too_large")
-    assert "32 MB" in said.json["error"]
+    response = await site.request("POST", RUNS, data=body, headers={"Content-Type": "application/json"})
+    assert (response.status, response.code) == (413, "too_large")
+    assert "32 MB" in response.json["error"]
 
 
-async def test_a_body_of_unknown_length_is_bounded_too(site: Site) -> None:
+async def test_a_body_of_unknown_length_is_bounded(site: Site) -> None:
     sent = 0
 
     async def endless() -> Any:  # noqa: ANN401 - an async generator
@@ -170,19 +170,19 @@ async def test_a_body_of_unknown_length_is_bounded_too(site: Site) -> None:
     form = aiohttp.FormData()
     form.add_field("file", endless(), filename="leads.csv")
     for body, kind in ((endless(), "text/csv"), (form, None)):
-        said = await site.ask("POST", RUNS, data=body, headers={"Content-Type": kind} if kind else {})
-        assert (said.status, said.code) == (413, "too_large")
+        response = await site.request("POST", RUNS, data=body, headers={"Content-Type": kind} if kind else {})
+        assert (response.status, response.code) == (413, "too_large")
 
 
-async def test_one_lead_too_many_is_refused(site: Site) -> None:
+async def test_one_lead_too_many_is_rejected(site: Site) -> None:
     body = "lead_id,phone\n" + "1,\n" * 200_001
-    said = await site.ask("POST", RUNS, data=body, headers=CSV)
-    assert (said.status, said.code) == (413, "too_many_leads")
+    response = await site.request("POST", RUNS, data=body, headers=CSV)
+    assert (response.status, response.code) == (413, "too_many_leads")
 
 
 async def test_other_requests_go_on_while_a_large_file_is_read(site: Site) -> None:
     body = "lead_id,phone\n" + "\n".join(f"{n},+9725{n:08}" for n in range(1, 30_001))
-    loading = asyncio.ensure_future(site.ask("POST", RUNS, data=body, headers=CSV))
+    loading = asyncio.ensure_future(site.request("POST", RUNS, data=body, headers=CSV))
     answered = 0
     while not loading.done():
         assert (await site.get("/healthz")).status == 200

@@ -1,4 +1,4 @@
-"""Runs over HTTP: listed, looked at, started, and nobody else's."""
+"""Runs over HTTP: listed, shown, started, and invisible to other businesses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.web_site import RUNS, leads
 
 if TYPE_CHECKING:
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 COUNTS = ("queued", "in_progress", "completed", "failed", "cancelled", "skipped")
 
@@ -21,8 +21,8 @@ async def runs_of(site: Site) -> int:
     return found
 
 
-def fields(said: Said) -> set[str]:
-    return {detail["field"] for detail in said.json["details"]}
+def fields(response: Response) -> set[str]:
+    return {detail["field"] for detail in response.json["details"]}
 
 
 async def test_runs_are_listed_newest_first_in_pages(site: Site) -> None:
@@ -39,13 +39,13 @@ async def test_runs_are_listed_newest_first_in_pages(site: Site) -> None:
 @pytest.mark.parametrize(
     "query", ["status=bogus", "limit=0", "limit=x", "limit=9999", "cursor=-1", "cursor=' OR 1=1", "colour=red", "limit=1&limit=2"]
 )
-async def test_wrong_queries_are_refused_by_name(site: Site, query: str) -> None:
-    said = await site.get(f"{RUNS}?{query}")
-    assert (said.status, said.code) == (422, "invalid")
-    assert fields(said) == {query.split("=", maxsplit=1)[0]}
+async def test_wrong_queries_are_rejected_by_name(site: Site, query: str) -> None:
+    response = await site.get(f"{RUNS}?{query}")
+    assert (response.status, response.code) == (422, "invalid")
+    assert fields(response) == {query.split("=", maxsplit=1)[0]}
 
 
-async def test_a_run_shows_all_that_the_contract_names(site: Site) -> None:
+async def test_a_run_has_the_fields_of_the_contract(site: Site) -> None:
     run_id = await site.load(5)
     await site.shop.claim(site.business)
     run = (await site.get(f"{RUNS}/{run_id}")).json
@@ -58,15 +58,15 @@ async def test_a_run_shows_all_that_the_contract_names(site: Site) -> None:
 async def test_start_pause_resume(site: Site) -> None:
     run_id = await site.load(2, start=False)
     for verb, status in (("start", "running"), ("pause", "paused"), ("resume", "running")):
-        said = await site.post(f"{RUNS}/{run_id}/{verb}")
-        assert (said.status, said.json["status"]) == (200, status)
+        response = await site.post(f"{RUNS}/{run_id}/{verb}")
+        assert (response.status, response.json["status"]) == (200, status)
     for verb in ("start", "resume"):
-        said = await site.post(f"{RUNS}/{run_id}/{verb}")
-        assert (said.status, said.code) == (409, "invalid_state")
+        response = await site.post(f"{RUNS}/{run_id}/{verb}")
+        assert (response.status, response.code) == (409, "invalid_state")
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "abc", "99999999", "2147483648", "9" * 40, "1%20OR%201=1", "1;DROP", "%D9%A1"])
-async def test_an_id_that_cannot_be_is_as_one_that_is_missing(site: Site, number: str) -> None:
+async def test_an_impossible_id_is_answered_like_a_missing_one(site: Site, number: str) -> None:
     run_id = await site.load(1)
     missing = await site.get(f"{RUNS}/424242")
     assert missing.code == "not_found"
@@ -80,11 +80,11 @@ async def test_an_id_that_cannot_be_is_as_one_that_is_missing(site: Site, number
         ("POST", f"/api/outbound_calls/jobs/{number}/cancel"),
         ("POST", f"{RUNS}/{run_id}/jobs/{number}/cancel"),
     ):
-        said = await site.ask(method, path)
-        assert (said.status, said.body) == (404, missing.body), path
+        response = await site.request(method, path)
+        assert (response.status, response.body) == (404, missing.body), path
 
 
-async def test_what_is_another_business_s_is_missing_to_the_byte(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_another_business_s_rows_are_answered_like_missing_ones(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     theirs, ours, missing = await site.rivals_run(), await site.load(1), 424242
     job_id = await site.shop.pool.fetchval("SELECT min(id) FROM public.outbound_call_jobs WHERE run_id = $1", theirs)
 
@@ -108,29 +108,29 @@ async def test_what_is_another_business_s_is_missing_to_the_byte(site: Site, cap
 
     for (method, path, body), (_, other, other_body) in zip(asked(theirs, job_id), asked(missing, missing), strict=True):
         caplog.clear()
-        said = await site.ask(method, path, json=body)
+        response = await site.request(method, path, json=body)
         lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("[SECURITY]")]
         assert lines, path
         assert all(f"business {site.business} " in line and line.endswith(f"business {site.rival}") for line in lines)
-        absent = await site.ask(method, other, json=other_body)
-        assert (said.status, said.body) == (absent.status, absent.body) == (404, absent.body), path
-        assert {name for name in said.headers if name != "Date"} == {name for name in absent.headers if name != "Date"}
+        absent = await site.request(method, other, json=other_body)
+        assert (response.status, response.body) == (absent.status, absent.body) == (404, absent.body), path
+        assert {name for name in response.headers if name != "Date"} == {name for name in absent.headers if name != "Date"}
     run = await site.shop.seen(site.rival, theirs)
     assert (run.status, run.queued, run.cancel_requested) == ("running", 2, False)
 
 
 async def test_the_same_key_twice_at_once_loads_one_run(site: Site) -> None:
     body, key = {"leads": leads(3), "start": True}, {"Idempotency-Key": "one"}
-    said = await asyncio.gather(*(site.post(RUNS, body, headers=key) for _ in range(6)))
-    assert {answer.status for answer in said} == {201}
-    assert len({answer.body for answer in said}) == 1
+    responses = await asyncio.gather(*(site.post(RUNS, body, headers=key) for _ in range(6)))
+    assert {response.status for response in responses} == {201}
+    assert len({response.body for response in responses}) == 1
     assert await runs_of(site) == 1
     other = await site.post(RUNS, {"leads": leads(2)}, headers=key)
     assert (other.status, other.code) == (409, "idempotency_conflict")
     assert await runs_of(site) == 1
 
 
-async def test_a_key_is_one_s_own(site: Site) -> None:
+async def test_a_key_belongs_to_its_business(site: Site) -> None:
     key = {"Idempotency-Key": "one"}
     ours = await site.post(RUNS, {"leads": leads(3)}, headers=key)
     theirs = await site.post(RUNS, {"leads": [{"lead_id": 1, "phone": "+12025550123"}]}, headers=key, token="rival")
@@ -146,23 +146,23 @@ async def test_a_command_with_a_key_takes_effect_once(site: Site) -> None:
     assert (first.status, again.status) == (200, 200)
     assert again.body == first.body
     assert (await site.get(f"{RUNS}/{run_id}")).json["status"] == "paused"
-    said = await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel", {}, headers=key)
+    response = await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel", {}, headers=key)
     other = await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel", {"hang_up": True}, headers=key)
-    assert (said.status, other.status, other.code) == (200, 409, "idempotency_conflict")
+    assert (response.status, other.status, other.code) == (200, 409, "idempotency_conflict")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
-async def test_a_key_that_is_none_is_refused(site: Site, key: str) -> None:
-    said = await site.post(RUNS, {"leads": leads(1)}, headers={"Idempotency-Key": key})
-    assert (said.status, fields(said)) == (422, {"Idempotency-Key"})
+async def test_a_malformed_key_is_rejected(site: Site, key: str) -> None:
+    response = await site.post(RUNS, {"leads": leads(1)}, headers={"Idempotency-Key": key})
+    assert (response.status, fields(response)) == (422, {"Idempotency-Key"})
 
 
-async def test_errors_speak_hebrew_to_whom_it_concerns(site: Site) -> None:
-    said = await site.get(f"{RUNS}/424242", headers={"Accept-Language": "he-IL,he;q=0.9"})
-    assert any("\u05d0" <= letter <= "\u05ea" for letter in said.json["error"])
+async def test_errors_are_translated(site: Site) -> None:
+    response = await site.get(f"{RUNS}/424242", headers={"Accept-Language": "he-IL,he;q=0.9"})
+    assert any("\u05d0" <= letter <= "\u05ea" for letter in response.json["error"])
 
 
-async def test_answers_forbid_what_we_never_ask_for(site: Site) -> None:
+async def test_responses_have_security_headers(site: Site) -> None:
     for path in ("/healthz", RUNS, "/api/docs", f"{RUNS}/424242"):
         headers = (await site.get(path)).headers
         assert headers["X-Content-Type-Options"] == "nosniff"

@@ -1,4 +1,4 @@
-"""What one business does in the web process, another does not notice: connections, locked runs, kept callbacks, a Redis that hangs."""
+"""Isolation of businesses in the web process: connections, locked runs, deferred callbacks, a Redis that hangs."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt
     from sql.shares import SharedPool
     from tests.rows import DatabaseFixture
-    from tests.web_site import Said, Site
+    from tests.web_site import Response, Site
 
 CLOCK = SystemClock()
 
 
 @asynccontextmanager
 async def held(shop: DatabaseFixture, query: str, *values: object) -> AsyncIterator[None]:
-    """Somebody else's transaction, left open."""
+    """A transaction of another program, left open."""
     async with shop.pool.acquire() as holder, holder.transaction():
         await holder.execute(query, *values)
         yield
 
 
-async def seconds(asking: Awaitable[Said]) -> float:
+async def seconds(asking: Awaitable[Response]) -> float:
     began = CLOCK.boot()
-    said = await asking
-    assert said.status in {200, 204}, said.body
+    response = await asking
+    assert response.status in {200, 204}, response.body
     return CLOCK.boot() - began
 
 
@@ -46,7 +46,7 @@ def cancel(run_id: int) -> str:
     return f"/api/outbound_calls/jobs/{run_id}/cancel"
 
 
-async def test_clicks_on_a_locked_run_delay_nobody_else(site: Site) -> None:
+async def test_commands_on_a_locked_run_delay_no_other_request(site: Site) -> None:
     run_id = await site.load(5)
     theirs = await site.shop.run(site.rival, 4)
     [call, *_], _ = await site.shop.claim(site.rival)
@@ -54,7 +54,7 @@ async def test_clicks_on_a_locked_run_delay_nobody_else(site: Site) -> None:
     async def rival() -> list[float]:
         return [
             await seconds(site.get(f"{RUNS}/{theirs}", token="rival")),
-            await seconds(site.call_back(call, "ringing")),
+            await seconds(site.post_callback(call, "ringing")),
             await seconds(site.post(cancel(theirs), token="rival")),
         ]
 
@@ -63,12 +63,12 @@ async def test_clicks_on_a_locked_run_delay_nobody_else(site: Site) -> None:
         clicks = [asyncio.ensure_future(site.post(cancel(run_id))) for _ in range(12)]
         await somebody_waits(site)
         meanwhile = [max(await rival()) for _ in range(5)]
-        # Its own business reads on as well.
+        # The business itself can still read, too.
         assert (await site.get(f"{RUNS}/{run_id}")).status == 200
         assert not any(click.done() for click in clicks)
     assert sorted(meanwhile)[2] < max(10 * alone, 0.5)
-    said = await asyncio.gather(*clicks)
-    assert {answer.status for answer in said} == {200}
+    responses = await asyncio.gather(*clicks)
+    assert {response.status for response in responses} == {200}
     assert (await site.shop.seen(site.business, run_id)).cancelled == 5
 
 
@@ -82,12 +82,12 @@ async def somebody_waits(site: Site) -> None:
             pass
 
 
-async def test_a_command_gives_up_with_busy_and_others_are_refused_at_once(site: Site) -> None:
+async def test_commands_on_a_locked_run_time_out_and_further_ones_are_rejected(site: Site) -> None:
     run_id = await site.load(1)
     async with held(site.shop, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
-        said = await asyncio.gather(*(site.post(cancel(run_id)) for _ in range(40)))
-    assert {(answer.status, answer.code) for answer in said} == {(503, "busy")}
-    assert all(int(answer.headers["Retry-After"]) > 0 for answer in said)
+        responses = await asyncio.gather(*(site.post(cancel(run_id)) for _ in range(40)))
+    assert {(response.status, response.code) for response in responses} == {(503, "busy")}
+    assert all(int(response.headers["Retry-After"]) > 0 for response in responses)
     assert (await site.post(cancel(run_id))).status == 200
 
 
@@ -97,7 +97,7 @@ def pool_of(site: Site) -> SharedPool:
 
 
 async def taken_by(site: Site, *uses: Use) -> AsyncExitStack:
-    """As many connections as these uses may have, held until the stack is closed."""
+    """Hold as many connections as these uses may have, until the stack is closed."""
     stack = AsyncExitStack()
     shares = pool_of(site)._shares
     for use in uses:
@@ -106,11 +106,11 @@ async def taken_by(site: Site, *uses: Use) -> AsyncExitStack:
     return stack
 
 
-async def test_who_takes_all_it_may_leaves_something_for_the_others(site: Site) -> None:
+async def test_a_tenant_cannot_take_every_connection(site: Site) -> None:
     run_id = await site.load(1)
     for token in ("rival", "operator"):
         assert (await site.get(RUNS, token=token)).status == 200
-    # A flood of strangers, and of the business itself.
+    # A flood from one address, and of the business itself.
     async with await taken_by(site, Use("address:127.0.0.1"), Use(f"business:{site.business}")):
         assert (await site.get(RUNS, token="rival")).status == 200
         mine = await site.get(f"{RUNS}/{run_id}")
@@ -126,12 +126,12 @@ async def test_commands_and_callbacks_have_a_reserve(site: Site) -> None:
     everybody = [Use(f"business:{number}") for number in range(100, 120)]
     async with await taken_by(site, *everybody):
         assert pool_of(site)._shares.free() == 0
-        assert (await site.call_back(call, "ringing")).status == 204
+        assert (await site.post_callback(call, "ringing")).status == 204
         assert (await site.post(cancel(run_id))).status == 200
 
 
-async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(site: Site) -> None:
-    """All from one address, as behind a proxy: the strangers' share is in use, and Twilio's callbacks go on."""
+async def test_unsigned_callbacks_for_many_businesses_share_one_tenant(site: Site) -> None:
+    """All from one address, as behind a proxy: with the share of unsigned callbacks in use, Twilio's callbacks still get through."""
     run_id = await site.load(3)
     calls, _ = await site.shop.claim(site.business)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
@@ -143,7 +143,7 @@ async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(s
     )
 
     async def own_account(status: str) -> int:
-        return (await site.call_back(theirs, status, auth_token="their own token", AccountSid=own)).status
+        return (await site.post_callback(theirs, status, auth_token="their own token", AccountSid=own)).status
 
     assert await own_account("initiated") == 204
     pool, asked = pool_of(site), []
@@ -156,17 +156,17 @@ async def test_strangers_who_name_many_businesses_get_one_share_and_no_reserve(s
     pool._shares.hold = noted  # type: ignore[method-assign, assignment]
     for number in range(1, 20):
         reference = Reference(number, 1, "0" * 32)
-        said = await site.ask("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
-        assert said.status == 403
+        response = await site.request("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
+        assert response.status == 403
     assert {use for use in asked if use.tenant not in {"facts", "relay"}} == {Use("unsigned:127.0.0.1")}
     async with await taken_by(site, Use("unsigned:127.0.0.1"), *(Use(f"business:{number}") for number in range(100, 120))):
         assert pool._shares.free() == 0
-        assert (await site.call_back(calls[0], "ringing")).status == 204
+        assert (await site.post_callback(calls[0], "ringing")).status == 204
         assert await own_account("ringing") == 204
         assert (await site.post(cancel(run_id))).status == 200
 
 
-async def test_a_task_asks_for_whom_it_serves(site: Site) -> None:
+async def test_a_task_uses_the_share_of_its_tenant(site: Site) -> None:
     assert CURRENT_USE.get().tenant == "process"
     assert (await site.get(RUNS)).status == 200
     assert CURRENT_USE.get().tenant == "process"
@@ -189,7 +189,7 @@ async def keep(streams: Streams, intents: list[ClaimedAttempt]) -> None:
         assert await streams.keep_callback(str(reference), callback(intent, "completed"))
 
 
-async def test_a_kept_callback_that_cannot_be_applied_stops_nobody(site: Site, redis_url: str) -> None:
+async def test_a_deferred_callback_that_fails_delays_no_other(site: Site, redis_url: str) -> None:
     await site.load(3)
     await site.shop.run(site.rival, 3)
     stuck, _ = await site.shop.claim(site.business)

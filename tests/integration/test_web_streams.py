@@ -1,4 +1,4 @@
-"""The stream of a whole business; what outsiders write; who may listen, and for how long; readers that take nothing."""
+"""The stream of a whole business; malformed entries; limits and credentials of streams; readers that stop reading."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dialer.clock import SystemClock
 from dialer.messages import EVENTS, Event
 from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
-from tests.visitor import EMAIL, PASSWORD, BrowserSession
-from tests.web_site import EVENTS_OF_BUSINESS, RUNS, Told, serving, token_digest
-from web.access import standing
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession
+from tests.web_site import EVENTS_OF_BUSINESS, RUNS, ServerEvent, serving, token_digest
+from web.access import credential_checks
 from web.events import fanout as fanout_module
 from web.events import frames, states, stream
 from web.events.stream import MAX_RESUMED_ENTRIES
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rows import DatabaseFixture
-    from tests.web_site import Listening, Site
+    from tests.web_site import EventReader, Site
     from web.events.fanout import Fanout
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -50,17 +50,17 @@ def fanout_of(site: Site) -> Fanout:
     return found
 
 
-async def numbers(listening: Listening, count: int) -> list[tuple[int, int]]:
-    """The run and the number of the next progress events."""
+async def numbers(listening: EventReader, count: int) -> list[tuple[int, int]]:
+    """The run and the number of each of the next progress events."""
     found: list[tuple[int, int]] = []
     while len(found) < count:
-        told = await listening.next()
-        if told.name == "run.progress":
-            found.append((told.data["run_id"], told.data["data"]["n"]))
+        received = await listening.next()
+        if received.name == "run.progress":
+            found.append((received.data["run_id"], received.data["data"]["n"]))
     return found
 
 
-async def test_one_stream_tells_of_all_runs_of_the_business_and_of_no_other(site: Site, streams: Streams) -> None:
+async def test_one_stream_has_all_runs_of_the_business_and_no_others(site: Site, streams: Streams) -> None:
     first, second = await site.load(2), await site.load(2)
     foreign = await site.rivals_run()
     await site.shop.claim(site.business)
@@ -76,7 +76,7 @@ async def test_one_stream_tells_of_all_runs_of_the_business_and_of_no_other(site
     assert reset.id
 
 
-async def test_a_business_s_reset_is_bounded_and_holds_only_what_has_not_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_business_s_reset_is_bounded_and_has_only_active_runs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(states, "MAX_ACTIVE_RUNS", 2)
     ended = await site.load(1)
     drained = await site.load(3)
@@ -85,7 +85,7 @@ async def test_a_business_s_reset_is_bounded_and_holds_only_what_has_not_ended(s
     await site.post("/api/outbound/stop-queue", {"run_id": drained})
     async with site.listen(None) as listening:
         reset = (await listening.until("reset"))[-1].data
-    # It has been stopped, but its calls are still on the line.
+    # The run has been stopped, but its calls are still on the line.
     assert ([run["run_id"] for run in reset["runs"]], reset["more_runs"], len(reset["calls"])) == ([drained], False, 3)
     newer = [await site.load(1, start=False) for _ in range(2)]
     async with site.listen(None) as listening:
@@ -99,13 +99,13 @@ async def test_the_stream_of_a_business_resumes_without_gap_or_repeat(site: Site
     async with site.listen(None) as listening:
         await listening.until("reset")
         await streams.publish([progress(site.business, runs[n % 3], n) for n in range(6)])
-        told = [await listening.next() for _ in range(6)]
+        received = [await listening.next() for _ in range(6)]
     await streams.publish([progress(site.business if n % 2 else site.rival, runs[0] if n % 2 else foreign, n) for n in range(6, 12)])
-    async with site.listen(None, after=told[2].id) as listening:
+    async with site.listen(None, after=received[2].id) as listening:
         await streams.publish([progress(site.business, runs[1], 99)])
         assert [n for _, n in await numbers(listening, 7)] == [3, 4, 5, 7, 9, 11, 99]
     await streams.run_script(f"return redis.call('XTRIM', '{EVENTS}', 'MAXLEN', 1)", [], [])
-    async with site.listen(None, after=told[2].id) as listening:
+    async with site.listen(None, after=received[2].id) as listening:
         assert (await listening.next()).name == "reset"
 
 
@@ -138,7 +138,7 @@ async def test_a_business_s_stream_does_not_end_with_its_last_run(site: Site, mo
         {"command_id": "x" * 100_000},
     ],
 )
-async def test_an_odd_entry_harms_nobody(site: Site, streams: Streams, redis_url: str, odd: dict[str, Any]) -> None:
+async def test_a_malformed_entry_does_no_harm(site: Site, streams: Streams, redis_url: str, odd: dict[str, Any]) -> None:
     run_id = await site.load(2)
     fields: dict[Any, Any] = {"type": "job.changed", "business_id": str(site.business), "run_id": str(run_id), "data": "{}", **odd}
     async with site.listen(run_id) as listening, site.listen(None) as wide:
@@ -148,13 +148,13 @@ async def test_an_odd_entry_harms_nobody(site: Site, streams: Streams, redis_url
             await stranger.xadd(EVENTS, fields)
         await streams.publish([progress(site.business, run_id, 7)])
         for each in (listening, wide):
-            told = await each.until("run.progress")
-            assert told[-1].data["data"] == {"n": 7}
-            assert "end" not in [event.name for event in told]
+            received = await each.until("run.progress")
+            assert received[-1].data["data"] == {"n": 7}
+            assert "end" not in [event.name for event in received]
     assert (await site.get(f"{RUNS}/{run_id}")).status == 200
 
 
-async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_fan_out_restarts(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = await site.load(2)
     faults: list[BaseException] = [RuntimeError("nobody expected this"), asyncio.CancelledError()]
     real = frames.read_entry
@@ -169,7 +169,7 @@ async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, m
         await listening.until("reset")
         while faults:
             await streams.publish([progress(site.business, run_id, 1)])
-            # What the failure swallowed is told as the whole state.
+            # Events lost in the failure are replaced by the full state.
             await listening.next()
         async with asyncio.timeout(20):
             while fanout_of(site).away:
@@ -179,7 +179,7 @@ async def test_a_fan_out_that_fails_begins_again(site: Site, streams: Streams, m
     assert (await site.get("/healthz")).status == 200
 
 
-async def test_a_redis_that_refuses_writes_is_as_one_that_is_away(database_url: str, shop: DatabaseFixture, tmp_path: Path) -> None:
+async def test_a_redis_that_rejects_writes_counts_as_unavailable(database_url: str, shop: DatabaseFixture, tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()
     try:
@@ -190,22 +190,22 @@ async def test_a_redis_that_refuses_writes_is_as_one_that_is_away(database_url: 
                 assert (await wide.until("reset"))[-1].data["live"] is True
                 await operator.config_set("min-replicas-to-write", 1)
                 for each in (listening, wide):
-                    while (told := await each.next()).name != "reset" or told.data["live"]:
+                    while (received := await each.next()).name != "reset" or received.data["live"]:
                         pass
-                    assert told.id is None
+                    assert received.id is None
                 await site.shop.claim(site.business)
-                # No event tells of it; the next round does.
-                while (told := await listening.next()).data["run"]["in_progress"] != 3:
+                # There is no event about it; the next state includes it.
+                while (received := await listening.next()).data["run"]["in_progress"] != 3:
                     pass
                 await operator.config_set("min-replicas-to-write", 0)
-                while (told := await listening.next()).name != "reset" or not told.data["live"]:
+                while (received := await listening.next()).name != "reset" or not received.data["live"]:
                     pass
-                assert told.id
+                assert received.id
     finally:
         await valkey.stop()
 
 
-async def test_one_user_cannot_take_all_streams_of_the_business_nor_one_business_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streams_are_limited_per_user_and_per_business(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout_module, "MAX_LISTENERS_PER_USER", 3)
     monkeypatch.setattr(fanout_module, "MAX_LISTENERS_PER_BUSINESS", 5)
     run_id = await site.load(1)
@@ -225,10 +225,10 @@ async def test_one_user_cannot_take_all_streams_of_the_business_nor_one_business
         await listening.next()
 
 
-async def test_a_stream_ends_when_its_credential_is_withdrawn(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_ends_when_its_credential_is_revoked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.2)
     monkeypatch.setattr(stream, "RECHECK_SECONDS", 0.2)
-    monkeypatch.setattr(standing, "RECHECK_SECONDS", 0.2)
+    monkeypatch.setattr(credential_checks, "RECHECK_SECONDS", 0.2)
     run_id = await site.load(1)
     async with site.listen(run_id, token="viewer") as listening, site.listen(None, token="operator") as other:
         await listening.until("reset")
@@ -242,19 +242,19 @@ async def test_a_stream_ends_when_its_credential_is_withdrawn(site: Site, monkey
         assert (await other.until("alive"))[-1].name == "alive"
 
 
-async def test_a_page_s_stream_is_refused_to_the_next_user(site: Site) -> None:
+async def test_a_page_s_stream_is_rejected_for_the_next_user(site: Site) -> None:
     user_id = await site.user(EMAIL, PASSWORD)
-    visitor = BrowserSession(site)
-    await visitor.sign_in()
-    said = await visitor.get(f"{EVENTS_OF_BUSINESS}?reader=user:{user_id + 1}")
-    assert (said.status, said.json["code"]) == (409, "other_reader")
-    cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
-    async with site.client.get(f"{EVENTS_OF_BUSINESS}?reader=user:{user_id}", headers={"Cookie": cookie}) as response:
-        assert response.status == 200
+    browser = BrowserSession(site)
+    await browser.sign_in()
+    response = await browser.get(f"{EVENTS_OF_BUSINESS}?reader=user:{user_id + 1}")
+    assert (response.status, response.json["code"]) == (409, "other_reader")
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    async with site.client.get(f"{EVENTS_OF_BUSINESS}?reader=user:{user_id}", headers={"Cookie": cookie}) as stream_response:
+        assert stream_response.status == 200
     assert (await site.get(EVENTS_OF_BUSINESS, token=None)).status == 401
 
 
-async def test_a_reader_that_takes_nothing_is_let_go_of(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_stops_reading_is_disconnected(site: Site, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "WRITE_SECONDS", 1.0)
     run_id = await site.load(1)
     address = site.client.make_url("/")
@@ -275,7 +275,7 @@ async def test_a_reader_that_takes_nothing_is_let_go_of(site: Site, streams: Str
         slow.close()
 
 
-async def test_old_resumes_of_one_business_hold_up_nobody_else(site: Site, streams: Streams) -> None:
+async def test_long_resumes_of_one_business_delay_no_other(site: Site, streams: Streams) -> None:
     run_id, foreign = await site.load(1), await site.rivals_run()
     async with site.listen(run_id) as listening:
         since = (await listening.until("reset"))[-1].id
@@ -283,7 +283,7 @@ async def test_old_resumes_of_one_business_hold_up_nobody_else(site: Site, strea
     await streams.publish([progress(site.business, run_id, 1)])
     assert since
 
-    async def resume(token: str, subject: int | None) -> Told:
+    async def resume(token: str, subject: int | None) -> ServerEvent:
         async with site.listen(subject, after=since, token=token) as listening:
             return await listening.next()
 
@@ -296,5 +296,5 @@ async def test_old_resumes_of_one_business_hold_up_nobody_else(site: Site, strea
         meanwhile = sum(task.done() for task in crowd) - before
         for task in crowd:
             task.cancel()
-    # In turn with one of the other business at a time, and not behind all sixty.
+    # It takes turns with the other business, and does not wait for all sixty.
     assert meanwhile < 20

@@ -1,4 +1,4 @@
-"""What many streams at once cost: one reading a business and round, however many watch; and nobody waits for another's."""
+"""The cost of many streams: one read a business and round, however many listeners there are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMITTED = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_da
 
 
 class Watching:
-    """One open stream; `resets` is how often it was sent the whole state."""
+    """One open stream; `resets` counts how often it was sent the full state."""
 
     def __init__(self) -> None:
         self.resets = 0
@@ -49,8 +49,8 @@ async def committed(site: Site) -> int:
     return int(await site.shop.pool.fetchval(COMMITTED))
 
 
-async def test_while_redis_is_away_a_run_is_read_once_a_round_however_many_watch_it(lonely_site: Site) -> None:
-    site = lonely_site
+async def test_without_redis_a_run_is_read_once_a_round_for_all_listeners(site_without_redis: Site) -> None:
+    site = site_without_redis
     run_id = await site.load(4)
     tokens = [f"watcher {n}" for n in range(STREAMS // PER_USER)]
     for token in tokens:
@@ -72,6 +72,6 @@ async def test_while_redis_is_away_a_run_is_read_once_a_round_however_many_watch
         transactions = await committed(site) - before
         for task in reading:
             task.cancel()
-    # Three statements a round and the relay's looks, for as many rounds as pass until the slowest stream has been told ROUNDS times:
-    # 596 were seen on a busy machine, and 3,403 with a reading for each stream.
+    # Three statements a round and the polling of the relay, for the rounds until the slowest stream has had ROUNDS resets: measured were
+    # 596 on a busy machine, and 3,403 with one read for each stream.
     assert transactions < STREAMS * ROUNDS

@@ -1,4 +1,4 @@
-"""A run whose account's circuit breaker is open says so, in the API and on its page, and stops saying so."""
+"""The reasons a run waits, in the API and on its page."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ async def test_a_run_that_waits_for_the_provider_says_since_when(site: Site, red
         await streams.close()
 
 
-async def test_with_redis_away_nobody_can_tell(lonely_site: Site) -> None:
-    run = await lonely_site.load(3)
-    assert (await lonely_site.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
+async def test_without_redis_an_outage_is_not_reported(site_without_redis: Site) -> None:
+    run = await site_without_redis.load(3)
+    assert (await site_without_redis.get(f"{RUNS}/{run}")).json["provider_waited_for_since"] is None
 
 
 async def reasons(site: Site, run: int) -> list[str]:
@@ -37,7 +37,7 @@ async def reasons(site: Site, run: int) -> list[str]:
     return [wait["reason"] for wait in found]
 
 
-async def test_every_reason_to_wait_is_told(site: Site) -> None:
+async def test_every_reason_to_wait_is_reported(site: Site) -> None:
     run = await site.load(6)
     beat = "UPDATE outbound_call_runs SET lock_ts = now() AT TIME ZONE 'UTC' WHERE business_id = $1"
     await site.shop.pool.execute(beat, site.business)

@@ -1,4 +1,4 @@
-"""Files people really have: each is read, or the row that cannot be read is refused and the others are kept."""
+"""Files as people have them: each is read, or the row that cannot be read is rejected and the others are kept."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def loaded(body: str | bytes) -> CheckedRows:
     return check_rows(rows_of(pieces(body.encode() if isinstance(body, str) else body)), "IL", "UTC")
 
 
-def kept(sheet: CheckedRows) -> list[tuple[Any, str]]:
-    return [(lead.external_id or lead.lead_id, lead.phone) for lead in sheet.accepted]
+def kept(checked: CheckedRows) -> list[tuple[Any, str]]:
+    return [(lead.external_id or lead.lead_id, lead.phone) for lead in checked.accepted]
 
 
-def refused(sheet: CheckedRows) -> list[tuple[int, str]]:
-    return [(bad.row, bad.reason) for bad in sheet.rejected]
+def rejected(checked: CheckedRows) -> list[tuple[int, str]]:
+    return [(bad.row, bad.reason) for bad in checked.rejected]
 
 
-def found_ids(sheet: CheckedRows) -> set[object]:
-    """Every lead the answer speaks of: accepted, refused or a duplicate."""
-    rejected = [bad.lead_id for bad in sheet.rejected]
+def found_ids(checked: CheckedRows) -> set[object]:
+    """Every lead in the report: accepted, rejected or a duplicate."""
+    rejected = [bad.lead_id for bad in checked.rejected]
     shown = {int(lead.strip('"')) if isinstance(lead, str) and lead.strip('"').isdecimal() else lead for lead in rejected}
-    return {lead for lead, _ in kept(sheet)} | shown | {again.lead_id for again in sheet.duplicates}
+    return {lead for lead, _ in kept(checked)} | shown | {again.lead_id for again in checked.duplicates}
 
 
 BOTH = [(1, "+972521234567"), (2, "+972521234568")]
@@ -74,10 +74,10 @@ BOTH = [(1, "+972521234567"), (2, "+972521234568")]
         "lead_id,phone,name\u00a0\n1\u00a0,0521234567\u00a0,Dana\n2,052\u00a01234568,Avi\n",
     ],
 )
-def test_it_is_read(body: str) -> None:
-    sheet = loaded(body)
-    assert kept(sheet) == BOTH
-    assert sheet.rejected == []
+def test_the_file_is_read(body: str) -> None:
+    checked = loaded(body)
+    assert kept(checked) == BOTH
+    assert checked.rejected == []
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_it_is_read(body: str) -> None:
         (f"lead_id,phone,name\n{A}\n3,050-123-XXXX\n{B}\n", [(3, "not_alone")]),
     ],
 )
-def test_the_row_is_refused_and_the_others_are_kept(body: str, rows: list[tuple[int, str]]) -> None:
-    sheet = loaded(body)
-    assert [lead for lead in kept(sheet) if lead in BOTH] == BOTH
-    assert refused(sheet)[-len(rows) :] == rows
+def test_the_row_is_rejected_and_the_others_are_kept(body: str, rows: list[tuple[int, str]]) -> None:
+    checked = loaded(body)
+    assert [lead for lead in kept(checked) if lead in BOTH] == BOTH
+    assert rejected(checked)[-len(rows) :] == rows
 
 
 TWO_STRAY = [
@@ -123,18 +123,20 @@ TWO_STRAY = [
 @pytest.mark.parametrize("rows", TWO_STRAY)
 @pytest.mark.parametrize("delimiter", [",", ";"])
 def test_two_stray_quotation_marks_give_no_lead_the_phone_of_another(rows: str, delimiter: str) -> None:
-    sheet = loaded(f"lead_id,name,phone,note\n{rows}\n".replace(",", delimiter))
-    assert {1, 2, 3} <= found_ids(sheet)
-    assert [lead for lead in kept(sheet) if lead[0] == 1] in ([], [(1, "+972521234567")])
+    checked = loaded(f"lead_id,name,phone,note\n{rows}\n".replace(",", delimiter))
+    assert {1, 2, 3} <= found_ids(checked)
+    assert [lead for lead in kept(checked) if lead[0] == 1] in ([], [(1, "+972521234567")])
 
 
 def test_two_marks_in_a_line_do_not_give_a_lead_its_second_phone() -> None:
-    sheet = loaded('lead_id,name,phone,phone2\n1,"Bob,0521234567",0521234599\n2,"Levi, Al",0521234568\n3,"Herzl 5, 6100212",0521234569,\n')
-    assert kept(sheet) == [(2, "+972521234568"), (3, "+972521234569")]
-    assert refused(sheet) == [(2, "bad_quotes")]
+    checked = loaded(
+        'lead_id,name,phone,phone2\n1,"Bob,0521234567",0521234599\n2,"Levi, Al",0521234568\n3,"Herzl 5, 6100212",0521234569,\n'
+    )
+    assert kept(checked) == [(2, "+972521234568"), (3, "+972521234569")]
+    assert rejected(checked) == [(2, "bad_quotes")]
 
 
-def test_two_marks_in_the_heading_and_behind_it_hide_no_lead() -> None:
+def test_two_marks_in_the_header_and_after_it_hide_no_lead() -> None:
     for rows in ('"note\n1",0521234567,x', '"note\n1,0521234567,x"'):
         with pytest.raises(ApiError):
             loaded(f"lead_id,phone,{rows}\n")
@@ -149,16 +151,16 @@ def test_two_marks_in_the_heading_and_behind_it_hide_no_lead() -> None:
     ],
 )
 def test_a_cell_of_several_lines_is_read(body: str) -> None:
-    sheet = loaded(body)
-    assert (kept(sheet), sheet.rejected) == (BOTH, [])
+    checked = loaded(body)
+    assert (kept(checked), checked.rejected) == (BOTH, [])
 
 
-def test_a_refused_row_is_shown_as_far_as_it_was_read() -> None:
+def test_a_rejected_row_is_shown_as_far_as_it_was_read() -> None:
     [bad] = loaded(f'lead_id,phone,name\n{A}\n3,0521234569,"Dan "the man" Levi"\n').rejected
     assert (bad.row, bad.lead_id, bad.phone, bad.reason) == (3, 3, "0521234569", "bad_quotes")
 
 
-def test_the_columns_beside_are_variables_and_those_without_a_name_are_left_out() -> None:
+def test_other_columns_become_variables_and_unnamed_ones_are_skipped() -> None:
     body = f",lead_id,phone,Notes,,Notes,{'x' * 120}\n0,1,0521234567,a,b,c,d\n"
     [lead] = loaded(body).accepted
     assert lead.variables == {"notes": "a", "notes_2": "c", "x" * 100: "d"}
@@ -182,7 +184,7 @@ def test_an_id_without_leading_zeros_is_a_number_and_any_other_a_text(cell: str,
     assert kept(loaded(f"lead_id,phone\n{cell},0521234567\n")) == [(lead_id, "+972521234567")]
 
 
-def test_a_column_of_a_lead_s_own_twice_is_not_guessed() -> None:
+def test_a_repeated_column_of_a_lead_is_an_error() -> None:
     with pytest.raises(ApiError) as error:
         loaded("lead_id,phone,Phone\n1,0521234567,0521234568\n")
     assert error.value.code == "wrong_header"
@@ -220,10 +222,10 @@ def test_a_long_line_is_cut_out_in_whatever_pieces_it_comes(text: str, size: int
 
 @settings(deadline=None)
 @given(st.lists(st.text(',;"ab\n1 0521234567', max_size=30), max_size=12))
-def test_whatever_stands_between_good_rows_no_row_is_lost_without_a_word(lines: list[str]) -> None:
+def test_no_row_is_lost_without_a_report(lines: list[str]) -> None:
     body = f"lead_id,phone,name\n{A}\n" + "\n".join(lines) + f"\n{B}\n"
-    sheet = loaded(body)
-    assert {1, 2} <= found_ids(sheet)
+    checked = loaded(body)
+    assert {1, 2} <= found_ids(checked)
 
 
 PHONES = [
@@ -236,7 +238,7 @@ ROWS_READ = {number: f"+97252123456{6 + number}" if number < 4 else "+9725212345
 
 @st.composite
 def rows_with_stray_marks(draw: st.DrawFn) -> str:
-    """Four leads, their columns in any order, short, long, quoted and of several lines, and up to three quotation marks too many."""
+    """Four leads: columns in any order, short, long, quoted and multi-line cells, and up to three stray quotation marks."""
     columns = draw(st.permutations(["lead_id", "phone", "name", "note"]))
     phones = draw(st.sampled_from(PHONES))
     text = st.sampled_from(["", "Al", "Bo", '"Levi, Dan"', "x y", '"first\nsecond"', '"say ""so"""'])
@@ -255,18 +257,18 @@ def rows_with_stray_marks(draw: st.DrawFn) -> str:
 @settings(deadline=None, max_examples=500)
 @given(rows_with_stray_marks())
 def test_stray_quotation_marks_lose_no_lead_and_give_none_the_phone_of_another(body: str) -> None:
-    sheet = loaded(body)
-    assert all(phone == ROWS_READ.get(lead, phone) for lead, phone in kept(sheet)), kept(sheet)
-    found = found_ids(sheet)
-    # The marks may stand around the lead_id and more, or in a row whose lead_id comes behind them: it is refused without its own.
-    unnamed = sum(not isinstance(bad.lead_id, int) for bad in sheet.rejected)
+    checked = loaded(body)
+    assert all(phone == ROWS_READ.get(lead, phone) for lead, phone in kept(checked)), kept(checked)
+    found = found_ids(checked)
+    # The marks may enclose the lead_id, or come before it in the row: then the row is rejected without its lead_id.
+    unnamed = sum(not isinstance(bad.lead_id, int) for bad in checked.rejected)
     assert len(ROWS_READ.keys() - found) <= unnamed, found
-    assert all(lead in ROWS_READ for lead, _ in kept(sheet)), kept(sheet)
+    assert all(lead in ROWS_READ for lead, _ in kept(checked)), kept(checked)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
-def test_every_piece_of_bytes_is_a_file_or_an_error_that_says_why(body: bytes) -> None:
+def test_any_bytes_are_a_file_or_an_explained_error(body: bytes) -> None:
     for text in (body, b"lead_id,phone,name\n" + body):
         with contextlib.suppress(ApiError):
             loaded(text)

@@ -1,4 +1,4 @@
-"""What anybody may write into dialer:events is read without an error, and never becomes something a browser cannot read."""
+"""Any entry of dialer:events is read without an error, and never becomes something a browser cannot read."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_no_text_makes_an_id_that_raises(text: str) -> None:
         ("at", "2025-01-02T03:04:05", None),
     ],
 )
-def test_a_field_that_is_not_what_it_should_be_is_null(field: str, value: str, became: object) -> None:
+def test_a_malformed_field_is_null(field: str, value: str, became: object) -> None:
     event = read_entry(("1-0", {**GOOD, field: value}))
     assert event is not None
     assert json.loads(lines_of(event.frame)["data"])[field] == became
 
 
 @pytest.mark.parametrize("fields", [{"business_id": "²"}, {"run_id": "1" + "0" * 40}, {"type": "reset"}, {"type": "end\n\n"}, {"type": ""}])
-def test_an_entry_that_is_no_event_of_a_run_is_left_out(fields: dict[str, str]) -> None:
+def test_an_entry_that_is_not_an_event_of_a_run_is_skipped(fields: dict[str, str]) -> None:
     assert read_entry(("1-0", {**GOOD, **fields})) is None

@@ -1,4 +1,4 @@
-"""The table of who is greeted: every combination of what may be known, held against the sentences it is made of."""
+"""Which answered calls are greeted: every combination is checked against the table."""
 
 from __future__ import annotations
 
@@ -24,29 +24,20 @@ VERDICTS = (
 COMBINATIONS = list(itertools.product(AttemptState, [*AttemptState, None], VERDICTS, [False, True], [False, True]))
 
 
-def heard(
+def result(
     before: AttemptState,
     after: AttemptState | None,
     verdict: RecordVerdict,
     wanted_before: bool,  # noqa: FBT001
     wanted_after: bool,  # noqa: FBT001
 ) -> CallbackResult:
-    attempt = AttemptContext(
-        before,
-        hang_up=not wanted_before,
-        excess=False,
-        cancel_requested=False,
-        sid=None,
-        account_sid="AC",
-        auth_token_sealed=None,
-        partition=0,
-    )
+    attempt = AttemptContext(before, hang_up=not wanted_before, account_sid="AC", auth_token_sealed=None)
     return CallbackResult(attempt, RecordResult(1, 1, verdict, after, hang_up=not wanted_after))
 
 
-def test_every_combination_has_the_answer_of_the_table() -> None:
-    greeted = {row for row in COMBINATIONS if greets(heard(*row))}
-    # Whoever is greeted is on a live call of this attempt that nobody wants ended: these rows, and none besides.
+def test_every_combination_matches_the_table() -> None:
+    greeted = {row for row in COMBINATIONS if greets(result(*row))}
+    # A greeted call is live, belongs to this attempt, and no hang-up was requested: exactly these rows.
     assert greeted == {
         (AttemptState(before), AttemptState.LIVE, verdict, True, True)
         for before in {*OPEN, "not_placed"}
@@ -54,11 +45,11 @@ def test_every_combination_has_the_answer_of_the_table() -> None:
     }
 
 
-def test_without_postgresql_nobody_is_greeted() -> None:
+def test_without_postgresql_no_call_is_greeted() -> None:
     assert greets(None) is False
 
 
 @pytest.mark.parametrize("before", ["over", "not_sent"])
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_a_call_of_an_attempt_that_has_ended_is_never_greeted(before: str, verdict: RecordVerdict) -> None:
-    assert not any(greets(heard(AttemptState(before), after, verdict, True, True)) for after in AttemptState)  # noqa: FBT003
+    assert not any(greets(result(AttemptState(before), after, verdict, True, True)) for after in AttemptState)  # noqa: FBT003

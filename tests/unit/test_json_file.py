@@ -1,4 +1,4 @@
-"""Leads as JSON: read one by one as `json.loads` reads them all, never more in memory than one of them."""
+"""Leads as JSON: read one by one with the same result as `json.loads`, with only one of them in memory."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def read(body: bytes, size: int = 100_000) -> tuple[dict[str, Any], list[object]
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4), st.lists(VALUES, max_size=6), st.integers(1, 40), st.data())
-def test_it_reads_what_json_reads_in_whatever_pieces_it_comes(
-    beside: dict[str, Any], leads: list[Any], size: int, data: st.DataObject
-) -> None:
+def test_it_reads_what_json_reads_in_any_pieces(beside: dict[str, Any], leads: list[Any], size: int, data: st.DataObject) -> None:
     names = data.draw(st.permutations([*beside, "leads"]))
     whole = {name: leads if name == "leads" else beside[name] for name in names}
     text = json.dumps(whole, indent=data.draw(st.sampled_from([None, 1])), ensure_ascii=data.draw(st.booleans()))
@@ -51,7 +49,7 @@ def test_it_reads_what_json_reads_in_whatever_pieces_it_comes(
 @example('{"leads":[]}}', 3)
 @example('{"leads":[NaN]}', 3)
 @example('{"a":-}', 1)
-def test_it_refuses_what_json_refuses(text: str, size: int) -> None:
+def test_it_rejects_what_json_rejects(text: str, size: int) -> None:
     body = text.encode(errors="surrogatepass")
     try:
         whole = json.loads(body, parse_constant=json_file._no_constant)
@@ -87,7 +85,7 @@ def test_it_refuses_what_json_refuses(text: str, size: int) -> None:
         (b'{"leads": []} {', 400, "malformed_json"),
     ],
 )
-def test_what_is_refused_and_how(body: bytes, status: int, code: str) -> None:
+def test_rejections(body: bytes, status: int, code: str) -> None:
     with pytest.raises(ApiError) as error:
         read(body)
     assert (error.value.status, error.value.code) == (status, code)
@@ -95,7 +93,7 @@ def test_what_is_refused_and_how(body: bytes, status: int, code: str) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_stumble(body: bytes) -> None:
+def test_no_bytes_cause_an_unexpected_error(body: bytes) -> None:
     for text in (body, b'{"leads":[' + body, b'{"leads":[{' + body + b"}]}"):
         try:
             settings_of(pieces(text))

@@ -37,7 +37,7 @@ async def test_each_business_has_a_limit_of_its_own() -> None:
 
 
 def test_an_account_is_known_to_its_business_only() -> None:
-    """A business that names the account of another does not place, fetch or hang up calls with its token."""
+    """A business that names the account of another cannot use its token."""
     seal = Seal("x" * 40, "account")
     book = AccountBook("AC0", SecretStr("default"), seal)
     book.account(1, "AC1", seal.close(b"mine"))

@@ -1,4 +1,4 @@
-"""Leads: which encodings are read, which rows are kept, and what is shown of the others."""
+"""Leads: which encodings are read, which rows are kept, and how the others are reported."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_files_in_their_encodings_and_delimiters(body: bytes) -> None:
         bytes(range(256)),
     ],
 )
-def test_other_encodings_are_refused_with_what_to_do(body: bytes) -> None:
-    with pytest.raises(ApiError) as refused:
+def test_other_encodings_are_rejected_with_advice(body: bytes) -> None:
+    with pytest.raises(ApiError) as rejected:
         decoded(pieces(body))
-    assert refused.value.code == "wrong_encoding"
-    assert "UTF-8" in refused.value.text.text
+    assert rejected.value.code == "wrong_encoding"
+    assert "UTF-8" in rejected.value.text.text
 
 
 @pytest.mark.parametrize("name", ["ד״ר כהן", "₪ בע״מ", 'צה"ל', "בן-דוד", "Dana"])
@@ -74,9 +74,9 @@ def test_a_quoted_cell_may_have_lines_and_delimiters() -> None:
 
 
 def test_a_row_with_too_many_cells_is_rejected_and_shown() -> None:
-    sheet = check_rows(rows_of(pieces(b"lead_id,phone\n1,0501234567,oops\n2,0501234568,\n")), "IL", "UTC")
-    assert [(bad.row, bad.reason, bad.lead_id, bad.phone) for bad in sheet.rejected] == [(2, "wrong_columns", 1, "0501234567")]
-    assert [lead.lead_id for lead in sheet.accepted] == [2]
+    checked = check_rows(rows_of(pieces(b"lead_id,phone\n1,0501234567,oops\n2,0501234568,\n")), "IL", "UTC")
+    assert [(bad.row, bad.reason, bad.lead_id, bad.phone) for bad in checked.rejected] == [(2, "wrong_columns", 1, "0501234567")]
+    assert [lead.lead_id for lead in checked.accepted] == [2]
 
 
 def test_the_same_lead_and_the_same_phone_are_taken_once() -> None:
@@ -87,10 +87,10 @@ def test_the_same_lead_and_the_same_phone_are_taken_once() -> None:
         {"lead_id": 1, "phone": "0501234568"},
         {"lead_id": 3, "phone": "0501234568"},
     ]
-    sheet = check_rows(enumerate(rows, start=1), "IL", "UTC")
-    assert [lead.lead_id for lead in sheet.accepted] == [1, 3]
-    assert [(again.row, again.same_as, again.by) for again in sheet.duplicates] == [(3, 1, "phone"), (4, 1, "lead")]
-    assert [bad.row for bad in sheet.rejected] == [1]
+    checked = check_rows(enumerate(rows, start=1), "IL", "UTC")
+    assert [lead.lead_id for lead in checked.accepted] == [1, 3]
+    assert [(again.row, again.same_as, again.by) for again in checked.duplicates] == [(3, 1, "phone"), (4, 1, "lead")]
+    assert [bad.row for bad in checked.rejected] == [1]
 
 
 @pytest.mark.parametrize(
@@ -121,17 +121,17 @@ def test_the_same_lead_and_the_same_phone_are_taken_once() -> None:
         ({"age": 7}, "unknown_field"),
     ],
 )
-def test_rows_that_are_not_kept(more: dict[str, object], reason: str) -> None:
-    sheet = check_rows([(1, {"lead_id": 1, "phone": "0501234567", **more})], "IL", "UTC")
-    assert [bad.reason for bad in sheet.rejected] == [reason]
-    assert sheet.accepted == []
+def test_rejected_rows(more: dict[str, object], reason: str) -> None:
+    checked = check_rows([(1, {"lead_id": 1, "phone": "0501234567", **more})], "IL", "UTC")
+    assert [bad.reason for bad in checked.rejected] == [reason]
+    assert checked.accepted == []
 
 
 def test_an_id_is_an_integer_or_a_text_and_stays_what_it_is() -> None:
     ids = [2**63 - 1, "0031x00000abc", "7", 7, "x" * 255, " padded "]
-    sheet = check_rows(((n, {"lead_id": lead_id, "phone": f"05{n:08}"}) for n, lead_id in enumerate(ids)), "IL", "UTC")
-    assert [lead.lead_id if lead.external_id is None else lead.external_id for lead in sheet.accepted] == ids
-    assert [lead.lead_id for lead in sheet.accepted if lead.external_id is not None] == [None] * 4
+    checked = check_rows(((n, {"lead_id": lead_id, "phone": f"05{n:08}"}) for n, lead_id in enumerate(ids)), "IL", "UTC")
+    assert [lead.lead_id if lead.external_id is None else lead.external_id for lead in checked.accepted] == ids
+    assert [lead.lead_id for lead in checked.accepted if lead.external_id is not None] == [None] * 4
 
 
 def test_the_same_id_as_text_and_as_number_is_two() -> None:
@@ -144,13 +144,13 @@ def test_the_same_id_as_text_and_as_number_is_two() -> None:
 
 def test_a_lead_has_the_business_s_zone_unless_it_says_its_own() -> None:
     rows = [{"lead_id": 1, "phone": "0501234567"}, {"lead_id": 2, "phone": "0501234568", "timezone": "Europe/Paris"}]
-    sheet = check_rows(enumerate(rows), "IL", "Asia/Jerusalem")
-    assert [lead.zone for lead in sheet.accepted] == ["Asia/Jerusalem", "Europe/Paris"]
+    checked = check_rows(enumerate(rows), "IL", "Asia/Jerusalem")
+    assert [lead.zone for lead in checked.accepted] == ["Asia/Jerusalem", "Europe/Paris"]
 
 
 @given(st.binary(max_size=200))
 @example(b"lead_id,phone\n1,\xff")
-def test_no_bytes_make_the_reader_stumble(body: bytes) -> None:
+def test_no_file_causes_an_unexpected_error(body: bytes) -> None:
     with contextlib.suppress(ApiError):
         check_rows(rows_of(pieces(body)), "IL", "UTC")
 
@@ -158,6 +158,6 @@ def test_no_bytes_make_the_reader_stumble(body: bytes) -> None:
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 )
-def test_no_row_makes_the_check_stumble(row: object) -> None:
-    sheet = check_rows([(1, row)], "IL", "UTC")
-    assert len(sheet.accepted) + len(sheet.rejected) == 1
+def test_no_row_causes_an_unexpected_error(row: object) -> None:
+    checked = check_rows([(1, row)], "IL", "UTC")
+    assert len(checked.accepted) + len(checked.rejected) == 1

@@ -16,8 +16,8 @@ from web.intake.phone_numbers import (
     PhoneReading,
     Refusal,
     RefusedPhoneError,
-    _judged,
-    _refuse_two,
+    _parsed_fully,
+    _reject_two,
     _usual,
     read_international,
     read_phone,
@@ -26,7 +26,7 @@ from web.intake.phone_numbers import (
 REGIONS = ["IL", "US", "DE", "FR", "IT"]
 MORE_REGIONS = [*REGIONS, "GB", "BR", "MX", "AR", "RU", "CA", "AU", "HU", "BS"]
 
-# Each rang a stranger once: the letters, the note, the second number or the fraction was read as digits.
+# Each of these once called a wrong number: the letters, the note, the second number or the fraction was read as digits.
 STRANGERS = [
     ("IL", "050-123-XXXX"),
     ("IL", "050-123-4XXX"),
@@ -112,14 +112,14 @@ STRANGERS = [
 
 
 @pytest.mark.parametrize(("region", "cell"), STRANGERS)
-def test_a_cell_that_is_not_a_number_alone_is_refused(region: str, cell: str) -> None:
+def test_a_cell_that_is_not_a_number_alone_is_rejected(region: str, cell: str) -> None:
     with pytest.raises(RefusedPhoneError):
         read_phone(cell, region)
 
 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("cell", [cell for _, cell in STRANGERS if not re.fullmatch(r"[\d .-]+|1-.*", cell, re.ASCII)])
-def test_it_is_refused_in_every_region(region: str, cell: str) -> None:
+def test_it_is_rejected_in_every_region(region: str, cell: str) -> None:
     with pytest.raises(RefusedPhoneError):
         read_phone(cell, region)
 
@@ -184,7 +184,7 @@ def test_numbers_as_people_write_them(text: str, region: str, written: str) -> N
         ("356-1234", "BS", "+12423561234"),
     ],
 )
-def test_what_was_not_written_plainly_is_called_and_shown(text: str, region: str, written: str) -> None:
+def test_adjusted_numbers_are_called_and_reported(text: str, region: str, written: str) -> None:
     assert read_phone(text, region) == PhoneReading(written, altered=True)
 
 
@@ -233,12 +233,12 @@ def test_numbers_that_are_not_called(text: object, region: str, refusal: Refusal
 @pytest.mark.parametrize(
     "text", ["+49 30 123456 Tom", "+1-202-555-CALL", "030 123456", "+49 30 123456 / 57", "+49 30 123456 57", "+49 30 XXXX", "", "+1212"]
 )
-def test_a_number_of_our_own_is_a_number_alone_too(text: str) -> None:
+def test_our_own_number_must_be_a_number_alone(text: str) -> None:
     with pytest.raises(RefusedPhoneError):
         read_international(text)
 
 
-def test_a_number_of_our_own_may_be_in_no_table() -> None:
+def test_our_own_number_may_be_missing_in_the_tables() -> None:
     assert read_international("+972 50-000-0001").national_number == 500000001
 
 
@@ -257,7 +257,7 @@ def test_what_is_dialled_is_what_the_cell_shows(cell: str, region: str) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(cell=cells())
-def test_the_library_is_given_digits_alone(cell: str) -> None:
+def test_the_library_gets_only_digits(cell: str) -> None:
     try:
         dialled = read_cell(cell)
     except CellError:
@@ -271,7 +271,7 @@ def test_the_library_is_given_digits_alone(cell: str) -> None:
 @example(cell="+19005551234", region="US")
 @example(cell="1900123456", region="IL")
 @example(cell="972501234567", region="IL")
-def test_the_fast_way_finds_what_the_whole_judgement_finds(cell: str, region: str) -> None:
+def test_the_fast_path_agrees_with_the_full_parse(cell: str, region: str) -> None:
     plain = simple(cell)
     try:
         whole = read_cell(cell)
@@ -299,7 +299,7 @@ def test_the_fast_way_finds_what_the_whole_judgement_finds(cell: str, region: st
     ),
     region=st.sampled_from(MORE_REGIONS),
 )
-def test_the_fast_way_agrees_on_digits_of_every_kind(text: str, region: str) -> None:
+def test_the_fast_path_agrees_on_digits_of_every_kind(text: str, region: str) -> None:
     usual = _usual(read_cell(text), region)
     if usual is not None:
         assert usual == judged(text, region)
@@ -308,8 +308,8 @@ def test_the_fast_way_agrees_on_digits_of_every_kind(text: str, region: str) -> 
 def judged(text: str, region: str) -> str | None:
     dialled = read_cell(text)
     try:
-        written, _ = _judged(dialled, region)
-        _refuse_two(dialled, region)
+        written, _ = _parsed_fully(dialled, region)
+        _reject_two(dialled, region)
     except RefusedPhoneError:
         return None
     return written
@@ -332,7 +332,7 @@ def test_every_region_s_example_is_called_as_it_is_written_there(region: str) ->
 
 @settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["IL", "US", "ZZ"]))
-def test_no_text_makes_it_stumble(text: str, region: str) -> None:
+def test_no_text_causes_an_unexpected_error(text: str, region: str) -> None:
     try:
         written = read_phone(text, region).e164
     except RefusedPhoneError:

@@ -1,4 +1,4 @@
-"""How long a sign-in waits: longer with each wrong one, never for ever, and nobody is refused for what others did."""
+"""The delay of a sign-in: longer with each wrong try, bounded, and never caused by tries of others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SESSION = ("session", "7")
 
 
 class _Clock(SystemClock):
-    """Stands until it is moved."""
+    """A clock that is moved by hand."""
 
     seconds = 1_000.0
 
@@ -58,7 +58,7 @@ async def test_it_is_counted_by_account_and_by_address() -> None:
     assert delays.seconds([("address", "10.9.9.9"), ("account", "new@example.com")]) == 0
 
 
-async def test_a_right_one_begins_the_account_anew() -> None:
+async def test_the_right_password_resets_the_account() -> None:
     delays = SignInDelays(_Clock())
     await tries(delays, 10)
     delays.forgive([HERE, DANA])
@@ -66,7 +66,7 @@ async def test_a_right_one_begins_the_account_anew() -> None:
 
 
 async def begun(delays: SignInDelays, *counted: tuple[str, str]) -> asyncio.Task[None]:
-    """A try that has been counted, and waits if it has to."""
+    """A try that has been counted and, if necessary, waits."""
     task = asyncio.create_task(delays.wait(list(counted)))
     await asyncio.sleep(0)
     return task
@@ -81,13 +81,13 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def slow() -> SignInDelays:
-    """Who has to wait here waits until the test is over."""
+    """Delays that last until the test is over."""
     delays = SignInDelays(_Clock(), 1e6)
     delays._tries[HERE] = (40, 1_000.0)
     return delays
 
 
-async def test_a_crowd_on_other_accounts_shuts_out_nobody_at_its_address() -> None:
+async def test_tries_on_other_accounts_delay_no_one_at_the_same_address() -> None:
     delays = slow()
     crowd = [await begun(delays, HERE, ("account", f"{number}@example.com")) for number in range(MAX_DELAYED_PER_CROWD * 2)]
     right = await begun(delays, HERE, DANA)
@@ -96,7 +96,7 @@ async def test_a_crowd_on_other_accounts_shuts_out_nobody_at_its_address() -> No
 
 
 @pytest.mark.parametrize("accounts", [1, 10_000])
-async def test_strangers_cut_each_other_and_never_a_known_browser(accounts: int) -> None:
+async def test_unknown_browsers_never_displace_a_recognized_one(accounts: int) -> None:
     delays = slow()
     delays._tries[SESSION] = (5, 1_000.0)
     known = await begun(delays, SESSION)
@@ -115,11 +115,11 @@ async def test_strangers_cut_each_other_and_never_a_known_browser(accounts: int)
     await ended([known, later, *crowd])
 
 
-async def test_a_full_house_cuts_the_largest_crowd_first() -> None:
+async def test_a_full_queue_drops_from_the_largest_crowd() -> None:
     delays = slow()
     right = await begun(delays, HERE, DANA)
     crowd = [await begun(delays, HERE, ("account", f"{number % (MAX_DELAYED // 10)}@example.com")) for number in range(MAX_DELAYED * 2)]
     assert not right.done(), "it has waited longest, and is alone"
-    assert len(delays._strangers) == MAX_DELAYED
+    assert len(delays._unknown) == MAX_DELAYED
     await ended([right, *crowd])
-    assert len(delays._strangers) == 0
+    assert len(delays._unknown) == 0

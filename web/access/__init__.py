@@ -1,1 +1,1 @@
-"""Who may ask: tokens, sessions, passwords."""
+"""Authentication: tokens, sessions, passwords."""

@@ -1,8 +1,6 @@
-"""Who is asking, for which business, and what that one may do there.
+"""Authenticates each request, and authorizes it for one business and a role.
 
-A program shows a token, a browser a session; either belongs to one business, and no request can name another.
-
-On the road of a call: 1, before the button is pressed.
+A program sends a token, a browser a session cookie; either belongs to one business, and no request can act for another.
 """
 
 from __future__ import annotations
@@ -38,13 +36,16 @@ MAX_TOKEN_CHARACTERS: Final = 200
 MAX_COOKIE_CHARACTERS: Final = 2_000
 SCHEME: Final = "bearer"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Whoever asks here is nobody in particular; the provider's requests are signed instead.
+# Paths without authentication; the provider's requests are signed instead.
 OPEN: Final = ("/callbacks/", "/twiml/", "/static/", "/healthz", "/readyz", "/metrics")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: `actor` is the name for the audit log, `user:7` or `token:3`; `user_id` and `email` are None for a program."""
+    """The user or program behind a request; `actor` is its name in the audit log, `user:7` or `token:3`.
+
+    `user_id` and `email` are None for a program.
+    """
 
     business_id: int
     role: Role
@@ -58,41 +59,41 @@ _PRINCIPAL: Final[http.RequestKey[Principal | None]] = http.RequestKey("principa
 
 @http.middleware
 async def identify(request: http.Request, handler: Handler) -> http.StreamResponse:
-    """Find out who asks, and refuse what another site has made a browser send."""
+    """Authenticate the request, and reject one that another site has made a browser send."""
     with share_of(request):
         if not local_path(request).startswith(OPEN):
             if request.method not in SAFE and "Authorization" not in request.headers:
-                _refuse_other_sites(request)
-            request[_PRINCIPAL] = who = await _find(request)
-            if who is not None:
-                belongs_to(who.business_id)
+                _reject_other_sites(request)
+            request[_PRINCIPAL] = principal = await _find(request)
+            if principal is not None:
+                belongs_to(principal.business_id)
         return await handler(request)
 
 
-def signed_in(request: http.Request) -> Principal | None:
-    """Who asks, or None."""
+def principal_of(request: http.Request) -> Principal | None:
+    """The principal of the request, or None without a valid session."""
     return request.get(_PRINCIPAL)
 
 
-def principal(request: http.Request, needed: Role = Role.VIEWER) -> Principal:
-    """Who asks, being at least `needed`.
+def require_principal(request: http.Request, needed: Role = Role.VIEWER) -> Principal:
+    """The principal of the request, with at least the role `needed`.
 
     Raises:
-        ApiError: 401 when nobody is signed in, 403 when the role does not allow it.
+        ApiError: 401 without a valid session or token, 403 when the role is not sufficient.
     """
-    who = signed_in(request)
-    if who is None:
-        raise _unknown()
-    if not who.role.allows(needed):
-        raise ApiError(403, "forbidden", Text(msgid("Your role does not allow this: it takes at least {role}."), {"role": needed}))
-    return who
+    principal = principal_of(request)
+    if principal is None:
+        raise _unauthorized()
+    if not principal.role.allows(needed):
+        raise ApiError(403, "forbidden", Text(msgid("Your role does not allow this: it requires at least {role}."), {"role": needed}))
+    return principal
 
 
 async def check_password(request: http.Request, email: str, password: str) -> User | None:
-    """The user with this address and password, after a delay when there were wrong ones before; None when there is none.
+    """The user with this address and password, after a delay if there were wrong ones before; None when they do not match.
 
     Raises:
-        ApiError: 429, when it had to wait and too many came after it.
+        ApiError: 429, when this try was dropped from a full queue.
     """
     metrics = request.app[keys.METRICS].sign_ins
     try:
@@ -105,7 +106,7 @@ async def check_password(request: http.Request, email: str, password: str) -> Us
 
 
 async def sign_in(request: http.Request, response: http.StreamResponse, user: User) -> None:
-    """Begin a session of twelve hours, and give it to the browser; a new password or role ends or changes it at once."""
+    """Start a session of twelve hours and set its cookie; a new password ends it at once, a new role applies at once."""
     user_agent = request.headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARACTERS]
     session_id = await request.app[keys.SESSIONS].begin(
         user, seconds=SESSION_SECONDS, address=client_address(request), user_agent=user_agent if storable(user_agent) else ""
@@ -114,7 +115,7 @@ async def sign_in(request: http.Request, response: http.StreamResponse, user: Us
     response.set_cookie(
         COOKIE,
         request.app[keys.SESSION_SEAL].close(json.dumps(content).encode()).decode(),
-        # Longer than the session: a browser that comes back is known, and is not slowed down by strangers.
+        # Longer than the session: a browser that returns is recognized, and tries from elsewhere do not slow it down.
         max_age=KNOWN_SECONDS,
         httponly=True,
         secure=_secure(request),
@@ -124,7 +125,7 @@ async def sign_in(request: http.Request, response: http.StreamResponse, user: Us
 
 
 async def sign_out(request: http.Request, response: http.StreamResponse) -> None:
-    """End the session, wherever its cookie may have been copied to, and take it away from the browser."""
+    """End the session, for every copy of its cookie, and delete the cookie."""
     session = _open_session(request, SESSION_SECONDS)
     if session is not None:
         await request.app[keys.SESSIONS].end(session.business_id, session.session_id)
@@ -143,18 +144,18 @@ async def _by_token(request: http.Request) -> Principal:
     scheme, _, secret = request.headers["Authorization"].partition(" ")
     secret = secret.strip()
     if scheme.lower() != SCHEME or not 0 < len(secret) <= MAX_TOKEN_CHARACTERS:
-        raise _unknown()
-    # The secret has 256 random bits: nothing to guess, so a plain digest is enough.
+        raise _unauthorized()
+    # The secret has 256 random bits and cannot be guessed, so a plain digest is enough.
     digest = hashlib.sha256(secret.encode(errors="replace")).digest()
     known = request.app[keys.KNOWN_TOKENS]
-    hint = known.business_of(digest)
-    if hint is not None:
-        belongs_to(hint)
-    found = await request.app[keys.BUSINESSES].token(digest)
-    if found is None:
-        raise _unknown()
-    known.remember(digest, found.business_id)
-    return Principal(found.business_id, found.role, f"token:{found.token_id}")
+    last_business = known.business_of(digest)
+    if last_business is not None:
+        belongs_to(last_business)
+    token = await request.app[keys.BUSINESSES].token(digest)
+    if token is None:
+        raise _unauthorized()
+    known.remember(digest, token.business_id)
+    return Principal(token.business_id, token.role, f"token:{token.token_id}")
 
 
 async def _by_session(request: http.Request) -> Principal | None:
@@ -169,7 +170,7 @@ async def _by_session(request: http.Request) -> Principal | None:
 
 
 def _open_session(request: http.Request, max_age_seconds: int) -> KnownSession | None:
-    """What the cookie says, if we gave it out at most so long ago; whether the session goes on is in PostgreSQL."""
+    """The session in the cookie, if it was issued at most `max_age_seconds` ago; whether it is still valid is in PostgreSQL."""
     cookie = request.cookies.get(COOKIE, "")
     if not 0 < len(cookie) <= MAX_COOKIE_CHARACTERS:
         return None
@@ -185,19 +186,20 @@ def _secure(request: http.Request) -> bool:
     return request.app[keys.SETTINGS].public_url.startswith("https:")
 
 
-def _refuse_other_sites(request: http.Request) -> None:
-    """A browser says where a request comes from: Sec-Fetch-Site, or Origin in older ones. Who has a cookie and says nothing is refused.
+def _reject_other_sites(request: http.Request) -> None:
+    """Browsers report the origin of a request in Sec-Fetch-Site, older ones in Origin.
 
-    `none` is what the person typed or a bookmark. Without a cookie there is nothing to borrow, except at the sign-in itself.
+    A request with a session cookie and neither header is rejected. `none` is an address typed or bookmarked. Without a cookie another
+    site can borrow no session; the sign-in itself, which has none yet, is covered by the headers.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
-        ours = site in {"same-origin", "none"}
+        own = site in {"same-origin", "none"}
     elif origin is not None:
-        ours = _host(origin) in {request.host, _host(request.app[keys.SETTINGS].public_url)}
+        own = _host(origin) in {request.host, _host(request.app[keys.SETTINGS].public_url)}
     else:
-        ours = COOKIE not in request.cookies
-    if not ours:
+        own = COOKIE not in request.cookies
+    if not own:
         raise ApiError(403, "cross_site", Text(msgid("This request came from another site.")))
 
 
@@ -205,6 +207,6 @@ def _host(address: str) -> str:
     return urlsplit(address).netloc
 
 
-def _unknown() -> ApiError:
-    text = Text(msgid("Sign in first, or send a valid token."))
+def _unauthorized() -> ApiError:
+    text = Text(msgid("Sign in, or send a valid token."))
     return ApiError(401, "unauthorized", text, headers={"WWW-Authenticate": 'Bearer realm="ringmaster"'})

@@ -1,10 +1,8 @@
-"""Slows down who guesses passwords: each further try from an address, or for an account, waits longer than the last.
+"""Slows down password guessing: each further try from an address, or for an account, waits longer than the last.
 
-The right password is accepted however many wrong ones came before it, after ten seconds at most. A browser that has been signed in to
-the account before is counted by itself, so that strangers cannot slow it down. So many may wait at once as memory allows: beyond that
-a try that waits is cut, as `web/access/waiting_tries.py` says, and never one that is new.
-
-On the road of a call: before it; who presses the button has come through here.
+The right password is accepted after ten seconds at most, however many wrong tries came before it. A browser that has been signed in to
+the account before is counted separately, so that tries from elsewhere cannot slow it down. The number of waiting tries is bounded; when
+the queue is full a waiting try is dropped, never the new one (`web/access/waiting_tries.py`).
 """
 
 from __future__ import annotations
@@ -24,49 +22,49 @@ if TYPE_CHECKING:
 FIRST_DELAY_SECONDS: Final = 0.5
 MAX_DELAY_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 900.0
-# Tries without a delay. Behind one address there may be a whole call centre.
+# Tries without a delay. There may be a whole call centre behind one address.
 FREE_TRIES: Final[Mapping[str, int]] = {"address": 20, "account": 3, "session": 3}
-# The oldest are forgotten beyond this many: a bound on memory, not on guesses.
+# Beyond this many the oldest counts are dropped: a bound on memory, not on guesses.
 MAX_REMEMBERED: Final = 10_000
 MAX_DELAYED: Final = 500
-# Of one account from one address, or of one browser that is known.
+# For one account from one address, or for one recognized browser.
 MAX_DELAYED_PER_CROWD: Final = 20
 
-# What is counted: `address`, `account` or `session`, and which.
+# What tries are counted by: `address`, `account` or `session`, and its value.
 Counted: TypeAlias = tuple[str, str]
 
 
 class SignInDelays:
-    """Counts tries of the last 15 minutes, and lets the next ones wait; a try that was right does not count."""
+    """Counts the failed tries of the last 15 minutes, and delays the next ones."""
 
     def __init__(self, clock: Clock, longest_seconds: float = MAX_DELAY_SECONDS) -> None:
-        """No try waits longer than `longest_seconds`."""
+        """No try is delayed by more than `longest_seconds`."""
         self._clock = clock
         self._tries: OrderedDict[Counted, tuple[int, float]] = OrderedDict()
-        # Nobody can pretend to be a known browser, so those wait apart from whom strangers can be.
-        self._strangers = WaitingTries(MAX_DELAYED, MAX_DELAYED_PER_CROWD)
+        # The cookie of a recognized browser cannot be forged, so these tries wait in a queue of their own, which no one else can fill.
+        self._unknown = WaitingTries(MAX_DELAYED, MAX_DELAYED_PER_CROWD)
         self._known = WaitingTries(MAX_DELAYED, MAX_DELAYED_PER_CROWD)
         self.longest_seconds = longest_seconds
 
     def seconds(self, counted: list[Counted]) -> float:
-        """How long the next try waits: the longest delay of what is counted."""
+        """The delay of the next try: the longest of those of its counts."""
         return max(self._delay(one) for one in counted)
 
     async def wait(self, counted: list[Counted]) -> None:
-        """Count a try as wrong until it is forgiven, and let it wait for its turn; what is counted together is one crowd.
+        """Count a try as failed until it is forgiven, and delay it; tries with the same counts are one crowd.
 
         Raises:
-            ApiError: 429, when it was cut while it waited, because too many came after it.
+            ApiError: 429, when it was dropped while it waited, because the queue was full.
         """
         delay = self.seconds(counted)
         for one in counted:
             self._add(one)
         known = any(kind == "session" for kind, _ in counted)
-        if delay and not await (self._known if known else self._strangers).wait(tuple(counted), delay):
+        if delay and not await (self._known if known else self._unknown).wait(tuple(counted), delay):
             raise _too_many(delay)
 
     def forgive(self, counted: list[Counted]) -> None:
-        """The try was right: its account begins anew, and it does not count against its address."""
+        """The try succeeded: reset the count of its account, and take it off the count of its address."""
         for one in counted:
             tries, at = self._recent(one)
             if one[0] == "address" and tries > 1:
@@ -76,7 +74,7 @@ class SignInDelays:
 
     def _delay(self, one: Counted) -> float:
         beyond = self._recent(one)[0] - FREE_TRIES[one[0]]
-        # Sixteen doublings are far beyond any longest delay.
+        # Sixteen doublings exceed any maximum delay.
         return min(FIRST_DELAY_SECONDS * 2 ** min(beyond, 16), self.longest_seconds) if beyond >= 0 else 0.0
 
     def _recent(self, one: Counted) -> tuple[int, float]:
@@ -91,5 +89,5 @@ class SignInDelays:
 
 
 def _too_many(delay: float) -> ApiError:
-    text = Text(msgid("Too many sign-ins at once. Please try again in {seconds} seconds."), {"seconds": int(delay) + 1})
+    text = Text(msgid("Too many sign-in attempts. Please try again in {seconds} seconds."), {"seconds": int(delay) + 1})
     return ApiError(429, "too_many_attempts", text, headers={"Retry-After": str(int(delay) + 1)})

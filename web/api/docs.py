@@ -1,7 +1,4 @@
-"""The description of the API: as OpenAPI for programs, as a page for people.
-
-On the road of a call: not on it.
-"""
+"""The description of the API: as OpenAPI for programs, as a page for people."""
 
 from __future__ import annotations
 
@@ -21,19 +18,19 @@ STYLE: Final = FOLDER / "docs.css"
 
 
 @routes.get("/api/openapi.yaml")
-async def description(_: http.Request) -> http.Response:
+async def openapi(_: http.Request) -> http.Response:
     """The description in OpenAPI 3.1."""
     return http.Response(text=_text(), content_type="application/yaml")
 
 
 @routes.get("/api/docs")
-async def page(_: http.Request) -> http.Response:
+async def docs_page(_: http.Request) -> http.Response:
     """The description as a page, without scripts."""
     return http.Response(text=_page(), content_type="text/html")
 
 
 @routes.get("/api/docs.css")
-async def style(_: http.Request) -> http.FileResponse:
+async def stylesheet(_: http.Request) -> http.FileResponse:
     """The page's style."""
     return http.FileResponse(STYLE)
 
@@ -45,10 +42,10 @@ def _text() -> str:
 
 @cache
 def _page() -> str:
-    found = yaml.safe_load(_text())
-    info = found["info"]
-    operations = [_operation(path, method, operation) for path, methods in found["paths"].items() for method, operation in methods.items()]
-    schemas = [_schema(name, schema) for name, schema in found["components"]["schemas"].items()]
+    api = yaml.safe_load(_text())
+    info = api["info"]
+    operations = [_operation(path, method, operation) for path, methods in api["paths"].items() for method, operation in methods.items()]
+    schemas = [_schema(name, schema) for name, schema in api["components"]["schemas"].items()]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<title>{escape(info["title"])}</title><link rel="stylesheet" href="/api/docs.css"></head><body><main>'
@@ -59,11 +56,11 @@ def _page() -> str:
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
-    answers = "".join(
-        f"<dt>{escape(str(status))}</dt><dd>{escape(answer.get('description', '') or _name(answer['$ref']))}</dd>"
-        for status, answer in operation["responses"].items()
+    responses = "".join(
+        f"<dt>{escape(str(status))}</dt><dd>{escape(response.get('description', '') or _name(response['$ref']))}</dd>"
+        for status, response in operation["responses"].items()
     )
-    takes = "".join(f"<li>{_parameter(parameter)}</li>" for parameter in operation.get("parameters", []))
+    parameters = "".join(f"<li>{_parameter(parameter)}</li>" for parameter in operation.get("parameters", []))
     bodies = "".join(
         f"<li>body, <code>{escape(kind)}</code>: {_shape(body.get('schema', {}))}</li>"
         for kind, body in operation.get("requestBody", {}).get("content", {}).items()
@@ -71,7 +68,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     return (
         f'<section><h2 id="{escape(operation["operationId"])}"><code>{method.upper()} {escape(path)}</code></h2>'
         f"<p><strong>{escape(operation['summary'])}</strong></p>{_paragraphs(operation.get('description', ''))}"
-        f"<ul>{takes}{bodies}</ul><dl>{answers}</dl></section>"
+        f"<ul>{parameters}{bodies}</ul><dl>{responses}</dl></section>"
     )
 
 

@@ -1,6 +1,6 @@
-"""The runs of a business over HTTP: load, list, look, start, pause, resume, cancel, stop.
+"""The runs of a business over HTTP: create, list, show, start, pause, resume, cancel, stop.
 
-On the road of a call: 1, where it begins. A run is a row in PostgreSQL first; then its owner is told to look.
+On the road of a call: 1, where it begins. A run is a row in PostgreSQL first; then its owner gets a hint.
 """
 
 from __future__ import annotations
@@ -12,33 +12,28 @@ from pydantic import Field
 
 from dialer.messages import SERIAL_MAX, CommandType
 from dialer.model import Role, RunStatus
-from web.access.auth import principal
+from web.access.auth import require_principal
+from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, statuses_of
+from web.api.replies import canonical_json, reply
 from web.api.serializers import moment, run_json, wait_json
-from web.intake.importer import asked_of, load, refuse_other_types, upload
-from web.operations.commands import canonical_json, missing_run, reply, submit
+from web.intake.importer import import_request, import_run, reject_other_types, upload
+from web.operations.commands import submit
 from web.operations.drain_wait import until_placed
-from web.operations.waits_for import waits_for
-from web.server import errors, keys
-from web.server.errors import Text
-from web.server.i18n import msgid
+from web.operations.runs import list_runs, requested_run
+from web.operations.waits_for import outage_since, waits_for
 from web.server.inputs import Input, body_of, id_of, query_of
 
 if TYPE_CHECKING:
-    from enum import StrEnum
-
     from sql.commands.commands import Answer
-    from sql.runs.runs import Run
     from web.access.auth import Principal
 
 routes = http.RouteTableDef()
 
-MAX_PAGE: Final = 200
-DEFAULT_PAGE: Final = 50
 VERBS: Final = {"start": CommandType.START, "pause": CommandType.PAUSE, "resume": CommandType.RESUME}
 
 
 class RunsQuery(Input):
-    """Which runs to list; `status` may name several, with commas, `cursor` is the last answer's `next_cursor`."""
+    """Which runs to list; `status` may name several, separated by commas, `cursor` is the `next_cursor` of the page before."""
 
     status: str | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
@@ -64,95 +59,64 @@ class Stopping(Ending):
 
 @routes.post("/api/outbound/runs")
 async def create(request: http.Request) -> http.Response:
-    """Load a run."""
-    who = principal(request, Role.OPERATOR)
-    refuse_other_types(request)
-    async with upload(request, who.business_id) as body:
-        return canonical_json(await load(request, who, await asked_of(request, body)), status=201)
+    """Create a run from a list of leads."""
+    principal = require_principal(request, Role.OPERATOR)
+    reject_other_types(request)
+    async with upload(request, principal.business_id) as body:
+        return canonical_json(await import_run(request, principal, await import_request(request, body)), status=201)
 
 
 @routes.get("/api/outbound/runs")
-async def page(request: http.Request) -> http.Response:
+async def index(request: http.Request) -> http.Response:
     """List the runs of a business, the newest first."""
-    who = principal(request)
+    principal = require_principal(request)
     query = query_of(request, RunsQuery)
-    runs = await request.app[keys.RUNS].page(
-        who.business_id, statuses=statuses_of(query.status, RunStatus), before=query.cursor, limit=query.limit + 1
-    )
-    shown = runs[: query.limit]
-    next_cursor = str(shown[-1].run_id) if len(runs) > query.limit else None
-    return http.json_response({"items": [run_json(run) for run in shown], "next_cursor": next_cursor})
+    statuses = statuses_of(query.status, RunStatus)
+    runs, more = await list_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
+    return page_response([run_json(run) for run in runs], runs[-1].run_id if more else None)
 
 
 @routes.get("/api/outbound/runs/{run_id}")
-async def show(request: http.Request) -> http.Response:
-    """Show one run."""
-    run = await run_of(request, principal(request))
+async def detail(request: http.Request) -> http.Response:
+    """Show one run, and why it waits."""
+    run = await requested_run(request, require_principal(request))
     waits = await waits_for(request, run)
-    away_since = next((wait.since for wait in waits if wait.reason == "provider_away"), None)
-    waiting = {"waits_for": [wait_json(request, wait) for wait in waits], "provider_waited_for_since": moment(away_since)}
+    waiting = {"waits_for": [wait_json(request, wait) for wait in waits], "provider_waited_for_since": moment(outage_since(waits))}
     return http.json_response({**run_json(run), **waiting})
 
 
 @routes.post("/api/outbound/runs/{run_id}/{verb:start|pause|resume}")
-async def change(request: http.Request) -> http.Response:
+async def change_state(request: http.Request) -> http.Response:
     """Start, pause or resume a run."""
-    who = principal(request, Role.OPERATOR)
+    principal = require_principal(request, Role.OPERATOR)
     await body_of(request, Nothing)
     answer = await submit(request, VERBS[request.match_info["verb"]], id_of(request, "run_id"))
 
-    async def tell() -> dict[str, Any]:
-        return run_json(await run_of(request, who))
+    async def describe() -> dict[str, Any]:
+        return run_json(await requested_run(request, principal))
 
-    return await reply(request, answer, tell)
+    return await reply(request, answer, describe)
 
 
 @routes.post("/api/outbound_calls/jobs/{job_id}/cancel")
 async def cancel(request: http.Request) -> http.Response:
     """Cancel a run: the bulk job of the contract is a run."""
-    who = principal(request, Role.OPERATOR)
+    principal = require_principal(request, Role.OPERATOR)
     run_id = id_of(request, "job_id")
-    asked = await body_of(request, Ending)
-    answer = await submit(request, CommandType.CANCEL, run_id, hang_up=asked.hang_up, wait=asked.wait)
-    found = {**_ended(run_id, answer), "cancel_requested": answer.cancel_requested}
-    return await reply(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
+    ending = await body_of(request, Ending)
+    answer = await submit(request, CommandType.CANCEL, run_id, hang_up=ending.hang_up, wait=ending.wait)
+    body = {**_ended(run_id, answer), "cancel_requested": answer.cancel_requested}
+    return await reply(request, answer, lambda: _after_wait(request, principal, body, wait=ending.wait))
 
 
 @routes.post("/api/outbound/stop-queue")
 async def stop(request: http.Request) -> http.Response:
     """Stop a run at once."""
-    who = principal(request, Role.OPERATOR)
-    asked = await body_of(request, Stopping)
-    answer = await submit(request, CommandType.STOP, asked.run_id, hang_up=asked.hang_up, wait=asked.wait)
-    found = {**_ended(asked.run_id, answer), "cancelled_jobs": answer.cancelled_jobs}
-    return await reply(request, answer, lambda: _waited(request, who, found, wait=asked.wait))
-
-
-async def run_of(request: http.Request, who: Principal) -> Run:
-    """The run the path names.
-
-    Raises:
-        ApiError: 404, when this business has none with this id.
-    """
-    run_id = id_of(request, "run_id")
-    run = await request.app[keys.RUNS].get(who.business_id, run_id)
-    if run is None:
-        raise await missing_run(request, who, run_id)
-    return run
-
-
-def statuses_of(text: str | None, known: type[StrEnum]) -> list[str] | None:
-    """The statuses in a query, or None for all.
-
-    Raises:
-        ApiError: 422, when one does not exist.
-    """
-    if text is None:
-        return None
-    asked = text.split(",")
-    if not set(asked) <= set(known):
-        raise errors.wrong_field(name="status", why=Text(msgid("must be one of {expected}"), {"expected": ", ".join(known)}))
-    return asked
+    principal = require_principal(request, Role.OPERATOR)
+    stopping = await body_of(request, Stopping)
+    answer = await submit(request, CommandType.STOP, stopping.run_id, hang_up=stopping.hang_up, wait=stopping.wait)
+    body = {**_ended(stopping.run_id, answer), "cancelled_jobs": answer.cancelled_jobs}
+    return await reply(request, answer, lambda: _after_wait(request, principal, body, wait=stopping.wait))
 
 
 def _ended(run_id: int, answer: Answer) -> dict[str, Any]:
@@ -165,7 +129,7 @@ def _ended(run_id: int, answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _waited(request: http.Request, who: Principal, found: dict[str, Any], *, wait: bool) -> dict[str, Any]:
+async def _after_wait(request: http.Request, principal: Principal, body: dict[str, Any], *, wait: bool) -> dict[str, Any]:
     if not wait:
-        return found
-    return {**found, "uncertain": await until_placed(request, who.business_id, found["run_id"])}
+        return body
+    return {**body, "uncertain": await until_placed(request, principal.business_id, body["run_id"])}

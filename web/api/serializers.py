@@ -1,7 +1,4 @@
-"""Runs, jobs and attempts as the API shows them.
-
-On the road of a call: beside it; the same words as the contract, the same everywhere.
-"""
+"""Runs, jobs and attempts as JSON, in the words of the contract; the API and the event streams share these."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     from sql.runs.runs import Run
     from web.operations.waits_for import Wait
 
-# When an attempt came where, in the order of a call.
+# The columns that hold the time of each step of a call, and its name in the timeline.
 MOMENTS: Final = {
     "created_at": "placing",
     "placed_at": "placed",
@@ -79,12 +76,12 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def wait_json(request: http.Request, wait: Wait) -> dict[str, Any]:
-    """Why a run takes no lead, its sentence in the reader's language."""
+    """Why a run takes no lead, with the sentence in the reader's language."""
     return {"reason": wait.reason, "since": moment(wait.since), "detail": i18n.sentence(request, SENTENCES[wait.reason])}
 
 
 def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:
-    """An attempt with its timeline: when it came where, and each callback as it was received."""
+    """An attempt with its timeline: its steps, and each callback as it was received."""
     timeline = [{"at": attempt[name], "event": event} for name, event in MOMENTS.items() if attempt[name] is not None]
     timeline += [_callback(callback) for callback in attempt["callbacks"]]
     timeline.sort(key=lambda entry: entry["at"])

@@ -1,9 +1,7 @@
-"""One reader of dialer:events a process, and a bounded queue for each browser that listens.
+"""Reads dialer:events once for the whole process, and passes each event to the bounded queues of the listeners.
 
-A listener that is too slow, and every listener after Redis was away, has missed something: it is told so and begins anew from the whole
-state. Nobody waits for anybody.
-
-On the road of a call: after 7; what has changed comes past here on its way to the screens.
+A listener that is too slow, and every listener after Redis was unavailable, has missed events: it is marked so, and starts again from the
+full state. No listener waits for another.
 """
 
 from __future__ import annotations
@@ -35,22 +33,22 @@ MAX_LISTENERS_PER_BUSINESS: Final = 500
 MAX_LISTENERS_PER_USER: Final = 100
 READ_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 0.5
-# Going through what a listener missed takes time of all: one listener a business at a time, and a few in all, in turn.
+# Replaying what a listener missed blocks the process for moments: one listener a business at a time, and a few in all.
 RESUMING_AT_ONCE: Final = 4
-REFUSES_WRITES: Final = "it refuses writes"
+REJECTS_WRITES: Final = "it rejects writes"
 
 log = logging.getLogger(__name__)
 
 
 class CrowdedError(Exception):
-    """There are as many listeners as one process, one business or one user may have."""
+    """The process, the business or the user has as many listeners as allowed."""
 
 
 class Fanout:
     """The reader and its listeners."""
 
     def __init__(self, streams: Streams) -> None:
-        """Begin with `async with`."""
+        """Use with `async with`."""
         self._streams = streams
         self._topics: dict[Topic, set[Listener]] = defaultdict(set)
         self._per_business: Counter[int] = Counter()
@@ -61,43 +59,43 @@ class Fanout:
         self._tasks = asyncio.TaskGroup()
         self._stop = asyncio.Event()
         self.away = False
-        # A listener that has read up to here or less has missed more than is gone through.
+        # A listener that has read only up to here has missed more than is replayed.
         self.too_old: Id = (0, 0)
 
     async def __aenter__(self) -> Self:
         """Start reading."""
         await self._tasks.__aenter__()
-        self._reading = self._tasks.create_task(keep_running("the fan-out of events", self._run, self._stop, failed=self._lose))
+        self._reading = self._tasks.create_task(keep_running("the fan-out of events", self._run, self._stop, failed=self._lose_position))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop reading; a plain XREAD that is given up has taken nothing from anybody."""
+        """Stop reading; cancelling a plain XREAD consumes nothing."""
         self.stop()
         self._reading.cancel()
         await self._tasks.__aexit__(None, None, None)
 
     def stop(self) -> None:
-        """Let every listener end."""
+        """Wake every listener so that it ends."""
         self._stop.set()
         for listener in self._all():
             listener.wake()
 
     @property
     def stopping(self) -> bool:
-        """True when the process is about to end."""
+        """True when the process is shutting down."""
         return self._stop.is_set()
 
     def watched(self, business_id: int) -> tuple[list[int], bool]:
-        """The runs of a business that somebody listens to, and whether somebody listens to all of them."""
+        """The runs of a business that have listeners, and whether there is a listener to all of them."""
         runs = [run_id for business, run_id in self._topics if business == business_id and run_id is not None]
         return runs, (business_id, None) in self._topics
 
     @contextmanager
     def listen(self, business_id: int, run_id: int | None, user: str) -> Iterator[Listener]:
-        """Listen to one run, or to all runs of the business when `run_id` is None; `user` has a limit of its own.
+        """Listen to one run, or to all runs of the business when `run_id` is None; each `user` has a limit as well.
 
         Raises:
-            CrowdedError: when there are too many.
+            CrowdedError: when there are too many listeners.
         """
         if (
             self._per_business.total() >= MAX_LISTENERS
@@ -116,7 +114,7 @@ class Fanout:
 
     @asynccontextmanager
     async def resuming(self, business_id: int) -> AsyncIterator[None]:
-        """Wait for a turn to go through what a listener of this business missed."""
+        """Wait for a turn to replay what a listener of this business missed."""
         async with self._resuming_of.setdefault(business_id, asyncio.Lock()), self._resuming:
             yield
 
@@ -139,29 +137,29 @@ class Fanout:
                 await self._read()
             except RedisUnavailableError as error:
                 if not self.away:
-                    log.warning("Redis is away, listeners are served from PostgreSQL: %s", error)
-                    self._lose()
+                    log.warning("Redis is unavailable, serving listeners from PostgreSQL: %s", error)
+                    self._lose_position()
                 await wait_for_event(self._stop, AWAY_SECONDS)
 
     async def _read(self) -> None:
         if not await self._streams.can_write():
-            # What happens is not told any more, so silence means nothing.
-            raise RedisUnavailableError(REFUSES_WRITES)
+            # No events can be published, so an empty stream does not mean that nothing happens.
+            raise RedisUnavailableError(REJECTS_WRITES)
         if self._position is None:
             _, self._position = await self._streams.event_window()
             self.away = False
-            # It may be another stream, which numbers anew.
+            # It may be another stream, with ids that start again.
             self.too_old = (0, 0)
-            self._miss()
+            self._mark_missed()
         entries = await self._streams.events_after(self._position, block_seconds=READ_SECONDS)
         for entry in entries:
             self._position = entry[0]
             self._pass_on(entry)
         if not entries:
-            await self._notice_another_stream()
+            await self._detect_new_stream()
 
-    async def _notice_another_stream(self) -> None:
-        """A server that was emptied or replaced numbers anew, and would not tell us anything for a long time."""
+    async def _detect_new_stream(self) -> None:
+        """On a server that was flushed or replaced, ids start again, and nothing would come after our position for a long time."""
         _, newest = await self._streams.event_window()
         if self._position is not None and _order(newest) < _order(self._position):
             self._position = None
@@ -174,15 +172,15 @@ class Fanout:
             for listener in self._topics.get(topic, ()):
                 listener.put(event)
 
-    def _lose(self) -> None:
-        """What happens from here on until the stream can be read again may be missing from it."""
+    def _lose_position(self) -> None:
+        """Events published until the stream can be read again may be missing from it."""
         self.away = True
         self._position = None
-        self._miss()
+        self._mark_missed()
 
-    def _miss(self) -> None:
+    def _mark_missed(self) -> None:
         for listener in self._all():
-            listener.miss()
+            listener.mark_missed()
 
     def _all(self) -> list[Listener]:
         return [listener for listeners in self._topics.values() for listener in listeners]

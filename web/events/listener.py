@@ -1,7 +1,4 @@
-"""What one browser or program has still to be sent of what it listens to, bounded in number and in bytes.
-
-On the road of a call: after 7; the last queue before the screen.
-"""
+"""The queue of events still to be sent to one browser or program, bounded in number and in bytes."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ MAX_WAITING_BYTES: Final = 256 * 1024
 
 
 class Listener:
-    """What waits for one connection: the events of one run, or of all runs of a business (`run_id` None).
+    """The queue of one connection: the events of one run, or of all runs of a business (`run_id` None).
 
-    `missed` when there was more than fits, or a gap.
+    `missed` is True after the queue overflowed, or after a gap in the stream.
     """
 
     def __init__(self, business_id: int, run_id: int | None) -> None:
@@ -33,16 +30,16 @@ class Listener:
         self._woken = asyncio.Event()
 
     def put(self, event: FramedEvent) -> None:
-        """One more event."""
+        """Queue an event."""
         if len(self._waiting) >= MAX_WAITING_EVENTS or self._bytes + len(event.frame) > MAX_WAITING_BYTES:
-            self.miss()
+            self.mark_missed()
         elif not self.missed:
             self._waiting.append(event)
             self._bytes += len(event.frame)
             self._woken.set()
 
-    def miss(self) -> None:
-        """Something was lost: nothing that waits is of use any more."""
+    def mark_missed(self) -> None:
+        """Events were lost: drop the queue, the listener must start again from the full state."""
         self._clear()
         self.missed = True
         self._woken.set()
@@ -51,19 +48,19 @@ class Listener:
         """Let `wait` return."""
         self._woken.set()
 
-    def begin_anew(self) -> None:
-        """From here on nothing is missing; what comes from now on waits."""
+    def restart(self) -> None:
+        """Start with an empty queue; from here on nothing is missing."""
         self._clear()
         self.missed = False
 
     def take(self) -> list[FramedEvent]:
-        """What waits, oldest first."""
-        taken = list(self._waiting)
+        """Remove and return the queued events, the oldest first."""
+        events = list(self._waiting)
         self._clear()
-        return taken
+        return events
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for something to happen; False when nothing did for `seconds`."""
+        """Wait to be woken; False after `seconds`."""
         if not await wait_for_event(self._woken, seconds):
             return False
         self._woken.clear()

@@ -1,7 +1,4 @@
-"""The state that listeners are sent: one reading a business and round, of all the runs its listeners watch, however many they are.
-
-On the road of a call: after 7; where a screen's whole state comes from.
-"""
+"""Reads the state that listeners are sent: at most one read a business at a time, of all the runs its listeners watch."""
 
 from __future__ import annotations
 
@@ -24,19 +21,20 @@ if TYPE_CHECKING:
 
 # The newest of a business's runs that have not ended; a reset says when there are more.
 MAX_ACTIVE_RUNS: Final = 200
-# The rest of the pool's connections is for requests.
-READINGS_AT_ONCE: Final = 3
+# The other connections of the pool are for requests.
+READS_AT_ONCE: Final = 3
 
 
 class UnreadableError(Exception):
-    """PostgreSQL is away, or somebody holds what would be read; the same again will do."""
+    """PostgreSQL is unavailable; the read may be retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class BusinessState:
-    """How the watched runs of a business stand. `newest`: the state holds all up to this entry of dialer:events; None while Redis is away.
+    """The state of the watched runs of a business.
 
-    `active` is empty unless the business as a whole is watched; `calls` are run_id and job, for every call on the line of the business.
+    It includes everything up to the entry `newest` of dialer:events, which is None while Redis is unavailable. `active` is empty unless
+    the business as a whole is watched; `calls` are run_id and job of every call on the line of the business.
     """
 
     newest: str | None
@@ -47,7 +45,7 @@ class BusinessState:
 
 
 class LiveStates:
-    """The readings of all businesses: at most one in flight a business, and a few in all, in turn."""
+    """The reads of all businesses: at most one in flight a business, and a few in all."""
 
     def __init__(self, fanout: Fanout, streams: Streams, runs: Runs, jobs: Jobs) -> None:
         """`fanout` knows which runs are watched."""
@@ -55,23 +53,23 @@ class LiveStates:
         self._streams = streams
         self._runs = runs
         self._jobs = jobs
-        self._readings = asyncio.Semaphore(READINGS_AT_ONCE)
-        # A reading is kept as long as somebody who listens holds it.
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        # A shared read lives as long as a listener holds it.
         self._of_business: WeakValueDictionary[int, SharedRead[BusinessState]] = WeakValueDictionary()
 
     def of(self, business_id: int) -> SharedRead[BusinessState]:
-        """The reading of a business, which raises UnreadableError. A run is in it if its listener joined the fan-out before."""
-        found = self._of_business.get(business_id)
-        if found is None:
-            found = self._of_business[business_id] = SharedRead(lambda: self._read(business_id))
-        return found
+        """The read of a business, which raises UnreadableError. It includes a run whose listener joined the fan-out before."""
+        read = self._of_business.get(business_id)
+        if read is None:
+            read = self._of_business[business_id] = SharedRead(lambda: self._read(business_id))
+        return read
 
     async def _read(self, business_id: int) -> BusinessState:
-        # In this order: an event is published after its change was committed, so a state read after the id holds everything up to it.
+        # First the id, then the state: an event is published after its change was committed, so the state includes everything up to the id.
         newest = await self._newest()
         run_ids, whole = self._fanout.watched(business_id)
         try:
-            async with self._readings:
+            async with self._reads:
                 runs = await self._runs.some(business_id, run_ids) if run_ids else []
                 active = await self._runs.active(business_id, MAX_ACTIVE_RUNS + 1) if whole else []
                 calls = await self._jobs.on_every_line(business_id)

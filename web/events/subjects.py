@@ -1,7 +1,4 @@
-"""What a stream of events is about: one run, or all runs of a business; and what its reset, its end and its heartbeat say.
-
-On the road of a call: after 7; the shape in which a screen gets the whole state.
-"""
+"""What a stream of events is about, one run or all runs of a business, and the content of its reset, end and heartbeat."""
 
 from __future__ import annotations
 
@@ -10,22 +7,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from web.api.serializers import job_json, run_json
 from web.events.frames import encode
+from web.operations.runs import is_live
 
 if TYPE_CHECKING:
     from web.events.states import BusinessState
 
 # A comment keeps the connection open.
 COMMENT: Final = b": alive\n\n"
-# A browser does not show comments to its scripts: by this one they notice that a connection has died silently.
+# Browsers hide comments from scripts: with this event a script notices that a connection has died silently.
 ALIVE: Final = encode("alive", {"type": "alive", "run_id": None})
 
 
 class Subject(Protocol):
-    """What a stream is about. `run_id` is None for all runs of a business; `ends` says whether the stream can end by itself."""
+    """What a stream is about."""
 
     @property
     def run_id(self) -> int | None:
-        """The run, or None for all."""
+        """The run, or None for all runs of the business."""
 
     @property
     def ends(self) -> bool:
@@ -33,10 +31,10 @@ class Subject(Protocol):
 
     @property
     def heartbeat(self) -> bytes:
-        """What is sent when nothing happens."""
+        """What is sent when there are no events."""
 
     def reset(self, state: BusinessState, *, live: bool) -> dict[str, Any] | None:
-        """The whole state; None when there is no such run any more. `live`: events follow, else another reset does."""
+        """The full state; None when the run no longer exists. When `live`, events follow, otherwise another reset."""
 
     def end(self, state: BusinessState) -> dict[str, Any] | None:
         """The last event of the stream; None while more may come."""
@@ -61,7 +59,7 @@ class WholeRun:
     def end(self, state: BusinessState) -> dict[str, Any] | None:
         """The run, once it has ended and nothing of it is in flight."""
         run = state.runs.get(self.run_id)
-        if run is None or not run.status.ended or run.in_progress:
+        if run is None or is_live(run):
             return None
         return {"type": "end", "run_id": self.run_id, "run": run_json(run)}
 

@@ -1,8 +1,6 @@
-"""Keeps a task of the web process running: whatever it fails with is logged, and it begins again after a pause.
+"""Keeps a task of the web process running: an error is logged, and the task restarts after a pause.
 
-A task that ends with an error would otherwise end its task group, and with it the process.
-
-On the road of a call: beside it; the tasks that feed the screens run in this.
+Otherwise a task that ends with an error would end its task group, and with it the process.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
-# A task that ran this long before it failed begins again after the first pause.
+# A task that ran this long before it failed restarts after the first pause.
 RECOVERED_SECONDS: Final = 60.0
 
 log = logging.getLogger(__name__)
@@ -27,10 +25,10 @@ log = logging.getLogger(__name__)
 async def keep_running(
     name: str, work: Callable[[], Awaitable[None]], stopping: asyncio.Event, *, failed: Callable[[], None] = lambda: None
 ) -> None:
-    """Run `work` until it returns or `stopping` is set; call `failed` and begin it again, after a pause that doubles, when it raises.
+    """Run `work` until it returns or `stopping` is set; when it raises, call `failed` and restart it after a pause that doubles.
 
     Raises:
-        asyncio.CancelledError: when this task itself is cancelled, and never because something within `work` was.
+        asyncio.CancelledError: when this task itself is cancelled, never when something within `work` was.
     """
     pause, loop = FIRST_PAUSE_SECONDS, asyncio.get_running_loop()
     while not stopping.is_set():
@@ -41,9 +39,9 @@ async def keep_running(
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            log.exception("%s was cancelled from within, and begins again in %.1f s", name, pause)
+            log.exception("%s was cancelled from within, restarting in %.1f s", name, pause)
         except Exception:
-            log.exception("%s failed, and begins again in %.1f s", name, pause)
+            log.exception("%s failed, restarting in %.1f s", name, pause)
         else:
             return
         failed()

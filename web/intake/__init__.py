@@ -1,1 +1,1 @@
-"""Leads from outside: a body is received, read row by row as a stream, checked, and loaded as a run."""
+"""Importing leads: a body is received, read row by row as a stream, checked, and written as a run."""

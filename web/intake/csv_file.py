@@ -1,9 +1,7 @@
-"""Reads a file of leads: which delimiter, which column is what, which row is one.
+"""Reads leads from a CSV file: finds the delimiter and the header, and yields the rows.
 
-The heading is the first row that names the columns lead_id and phone; before it may stand Excel's line `sep=;`, blank lines and a title.
-Columns without a name are left out. A row that cannot be read is refused, and the others are kept.
-
-On the road of a call: 1, when the leads come as a file.
+The header is the first row that names the columns lead_id and phone; before it there may be Excel's line `sep=;`, blank lines and a title.
+Columns without a name are skipped. A row that cannot be read is rejected, and the others are kept.
 """
 
 from __future__ import annotations
@@ -28,22 +26,22 @@ if TYPE_CHECKING:
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 MAX_HEADER_CHARACTERS: Final = 100
-# So far down the heading is looked for.
+# The header must be within the first lines.
 MAX_TITLE_LINES: Final = 20
-# Blank ones included: a spreadsheet exports as many as it has ever touched.
+# Including blank ones: a spreadsheet exports every row it has ever touched.
 MAX_LINES: Final = 2_000_000
 REQUIRED: Final = ("lead_id", "phone")
-# Columns that are a lead's own; any other becomes one of its variables.
+# The columns that are fields of a lead; any other becomes one of its variables.
 COLUMNS: Final = FIELDS - {"variables"}
 SEPARATOR_LINE: Final = re.compile(r'"?sep=(?P<mark>[^\w\s"]|\t)"?[,;\t|]*', re.ASCII | re.IGNORECASE)
 INVISIBLE: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\x00]")
 NOT_IN_NAMES: Final = re.compile(r"[\s-]")
-# The marks by which a spreadsheet keeps an id as text; and an id that it has made a float of.
+# How a spreadsheet marks an id as text; and an id it has turned into a float.
 TEXT_MARKS: Final = re.compile(r"""'(?P<quoted>.+)|="(?P<formula>[^"]+)\"""")
 INTEGER: Final = re.compile(r"(?P<whole>0|[1-9][0-9]{0,18})(?P<float>\.0)?", re.ASCII)
-# So many digits fit, whatever they are.
+# Any number with this many digits fits.
 MAX_PLAIN_DIGITS: Final = 18
-# Beyond it a float has lost digits.
+# Beyond this a float has lost digits.
 EXACT_MAX: Final = 2**53
 
 
@@ -59,29 +57,29 @@ def rows_of(source: Source) -> Iterator[tuple[int, object]]:
     records = Records(chain(top, lines), RowShape(delimiter))
     above, header = _header(records)
     records.shape = RowShape(delimiter, len(header), header.index("lead_id"), header.index("phone"))
-    found = 0
+    rows = 0
     for number, record in enumerate(records, start=above + 2):
         if isinstance(record, list) and not any(cell and not cell.isspace() for cell in record):
             if number > MAX_LINES:
                 raise too_many()
             continue
-        found += 1
-        if found > MAX_LEADS:
+        rows += 1
+        if rows > MAX_LEADS:
             raise too_many()
         yield number, _row(header, record)
 
 
 def _separator_line(top: list[str | None]) -> str | None:
-    """The delimiter that Excel's first line names; the line itself is taken away, as Excel does not count it."""
-    found = SEPARATOR_LINE.fullmatch(INVISIBLE.sub("", top[0])) if top and top[0] else None
-    if found is None:
+    """The delimiter named by Excel's line `sep=;`, which is removed from `top`, because Excel does not count it as a row."""
+    match = SEPARATOR_LINE.fullmatch(INVISIBLE.sub("", top[0])) if top and top[0] else None
+    if match is None:
         return None
     del top[0]
-    return found["mark"]
+    return match["mark"]
 
 
 def _delimiter(top: Sequence[str | None]) -> str:
-    """The one that finds the most columns we know in one of these lines, or that the first line has most of."""
+    """The delimiter that gives the most known columns in one of these lines, or else the most frequent one in the first line."""
 
     def known(mark: str, line: str) -> int:
         return len({_column(cell) for cell in line.split(mark)} & COLUMNS)
@@ -91,10 +89,10 @@ def _delimiter(top: Sequence[str | None]) -> str:
 
 
 def _header(records: Records) -> tuple[int, list[str]]:
-    """How many rows stand above the heading, and the names of the columns, empty for one that is left out.
+    """The number of rows above the header, and the names of the columns, empty for a column to be skipped.
 
     Raises:
-        ApiError: 422, when there is no heading, or it does not say which column is which.
+        ApiError: 422, when there is no header, or its columns are ambiguous.
     """
     first: list[str] = []
     for above, record in enumerate(islice(records, MAX_TITLE_LINES)):
@@ -103,18 +101,18 @@ def _header(records: Records) -> tuple[int, list[str]]:
             return above, _distinct(names)
         first = first or [name for name in names if name]
     missing = [name for name in REQUIRED if name not in first]
-    text = Text(msgid("The first line must name the columns, and lacks: {columns}."), {"columns": ", ".join(missing)})
+    text = Text(msgid("The first line must name the columns; these are missing: {columns}."), {"columns": ", ".join(missing)})
     why = Text(msgid("is missing"))
     raise ApiError(422, "missing_column", text, details=[{"field": name, "message": why} for name in missing])
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """The names, none twice: a lead's own columns must be clear, and a second one of another name gets a number."""
+    """The names made distinct: a field of a lead must not appear twice; any other repeated name gets a number."""
     distinct: list[str] = []
     for name in names:
         count = names[: len(distinct)].count(name)
         if count and name in COLUMNS:
-            text = Text(msgid("The header has this column twice."))
+            text = Text(msgid("This column appears twice in the header."))
             raise ApiError(422, "wrong_header", text, details=[{"field": name, "message": text}])
         distinct.append(f"{name}_{count + 1}" if name and count else name)
     return distinct
@@ -127,7 +125,7 @@ def _row(header: list[str], record: Record) -> object:
     if any(cell and not cell.isspace() for cell in record[len(header) :]):
         return BadRowCellsError(row)
     if QUOTE in str(row.get("lead_id", "")):
-        # A stray mark, which would make another lead of it.
+        # A stray quotation mark would turn it into another lead_id.
         return BadRowCellsError(row, RecordFault.QUOTES)
     variables = {name: text for name, cell in zip(header, record, strict=False) if name and name not in COLUMNS and (text := cell.strip())}
     return {**row, "variables": variables} if variables else row
@@ -143,7 +141,7 @@ def _own(header: list[str], cells: list[str]) -> dict[str, Any]:
 
 
 def _lead_id(cell: str) -> int | str:
-    """A whole number without leading zeros is one, with `.0` behind it too; all else is text, without the marks of spreadsheets."""
+    """An integer if it is written without leading zeros, a trailing `.0` allowed; anything else is text, without spreadsheet marks."""
     if cell.isascii() and cell.isdigit() and cell[0] != "0" and len(cell) < MAX_PLAIN_DIGITS:
         return int(cell)
     text = INVISIBLE.sub("", cell).strip()

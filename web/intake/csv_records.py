@@ -1,11 +1,9 @@
-"""Cuts the text of a CSV file into records, each of bounded length; a record that cannot be read costs nothing but itself.
+"""Splits the text of a CSV file into records of bounded length; an unreadable record never takes others with it.
 
-A line end is CR LF, LF or CR, whichever comes. A quotation mark that begins a cell quotes it, over several lines if need be; anywhere else
-it is a letter (as in Hebrew abbreviations). Where quoting does not come out, the record is its first line alone, unreadable, and reading
-goes on behind that line. The same where a line within the quotes could be a row (see `row_shape`): somebody forgot to close them, or
-two stray marks would make one lead of several.
-
-On the road of a call: 1, when the leads come as a file.
+A line ends with CR LF, LF or CR. A quotation mark at the beginning of a cell quotes it, over several lines if needed; anywhere else it is
+an ordinary character (as in Hebrew abbreviations). If the quotes are not closed properly, the record is its first line alone, unreadable,
+and reading continues after that line. The same happens if a line within the quotes could be a row (see `row_shape`): either the quotes
+were never closed, or two stray marks would merge several leads into one.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ class RecordFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A record that is not taken: `beginning` are its cells up to the fault."""
+    """A record that cannot be read: `beginning` are its cells up to the fault."""
 
     fault: RecordFault
     beginning: list[str]
@@ -47,7 +45,7 @@ Record: TypeAlias = "list[str] | UnreadableRecord"
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str | None]:
-    """The lines of a text that comes in pieces, without their ends; None for one that is too long, which is not kept."""
+    """The lines of a text that comes in pieces, without line ends; None in place of one that is too long."""
     rest, returned, cut = "", "", False
     for piece in texts:
         # A CR at the end of a piece may be the first half of a line end.
@@ -78,7 +76,7 @@ class Records:
     """The records of a file; iterate over it."""
 
     def __init__(self, lines: Iterable[str | None], shape: RowShape) -> None:
-        """Cut `lines` into rows of this `shape`, which may be set anew when the heading is known."""
+        """Split `lines` into rows of this `shape`, which may be replaced once the header is known."""
         self._lines = iter(lines)
         self._again: deque[str | None] = deque()
         self.shape = shape
@@ -98,31 +96,31 @@ class Records:
         return self._again.popleft() if self._again else next(self._lines)
 
     def _quoted(self, line: str) -> Record:
-        taken: list[str | None] = []
+        continued: list[str | None] = []
         try:
-            record = next(csv.reader(self._unfinished(line, taken), delimiter=self.shape.delimiter, strict=True))
+            record = next(csv.reader(self._unfinished(line, continued), delimiter=self.shape.delimiter, strict=True))
         except (csv.Error, _UnclosedError):
             record = None
-        if record is not None and not self.shape.merges(line, record, lines=1 + len(taken)):
+        if record is not None and not self.shape.merges(line, record, lines=1 + len(continued)):
             return record
-        self._again.extendleft(reversed(taken))
+        self._again.extendleft(reversed(continued))
         return UnreadableRecord(RecordFault.QUOTES, self._beginning(line))
 
     def _beginning(self, line: str) -> list[str]:
-        """The cells before the first quotation mark; where there is none, the first cell without its marks, to tell which row it was."""
+        """The cells before the first quotation mark; if there is none, the first cell without its marks, to identify the row."""
         whole = line.partition(QUOTE)[0].split(self.shape.delimiter)[:-1]
         return whole or [line.split(self.shape.delimiter, 1)[0].strip(QUOTE)]
 
-    def _unfinished(self, line: str, taken: list[str | None]) -> Iterator[str]:
-        """`line`, and those behind it while the reader finds a cell that is still open; `taken` collects them."""
+    def _unfinished(self, line: str, continued: list[str | None]) -> Iterator[str]:
+        """`line`, and the lines after it while the reader is inside a quoted cell; `continued` collects these."""
         yield line + "\n"
         characters = len(line)
-        while len(taken) < MAX_RECORD_LINES:
+        while len(continued) < MAX_RECORD_LINES:
             try:
                 further = self._next_line()
             except StopIteration:
                 break
-            taken.append(further)
+            continued.append(further)
             characters += len(further or "")
             if further is None or "\x00" in further or characters > MAX_RECORD_CHARACTERS:
                 break
@@ -133,4 +131,4 @@ class Records:
 
 
 class _UnclosedError(Exception):
-    """The quotes are not closed where they should be."""
+    """The quotes are not closed."""

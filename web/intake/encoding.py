@@ -1,9 +1,7 @@
-"""Tells the encoding of a file, and decodes it piece by piece: never is the whole text in memory.
+"""Detects the encoding of a file, and decodes it piece by piece, so that the whole text is never in memory.
 
-Taken are UTF-8 and UTF-16 as their marks say, UTF-8 without one, and Windows-1255, which Hebrew Excel writes, when what comes out is
-Hebrew; everything else is refused with what to do about it.
-
-On the road of a call: 1, when the leads come as a file.
+Accepted are UTF-8 and UTF-16 with a byte order mark, UTF-8 without one, and Windows-1255, which Hebrew Excel writes, if the decoded text
+is Hebrew. Everything else is rejected with advice on how to save the file.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Final, TypeAlias
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
-# Reads the body from its beginning, each time it is called, in pieces of bounded size.
+# Each call reads the body from its beginning, in pieces of bounded size.
 Source: TypeAlias = Callable[[], Iterable[bytes]]
 
 MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -26,7 +24,7 @@ BESIDE_HEBREW: Final = re.compile(
     "[\x00-\x7f\u05b0-\u05c7\u05f0-\u05f4\u20aa\u20ac\u2013\u2014\u2018-\u201e\u2022\u2026\u00a0\u00b0\u00b7\u00bd\u200e\u200f]"
 )
 MIXED_WORD: Final = re.compile("[A-Za-z][\u05d0-\u05ea]|[\u05d0-\u05ea][A-Za-z]")
-# Points stand on a letter; the capitals of a Cyrillic file would be points at the beginning of a word.
+# Vowel points follow a letter; the capitals of a Cyrillic file would decode as points at the beginning of a word.
 LOOSE_POINT: Final = re.compile("(?<![\u05d0-\u05ea\u05b0-\u05c7])[\u05b0-\u05c7]")
 HEBREW_WORD: Final = re.compile("[\u05d0-\u05ea]{2}")
 ZIP: Final = b"PK\x03\x04"
@@ -44,11 +42,11 @@ def decoded(source: Source) -> Iterator[str]:
     """The text of a file, piece by piece.
 
     Raises:
-        ApiError: 422, at once, when its encoding cannot be told.
+        ApiError: 422, before the first piece, when its encoding is not recognized.
     """
     mark = beginning(source)
     if mark.startswith((ZIP, OLD_EXCEL)):
-        text = Text(msgid("This is an Excel workbook. Save it as “CSV UTF-8 (comma delimited)” and load that file."))
+        text = Text(msgid("This is an Excel workbook. Save it as “CSV UTF-8 (comma delimited)” and upload that file."))
         raise ApiError(422, "unreadable_file", text, details=[{"field": "file", "message": text}])
     encoding = next((name for known, name in MARKS if mark.startswith(known)), "utf-8")
     try:
@@ -59,7 +57,7 @@ def decoded(source: Source) -> Iterator[str]:
         if encoding != "utf-8":
             raise _wrong_encoding() from None
         first, encoding = _windows_hebrew(source), "cp1255"
-    # A NUL in the heading is UTF-16 without its mark; further down it spoils one row.
+    # A NUL in the header means UTF-16 without a mark; further down it only makes one row unreadable.
     if "\x00" in first:
         raise _wrong_encoding()
     return texts(source, encoding)
@@ -69,7 +67,7 @@ def texts(source: Source, encoding: str, errors: str = "strict") -> Iterator[str
     """The source decoded piece by piece.
 
     Raises:
-        UnicodeDecodeError: when it reaches bytes that are not of this encoding.
+        UnicodeDecodeError: at bytes that are not valid in this encoding.
     """
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     for piece in source():
@@ -78,30 +76,33 @@ def texts(source: Source, encoding: str, errors: str = "strict") -> Iterator[str
 
 
 def beginning(source: Source) -> bytes:
-    """The first four bytes, which tell by a mark what the others are."""
-    found = b""
+    """The first four bytes, where a byte order mark or the signature of a file format would be."""
+    mark = b""
     for piece in source():
-        found += piece[:MARK_BYTES]
-        if len(found) >= MARK_BYTES:
+        mark += piece[:MARK_BYTES]
+        if len(mark) >= MARK_BYTES:
             break
-    return found[:MARK_BYTES]
+    return mark[:MARK_BYTES]
 
 
-def _first_line(found: Iterator[str]) -> str:
-    return next((line for text in found if (line := text.lstrip().split("\n", 1)[0])), "")
+def _first_line(parts: Iterator[str]) -> str:
+    return next((line for text in parts if (line := text.lstrip().split("\n", 1)[0])), "")
 
 
 def _windows_hebrew(source: Source) -> str:
-    """The beginning of a file that is Hebrew in Windows-1255.
+    """The first line of a file that is Hebrew in Windows-1255.
 
-    Any single-byte file can be read as this one. It is Hebrew when it has words of it, nothing foreign, and no word that is half Latin,
-    as every accented letter of a Western file would make.
+    Any file in a single-byte encoding decodes as Windows-1255. It is Hebrew if it has Hebrew words, no foreign letters, and no word that
+    is half Latin, which is what every accented letter of a Western file would produce.
+
+    Raises:
+        ApiError: 422, when it is not.
     """
     first, last, has_words = "", "", False
     try:
         for text in texts(source, "cp1255"):
             first = first or _first_line(iter([text]))
-            # A word may go on in the next piece.
+            # A word may continue in the next piece.
             joined, last = last + text, text[-1:] or last
             foreign = any(not HEBREW.match(letter) and not BESIDE_HEBREW.match(letter) for letter in set(text))
             if foreign or MIXED_WORD.search(joined) or LOOSE_POINT.search(joined):
@@ -115,5 +116,7 @@ def _windows_hebrew(source: Source) -> str:
 
 
 def _wrong_encoding() -> ApiError:
-    text = Text(msgid("The encoding of this file cannot be told. Save it as “CSV UTF-8” (in Excel: Save as, CSV UTF-8) and load it again."))
+    text = Text(
+        msgid("The encoding of this file is not supported. Save it as “CSV UTF-8” (in Excel: Save as, CSV UTF-8) and upload it again.")
+    )
     return ApiError(422, "wrong_encoding", text, details=[{"field": "file", "message": text}])

@@ -1,7 +1,4 @@
-"""Reads a form of multipart/form-data (RFC 7578) that has been received: its fields as text, its files as places in the body.
-
-On the road of a call: 1, when the leads come with a form.
-"""
+"""Reads a received form of multipart/form-data (RFC 7578): its fields as text, its files as spans of the body."""
 
 from __future__ import annotations
 
@@ -11,17 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from web.intake.encoding import pieces
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from web.intake.encoding import Source
     from web.intake.received import ReceivedBody
 
 MAX_PARTS: Final = 20
 MAX_HEADER_BYTES: Final = 8 * 1024
-# A longer field is kept as a place, as a file is; what it should have been says its length.
+# A longer field is kept as a span of the body, like a file.
 MAX_FIELD_BYTES: Final = 4_000
 BOUNDARY: Final = re.compile(r"""multipart/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;.*)?""", re.IGNORECASE)
 HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
@@ -32,72 +31,95 @@ PLAIN_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the body a part stands, and the name of its file, empty when it is a field."""
+class Span:
+    """Where in the body a part is, and the name of its file, empty for a field."""
 
     start: int
     end: int
     file_name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file or a field to be read piece by piece: its `size` in bytes, and the name of the file, empty for a field."""
+
+    source: Source
+    size: int
+    file_name: str = ""
+
+    @classmethod
+    def of_text(cls, text: str) -> Part:
+        """A field that is in memory."""
+        body = text.encode(errors="replace")
+        return cls(pieces(body), len(body))
+
+
 @dataclass(slots=True)
 class Form:
-    """Small fields as `texts`, the others and the files as `places`."""
+    """Small fields as `texts`, larger ones and files as `spans` of `body`."""
 
+    body: ReceivedBody
     texts: dict[str, str] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+
+    def part(self, name: str) -> Part | None:
+        """The file or field of this name; None when there is none."""
+        if name in self.texts:
+            return Part.of_text(self.texts[name])
+        span = self.spans.get(name)
+        return Part(self.body.source(span.start, span.end), span.end - span.start, span.file_name) if span else None
 
 
 def read_form(body: ReceivedBody, content_type: str) -> Form:
     """The form in a body; `content_type` is the header, with the boundary.
 
     Raises:
-        ApiError: 400, when it is none.
+        ApiError: 400, when it is not a form.
     """
-    form = Form()
+    form = Form(body)
     try:
-        for name, place, is_file in _parts(body, _boundary(content_type)):
-            if name in form.texts or name in form.places:
+        for name, span, is_file in _spans(body, _boundary(content_type)):
+            if name in form.texts or name in form.spans:
                 raise _malformed()
-            if is_file or place.end - place.start > MAX_FIELD_BYTES:
-                form.places[name] = place
+            if is_file or span.end - span.start > MAX_FIELD_BYTES:
+                form.spans[name] = span
             else:
-                form.texts[name] = body.read(place.start, place.end).decode()
+                form.texts[name] = body.read(span.start, span.end).decode()
     except UnicodeDecodeError:
         raise _malformed() from None
     return form
 
 
 def _boundary(content_type: str) -> bytes:
-    found = BOUNDARY.fullmatch(content_type.strip())
-    if found is None:
+    match = BOUNDARY.fullmatch(content_type.strip())
+    if match is None:
         raise _malformed()
-    return b"--" + (found[1] or found[2]).encode("utf-8", "surrogateescape")
+    return b"--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
 
 
-def _parts(body: ReceivedBody, boundary: bytes) -> Iterator[tuple[str, Place, bool]]:
+def _spans(body: ReceivedBody, boundary: bytes) -> Iterator[tuple[str, Span, bool]]:
     if not body.size:
         raise _malformed()
-    with mmap.mmap(body.fileno(), body.size, access=mmap.ACCESS_READ) as found:
-        at = 0 if found[: len(boundary)] == boundary else _find(found, b"\r\n" + boundary, 0) + 2
+    with mmap.mmap(body.fileno(), body.size, access=mmap.ACCESS_READ) as data:
+        at = 0 if data[: len(boundary)] == boundary else _find(data, b"\r\n" + boundary, 0) + 2
         for _ in range(MAX_PARTS + 1):
             at += len(boundary)
-            if found[at : at + 2] == b"--":
+            if data[at : at + 2] == b"--":
                 return
-            headers = _find(found, b"\r\n", at, MAX_HEADER_BYTES)
-            if found[at:headers].strip(b" \t"):
+            headers = _find(data, b"\r\n", at, MAX_HEADER_BYTES)
+            if data[at:headers].strip(b" \t"):
                 raise _malformed()
-            # Without headers the blank line comes at once.
-            blank = _find(found, b"\r\n\r\n", headers, MAX_HEADER_BYTES)
-            end = _find(found, b"\r\n" + boundary, blank + 2)
-            name, file_name = _disposition(found[headers + 2 : blank])
-            yield name, Place(min(blank + 4, end), end, file_name or ""), file_name is not None
+            # A part without headers begins with the blank line.
+            blank = _find(data, b"\r\n\r\n", headers, MAX_HEADER_BYTES)
+            end = _find(data, b"\r\n" + boundary, blank + 2)
+            name, file_name = _disposition(data[headers + 2 : blank])
+            yield name, Span(min(blank + 4, end), end, file_name or ""), file_name is not None
             at = end + 2
     raise _malformed()
 
 
-def _find(found: mmap.mmap, sought: bytes, start: int, within: int | None = None) -> int:
-    at = found.find(sought, start) if within is None else found.find(sought, start, start + within)
+def _find(data: mmap.mmap, marker: bytes, start: int, within: int | None = None) -> int:
+    at = data.find(marker, start) if within is None else data.find(marker, start, start + within)
     if at < 0:
         raise _malformed()
     return at
@@ -105,14 +127,14 @@ def _find(found: mmap.mmap, sought: bytes, start: int, within: int | None = None
 
 def _disposition(headers: bytes) -> tuple[str, str | None]:
     """The name of the part, and that of its file, None for a field."""
-    found: dict[bytes, bytes] = {}
+    values: dict[bytes, bytes] = {}
     for line in headers.split(b"\r\n"):
         header = HEADER.fullmatch(line)
         if header is None:
             raise _malformed()
-        found[header[1].lower()] = header[2]
-    encoding = found.get(b"content-transfer-encoding", b"binary").lower()
-    disposition = found.get(b"content-disposition", b"").decode("utf-8", "replace")
+        values[header[1].lower()] = header[2]
+    encoding = values.get(b"content-transfer-encoding", b"binary").lower()
+    disposition = values.get(b"content-disposition", b"").decode("utf-8", "replace")
     kind, _, _ = disposition.partition(";")
     if encoding not in PLAIN_ENCODINGS or kind.strip().lower() != "form-data":
         raise _malformed()
@@ -134,4 +156,4 @@ def _unquoted(value: str) -> str:
 
 
 def _malformed() -> ApiError:
-    return ApiError(400, "malformed_form", Text(msgid("The form cannot be read.")))
+    return ApiError(400, "malformed_form", Text(msgid("This form could not be read.")))

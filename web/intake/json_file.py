@@ -1,8 +1,6 @@
-"""Reads the leads of a JSON body one by one, and the settings beside them: what has been read is not kept.
+"""Reads the leads of a JSON body one by one, and the settings beside them, without keeping the text in memory.
 
-It takes what `json.loads` takes, and refuses what that refuses, except that no value may be longer than `MAX_VALUE_CHARACTERS`.
-
-On the road of a call: 1, when the leads come as JSON.
+It accepts and rejects exactly what `json.loads` does, except that no value may be longer than `MAX_VALUE_CHARACTERS`.
 """
 
 from __future__ import annotations
@@ -29,35 +27,35 @@ Scan: TypeAlias = Callable[[str, int], tuple[Any, int]]
 LEADS: Final = "leads"
 # Of one lead, or of one setting.
 MAX_VALUE_CHARACTERS: Final = 65_536
-# More members than a body of ours has, fewer than would fill the memory.
+# More than any valid body has, and too few to fill the memory.
 MAX_MEMBERS: Final = 100
-# What a value cut off at the end of the text looks like to the parser: an error no further from it than the longest word or escape.
+# When a value is cut off at the end of the text, the parser's error is at most this far from it: the longest literal or escape.
 CUT_CHARACTERS: Final = 16
 IN_NUMBERS: Final = "0123456789.eE+-"
 BLANK: Final = re.compile(r"[ \t\n\r]*")
 
 
 def settings_of(source: Source) -> dict[str, Any]:
-    """The members of the object except `leads`, of which an empty list is left, or the value that is no list.
+    """The members of the object; a list of `leads` is replaced by an empty one, any other value of `leads` is kept.
 
-    The whole body is read, so that what comes after is known to be whole.
+    The whole body is read, so that `leads_of` cannot meet an error in it.
 
     Raises:
         ApiError: 400 when it is not a JSON object, 413 when there are too many leads, 422 when one is too long.
     """
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, value in _members(_Text(source)):
-        if name not in found and len(found) >= MAX_MEMBERS:
-            raise errors.wrong_field(name=name[:MAX_SHOWN_CHARACTERS], why=Text(msgid("is not known here")))
+        if name not in members and len(members) >= MAX_MEMBERS:
+            raise errors.wrong_field(name=name[:MAX_SHOWN_CHARACTERS], why=Text(msgid("is not a known field")))
         if name != LEADS or not isinstance(value, _Text):
-            found[name] = value
-        elif name in found:
+            members[name] = value
+        elif name in members:
             raise errors.wrong_field(name=LEADS, why=Text(msgid("is given twice")))
         else:
-            found[name] = []
+            members[name] = []
             for _ in _items(value):
                 pass
-    return found
+    return members
 
 
 def leads_of(source: Source) -> Iterator[tuple[int, object]]:
@@ -69,7 +67,7 @@ def leads_of(source: Source) -> Iterator[tuple[int, object]]:
 
 
 def _members(text: _Text) -> Iterator[tuple[str, Any]]:
-    """The members of the object; the value of `leads` is the text itself where it stands at its list, which is to be read first."""
+    """The members of the object; for a list of `leads` the value is the text, positioned at the list, which must be read next."""
     if text.peek() != "{":
         raise _no_object() if text.is_value() else _malformed()
     text.take("{")
@@ -98,7 +96,7 @@ def _items(text: _Text) -> Iterator[tuple[int, object]]:
 
 
 class _Text:
-    """The text of the body, of which a bounded part is in memory, and the place where reading stands."""
+    """The text of the body, a bounded part of it in memory, and the position of the reader."""
 
     def __init__(self, source: Source) -> None:
         self._pieces = texts(source, json.detect_encoding(beginning(source)), "surrogatepass")
@@ -116,13 +114,13 @@ class _Text:
                 return ""
 
     def take(self, character: str) -> None:
-        """Go on behind `character`, which must come next."""
+        """Skip `character`, which must come next."""
         if self.peek() != character:
             raise _malformed()
         self._at += 1
 
     def separate(self, end: str) -> None:
-        """Between two values stands a comma, behind the last one `end`."""
+        """Skip the comma between two values; after the last one `end` must come."""
         if self.peek() == end:
             return
         self.take(",")
@@ -130,7 +128,7 @@ class _Text:
             raise _malformed()
 
     def value(self, row: int | None = None) -> Any:  # noqa: ANN401 - any JSON
-        """Read the next value; `row` is the number of the lead it is.
+        """Read the next value; `row` is its number if it is a lead.
 
         Raises:
             ApiError: 400 when it is not valid, 422 when it is too long.
@@ -151,11 +149,11 @@ class _Text:
             return value
 
     def is_value(self) -> bool:
-        """Whether what comes next begins like a value."""
+        """Whether the next character begins a value."""
         return self.peek() in {*'["tfn-', *"0123456789"}
 
     def _may_go_on(self, end: int) -> bool:
-        """Whether a number that ends here is cut by the end of what is in memory: `1` goes on where `e` is the last that is there."""
+        """Whether a number that ends here may continue beyond the text in memory: in `1e` the number is 1 until more arrives."""
         return end > len(self._text) - CUT_CHARACTERS and not self._text[end:].strip(IN_NUMBERS)
 
     def _is_cut(self, error: Exception) -> bool:
@@ -177,12 +175,12 @@ class _Text:
 
 
 def _end_of_blank(text: str, at: int) -> int:
-    found = BLANK.match(text, at)
-    return found.end() if found else at
+    match = BLANK.match(text, at)
+    return match.end() if match else at
 
 
 def _no_constant(name: str) -> NoReturn:
-    """NaN and Infinity are not JSON (RFC 8259, section 6), whatever Python's reader takes."""
+    """NaN and Infinity are not JSON (RFC 8259, section 6), although Python's parser accepts them."""
     raise ValueError(name)
 
 
@@ -198,4 +196,4 @@ def _too_long(row: int | None) -> ApiError:
     if row is None:
         return errors.wrong_field(name="body", why=Text(msgid("is too large")))
     detail = {"row": row, "lead_id": None, "phone": None, "reason": "row_too_long", "message": Text(REASONS["row_too_long"])}
-    return ApiError(422, "row_too_long", Text(msgid("Row {row} is too long to be a lead."), {"row": row}), details=[detail])
+    return ApiError(422, "row_too_long", Text(msgid("Row {row} is too long."), {"row": row}), details=[detail])

@@ -1,7 +1,4 @@
-"""Keeps uploads within bounds: each business has its share of what is received and of what is checked, and none can take it all.
-
-On the road of a call: 1, around the loading of leads.
-"""
+"""Limits uploads: how many bodies are received and checked at once, in all and for one business."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 WAIT_SECONDS: Final = 30.0
-# A body on its way takes disk (at most 32 MB) and a connection; its sender must keep a pace (web/server/bodies.py).
+# A body in flight takes disk (at most 32 MB) and a connection; its sender must keep a minimum pace (web/server/bodies.py).
 RECEIVED_AT_ONCE: Final = 64
 RECEIVED_FOR_A_BUSINESS: Final = 4
-# Rows that are checked take memory and the processor, for seconds; nothing of it waits for the sender.
+# Checking rows takes memory and the processor for seconds, and never waits for the sender.
 CHECKED_AT_ONCE: Final = 4
 CHECKED_FOR_A_BUSINESS: Final = 2
 
 
 class Turns:
-    """`in_all` turns at once, of which a business has at most `for_one`; it waits for its own share before it waits for a turn."""
+    """`in_all` turns at once, at most `for_one` of them for one business, which waits for one of its own before it waits for a free one."""
 
     def __init__(self, in_all: int, for_one: int, wait_seconds: float = WAIT_SECONDS) -> None:
         self._all = asyncio.Semaphore(in_all)
@@ -40,7 +37,7 @@ class Turns:
         """Wait for a turn, and hold it.
 
         Raises:
-            ApiError: 503, when there was none in time.
+            ApiError: 503, when none became free in time.
         """
         own = self._own.setdefault(business_id, asyncio.Semaphore(self._for_one))
         self._users[business_id] += 1
@@ -68,7 +65,7 @@ async def _held(turns: asyncio.Semaphore, deadline: float) -> AsyncIterator[None
         async with asyncio.timeout_at(deadline):
             await turns.acquire()
     except TimeoutError:
-        text = Text(msgid("Too many files are being loaded at the moment. Please try again shortly."))
+        text = Text(msgid("Too many files are being uploaded right now. Please try again shortly."))
         raise ApiError(503, "busy", text, headers={"Retry-After": str(RETRY_SECONDS)}) from None
     try:
         yield

@@ -1,7 +1,4 @@
-"""Keeps the body of an upload in a file without a name, so that uploads on their way take no memory; it is gone when the request ends.
-
-On the road of a call: 1, between the wire and the check of the rows.
-"""
+"""Keeps the body of an upload in an unnamed temporary file, so that uploads in flight take no memory; the request's end removes it."""
 
 from __future__ import annotations
 
@@ -22,19 +19,19 @@ if TYPE_CHECKING:
     from web.server.bodies import BodyPace
 
 MAX_BODY_BYTES: Final = 32 * MEGABYTE
-# So much is gathered before it is written, by a thread.
+# A thread writes this many bytes at a time.
 WRITE_BYTES: Final = MEGABYTE
 
 
 class ReceivedBody:
-    """A body that has arrived; `size` in bytes. One thread at a time reads it."""
+    """A body that has arrived; `size` in bytes. Only one thread may read it at a time."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
         self.size = size
 
     def source(self, start: int = 0, end: int | None = None) -> Source:
-        """The bytes from `start` to `end`, to be read piece by piece, as often as needed."""
+        """The bytes from `start` to `end`, read piece by piece, as often as needed."""
         return lambda: self._pieces(start, self.size if end is None else end)
 
     def read(self, start: int, end: int) -> bytes:
@@ -43,7 +40,7 @@ class ReceivedBody:
         return self._file.read(end - start)
 
     def fileno(self) -> int:
-        """The descriptor of the file."""
+        """The file descriptor."""
         return self._file.fileno()
 
     def _pieces(self, start: int, end: int) -> Iterator[bytes]:
@@ -55,19 +52,19 @@ class ReceivedBody:
 
 @asynccontextmanager
 async def received(request: http.Request, pace: BodyPace) -> AsyncIterator[ReceivedBody]:
-    """Receive the body of an upload, and drop it at the end.
+    """Receive the body of an upload, and remove it at the end.
 
     Raises:
         ApiError: 400, 408 or 413.
     """
     with await asyncio.to_thread(_file) as file:
-        gathered, size = bytearray(), 0
+        buffer, size = bytearray(), 0
         async for piece in pieces_of(request, MAX_BODY_BYTES, pace):
-            gathered += piece
-            if len(gathered) >= WRITE_BYTES:
-                size += await asyncio.to_thread(file.write, bytes(gathered))
-                gathered.clear()
-        size += await asyncio.to_thread(file.write, bytes(gathered))
+            buffer += piece
+            if len(buffer) >= WRITE_BYTES:
+                size += await asyncio.to_thread(file.write, bytes(buffer))
+                buffer.clear()
+        size += await asyncio.to_thread(file.write, bytes(buffer))
         await asyncio.to_thread(file.flush)
         yield ReceivedBody(file, size)
 

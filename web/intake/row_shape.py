@@ -1,10 +1,8 @@
-"""Tells whether a line that a quoted cell runs over could be a row of its own, so that a stray quotation mark cannot hide it.
+"""Tells whether a line inside a quoted cell could be a row of its own, so that a stray quotation mark cannot hide it.
 
-A cell may run over several lines only where no reading without its quotation marks gives other leads: a line with enough cells for a row
-and a number among them is a row. Where the lead_id or the phone would come from a later line than the first, a phone could be another
-lead's; then neither the first line nor a later one may have enough cells for a row, and none a delimiter within the quotes.
-
-On the road of a call: 1, when the leads come as a file.
+A cell may span several lines only if the file would not give other leads when its quotation marks are ignored: a line with enough cells
+for a row and a number among them is a row. If the lead_id or the phone would come from a later line than the first, a phone could end
+up with the wrong lead; then neither the first line nor a later one may have enough cells for a row, and none a delimiter in the quotes.
 """
 
 from __future__ import annotations
@@ -19,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUOTE: Final = '"'
-# As many digits make a number of a cell that says more than the number.
+# A cell with other text in it counts as a number from this many digits on.
 NUMBER_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """The rows of a file: its `delimiter`, how many `columns`, and where lead_id and phone stand; no columns until the heading is known."""
+    """The rows of a file: `delimiter`, number of `columns` (0 before the header is read), and the columns of lead_id and phone."""
 
     delimiter: str
     columns: int = 0
@@ -34,11 +32,11 @@ class RowShape:
 
     @property
     def last(self) -> int:
-        """The last column that a lead cannot do without."""
+        """The last of the required columns."""
         return max(self.lead_id, self.phone)
 
     def hides_row(self, first: str, further: str) -> bool:
-        """Whether `further` could be a row or a part of one, though a cell begun in the line `first` is still open where it begins."""
+        """Whether `further` could be a row or a part of one, although a quoted cell that began in the line `first` is still open."""
         within = self.delimiter in further.replace(QUOTE * 2, "").partition(QUOTE)[0]
         enough = further.count(self.delimiter) >= self.last
         if self.columns and not self._begins_with_its_own(first):
@@ -46,7 +44,7 @@ class RowShape:
         return (within or enough) and any(self._shows_number(cell) for cell in further.split(self.delimiter))
 
     def merges(self, line: str, record: Sequence[str], *, lines: int) -> bool:
-        """Whether the `record` read from `line` and those behind it has cells that two rows, or two cells, seem to have lost."""
+        """Whether the `record` read from `line` and the lines after it seems to merge two rows, or two cells, into one."""
         if not self.columns:
             return False
         if lines > 1:
@@ -57,7 +55,7 @@ class RowShape:
         return record[self.phone] != cells[self.phone].strip(QUOTE) and self._shows_number(cells[self.phone])
 
     def _begins_with_its_own(self, line: str) -> bool:
-        """Whether lead_id and phone stand in `line` before the cell that is still open at its end."""
+        """Whether lead_id and phone are in `line`, before the cell that is still open at its end."""
         if line.partition(QUOTE)[0].count(self.delimiter) > self.last:
             return True
         return len(next(csv.reader([line], delimiter=self.delimiter))) - 1 > self.last

@@ -1,7 +1,4 @@
-"""Checks leads row by row: good ones are kept, bad ones and repeated ones are reported, each with its reason.
-
-On the road of a call: 1; what a run will dial, in the order it was given.
-"""
+"""Checks leads row by row: good ones are kept, bad ones and duplicates are reported, each with a reason."""
 
 from __future__ import annotations
 
@@ -25,23 +22,23 @@ MAX_LEADS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 255
 MAX_VARIABLES: Final = 50
 MAX_VARIABLES_CHARACTERS: Final = 4_000
-# Of a refused value this much is shown again.
+# A rejected value is shown up to this length.
 MAX_SHOWN_CHARACTERS: Final = 64
 MAX_LEAD_ID_CHARACTERS: Final = 255
 FIELDS: Final = frozenset({"lead_id", "phone", "name", "timezone", "variables"})
 
 REASONS: Final[dict[str, str]] = {
     "not_an_object": msgid("A lead must be an object with lead_id and phone."),
-    "unknown_field": msgid("The field {field} is not known here; put it under variables."),
-    "missing_lead_id": msgid("There is no lead_id."),
+    "unknown_field": msgid("Unknown field {field}; put it under variables."),
+    "missing_lead_id": msgid("The lead_id is missing."),
     "invalid_lead_id": msgid("The lead_id must be a whole number from 1 to {most}, or text of at most {characters} characters."),
     "invalid_name": msgid("The name must be text of at most {most} characters."),
-    "invalid_timezone": msgid("There is no such time zone; write it as Asia/Jerusalem."),
+    "invalid_timezone": msgid("Unknown time zone; write it as Asia/Jerusalem."),
     "invalid_variables": msgid("The variables must be an object with at most {most} names and {characters} characters."),
     "wrong_columns": msgid("The row has more cells than the header."),
-    "bad_quotes": msgid("A quotation mark in this row is not closed, or stands where none may."),
+    "bad_quotes": msgid("A quotation mark in this row is not closed, or is in the wrong place."),
     "row_too_long": msgid("The row is too long."),
-    "nul_character": msgid("The row has a character that no text has (NUL)."),
+    "nul_character": msgid("The row contains an invalid character (NUL)."),
 }
 
 # An integer or a text, as it was sent.
@@ -72,7 +69,7 @@ class DuplicateRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadingChange:
-    """A phone of which more than separators, trunk zero and country code changed: `phone` as it was sent, `read_as` as it is dialled."""
+    """A phone that changed in more than separators, trunk zero and country code: `phone` as it was sent, `read_as` as it is dialled."""
 
     row: int
     lead_id: LeadId
@@ -100,32 +97,32 @@ class BadRowError(Exception):
 
 
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> CheckedRows:
-    """Check leads, each with the number of its row; `region` and `zone` are the business's, for leads that do not say their own."""
-    sheet = CheckedRows()
+    """Check leads, each with its row number; `region` and `zone` of the business are the defaults of a lead."""
+    checked = CheckedRows()
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
     for number, row in rows:
         try:
             lead_id, reading, lead = _lead(row, region, zone)
         except BadRowError as error:
-            sheet.rejected.append(RejectedRow(number, *_shown(row), error.reason, error.text))
+            checked.rejected.append(RejectedRow(number, *_identity(row), error.reason, error.text))
             continue
         if lead_id in leads:
-            sheet.duplicates.append(DuplicateRow(number, lead_id, lead.phone, lead_id, "lead"))
+            checked.duplicates.append(DuplicateRow(number, lead_id, lead.phone, lead_id, "lead"))
         elif lead.phone in phones:
-            sheet.duplicates.append(DuplicateRow(number, lead_id, lead.phone, phones[lead.phone], "phone"))
+            checked.duplicates.append(DuplicateRow(number, lead_id, lead.phone, phones[lead.phone], "phone"))
         else:
             leads.add(lead_id)
             phones[lead.phone] = lead_id
-            sheet.accepted.append(lead)
+            checked.accepted.append(lead)
             if reading.altered and isinstance(row, dict):
-                sheet.read_as.append(ReadingChange(number, lead_id, _text(row["phone"]) or "", reading.e164))
-    return sheet
+                checked.read_as.append(ReadingChange(number, lead_id, _text(row["phone"]) or "", reading.e164))
+    return checked
 
 
 def too_many() -> ApiError:
     """More leads than one run may have."""
-    text = Text(msgid("A run has at most {most} leads; split them over several runs."), {"most": MAX_LEADS})
+    text = Text(msgid("At most {most} leads are allowed in one upload; split the list."), {"most": MAX_LEADS})
     return ApiError(413, "too_many_leads", text)
 
 
@@ -197,7 +194,7 @@ def _fits(variables: Mapping[str, Any]) -> bool:
         text = json.dumps(variables, ensure_ascii=False)
     except (ValueError, RecursionError):
         return False
-    # JSON writes a NUL as an escape, and PostgreSQL's jsonb does not hold it.
+    # JSON escapes a NUL, and PostgreSQL's jsonb cannot store it.
     return len(text) <= MAX_VARIABLES_CHARACTERS and "\\u0000" not in text and storable(text)
 
 
@@ -212,12 +209,12 @@ def _bad(reason: str, **values: object) -> BadRowError:
 
 @cache
 def _sentence(reason: str) -> Text:
-    """One text for all the rows that have the same fault."""
+    """One object for all rows with the same fault."""
     return Text(REASONS[reason])
 
 
-def _shown(row: object) -> tuple[object, str | None]:
-    """The lead_id and the phone of a bad row, as far as they can be shown again."""
+def _identity(row: object) -> tuple[object, str | None]:
+    """The lead_id and the phone of a bad row, as far as they can be shown."""
     if isinstance(row, BadRowCellsError):
         row = row.cells
     if not isinstance(row, dict):
@@ -234,7 +231,7 @@ def _text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
 
 
 class BadRowCellsError(BadRowError):
-    """A row of a file that cannot be read; what could be read of it is shown again."""
+    """A row of a file that cannot be read; the cells that could be read are shown."""
 
     def __init__(self, cells: Mapping[str, object], reason: str = "wrong_columns") -> None:
         super().__init__(reason, _sentence(reason))

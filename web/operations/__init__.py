@@ -1,1 +1,1 @@
-"""What a user may do, for the API and the pages alike: no HTML, no JSON."""
+"""What a user may do and see, for the API and the pages alike: no HTML, no JSON."""

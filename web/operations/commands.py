@@ -1,133 +1,77 @@
-"""Gives a command: decided in PostgreSQL first; the owner of the business is notified afterwards, and nobody waits for that.
+"""Submits a command: PostgreSQL decides it, then the owner of the business is notified; the request does not wait for the owner.
 
-Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `submit` returns, the notice to the owner is a hint.
-A run whose row is locked is tried again with growing pauses, without a connection in between.
+Cancel and stop need neither Redis nor a worker: the decision is in PostgreSQL when `submit` returns, and the notice to the owner is only
+a hint. While a run's row is locked the command is retried with growing pauses, holding no connection in between.
 
-On the road of a call: 1; and how it is turned back.
+On the road of a call: 1, where a run is started; cancel and stop take the same way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import logging
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
-
-from aiohttp import web as http
+from typing import TYPE_CHECKING, Final
 
 from dialer.messages import Command, CommandType, RunChanged
 from dialer.model import Role
 from sql.errors import RowLockedError
-from web.access.auth import principal
+from web.access.auth import require_principal
+from web.operations.idempotency import request_id
+from web.operations.jobs import job_not_found
+from web.operations.runs import run_not_found
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
+
+    from aiohttp import web as http
 
     from sql.commands.commands import Answer
     from web.access.auth import Principal
 
-MAX_KEY_CHARACTERS: Final = 255
-IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-# A try waits a moment for the row (sql/commands/queries.sql), and holds a connection only so long; between two tries it holds none.
+# Each try waits a moment for the row (sql/commands/queries.sql) and holds a connection for no longer; between two tries it holds none.
 PATIENCE_SECONDS: Final = 6.0
 FIRST_PAUSE_SECONDS: Final = 0.02
 MAX_PAUSE_SECONDS: Final = 0.5
-# Commands of one business that wait for a locked run; more are refused at once.
+# Commands of one business that wait for a locked run; further ones are rejected at once.
 MAX_PENDING_PER_BUSINESS: Final = 32
-
-log = logging.getLogger(__name__)
-
-
-def request_id(request: http.Request) -> str:
-    """The id of what this request asks: the same for the same Idempotency-Key, method and path, else new.
-
-    Raises:
-        ApiError: 422, when the key is not 1 to 255 printable characters.
-    """
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is None:
-        return f"http:{request.app[keys.IDS].uuid()}"
-    if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isprintable():
-        why = Text(msgid("must have 1 to {most} printable characters"), {"most": MAX_KEY_CHARACTERS})
-        raise errors.wrong_field(name=IDEMPOTENCY_KEY, why=why)
-    asked = f"{request.method}|{request.path}|{key}"
-    return f"http:{hashlib.sha256(asked.encode(errors='replace')).hexdigest()}"
 
 
 async def submit(
     request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False, wait: bool = False
 ) -> Answer:
-    """Apply a command of who asks, being at least an operator, and notify the owner; `wait` is part of what is asked, and done by others.
+    """Apply a command of the signed-in operator, and notify the owner; `wait` is recorded with the command, the caller does the waiting.
 
     Raises:
         ApiError: 401, 403, 404, 409 or 503.
     """
-    who = principal(request, Role.OPERATOR)
-    command = Command(who.business_id, request_id(request), kind, run_id, job_id, hang_up, who.actor, wait=wait)
+    principal = require_principal(request, Role.OPERATOR)
+    command = Command(principal.business_id, request_id(request), kind, run_id, job_id, hang_up, principal.actor, wait=wait)
     answer = await _apply(request, command)
     request.app[keys.METRICS].commands.labels(kind, answer.code or "accepted").inc()
     request.app[keys.RELAY].kick()
     if not answer.accepted:
-        await _refuse(request, who, command, answer)
+        raise await _rejection(request, principal, command, answer)
     if answer.partition is not None:
-        request.app[keys.OWNER_HINTS].send(answer.partition, RunChanged(who.business_id, run_id, kind, job_id, hang_up))
+        request.app[keys.OWNER_HINTS].send(answer.partition, RunChanged(principal.business_id, run_id, kind, job_id, hang_up))
     return answer
 
 
-async def reply(request: http.Request, answer: Answer, tell: Callable[[], Awaitable[dict[str, Any]]]) -> http.Response:
-    """Answer a command with what `tell` says; a repeat with the same Idempotency-Key gets the first answer again, to the letter."""
-    shown = answer.shown
-    if shown is None:
-        shown = await tell()
-        if IDEMPOTENCY_KEY in request.headers:
-            await request.app[keys.COMMANDS].remember(principal(request).business_id, request_id(request), shown)
-    return canonical_json(shown)
-
-
-def canonical_json(shown: dict[str, Any], status: int = 200) -> http.Response:
-    """What may come from PostgreSQL's jsonb, which keeps no order, in an order of its own."""
-    return http.json_response(text=json.dumps(shown, sort_keys=True), status=status)
-
-
-async def missing_run(request: http.Request, who: Principal, run_id: int) -> ApiError:
-    """What to say of a run that is not there; if another business has it, the security log is told."""
-    other = await request.app[keys.RUNS].foreign(who.business_id, run_id)
-    if other is not None:
-        warn_foreign(who, "run", run_id, other)
-    return errors.not_found()
-
-
-async def missing_job(request: http.Request, who: Principal, job_id: int) -> ApiError:
-    """What to say of a job that is not there; if another business has it, the security log is told."""
-    other = await request.app[keys.JOBS].foreign(who.business_id, job_id)
-    if other is not None:
-        warn_foreign(who, "job", job_id, other)
-    return errors.not_found()
-
-
-def warn_foreign(who: Principal, kind: str, number: int, other: int) -> None:
-    """Write down that somebody named what is another business's."""
-    log.warning("[SECURITY] %s of business %d asked for %s %d of business %d", who.actor, who.business_id, kind, number, other)
-
-
 class PendingCommands:
-    """Counts the commands of each business that are being decided."""
+    """Counts the pending commands of each business."""
 
     def __init__(self) -> None:
         self._per_business: Counter[int] = Counter()
 
     @contextmanager
     def one_of(self, business_id: int) -> Iterator[None]:
-        """One more command of this business.
+        """Count one more command of this business.
 
         Raises:
-            ApiError: 503, when there are 32 already.
+            ApiError: 503, when 32 are pending already.
         """
         if self._per_business[business_id] >= MAX_PENDING_PER_BUSINESS:
             raise errors.crowded()
@@ -154,13 +98,13 @@ async def _apply(request: http.Request, command: Command) -> Answer:
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
 
-async def _refuse(request: http.Request, who: Principal, command: Command, answer: Answer) -> None:
+async def _rejection(request: http.Request, principal: Principal, command: Command, answer: Answer) -> ApiError:
     if answer.code == "id_reused":
-        raise errors.idempotency_conflict()
+        return errors.idempotency_conflict()
     if answer.code == "in_progress":
-        raise ApiError(409, "in_progress", Text(msgid("This call is on the line; ask for hang_up to end it.")))
+        return ApiError(409, "in_progress", Text(msgid("This call is in progress; send hang_up to end it.")))
     if answer.code != "not_found":
-        raise errors.invalid_state()
+        return errors.invalid_state()
     if command.job_id is not None and not answer.foreign:
-        raise await missing_job(request, who, command.job_id)
-    raise await missing_run(request, who, command.run_id)
+        return await job_not_found(request, principal, command.job_id)
+    return await run_not_found(request, principal, command.run_id)

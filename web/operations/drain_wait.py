@@ -1,9 +1,6 @@
-"""Waits until no call of a run is being placed any more: after that, no request for one is sent.
+"""Waits until no call of a run is being placed any more; from then on no request for one is sent.
 
-Needs PostgreSQL alone: an attempt that its worker does not report, because it is dead, becomes unknown two seconds after its time to be
-sent.
-
-On the road of a call: behind a cancel or a stop with `wait`.
+Needs only PostgreSQL: when a worker has died without reporting an attempt, the attempt becomes unknown two seconds after its `send_by`.
 """
 
 from __future__ import annotations
@@ -25,25 +22,25 @@ POLL_SECONDS: Final = 0.05
 
 
 async def until_placed(request: http.Request, business_id: int, run_id: int) -> int:
-    """Wait at most eight seconds; return how many attempts the provider has not confirmed."""
+    """Wait for at most eight seconds; return the number of attempts the provider has not confirmed."""
     uncertain = 0
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                waiting, uncertain = await _look(request, business_id, run_id)
-                if not waiting:
+                placing, uncertain = await _poll_once(request, business_id, run_id)
+                if not placing:
                     return uncertain
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         return uncertain
 
 
-async def _look(request: http.Request, business_id: int, run_id: int) -> tuple[int, int]:
-    """How many attempts are being placed, and how many of all are not confirmed."""
-    found = await request.app[keys.ATTEMPTS].placing_of_run(business_id, run_id)
-    expired = [fact for fact, unknown, past in found if past and not unknown]
+async def _poll_once(request: http.Request, business_id: int, run_id: int) -> tuple[int, int]:
+    """How many attempts are being placed, and how many are not confirmed."""
+    attempts = await request.app[keys.ATTEMPTS].placing_of_run(business_id, run_id)
+    expired = [fact for fact, unknown, past in attempts if past and not unknown]
     await _expire(request, expired)
-    return sum(not unknown for _, unknown, _ in found) - len(expired), len(found)
+    return sum(not unknown for _, unknown, _ in attempts) - len(expired), len(attempts)
 
 
 async def _expire(request: http.Request, facts: list[Fact]) -> None:

@@ -1,8 +1,6 @@
-"""Tells the owners of businesses what PostgreSQL has decided, after the request has been answered.
+"""Sends hints about PostgreSQL's decisions to the owners of businesses, after the request has been answered.
 
-A notice is a hint: an owner that gets none finds out by polling. So nobody waits for Redis, and what does not fit is dropped.
-
-On the road of a call: between 1 and 3, and between 6 and 4; `dialer/streams/client.py` carries what is sent here.
+A hint may be lost: an owner that misses it finds the change by polling. So no request waits for Redis, and a full queue drops hints.
 """
 
 from __future__ import annotations
@@ -20,21 +18,21 @@ if TYPE_CHECKING:
 
 MAX_WAITING: Final = 5_000
 MAX_WAITING_PER_BUSINESS: Final = 100
-# What is left when the process ends is sent within this time, or dropped.
+# At shutdown, hints that cannot be sent within this time are dropped.
 LAST_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class OwnerHints:
-    """A bounded queue of notices, and the task that sends them in order."""
+    """A bounded queue of hints, and the task that sends them in order."""
 
     def __init__(self, streams: Streams) -> None:
-        """Begin with `async with`."""
+        """Use with `async with`."""
         self._streams = streams
         self._waiting: deque[tuple[int, Hint]] = deque()
         self._per_business: Counter[int] = Counter()
-        self._kicked = asyncio.Event()
+        self._wake = asyncio.Event()
         self._stopping = False
         self._tasks = asyncio.TaskGroup()
         self.dropped = 0
@@ -46,26 +44,26 @@ class OwnerHints:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Send what is left, and stop."""
+        """Flush the queue, and stop."""
         self._stopping = True
-        self._kicked.set()
+        self._wake.set()
         await asyncio.wait({self._sending}, timeout=LAST_SECONDS)
         self._sending.cancel()
         await self._tasks.__aexit__(None, None, None)
 
     def send(self, partition: int, hint: Hint) -> None:
-        """Send this hint to the owner of `partition` soon; drop it when too many wait, of all or of its business."""
+        """Queue a hint for the owner of `partition`; drop it when too many are queued, in all or for its business."""
         if len(self._waiting) >= MAX_WAITING or self._per_business[hint.business_id] >= MAX_WAITING_PER_BUSINESS:
             self.dropped += 1
             return
         self._waiting.append((partition, hint))
         self._per_business[hint.business_id] += 1
-        self._kicked.set()
+        self._wake.set()
 
     async def _run(self) -> None:
         while self._waiting or not self._stopping:
-            await self._kicked.wait()
-            self._kicked.clear()
+            await self._wake.wait()
+            self._wake.clear()
             while self._waiting:
                 await self._send_next()
 
@@ -77,5 +75,5 @@ class OwnerHints:
         try:
             await self._streams.send_hint(partition, hint)
         except Exception:
-            # Whatever it is, the notices behind it must not wait for a restart.
-            log.exception("an owner was not notified")
+            # Whatever went wrong, the hints queued behind this one must not wait for a restart.
+            log.exception("could not send a hint to an owner")

@@ -1,7 +1,4 @@
-"""Says whether a run waits for the telephone company: its account's gate is shut, and opens by itself.
-
-On the road of a call: beside 3; what a person sees of a gate.
-"""
+"""Tells whether a run waits for the provider: the circuit breaker of its account is open, and closes by itself."""
 
 from __future__ import annotations
 
@@ -24,16 +21,16 @@ if TYPE_CHECKING:
 
 # A page waits no longer than this for Redis.
 WAIT_SECONDS: Final = 0.05
-# Redis that did not answer is not asked again so soon.
+# After Redis failed to answer, it is not asked again for this long.
 AWAY_SECONDS: Final = 1.0
 MAX_READS: Final = 32
 
 
 class OutageReader:
-    """Reads whether an account's gate is shut, one read an account at a time, and lets nobody wait for a Redis that hangs."""
+    """Reads the outages of accounts, one read an account at a time; a Redis that hangs delays no request for longer than 50 ms."""
 
     def __init__(self, streams: Streams, clock: Clock) -> None:
-        """Begin with `async with`."""
+        """Use with `async with`."""
         self._streams = streams
         self._clock = clock
         self._reads: dict[str, tuple[float, asyncio.Task[Outage | None]]] = {}
@@ -46,11 +43,11 @@ class OutageReader:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Wait for the reads in progress, which take a second at most."""
+        """Wait for the reads in flight, which take at most a second."""
         await self._tasks.__aexit__(None, None, None)
 
     async def outage(self, account_sid: str) -> Outage | None:
-        """Why this account waits, or None: when it does not, and when Redis cannot say so soon."""
+        """The outage of this account; None when there is none, and when Redis does not answer in time."""
         now = self._clock.boot()
         if account_sid not in self._reads:
             if now < self._away_until or len(self._reads) >= MAX_READS:
@@ -71,14 +68,13 @@ class OutageReader:
 
 
 async def provider_waited_for_since(request: http.Request, run: Run) -> datetime | None:
-    """Since when no call of this run is placed because the provider refuses or cannot be reached; None when it does neither.
+    """Since when no call of this run is placed because the provider refuses or cannot be reached; None otherwise.
 
-    With Redis away nobody can tell; None then too.
+    Also None while Redis, which holds this, is unavailable.
     """
     if run.status is not RunStatus.RUNNING:
         return None
     business = await request.app[keys.BUSINESSES].get(run.business_id)
-    default = request.app[keys.SETTINGS].twilio_account_sid
-    sid = business.account_sid if business and business.account_sid else default
-    shut = await request.app[keys.OUTAGES].outage(sid)
-    return datetime.fromtimestamp(shut.since, UTC) if shut else None
+    account_sid = request.app[keys.ACCOUNTS].sid_of(business.account_sid if business else None)
+    outage = await request.app[keys.OUTAGES].outage(account_sid)
+    return datetime.fromtimestamp(outage.since, UTC) if outage else None

@@ -1,12 +1,10 @@
-"""Says why a run that should be calling is not: what its worker has written down, and what the rows show.
-
-On the road of a call: beside 3; what a person sees of a run that stands still.
-"""
+"""Says why a run that should be calling is not: from the reason its worker recorded, and from the rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from dialer.model import RunStatus
@@ -15,73 +13,89 @@ from web.server import keys
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from aiohttp import web as http
 
     from sql.runs.runs import Run, Waits
 
-# A run that is driven says so at least this often (contract, section 3).
+# A worker updates `lock_ts` of the runs it drives at least this often (contract, section 3).
 DRIVEN: Final = timedelta(seconds=30)
 
+
+class WaitReason(StrEnum):
+    """Why a run takes no lead: the reasons of the contract. The first five are recorded by the worker."""
+
+    ACCOUNT = "account"
+    HISTORY = "history"
+    BUSY = "busy"
+    PARKED = "parked"
+    CLOCK = "clock"
+    NO_WORKER = "no_worker"
+    PROVIDER_AWAY = "provider_away"
+    UNCONFIRMED_CALLS = "unconfirmed_calls"
+    LINES_IN_USE = "lines_in_use"
+    PAUSED = "paused"
+
+
 SENTENCES: Final = {
-    "account": msgid(
-        "Nothing is called: the saved credentials of this business's provider account cannot be read. They have to be saved again."
+    WaitReason.ACCOUNT: msgid("Not calling: the saved credentials of this business's provider account cannot be read. Save them again."),
+    WaitReason.HISTORY: msgid("The database was restored. Before the next call, earlier calls are checked against the provider's list."),
+    WaitReason.BUSY: msgid("Another program holds a lock in the database. Calling resumes when the lock is released."),
+    WaitReason.PARKED: msgid("The next lead cannot be called because of an error. We retry every 30 seconds; the error is in the log."),
+    WaitReason.CLOCK: msgid("The database's clock has jumped. Calling resumes by itself after a short safety pause."),
+    WaitReason.NO_WORKER: msgid("No worker is running. Calling resumes when one starts."),
+    WaitReason.PROVIDER_AWAY: msgid("The provider cannot be reached or is rejecting calls. The leads wait, and calling resumes by itself."),
+    WaitReason.UNCONFIRMED_CALLS: msgid(
+        "All lines are in use, some by calls the provider has not confirmed yet. Most of these are settled within minutes."
     ),
-    "history": msgid("The database has been restored. Before the next call, earlier calls are compared with the telephone company's list."),
-    "busy": msgid("Another program holds this run in the database. Calling goes on when it lets go."),
-    "parked": msgid(
-        "Taking the next lead fails with an error. It is tried again every 30 seconds; the administrator finds the error in the log."
-    ),
-    "clock": msgid("The database's clock has jumped. Calling goes on by itself after a short safety pause."),
-    "no_worker": msgid("No worker drives this run. Calling goes on when one is running."),
-    "provider_away": msgid(
-        "The telephone company cannot be reached or refuses calls for now. The leads wait, and calling goes on by itself."
-    ),
-    "unconfirmed_calls": msgid(
-        "All lines are taken, some by calls that the telephone company has not confirmed yet. Most of them are settled within minutes."
-    ),
-    "lines_in_use": msgid("All lines of this business are in use."),
-    "paused": msgid("The run is paused."),
+    WaitReason.LINES_IN_USE: msgid("All lines of this business are in use."),
+    WaitReason.PAUSED: msgid("Calling is paused."),
 }
-# What the page says in its own places, or is no trouble.
-SAID_ELSEWHERE: Final = frozenset({"provider_away", "lines_in_use", "paused"})
+# The page has other places for these, or they are no trouble.
+SHOWN_ELSEWHERE: Final = frozenset({WaitReason.PROVIDER_AWAY, WaitReason.LINES_IN_USE, WaitReason.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One reason, as a word of the contract, and since when it holds, where that is known."""
+    """One reason, and since when it holds, where that is known."""
 
-    reason: str
+    reason: WaitReason
     since: datetime | None
 
 
 async def waits_for(request: http.Request, run: Run) -> list[Wait]:
-    """Why a run that is not over takes no lead at this moment; empty when it does, or has not begun.
+    """Why a run that is not over takes no lead at this moment; empty when it does, or has not started.
 
     Raises:
-        DatabaseUnavailableError: when PostgreSQL is away.
+        DatabaseUnavailableError: when PostgreSQL is unavailable.
     """
     if run.status is RunStatus.PAUSED:
-        return [Wait("paused", None)]
+        return [Wait(WaitReason.PAUSED, None)]
     if run.status is not RunStatus.RUNNING or run.cancel_requested or not run.queued:
         return []
-    found = await request.app[keys.RUNS].waits_for(run.business_id)
-    waits = _of_worker(run, found)
+    lines = await request.app[keys.RUNS].waits_for(run.business_id)
+    waits = _of_worker(run, lines)
     if away_since := await provider_waited_for_since(request, run):
-        waits.append(Wait("provider_away", away_since))
-    if found.is_full and found.unconfirmed_since:
-        waits.append(Wait("unconfirmed_calls", found.unconfirmed_since))
-    elif found.is_full:
-        waits.append(Wait("lines_in_use", None))
+        waits.append(Wait(WaitReason.PROVIDER_AWAY, away_since))
+    if lines.is_full and lines.unconfirmed_since:
+        waits.append(Wait(WaitReason.UNCONFIRMED_CALLS, lines.unconfirmed_since))
+    elif lines.is_full:
+        waits.append(Wait(WaitReason.LINES_IN_USE, None))
     return waits
 
 
-def _of_worker(run: Run, found: Waits) -> list[Wait]:
-    """What its worker says, and that there seems to be none."""
-    seen_at = run.lock_ts or run.started_at
-    waits = [Wait(found.reason, found.since)] if found.reason in SENTENCES else []
-    # A business whose account cannot be opened is driven by nobody, and that is why.
-    if found.reason != "account" and seen_at and found.now - seen_at > DRIVEN:
-        waits.append(Wait("no_worker", seen_at))
+def outage_since(waits: Sequence[Wait]) -> datetime | None:
+    """Since when these waits include the provider; None when they do not."""
+    return next((wait.since for wait in waits if wait.reason is WaitReason.PROVIDER_AWAY), None)
+
+
+def _of_worker(run: Run, recorded: Waits) -> list[Wait]:
+    """The reason the worker recorded, and that there seems to be no worker."""
+    driven_at = run.lock_ts or run.started_at
+    waits = [Wait(WaitReason(recorded.reason), recorded.since)] if recorded.reason in SENTENCES else []
+    # No worker drives a business whose account cannot be opened; the account is then the reason to show.
+    if recorded.reason != WaitReason.ACCOUNT and driven_at and recorded.now - driven_at > DRIVEN:
+        waits.append(Wait(WaitReason.NO_WORKER, driven_at))
     return waits

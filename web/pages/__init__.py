@@ -1,4 +1,4 @@
-"""The pages: what a person of the business sees of its runs, in English or Hebrew, with and without JavaScript."""
+"""The pages: the runs of a business for its people, in English or Hebrew, with and without JavaScript."""
 
 from web.pages.routes import setup
 

@@ -1,7 +1,4 @@
-"""The static files: read once at the start, served by name, kept by browsers for as long as their content is the same.
-
-On the road of a call: beside it; without them the pages are plain and still work.
-"""
+"""The static files: read once at startup, served by name, cached by browsers until their content changes."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ SHORTLY: Final = "public, max-age=60"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A static file; `version` stands for its content in the address."""
+    """A static file; `version` is a digest of its content, and part of its address."""
 
     body: bytes
     content_type: str
@@ -36,13 +33,13 @@ ASSETS: Final[http.AppKey[Mapping[str, Asset]]] = http.AppKey("assets")
 
 
 def read() -> dict[str, Asset]:
-    """Every static file by its name, the folder included."""
+    """Every static file by its path below the folder."""
     paths = sorted(path for path in STATIC.rglob("*") if path.suffix in TYPES)
     return {path.relative_to(STATIC).as_posix(): _asset(path) for path in paths}
 
 
 def address(assets: Mapping[str, Asset], name: str) -> str:
-    """Where a browser finds this file.
+    """The address of this file.
 
     Raises:
         KeyError: when there is no such file.
@@ -52,11 +49,11 @@ def address(assets: Mapping[str, Asset], name: str) -> str:
 
 async def serve(request: http.Request) -> http.Response:
     """One static file; 404 for any other name."""
-    found = request.app[ASSETS].get(request.match_info["name"])
-    if found is None:
+    asset = request.app[ASSETS].get(request.match_info["name"])
+    if asset is None:
         raise http.HTTPNotFound
-    cache = FOREVER if request.query.get("v") == found.version else SHORTLY
-    return http.Response(body=found.body, content_type=found.content_type, charset="utf-8", headers={"Cache-Control": cache})
+    cache = FOREVER if request.query.get("v") == asset.version else SHORTLY
+    return http.Response(body=asset.body, content_type=asset.content_type, charset="utf-8", headers={"Cache-Control": cache})
 
 
 def _asset(path: Path) -> Asset:

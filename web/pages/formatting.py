@@ -1,7 +1,4 @@
-"""How figures, times and telephone numbers are written; times in the zone of the business, never the reader's machine.
-
-On the road of a call: beside it; pure.
-"""
+"""Formats figures, times and telephone numbers; times in the time zone of the business, never the browser's."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ NOTHING: Final = "\N{EN DASH}"
 
 
 class Part(NamedTuple):
-    """A stretch of a bar, in thousandths of its width."""
+    """A section of a bar, in thousandths of its width."""
 
     key: str
     start: int
@@ -34,12 +31,12 @@ class Part(NamedTuple):
 
 
 def done(run: Run) -> int:
-    """How many leads of a run have their last status."""
+    """How many leads of a run are finished."""
     return run.completed + run.failed + run.cancelled + run.skipped
 
 
 def percent(run: Run) -> str:
-    """How much of a run is done; 100 % only when all of it is, 0 % only when nothing is."""
+    """The share of leads that are finished; 100 % only when all are, 0 % only when none is."""
     if not run.total_leads or done(run) >= run.total_leads:
         return "100%" if run.total_leads else "0%"
     share = done(run) * 100 // run.total_leads
@@ -47,7 +44,7 @@ def percent(run: Run) -> str:
 
 
 def parts(run: Run) -> list[Part]:
-    """The stretches of a run's bar in the order they are drawn; rounding never leaves a gap, and together they fill the bar."""
+    """The sections of a run's bar in order; rounding leaves no gap, and together they fill the bar."""
     counts = [getattr(run, key) for key in COUNTS]
     total = sum(counts) or 1
     ends = [sum(counts[: n + 1]) * BAR_WIDTH // total for n in range(len(counts))]
@@ -64,29 +61,29 @@ def moment(language: Language, zone: str, at: datetime | None) -> Markup | str:
     """A date and time as a `<time>` element; a dash for none."""
     if at is None:
         return NOTHING
-    here = at.astimezone(_zone(zone))
-    return _time(at, f"{format_date(here, 'medium', locale=language)}, {format_time(here, 'HH:mm', locale=language)}", zone)
+    local = at.astimezone(_zone(zone))
+    return _time(at, f"{format_date(local, 'medium', locale=language)}, {format_time(local, 'HH:mm', locale=language)}", zone)
 
 
 def clock(language: Language, zone: str, at: datetime | None) -> Markup | str:
     """The time of day with seconds; the date is in the title."""
-    return NOTHING if at is None else _of_day(language, zone, at, "HH:mm:ss")
+    return NOTHING if at is None else _time_of_day(language, zone, at, "HH:mm:ss")
 
 
 def exact(language: Language, zone: str, at: datetime) -> Markup:
-    """The time of day to the hundredth of a second, for the story of a call."""
-    return _of_day(language, zone, at, "HH:mm:ss.SS")
+    """The time of day to the hundredth of a second, for the timeline of a call."""
+    return _time_of_day(language, zone, at, "HH:mm:ss.SS")
 
 
 def elapsed(span: timedelta) -> str:
-    """A length of time as minutes and seconds, or hours, minutes and seconds."""
+    """A duration as minutes and seconds, or hours, minutes and seconds."""
     seconds = max(int(span.total_seconds()), 0)
     minutes, hours = seconds // 60, seconds // 3600
     return f"{hours}:{minutes % 60:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
 
 
 def phone(text: str | None) -> str:
-    """An E.164 number in groups, with its country; anything else as it is."""
+    """An E.164 number in groups, with its country code; any other text unchanged."""
     try:
         number = phonenumbers.parse(text or "")
     except phonenumbers.NumberParseException:
@@ -94,9 +91,9 @@ def phone(text: str | None) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
-def _of_day(language: Language, zone: str, at: datetime, pattern: str) -> Markup:
-    here = at.astimezone(_zone(zone))
-    return _time(at, str(format_time(here, pattern, locale=language)), f"{format_date(here, 'long', locale=language)}, {zone}")
+def _time_of_day(language: Language, zone: str, at: datetime, pattern: str) -> Markup:
+    local = at.astimezone(_zone(zone))
+    return _time(at, str(format_time(local, pattern, locale=language)), f"{format_date(local, 'long', locale=language)}, {zone}")
 
 
 def _time(at: datetime, text: str, title: str) -> Markup:
@@ -107,5 +104,5 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        # A zone that was renamed must not take the page down with it.
+        # A zone that was removed from the database of zones must not break the page.
         return ZoneInfo("UTC")

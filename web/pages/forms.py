@@ -1,7 +1,4 @@
-"""What a form of a page sends, within bounds, and where the browser goes after it.
-
-On the road of a call: 1; the button that starts a run sends one.
-"""
+"""Reads what a form of a page sends, within bounds, and decides where the browser goes afterwards."""
 
 from __future__ import annotations
 
@@ -21,13 +18,14 @@ Form: TypeAlias = "Mapping[str, str]"
 
 MAX_FIELDS: Final = 50
 URLENCODED: Final = "application/x-www-form-urlencoded"
+CONFLICT: Final = 409
 
 
 async def read(request: http.Request) -> Form:
-    """The fields of a small form; the last one counts where a name comes twice.
+    """The fields of a small form; of a repeated name the last value counts.
 
     Raises:
-        ApiError: 400 when it is none, 413 when it is too large.
+        ApiError: 400 when it is not a form, 413 when it is too large.
     """
     body = await inputs.read(request)
     if body and request.content_type != URLENCODED:
@@ -38,10 +36,21 @@ async def read(request: http.Request) -> Form:
         raise _malformed() from None
 
 
-def lead_to(path: str) -> http.Response:
-    """After a form: the browser goes on with a GET, so that loading the page again sends nothing again."""
+def redirect(path: str) -> http.Response:
+    """Redirect after a form with a GET, so that reloading the page does not send the form again."""
     return http.Response(status=303, headers={"Location": path})
 
 
+def redirect_conflict(error: ApiError, page: str) -> http.Response:
+    """Redirect to `page`, which shows the current state, after a command was rejected with 409.
+
+    Raises:
+        ApiError: `error` itself, when it is another one.
+    """
+    if error.status != CONFLICT:
+        raise error
+    return redirect(f"{page}?refused=1")
+
+
 def _malformed() -> ApiError:
-    return ApiError(400, "bad_request", Text(msgid("This form cannot be understood.")))
+    return ApiError(400, "bad_request", Text(msgid("This form could not be read.")))

@@ -1,7 +1,4 @@
-"""What every page has in common: the reader, the language, the header, and the ways to write figures and times.
-
-On the road of a call: beside it; a page is put together here.
-"""
+"""What all pages share: the reader, the language, the header, and the filters that format figures and times."""
 
 from __future__ import annotations
 
@@ -27,12 +24,12 @@ if TYPE_CHECKING:
     from web.server.i18n import Language
 
 TEMPLATES: Final = assets.STATIC.parent / "templates"
-MAX_BACK_CHARACTERS: Final = 1_000
+MAX_PATH_CHARACTERS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads the page; `actor` is the name in the audit log, `name` the e-mail address, or for a program the same."""
+    """The person the page is made for; `actor` is the name in the audit log, `name` the e-mail address, or `actor` for a program."""
 
     business_id: int
     business_name: str
@@ -44,7 +41,7 @@ class Reader:
     @property
     def role_label(self) -> str:
         """The msgid of the role."""
-        return labels.ROLE_WORDS[self.role]
+        return labels.ROLE_LABELS[self.role]
 
     @property
     def may_operate(self) -> bool:
@@ -53,7 +50,7 @@ class Reader:
 
 
 def setup(app: http.Application) -> None:
-    """Prepare the templates; a name a template does not get is an error, not an empty place."""
+    """Prepare the templates; an undefined name in a template is an error, not an empty string."""
     environment = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -72,7 +69,7 @@ def setup(app: http.Application) -> None:
         done=formatting.done,
         elapsed=lambda since: formatting.elapsed(app[keys.CLOCK].now() - since),
         name_of=_name_of,
-        progress_said=_progress_said,
+        progress_text=_progress_text,
         run_label=labels.run_label,
         label_of=labels.label_of,
         run_labels=labels.RUN_LABELS,
@@ -86,49 +83,49 @@ def setup(app: http.Application) -> None:
     )
 
 
-async def reader(request: http.Request, who: Principal) -> Reader:
-    """The signed-in person with the name of the business."""
-    business = await request.app[keys.BUSINESSES].get(who.business_id)
+async def reader(request: http.Request, principal: Principal) -> Reader:
+    """The reader a principal is, with the name and time zone of the business."""
+    business = await request.app[keys.BUSINESSES].get(principal.business_id)
     name, zone = (business.name, business.timezone) if business else ("", "UTC")
-    return Reader(who.business_id, name, zone, who.actor, who.email or who.actor, who.role)
+    return Reader(principal.business_id, name, zone, principal.actor, principal.email or principal.actor, principal.role)
 
 
 async def render(request: http.Request, template: str, *, status: int = 200, **values: object) -> http.Response:
-    """A whole page, or the fragment of one, for whoever is signed in or for nobody."""
-    who = auth.signed_in(request)
-    return draw(request, template, await reader(request, who) if who else None, status=status, **values)
+    """A page or a fragment for the signed-in reader, if there is one."""
+    principal = auth.principal_of(request)
+    return render_for(request, template, await reader(request, principal) if principal else None, status=status, **values)
 
 
-def draw(request: http.Request, template: str, known: Reader | None, *, status: int = 200, **values: object) -> http.Response:
-    """The same for a reader already known, or for nobody."""
+def render_for(request: http.Request, template: str, known: Reader | None, *, status: int = 200, **values: object) -> http.Response:
+    """A page or a fragment for a reader already known, or for none."""
     language = i18n.language(request)
     context: Mapping[str, Any] = {
         "request": request,
         "reader": known,
         "language": language,
         "direction": i18n.direction(language),
-        "back": back(str(request.rel_url)) if request.method == "GET" else back(request.path),
+        "back": safe_path(str(request.rel_url) if request.method == "GET" else request.path),
         **values,
     }
-    answer = aiohttp_jinja2.render_template(template, request, context, status=status)
-    answer.headers["Content-Language"] = language
+    response = aiohttp_jinja2.render_template(template, request, context, status=status)
+    response.headers["Content-Language"] = language
     if known is not None:
-        # By this a page finds out that a fragment was made for somebody else, who has signed in meanwhile.
-        answer.headers["X-Reader"] = known.actor
-    answer.headers["Vary"] = "Cookie, Accept-Language"
-    return answer
+        # With this a page notices that a fragment was made for another user, who has signed in since it was opened.
+        response.headers["X-Reader"] = known.actor
+    response.headers["Vary"] = "Cookie, Accept-Language"
+    return response
 
 
-def back(text: str) -> str:
-    """A path on this site, to lead a browser to; the list of runs when `text` is not one."""
-    # Browsers read `//host` and `/\host` as another site, and drop tabs and line ends before they look.
-    local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) <= MAX_BACK_CHARACTERS
+def safe_path(text: str) -> str:
+    """`text` if it is a path on this site, safe to redirect to, else the path of the list of runs."""
+    # Browsers read `//host` and `/\host` as another site, and drop tabs and line ends before parsing.
+    local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) <= MAX_PATH_CHARACTERS
     return text if local else "/"
 
 
 def _language(context: Context) -> Language:
-    found: Language = context["language"]
-    return found
+    language: Language = context["language"]
+    return language
 
 
 def _zone(context: Context) -> str:
@@ -167,16 +164,16 @@ def _exact(context: Context, at: Any) -> object:  # noqa: ANN401 - a datetime or
 
 @pass_context
 def _name_of(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.runs.Run
-    return run.name or i18n.said(_language(context), i18n.msgid("Run {id}"), id=run.run_id)
+    return run.name or i18n.translate(_language(context), i18n.msgid("Campaign {id}"), id=run.run_id)
 
 
 @pass_context
-def _progress_said(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.runs.Run
-    """The bar in words: every count that is not zero."""
+def _progress_text(context: Context, run: Any) -> str:  # noqa: ANN401 - sql.runs.runs.Run
+    """The bar as text: every count that is not zero."""
     language = _language(context)
-    said = [
-        f"{i18n.said(language, labels.COUNT_LABELS[key])}: {formatting.figure(language, getattr(run, key))}"
+    counts = [
+        f"{i18n.translate(language, labels.COUNT_LABELS[key])}: {formatting.figure(language, getattr(run, key))}"
         for key in labels.COUNTS
         if getattr(run, key)
     ]
-    return ", ".join(said) or i18n.said(language, i18n.msgid("No leads"))
+    return ", ".join(counts) or i18n.translate(language, i18n.msgid("No leads"))

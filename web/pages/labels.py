@@ -1,8 +1,6 @@
-"""The words a person reads for each status, state, outcome and reason, and the picture beside them.
+"""The labels of statuses, states, outcomes and actions: what the database calls `no-answer` a page shows as "No answer".
 
-A status is never shown by its colour alone: it has a word and a picture of its own shape.
-
-On the road of a call: beside it; what the database calls `no-answer` a person reads as "No answer".
+A status is never shown by its colour alone: it has a label, and an icon with a shape of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
     from sql.runs.runs import Run
 
-# Counts of a run in the order of the bar: what is done first, what is still to do last.
+# Counts of a run in the order of the bar: finished leads first, those still to be called last.
 COUNTS: Final = ("completed", "failed", "cancelled", "skipped", "in_progress", "queued")
 
 COUNT_LABELS: Final[Mapping[str, str]] = {
@@ -58,28 +56,28 @@ OUTCOME_LABELS: Final[Mapping[str, str]] = {
     "completed": msgid("Answered"),
     "busy": msgid("Busy"),
     "no-answer": msgid("No answer"),
-    "failed": msgid("Could not be connected"),
-    "canceled": msgid("Ended before it was answered"),
-    "refused": msgid("Refused by the provider"),
-    "lost": msgid("The provider lost the call"),
+    "failed": msgid("Could not connect"),
+    "canceled": msgid("Hung up before answer"),
+    "refused": msgid("Rejected by the provider"),
+    "lost": msgid("Lost by the provider"),
 }
 
-# What a filter of the leads may ask for; `completed` of an attempt is told apart by who answered.
+# The outcomes leads can be filtered by; a `completed` attempt of a lead is shown by what answered: a person, a machine, a fax.
 OUTCOMES: Final = ("human", "answered", "machine", "fax", "busy", "no-answer", "failed", "refused", "lost", "canceled")
 
 STATE_LABELS: Final[Mapping[str, str]] = {
     AttemptState.PLACING: msgid("Placing the call"),
-    AttemptState.UNKNOWN: msgid("Waiting for proof from the provider"),
+    AttemptState.UNKNOWN: msgid("Not confirmed by the provider"),
     AttemptState.PLACED: msgid("Placed"),
     AttemptState.RINGING: msgid("Ringing"),
-    AttemptState.LIVE: msgid("In conversation"),
+    AttemptState.LIVE: msgid("Talking"),
     AttemptState.NOT_PLACED: msgid("Never reached the provider"),
     AttemptState.NOT_SENT: msgid("Not sent"),
-    AttemptState.OVER: msgid("Over"),
+    AttemptState.OVER: msgid("Call ended"),
 }
 
-ACTION_WORDS: Final[Mapping[str, str]] = {
-    "run.create": msgid("Loaded"),
+ACTION_LABELS: Final[Mapping[str, str]] = {
+    "run.create": msgid("Leads uploaded"),
     "run.start": msgid("Started"),
     "run.pause": msgid("Paused"),
     "run.resume": msgid("Resumed"),
@@ -96,8 +94,8 @@ BUTTON_LABELS: Final[Mapping[str, str]] = {
     "stop": msgid("Stop"),
 }
 
-# Twilio's words in a callback, https://www.twilio.com/docs/voice/api/call-resource#call-status-values
-TWILIO_WORDS: Final[Mapping[str, str]] = {
+# The CallStatus of a callback, https://www.twilio.com/docs/voice/api/call-resource#call-status-values
+CALL_STATUS_LABELS: Final[Mapping[str, str]] = {
     "queued": msgid("Queued at the provider"),
     "initiated": msgid("Dialled by the provider"),
     "ringing": msgid("Ringing"),
@@ -105,17 +103,17 @@ TWILIO_WORDS: Final[Mapping[str, str]] = {
     "completed": msgid("Call ended"),
     "busy": msgid("Busy"),
     "no-answer": msgid("No answer"),
-    "failed": msgid("Could not be connected"),
-    "canceled": msgid("Ended before it was answered"),
+    "failed": msgid("Could not connect"),
+    "canceled": msgid("Hung up before answer"),
 }
 
 VERDICT_LABELS: Final[Mapping[str, str]] = {
-    "applied": msgid("Changed the call"),
-    "known": msgid("Nothing new: it was known already"),
-    "second": msgid("A second call for the same attempt: to be hung up"),
+    "applied": msgid("Updated the call"),
+    "known": msgid("Already known"),
+    "second": msgid("A second call to the same lead: will be hung up"),
 }
 
-ROLE_WORDS: Final[Mapping[str, str]] = {"viewer": msgid("Viewer"), "operator": msgid("Operator"), "admin": msgid("Administrator")}
+ROLE_LABELS: Final[Mapping[str, str]] = {"viewer": msgid("Viewer"), "operator": msgid("Operator"), "admin": msgid("Administrator")}
 
 # The statuses a list of runs can be filtered by, and a list of leads.
 RUN_FILTERS: Final = tuple(RunStatus)
@@ -126,12 +124,12 @@ JOB_FILTERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def run_label(run: Run) -> str:
-    """The status a run is shown with: a cancel that waits for the calls on the line is a status of its own."""
+    """The status to show for a run: a cancel that waits for calls on the line is a status of its own."""
     return "cancelling" if run.cancel_requested and not run.status.ended else str(run.status)
 
 
 def label_of(labels: Mapping[str, str], key: str | None) -> str:
-    """The msgid for `key`; what is not known is shown as it is, nothing as a dash."""
+    """The msgid for `key`; an unknown key is its own label, None is a dash."""
     if not key:
         return "\N{EN DASH}"
     return labels.get(key, key)

@@ -1,17 +1,14 @@
-"""The list of runs, the newest first, filtered by the address.
-
-On the road of a call: beside it; where a person looks for a run.
-"""
+"""The list of runs, the newest first, filtered by the query string."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dialer.messages import SERIAL_MAX
 from dialer.model import RunStatus
-from web.access import auth
+from web.access.auth import require_principal
+from web.operations.runs import list_runs
 from web.pages import frame, labels
-from web.server import keys
+from web.server.inputs import optional_id
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 PAGE_RUNS: Final = 25
 
 
-async def show(request: http.Request) -> http.Response:
+async def page(request: http.Request) -> http.Response:
     """The whole page."""
     return await frame.render(request, "runs.html", **await _values(request))
 
@@ -30,32 +27,22 @@ async def fragment(request: http.Request) -> http.Response:
 
 
 async def _values(request: http.Request) -> dict[str, Any]:
-    who = auth.principal(request)
-    chosen = _status(request.query.get("status", ""))
-    before = number(request.query.get("before", ""))
+    chosen = _chosen_status(request)
+    before = optional_id(request.query.get("before", ""))
     statuses = [chosen] if chosen else None
-    # One more than is shown tells whether there is an older page.
-    runs = await request.app[keys.RUNS].page(who.business_id, statuses=statuses, before=before, limit=PAGE_RUNS + 1)
-    shown = runs[:PAGE_RUNS]
+    runs, more = await list_runs(request, require_principal(request), statuses=statuses, before=before, limit=PAGE_RUNS)
     query = {"status": chosen} if chosen else {}
-    here = request.rel_url.with_path("/runs")
-    older = str(here.with_query({**query, "before": str(shown[-1].run_id)})) if len(runs) > PAGE_RUNS else ""
+    address = request.rel_url.with_path("/runs")
     return {
-        "runs": shown,
+        "runs": runs,
         "chosen": chosen,
         "before": before,
         "filters": labels.RUN_FILTERS,
-        "newest": str(here.with_query(query)),
-        "older": older,
+        "newest": str(address.with_query(query)),
+        "older": str(address.with_query({**query, "before": str(runs[-1].run_id)})) if more else "",
     }
 
 
-def number(text: str) -> int | None:
-    """A number of the address; None for anything else, as if it were not there."""
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(SERIAL_MAX)):
-        return None
-    return min(int(text), SERIAL_MAX)
-
-
-def _status(text: str) -> str:
+def _chosen_status(request: http.Request) -> str:
+    text = request.query.get("status", "")
     return text if text in list(RunStatus) else ""

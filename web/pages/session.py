@@ -1,7 +1,4 @@
-"""Signing in and out, and the choice of language.
-
-On the road of a call: before it; who presses the button has come in here.
-"""
+"""Signing in and out, and the choice of language."""
 
 from __future__ import annotations
 
@@ -20,63 +17,63 @@ if TYPE_CHECKING:
 
     from web.pages.forms import Form
 
-WRONG: Final = msgid("This e-mail address and password do not belong together. Check both and try again.")
-MISSING: Final = msgid("Enter your e-mail address and your password.")
+WRONG: Final = msgid("Wrong e-mail address or password. Check both and try again.")
+MISSING: Final = msgid("Enter your e-mail address and password.")
 
 
-async def ask(request: http.Request) -> http.Response:
-    """The sign-in page; who is signed in already goes on."""
-    there = frame.back(request.query.get("next", "/"))
-    if auth.signed_in(request):
-        return forms.lead_to(there)
+async def sign_in_page(request: http.Request) -> http.Response:
+    """The sign-in page; a browser that is signed in already is redirected."""
+    destination = frame.safe_path(request.query.get("next", "/"))
+    if auth.principal_of(request):
+        return forms.redirect(destination)
     if opened_by_http(request):
-        return _insecure(request, there, 200)
-    return frame.draw(request, "login.html", None, fault="", email="", next=there)
+        return _insecure(request, destination, 200)
+    return frame.render_for(request, "login.html", None, error="", email="", next=destination)
 
 
-async def enter(request: http.Request) -> http.Response:
-    """Sign in, or say what is wrong and keep the e-mail address."""
+async def sign_in(request: http.Request) -> http.Response:
+    """Sign in; with a wrong or missing field the form comes back with the e-mail address filled in."""
     form = await forms.read(request)
-    there = frame.back(form.get("next", "/"))
+    destination = frame.safe_path(form.get("next", "/"))
     if opened_by_http(request):
-        return _insecure(request, there, 400)
+        return _insecure(request, destination, 400)
     try:
         if not form.get("email", "").strip() or not form.get("password"):
-            return _again(request, form, there, i18n.sentence(request, MISSING), 422)
+            return _form_again(request, form, destination, i18n.sentence(request, MISSING), 422)
         user = await auth.check_password(request, form["email"], form["password"])
     except ApiError as error:
-        answer = _again(request, form, there, i18n.sentence(request, error.text.text, **error.text.values), error.status)
-        answer.headers.update(error.headers)
-        return answer
+        response = _form_again(request, form, destination, i18n.sentence(request, error.text.text, **error.text.values), error.status)
+        response.headers.update(error.headers)
+        return response
     if user is None:
-        return _again(request, form, there, i18n.sentence(request, WRONG), 401)
-    answer = forms.lead_to(there)
-    await auth.sign_in(request, answer, user)
-    return answer
+        return _form_again(request, form, destination, i18n.sentence(request, WRONG), 401)
+    response = forms.redirect(destination)
+    await auth.sign_in(request, response, user)
+    return response
 
 
-async def leave(request: http.Request) -> http.Response:
+async def sign_out(request: http.Request) -> http.Response:
     """Sign out."""
-    answer = forms.lead_to("/login")
-    await auth.sign_out(request, answer)
-    return answer
+    response = forms.redirect("/login")
+    await auth.sign_out(request, response)
+    return response
 
 
-async def speak(request: http.Request) -> http.Response:
-    """Remember the language, and go back to where it was chosen."""
+async def choose_language(request: http.Request) -> http.Response:
+    """Remember the language, and go back to the page it was chosen on."""
     form = await forms.read(request)
-    answer = forms.lead_to(frame.back(form.get("back", "/")))
+    response = forms.redirect(frame.safe_path(form.get("back", "/")))
     if form.get("language") in i18n.LANGUAGES:
-        answer.set_cookie(i18n.COOKIE, form["language"], max_age=i18n.COOKIE_SECONDS, samesite="Lax", httponly=True, path="/")
-    return answer
+        response.set_cookie(i18n.COOKIE, form["language"], max_age=i18n.COOKIE_SECONDS, samesite="Lax", httponly=True, path="/")
+    return response
 
 
-def _insecure(request: http.Request, there: str, status: int) -> http.Response:
-    """The browser would not keep the session, and would be led back here without a word."""
+def _insecure(request: http.Request, destination: str, status: int) -> http.Response:
+    """Over http the browser would drop the session cookie and land on the sign-in page again, without an explanation."""
     login = f"{request.app[keys.SETTINGS].public_url}/login"
-    address = login if there == "/" else f"{login}?{urlencode({'next': there})}"
-    return frame.draw(request, "insecure.html", None, status=status, address=address)
+    address = login if destination == "/" else f"{login}?{urlencode({'next': destination})}"
+    return frame.render_for(request, "insecure.html", None, status=status, address=address)
 
 
-def _again(request: http.Request, form: Form, there: str, fault: str, status: int) -> http.Response:
-    return frame.draw(request, "login.html", None, status=status, fault=fault, email=form.get("email", ""), next=there)
+def _form_again(request: http.Request, form: Form, destination: str, error: str, status: int) -> http.Response:
+    return frame.render_for(request, "login.html", None, status=status, error=error, email=form.get("email", ""), next=destination)

@@ -1,1 +1,1 @@
-"""What every request passes: bodies, inputs, errors, headers, languages, metrics."""
+"""What every request passes through: bodies, inputs, errors, headers, languages, metrics."""

@@ -1,7 +1,4 @@
-"""Where a request comes from and where it goes, behind proxies: the client's address, and the path below PUBLIC_URL.
-
-On the road of a call: at its entrance, around every request.
-"""
+"""The client's address, and the path below PUBLIC_URL, of a request that may have come through proxies."""
 
 from __future__ import annotations
 
@@ -22,16 +19,16 @@ UNKNOWN: Final = "unknown"
 
 
 def client_address(request: http.Request) -> str:
-    """The address of the client: what the last proxy we do not trust has come from.
+    """The address of the client: the nearest one that is not a trusted proxy.
 
-    `X-Forwarded-For` is believed only of DIALER_TRUSTED_PROXIES, and of it only what a trusted proxy has written.
+    `X-Forwarded-For` is trusted only from DIALER_TRUSTED_PROXIES, and only the entries such a proxy has added.
     """
     trusted = request.app[keys.TRUSTED_PROXIES]
     address = request.remote or UNKNOWN
-    said = ",".join(request.headers.getall("X-Forwarded-For", []))
-    if len(said) > MAX_HEADER_CHARACTERS:
+    forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+    if len(forwarded) > MAX_HEADER_CHARACTERS:
         return address
-    hops = [hop.strip() for hop in said.split(",") if hop.strip()]
+    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     while hops and _is_in(address, trusted):
         hop = _host_of(hops.pop())
         if hop is None:
@@ -41,9 +38,9 @@ def client_address(request: http.Request) -> str:
 
 
 def opened_by_http(request: http.Request) -> bool:
-    """True when PUBLIC_URL is https and the browser says that it is not: it does not keep cookies that are for https alone.
+    """True when PUBLIC_URL is https but the browser used http: it would drop cookies marked as secure.
 
-    A form says it by its Origin, other requests may have a proxy that says it; a browser trusts its own machine without https.
+    A form shows this by its Origin; for other requests a proxy may report it. Browsers accept secure cookies from localhost over http.
     """
     if not request.app[keys.SETTINGS].public_url.startswith("https:") or _is_this_machine(request.url.host or ""):
         return False
@@ -53,7 +50,7 @@ def opened_by_http(request: http.Request) -> bool:
 
 
 def prefix_of(public_url: str) -> str:
-    """The path of PUBLIC_URL, `/dialer` or empty: a proxy may leave it in what it passes on."""
+    """The path of PUBLIC_URL, `/dialer` or empty, which a proxy may or may not remove before it forwards a request."""
     return urlsplit(public_url).path.rstrip("/")
 
 
@@ -63,7 +60,7 @@ def local_path(request: http.Request) -> str:
 
 
 def raw_local_path(request: http.Request) -> str:
-    """The same, not decoded, with its query: what a signature is over."""
+    """The same, not decoded and with its query, as the provider signs it."""
     return _below(prefix_of(request.app[keys.SETTINGS].public_url), request.raw_path)
 
 
@@ -82,16 +79,16 @@ def _below(prefix: str, path: str) -> str:
 
 def _is_in(address: str, trusted: Sequence[IPv4Network | IPv6Network]) -> bool:
     try:
-        # A zone (`fe80::1%eth0`) is this machine's business only.
-        found = ip_address(address.partition("%")[0])
+        # A zone (`fe80::1%eth0`) has a meaning only on its own machine.
+        ip = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return any(one in network for network in trusted for one in (found, mapped) if one is not None and one.version == network.version)
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return any(form in network for network in trusted for form in (ip, mapped) if form is not None and form.version == network.version)
 
 
 def _host_of(hop: str) -> str | None:
-    """The address in one entry, which some proxies write with a port; None when it is none."""
+    """The address in one entry, which some proxies write with a port; None when there is none."""
     text = hop.strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,7 +1,4 @@
-"""Receives the body of a request, which must arrive at a minimum pace: nobody holds anything by sending nothing.
-
-On the road of a call: 1, 6 and 7; all that comes over HTTP comes in here.
-"""
+"""Receives the body of a request at a minimum pace, so that a client cannot hold resources by sending nothing."""
 
 from __future__ import annotations
 
@@ -22,20 +19,20 @@ if TYPE_CHECKING:
 
 KILOBYTE: Final = 1024
 MEGABYTE: Final = 1024 * 1024
-# What the parser raises for a body that is not what its headers say, and the connection that is lost in the middle of it.
+# Raised by the parser when a body contradicts its headers, and when the connection is lost in the middle of it.
 BROKEN: Final = (http.RequestPayloadError, HttpProcessingError, ClientPayloadError, ClientError, ConnectionError, EOFError)
 
 
 @dataclass(frozen=True, slots=True)
 class BodyPace:
-    """How slowly a body may arrive: no pause longer than `pause_seconds`; after `grace_seconds`, `bytes_per_second` on average."""
+    """The slowest a body may arrive: no pause longer than `pause_seconds`; after `grace_seconds`, `bytes_per_second` on average."""
 
     pause_seconds: float = 15.0
     grace_seconds: float = 20.0
     bytes_per_second: float = 32.0 * KILOBYTE
 
 
-# How uploads arrive, and all other bodies.
+# The pace of uploads, and that of all other bodies.
 UPLOAD_PACE: Final = http.AppKey("upload_pace", BodyPace)
 SMALL_BODY_PACE: Final = http.AppKey("small_body_pace", BodyPace)
 
@@ -58,7 +55,7 @@ async def pieces_of(request: http.Request, limit: int, pace: BodyPace) -> AsyncI
         except TimeoutError:
             raise _too_slow() from None
         except BROKEN:
-            raise ApiError(400, "bad_request", Text(msgid("This request cannot be understood."))) from None
+            raise ApiError(400, "bad_request", Text(msgid("The request could not be read."))) from None
         if not piece:
             return
         received += len(piece)

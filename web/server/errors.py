@@ -1,7 +1,4 @@
-"""What a request is refused with: a status, a word for programs, a sentence for people, and the fields it is about.
-
-On the road of a call: at its entrance; whoever cannot come in is told here why.
-"""
+"""The errors a request is answered with: a status, a code for programs, a sentence for people, and the fields concerned."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ RETRY_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence not yet said: its English form marked with `msgid`, and what fills its gaps."""
+    """A sentence not yet translated: its English form marked with `msgid`, and the values of its placeholders."""
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
 
 
 class ApiError(Exception):
-    """A request that is refused; any `Text` within `details` is said in the reader's language."""
+    """A request that is rejected; any `Text` within `details` is translated into the reader's language."""
 
     def __init__(
         self, status: int, code: str, text: Text, *, details: Sequence[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None
@@ -39,8 +36,8 @@ class ApiError(Exception):
 
 
 def not_found() -> ApiError:
-    """The same for what is missing and for what belongs to another business."""
-    return ApiError(404, "not_found", Text(msgid("There is nothing here with this id.")))
+    """There is no such row, or it belongs to another business: the answer is the same."""
+    return ApiError(404, "not_found", Text(msgid("Nothing was found with this id.")))
 
 
 def wrong_field(name: str, why: Text) -> ApiError:
@@ -49,19 +46,19 @@ def wrong_field(name: str, why: Text) -> ApiError:
 
 
 def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
-    """Some fields are wrong: `field` and `message` of each."""
+    """Some fields are wrong; `details` has the `field` and the `message` of each."""
     fields = ", ".join(str(detail["field"]) for detail in details)
-    return ApiError(422, "invalid", Text(msgid("This cannot be accepted as it is: {fields}."), {"fields": fields}), details=details)
+    return ApiError(422, "invalid", Text(msgid("Please correct: {fields}."), {"fields": fields}), details=details)
 
 
 def invalid_state() -> ApiError:
-    """The run or the call is not in a state that allows this."""
-    return ApiError(409, "invalid_state", Text(msgid("The state it is in does not allow this.")))
+    """The state of the run or the call does not allow this."""
+    return ApiError(409, "invalid_state", Text(msgid("This is not possible in the current state.")))
 
 
 def idempotency_conflict() -> ApiError:
-    """An Idempotency-Key came before with another body."""
-    return ApiError(409, "idempotency_conflict", Text(msgid("This Idempotency-Key was used before for another request.")))
+    """The Idempotency-Key was used before with another body."""
+    return ApiError(409, "idempotency_conflict", Text(msgid("This Idempotency-Key was already used for a different request.")))
 
 
 def too_large(megabytes: int) -> ApiError:
@@ -70,18 +67,18 @@ def too_large(megabytes: int) -> ApiError:
 
 
 def away() -> ApiError:
-    """PostgreSQL does not answer."""
-    text = Text(msgid("The database does not answer at the moment. Please try again shortly."))
+    """PostgreSQL is unavailable."""
+    text = Text(msgid("The database is not responding right now. Please try again shortly."))
     return ApiError(503, "database_away", text, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def busy() -> ApiError:
-    """Somebody else holds what this request needs, for longer than it can wait."""
-    text = Text(msgid("Somebody else is changing this right now. Please try again shortly."))
+    """A row this request needs stayed locked for longer than it can wait."""
+    text = Text(msgid("Someone else is changing this right now. Please try again shortly."))
     return ApiError(503, "busy", text, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def crowded() -> ApiError:
-    """Too many requests of one business, or from one address, are in progress."""
+    """Too many requests of one business, or from one address, are in flight."""
     text = Text(msgid("Too many requests at once. Please try again shortly."))
     return ApiError(503, "busy", text, headers={"Retry-After": str(RETRY_SECONDS)})

@@ -1,7 +1,4 @@
-"""The headers that keep a browser from doing what we never ask for.
-
-On the road of a call: around every answer.
-"""
+"""The security headers of every response."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ ALWAYS: Final = {
 }
 # One year, as preload lists ask for at least.
 STRICT_TRANSPORT: Final = "max-age=31536000"
-# What may be kept by a browser: everything else shows one business's data.
+# Browsers may cache only these files: everything else shows data of one business.
 CACHEABLE: Final = "/static/"
 
 
 async def protect(request: http.Request, response: http.StreamResponse) -> None:
-    """Add what the answer does not say itself."""
+    """Add the headers that the response does not set itself."""
     for name, value in ALWAYS.items():
         response.headers.setdefault(name, value)
     if not request.path.startswith(CACHEABLE):

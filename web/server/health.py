@@ -1,10 +1,8 @@
-"""Is this process alive, and can it do its work.
+"""The checks of liveness and readiness.
 
-Ready means that the database answers and its schema is the one of this code. Redis away, or one that refuses writes, is reported and
-does not make it unready: cancel, stop, callbacks and pages work without it, and taking every web process out of the balancer would take
-them away too.
-
-On the road of a call: not on it.
+Ready means that the database responds and has the schema of this version. A Redis that is unavailable or rejects writes is reported as
+degraded, not as unready: cancel, stop, callbacks and pages work without it, and taking every web process out of the load balancer would
+stop these as well.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ READY_SECONDS: Final = 3.0
 
 @routes.get("/healthz")
 async def alive(_: http.Request) -> http.Response:
-    """This process answers."""
+    """200 as long as this process responds."""
     return http.json_response({"status": "ok"})
 
 
 @routes.get("/readyz")
 async def ready(request: http.Request) -> http.Response:
-    """What this process needs, and whether it has it: 200 when it can serve, else 503."""
+    """The state of what this process depends on: 200 when it can serve, else 503."""
     database, redis = await asyncio.gather(_database(request), _redis(request))
     serving = database == "ok"
     state = "ok" if serving and redis == "ok" else "degraded" if serving else "unavailable"
@@ -49,7 +47,7 @@ async def _redis(request: http.Request) -> str:
 async def _database(request: http.Request) -> str:
     try:
         async with asyncio.timeout(READY_SECONDS):
-            found = await report_of(request.app[keys.POOL])
+            report = await report_of(request.app[keys.POOL])
     except DatabaseUnavailableError:
         return "away"
-    return "ok" if found.up_to_date else "migrations pending"
+    return "ok" if report.up_to_date else "migrations pending"

@@ -1,8 +1,6 @@
-"""Sentences in the reader's language: English is what the code says, the others come from `web/locale`.
+"""Sentences in the reader's language: the code holds the English ones, `web/locale` the translations.
 
 The catalogs are read from their `.po` files when the process starts; there is nothing to compile.
-
-On the road of a call: beside it. Whatever a person reads of a call, on a page or in an error of the API, is said here.
 """
 
 from __future__ import annotations
@@ -30,19 +28,19 @@ _MAX_CHOICES: Final = 20
 
 
 def msgid(text: str) -> str:
-    """Mark a sentence that is written down here and said later, so that the extractor finds it; returns it unchanged."""
+    """Mark a sentence that is translated later, so that the extractor finds it; returns it unchanged."""
     return text
 
 
 def sentence(request: http.Request, text: str, **values: object) -> str:
-    """Say `text` in the reader's language, with `{name}` replaced by `values`; an unknown sentence stays English."""
-    return said(language(request), text, **values)
+    """`text` in the reader's language, with `{name}` replaced by `values`; an unknown sentence stays English."""
+    return translate(language(request), text, **values)
 
 
-def said(language: Language, text: str, **values: object) -> str:
-    """Say `text` in this language."""
-    found = singular(language, text)
-    return found.format(**values) if values else found
+def translate(language: Language, text: str, **values: object) -> str:
+    """`text` in this language, with `{name}` replaced by `values`."""
+    translation = singular(language, text)
+    return translation.format(**values) if values else translation
 
 
 def singular(language: Language, text: str) -> str:
@@ -52,25 +50,25 @@ def singular(language: Language, text: str) -> str:
 
 
 def plural(language: Language, one: str, many: str, count: int) -> str:
-    """The translation of `one` or `many`, whichever fits `count`, as yet without its values."""
+    """The translation of `one` or `many`, whichever fits `count`, with its placeholders."""
     translation = _catalog(language).get(one)
     forms = translation if translation and len(translation) > 1 else (one, many)
     return forms[0] if count == 1 else forms[1]
 
 
 def language(request: http.Request) -> Language:
-    """The reader's choice: the cookie, else the best of Accept-Language that we speak, else English."""
+    """The reader's choice: the cookie, else the best match of Accept-Language, else English."""
     chosen = _CODES.get(request.cookies.get(COOKIE, ""))
     return chosen or _accepted(request.headers.get("Accept-Language", ""))
 
 
 def direction(language: Language) -> Literal["ltr", "rtl"]:
-    """Which way this language is written."""
+    """The writing direction of this language."""
     return "rtl" if language == "he" else "ltr"
 
 
 def load() -> None:
-    """Read all catalogs now; called at the start, so that a broken one is found there.
+    """Read all catalogs now; called at startup, so that a broken one is found there.
 
     Raises:
         OSError, babel.messages.pofile.PoFileError: when a catalog is missing or broken.
@@ -89,13 +87,13 @@ def _catalog(language: Language) -> dict[str, tuple[str, ...]]:
 
 
 def _translations(catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    translations: dict[str, tuple[str, ...]] = {}
     for message in catalog:
         key = message.id if isinstance(message.id, str) else message.id[0]
         forms = (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
         if key and forms and all(forms) and not message.fuzzy:
-            found[key] = forms
-    return found
+            translations[key] = forms
+    return translations
 
 
 def _accepted(header: str) -> Language:

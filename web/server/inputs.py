@@ -1,7 +1,4 @@
-"""Reads what a request brings, within bounds, and names every field that is wrong.
-
-On the road of a call: 1; nothing unchecked comes past here.
-"""
+"""Validates the input of a request, within bounds, and names every field that is wrong."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 WRONG: Final[dict[str, str]] = {
     "missing": msgid("is missing"),
-    "extra_forbidden": msgid("is not known here"),
+    "extra_forbidden": msgid("is not a known field"),
     "int_type": msgid("must be a whole number"),
     "int_parsing": msgid("must be a whole number"),
     "int_from_float": msgid("must be a whole number"),
@@ -49,7 +46,7 @@ WRONG: Final[dict[str, str]] = {
 
 
 class Input(BaseModel):
-    """What a body or a query string may say; anything else is refused by name."""
+    """The fields of a body or a query string; any other field is an error that names it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,12 +82,12 @@ def json_object(body: bytes) -> dict[str, Any]:
         ApiError: 400, when it is not one.
     """
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise ApiError(400, "malformed_json", Text(msgid("The body is not valid JSON."))) from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ApiError(400, "malformed_json", Text(msgid("The body must be a JSON object.")))
-    return found
+    return value
 
 
 def query_of(request: http.Request, model: type[Model]) -> Model:
@@ -99,34 +96,34 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
     Raises:
         ApiError: 422, naming the fields.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in request.query.items():
-        if name in found:
+        if name in values:
             raise errors.wrong_field(name, Text(msgid("is given twice")))
         if not value:
-            # Whoever writes `?status=` has meant to say something.
+            # `?status=` is more likely a mistake than a wish for no filter.
             raise errors.wrong_field(name, Text(msgid("must not be empty")))
-        found[name] = value
-    return check(model, found, texts=True)
+        values[name] = value
+    return check(model, values, texts=True)
 
 
-def check(model: type[Model], found: Mapping[str, Any], *, texts: bool = False) -> Model:
-    """`found` as `model`; with `texts` its values are texts to be read, as in a query string, else they must have their type.
+def check(model: type[Model], values: Mapping[str, Any], *, texts: bool = False) -> Model:
+    """`values` as `model`; with `texts` its values are strings to be parsed, as in a query string, else they must have the right type.
 
     Raises:
         ApiError: 422, naming the fields.
     """
     try:
-        return model.model_validate(found, strict=not texts)
+        return model.model_validate(values, strict=not texts)
     except ValidationError as error:
         raise errors.invalid([_detail(dict(item)) for item in error.errors(include_url=False)[:MAX_DETAILS]]) from None
 
 
 def id_of(request: http.Request, name: str, largest: int = SERIAL_MAX) -> int:
-    """A number in the path, `largest` at most.
+    """An id in the path, from 1 to `largest`.
 
     Raises:
-        ApiError: 404, as for a missing row, when it cannot be the id of one.
+        ApiError: 404, as for a missing row, when it is not an id.
     """
     try:
         return bounded_id(request.match_info[name], largest)
@@ -134,8 +131,16 @@ def id_of(request: http.Request, name: str, largest: int = SERIAL_MAX) -> int:
         raise errors.not_found() from None
 
 
+def optional_id(text: str, largest: int = SERIAL_MAX) -> int | None:
+    """The id that `text` spells, from 1 to `largest`; None when it is not one."""
+    try:
+        return bounded_id(text, largest)
+    except ValueError:
+        return None
+
+
 def storable(text: str) -> bool:
-    """PostgreSQL's text holds neither NUL nor half a surrogate pair."""
+    """Whether PostgreSQL can store this text: it has neither a NUL nor half a surrogate pair."""
     try:
         return b"\x00" not in text.encode()
     except UnicodeEncodeError:
@@ -143,7 +148,7 @@ def storable(text: str) -> bool:
 
 
 def _no_constant(name: str) -> None:
-    """NaN and Infinity are not JSON (RFC 8259, section 6), whatever Python's reader takes."""
+    """NaN and Infinity are not JSON (RFC 8259, section 6), although Python's parser accepts them."""
     raise ValueError(name)
 
 

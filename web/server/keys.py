@@ -1,7 +1,4 @@
-"""What the handlers find in the application, one key each.
-
-On the road of a call: beside it; steps 1, 6 and 7 take their connections from here.
-"""
+"""The keys of the application: under each, one object that the handlers share."""
 
 from __future__ import annotations
 
@@ -29,8 +26,9 @@ if TYPE_CHECKING:
     from sql.runs.runs import Runs
     from sql.sessions.sessions import Sessions
     from sql.shares import SharedPool
+    from telephony.accounts import AccountBook
+    from web.access.credential_checks import CredentialChecks
     from web.access.passwords import Passwords
-    from web.access.standing import Standing
     from web.events.fanout import Fanout
     from web.events.states import LiveStates
     from web.intake.limiter import UploadLimiter
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from web.server.tenancy import KnownTokens
     from web.twilio.receiver import CallbackReceiver
 
-# Draws an error as a page; registered by the pages, used for every path that is not the API's.
+# Renders an error as a page; registered by `web/pages`, used for every path that is not the API's.
 ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamResponse]]
 
 SETTINGS: Final[http.AppKey[Settings]] = http.AppKey("settings")
@@ -67,9 +65,9 @@ KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")
 TRUSTED_PROXIES: Final[http.AppKey[tuple[IPv4Network | IPv6Network, ...]]] = http.AppKey("trusted_proxies")
 UPLOADS: Final[http.AppKey[UploadLimiter]] = http.AppKey("uploads")
 LIVE_STATES: Final[http.AppKey[LiveStates]] = http.AppKey("live_states")
-STANDING: Final[http.AppKey[Standing]] = http.AppKey("standing")
+CREDENTIAL_CHECKS: Final[http.AppKey[CredentialChecks]] = http.AppKey("credential_checks")
 METRICS: Final[http.AppKey[Metrics]] = http.AppKey("metrics")
 PASSWORDS: Final[http.AppKey[Passwords]] = http.AppKey("passwords")
 SESSION_SEAL: Final[http.AppKey[Seal]] = http.AppKey("session_seal")
-ACCOUNT_SEAL: Final[http.AppKey[Seal]] = http.AppKey("account_seal")
+ACCOUNTS: Final[http.AppKey[AccountBook]] = http.AppKey("accounts")
 ERROR_PAGE: Final[http.AppKey[ErrorPage]] = http.AppKey("error_page")

@@ -1,7 +1,4 @@
-"""The metrics of the web process: counted and timed here for every request, shown at `/metrics`.
-
-On the road of a call: around every request; nothing here decides anything.
-"""
+"""The metrics of the web process, and the middleware that counts and times every request."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ routes = http.RouteTableDef()
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNKNOWN_ROUTE: Final = "unknown"
-# Seconds; a cancel is to be answered within 10 ms, one with `wait` within 8 s.
+# Seconds; a cancel should be answered within 10 ms, one with `wait` within 8 s.
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -39,7 +36,7 @@ class Metrics:
 
 @http.middleware
 async def measure(request: http.Request, handler: Handler) -> http.StreamResponse:
-    """Count each request, and time those that end by themselves."""
+    """Count each request, and time all but event streams."""
     metrics = request.app[keys.METRICS]
     clock = request.app[keys.CLOCK]
     began = clock.boot()
@@ -57,12 +54,12 @@ async def measure(request: http.Request, handler: Handler) -> http.StreamRespons
 
 
 @routes.get("/metrics")
-async def show(request: http.Request) -> http.Response:
-    """The counters in Prometheus's text format."""
+async def export(request: http.Request) -> http.Response:
+    """The metrics in Prometheus's text format."""
     return http.Response(body=generate_latest(request.app[keys.METRICS].registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _route(request: http.Request) -> str:
-    """The route's pattern, never the path: that holds ids and references."""
+    """The route's pattern, never the path, which contains ids and references."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else UNKNOWN_ROUTE

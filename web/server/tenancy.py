@@ -1,15 +1,13 @@
-"""For whom a request uses what all share: its business, once that is known; before that, or without one, the address it came from.
+"""Assigns each request to a tenant, whose share of the database connections it uses: its business, or else its client's address.
 
-Commands, signed callbacks and the question whether this process is ready may use the reserve.
+Commands, signed callbacks and health checks may also use the reserve.
 
-A callback names its business itself, and a stranger can name any number of them: it is nobody's until its signature says otherwise. The
-token of the default account, and of each account whose signature was right once, is at hand, so most signatures are checked before the
-database is asked anything (`web/twilio/receiver.py`), and the share of Twilio's callbacks does not depend on the addresses they come from.
-The others, of an account not heard of since this process began, are looked up in the share of their address, without the reserve. Should
-strangers fill that share from the same address, behind a proxy that is not trusted, then Twilio is answered 503 and comes again, and the
-first callback that gets through makes its account known.
-
-On the road of a call: at its entrance; whatever asks the database behind it does so within the share of one tenant.
+A callback names its business itself, and anyone can send a callback that names any business, so it belongs to no business until its
+signature is verified. The process keeps the tokens of the default account and of each account it has verified a signature for. With them
+it verifies most signatures before the first query (`web/twilio/receiver.py`), so the share of Twilio's callbacks does not depend on their
+addresses. Callbacks of other accounts are looked up in the share of their address, without the reserve. If other clients fill that share
+from the same address, behind a proxy that is not trusted, Twilio gets a 503 and retries; the first callback that gets through makes its
+account known.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 MAX_REMEMBERED_TOKENS: Final = 10_000
 PROVIDER: Final = ("/callbacks/", "/twiml/")
 HEALTH: Final = ("/healthz", "/readyz", "/metrics")
-# The routes of commands: what ends or holds calls must work when everything else is busy.
+# The routes of commands: ending and pausing calls must work when everything else is busy.
 COMMANDS: Final = frozenset(
     {
         "/api/outbound/runs/{run_id}/{verb}",
@@ -44,17 +42,17 @@ COMMANDS: Final = frozenset(
 
 
 class KnownTokens:
-    """Which business a token belonged to when it was last shown: a hint whose share its look-up uses, and never a right."""
+    """The business each token belonged to when it was last used: it decides whose share the look-up uses, and never grants access."""
 
     def __init__(self) -> None:
         self._businesses: OrderedDict[bytes, int] = OrderedDict()
 
     def business_of(self, digest: bytes) -> int | None:
-        """The business, or None for a token not seen lately."""
+        """The business, or None for a token not used lately."""
         return self._businesses.get(digest)
 
     def remember(self, digest: bytes, business_id: int) -> None:
-        """This token has been shown, and is valid."""
+        """Note that this token is valid."""
         self._businesses[digest] = business_id
         self._businesses.move_to_end(digest)
         if len(self._businesses) > MAX_REMEMBERED_TOKENS:
@@ -63,7 +61,7 @@ class KnownTokens:
 
 @contextmanager
 def share_of(request: http.Request) -> Iterator[None]:
-    """Let everything this request asks of the database be asked for whom it seems to come from."""
+    """Run the queries of this request in the share of the tenant it seems to come from."""
     previous = CURRENT_USE.set(Use(_tenant(request), urgent=_urgent(request)))
     try:
         yield
@@ -72,17 +70,17 @@ def share_of(request: http.Request) -> Iterator[None]:
 
 
 def belongs_to(business_id: int) -> None:
-    """The running request belongs to this business: from here on it uses the share of that one."""
+    """From here on the current request uses the share of this business."""
     CURRENT_USE.set(Use(business(business_id), urgent=CURRENT_USE.get().urgent))
 
 
 def signed_by(account: str) -> None:
-    """The running request is a callback that carries this account's signature: its share is that of `account`, with the reserve."""
+    """From here on the current request, a callback signed by this account, uses the account's share and the reserve."""
     CURRENT_USE.set(Use(f"callbacks:{account}", urgent=True))
 
 
 def business(business_id: int) -> str:
-    """The name of a business among those who share."""
+    """The name of a business as a tenant."""
     return f"business:{business_id}"
 
 
@@ -91,7 +89,7 @@ def _tenant(request: http.Request) -> str:
     if path.startswith(HEALTH):
         return "health"
     if path.startswith(PROVIDER):
-        # Apart from the pages: a proxy may give all of them one address.
+        # Separate from the pages: a proxy may give all of them one address.
         return f"unsigned:{client_address(request)}"
     return f"address:{client_address(request)}"
 

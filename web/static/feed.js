@@ -1,14 +1,14 @@
-// How a page gets its events, one stream a browser whatever the number of its pages: from a shared worker; where there is none, from the
-// page that leads, which the browser's locks choose; and where there are no locks either, by a stream of its own while it can be seen.
+// How a page gets its events, with one stream a browser however many pages are open: from a shared worker; without shared workers, from a
+// leading page, elected with the browser's locks; and without locks, from a stream of its own while the page is visible.
 //
-// A feed calls `told` with {state}, {changed, run}; `join` and `leave` may be called again and again.
+// A feed calls `report` with {state} and {changed, run}; `join` and `leave` may be called repeatedly.
 "use strict";
 
-// Without a pulse for this long whoever feeds this page is gone.
+// After this long without a pulse the worker or the leading page is considered dead.
 const PULSE_PATIENCE_MILLISECONDS = 20_000;
 
-function concerns(message, place) {
-  return !("run" in message) || message.run === null || message.run === place.run;
+function concerns(message, target) {
+  return !("run" in message) || message.run === null || message.run === target.run;
 }
 
 class Pulse {
@@ -28,24 +28,24 @@ class Pulse {
 }
 
 class WorkerFeed {
-  constructor(place, told, failed) {
-    this.place = place;
-    this.told = told;
+  constructor(target, report, failed) {
+    this.target = target;
+    this.report = report;
     this.failed = failed;
     this.port = null;
     this.silent = 0;
     this.hiddenMilliseconds = 30_000;
-    this.pulse = new Pulse(() => this.miss());
+    this.pulse = new Pulse(() => this.pulseMissed());
   }
 
   join() {
     this.leave();
-    const worker = new SharedWorker(this.place.script, { name: `ringmaster ${this.place.reader}` });
+    const worker = new SharedWorker(this.target.script, { name: `ringmaster ${this.target.reader}` });
     worker.addEventListener("error", () => { this.leave(); this.failed(); });
     this.port = worker.port;
-    this.port.addEventListener("message", (event) => this.hear(event.data));
+    this.port.addEventListener("message", (event) => this.receive(event.data));
     this.port.start();
-    this.port.postMessage({ do: "join", url: this.place.url, run: this.place.run });
+    this.port.postMessage({ do: "join", url: this.target.url, run: this.target.run });
     this.pulse.beat();
   }
 
@@ -56,14 +56,14 @@ class WorkerFeed {
     this.port = null;
   }
 
-  hear(message) {
+  receive(message) {
     this.silent = 0;
     this.pulse.beat();
-    if (!message.pulse) this.told(message);
+    if (!message.pulse) this.report(message);
   }
 
-  // A machine that slept has missed pulses too: the worker is asked once more.
-  miss() {
+  // Pulses are also missed while the machine sleeps, so the worker gets a second chance.
+  pulseMissed() {
     this.silent += 1;
     if (this.silent === 1) return this.join();
     this.leave();
@@ -72,66 +72,66 @@ class WorkerFeed {
 }
 
 class LeaderFeed {
-  constructor(place, told, failed) {
-    this.place = place;
-    this.told = told;
+  constructor(target, report, failed) {
+    this.target = target;
+    this.report = report;
     this.failed = failed;
-    this.name = `ringmaster ${place.reader}`;
+    this.name = `ringmaster ${target.reader}`;
     this.channel = null;
     this.waiting = null;
     this.leading = null;
-    this.hiddenMilliseconds = 5_000; // a phone puts hidden pages to sleep: another must lead by then
-    this.pulse = new Pulse(() => this.campaign(true));
+    this.hiddenMilliseconds = 5_000; // a phone suspends hidden pages: another page must lead by then
+    this.pulse = new Pulse(() => this.compete(true));
   }
 
   join() {
     this.leave();
     this.channel = new BroadcastChannel(this.name);
-    this.channel.addEventListener("message", (event) => this.hear(event.data));
-    this.channel.postMessage({ do: "greet" });
-    this.campaign(false);
+    this.channel.addEventListener("message", (event) => this.receive(event.data));
+    this.channel.postMessage({ do: "ask state" });
+    this.compete(false);
   }
 
   leave() {
     this.pulse.end();
     this.waiting?.abort();
     this.waiting = null;
-    this.resign();
+    this.stopLeading();
     this.channel?.close();
     this.channel = null;
   }
 
-  // Waits to lead; a leader that has fallen silent is deposed.
-  async campaign(steal) {
+  // Waits for the lock of the leader; takes it from a leader that sends no pulse.
+  async compete(steal) {
     this.waiting?.abort();
     const waiting = this.waiting = new AbortController();
     this.pulse.beat();
-    let mine = null;
+    let lead = null;
     try {
       await navigator.locks.request(this.name, steal ? { steal } : { signal: waiting.signal }, () => {
         if (this.waiting !== waiting) return undefined;
-        mine = this.lead();
-        return mine.over;
+        lead = this.lead();
+        return lead.over;
       });
     } catch {
-      // Given up or deposed; or the browser has locks and forbids them.
-      if (mine === null && this.waiting === waiting) return this.giveUp();
+      // Aborted, or the lock was taken away; or the browser has locks but forbids them.
+      if (lead === null && this.waiting === waiting) return this.giveUp();
     }
     if (this.waiting !== waiting) return undefined;
-    if (mine !== null && this.leading === mine) this.resign();
-    return this.campaign(false);
+    if (lead !== null && this.leading === lead) this.stopLeading();
+    return this.compete(false);
   }
 
   lead() {
     this.pulse.end();
-    const leading = this.leading = { stream: new EventStream(this.place.url, (message) => this.say(message)) };
+    const leading = this.leading = { stream: new EventStream(this.target.url, (message) => this.broadcast(message)) };
     leading.over = new Promise((resolve) => { leading.resolve = resolve; });
     leading.beating = setInterval(() => this.channel?.postMessage({ pulse: true }), PULSE_MILLISECONDS);
     leading.stream.open();
     return leading;
   }
 
-  resign() {
+  stopLeading() {
     const leading = this.leading;
     this.leading = null;
     clearInterval(leading?.beating);
@@ -144,35 +144,35 @@ class LeaderFeed {
     this.failed();
   }
 
-  say(message) {
+  broadcast(message) {
     this.channel?.postMessage(message);
-    this.pass(message);
+    this.forward(message);
   }
 
-  hear(message) {
+  receive(message) {
     if (this.leading === null) this.pulse.beat();
-    if (message.do === "greet") {
+    if (message.do === "ask state") {
       if (this.leading !== null) this.channel.postMessage({ state: this.leading.stream.state });
-    } else if (!message.pulse) this.pass(message);
+    } else if (!message.pulse) this.forward(message);
   }
 
-  pass(message) {
-    if (concerns(message, this.place)) this.told(message);
+  forward(message) {
+    if (concerns(message, this.target)) this.report(message);
   }
 }
 
 class OwnFeed {
-  constructor(place, told) {
-    this.place = place;
-    this.told = told;
+  constructor(target, report) {
+    this.target = target;
+    this.report = report;
     this.stream = null;
-    this.hiddenMilliseconds = 0; // a browser has six connections for a server, and the pages that are seen need them
+    this.hiddenMilliseconds = 0; // a browser has six connections to a server, and the visible pages need them
   }
 
   join() {
     this.leave();
-    this.stream = new EventStream(this.place.url, (message) => {
-      if (concerns(message, this.place)) this.told(message);
+    this.stream = new EventStream(this.target.url, (message) => {
+      if (concerns(message, this.target)) this.report(message);
     });
     this.stream.open();
   }
@@ -183,11 +183,11 @@ class OwnFeed {
   }
 }
 
-// The best feed this browser has. One that cannot be started, or dies, is replaced by the next best.
+// The best feed this browser supports. One that cannot start, or dies, is replaced by the next best.
 class Feed {
-  constructor(place, told) {
-    this.place = place;
-    this.told = told;
+  constructor(target, report) {
+    this.target = target;
+    this.report = report;
     this.kinds = [];
     if ("SharedWorker" in window) this.kinds.push(WorkerFeed);
     if ("locks" in navigator && "BroadcastChannel" in window) this.kinds.push(LeaderFeed);
@@ -199,7 +199,7 @@ class Feed {
     try {
       this.feed.join();
     } catch {
-      this.fallBack(); // a browser may have shared workers and forbid them
+      this.fallBack(); // a browser may have shared workers but forbid them
     }
   }
 
@@ -213,12 +213,12 @@ class Feed {
 
   next() {
     const Kind = this.kinds.shift();
-    this.feed = new Kind(this.place, this.told, () => this.fallBack());
+    this.feed = new Kind(this.target, this.report, () => this.fallBack());
   }
 
   fallBack() {
     this.next();
-    this.told({ state: "reconnecting" });
+    this.report({ state: "reconnecting" });
     this.join();
   }
 }

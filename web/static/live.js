@@ -1,25 +1,25 @@
-// Keeps a page true while it is open: fragments made by the server are fetched again when something happened.
+// Keeps an open page up to date: fragments rendered by the server are fetched again when something changed.
 //
-// An element with data-fragment is such a fragment; data-at-most-every is the least time between two fetches, in milliseconds;
-// data-poll is how often it is fetched without being told, in milliseconds; data-keep-query adds the page's own query.
-// An element with data-events names the stream; data-run is the run it shows; the badge inside .live says the truth about the connection.
-// How the events get here is feed.js's.
+// An element with data-fragment is such a fragment; data-at-most-every is the minimum time between two fetches, in milliseconds;
+// data-poll is how often it is fetched without an event, in milliseconds; data-keep-query adds the page's own query.
+// An element with data-events names the stream; data-run is the run it shows; the badge in .live shows the state of the connection.
+// feed.js gets the events.
 "use strict";
 
 const FETCH_MILLISECONDS = 10_000;
 const RETRY_FETCH_MILLISECONDS = 2_000;
-// A browser has six connections for a server over HTTP/1.1: when a form is sent, in whichever window, the fetches let go of theirs for this long.
-const WAY_MILLISECONDS = 1_000;
-// After this long without an event the page asks by itself: nothing is called live that is not.
+// A browser has six connections to a server over HTTP/1.1: when a form is sent, in any window, fetches free theirs for this long.
+const YIELD_MILLISECONDS = 1_000;
+// After this long without an event the page refreshes anyway, so that it never claims to be live when it is not.
 const SILENCE_MILLISECONDS = 20_000;
 
-// Who this page was made for.
+// The user this page was rendered for.
 const READER = document.querySelector("main").dataset.reader;
 
 class Fragment {
-  constructor(element, told) {
+  constructor(element, fetched) {
     this.element = element;
-    this.told = told;
+    this.fetched = fetched;
     this.atMostEvery = Number(element.dataset.atMostEvery || 250);
     this.wanted = false;
     this.busy = false;
@@ -29,7 +29,7 @@ class Fragment {
     this.last = -Infinity;
   }
 
-  ask(pause = 0) {
+  refresh(pause = 0) {
     this.wanted = true;
     if (this.busy || this.timer !== null) return;
     const wait = Math.max(pause, this.atMostEvery - (performance.now() - this.last), 0);
@@ -51,34 +51,34 @@ class Fragment {
     const patience = setTimeout(() => aborting.abort(), FETCH_MILLISECONDS);
     let pause = 0;
     try {
-      const answer = await fetch(url, { headers: { Accept: "text/html" }, signal: aborting.signal });
-      if (answer.status === 401 || answer.status === 404) return location.reload();
-      if (!answer.ok) throw new Error(String(answer.status));
-      // Somebody else has signed in meanwhile: this page is not theirs.
-      if (answer.headers.get("X-Reader") !== READER) return location.reload();
-      const text = await answer.text();
-      // The reader has turned the page or changed the filter meanwhile: what came is of the page before.
+      const response = await fetch(url, { headers: { Accept: "text/html" }, signal: aborting.signal });
+      if (response.status === 401 || response.status === 404) return location.reload();
+      if (!response.ok) throw new Error(String(response.status));
+      // Another user has signed in since; this page is not theirs.
+      if (response.headers.get("X-Reader") !== READER) return location.reload();
+      const text = await response.text();
+      // The page or the filter has changed during the fetch, so this fragment is out of date.
       if (url === this.url()) await htmx.swap({ target: this.element, text, swap: "innerMorph" });
       else this.wanted = true;
-      this.told(true);
+      this.fetched(true);
     } catch {
       this.wanted = true;
-      pause = this.yielded ? WAY_MILLISECONDS : RETRY_FETCH_MILLISECONDS;
-      if (!this.yielded) this.told(false);
+      pause = this.yielded ? YIELD_MILLISECONDS : RETRY_FETCH_MILLISECONDS;
+      if (!this.yielded) this.fetched(false);
     } finally {
       clearTimeout(patience);
       this.busy = false;
       this.yielded = false;
-      if (this.wanted) this.ask(pause);
+      if (this.wanted) this.refresh(pause);
     }
   }
 
-  // Gives its connection back for a moment.
-  makeWay() {
+  // Frees its connection for a moment.
+  yieldConnection() {
     if (this.timer !== null) {
       clearTimeout(this.timer);
       this.timer = null;
-      this.ask(WAY_MILLISECONDS);
+      this.refresh(YIELD_MILLISECONDS);
     } else if (this.busy) {
       this.yielded = true;
       this.aborting.abort();
@@ -108,7 +108,7 @@ class Live {
     const { events, worker, run } = element.dataset;
     this.badge = badge;
     this.fragments = fragments;
-    this.feed = new Feed({ url: events, script: worker, reader: READER, run: Number(run) }, (message) => this.hear(message));
+    this.feed = new Feed({ url: events, script: worker, reader: READER, run: Number(run) }, (message) => this.receive(message));
     this.state = "connecting";
     this.joined = false;
     this.held = false;
@@ -130,19 +130,19 @@ class Live {
     clearTimeout(this.silence);
   }
 
-  hear(message) {
+  receive(message) {
     if (!this.joined) return;
-    if (message.state) this.become(message.state);
-    if (message.changed) this.ask();
+    if (message.state) this.setState(message.state);
+    if (message.changed) this.refresh();
     this.watch();
   }
 
-  become(state) {
+  setState(state) {
     const before = this.state;
     this.state = state;
     this.show();
-    // What happened before this page was told of it is in what it fetches now.
-    if (before !== state) this.ask();
+    // Events missed while the state changed are covered by this refresh.
+    if (before !== state) this.refresh();
   }
 
   show() {
@@ -155,15 +155,15 @@ class Live {
     this.ended = true;
     this.close();
     this.show();
-    this.ask();
+    this.refresh();
   }
 
-  ask() {
-    if (!this.held) for (const fragment of this.fragments) fragment.ask();
+  refresh() {
+    if (!this.held) for (const fragment of this.fragments) fragment.refresh();
   }
 
-  // What a fetch of a fragment says about the road to the server, and about the run.
-  told(reached) {
+  // A fetch shows whether the server can be reached, and whether the run is over.
+  fetched(reached) {
     if (this.ended) return;
     if (reached && document.querySelector("[data-over]")) this.end();
     else if (!reached && !this.held) this.badge.show("reconnecting");
@@ -173,25 +173,25 @@ class Live {
   hold(held) {
     this.held = held;
     this.show();
-    if (!held) this.ask();
+    if (!held) this.refresh();
   }
 
   watch() {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => { this.ask(); this.watch(); }, SILENCE_MILLISECONDS);
+    this.silence = setTimeout(() => { this.refresh(); this.watch(); }, SILENCE_MILLISECONDS);
   }
 
-  rest() {
+  suspend() {
     this.close();
     this.show();
   }
 
-  turned() {
+  visibilityChanged() {
     clearTimeout(this.hidden);
     if (this.ended) return;
-    if (document.hidden) this.hidden = setTimeout(() => this.rest(), this.feed.hiddenMilliseconds);
+    if (document.hidden) this.hidden = setTimeout(() => this.suspend(), this.feed.hiddenMilliseconds);
     else if (!this.joined) this.open();
-    else this.ask();
+    else this.refresh();
   }
 }
 
@@ -211,23 +211,23 @@ function tick() {
 function begin() {
   const streamed = document.querySelector("[data-events]");
   let live = null;
-  const fragments = [...document.querySelectorAll("[data-fragment]")].map((element) => new Fragment(element, (reached) => live?.told(reached)));
+  const fragments = [...document.querySelectorAll("[data-fragment]")].map((element) => new Fragment(element, (reached) => live?.fetched(reached)));
   for (const fragment of fragments) {
-    if (fragment.element.dataset.poll) setInterval(() => { if (!document.hidden) fragment.ask(); }, Number(fragment.element.dataset.poll));
+    if (fragment.element.dataset.poll) setInterval(() => { if (!document.hidden) fragment.refresh(); }, Number(fragment.element.dataset.poll));
   }
   if ("BroadcastChannel" in window) {
     new BroadcastChannel("ringmaster").addEventListener("message", (event) => {
-      if (event.data === "make way") for (const fragment of fragments) fragment.makeWay();
+      if (event.data === "yield connections") for (const fragment of fragments) fragment.yieldConnection();
     });
   }
   if (streamed) {
     live = new Live(streamed, new Badge(document.querySelector(".live")), fragments);
     live.open();
-    document.addEventListener("visibilitychange", () => live.turned());
-    addEventListener("online", () => live.ask());
-    addEventListener("offline", () => live.told(false));
+    document.addEventListener("visibilitychange", () => live.visibilityChanged());
+    addEventListener("online", () => live.refresh());
+    addEventListener("offline", () => live.fetched(false));
     addEventListener("pagehide", () => live.close());
-    addEventListener("pageshow", (event) => { if (event.persisted) live.turned(); });
+    addEventListener("pageshow", (event) => { if (event.persisted) live.visibilityChanged(); });
     const hold = document.querySelector("[data-hold]");
     if (hold) {
       hold.hidden = false;

@@ -1,7 +1,7 @@
-// Small comforts; every page works without them.
+// Enhancements; every page works without them.
 "use strict";
 
-// A button that would lead to a page that asks first opens that question as a dialog.
+// A button that leads to a page with a question opens the question as a dialog instead.
 document.addEventListener("click", (event) => {
   const opener = event.target.closest?.("[data-dialog]");
   const dialog = opener && document.getElementById(opener.dataset.dialog);
@@ -16,13 +16,13 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// Whatever form is sent, in any window, finds a connection: the live pages let go of theirs. A stream of somebody who signs out is closed.
+// When a form is sent, in any window, the live pages free their connections for it. Signing out closes the event stream.
 const windows = "BroadcastChannel" in window ? new BroadcastChannel("ringmaster") : null;
 document.addEventListener("submit", (event) => {
-  windows?.postMessage(event.target.getAttribute("action")?.endsWith("/logout") ? "sign-out" : "make way");
+  windows?.postMessage(event.target.getAttribute("action")?.endsWith("/logout") ? "sign-out" : "yield connections");
 });
 
-// A form is sent once: the second click of a double click does nothing.
+// A form is sent once: the second click of a double click is ignored.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.method !== "post") return;
@@ -38,12 +38,12 @@ addEventListener("pageshow", () => {
   }
 });
 
-// A filter takes effect when it is chosen; its button is for those without scripts.
+// A filter takes effect when it is chosen; its button is for browsers without scripts.
 for (const select of document.querySelectorAll("select[data-send]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
-// Where a fetch of a filtered list fails, follow the link as any browser would.
+// If fetching a filtered list fails, follow the link instead.
 document.addEventListener("htmx:error", (event) => {
   const link = event.target.closest?.("a[href]");
   if (link) location.assign(link.href);

@@ -1,9 +1,7 @@
-"""Replays the callbacks that were kept in Redis while PostgreSQL was away or a row was locked.
+"""Replays the callbacks that were kept in Redis while PostgreSQL was unavailable or a row was locked.
 
-A callback that still cannot be applied is passed over and tried again later, with growing pauses; the others go on meanwhile. Callbacks
-of several businesses are applied at once, those of one business one after the other; a business rests for a while when some of them fail.
-
-On the road of a call: 6, later than it should be. `web/twilio/receiver.py` applies each of them.
+A callback that still cannot be recorded is skipped and retried later, with growing pauses, and does not delay the others. Callbacks of
+several businesses are replayed concurrently, those of one business one after the other; a business with failures is paused for a while.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ from dialer.concurrency.loop import Loop
 from dialer.model import Reference
 from dialer.shares import BusyError, Use
 from dialer.streams.client import NOWHERE, RedisUnavailableError
+from sql.attempts.fact_writer import NotRecordedError
 from sql.errors import DatabaseUnavailableError, RowLockedError
 from sql.shares import CURRENT_USE
 from web.server.tenancy import business
-from web.twilio.receiver import NotAppliedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,39 +31,39 @@ if TYPE_CHECKING:
 
 ENTRIES_PER_READ: Final = 100
 BUSINESSES_AT_ONCE: Final = 8
-# How long a pass waits for what is in progress of a business before it passes over the rest of it.
+# How long a pass waits for a business's replay in flight before it skips the rest of that business.
 IN_PROGRESS_SECONDS: Final = 0.25
 FAILURES_PER_CHUNK: Final = 2
 PASS_SECONDS: Final = 1.0
-# A callback or a business that failed rests so long, twice as long after each failure.
-FIRST_REST_SECONDS: Final = 0.5
-MAX_ENTRY_REST_SECONDS: Final = 30.0
-MAX_BUSINESS_REST_SECONDS: Final = 8.0
-# While PostgreSQL is away.
+# After a failure a callback or a business is delayed by this, and by twice as much after each further one.
+FIRST_DELAY_SECONDS: Final = 0.5
+MAX_ENTRY_DELAY_SECONDS: Final = 30.0
+MAX_BUSINESS_DELAY_SECONDS: Final = 8.0
+# The pause while PostgreSQL is unavailable.
 AWAY_SECONDS: Final = 1.0
 MAX_REMEMBERED: Final = 10_000
 
-# The entry of a callback in the stream, its reference, its form.
-Kept: TypeAlias = "tuple[str, str, Mapping[str, str]]"
+# The id of a callback's entry in the stream, its reference, its form.
+DeferredCallback: TypeAlias = "tuple[str, str, Mapping[str, str]]"
 
 log = logging.getLogger(__name__)
 
 
 class DeferredCallbacks:
-    """A task that replays what is kept. Any number of processes may do so: a fact twice is one."""
+    """A task that replays deferred callbacks. Several processes may do so at once: recording a fact twice changes nothing."""
 
-    def __init__(self, ear: CallbackReceiver, streams: Streams, clock: Clock) -> None:
-        """Begin with `async with`."""
-        self._ear = ear
+    def __init__(self, receiver: CallbackReceiver, streams: Streams, clock: Clock) -> None:
+        """Use with `async with`."""
+        self._receiver = receiver
         self._streams = streams
         self._clock = clock
-        self._loop = Loop("kept callbacks", self._pass, pause=lambda: self._pause_seconds)
+        self._loop = Loop("deferred callbacks", self._pass, pause=lambda: self._pause_seconds)
         self._pause_seconds = PASS_SECONDS
         self._tasks = asyncio.TaskGroup()
-        self._places = asyncio.Semaphore(BUSINESSES_AT_ONCE)
+        self._slots = asyncio.Semaphore(BUSINESSES_AT_ONCE)
         self._in_progress: dict[int, asyncio.Task[None]] = {}
-        self._entries = ReplayDelays[str](clock, MAX_ENTRY_REST_SECONDS)
-        self._businesses = ReplayDelays[int](clock, MAX_BUSINESS_REST_SECONDS)
+        self._entries = ReplayDelays[str](clock, MAX_ENTRY_DELAY_SECONDS)
+        self._businesses = ReplayDelays[int](clock, MAX_BUSINESS_DELAY_SECONDS)
         self._away_until = 0.0
 
     async def __aenter__(self) -> Self:
@@ -75,86 +73,86 @@ class DeferredCallbacks:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Finish what is in progress, and stop; the rest stays for the next process."""
+        """Finish the replays in flight, and stop; the rest stays in the stream for the next process."""
         self._loop.close()
         await self._tasks.__aexit__(None, None, None)
 
     async def _pass(self) -> None:
         began = self._clock.boot()
         try:
-            await self._replay_all()
+            await self._read_stream()
         except RedisUnavailableError:
-            # Nothing is lost: it is still in the stream.
+            # Nothing is lost: the callbacks are still in the stream.
             raise
         except Exception:
-            log.exception("kept callbacks wait")
+            log.exception("could not replay deferred callbacks")
         finally:
-            # A long stream that nothing can be applied of must not keep this process busy.
+            # A long stream of which nothing can be recorded must not keep this process busy.
             self._pause_seconds = max(PASS_SECONDS, 2 * (self._clock.boot() - began))
 
-    async def _replay_all(self) -> None:
+    async def _read_stream(self) -> None:
         """Go through the stream once."""
         after, more = NOWHERE, True
-        while more and not self._idle():
+        while more and not self._paused():
             entries = await self._streams.kept_callbacks(ENTRIES_PER_READ, after)
             more = len(entries) == ENTRIES_PER_READ
             for business_id, chunk in _by_business(entries).items():
                 await self._start(business_id, chunk)
             after = entries[-1][0] if entries else after
 
-    async def _start(self, business_id: int, chunk: list[Kept]) -> None:
-        """Start to replay these callbacks of one business, or pass them over."""
-        chunk = [kept for kept in chunk if not self._entries.resting(kept[0])]
+    async def _start(self, business_id: int, chunk: list[DeferredCallback]) -> None:
+        """Start replaying these callbacks of one business, or skip them for this pass."""
+        chunk = [callback for callback in chunk if not self._entries.delayed(callback[0])]
         running = self._in_progress.get(business_id)
         if running is not None:
             await asyncio.wait({running}, timeout=IN_PROGRESS_SECONDS)
-        if not chunk or business_id in self._in_progress or self._businesses.resting(business_id) or self._idle():
+        if not chunk or business_id in self._in_progress or self._businesses.delayed(business_id) or self._paused():
             return
-        await self._places.acquire()
-        self._in_progress[business_id] = self._tasks.create_task(self._replay(business_id, chunk))
+        await self._slots.acquire()
+        self._in_progress[business_id] = self._tasks.create_task(self._replay_all(business_id, chunk))
 
-    async def _replay(self, business_id: int, chunk: list[Kept]) -> None:
+    async def _replay_all(self, business_id: int, chunk: list[DeferredCallback]) -> None:
         CURRENT_USE.set(Use(business(business_id)))
         failures = 0
         try:
-            for kept in chunk:
-                if failures == FAILURES_PER_CHUNK or self._idle():
+            for callback in chunk:
+                if failures == FAILURES_PER_CHUNK or self._paused():
                     return
-                failures += not await self._apply(kept)
+                failures += not await self._replay(callback)
         finally:
             if failures:
                 self._businesses.failed(business_id)
             else:
                 self._businesses.forget(business_id)
             del self._in_progress[business_id]
-            self._places.release()
+            self._slots.release()
 
-    async def _apply(self, kept: Kept) -> bool:
-        """Apply one callback and forget it; False when it has to wait."""
-        entry, reference, form = kept
+    async def _replay(self, callback: DeferredCallback) -> bool:
+        """Replay one callback and drop it; False when it must be retried."""
+        entry, reference, form = callback
         try:
-            await self._ear.replay(reference, form)
+            await self._receiver.replay(reference, form)
         except ValueError:
-            log.warning("a kept callback cannot be understood any more")
-        except (NotAppliedError, BusyError, RowLockedError):
+            log.warning("dropped a deferred callback with a malformed field")
+        except (NotRecordedError, BusyError, RowLockedError):
             self._entries.failed(entry)
             return False
         except DatabaseUnavailableError:
-            # PostgreSQL is away, or fails on this one: it rests, so that the next pass begins with another.
+            # PostgreSQL is unavailable, or fails on this callback: delay it, so that the next pass starts with another.
             self._entries.failed(entry)
             self._away_until = self._clock.boot() + AWAY_SECONDS
             return True
         except Exception:
-            log.exception("a kept callback waits")
+            log.exception("could not replay a deferred callback")
             self._entries.failed(entry)
             return False
         self._entries.forget(entry)
         with contextlib.suppress(RedisUnavailableError):
-            # What stays in the stream is applied once more, which changes nothing.
+            # An entry left in the stream is replayed again, which changes nothing.
             await self._streams.forget_callback(entry)
         return True
 
-    def _idle(self) -> bool:
+    def _paused(self) -> bool:
         return self._loop.closed or self._clock.boot() < self._away_until
 
 
@@ -162,37 +160,37 @@ Key = TypeVar("Key")
 
 
 class ReplayDelays(Generic[Key]):
-    """When each of those that failed is to be tried again."""
+    """The delays before failed callbacks or businesses are tried again."""
 
     def __init__(self, clock: Clock, longest: float) -> None:
-        """A rest is `longest` seconds at most."""
+        """No delay is longer than `longest` seconds."""
         self._clock = clock
         self._longest = longest
-        # When the rest ends, and how long it is.
-        self._rests: OrderedDict[Key, tuple[float, float]] = OrderedDict()
+        # When each delay ends, and its length.
+        self._delays: OrderedDict[Key, tuple[float, float]] = OrderedDict()
 
-    def resting(self, key: Key) -> bool:
-        """True when it is not to be tried yet."""
-        return key in self._rests and self._rests[key][0] > self._clock.boot()
+    def delayed(self, key: Key) -> bool:
+        """True when it must not be tried yet."""
+        return key in self._delays and self._delays[key][0] > self._clock.boot()
 
     def failed(self, key: Key) -> None:
-        """Let it rest, twice as long as the last time."""
-        _, last = self._rests.get(key, (0.0, FIRST_REST_SECONDS / 2))
-        pause = min(last * 2, self._longest)
-        self._rests[key] = (self._clock.boot() + pause, pause)
-        if len(self._rests) > MAX_REMEMBERED:
-            self._rests.popitem(last=False)
+        """Delay it, twice as long as the last time."""
+        _, last = self._delays.get(key, (0.0, FIRST_DELAY_SECONDS / 2))
+        delay = min(last * 2, self._longest)
+        self._delays[key] = (self._clock.boot() + delay, delay)
+        if len(self._delays) > MAX_REMEMBERED:
+            self._delays.popitem(last=False)
 
     def forget(self, key: Key) -> None:
-        """It did not fail this time."""
-        self._rests.pop(key, None)
+        """Reset its delay after a success."""
+        self._delays.pop(key, None)
 
 
-def _by_business(entries: Sequence[Kept]) -> dict[int, list[Kept]]:
-    found: defaultdict[int, list[Kept]] = defaultdict(list)
-    for kept in entries:
-        found[_business_of(kept[1])].append(kept)
-    return found
+def _by_business(entries: Sequence[DeferredCallback]) -> dict[int, list[DeferredCallback]]:
+    chunks: defaultdict[int, list[DeferredCallback]] = defaultdict(list)
+    for callback in entries:
+        chunks[_business_of(callback[1])].append(callback)
+    return chunks
 
 
 def _business_of(reference: str) -> int:

@@ -1,6 +1,6 @@
-"""Believes a callback: finds the attempt it names, checks Twilio's signature, and writes down what it says.
+"""Receives a callback: finds the attempt it refers to, verifies Twilio's signature, and records the fact.
 
-While PostgreSQL is away a signed callback is kept in a stream of Redis, and replayed when it is back (`web/twilio/deferred.py`).
+While PostgreSQL is unavailable, signed callbacks are kept in a Redis stream, and replayed later (`web/twilio/deferred.py`).
 
 On the road of a call: 6. It stands between `web/twilio/routes.py`, which answers Twilio, and `sql/attempts/attempts.py`.
 """
@@ -29,24 +29,23 @@ if TYPE_CHECKING:
 
     from multidict import MultiDict
 
-    from dialer.config import Settings
-    from dialer.sealing import Seal
     from dialer.streams.client import Streams
     from sql.attempts.attempts import AttemptContext, Attempts, RecordResult
     from sql.attempts.fact_writer import FactWriter
+    from telephony.accounts import AccountBook
     from web.operations.owner_hints import OwnerHints
 
 UNREACHABLE = (NotRecordedError, DatabaseUnavailableError)
 
-# Accounts of their own: beyond this many the one not heard of for longest is forgotten.
-MAX_HEARD_OF = 1_000
+# Tokens of accounts other than the default: beyond this many, the least recently used is dropped.
+MAX_KNOWN_ACCOUNTS = 1_000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request that claims to be Twilio's: `path` and `headers` as they came, for the signature is over them."""
+    """A request that claims to be from Twilio: `path` and `headers` unchanged, because the signature covers them."""
 
     reference: str
     path: str
@@ -56,7 +55,7 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallbackResult:
-    """What a believed request did; `before` is how the attempt stood when it came."""
+    """The effect of a verified request; `before` is the attempt as it was when the request arrived."""
 
     before: AttemptContext
     result: RecordResult
@@ -67,50 +66,46 @@ class UnsignedError(Exception):
 
 
 class UnknownReferenceError(Exception):
-    """Twilio signed it, and there is no such attempt."""
-
-
-class NotAppliedError(Exception):
-    """A row of this attempt is locked by somebody else: replay it later."""
+    """Twilio signed it, but there is no such attempt."""
 
 
 class CallbackReceiver:
-    """Believes requests of Twilio, about the attempts of all businesses."""
+    """Verifies and records Twilio's requests about the attempts of all businesses."""
 
     def __init__(
         self,
-        settings: Settings,
+        public_url: str,
+        accounts: AccountBook,
         attempts: Attempts,
         facts: FactWriter,
         streams: Streams,
         *,
         hints: OwnerHints,
-        account_seal: Seal,
         wrote: Callable[[], None],
     ) -> None:
-        """`account_seal` opens the auth tokens of businesses with accounts of their own; `wrote` is called after each replayed callback."""
-        self._settings = settings
+        """Signatures cover `public_url`; `wrote` is called after each replayed callback."""
+        self._public_url = public_url
+        self._accounts = accounts
         self._attempts = attempts
         self._facts = facts
         self._streams = streams
         self._hints = hints
-        self._account_seal = account_seal
         self._wrote = wrote
-        # The tokens of accounts whose signatures were right, to tell before the look-up in whose share it is made; never a right.
+        # Tokens of accounts with verified signatures: they choose the share of a look-up before it is made, and never grant access.
         self._known_accounts: OrderedDict[str, SecretStr] = OrderedDict()
 
     async def receive(self, signed: SignedRequest, *, answered: bool = False) -> CallbackResult | None:
-        """Believe a request and write down what it says; `answered`: it asks what to say, so somebody has picked up.
+        """Verify a request and record its fact; `answered` means that it requests TwiML, so the call was picked up.
 
-        None: PostgreSQL is away, and it is kept for later.
+        Returns None when PostgreSQL is unavailable and the callback was deferred.
 
         Raises:
             UnsignedError: when Twilio did not sign it, whether or not the reference exists.
-            StrangerError: when it did, and there is no such attempt.
-            ValueError: naming the field that cannot be understood.
-            sql.attempts.fact_writer.NotRecordedError, DatabaseUnavailableError: when PostgreSQL is away and it could not be kept.
+            UnknownReferenceError: when Twilio signed it, but there is no such attempt.
+            ValueError: naming the malformed field.
+            sql.attempts.fact_writer.NotRecordedError, DatabaseUnavailableError: when PostgreSQL is unavailable and Redis as well.
         """
-        self._divide(signed)
+        self._choose_share(signed)
         try:
             reference, before = await self._find(signed.reference)
             token = self._token(before)
@@ -121,30 +116,30 @@ class CallbackReceiver:
             fact = _fact(reference, signed.form, answered=answered)
             result = await self._facts.record(fact)
         except UNREACHABLE:
-            self._check_away(signed)
+            self._check_without_database(signed)
             if await self._streams.keep_callback(signed.reference, signed.form):
                 return None
             raise
-        self._tell(fact, result)
+        self._notify_owner(fact, result)
         return CallbackResult(before, result)
 
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
-        """Write down what a kept callback says, at one try; one that says nothing any more is passed.
+        """Record a deferred callback, in one try; ignore it when its attempt no longer exists.
 
         Raises:
-            NotAppliedError: when a row it needs is locked.
-            ValueError: naming the field that cannot be understood.
-            DatabaseUnavailableError: when PostgreSQL is still away.
+            sql.attempts.fact_writer.NotRecordedError: when a row it needs is locked.
+            ValueError: naming the malformed field.
+            DatabaseUnavailableError: when PostgreSQL is still unavailable.
         """
-        named, before = await self._find(reference)
-        if named is None or before is None:
+        parsed, before = await self._find(reference)
+        if parsed is None or before is None:
             return
-        fact = _fact(named, form, answered=False)
+        fact = _fact(parsed, form, answered=False)
         [result] = await self._attempts.record([fact])
         if result.verdict is RecordVerdict.BUSY:
-            raise NotAppliedError
+            raise NotRecordedError
         self._wrote()
-        self._tell(fact, result)
+        self._notify_owner(fact, result)
 
     async def _find(self, text: str) -> tuple[Reference | None, AttemptContext | None]:
         try:
@@ -153,67 +148,66 @@ class CallbackReceiver:
             return None, None
         return reference, await self._attempts.find_by_reference(reference.business_id, reference.attempt_id, reference.nonce)
 
-    def _divide(self, signed: SignedRequest) -> None:
-        """Choose in whose share the look-up is made: each business of the default account has one, and each other account.
+    def _choose_share(self, signed: SignedRequest) -> None:
+        """Choose the share for the look-up: each business of the default account has one, and each other account.
 
-        The default account's signature is Twilio's alone; another account's token is known to whoever owns it, and what that owner signs
-        stays in one share whatever businesses it names.
+        Only Twilio can sign with the default account's token. The owner of another account knows its token too, so everything signed with
+        it stays in one share, whatever businesses it names.
         """
-        default = self._settings.twilio_auth_token
-        if self._signed(signed, default):
+        if self._is_signed(signed, self._accounts.default.auth_token):
             signed_by(signed.reference.partition("-")[0])
             return
         account = signed.form.get("AccountSid", "")
-        if account in self._known_accounts and self._signed(signed, self._known_accounts[account]):
+        if account in self._known_accounts and self._is_signed(signed, self._known_accounts[account]):
             signed_by(account)
 
     def _remember_account(self, before: AttemptContext | None, token: SecretStr) -> None:
-        """The signature was right: what is still to be done of it has the share of its account."""
-        if before is None or before.account_sid == self._settings.twilio_account_sid:
+        """The signature is verified: the rest of the request uses the share of its account."""
+        if before is None or self._accounts.is_default(before.account_sid):
             return
         self._known_accounts[before.account_sid] = token
         self._known_accounts.move_to_end(before.account_sid)
-        if len(self._known_accounts) > MAX_HEARD_OF:
+        if len(self._known_accounts) > MAX_KNOWN_ACCOUNTS:
             self._known_accounts.popitem(last=False)
         signed_by(before.account_sid)
 
-    def _signed(self, signed: SignedRequest, token: SecretStr) -> bool:
-        return bool(token.get_secret_value()) and callbacks.verify(
-            self._settings.public_url, signed.path, signed.form, signed.headers, token
-        )
+    def _is_signed(self, signed: SignedRequest, token: SecretStr) -> bool:
+        return bool(token.get_secret_value()) and callbacks.verify(self._public_url, signed.path, signed.form, signed.headers, token)
 
     def _check(self, signed: SignedRequest, token: SecretStr) -> None:
         if not token.get_secret_value():
-            log.error("a callback cannot be verified: this process has no auth token of its account")
-        if not self._signed(signed, token):
+            log.error("could not verify a callback: this process has no auth token of its account")
+        if not self._is_signed(signed, token):
             raise UnsignedError
 
-    def _check_away(self, signed: SignedRequest) -> None:
-        """Without PostgreSQL only the default account's signature can be checked; the others are asked to come again.
+    def _check_without_database(self, signed: SignedRequest) -> None:
+        """Without PostgreSQL only the default account's signature can be verified; callbacks of other accounts get a 503 and are retried.
 
         Raises:
-            sql.attempts.fact_writer.NotRecordedError: when it is another account's.
+            sql.attempts.fact_writer.NotRecordedError: when it is from another account.
             UnsignedError: when it is not signed.
+            ValueError: naming the malformed field.
         """
-        if signed.form.get("AccountSid") != self._settings.twilio_account_sid:
+        if not self._accounts.is_default(signed.form.get("AccountSid", "")):
             raise NotRecordedError
-        self._check(signed, self._settings.twilio_auth_token)
+        self._check(signed, self._accounts.default.auth_token)
         callbacks.parse(signed.form)
 
     def _token(self, before: AttemptContext | None) -> SecretStr:
         """The token of the account the call was placed with, whatever account its business has now."""
-        if before is None or before.account_sid == self._settings.twilio_account_sid:
-            return self._settings.twilio_auth_token
-        if before.auth_token_sealed is None:
-            log.warning("a callback cannot be checked: the account that placed its call is not known any more")
-            return SecretStr("")
+        if before is None:
+            return self._accounts.default.auth_token
         try:
-            return SecretStr(self._account_seal.open(before.auth_token_sealed).decode())
+            account = self._accounts.placed_with(before.account_sid, before.auth_token_sealed)
         except BrokenSealError:
-            log.exception("the auth token of a business cannot be opened: was SECRET_KEY changed?")
+            log.exception("could not open the auth token of a business: was SECRET_KEY changed?")
             return SecretStr("")
+        if account is None:
+            log.warning("could not verify a callback: its call was placed with an account we no longer know")
+            return SecretStr("")
+        return account.auth_token
 
-    def _tell(self, fact: Fact, result: RecordResult) -> None:
+    def _notify_owner(self, fact: Fact, result: RecordResult) -> None:
         if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:
             return
         if result.verdict is RecordVerdict.KNOWN and not result.hang_up:
@@ -233,7 +227,7 @@ class CallbackReceiver:
 
 def _fact(reference: Reference, form: Mapping[str, str], *, answered: bool) -> Fact:
     fact = callbacks.parse(form)
-    # Whoever asks what to say has been answered, whatever else the request says.
+    # Twilio requests TwiML only for an answered call, whatever the other fields say.
     state = AttemptState.LIVE if answered and fact.state is not AttemptState.OVER else fact.state
     return Fact(
         business_id=reference.business_id,

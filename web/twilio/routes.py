@@ -1,10 +1,10 @@
-"""Twilio comes back: check the signature, apply the fact in PostgreSQL, tell the owner, 204.
+"""Twilio's requests: verify the signature, record the fact in PostgreSQL, notify the owner, answer 204.
 
-One look-up and one write a request. The owner being dead, or Redis being empty, loses nothing: the fact is in PostgreSQL, and has freed
-the slot, before anybody is told. While PostgreSQL is away it is kept in Redis; with both away the answer is 503, and Twilio comes
-again (`#rc=5&rp=all`).
+One look-up and one write a request. Nothing is lost if the owner is dead or Redis is empty: the fact is in PostgreSQL, and has freed the
+slot, before the owner is notified. While PostgreSQL is unavailable the callback is kept in Redis; without both the answer is 503, and
+Twilio retries (`#rc=5&rp=all`).
 
-On the road of a call: 6. The next is `sql/attempts/attempts.py`, and the owner hands the hint to the waiting call (4).
+On the road of a call: 6. Next is `sql/attempts/attempts.py`; the owner passes the hint to the waiting call (4).
 """
 
 from __future__ import annotations
@@ -35,44 +35,44 @@ LANGUAGE: Final = "en-US"
 
 
 def setup(app: http.Application) -> None:
-    """Register the addresses the provider calls: below the path of PUBLIC_URL too, which a proxy may or may not take away."""
+    """Register the addresses the provider calls, also below the path of PUBLIC_URL, which a proxy may or may not remove."""
     for prefix in {"", prefix_of(app[keys.SETTINGS].public_url)}:
-        app.router.add_post(f"{prefix}/callbacks/{{reference}}", status)
-        app.router.add_post(f"{prefix}/twiml/{{reference}}", speak)
+        app.router.add_post(f"{prefix}/callbacks/{{reference}}", status_callback)
+        app.router.add_post(f"{prefix}/twiml/{{reference}}", voice_script)
 
 
-async def status(request: http.Request) -> http.Response:
-    """Apply what Twilio says of a call."""
+async def status_callback(request: http.Request) -> http.Response:
+    """Record a status callback."""
     await _receive(request, answered=False)
     return http.Response(status=204)
 
 
-async def speak(request: http.Request) -> http.Response:
-    """Say what is said on a call that was answered: a greeting, or nothing on a call nobody should be having."""
+async def voice_script(request: http.Request) -> http.Response:
+    """The TwiML of an answered call: a greeting, or a hang-up when the call should not exist."""
     callback = await _receive(request, answered=True)
     text = twiml.speech(GREETING, LANGUAGE) if greets(callback) else twiml.hang_up()
     return http.Response(text=text, content_type="text/xml")
 
 
 async def _receive(request: http.Request, *, answered: bool) -> CallbackResult | None:
-    """Believe the request; None when it is kept for later.
+    """Verify and record the request; None when it is deferred.
 
     Raises:
-        ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and there is none; 400 when it
-            cannot be read.
+        ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and the reference does not exist;
+            400 when a field is malformed.
     """
     signed = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
     try:
         callback = await request.app[keys.CALLBACKS].receive(signed, answered=answered)
     except UnsignedError:
-        raise _refused(request, "unsigned", _unsigned()) from None
+        raise _rejected(request, "unsigned", _unsigned()) from None
     except UnknownReferenceError:
-        raise _refused(request, "stranger", errors.not_found()) from None
+        raise _rejected(request, "stranger", errors.not_found()) from None
     except ValueError as error:
         # Its message names the field, never the content.
-        text = Text(msgid("This request cannot be understood."))
+        text = Text(msgid("The request could not be read."))
         unreadable = ApiError(400, "bad_request", text, details=[{"field": "body", "message": str(error)}])
-        raise _refused(request, "unreadable", unreadable) from None
+        raise _rejected(request, "unreadable", unreadable) from None
     request.app[keys.METRICS].callbacks.labels(callback.result.verdict if callback else "kept").inc()
     return callback
 
@@ -90,7 +90,7 @@ def _unsigned() -> ApiError:
     return ApiError(403, "unsigned", Text(msgid("This request is not signed by the provider.")))
 
 
-def _refused(request: http.Request, verdict: str, error: ApiError) -> ApiError:
+def _rejected(request: http.Request, verdict: str, error: ApiError) -> ApiError:
     request.app[keys.METRICS].callbacks.labels(verdict).inc()
-    log.warning("a callback is refused: %s", verdict)
+    log.warning("a callback was rejected: %s", verdict)
     return error

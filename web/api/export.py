@@ -1,0 +1,73 @@
+"""Exports the leads of a run as CSV, streamed while they are read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web as http
+
+from web.access.auth import require_principal
+from web.api.serializers import job_json
+from web.operations.runs import requested_run
+from web.server import keys
+from web.server.inputs import Input, query_of
+
+if TYPE_CHECKING:
+    from sql.jobs.jobs import Job
+
+routes = http.RouteTableDef()
+
+COLUMNS: Final = (
+    "job_id", "lead_id", "phone", "name", "status", "outcome", "attempts", "twilio_call_sid", "started_at", "ended_at", "error",
+)  # fmt: skip
+CHUNK_CHARACTERS: Final = 64 * 1024
+# A spreadsheet evaluates a cell that begins with one of these as a formula (OWASP, CSV injection).
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FREE_TEXT: Final = frozenset({"name", "error"})
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class ExportQuery(Input):
+    """`mark` puts a byte order mark in front, without which Excel does not read UTF-8."""
+
+    mark: bool = False
+
+
+@routes.get("/api/outbound/runs/{run_id}/export.csv")
+async def export(request: http.Request) -> http.StreamResponse:
+    """Send every lead with its outcome."""
+    principal = require_principal(request)
+    run = await requested_run(request, principal)
+    mark = query_of(request, ExportQuery).mark
+    disposition = f'attachment; filename="run-{run.run_id}.csv"'
+    response = http.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition})
+    await response.prepare(request)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    await response.write(BYTE_ORDER_MARK if mark else b"")
+    async for job in request.app[keys.JOBS].export(principal.business_id, run.run_id):
+        writer.writerow(_cells(job))
+        if buffer.tell() >= CHUNK_CHARACTERS:
+            await response.write(_drain(buffer))
+    await response.write(_drain(buffer))
+    await response.write_eof()
+    return response
+
+
+def _cells(job: Job) -> list[Any]:
+    cells = job_json(job)
+    return [_escaped(cells[name]) if name in FREE_TEXT else cells[name] for name in COLUMNS]
+
+
+def _escaped(cell: str | None) -> str | None:
+    return f"'{cell}" if cell and cell.startswith(FORMULA) else cell
+
+
+def _drain(buffer: io.StringIO) -> bytes:
+    chunk = buffer.getvalue().encode()
+    buffer.seek(0)
+    buffer.truncate()
+    return chunk

@@ -1,0 +1,102 @@
+"""Reads and resolves the jobs of a run: one by its id, the list, the attempts, and a person's judgement of an unknown call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dialer.messages import JOB_ID_MAX, CallChanged
+from sql.resolutions.resolutions import Resolution
+from web.operations.idempotency import request_id
+from web.operations.runs import run_not_found, warn_foreign
+from web.server import errors, keys
+from web.server.inputs import id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web as http
+
+    from sql.jobs.jobs import Job
+    from web.access.auth import Principal
+    from web.server.errors import ApiError
+
+
+def job_ids(request: http.Request) -> tuple[int, int]:
+    """The ids of the run and the job in the path.
+
+    Raises:
+        ApiError: 404, when one of them cannot be an id.
+    """
+    return id_of(request, "run_id"), id_of(request, "job_id", JOB_ID_MAX)
+
+
+async def requested_job(request: http.Request, principal: Principal) -> tuple[int, Job]:
+    """The id of the run, and the job, that the path names.
+
+    Raises:
+        ApiError: 404, when this business has no such job in this run.
+    """
+    run_id, job_id = job_ids(request)
+    job = await request.app[keys.JOBS].get(principal.business_id, run_id, job_id)
+    if job is None:
+        raise await _not_found(request, principal, run_id, job_id)
+    return run_id, job
+
+
+async def attempts_of(request: http.Request, principal: Principal, run_id: int, job_id: int) -> list[dict[str, Any]]:
+    """The attempts of a job, the oldest first, each with its callbacks."""
+    return await request.app[keys.JOBS].attempts(principal.business_id, run_id, job_id)
+
+
+async def list_jobs(
+    request: http.Request,
+    principal: Principal,
+    run_id: int,
+    *,
+    statuses: Sequence[str] | None,
+    outcome: str | None,
+    after: int,
+    limit: int,
+) -> tuple[list[Job], bool]:
+    """At most `limit` jobs of a run at positions above `after`, in the order they are dialled, and whether there are more."""
+    jobs = await request.app[keys.JOBS].page(
+        principal.business_id, run_id, statuses=statuses, outcome=outcome, after=after, limit=limit + 1
+    )
+    return jobs[:limit], len(jobs) > limit
+
+
+async def resolve_job(request: http.Request, principal: Principal, judgement: str) -> dict[str, Any]:
+    """Apply a person's judgement of the newest attempt, `over` or `not_placed`, and notify the owner.
+
+    Raises:
+        ApiError: 404, 409 or 503.
+    """
+    run_id, job_id = job_ids(request)
+    resolution = Resolution(principal.business_id, run_id, job_id, judgement, principal.actor, request_id(request))
+    answer = await request.app[keys.RESOLUTIONS].resolve(resolution)
+    if answer["code"] == "id_reused":
+        raise errors.idempotency_conflict()
+    if answer["code"] == "invalid_state":
+        raise errors.invalid_state()
+    if answer["code"] == "busy":
+        raise errors.busy()
+    if answer["code"] == "not_found":
+        raise await _not_found(request, principal, run_id, job_id)
+    request.app[keys.RELAY].kick()
+    hint = CallChanged(principal.business_id, run_id, job_id, answer["attempt_id"], answer["attempt_state"])
+    request.app[keys.OWNER_HINTS].send(answer["partition"], hint)
+    return answer
+
+
+async def job_not_found(request: http.Request, principal: Principal, job_id: int) -> ApiError:
+    """A 404 for this job; when it belongs to another business, the security log gets an entry."""
+    owner = await request.app[keys.JOBS].foreign(principal.business_id, job_id)
+    if owner is not None:
+        warn_foreign(principal, "job", job_id, owner)
+    return errors.not_found()
+
+
+async def _not_found(request: http.Request, principal: Principal, run_id: int, job_id: int) -> ApiError:
+    """Either may belong to another business: both are checked for the security log, and the client is told nothing."""
+    await job_not_found(request, principal, job_id)
+    return await run_not_found(request, principal, run_id)

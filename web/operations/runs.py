@@ -1,0 +1,66 @@
+"""Reads the runs of a business: one by its id, the list, and what was done to a run."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sql.audit.audit import Audit
+from web.server import errors, keys
+from web.server.inputs import id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web as http
+
+    from sql.audit.audit import AuditEntry
+    from sql.runs.runs import Run
+    from web.access.auth import Principal
+    from web.server.errors import ApiError
+
+log = logging.getLogger(__name__)
+
+
+async def requested_run(request: http.Request, principal: Principal) -> Run:
+    """The run whose id is in the path.
+
+    Raises:
+        ApiError: 404, when this business has no such run.
+    """
+    run_id = id_of(request, "run_id")
+    run = await request.app[keys.RUNS].get(principal.business_id, run_id)
+    if run is None:
+        raise await run_not_found(request, principal, run_id)
+    return run
+
+
+async def list_runs(
+    request: http.Request, principal: Principal, *, statuses: Sequence[str] | None, before: int | None, limit: int
+) -> tuple[list[Run], bool]:
+    """At most `limit` runs with an id below `before`, the newest first, and whether there are older ones."""
+    runs = await request.app[keys.RUNS].page(principal.business_id, statuses=statuses, before=before, limit=limit + 1)
+    return runs[:limit], len(runs) > limit
+
+
+async def audit_of_run(request: http.Request, principal: Principal, run_id: int, *, limit: int) -> list[AuditEntry]:
+    """The newest `limit` entries of the audit log about this run, the newest first."""
+    return await Audit(request.app[keys.POOL]).of_run(principal.business_id, run_id, limit=limit)
+
+
+async def run_not_found(request: http.Request, principal: Principal, run_id: int) -> ApiError:
+    """A 404 for this run; when it belongs to another business, the security log gets an entry."""
+    owner = await request.app[keys.RUNS].foreign(principal.business_id, run_id)
+    if owner is not None:
+        warn_foreign(principal, "run", run_id, owner)
+    return errors.not_found()
+
+
+def warn_foreign(principal: Principal, kind: str, number: int, owner: int) -> None:
+    """Log that a request named a row of another business."""
+    log.warning("[SECURITY] %s of business %d asked for %s %d of business %d", principal.actor, principal.business_id, kind, number, owner)
+
+
+def is_live(run: Run) -> bool:
+    """True while anything of the run can still change: it has not ended, or some of its calls are in flight."""
+    return not run.status.ended or run.in_progress > 0

@@ -1,0 +1,1 @@
+"""The page that creates a run from a file or pasted rows."""
