@@ -20,8 +20,9 @@ import pytest
 
 import dialer
 from dialer.config import Settings
-from ringmaster.local.child import marked, until
-from ringmaster.local.data_dir import DataDir, free_port
+from ringmaster.local.orphans import marked, until
+from ringmaster.local.data_dir import DataDir
+from ringmaster.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

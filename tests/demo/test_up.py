@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from ringmaster.local.data_dir import free_port
+from ringmaster.local.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

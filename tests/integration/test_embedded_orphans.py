@@ -22,8 +22,8 @@ import pytest
 
 import dialer
 from ringmaster.local import postgres
-from ringmaster.local.child import marked, until
 from ringmaster.local.data_dir import DataDir
+from ringmaster.local.orphans import marked, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,9 +75,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ORDINARY = """
 import os, sys
 from pathlib import Path
-from ringmaster.local.launch import become, ordinary_user, reachable
+from ringmaster.local.launch import ordinary_user, reachable, switch_user
 
-become(ordinary_user(), keep_way=not reachable(Path(sys.executable).resolve()))
+switch_user(ordinary_user(), keep_access=not reachable(Path(sys.executable).resolve()))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 

@@ -44,7 +44,7 @@ async def test_a_call_from_ring_to_end(site: Site) -> None:
         said = await site.call_back(intent, status, SequenceNumber=str(n), CallDuration="9")
         assert (said.status, said.body) == (204, b"")
         assert await state_of(site, intent) == state
-    run = await site.shop.seen(site.business, intent.run_id)
+    run = await site.shop.checked_run(site.business, intent.run_id)
     assert (run.status, run.completed) == ("completed", 1)
     assert await site.shop.inflight(site.business) == []
 
@@ -53,7 +53,7 @@ async def test_twice_and_out_of_order_changes_nothing_more(site: Site) -> None:
     intent = await one_call(site)
     for status in ("ringing", "completed", "completed", "initiated", "in-progress", "completed"):
         assert (await site.call_back(intent, status)).status == 204
-    run = await site.shop.seen(site.business, intent.run_id)
+    run = await site.shop.checked_run(site.business, intent.run_id)
     assert (run.completed, run.in_progress, run.status) == (1, 0, "completed")
     assert await received(site) == 4, "the same callback again is the same row"
 
@@ -62,7 +62,7 @@ async def test_many_at_once_settle_once(site: Site) -> None:
     intent = await one_call(site)
     said = await asyncio.gather(*(site.call_back(intent, status) for status in ["ringing", "completed"] * 10))
     assert {answer.status for answer in said} == {204}
-    assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
+    assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
 
 
 async def test_unsigned_and_wrongly_signed_ones_change_nothing(site: Site) -> None:
@@ -159,7 +159,7 @@ async def test_a_call_believed_not_placed_that_is_answered_is_greeted(site: Site
     assert (said.status, b"<Say" in said.body) == (200, True)
     assert await state_of(site, intent) == "live"
     await site.call_back(intent, "completed")
-    run = await site.shop.seen(site.business, intent.run_id)
+    run = await site.shop.checked_run(site.business, intent.run_id)
     assert (run.completed, run.in_progress) == (1, 0)
 
 
@@ -186,7 +186,7 @@ async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
 async def test_redis_away_loses_nothing(lonely_site: Site) -> None:
     intent = await one_call(lonely_site)
     assert (await lonely_site.call_back(intent, "completed")).status == 204
-    assert (await lonely_site.shop.seen(lonely_site.business, intent.run_id)).status == "completed"
+    assert (await lonely_site.shop.checked_run(lonely_site.business, intent.run_id)).status == "completed"
 
 
 async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
@@ -209,7 +209,7 @@ async def test_postgresql_away_keeps_what_is_signed_until_it_is_back(
         async with asyncio.timeout(10):
             while await state_of(site, intent) != "over":
                 assert (await site.get("/readyz")).status == 200
-        assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
+        assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
 
 
 async def test_both_away_asks_twilio_to_come_again(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:

@@ -115,7 +115,7 @@ async def test_what_is_another_business_s_is_missing_to_the_byte(site: Site, cap
         absent = await site.ask(method, other, json=other_body)
         assert (said.status, said.body) == (absent.status, absent.body) == (404, absent.body), path
         assert {name for name in said.headers if name != "Date"} == {name for name in absent.headers if name != "Date"}
-    run = await site.shop.seen(site.rival, theirs)
+    run = await site.shop.checked_run(site.rival, theirs)
     assert (run.status, run.queued, run.cancel_requested) == ("running", 2, False)
 
 
