@@ -2,7 +2,7 @@
 
 A call that was placed by another worker, or by this one before it died, begins at follow.
 
-On the road of a call: 4. It sends the POST, and here the callback reaches the waiting call.
+On the road of a call: 5, the POST; and after 7, where the hint of a callback arrives.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ no attempt ever waits for anything but its own POST. A business whose rows are l
 others, who do not wait for that lock. When the provider says 429, or cannot be reached, the gate shuts for a while that grows, with
 jitter, and then lets one call through to see.
 
-On the road of a call: 3. Between the business that wants leads and the claim that takes them.
+On the road of a call: 3, between the business that wants leads and the claim that takes them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It hears one message at a time and answers with what is to be done; the partition does it. It exists while the business has a running
 run or a call that may be on the line; an idle business costs nothing.
 
-On the road of a call: 3. It asks the gate for permits, and spawns a call for each lead that was claimed.
+On the road of a call: 2, the decision: it asks for permits, and starts a call for each lead that was claimed.
 """
 
 from __future__ import annotations

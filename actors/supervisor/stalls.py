@@ -38,7 +38,7 @@ VERDICTS = {"unlisted": HISTORY, "busy": BUSY, "parked": PARKED}
 
 
 @dataclass(frozen=True, slots=True)
-class _Noted:
+class _Note:
     reason: str
     since: float
 
@@ -51,7 +51,7 @@ class Stalls(PeriodicDuty):
         super().__init__("stalls", ROUND_SECONDS, self._round)
         self._services = services
         self._driven = driven
-        self._noted: dict[int, _Noted] = {}
+        self._noted: dict[int, _Note] = {}
         self._written: dict[int, str] | None = None
         self._rounds = 0
 
@@ -60,7 +60,7 @@ class Stalls(PeriodicDuty):
         known = self._noted.get(business_id)
         if known is not None and known.reason == reason:
             return False
-        self._noted[business_id] = _Noted(reason, self._services.clock.boot())
+        self._noted[business_id] = _Note(reason, self._services.clock.boot())
         return True
 
     def clear(self, business_id: int) -> None:
@@ -89,7 +89,7 @@ class Stalls(PeriodicDuty):
         noted = dict(self._noted)
         if now < trusted_from:
             jumped_at = trusted_from - self._services.policy.lag_seconds
-            noted |= {business_id: _Noted(CLOCK, jumped_at) for business_id in self._driven()}
+            noted |= {business_id: _Note(CLOCK, jumped_at) for business_id in self._driven()}
         return [
             Stall(business_id, one.reason, DETAILS[one.reason], now - one.since)
             for business_id, one in sorted(noted.items())

@@ -2,7 +2,7 @@
 
 Both are one server-side function for many businesses at once; each caller gets a verdict for each business and each fact.
 
-On the road of a call: 7, the last. One statement settles the attempt, frees the slot and moves the counters.
+On the road of a call: 4, the claim that creates the attempt; and after 7, the record that ends it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ id N of the newest entry; only then it reads the state. An event is published af
 everything up to N. Events up to N that come by the fan-out are dropped, those after N are sent. (The other way round, state first and
 N afterwards, an event between the two would be in neither.) N is the `id` of the reset, so that a browser resumes from there.
 
-On the road of a call: after 7, the last step to the screen.
+On the road of a call: 8, the last: the change reaches the browser.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Cancel and stop need neither Redis nor a worker: what holds is in PostgreSQL when `submit` returns, the notice to the owner is a hint.
 A run whose row is locked is tried again with growing pauses, without a connection in between.
 
-On the road of a call: 1; and how it is turned back.
+On the road of a call: 1, the button, whether pressed on a page or over the API. The owner of the business gets a hint.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 While PostgreSQL is away a signed callback is kept in a stream of Redis, and replayed when it is back (`web/twilio/deferred.py`).
 
-On the road of a call: 6. It stands between `web/twilio/routes.py`, which answers Twilio, and `sql/attempts/attempts.py`.
+On the road of a call: 7, the callback, between `web/twilio/routes.py`, which answers it, and `sql/attempts/attempts.py`.
 """
 
 from __future__ import annotations
