@@ -27,7 +27,7 @@ def test_every_path_exists(root: Path) -> None:
 
 
 def test_every_link_leads_somewhere(root: Path) -> None:
-    links = {(page, link) for page in pages(root) for link in LINK.findall(page.read_text())}
+    links = {(page, link) for page in pages(root) for link in LINK.findall(page.read_text()) if link not in {"http", "https"}}
     assert sorted(f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()) == []
 
 

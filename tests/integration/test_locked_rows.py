@@ -67,7 +67,7 @@ async def until_status(shop: DatabaseFixture, business: int, run: int, status: s
     await waiting.until(has_it, seconds, f"run {run} {status}")
 
 
-@pytest.mark.parametrize("table", ["workers", "partitions", "positions", "histories"])
+@pytest.mark.parametrize("table", ["workers", "partitions", "positions", "timelines"])
 async def test_a_shared_row_that_is_held(
     floor: Floor,  # noqa: F811
     twilio: Simulator,  # noqa: F811
