@@ -143,9 +143,7 @@ class Postgres:
         version = self._cluster / "PG_VERSION"
         if version.exists():
             if (existing := version.read_text().strip()) != VERSION:
-                message = (
-                    f"{self._cluster} is of PostgreSQL {existing}, this is {VERSION}: dump it with that one, or use another directory"
-                )
+                message = f"{self._cluster} is of PostgreSQL {existing}, this is {VERSION}: dump it with that one, or use another directory"
                 raise EmbeddedServerError(message)
             return
         self._dir.password()

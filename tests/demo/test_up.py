@@ -1,7 +1,4 @@
-"""A small installation in one command.
-
-On the road of a call: all of it, through real processes.
-"""
+"""A small installation in one command, through real processes."""
 
 from __future__ import annotations
 
