@@ -1,4 +1,4 @@
-"""A telephone company that shows its calls later than it promised: the second call of a lead is seen, counted and ended."""
+"""A provider that lists its calls later than it promised: the second call of a lead is detected, counted and ended."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ async def test_a_call_that_was_thought_absent_is_hung_up(cluster: Cluster) -> No
         calls = (await call_records(cluster)).calls_of(tenant)
         return calls if set(Counter(call["to"] for call in calls).values()) == {2} else []
 
-    await until(called_twice, 30, "the lead is called a second time, as nobody has seen its first call")
+    await until(called_twice, 30, "the lead is called a second time, as its first call was not listed")
     calls = await until(lambda: first_ones_over(cluster, tenant.caller_id), 40, "the first call of each is over")
     over_at = datetime.now(UTC)
     first = [call for call in calls if call["nth"] == 0]
     lasted = [(datetime.fromisoformat(call["ended_at"]) - datetime.fromisoformat(call["created_at"])).total_seconds() for call in first]
-    assert {call["status"] for call in first} == {"canceled"}, "nobody hung up before it was answered"
+    assert {call["status"] for call in first} == {"canceled"}, "it was not hung up before it was answered"
     # Heard of when it is answered, or LATE_SECONDS after it began; it would ring and talk for a minute.
     assert max(lasted) < LATE_SECONDS + ENDED_SECONDS, lasted
     await cluster.faults()

@@ -102,7 +102,7 @@ async def test_another_service_starts_and_cancels_with_a_plain_xadd(cluster: Clu
         run = await tenant.ended(run_id)
         assert run["status"] == "cancelled"
         assert run["cancelled"] > 0
-        await until(lambda: finished(other, run_id), 10, "the end of the run is told")
+        await until(lambda: finished(other, run_id), 10, "the end of the run is published")
         events = await other.read(EVENTS, [run_id])
         rejected = await other.read(REJECTED)
     kinds = [event["type"] for event in events]

@@ -1,4 +1,4 @@
-"""The telephone company loses answers, is too busy, fails, and its callbacks come twice, late, in the wrong order or never."""
+"""The provider loses responses, is overloaded, fails, and its callbacks arrive twice, late, out of order or never."""
 
 from __future__ import annotations
 

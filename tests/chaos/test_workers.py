@@ -1,4 +1,4 @@
-"""Workers are killed, frozen, told to leave and joined under load: others take over in time, and nobody is called twice."""
+"""Workers are killed, frozen, stopped and added under load: others take over in time, and no lead is called twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytes
 
 BUSINESSES = 8
 LEADS = 200
-# Calls of about a second: a killed worker leaves some of them on the line.
+# Calls of about a second: a killed worker leaves some of them in progress.
 SPEED = 40.0
 TAKE_OVER_SECONDS = 8.0
 HAND_OVER_SECONDS = 1.0

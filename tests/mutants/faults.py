@@ -39,7 +39,7 @@ SQL = Path(__file__).parents[2] / "sql"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: `replaces` are patches (object, attribute, new value), `sql` a change of one of PostgreSQL's functions (file, old, new)."""
+    """One fault: `replaces` are patches (object, attribute, new value), `sql` changes one of PostgreSQL's functions (file, old, new)."""
 
     name: str
     what: str
