@@ -15,13 +15,13 @@ COUNT ?= 2000
 
 .PHONY: help setup setup-dev demo test simulate mutants bench lint types format lock browser clean
 
-help: ## say what there is
+help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
-setup: $(RUN_STAMP) ## what `make demo` needs, in .venv
+setup: $(RUN_STAMP) ## .venv with the packages of `make demo`
 	@:
 
-setup-dev: $(DEV_STAMP) ## what tests and checks need, in .venv
+setup-dev: $(DEV_STAMP) ## .venv with the packages of tests and checks
 	@:
 
 # Which Python: the newest of those we support that really starts (a version manager may offer names that do not) and can make a venv.
@@ -45,14 +45,14 @@ $(DEV_STAMP): requirements-dev.txt | $(VENV)/bin/python
 	@$(PIP) -r $<
 	@touch $@ $(RUN_STAMP)
 
-demo: $(RUN_STAMP) ## the main job, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
+demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
 	@$(PY) -m dialer demo --with-parent $(ARGS)
 
 # Two processes, each with servers of its own; the tests that measure real processes stay in one of them, one after the other.
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
-simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of trouble; SEED=n COUNT=m
+simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of fault; SEED=n COUNT=m
 	@$(PY) -m tests.simulation --seed $(SEED) --count $(COUNT)
 
 mutants: $(DEV_STAMP) ## deliberate faults, and which layer of the tests catches each
@@ -61,7 +61,7 @@ mutants: $(DEV_STAMP) ## deliberate faults, and which layer of the tests catches
 bench: $(DEV_STAMP) ## the benchmarks; results under benchmarks/results/
 	@$(PY) -m benchmarks $(ARGS)
 
-lint: $(DEV_STAMP) ## ruff, and who may import whom
+lint: $(DEV_STAMP) ## ruff, and the import contracts
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/lint-imports --no-logo
@@ -69,7 +69,7 @@ lint: $(DEV_STAMP) ## ruff, and who may import whom
 types: $(DEV_STAMP) ## mypy, strict
 	@$(VENV)/bin/mypy $(wildcard dialer sql telephony actors web ringmaster tests benchmarks)
 
-format: $(DEV_STAMP) ## put the code into shape
+format: $(DEV_STAMP) ## format the code
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format --quiet .
 
@@ -89,6 +89,6 @@ lock: $(DEV_STAMP) ## lock requirements*.in again, with the newest versions
 			--no-header --no-emit-index-url --no-emit-find-links $$set.in -o $$set.txt || exit 1; \
 	done
 
-clean: ## remove what was made here, the data of `make demo` included
+clean: ## remove everything generated, the data of `make demo` included
 	@rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,4 @@
-"""The database a command speaks to: DATABASE_URL, or that of the `python -m dialer up` that runs here.
-
-Beside the road of a call.
-"""
+"""The database of a command: DATABASE_URL, or that of the `python -m dialer up` that runs in the data directory."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dialer.config import load
 from ringmaster import notice
-from ringmaster.refusal import MISUSED, RefusalError
+from ringmaster.errors import MISUSED, CommandError
 from sql.errors import FAILED
 from sql.migrate import report
 from sql.pool import open_pool
@@ -26,21 +23,21 @@ CONNECTIONS = 1
 
 
 def address() -> str:
-    """Where the database is.
+    """The address of the database.
 
     Raises:
-        RefusalError: when nobody says.
+        CommandError: when it is configured nowhere.
         ConfigError: when the environment is wrong.
     """
     settings = load()
-    found = settings.database_url or notice.database_url(settings.data_dir)
-    if not found:
+    url = settings.database_url or notice.database_url(settings.data_dir)
+    if not url:
         message = (
             f"DATABASE_URL is not set, and no `python -m dialer up` runs in {settings.data_dir}: "
             "set DATABASE_URL=postgresql://user:password@host/database, or start that first"
         )
-        raise RefusalError(message, MISUSED)
-    return found
+        raise CommandError(message, MISUSED)
+    return url
 
 
 @asynccontextmanager
@@ -48,13 +45,13 @@ async def connected(database_url: str) -> AsyncIterator[Pool]:
     """A pool of one connection to a database whose schema is up to date.
 
     Raises:
-        RefusalError: when the database is away, refuses, or lacks migrations.
+        CommandError: when the database is not available, refuses the connection, or lacks migrations.
     """
     try:
         if not (await report(database_url)).up_to_date:
             message = "the schema of the database is not up to date: python -m sql migrate"
-            raise RefusalError(message)
+            raise CommandError(message)
         async with await open_pool(database_url, name=f"dialer-cli:{os.getpid()}", size=CONNECTIONS) as pool:
             yield pool
     except FAILED as error:
-        raise RefusalError(why_unusable(error, database_url)) from error
+        raise CommandError(why_unusable(error, database_url)) from error

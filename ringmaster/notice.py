@@ -1,8 +1,6 @@
-"""The notice a running `python -m dialer up` leaves in its data directory: where its servers are, for the other commands.
+"""The file that a running `python -m dialer up` keeps in its data directory: the address of its database, for the other commands.
 
-Only its owner can read it: the address of the database holds its password.
-
-Beside the road of a call.
+Only its owner can read it: the address contains the password.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ NAME = "up.json"
 
 @contextmanager
 def posted(data_dir: Path, database_url: str) -> Iterator[None]:
-    """Leave the notice for the length of a block."""
+    """Keep the file for the length of a block."""
     path = data_dir / NAME
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -33,20 +31,20 @@ def posted(data_dir: Path, database_url: str) -> Iterator[None]:
 
 
 def database_url(data_dir: Path) -> str:
-    """The address in the notice; empty when there is none, or when who left it has ended."""
+    """The address in the file; empty when there is none, or when the process that wrote it has ended."""
     try:
-        found = json.loads((data_dir / NAME).read_text())
+        fields = json.loads((data_dir / NAME).read_text())
     except (OSError, ValueError):
         return ""
-    return str(found["database_url"]) if _runs(found["pid"]) else ""
+    return str(fields["database_url"]) if _runs(fields["pid"]) else ""
 
 
 def _runs(pid: int) -> bool:
-    # Without psutil, which a server that only has a database does not need.
+    # Without psutil: requirements.txt does not include it.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # it runs as another user
         pass
     return True

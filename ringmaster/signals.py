@@ -1,7 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: each ends the work once, in order.
-
-Beside the road of a call.
-"""
+"""Ctrl-C, SIGTERM and a closed terminal: each starts one orderly stop."""
 
 from __future__ import annotations
 
@@ -22,9 +19,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def until_signal(work: Awaitable[int], *, interrupted: int) -> int:
-    """Run `work` and give its exit code; a signal cancels it, which gives `interrupted`.
+    """Run `work` and return its exit code; a signal cancels it, and `interrupted` is returned.
 
-    A second signal changes nothing: the orderly stop is bounded, and cutting it short would leave processes to the kernel.
+    A second signal is ignored: the orderly stop is bounded, and cutting it short would leave processes behind for the kernel to end.
     """
     received: list[signal.Signals] = []
     task = asyncio.current_task()
@@ -33,7 +30,7 @@ async def until_signal(work: Awaitable[int], *, interrupted: int) -> int:
         received.append(number)
         if len(received) > 1 or task is None:
             return
-        with contextlib.suppress(OSError):  # the terminal may be what has gone
+        with contextlib.suppress(OSError):  # the terminal may have been closed
             print("stopping ...", file=sys.stderr, flush=True)
         task.cancel()
 
@@ -52,11 +49,11 @@ async def until_signal(work: Awaitable[int], *, interrupted: int) -> int:
 
 
 def add_parent_option(command: ArgumentParser) -> None:
-    """Describe `--with-parent`, which `follow_parent` obeys."""
+    """Add `--with-parent`, see `follow_parent`."""
     command.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends (make does so)")
 
 
-def follow_parent(*, asked: bool) -> None:
-    """Have the kernel send SIGTERM when our parent ends; for a command that make runs, which people kill by killing make."""
-    if asked:
+def follow_parent(*, enabled: bool) -> None:
+    """Have the kernel send SIGTERM when our parent ends: people stop a command that make runs by killing make."""
+    if enabled:
         end_with(os.getppid(), signal.SIGTERM)

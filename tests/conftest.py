@@ -1,7 +1,4 @@
-"""The servers of the tests: one PostgreSQL and one Valkey a session, a fresh database of each a test.
-
-On the road of a call: under it, as in production; nothing here stands in for a server.
-"""
+"""The servers of the tests: one PostgreSQL and one Valkey for each session, a fresh database of each for every test."""
 
 from __future__ import annotations
 
@@ -28,16 +25,16 @@ if TYPE_CHECKING:
 
 MAINTENANCE = "postgres"
 TEMPLATE = "migrated"
-ROOM_IN_MEMORY_BYTES = 2 << 30  # several times what a session has been seen to use
-REDIS_DATABASES = 64  # leased in turn: what a test leaves blocked in one does not wake in the next
+ROOM_IN_MEMORY_BYTES = 2 << 30  # several times the use of a session
+REDIS_DATABASES = 64  # used in turn: a client that a test leaves blocked does not wake in the next test
 
 _numbers = itertools.count(1)
 
 
-# Before xdist's own, which reads the marks.
+# Before the hook of xdist, which reads the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that start many processes, and measure them, one after the other in one process of the test run."""
+    """Run the tests that start and measure many processes one after the other, in one process of the test run."""
     for item in items:
         if {"chaos", "demo"} & set(item.path.parts):
             item.add_marker(pytest.mark.xdist_group("processes"))
@@ -45,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def servers_dir() -> Iterator[Path]:
-    """Where the servers of this session keep their files, in memory when there is room; gone after it."""
+    """The directory of the servers of this session, in memory when there is room; removed after it."""
     with tempfile.TemporaryDirectory(prefix="ringmaster-tests-", dir=_in_memory()) as path:
         yield Path(path)
 
@@ -58,7 +55,7 @@ def _in_memory() -> Path | None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres(servers_dir: Path) -> AsyncIterator[Postgres]:
-    """The session's PostgreSQL, with crash safety of the machine switched off for speed."""
+    """The session's PostgreSQL, without safety from power loss, for speed."""
     server = Postgres(servers_dir / "postgres", fast=True)
     await server.start()
     yield server
@@ -76,7 +73,7 @@ async def valkey(servers_dir: Path) -> AsyncIterator[Valkey]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def migrated(postgres: Postgres) -> str:
-    """The name of a database that all migrations have been applied to, to be copied and never used."""
+    """The name of a database with all migrations applied, a template to copy."""
     from sql.migrate import migrate  # noqa: PLC0415 only the tests that need a schema wait for it
 
     await _administer(postgres, f'CREATE DATABASE "{TEMPLATE}"')
@@ -86,21 +83,21 @@ async def migrated(postgres: Postgres) -> str:
 
 @pytest_asyncio.fixture
 async def database_url(postgres: Postgres, migrated: str) -> AsyncIterator[str]:
-    """A database of this test's own, with the schema and no rows."""
+    """A database for this test, with the schema and no rows."""
     async for url in _database(postgres, migrated):
         yield url
 
 
 @pytest_asyncio.fixture
 async def empty_database_url(postgres: Postgres) -> AsyncIterator[str]:
-    """A database of this test's own, without a schema: for the migrations themselves."""
+    """A database for this test without a schema, to test the migrations."""
     async for url in _database(postgres, "template1"):
         yield url
 
 
 @pytest_asyncio.fixture
 async def redis_url(valkey: Valkey) -> AsyncIterator[str]:
-    """An empty Valkey database of this test's own."""
+    """An empty Valkey database for this test."""
     if not valkey.alive:  # an earlier test killed it
         await valkey.start()
     url = f"{valkey.url.removesuffix('/0')}/{next(_numbers) % REDIS_DATABASES}"

@@ -93,7 +93,7 @@ class DatabaseFixture:
     async def command(self, business_id: int, kind: CommandType, run_id: int, **more: object) -> Answer:
         return await self.commands.apply(Command(business_id, f"http:{uuid4()}", kind, run_id, **more))  # type: ignore[arg-type]
 
-    async def seen(self, business_id: int, run_id: int) -> Run:
+    async def checked_run(self, business_id: int, run_id: int) -> Run:
         """The run; its counters are held against its rows and its total on the way, in one statement, for it may be running."""
         counted = await self.pool.fetchrow(COUNTED, business_id, run_id)
         assert counted

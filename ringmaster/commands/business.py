@@ -1,7 +1,4 @@
-"""`python -m dialer business create`: a tenant, its region and time zone read from its caller id.
-
-Before the road of a call: whose leads they are.
-"""
+"""`python -m dialer business create`: adds a tenant; region and time zone follow from its caller id."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ import phonenumbers
 from phonenumbers import timezone as phone_zones
 
 from dialer.config import load
-from ringmaster.answer import answer, say
 from ringmaster.database import address, connected
-from ringmaster.refusal import OptionError
+from ringmaster.errors import OptionError
+from ringmaster.output import print_result
 from sql.businesses.businesses import Businesses
 from web.intake.phone_numbers import RefusedPhoneError, read_international
 
@@ -32,7 +29,7 @@ UNKNOWN_ZONE = phone_zones.UNKNOWN_TIMEZONE
 
 @dataclass(frozen=True, slots=True)
 class NewBusiness:
-    """A tenant that has been checked. `caller_id` is E.164, `region` the ISO country its leads' numbers are read in."""
+    """A validated tenant. `caller_id` is E.164, `region` the ISO country its leads' numbers are read in."""
 
     name: str
     caller_id: str
@@ -44,8 +41,8 @@ class NewBusiness:
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command to argparse."""
     group = commands.add_parser("business", help="tenants").add_subparsers(required=True, metavar="create")
-    create = group.add_parser("create", help="add a business", description="Add a business: its leads, its users, its calls at once.")
-    create.add_argument("--name", required=True, help="what it is called")
+    create = group.add_parser("create", help="add a business", description="Add a business, with its own leads, users and limit of calls.")
+    create.add_argument("--name", required=True, help="its name")
     create.add_argument("--caller-id", required=True, metavar="+E164", help="the number its calls come from, such as +12125550100")
     create.add_argument("--timezone", metavar="ZONE", help="such as Asia/Jerusalem (default: where the caller id is)")
     create.add_argument("--max-calls", type=int, metavar="N", help="calls at once (default: DIALER_MAX_CALLS_PER_BUSINESS, 3)")
@@ -54,26 +51,24 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 async def run(options: Namespace) -> int:
-    """Do what the command line asks.
+    """Run the command.
 
     Raises:
-        RefusalError: naming the option that is wrong, or what the database lacks.
+        CommandError: naming the wrong option, or the reason why the database cannot be used.
     """
     max_calls = load().max_calls_per_business if options.max_calls is None else options.max_calls
-    new = checked(name=options.name, caller_id=options.caller_id, timezone=options.timezone, max_calls=max_calls)
+    new = validate(name=options.name, caller_id=options.caller_id, timezone=options.timezone, max_calls=max_calls)
     async with connected(address()) as pool:
         created = await create(pool, new)
-    answer(created) if options.json else say(
-        "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}", created
-    )
+    print_result(created, "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}", as_json=options.json)
     return 0
 
 
-def checked(*, name: str, caller_id: str, timezone: str | None, max_calls: int) -> NewBusiness:
-    """Check what describes a business, and derive the rest.
+def validate(*, name: str, caller_id: str, timezone: str | None, max_calls: int) -> NewBusiness:
+    """Validate the options and derive region and time zone.
 
     Raises:
-        OptionError: naming the option that is wrong.
+        OptionError: naming the wrong option.
     """
     name = name.strip()
     if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
@@ -83,13 +78,13 @@ def checked(*, name: str, caller_id: str, timezone: str | None, max_calls: int) 
     number = _number(caller_id)
     region = phonenumbers.region_code_for_number(number)
     if region is None or region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
-        raise OptionError(option="--caller-id", problem=f"{caller_id} is of no country")
+        raise OptionError(option="--caller-id", problem=f"{caller_id} belongs to no country")
     zone = _zone(timezone) if timezone else _zone_of(number, region)
     return NewBusiness(name, phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), region, zone, max_calls)
 
 
 async def create(pool: Pool, new: NewBusiness) -> dict[str, Any]:
-    """Add the business with its lane; return what `--json` prints."""
+    """Add the business with its lane; return the fields of `--json`."""
     fields = {"name": new.name, "caller_id": new.caller_id, "region": new.region, "timezone": new.timezone, "max_calls": new.max_calls}
     return {"business_id": await Businesses(pool).create(**fields), **fields}  # type: ignore[arg-type]
 
@@ -98,7 +93,7 @@ def _number(caller_id: str) -> phonenumbers.PhoneNumber:
     try:
         return read_international(caller_id)
     except RefusedPhoneError:
-        problem = f"{caller_id!r} is not a number alone, with its country code, such as +12125550100"
+        problem = f"{caller_id!r} is not a single number with its country code, such as +12125550100"
         raise OptionError(option="--caller-id", problem=problem) from None
 
 
@@ -110,11 +105,11 @@ def _zone(name: str) -> str:
 
 
 def _zone_of(number: phonenumbers.PhoneNumber, region: str) -> str:
-    """The zone where the number is or, when its range is in no table, that of a country with one."""
-    found = _zones(number) or _zones(phonenumbers.example_number(region))
-    if len(found) != 1:
-        raise OptionError(option="--timezone", problem="the caller id does not say which; give one such as America/New_York")
-    return found[0]
+    """The zone of the number or, when its range is in no table, the zone of a country that has only one."""
+    zones = _zones(number) or _zones(phonenumbers.example_number(region))
+    if len(zones) != 1:
+        raise OptionError(option="--timezone", problem="it does not follow from the caller id; give one such as America/New_York")
+    return zones[0]
 
 
 def _zones(number: phonenumbers.PhoneNumber | None) -> list[str]:

@@ -1,7 +1,4 @@
-"""`python -m dialer demo`: the main job before your eyes, through real processes and a simulated Twilio, to the last lead.
-
-Beside the road of a call: it puts up every station of it, and asks for calls as any program would.
-"""
+"""`python -m dialer demo`: dials two businesses' leads through real processes and a simulated Twilio, and shows it live."""
 
 from __future__ import annotations
 
@@ -19,8 +16,8 @@ from dialer.config import load
 from ringmaster import signals
 from ringmaster.database import connected
 from ringmaster.demo import campaign, fixtures
-from ringmaster.demo.environment import port_to_use, stage
-from ringmaster.refusal import FAILED, INTERRUPTED, OptionError, single
+from ringmaster.demo.environment import choose_port, start
+from ringmaster.errors import FAILED, INTERRUPTED, OptionError, single
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +39,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo = commands.add_parser(
         "demo",
         help="see it work, with nothing set up",
-        description="Start everything afresh, dial two businesses' leads through a simulated Twilio, show it live, stay up until Ctrl-C.",
+        description="Start everything from scratch, dial two businesses' leads through a simulated Twilio, show it live, run until Ctrl-C.",
     )
     demo.add_argument("--exit", action="store_true", help="end when both runs are over: 0 if every lead is accounted for")
     demo.add_argument(
@@ -56,13 +53,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 async def run(options: Namespace) -> int:
-    """Do what the command line asks; with `--exit` 0 when every lead is accounted for and 1 when not, else 0 after a signal.
+    """Run the command. With `--exit`: 0 when every lead is accounted for, 1 when not; else 0 after a signal.
 
     Raises:
         ConfigError: when the environment is wrong.
-        RefusalError: when an option is wrong, something does not start, ends by itself, or stands still.
+        CommandError: when an option is wrong, a process does not start or ends by itself, or a run stalls.
     """
-    signals.follow_parent(asked=options.with_parent)
+    signals.follow_parent(enabled=options.with_parent)
     _check(options)
     return await signals.until_signal(_demo(options), interrupted=INTERRUPTED if options.exit else 0)
 
@@ -80,41 +77,41 @@ async def _demo(options: Namespace) -> int:
     clock = SystemClock()
     began = clock.boot()
 
-    def step(what: str) -> None:
-        print(f"[{clock.boot() - began:5.1f} s] {what}", flush=True)
+    def log_step(text: str) -> None:
+        print(f"[{clock.boot() - began:5.1f} s] {text}", flush=True)
 
-    port = port_to_use(options.port, step)
+    port = choose_port(options.port, log_step)
     path = load().data_dir / FOLDER
-    async with stage(path, port=port, seed=options.seed, speed=options.speed, step=step) as found, _watched(found):
-        async with connected(found.servers.database_url) as pool:
-            cast = await fixtures.create(pool, options.leads)
-        _greet(found.url, cast)
-        faults = await _show(found, cast, options.speed)
+    async with start(path, port=port, seed=options.seed, speed=options.speed, log_step=log_step) as environment, _watch(environment):
+        async with connected(environment.servers.database_url) as pool:
+            tenants = await fixtures.create(pool, options.leads)
+        _greet(environment.url, tenants)
+        discrepancies = await _run_campaigns(environment, tenants, options.speed)
         if options.exit:
-            return FAILED if faults else 0
-        print(f"The web stays up at {found.url} until Ctrl-C.", flush=True)
+            return FAILED if discrepancies else 0
+        print(f"The web stays up at {environment.url} until Ctrl-C.", flush=True)
         await asyncio.Event().wait()
     return 0
 
 
 @asynccontextmanager
-async def _watched(found: Environment) -> AsyncIterator[None]:
+async def _watch(environment: Environment) -> AsyncIterator[None]:
     """End the block when a server or a process ends."""
     async with single(), asyncio.TaskGroup() as group:
-        watching = group.create_task(found.watch())
+        watching = group.create_task(environment.watch())
         yield
         watching.cancel()
 
 
-async def _show(found: Environment, cast: Sequence[Tenant], speed: float) -> list[str]:
+async def _run_campaigns(environment: Environment, tenants: Sequence[Tenant], speed: float) -> list[str]:
     terminal = sys.stdout.isatty()
     async with aiohttp.ClientSession() as session:
-        return await campaign.watch(session, found, cast, Console(), terminal=terminal, speed=speed)
+        return await campaign.run_all(session, environment, tenants, Console(), terminal=terminal, speed=speed)
 
 
-def _greet(url: str, cast: Sequence[Tenant]) -> None:
+def _greet(url: str, tenants: Sequence[Tenant]) -> None:
     print(f"\n{url}")
-    for tenant in cast:
+    for tenant in tenants:
         print(f"  {tenant.name}: sign in as {tenant.email} with {tenant.password}")
-        print(f"    or ask {url}/api/docs with Authorization: Bearer {tenant.token}")
-    print("Nobody's telephone rings: calls go to the simulator.\n", flush=True)
+        print(f"    or call the API, {url}/api/docs, with Authorization: Bearer {tenant.token}")
+    print("Calls go to the simulator: no telephone rings.\n", flush=True)

@@ -1,7 +1,4 @@
-"""`python -m dialer token create`: a program's key to one business, shown once and stored as its SHA-256.
-
-Before the road of a call: which programs may press the button.
-"""
+"""`python -m dialer token create`: adds a program's key to one business, shown once and stored as its SHA-256."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import Role
-from ringmaster.answer import answer, say
 from ringmaster.commands.user import business_id
 from ringmaster.database import address, connected
-from ringmaster.refusal import OptionError
+from ringmaster.errors import OptionError
+from ringmaster.output import print_result
 from sql.businesses.businesses import Businesses, NoSuchBusinessError
 
 if TYPE_CHECKING:
@@ -36,19 +33,20 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 async def run(options: Namespace) -> int:
-    """Do what the command line asks.
+    """Run the command.
 
     Raises:
-        RefusalError: naming the option that is wrong, or what the database lacks.
+        CommandError: naming the wrong option, or the reason why the database cannot be used.
     """
     async with connected(address()) as pool:
         created = await create(pool, options.business, role=Role(options.role))
-    answer(created) if options.json else say("{token}\ntoken {token_id}: {role} of business {business_id}; it is not shown again", created)
+    line = "{token}\ntoken {token_id}: {role} of business {business_id}; it is not shown again"
+    print_result(created, line, as_json=options.json)
     return 0
 
 
 async def create(pool: Pool, business: int, *, role: Role) -> dict[str, Any]:
-    """Add a token; return what `--json` prints, the only time its secret is known.
+    """Add a token; return the fields of `--json`, with the secret that is not stored.
 
     Raises:
         OptionError: when the business does not exist.

@@ -1,7 +1,4 @@
-"""`python -m dialer up`: everything of a small installation in one command.
-
-Beside the road of a call: it puts up every station of it, for good.
-"""
+"""`python -m dialer up`: starts a small installation in one command."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from typing import TYPE_CHECKING
 from dialer.addresses import is_this_machine
 from dialer.config import load, unknown
 from ringmaster import installation, notice, signals
+from ringmaster.errors import MISUSED, CommandError, single
 from ringmaster.local import folder
-from ringmaster.local.data_dir import PortInUseError, check_port
-from ringmaster.local.processes import Processes
+from ringmaster.local.ports import PortInUseError, check_port
+from ringmaster.local.process import Processes
 from ringmaster.local.servers import serving
-from ringmaster.refusal import MISUSED, RefusalError, single
 
 if TYPE_CHECKING:
     import argparse
@@ -51,17 +48,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 async def run(options: Namespace) -> int:
-    """Do what the command line asks, until a signal; 0 then.
+    """Run the command until a signal; 0 then.
 
     Raises:
         ConfigError: when the environment is wrong.
-        RefusalError: when something does not start, or ends by itself.
+        CommandError: when something does not start, or ends by itself.
     """
-    signals.follow_parent(asked=options.with_parent)
+    signals.follow_parent(enabled=options.with_parent)
     simulator = installation.new_simulator() if options.simulator else None
     if simulator:
-        os.environ.update(simulator.environment)  # what follows is checked, and what we start is told, as if the person had set them
-    # Without a public address every call would be refused. Only a stand-in for Twilio on this machine reaches 127.0.0.1.
+        os.environ.update(simulator.environment)  # checked below, and passed to our processes, as if the person had set them
+    # Twilio rejects calls without a public address. Only a simulator on this machine reaches 127.0.0.1.
     public = [] if is_this_machine(os.environ.get("TWILIO_API_URL", "")) else ["PUBLIC_URL"]
     settings = load("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", *public)
     for line in unknown():
@@ -70,22 +67,22 @@ async def run(options: Namespace) -> int:
         check_port(settings.port)
     except PortInUseError as error:
         message = f"PORT: {error}"
-        raise RefusalError(message, MISUSED) from error
+        raise CommandError(message, MISUSED) from error
     return await signals.until_signal(_up(settings, simulator, options), interrupted=0)
 
 
 async def _up(settings: Settings, simulator: Simulator | None, options: Namespace) -> int:
     data_dir = settings.data_dir.absolute()
     async with (
-        folder.held(data_dir, "another `python -m dialer up`") as place,
+        folder.locked(data_dir, "another `python -m dialer up`") as directory,
         serving(data_dir, database_url=settings.database_url, redis_url=settings.redis_url) as servers,
-        Processes(data_dir / "logs", place.mark) as processes,
+        Processes(data_dir / "logs", directory.mark) as processes,
     ):
         await installation.prepare(servers.database_url)
-        environment = _environment(settings, servers, place)
+        environment = _environment(settings, servers, directory)
         if simulator:
-            # Its calls are still asked for, and at the account that placed them.
-            simulator = installation.kept_simulator(simulator, place)
+            # Calls placed before a restart are reconciled with the account that placed them.
+            simulator = installation.persistent_simulator(simulator, directory)
             environment |= simulator.environment
             await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
         await installation.start_dialer(processes, environment)
@@ -98,25 +95,25 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
 async def _watch(servers: Servers, processes: Processes) -> None:
     async with single(), asyncio.TaskGroup() as group:
         group.create_task(processes.watch())
-        if servers.own:
+        if servers.embedded:
             group.create_task(servers.watch())
 
 
-def _environment(settings: Settings, servers: Servers, place: DataDir) -> dict[str, str]:
+def _environment(settings: Settings, servers: Servers, directory: DataDir) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": servers.database_url,
         "REDIS_URL": servers.redis_url,
         "PORT": str(settings.port),
         "PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{settings.port}",
-        "SECRET_KEY": settings.secret_key.get_secret_value() or folder.secret_key(place),
-        "DIALER_DATA_DIR": str(place.path),
+        "SECRET_KEY": settings.secret_key.get_secret_value() or folder.secret_key(directory),
+        "DIALER_DATA_DIR": str(directory.path),
     }
 
 
 def _greet(environment: dict[str, str], simulator: Simulator | None, logs: object) -> None:
     print(f"Ringmaster is up: {environment['PUBLIC_URL']}")
     if simulator:
-        print(f"Calls go to the simulator at {simulator.url}: nobody's telephone rings.")
+        print(f"Calls go to the simulator at {simulator.url}: no telephone rings.")
     print(FIRST_STEPS)
     print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)

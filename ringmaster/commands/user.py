@@ -1,7 +1,4 @@
-"""`python -m dialer user create`: a person of one business, who signs in with an e-mail address and a password.
-
-Before the road of a call: who may press the button.
-"""
+"""`python -m dialer user create`: adds a person of one business, who signs in with an e-mail address and a password."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from argon2 import PasswordHasher
 
 from dialer.model import Role
-from ringmaster.answer import answer, say
 from ringmaster.database import address, connected
-from ringmaster.refusal import OptionError
+from ringmaster.errors import OptionError
+from ringmaster.output import print_result
 from sql.businesses.businesses import Businesses, EmailTakenError, NoSuchBusinessError
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     group = commands.add_parser("user", help="people").add_subparsers(required=True, metavar="create")
     create = group.add_parser("create", help="add a user", description="Add a person to a business.")
     create.add_argument("--business", required=True, type=business_id, metavar="ID", help="the business_id")
-    create.add_argument("--email", required=True, help="what the person signs in with")
+    create.add_argument("--email", required=True, help="the address to sign in with")
     create.add_argument("--role", required=True, choices=[role.value for role in Role], help="viewer reads, operator dials, admin does all")
     create.add_argument(
         "--password-stdin", action="store_true", help="read the password from standard input (default: ask at the terminal)"
@@ -47,7 +44,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def business_id(text: str) -> int:
-    """Read the id of a business from a command line."""
+    """Parse a business id of the command line."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= ID_MAX:
         message = f"{text!r} is not the id of a business, a number from 1"
         raise argparse.ArgumentTypeError(message)
@@ -55,23 +52,23 @@ def business_id(text: str) -> int:
 
 
 async def run(options: Namespace) -> int:
-    """Do what the command line asks.
+    """Run the command.
 
     Raises:
-        RefusalError: naming the option that is wrong, or what the database lacks.
+        CommandError: naming the wrong option, or the reason why the database cannot be used.
     """
     password = _password(from_stdin=options.password_stdin)
     async with connected(address()) as pool:
         created = await create(pool, options.business, email=options.email, role=Role(options.role), password=password)
-    answer(created) if options.json else say("user {user_id}: {email}, {role} of business {business_id}", created)
+    print_result(created, "user {user_id}: {email}, {role} of business {business_id}", as_json=options.json)
     return 0
 
 
 async def create(pool: Pool, business: int, *, email: str, role: Role, password: str) -> dict[str, Any]:
-    """Add a person; the password is kept as its argon2 hash. Return what `--json` prints.
+    """Add a person; the password is stored as its argon2 hash. Return the fields of `--json`.
 
     Raises:
-        OptionError: when the address or the password cannot be, the address is taken, or the business does not exist.
+        OptionError: when the address or the password is invalid, the address is taken, or the business does not exist.
     """
     email = email.strip()
     if len(email) > MAX_EMAIL_CHARACTERS or not email.isprintable() or not EMAIL.fullmatch(email):
@@ -92,12 +89,12 @@ async def create(pool: Pool, business: int, *, email: str, role: Role, password:
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
-        # As bytes, so that the encoding of the terminal does not decide what the password is.
+        # As bytes, so that the password does not depend on the encoding of the terminal.
         line = sys.stdin.buffer.readline(4 * MAX_PASSWORD_CHARACTERS + 2)
         try:
             return line.decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise OptionError(option="--password-stdin", problem="the password must be UTF-8") from None
     if not sys.stdin.isatty():
-        raise OptionError(option="--password-stdin", problem="no terminal to ask at; give the password on standard input with this option")
+        raise OptionError(option="--password-stdin", problem="no terminal; use this option and give the password on standard input")
     return getpass.getpass()

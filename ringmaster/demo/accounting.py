@@ -1,6 +1,6 @@
-"""Is every lead accounted for? Recounted from three sides: the run's counters, its jobs, and the calls the simulator saw.
+"""Checks that every lead is accounted for, from three sources: the run's counters, its jobs, and the calls in the simulator.
 
-Pure: no I/O. After the road of a call: the auditor at its end.
+Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ COUNTED = {
     "cancelled": (JobStatus.CANCELLED,),
     "skipped": (JobStatus.SKIPPED,),
 }
-FINAL = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED}
-SHOWN = 5  # of many of one kind
+FINAL_STATUSES = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED}
+MAX_LISTED = 5
 VOICEMAIL = {"machine", "fax"}
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the three say of one run. `calls` is what the simulator's summary has for the business's number: `to`, `most_at_once`."""
+    """One run in the three sources. `calls` is the simulator's summary of the business's number: `to`, `now`, `most_at_once`."""
 
     accepted: int
     max_calls: int
@@ -40,7 +40,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """How the leads of a run ended. `answered` leaves out what a machine answered, `failed` what was busy or not answered."""
+    """How the leads of a run ended. `answered` excludes machines, `failed` excludes busy and not answered."""
 
     total: int
     answered: int
@@ -53,14 +53,14 @@ class Results:
     most_at_once: int
 
 
-def results(found: Evidence) -> Results:
-    """Count the jobs by how they ended."""
-    status = Counter(job["status"] for job in found.jobs)
-    outcome = Counter((job["status"], job["outcome"]) for job in found.jobs)
-    voicemail = sum(outcome[JobStatus.COMPLETED, word] for word in VOICEMAIL)
+def results(evidence: Evidence) -> Results:
+    """Count the jobs by outcome."""
+    status = Counter(job["status"] for job in evidence.jobs)
+    outcome = Counter((job["status"], job["outcome"]) for job in evidence.jobs)
+    voicemail = sum(outcome[JobStatus.COMPLETED, name] for name in VOICEMAIL)
     busy, no_answer = outcome[JobStatus.FAILED, Outcome.BUSY], outcome[JobStatus.FAILED, Outcome.NO_ANSWER]
     return Results(
-        total=len(found.jobs),
+        total=len(evidence.jobs),
         answered=status[JobStatus.COMPLETED] - voicemail,
         voicemail=voicemail,
         busy=busy,
@@ -68,56 +68,57 @@ def results(found: Evidence) -> Results:
         failed=status[JobStatus.FAILED] - busy - no_answer,
         cancelled=status[JobStatus.CANCELLED],
         skipped=status[JobStatus.SKIPPED],
-        most_at_once=found.calls.get("most_at_once", 0),
+        most_at_once=evidence.calls.get("most_at_once", 0),
     )
 
 
-def faults(found: Evidence) -> list[str]:
-    """Everything that is wrong, a sentence each; none when every lead is accounted for."""
-    return [*_run_faults(found), *_job_faults(found), *_call_faults(found)]
+def discrepancies(evidence: Evidence) -> list[str]:
+    """Everything that is wrong, a sentence each; empty when every lead is accounted for."""
+    return [*_in_run(evidence), *_in_jobs(evidence), *_in_calls(evidence)]
 
 
-def _run_faults(found: Evidence) -> list[str]:
-    run, said = found.run, []
+def _in_run(evidence: Evidence) -> list[str]:
+    run, wrong = evidence.run, []
     if run["status"] != "completed":
-        said.append(f"the run is {run['status']}, not completed" + (f": {run['last_error']}" if run["last_error"] else ""))
-    if run["total_leads"] != found.accepted:
-        said.append(f"{found.accepted} leads were accepted, the run has {run['total_leads']}")
+        wrong.append(f"the run is {run['status']}, not completed" + (f": {run['last_error']}" if run["last_error"] else ""))
+    if run["total_leads"] != evidence.accepted:
+        wrong.append(f"{evidence.accepted} leads were accepted, the run has {run['total_leads']}")
     if (counted := sum(run[name] for name in COUNTED)) != run["total_leads"]:
-        said.append(f"the run's counts add up to {counted} of {run['total_leads']}")
-    return said
+        wrong.append(f"the run's counts add up to {counted} of {run['total_leads']}")
+    return wrong
 
 
-def _job_faults(found: Evidence) -> list[str]:
-    said = []
-    status = Counter(job["status"] for job in found.jobs)
+def _in_jobs(evidence: Evidence) -> list[str]:
+    wrong = []
+    status = Counter(job["status"] for job in evidence.jobs)
     for name, statuses in COUNTED.items():
-        if (counted := sum(status[word] for word in statuses)) != found.run[name]:
-            said.append(f"the run says {found.run[name]} {name}, its jobs say {counted}")
-    if len(found.jobs) != found.run["total_leads"]:
-        said.append(f"the run has {found.run['total_leads']} leads and {len(found.jobs)} jobs")
-    for word in ("job_id", "lead_id"):
-        said += _each(f"{word} twice", [key for key, times in Counter(job[word] for job in found.jobs).items() if times > 1])
-    said += _each("not ended: lead", [f"{job['lead_id']} ({job['status']})" for job in found.jobs if job["status"] not in FINAL])
-    return said
+        if (counted := sum(status[each] for each in statuses)) != evidence.run[name]:
+            wrong.append(f"the run counts {evidence.run[name]} {name}, its jobs {counted}")
+    if len(evidence.jobs) != evidence.run["total_leads"]:
+        wrong.append(f"the run has {evidence.run['total_leads']} leads and {len(evidence.jobs)} jobs")
+    for name in ("job_id", "lead_id"):
+        wrong += _each(f"{name} twice", [key for key, times in Counter(job[name] for job in evidence.jobs).items() if times > 1])
+    unfinished = [f"{job['lead_id']} ({job['status']})" for job in evidence.jobs if job["status"] not in FINAL_STATUSES]
+    wrong += _each("no final status: lead", unfinished)
+    return wrong
 
 
-def _call_faults(found: Evidence) -> list[str]:
-    called: Mapping[str, int] = found.calls.get("to", {})
-    # What the provider refused at once was dialled, and never became a call.
-    dialled = {job["phone"] for job in found.jobs if job["attempts"] and job["outcome"] != Outcome.REFUSED}
-    said = _each("called more than once: number", [f"{phone} ({times} times)" for phone, times in called.items() if times > 1])
-    said += _each("said to be dialled, but no call was seen: number", sorted(dialled - called.keys()))
-    said += _each("called, but no job says so: number", sorted(called.keys() - dialled))
-    if now := found.calls.get("now", 0):
-        said.append(f"the run is over, and {now} of its calls are not")
-    if (most := found.calls.get("most_at_once", 0)) > found.max_calls:
-        said.append(f"{most} calls at once, {found.max_calls} are allowed")
-    return said
+def _in_calls(evidence: Evidence) -> list[str]:
+    called: Mapping[str, int] = evidence.calls.get("to", {})
+    # A request that the provider rejected counts as an attempt and never became a call.
+    dialled = {job["phone"] for job in evidence.jobs if job["attempts"] and job["outcome"] != Outcome.REFUSED}
+    wrong = _each("called more than once: number", [f"{phone} ({times} times)" for phone, times in called.items() if times > 1])
+    wrong += _each("dialled by its job, but unknown to the simulator: number", sorted(dialled - called.keys()))
+    wrong += _each("called, but no job was dialled: number", sorted(called.keys() - dialled))
+    if now := evidence.calls.get("now", 0):
+        wrong.append(f"the run has ended, but {now} of its calls have not")
+    if (most := evidence.calls.get("most_at_once", 0)) > evidence.max_calls:
+        wrong.append(f"{most} calls at once, {evidence.max_calls} are allowed")
+    return wrong
 
 
-def _each(what: str, which: Sequence[object]) -> list[str]:
-    if not which:
+def _each(text: str, items: Sequence[object]) -> list[str]:
+    if not items:
         return []
-    more = f" and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
-    return [f"{what} {', '.join(map(str, which[:SHOWN]))}{more}"]
+    more = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return [f"{text} {', '.join(map(str, items[:MAX_LISTED]))}{more}"]

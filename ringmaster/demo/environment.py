@@ -1,7 +1,4 @@
-"""Everything a demo needs, put up from nothing: servers, schema, simulator, web process, worker.
-
-Beside the road of a call: it puts up every station of it, for one show.
-"""
+"""Starts everything a demo needs from scratch: servers, schema, simulator, web process, worker."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from ringmaster import installation
+from ringmaster.errors import OptionError, single
 from ringmaster.local import folder
-from ringmaster.local.data_dir import LOCALHOST, PortInUseError, check_port, free_port
-from ringmaster.local.processes import Processes
+from ringmaster.local.ports import LOCALHOST, PortInUseError, check_port, free_port
+from ringmaster.local.process import Processes
 from ringmaster.local.servers import serving
-from ringmaster.refusal import OptionError, single
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -29,7 +26,7 @@ LAG_SECONDS = 2  # the simulator shows its calls at once
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A dialer that runs: where it is, and where the simulator's books are."""
+    """A running dialer: the addresses of the web process and of the simulator, and what was started."""
 
     url: str
     simulator_url: str
@@ -40,7 +37,7 @@ class Environment:
         """Wait until a server or a process ends.
 
         Raises:
-            RefusalError: when one has.
+            CommandError: when one has.
         """
         async with single(), asyncio.TaskGroup() as group:
             group.create_task(self.servers.watch())
@@ -49,19 +46,19 @@ class Environment:
 
 
 @asynccontextmanager
-async def stage(path: Path, *, port: int, seed: int, speed: float, step: Callable[[str], None]) -> AsyncIterator[Environment]:
-    """Put everything up in the directory `path`, which is emptied first, for the length of a block; `step` hears what is ready.
+async def start(path: Path, *, port: int, seed: int, speed: float, log_step: Callable[[str], None]) -> AsyncIterator[Environment]:
+    """Start everything in the directory `path`, which is emptied first, for the length of a block; `log_step` is called for each part.
 
     Raises:
-        RefusalError: when a demo runs there already, or something does not start.
+        CommandError: when a demo runs there already, or a process does not start.
     """
     async with AsyncExitStack() as stack:
-        place = await stack.enter_async_context(folder.held(path, "a demo"))
-        await folder.empty(place)
-        servers = await stack.enter_async_context(serving(place.path))
-        step("PostgreSQL and Valkey")
+        directory = await stack.enter_async_context(folder.locked(path, "a demo"))
+        await folder.clear(directory)
+        servers = await stack.enter_async_context(serving(directory.path))
+        log_step("PostgreSQL and Valkey")
         await installation.prepare(servers.database_url)
-        step("the schema")
+        log_step("the schema")
         simulator = installation.new_simulator()
         environment = {
             **installation.bare_environment(),
@@ -70,31 +67,31 @@ async def stage(path: Path, *, port: int, seed: int, speed: float, step: Callabl
             "REDIS_URL": servers.redis_url,
             "PORT": str(port),
             "PUBLIC_URL": f"http://{LOCALHOST}:{port}",
-            "SECRET_KEY": folder.secret_key(place),
-            "DIALER_DATA_DIR": str(place.path),
+            "SECRET_KEY": folder.secret_key(directory),
+            "DIALER_DATA_DIR": str(directory.path),
             "DIALER_CALLS_PER_SECOND": "0",
             "DIALER_PROVIDER_LAG_SECONDS": str(LAG_SECONDS),
         }
-        processes = await stack.enter_async_context(Processes(place.path / "logs", place.mark))
+        processes = await stack.enter_async_context(Processes(directory.path / "logs", directory.mark))
         await installation.start_simulator(processes, simulator, environment, seed=seed, speed=speed)
-        step(f"a simulated Twilio, {speed:g} times as fast as life")
+        log_step(f"a simulated Twilio, {speed:g} times as fast as real time")
         await installation.start_dialer(processes, environment)
-        step("the web process and the worker")
+        log_step("the web process and the worker")
         yield Environment(environment["PUBLIC_URL"], simulator.url, servers, processes)
 
 
-def port_to_use(asked: int | None, say: Callable[[str], None]) -> int:
-    """The port that was asked for; else 8080, or a free one when that is taken.
+def choose_port(requested: int | None, log_step: Callable[[str], None]) -> int:
+    """The requested port; without one 8080, or a free one when that is taken.
 
     Raises:
-        OptionError: when the one that was asked for is taken.
+        OptionError: when the requested one is taken.
     """
     try:
-        check_port(DEFAULT_PORT if asked is None else asked)
+        check_port(DEFAULT_PORT if requested is None else requested)
     except PortInUseError as error:
-        if asked is not None:
+        if requested is not None:
             raise OptionError(option="--port", problem=str(error)) from error
         port = free_port()
-        say(f"port {DEFAULT_PORT} is taken; using {port}")
+        log_step(f"port {DEFAULT_PORT} is taken; using {port}")
         return port
-    return asked or DEFAULT_PORT
+    return requested or DEFAULT_PORT

@@ -1,9 +1,7 @@
 """The two businesses of the demo, one Israeli and one American, each with a user, a token and a file of leads.
 
-Every number is of a range nobody has: +1 NPA 555-01XX is reserved for fiction (NANPA, 555 line numbers), and no Israeli mobile number
-begins with 050-1 or 052-1 (Israel's numbering plan as in libphonenumber's metadata).
-
-Before the road of a call: whose leads they are.
+Every number is from a range that is not assigned: +1 NPA 555-01XX is reserved for fiction (NANPA, 555 line numbers), and no Israeli
+mobile number begins with 050-1 or 052-1 (Israel's numbering plan as in libphonenumber's metadata).
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ MAX_CALLS = 3
 
 @dataclass(frozen=True, slots=True)
 class FixtureBusiness:
-    """What one demo business is made of."""
+    """The data of one demo business."""
 
     name: str
     caller_id: str
@@ -37,7 +35,7 @@ class FixtureBusiness:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A demo business as it stands in the database, with the only copy of its secrets."""
+    """A demo business in the database, with the only copy of its secrets."""
 
     business_id: int
     name: str
@@ -50,7 +48,7 @@ class Tenant:
     leads: Path
 
 
-CASTS = (
+BUSINESSES = (
     FixtureBusiness("סולארית הגליל", "+972501000001", "noa@solarit.example", "מתעניינים מהתערוכה", SAMPLES / "israel.csv"),
     FixtureBusiness("Harbor Light Dental", "+12125550100", "maya@harborlight.example", "Six-month check-ups", SAMPLES / "us.csv"),
 )
@@ -60,15 +58,15 @@ async def create(pool: Pool, leads: Path | None) -> list[Tenant]:
     """Add both businesses; `leads` replaces their files.
 
     Raises:
-        RefusalError: when something is wrong with what we wrote above.
+        CommandError: when the data above is invalid.
     """
-    return [await _create(pool, cast, leads or cast.sample) for cast in CASTS]
+    return [await _create(pool, fixture, leads or fixture.sample) for fixture in BUSINESSES]
 
 
-async def _create(pool: Pool, cast: FixtureBusiness, leads: Path) -> Tenant:
-    checked = business.checked(name=cast.name, caller_id=cast.caller_id, timezone=None, max_calls=MAX_CALLS)
-    business_id = int((await business.create(pool, checked))["business_id"])
+async def _create(pool: Pool, fixture: FixtureBusiness, leads: Path) -> Tenant:
+    new = business.validate(name=fixture.name, caller_id=fixture.caller_id, timezone=None, max_calls=MAX_CALLS)
+    business_id = int((await business.create(pool, new))["business_id"])
     password = secrets.token_urlsafe(PASSWORD_BYTES)
-    await user.create(pool, business_id, email=cast.email, role=Role.ADMIN, password=password)
+    await user.create(pool, business_id, email=fixture.email, role=Role.ADMIN, password=password)
     secret = str((await token.create(pool, business_id, role=Role.OPERATOR))["token"])
-    return Tenant(business_id, checked.name, checked.caller_id, checked.max_calls, cast.run_name, cast.email, password, secret, leads)
+    return Tenant(business_id, new.name, new.caller_id, new.max_calls, fixture.run_name, fixture.email, password, secret, leads)

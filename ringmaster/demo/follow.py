@@ -1,7 +1,4 @@
-"""Follows a run to its end: its events ring the bell, the API has the last word on how it stands.
-
-Beside the road of a call: at its far end, where a person looks on.
-"""
+"""Follows a run to its end: events trigger an update at once, and the API is polled for the authoritative state."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from ringmaster.demo.client import ApiError
-from ringmaster.refusal import RefusalError, single
+from ringmaster.errors import CommandError, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,80 +20,80 @@ if TYPE_CHECKING:
     from ringmaster.demo.client import ApiClient
     from ringmaster.demo.run_view import RunView
 
-DRAW_SECONDS: Final = 0.1  # at least between two pictures
-LOOK_SECONDS: Final = 1.0  # between two looks at what the API says, besides the events
-AGAIN_SECONDS: Final = 0.5  # between two connections to the stream of events
-LAST_WORDS_SECONDS: Final = 3.0  # what is left to hear when the run is over
+DRAW_SECONDS: Final = 0.1  # at least between two updates of the display
+POLL_SECONDS: Final = 1.0  # between two requests for the state of the run
+RECONNECT_SECONDS: Final = 0.5  # between two connections to the stream of events
+DRAIN_SECONDS: Final = 3.0  # for the last events after the run has ended
 SERVER_ERROR: Final = 500
 
 
 class Follower:
-    """Looks at one run until it is over, calling `changed` when there may be something new.
+    """Updates `view` until its run has ended, calling `changed` when there may be something new.
 
-    `still_seconds` without any change, or without any answer, are taken for a standstill.
+    A run without any change, or an API without any response, for `stall_seconds` counts as stalled.
     """
 
-    def __init__(self, api: ApiClient, watched: RunView, clock: Clock, changed: Callable[[], None], still_seconds: float) -> None:
+    def __init__(self, api: ApiClient, view: RunView, clock: Clock, changed: Callable[[], None], stall_seconds: float) -> None:
         self._api = api
-        self._watched = watched
+        self._view = view
         self._clock = clock
         self._changed = changed
-        self._still_seconds = still_seconds
-        self._bell = asyncio.Event()
+        self._stall_seconds = stall_seconds
+        self._event_received = asyncio.Event()
 
     async def follow(self) -> None:
         """Follow the run to its end.
 
         Raises:
-            RefusalError: when it stands still, or the API refuses.
+            CommandError: when it stalls, or the API answers with an error.
         """
         async with single(), asyncio.TaskGroup() as group:
-            listening = group.create_task(self._listen())
-            await self._look_on()
-            await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
-            listening.cancel()
+            reader = group.create_task(self._read_events())
+            await self._poll_until_over()
+            await asyncio.wait([reader], timeout=DRAIN_SECONDS)
+            reader.cancel()
         self._changed()
 
-    async def _listen(self) -> None:
+    async def _read_events(self) -> None:
         last_event_id = ""
-        while not self._watched.end_seen:
+        while not self._view.end_seen:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with aclosing(self._api.events(self._watched.run_id, last_event_id)) as events:
+                async with aclosing(self._api.events(self._view.run_id, last_event_id)) as events:
                     async for event in events:
                         last_event_id = event.id or last_event_id
-                        self._watched.apply(event)
-                        self._bell.set()
-            if not self._watched.end_seen:
-                await asyncio.sleep(AGAIN_SECONDS)
+                        self._view.apply(event)
+                        self._event_received.set()
+            if not self._view.end_seen:
+                await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _look_on(self) -> None:
-        standing = _Standing(self._clock.boot())
-        looked_at = -LOOK_SECONDS
+    async def _poll_until_over(self) -> None:
+        stall = _StallTimer(self._clock.boot())
+        polled_at = -POLL_SECONDS
         while True:
             now = self._clock.boot()
-            # The events are best effort: what ends this is what the API says.
-            if self._watched.over or now - looked_at >= LOOK_SECONDS:
-                looked_at = now
-                await self._look()
-                if self._watched.over:
+            # Events are best effort: only the API decides that the run has ended.
+            if self._view.over or now - polled_at >= POLL_SECONDS:
+                polled_at = now
+                await self._poll()
+                if self._view.over:
                     return
             self._changed()
-            if standing.still(self._watched, now) > self._still_seconds:
-                message = f"{self._watched.name}: nothing has changed for {self._still_seconds:.0f} s: {_said(self._watched)}"
-                raise RefusalError(message)
+            if stall.seconds(self._view, now) > self._stall_seconds:
+                message = f"{self._view.name}: nothing has changed for {self._stall_seconds:.0f} s: {_counts(self._view)}"
+                raise CommandError(message)
             await asyncio.sleep(DRAW_SECONDS)
-            await self._rung()
+            await self._wait_for_event()
 
-    async def _rung(self) -> None:
+    async def _wait_for_event(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._bell.wait()
-        self._bell.clear()
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._event_received.wait()
+        self._event_received.clear()
 
-    async def _look(self) -> None:
-        """Ask how the run stands; an API that is away for a moment is asked again at the next look."""
+    async def _poll(self) -> None:
+        """Read the state of the run; if the API is not available, the next poll tries again."""
         try:
-            self._watched.see(await self._api.run(self._watched.run_id))
+            self._view.update(await self._api.run(self._view.run_id))
         except ApiError as error:
             if error.status < SERVER_ERROR:
                 raise
@@ -105,19 +102,19 @@ class Follower:
 
 
 @dataclass(slots=True)
-class _Standing:
-    """Since when a run has stood as it does."""
+class _StallTimer:
+    """Measures how long a run has not changed."""
 
     since: float
-    counts: tuple[object, ...] = ()
+    last: tuple[object, ...] = ()
 
-    def still(self, watched: RunView, now: float) -> float:
-        """For how many seconds nothing has changed."""
-        counts = (watched.status, *watched.counts.values())
-        if counts != self.counts:
-            self.since, self.counts = now, counts
+    def seconds(self, view: RunView, now: float) -> float:
+        """The seconds since the last change."""
+        state = (view.status, *view.counts.values())
+        if state != self.last:
+            self.since, self.last = now, state
         return now - self.since
 
 
-def _said(watched: RunView) -> str:
-    return f"{watched.status}, " + ", ".join(f"{count} {name}" for name, count in watched.counts.items())
+def _counts(view: RunView) -> str:
+    return f"{view.status}, " + ", ".join(f"{count} {name}" for name, count in view.counts.items())

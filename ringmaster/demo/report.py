@@ -1,7 +1,4 @@
-"""What is printed at the end of a demo: how the leads ended, and the rows that were never dialled, with the reason.
-
-Beside the road of a call: after it.
-"""
+"""The tables that a demo prints: the outcomes of the leads, and the rows of a file that were not accepted, with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
 
     from ringmaster.demo.accounting import Results
 
-ROWS_SHOWN = 20  # of the refused ones of a file
+ROWS_SHOWN = 20  # of the rows of a file that were not accepted
 
 MEASURES = (
     ("total", "total"),
@@ -32,7 +29,7 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class SummaryColumn:
-    """A run's column: its results, how long it took, and how many rows of its file were not taken."""
+    """A run's column: its results, its duration, and how many rows of its file were not accepted."""
 
     name: str
     results: Results
@@ -42,32 +39,32 @@ class SummaryColumn:
 
 
 def table(columns: Sequence[SummaryColumn]) -> Table:
-    """How the leads of each run ended."""
-    found = Table(title="How the leads ended", title_justify="left")
-    found.add_column("")
+    """The outcomes of the leads of each run."""
+    output = Table(title="How the leads ended", title_justify="left")
+    output.add_column("")
     for column in columns:
-        found.add_column(Text(column.name), justify="right")
+        output.add_column(Text(column.name), justify="right")
     for title, name in MEASURES:
-        found.add_row(title, *(str(getattr(column.results, name)) for column in columns))
-    found.add_section()
-    found.add_row("duration", *(f"{column.seconds:.1f} s" for column in columns))
-    found.add_row("most calls at once", *(str(column.results.most_at_once) for column in columns))
-    found.add_row("rows rejected", *(str(column.rejected) for column in columns))
-    found.add_row("rows twice", *(str(column.duplicates) for column in columns))
-    return found
+        output.add_row(title, *(str(getattr(column.results, name)) for column in columns))
+    output.add_section()
+    output.add_row("duration", *(f"{column.seconds:.1f} s" for column in columns))
+    output.add_row("most calls at once", *(str(column.results.most_at_once) for column in columns))
+    output.add_row("rows rejected", *(str(column.rejected) for column in columns))
+    output.add_row("rows twice", *(str(column.duplicates) for column in columns))
+    return output
 
 
-def refused(name: str, rejected: Sequence[dict[str, Any]], duplicates: Sequence[dict[str, Any]]) -> Table:
-    """The rows of a file that were not taken, with the reason."""
-    found = Table(title=Text(f"Rows not taken: {name}"), title_justify="left")
+def rejected_rows(name: str, rejected: Sequence[dict[str, Any]], duplicates: Sequence[dict[str, Any]]) -> Table:
+    """The rows of a file that were not accepted, with the reason."""
+    output = Table(title=Text(f"Rows not accepted: {name}"), title_justify="left")
     for heading in ("row", "lead", "phone", "reason"):
-        found.add_column(heading, overflow="fold")
+        output.add_column(heading, overflow="fold")
     rows = [(row, str(row.get("message") or row["reason"])) for row in rejected] + [
         (row, f"the same as lead {row['same_as']}") for row in duplicates
     ]
     rows.sort(key=lambda entry: int(entry[0]["row"]))
     for row, reason in rows[:ROWS_SHOWN]:
-        found.add_row(*(Text(str(cell if cell is not None else "")) for cell in (row["row"], row["lead_id"], row["phone"], reason)))
+        output.add_row(*(Text(str(cell if cell is not None else "")) for cell in (row["row"], row["lead_id"], row["phone"], reason)))
     if len(rows) > ROWS_SHOWN:
-        found.add_row("...", "", "", f"and {len(rows) - ROWS_SHOWN} more")
-    return found
+        output.add_row("...", "", "", f"and {len(rows) - ROWS_SHOWN} more")
+    return output

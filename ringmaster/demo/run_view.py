@@ -1,6 +1,6 @@
-"""A run as somebody looks at it: its counts, its calls on the line, and what happened last.
+"""The state of a run for display: its counts, its calls in progress and its last events.
 
-Pure: no I/O. Beside the road of a call: at its far end, where a person looks on.
+Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVENTS_KEPT = 6
 ID_DIGITS = 10
 
-WORDS = {
+OUTCOME_LABELS = {
     "human": "answered",
     "machine": "voicemail",
     "fax": "a fax answered",
@@ -34,7 +34,7 @@ WORDS = {
 
 @dataclass(slots=True)
 class RunView:
-    """One run. `counts` are those of the API; `calls` has what is on the line, each with `lead_id` and `state` or `status`."""
+    """One run. `counts` are those of the API; `calls` are those in progress, each with `lead_id` and `state` or `status`."""
 
     name: str
     run_id: int
@@ -47,66 +47,66 @@ class RunView:
     end_seen: bool = False
 
     def __post_init__(self) -> None:
-        """Before anything is known, every lead waits."""
+        """At first every lead is queued."""
         self.counts["queued"] = self.total
 
     @property
     def done(self) -> int:
-        """How many leads are not waiting and not on the line any more."""
+        """How many leads are neither queued nor in progress."""
         return self.total - self.counts["queued"] - self.counts["in_progress"]
 
     @property
     def over(self) -> bool:
-        """True when the run has ended and none of its calls is on the line."""
+        """True when the run has ended and none of its calls is in progress."""
         return self.status in ENDED_RUNS and self.counts["in_progress"] == 0
 
-    def see(self, run: Mapping[str, Any]) -> None:
-        """Take in how the run stands, as the API or an event has it."""
+    def update(self, run: Mapping[str, Any]) -> None:
+        """Replace status and counts by those of the API or of an event."""
         self.status, self.total = run["status"], run["total_leads"]
         self.counts = {name: run[name] for name in COUNTED}
         if self.over:
             self.calls = ()
 
     def apply(self, event: ServerEvent) -> None:
-        """Take in one event of the run's stream."""
+        """Apply one event of the run's stream."""
         body = json.loads(event.data) if event.data else {}
-        found = body.get("data") or {}
+        data = body.get("data") or {}
         match event.name:
             case "reset" | "end":
-                self.see(body["run"])
+                self.update(body["run"])
                 self.calls = body.get("calls", ())
                 self.end_seen = event.name == "end"
             case "run.progress":
-                self.see(found)
+                self.update(data)
             case "call.progress":
-                self.calls = found["calls"]
+                self.calls = data["calls"]
             case "job.changed":
-                self.last.append(f"{self.lead(found['lead_id'])}: {said(found)}")
-                self.calls = [call for call in self.calls if call["lead_id"] != found["lead_id"]]
+                self.last.append(f"{self.lead(data['lead_id'])}: {outcome_label(data)}")
+                self.calls = [call for call in self.calls if call["lead_id"] != data["lead_id"]]
             case name if name.startswith("run."):
                 self.last.append(f"the run has {name.removeprefix('run.')}")
-            case _:  # what later days bring
+            case _:  # an event type of a later release
                 pass
 
     def lead(self, lead_id: int) -> str:
-        """What a lead is called."""
+        """The name of a lead."""
         return self.names.get(lead_id) or f"lead {lead_id}"
 
 
-def said(job: Mapping[str, Any]) -> str:
-    """How a lead's call ended, in words."""
+def outcome_label(job: Mapping[str, Any]) -> str:
+    """The outcome of a lead's call, for display."""
     outcome = str(job.get("outcome") or job["status"])
-    return WORDS.get(outcome, outcome)
+    return OUTCOME_LABELS.get(outcome, outcome)
 
 
 def names(leads: bytes) -> dict[int, str]:
-    """The names in a file of leads by lead_id, as far as they can be read: only a screen shows them."""
+    """The names in a file of leads by lead_id, as far as they can be read: they are only displayed."""
     text = leads.decode("utf-8-sig", errors="replace")
-    found: dict[int, str] = {}
+    by_id: dict[int, str] = {}
     with contextlib.suppress(csv.Error):
         for row in csv.DictReader(text.splitlines()):
             number, name = row.get("lead_id") or "", row.get("name") or ""
             if number.isascii() and number.isdigit() and name:
-                # Of a lead that comes twice the first row is taken.
-                found.setdefault(int(number[:ID_DIGITS]), name)
-    return found
+                # The first row of a duplicate lead wins, as in the importer.
+                by_id.setdefault(int(number[:ID_DIGITS]), name)
+    return by_id

@@ -1,7 +1,4 @@
-"""Reads Server-Sent Events, as the HTML standard has them (section 9.2).
-
-Beside the road of a call: at its far end, where a person looks on.
-"""
+"""Reads Server-Sent Events, as defined by the HTML standard (section 9.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class _Draft:
 
 
 async def events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerEvent]:
-    """The events in a stream of lines; one that the stream's end cuts short is dropped."""
+    """The events in a stream of lines; an event cut off by the end of the stream is dropped."""
     draft, last_id = _Draft(), ""
     async for raw in lines:
         line = raw.decode().rstrip("\r\n")
@@ -46,5 +43,5 @@ async def events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerEvent]:
                 draft.data.append(value)
             case "id":
                 last_id = value
-            case _:  # a comment, which keeps the connection open, or a field of later days
+            case _:  # a comment, which keeps the connection open, or an unknown field
                 pass

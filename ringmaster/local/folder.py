@@ -1,20 +1,15 @@
-"""The directory a command keeps its data in: held by one command at a time, and what a killed one left in it ended.
-
-Beside the road of a call.
-"""
+"""The data directory of a command: locked by one command at a time, and cleared of the processes of a killed one."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ringmaster.local.child import end_marked
-from ringmaster.local.data_dir import DataDir, DirectoryInUseError, EmbeddedServerError
-from ringmaster.refusal import RefusalError
+from ringmaster.errors import CommandError
+from ringmaster.local.data_dir import DataDir, DirectoryInUseError
+from ringmaster.local.orphans import end_marked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,53 +21,46 @@ LOCK = "lock"
 
 
 @asynccontextmanager
-async def held(path: Path, what: str) -> AsyncIterator[DataDir]:
-    """Hold the directory for the length of a block, as the home of one `what`; its `mark` is for our processes.
+async def locked(path: Path, command: str) -> AsyncIterator[DataDir]:
+    """Lock the directory for `command` for the length of a block, and end the processes that a killed command left behind.
 
     Raises:
-        RefusalError: when another command holds it, or it cannot be used.
+        CommandError: when another command has locked it, or it cannot be used.
     """
-    place = DataDir(path)
+    directory = DataDir(path)
     try:
-        place.hold()
-        await end_marked(place.mark, signal.SIGKILL)
+        directory.lock()
+        await end_marked(directory.mark, signal.SIGKILL)
     except DirectoryInUseError as error:
-        message = f"{what} runs here already: {error}"
-        raise RefusalError(message) from error
-    except (OSError, EmbeddedServerError) as error:
-        raise RefusalError(str(error)) from error
+        message = f"{command} runs here already: {error}"
+        raise CommandError(message) from error
+    except OSError as error:
+        raise CommandError(str(error)) from error
     try:
-        yield place
+        yield directory
     finally:
-        place.release()
+        directory.unlock()
 
 
-async def empty(place: DataDir) -> None:
-    """Remove everything from a directory that is held, ending the servers a killed command may have left in it.
+async def clear(directory: DataDir) -> None:
+    """Remove everything from a locked directory, after ending the servers that a killed command may have left in it.
 
     Raises:
-        RefusalError: when something cannot be ended or removed.
+        CommandError: when something cannot be ended or removed.
     """
     try:
         for server in SERVERS:
-            await end_marked(DataDir(place.path / server).mark, signal.SIGKILL)
-        for entry in place.path.iterdir():
+            await end_marked(DataDir(directory.path / server).mark, signal.SIGKILL)
+        for entry in directory.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             elif entry.name != LOCK:
                 entry.unlink()
-    except (OSError, EmbeddedServerError) as error:
-        message = f"{place.path} cannot be emptied: {error}"
-        raise RefusalError(message) from error
+    except OSError as error:
+        message = f"{directory.path} cannot be emptied: {error}"
+        raise CommandError(message) from error
 
 
-def secret_key(place: DataDir) -> str:
-    """The installation's SECRET_KEY, drawn at the first use and kept in a file only its owner can read."""
-    path = place.path / "secret_key"
-    if not path.exists():
-        draft = place.path / "secret_key.new"
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(SECRET_BYTES))
-        draft.replace(path)
-    return path.read_text()
+def secret_key(directory: DataDir) -> str:
+    """The installation's SECRET_KEY, generated at the first use."""
+    return directory.secret("secret_key", SECRET_BYTES)

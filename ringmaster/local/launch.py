@@ -1,14 +1,12 @@
-"""Becomes a server: lets go of root, asks the kernel to be ended with its parent, then turns into the program.
+"""Starts a child program: drops root, asks the kernel for a signal when the parent ends, then execs the program.
 
-Run as a file of its own, `python -I -S launch.py PARENT SIGNAL OWNED PROGRAM ARGUMENT...`, because what it does must happen in the new
-process, before the program starts and in one thread only. PARENT is the process id it must not outlive, SIGNAL what to get when that
-ends; OWNED is a directory the program must own when root is let go of, or `-` for a program that may be root.
+Run as a script, `python -I -S launch.py PARENT SIGNAL OWNED PROGRAM ARGUMENT...`, because all of this must happen in the new process,
+before the program starts and in one thread only. PARENT is the process id that it must not outlive, SIGNAL the signal to get when that
+process ends; OWNED is a directory that the program must own once root is dropped, or `-` for a program that may be root.
 
-PostgreSQL refuses to run as root. The first way out is a user namespace in which we are called `nobody` and are root outside: no
-file changes hands, and a checkout under /root can be entered. Where there are none (most containers) it is the user `nobody` for real:
-the directory is given to it, and, when the way to the files is barred, the capability to pass.
-
-Stands beside the road of a call: it starts the servers that the road runs over.
+PostgreSQL refuses to run as root. We first try a user namespace in which we are called `nobody` and are root outside: no file changes
+its owner, and a checkout under /root stays reachable. Where namespaces are not allowed (most containers) we really become `nobody`:
+the directory is given to that user and, when a directory above it is closed to others, the capability to enter it is kept.
 """
 
 from __future__ import annotations
@@ -32,41 +30,41 @@ ROOT = 0
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the module says; does not return.
+    """Drop root if needed, tie our life to the parent, exec the program; does not return.
 
     Raises:
         OSError: when the kernel refuses a step; the message names it.
     """
-    parent, goodbye, owned, program, *rest = arguments
+    parent, death_signal, owned, program, *rest = arguments
     if owned != "-" and os.geteuid() == ROOT:
-        let_go_of_root(Path(owned), Path(program))
-    # After the change of user, which makes the kernel forget it (prctl(2), PR_SET_PDEATHSIG).
-    end_with(int(parent), int(goodbye))
-    os.execv(program, [program, *rest])  # noqa: S606 a shell is what we do not want
+        drop_root(Path(owned), Path(program))
+    # After the change of user, which resets PR_SET_PDEATHSIG (prctl(2)).
+    end_with(int(parent), int(death_signal))
+    os.execv(program, [program, *rest])  # noqa: S606 deliberately without a shell
 
 
-def end_with(parent: int, goodbye: int) -> None:
-    """Get `goodbye` when `parent` ends; end now if it has ended already. Linux only: elsewhere the next start ends what was left."""
+def end_with(parent: int, death_signal: int) -> None:
+    """Get `death_signal` when `parent` ends; exit now if it has ended already. Linux only: elsewhere the next start ends orphans."""
     if sys.platform != "linux":
         return
-    system("prctl", PR_SET_PDEATHSIG, goodbye, 0, 0, 0)
+    system("prctl", PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the process that started this server has gone")
 
 
-def let_go_of_root(owned: Path, program: Path) -> None:
-    """Stop being root, keeping the way to `program` and the ownership of `owned`."""
+def drop_root(owned: Path, program: Path) -> None:
+    """Stop being root, with `owned` still our own and `program` still reachable."""
     user = ordinary_user()
     if namespaces_work(user):
-        give(owned, ROOT, os.getegid())
+        change_owner(owned, ROOT, os.getegid())
         enter_namespace(user)
     else:
-        give(owned, user.pw_uid, user.pw_gid)
-        become(user, keep_way=not (reachable(owned) and reachable(program)))
+        change_owner(owned, user.pw_uid, user.pw_gid)
+        switch_user(user, keep_access=not (reachable(owned) and reachable(program)))
 
 
 def ordinary_user() -> pwd.struct_passwd:
-    """The user `nobody`, or any other that is not root: initdb asks for a name, so the id must have one."""
+    """The user `nobody`, or any other that is not root: initdb needs a user id with a name."""
     users = sorted((user for user in pwd.getpwall() if user.pw_uid != ROOT), key=lambda user: user.pw_name != "nobody")
     if not users:
         sys.exit("this system has no user but root, and PostgreSQL refuses to run as root")
@@ -74,7 +72,7 @@ def ordinary_user() -> pwd.struct_passwd:
 
 
 def namespaces_work(user: pwd.struct_passwd) -> bool:
-    """Try it in a child: a half-entered namespace cannot be left."""
+    """True when a user namespace can be entered. Tried in a child: a half-entered namespace cannot be left."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] == 0
@@ -86,7 +84,7 @@ def namespaces_work(user: pwd.struct_passwd) -> bool:
 
 
 def enter_namespace(user: pwd.struct_passwd) -> None:
-    """Be `user` inside and root outside (user_namespaces(7))."""
+    """Enter a namespace: `user` inside, root outside (user_namespaces(7))."""
     uid, gid = os.geteuid(), os.getegid()
     system("unshare", CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny")
@@ -94,29 +92,29 @@ def enter_namespace(user: pwd.struct_passwd) -> None:
     Path("/proc/self/uid_map").write_text(f"{user.pw_uid} {uid} 1")
 
 
-def give(directory: Path, uid: int, gid: int) -> None:
-    """Make `uid` the owner of `directory` and all in it, unless it is already."""
+def change_owner(directory: Path, uid: int, gid: int) -> None:
+    """Make `uid` the owner of `directory` and its contents, unless it is already."""
     if directory.stat().st_uid == uid:
         return
     for folder, _, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118 os.walk speaks in strings
+        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118 os.walk yields strings
             os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def reachable(path: Path) -> bool:
-    """True when anybody may pass through every directory above `path`."""
+    """True when every user may enter every directory above `path`."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.absolute().parents)
 
 
-def become(user: pwd.struct_passwd, *, keep_way: bool) -> None:
-    """Be `user` for good; with `keep_way`, still pass where only root may."""
-    if keep_way:
-        # Not only so that the change of user leaves capabilities alone: without it access(2), which initdb asks, knows none.
+def switch_user(user: pwd.struct_passwd, *, keep_access: bool) -> None:
+    """Become `user` for good; with `keep_access`, still enter directories that only root may."""
+    if keep_access:
+        # Keeps the capabilities over the change of user, and makes access(2), which initdb calls, respect them.
         system("prctl", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-    if keep_way:
+    if keep_access:
         keep_capability(CAP_DAC_OVERRIDE)
 
 
@@ -131,10 +129,10 @@ def keep_capability(capability: int) -> None:
 
 
 def system(call: str, *arguments: object) -> None:
-    """Call the C library.
+    """Call a function of the C library.
 
     Raises:
-        OSError: when it answers with an error.
+        OSError: when it fails.
     """
     library = ctypes.CDLL(None, use_errno=True)
     widened = [ctypes.c_ulong(argument) if isinstance(argument, int) else argument for argument in arguments]

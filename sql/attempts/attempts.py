@@ -2,8 +2,7 @@
 
 Claim and record are one SQL function each, for many businesses at once; there is a verdict for each business and each fact.
 
-On the road of a call: 3, the claim that creates the attempt, and 7, the last: one statement settles the attempt, frees the slot and moves
-the counters.
+On the road of a call: 4, the claim that creates the attempt; and after 7, the record that ends it.
 """
 
 from __future__ import annotations

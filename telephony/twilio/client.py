@@ -2,7 +2,7 @@
 
 The library is untyped: nothing of it leaves this file and `telephony/twilio/connector.py`.
 
-On the road of a call: `actors/calls/call.py` places through here; Twilio's answer or the lack of it goes back as one of four results.
+On the road of a call: 6, the request to Twilio; its result goes back to `actors/calls/call.py`.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ async def call_everybody(site: Site) -> None:
 
 
 async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
-    run = await site.shop.seen(site.business, run_id)
+    run = await site.shop.checked_run(site.business, run_id)
     for name in ("queued", "in_progress", "completed", "failed", "cancelled", "skipped"):
         await expect(page.locator(f"#count-{name} b")).to_have_text(str(getattr(run, name)))
 

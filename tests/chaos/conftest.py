@@ -1,7 +1,4 @@
-"""A town for the tests of each file: put up once, mended before each test, cleared after it.
-
-On the road of a call: all of it, with somebody cutting the cables.
-"""
+"""A cluster for the tests of each file: started once, repaired before each test, cleared after it."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from tests.chaos.town import Cluster
+from tests.chaos.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,17 +15,17 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """The town of one file of tests."""
-    async with Cluster(tmp_path_factory.mktemp("town")) as town:
-        yield town
+async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """The cluster of one test file."""
+    async with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def town(shared_town: Cluster) -> AsyncIterator[Cluster]:
-    """The town, with nothing broken and one worker."""
-    await shared_town.mend()
-    await shared_town.staff(1)
-    yield shared_town
-    await shared_town.mend()
-    await shared_town.clear()
+async def cluster(shared_cluster: Cluster) -> AsyncIterator[Cluster]:
+    """The cluster without faults, with one worker."""
+    await shared_cluster.repair()
+    await shared_cluster.scale(1)
+    yield shared_cluster
+    await shared_cluster.repair()
+    await shared_cluster.clear()

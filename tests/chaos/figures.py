@@ -1,7 +1,4 @@
-"""The figures of each scenario, printed and kept under benchmarks/results/chaos.json, so that they can be quoted.
-
-On the road of a call: nowhere; beside it, writing.
-"""
+"""The figures of each scenario: printed, and kept in benchmarks/results/chaos.json for the documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ FILE = Path(dialer.__file__).parents[1] / "benchmarks" / "results" / "chaos.json
 
 
 def trials(in_ci: int) -> int:
-    """How often a scenario is tried: `in_ci`, or what CHAOS_TRIALS says."""
+    """How often a scenario is tried: `in_ci`, or CHAOS_TRIALS."""
     return int(os.environ.get("CHAOS_TRIALS", in_ci))
 
 

@@ -1,7 +1,4 @@
-"""A business of the town, over the HTTP API and with a token, as its own programs would act for it.
-
-On the road of a call: 1, its button.
-"""
+"""A business of the cluster, used over the HTTP API with a token, as its own programs would."""
 
 from __future__ import annotations
 
@@ -35,8 +32,8 @@ class Tenant:
     watch: Watch
     runs: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
-    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-        """Ask the web process; return the status and the answer."""
+    async def request(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        """Send a request to the web process; return the status and the body."""
         headers = {"Authorization": f"Bearer {self.token}"}
         async with self.http.request(method, f"{self.url}{path}", json=body, headers=headers) as response:
             return response.status, await response.json()
@@ -44,57 +41,57 @@ class Tenant:
     async def run(self, leads: list[dict[str, Any]], *, start: bool = True, concurrency: int | None = None) -> int:
         """Load a run, and start it."""
         body = {"leads": leads, "start": start, **({"concurrency": concurrency} if concurrency else {})}
-        status, said = await self.ask("POST", RUNS, body)
-        assert status == 201, said
-        assert said["accepted"] == len(leads), said
-        run_id = int(said["run_id"])
+        status, response = await self.request("POST", RUNS, body)
+        assert status == 201, response
+        assert response["accepted"] == len(leads), response
+        run_id = int(response["run_id"])
         self.runs[run_id] = leads
-        self.watch.show(run_id, self)
+        self.watch.add(run_id, self)
         return run_id
 
     async def get(self, run_id: int) -> tuple[int, dict[str, Any]]:
-        """A run, as it is shown."""
-        return await self.ask("GET", f"{RUNS}/{run_id}")
+        """The status and body of the response for a run."""
+        return await self.request("GET", f"{RUNS}/{run_id}")
 
-    async def seen(self, run_id: int) -> dict[str, Any]:
-        """A run, which must be shown."""
+    async def read_run(self, run_id: int) -> dict[str, Any]:
+        """A run; the response must be 200."""
         status, run = await self.get(run_id)
         assert status == 200, run
         return run
 
     async def cancel(self, run_id: int, *, wait: bool = False, hang_up: bool = False) -> dict[str, Any]:
         """Cancel a run."""
-        status, said = await self.ask("POST", f"/api/outbound_calls/jobs/{run_id}/cancel", {"wait": wait, "hang_up": hang_up})
-        assert status == 200, said
-        return said
+        status, response = await self.request("POST", f"/api/outbound_calls/jobs/{run_id}/cancel", {"wait": wait, "hang_up": hang_up})
+        assert status == 200, response
+        return response
 
     async def stop(self, run_id: int, *, wait: bool = False, hang_up: bool = False) -> dict[str, Any]:
         """Stop a run."""
         body = {"run_id": run_id, "wait": wait, "hang_up": hang_up}
-        status, said = await self.ask("POST", "/api/outbound/stop-queue", body)
-        assert status == 200, said
-        return said
+        status, response = await self.request("POST", "/api/outbound/stop-queue", body)
+        assert status == 200, response
+        return response
 
     async def stop_all(self) -> None:
-        """Stop every run that goes on."""
+        """Stop every run that has not ended."""
         for run_id in self.runs:
-            if (await self.seen(run_id))["status"] not in ENDED:
+            if (await self.read_run(run_id))["status"] not in ENDED:
                 await self.stop(run_id, hang_up=True)
 
-    async def until(self, run_id: int, true: Callable[[dict[str, Any]], bool], within_seconds: float = END_SECONDS) -> dict[str, Any]:
-        """Wait until something is true of a run as it is shown; return it."""
+    async def until(self, run_id: int, condition: Callable[[dict[str, Any]], bool], within_seconds: float = END_SECONDS) -> dict[str, Any]:
+        """Wait until a run meets a condition; return it."""
         last: dict[str, Any] = {}
 
         async def answer() -> bool:
             nonlocal last
             status, last = await self.get(run_id)
-            return status == 200 and true(last)
+            return status == 200 and condition(last)
 
         await until(answer, within_seconds, lambda: f"run {run_id}: {last}")
         return last
 
     async def ended(self, run_id: int, within_seconds: float = END_SECONDS) -> dict[str, Any]:
-        """Wait until a run has ended and nothing of it is on the line."""
+        """Wait until a run has ended and none of its calls is in progress."""
         return await self.until(run_id, lambda run: run["status"] in ENDED and run["in_progress"] == 0, within_seconds)
 
     async def taken(self, run_id: int, leads: int, within_seconds: float = END_SECONDS) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""A telephone company that shows its calls later than it promised: the second call of a lead is seen, counted and ended.
-
-On the road of a call: 6, when it comes too late (protocol, section 5).
-"""
+"""A provider that lists its calls later than it promised: the second call of a lead is detected, counted and ended."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from tests.chaos.cluster import Cluster
+from tests.chaos.external_client import EVENTS, connected
 from tests.chaos.figures import keep, spread
-from tests.chaos.judge import book, judge
-from tests.chaos.stranger import EVENTS, stranger
-from tests.chaos.town import Cluster
+from tests.chaos.judge import call_records, judge
 from tests.chaos.waiting import until
 
 if TYPE_CHECKING:
@@ -32,17 +29,17 @@ RINGS_LONG = "slow"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """The town of this file."""
-    async with Cluster(tmp_path_factory.mktemp("excess"), speed=SPEED, DIALER_RING_TIMEOUT_SECONDS="60") as town:
-        yield town
+async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """The cluster of this file."""
+    async with Cluster(tmp_path_factory.mktemp("excess"), speed=SPEED, DIALER_RING_TIMEOUT_SECONDS="60") as cluster:
+        yield cluster
 
 
-async def test_a_call_that_was_thought_absent_is_hung_up(town: Cluster) -> None:
-    tenant = await town.tenant()
-    leads = town.leads(1)
-    await town.numbers({lead["phone"]: RINGS_LONG for lead in leads})
-    await town.faults(
+async def test_a_call_that_was_thought_absent_is_hung_up(cluster: Cluster) -> None:
+    tenant = await cluster.tenant()
+    leads = cluster.leads(1)
+    await cluster.numbers({lead["phone"]: RINGS_LONG for lead in leads})
+    await cluster.faults(
         drop_after=1.0,
         first_requests=1,
         listing_lag_seconds=HIDDEN_SECONDS,
@@ -52,33 +49,33 @@ async def test_a_call_that_was_thought_absent_is_hung_up(town: Cluster) -> None:
     run_id = await tenant.run(leads)
 
     async def called_twice() -> list[dict[str, Any]]:
-        calls = (await book(town)).calls_of(tenant)
+        calls = (await call_records(cluster)).calls_of(tenant)
         return calls if set(Counter(call["to"] for call in calls).values()) == {2} else []
 
-    await until(called_twice, 30, "the lead is called a second time, as nobody has seen its first call")
-    calls = await until(lambda: first_ones_over(town, tenant.caller_id), 40, "the first call of each is over")
+    await until(called_twice, 30, "the lead is called a second time, as its first call was not listed")
+    calls = await until(lambda: first_ones_over(cluster, tenant.caller_id), 40, "the first call of each is over")
     over_at = datetime.now(UTC)
     first = [call for call in calls if call["nth"] == 0]
     lasted = [(datetime.fromisoformat(call["ended_at"]) - datetime.fromisoformat(call["created_at"])).total_seconds() for call in first]
-    assert {call["status"] for call in first} == {"canceled"}, "nobody hung up before it was answered"
+    assert {call["status"] for call in first} == {"canceled"}, "it was not hung up before it was answered"
     # Heard of when it is answered, or LATE_SECONDS after it began; it would ring and talk for a minute.
     assert max(lasted) < LATE_SECONDS + ENDED_SECONDS, lasted
-    await town.faults()
+    await cluster.faults()
     await tenant.stop(run_id, hang_up=True)
     await tenant.ended(run_id, 60)
-    async with stranger(town.valkey.url) as service:
-        excess = [event for event in await service.heard(EVENTS, [run_id]) if event["type"] == "call.excess"]
+    async with connected(cluster.valkey.url) as service:
+        excess = [event for event in await service.read(EVENTS, [run_id]) if event["type"] == "call.excess"]
     assert len(excess) == 1
-    assert await town.value("SELECT count(*) FROM dialer.attempts WHERE run_id = $1 AND excess", run_id) == 1
-    figures = await judge(town, [tenant], calls_each=2, excess=1)
+    assert await cluster.value("SELECT count(*) FROM dialer.attempts WHERE run_id = $1 AND excess", run_id) == 1
+    figures = await judge(cluster, [tenant], calls_each=2, excess=1)
     keep("a provider that lists later than L", excess=1, lasted=spread(lasted), judged_at=over_at.isoformat(), **figures)
 
 
-async def first_ones_over(town: Cluster, caller_id: str) -> list[dict[str, Any]]:
+async def first_ones_over(cluster: Cluster, caller_id: str) -> list[dict[str, Any]]:
     """All calls, numbered for each lead, once the first call of every lead has ended; nothing before."""
     seen: Counter[str] = Counter()
     calls = []
-    for call in (await book(town)).calls:
+    for call in (await call_records(cluster)).calls:
         if call["from"] == caller_id:
             calls.append({**call, "nth": seen[call["to"]]})
             seen[call["to"]] += 1

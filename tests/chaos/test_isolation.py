@@ -1,8 +1,6 @@
-"""A stranger's transaction holds a row of one business, in each table in turn: the others keep their pace, and cancel answers.
+"""Another client's transaction locks a row of one business, in each table in turn: the others keep their pace, and cancel answers.
 
 A row of a table that all share may stop everybody for a moment, while a worker makes itself anew, but not for longer.
-
-On the road of a call: under all of it; whose row is held decides who waits.
 """
 
 from __future__ import annotations
@@ -18,9 +16,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep, spread
 from tests.chaos.judge import judge
-from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting, until
 
 if TYPE_CHECKING:
@@ -66,16 +64,16 @@ BUCKET = re.compile(r'web_request_seconds_bucket\{le="([^"]+)",route="/callbacks
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """The town of this file."""
-    async with Cluster(tmp_path_factory.mktemp("isolation"), speed=SPEED) as town:
-        yield town
+async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """The cluster of this file."""
+    async with Cluster(tmp_path_factory.mktemp("isolation"), speed=SPEED) as cluster:
+        yield cluster
 
 
 @asynccontextmanager
-async def held(town: Cluster, lock: str, *arguments: object) -> AsyncIterator[bool]:
+async def held(cluster: Cluster, lock: str, *arguments: object) -> AsyncIterator[bool]:
     """Hold what `lock` selects for the length of the block; False when there was nothing to hold."""
-    session = await asyncpg.connect(town.postgres.url)
+    session = await asyncpg.connect(cluster.postgres.url)
     try:
         transaction = session.transaction()
         await transaction.start()
@@ -96,8 +94,8 @@ class Figures:
 class Traffic:
     """What the other businesses do: they dial all the while, and one of them cancels small runs."""
 
-    def __init__(self, town: Cluster, others: Sequence[Tenant]) -> None:
-        self.town = town
+    def __init__(self, cluster: Cluster, others: Sequence[Tenant]) -> None:
+        self.cluster = cluster
         self.ids = [tenant.business_id for tenant in others]
         self.canceller = others[0]
 
@@ -105,7 +103,7 @@ class Traffic:
         """Leads taken a second, of all of them."""
         began = datetime.now(UTC)
         await lasting(seconds)
-        taken = await self.town.value(TAKEN, began, self.ids)
+        taken = await self.cluster.value(TAKEN, began, self.ids)
         return float(taken) / (datetime.now(UTC) - began).total_seconds()
 
     async def cancels(self, seconds: float) -> list[float]:
@@ -113,7 +111,7 @@ class Traffic:
         loop, took = asyncio.get_running_loop(), []
         until_then = loop.time() + seconds
         while loop.time() < until_then:
-            run_id = await self.canceller.run(self.town.leads(1), start=False)
+            run_id = await self.canceller.run(self.cluster.leads(1), start=False)
             began = loop.time()
             await self.canceller.cancel(run_id)
             took.append(loop.time() - began)
@@ -128,7 +126,7 @@ class Traffic:
 
     async def callbacks(self) -> dict[float, float]:
         """How many callbacks have been answered within so many seconds."""
-        async with self.town.http.get(f"{self.town.url}/metrics") as response:
+        async with self.cluster.http.get(f"{self.cluster.url}/metrics") as response:
             text = await response.text()
         return {float(le.replace("+Inf", "inf")): float(count) for le, count in BUCKET.findall(text)}
 
@@ -140,55 +138,58 @@ def within(before: dict[float, float], after: dict[float, float], share: float) 
     return next(le for le, count in answered.items() if count >= share * total)
 
 
-async def dialing(town: Cluster) -> tuple[Tenant, Traffic]:
+async def dialing(cluster: Cluster) -> tuple[Tenant, Traffic]:
     """A victim and its neighbours, all in the middle of long runs."""
-    tenants = [await town.tenant() for _ in range(OTHERS + 1)]
-    runs = [(tenant, await tenant.run(town.leads(LEADS))) for tenant in tenants]
+    tenants = [await cluster.tenant() for _ in range(OTHERS + 1)]
+    runs = [(tenant, await tenant.run(cluster.leads(LEADS))) for tenant in tenants]
     for tenant, run_id in runs:
         await tenant.taken(run_id, 6)
-    await town.pool.execute(PUT_OFF, tenants[0].business_id, runs[0][1])
-    return tenants[0], Traffic(town, tenants[1:])
+    await cluster.pool.execute(PUT_OFF, tenants[0].business_id, runs[0][1])
+    return tenants[0], Traffic(cluster, tenants[1:])
 
 
-async def test_a_held_row_of_one_business_slows_no_other(town: Cluster) -> None:
-    await town.staff(2)
-    victim, traffic = await dialing(town)
+async def test_a_held_row_of_one_business_slows_no_other(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    victim, traffic = await dialing(cluster)
     seen: dict[str, tuple[Figures, Figures]] = {}
     missing = set()
-    for table in [row["name"] for row in await town.rows(TABLES)]:
+    for table in [row["name"] for row in await cluster.rows(TABLES)]:
         control = await traffic.figures(HELD_SECONDS)
-        async with held(town, f"SELECT FROM {table} WHERE business_id = $1 LIMIT 1 FOR UPDATE", victim.business_id) as found:
+        async with held(cluster, f"SELECT FROM {table} WHERE business_id = $1 LIMIT 1 FOR UPDATE", victim.business_id) as found:
             if found:
                 seen[table] = control, await traffic.figures(HELD_SECONDS)
             else:
                 missing.add(table)
-    keep("a stranger holds a row of one business", tables={t: {"free": asdict(free), "held": asdict(at)} for t, (free, at) in seen.items()})
+    keep(
+        "another session locks a row of one business",
+        tables={t: {"free": asdict(free), "held": asdict(at)} for t, (free, at) in seen.items()},
+    )
     assert missing <= EMPTY
     assert {table: f for table, f in seen.items() if f[1].pace < PACE_KEPT * f[0].pace} == {}
     assert {table: f for table, f in seen.items() if f[1].callback_p99 > max(CALLBACK_SECONDS, 4 * f[0].callback_p99)} == {}
     assert {table: f for table, f in seen.items() if f[1].cancel_longest > max(CANCEL_SECONDS, 4 * f[0].cancel_longest)} == {}
-    await stopped(town)
+    await stopped(cluster)
 
 
-async def stopped(town: Cluster) -> None:
+async def stopped(cluster: Cluster) -> None:
     """End all that goes on, and hold the promises against it."""
-    for tenant in town.tenants:
+    for tenant in cluster.tenants:
         await tenant.stop_all()
         for run_id in tenant.runs:
             await tenant.ended(run_id)
-    await judge(town, town.tenants)
+    await judge(cluster, cluster.tenants)
 
 
 @pytest.mark.parametrize("table", SHARED)
-async def test_a_held_row_that_all_share_is_got_around(town: Cluster, table: str) -> None:
-    await town.staff(2)
-    _, traffic = await dialing(town)
+async def test_a_held_row_that_all_share_is_got_around(cluster: Cluster, table: str) -> None:
+    await cluster.scale(2)
+    _, traffic = await dialing(cluster)
     control = await traffic.pace(CONTROL_SECONDS)
 
     async def recovered() -> bool:
         return await traffic.pace(1.0) >= PACE_KEPT * control
 
-    async with held(town, SHARED[table]):
+    async with held(cluster, SHARED[table]):
         began = asyncio.get_running_loop().time()
         # The pace may fall only after some seconds, when a lease has run out: it is watched for as long as all of it may take.
         cancels = asyncio.ensure_future(traffic.cancels(RECOVERED_SECONDS))
@@ -196,6 +197,11 @@ async def test_a_held_row_that_all_share_is_got_around(town: Cluster, table: str
         await until(recovered, RECOVERED_SECONDS, f"the pace comes back with a row of {table} held")
         after = asyncio.get_running_loop().time() - began
         took = await cancels
-    keep(f"a stranger holds {table}", lowest_pace=round(lowest / control, 2), recovered_after_at_most=round(after, 1), cancel=spread(took))
+    keep(
+        f"another session locks {table}",
+        lowest_pace=round(lowest / control, 2),
+        recovered_after_at_most=round(after, 1),
+        cancel=spread(took),
+    )
     assert max(took) < CANCEL_SECONDS
-    await stopped(town)
+    await stopped(cluster)

@@ -1,7 +1,4 @@
-"""The telephone company loses answers, is too busy, fails, and its callbacks come twice, late, in the wrong order or never.
-
-On the road of a call: 5 and 6, with bad weather.
-"""
+"""The provider loses responses, is overloaded, fails, and its callbacks arrive twice, late, out of order or never."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.figures import keep, spread, trials
-from tests.chaos.judge import book, judge
+from tests.chaos.judge import call_records, judge
 from tests.chaos.waiting import lasting, until
 
 if TYPE_CHECKING:
+    from tests.chaos.cluster import Cluster
     from tests.chaos.tenant import Tenant
-    from tests.chaos.town import Cluster
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
@@ -43,53 +40,53 @@ SELECT extract(epoch FROM ended_at - created_at)::float8 FROM dialer.attempts WH
 """
 
 
-async def dial(town: Cluster, leads: int, **faults: float) -> list[Tenant]:
+async def dial(cluster: Cluster, leads: int, **faults: float) -> list[Tenant]:
     """Let businesses dial under faults until all their runs have ended."""
-    await town.faults(**faults)
-    tenants = [await town.tenant() for _ in range(BUSINESSES)]
-    runs = [(tenant, await tenant.run(town.leads(leads))) for tenant in tenants]
+    await cluster.faults(**faults)
+    tenants = [await cluster.tenant() for _ in range(BUSINESSES)]
+    runs = [(tenant, await tenant.run(cluster.leads(leads))) for tenant in tenants]
     for tenant, run_id in runs:
         run = await tenant.ended(run_id, 600)
         assert run["status"] == "completed", run
     return tenants
 
 
-async def states(town: Cluster, tenants: list[Tenant]) -> dict[str, int]:
+async def states(cluster: Cluster, tenants: list[Tenant]) -> dict[str, int]:
     """How many attempts ended how."""
-    return {row["state"]: row["count"] for row in await town.rows(STATES, [tenant.business_id for tenant in tenants])}
+    return {row["state"]: row["count"] for row in await cluster.rows(STATES, [tenant.business_id for tenant in tenants])}
 
 
-async def late_by(town: Cluster, tenants: list[Tenant]) -> list[float]:
+async def late_by(cluster: Cluster, tenants: list[Tenant]) -> list[float]:
     """How many seconds after the moment the protocol allows each attempt that was never placed was declared so."""
-    return [row[0] for tenant in tenants for row in await town.rows(LATE, tenant.business_id, LAG_SECONDS)]
+    return [row[0] for tenant in tenants for row in await cluster.rows(LATE, tenant.business_id, LAG_SECONDS)]
 
 
-async def test_answers_are_lost(town: Cluster) -> None:
+async def test_answers_are_lost(cluster: Cluster) -> None:
     """One in ten: half of them after the call was made, half before."""
-    tenants = await dial(town, trials(30), drop_after=0.05, drop_before=0.05)
-    figures = await judge(town, tenants)
-    late = await late_by(town, tenants)
+    tenants = await dial(cluster, trials(30), drop_after=0.05, drop_before=0.05)
+    figures = await judge(cluster, tenants)
+    late = await late_by(cluster, tenants)
     # Every lead was called, whatever became of the first answer.
     assert figures["calls"] == figures["leads"]
-    keep("10 % of create answers lost", late=spread(late), states=await states(town, tenants), **figures)
+    keep("10 % of create answers lost", late=spread(late), states=await states(cluster, tenants), **figures)
     assert late, "no answer was lost before its call was made"
     assert max(late) < SETTLED_SECONDS
 
 
-async def test_an_unknown_attempt_keeps_its_slot(town: Cluster) -> None:
-    await town.faults(drop_before=1.0, first_requests=3)
-    tenant = await town.tenant()
-    run_id = await tenant.run(town.leads(6))
+async def test_an_unknown_attempt_keeps_its_slot(cluster: Cluster) -> None:
+    await cluster.faults(drop_before=1.0, first_requests=3)
+    tenant = await cluster.tenant()
+    run_id = await tenant.run(cluster.leads(6))
 
     async def all_unknown() -> bool:
-        [row] = await town.rows(UNKNOWN, [tenant.business_id])
+        [row] = await cluster.rows(UNKNOWN, [tenant.business_id])
         return bool(row["unknown"] == row["held"] == 3)
 
     await until(all_unknown, 10, "three attempts are unknown and hold the three slots")
-    assert (await tenant.seen(run_id))["in_progress"] == 3
+    assert (await tenant.read_run(run_id))["in_progress"] == 3
     await tenant.ended(run_id)
-    figures = await judge(town, [tenant])
-    late = await late_by(town, [tenant])
+    figures = await judge(cluster, [tenant])
+    late = await late_by(cluster, [tenant])
     assert len(late) == 3
     assert max(late) < SETTLED_SECONDS
     keep("three unknown attempts hold three slots", late=spread(late), **figures)
@@ -104,70 +101,70 @@ async def test_an_unknown_attempt_keeps_its_slot(town: Cluster) -> None:
         ("callbacks twice, late and in the wrong order", {"callback_duplicate": 0.3, "callback_reorder": 0.3, "callback_delay": 0.3}),
     ],
 )
-async def test_nothing_is_lost_or_burned(town: Cluster, name: str, faults: dict[str, float]) -> None:
-    tenants = await dial(town, trials(12), **faults)
-    figures = await judge(town, tenants)
+async def test_nothing_is_lost_or_burned(cluster: Cluster, name: str, faults: dict[str, float]) -> None:
+    tenants = await dial(cluster, trials(12), **faults)
+    figures = await judge(cluster, tenants)
     assert figures["calls"] == figures["leads"]
-    late = await late_by(town, tenants)
-    keep(name, late=spread(late), states=await states(town, tenants), **figures)
+    late = await late_by(cluster, tenants)
+    keep(name, late=spread(late), states=await states(cluster, tenants), **figures)
     assert max(late, default=0.0) < SETTLED_SECONDS
 
 
-async def test_answers_that_fail_together_shut_the_gate_once(town: Cluster) -> None:
+async def test_answers_that_fail_together_shut_the_gate_once(cluster: Cluster) -> None:
     """A hiccup of the provider's, met by every POST on its way, is one failure and not a dozen."""
-    tenant = await town.tenant(max_calls=12)
+    tenant = await cluster.tenant(max_calls=12)
     # A gate whose last answer failed lets one call through alone; whatever failed before at this worker, one answer makes it forget.
-    assert (await tenant.ended(await tenant.run(town.leads(1))))["status"] == "completed"
-    [first] = (await book(town)).calls_of(tenant)
-    await town.faults(drop_before=1.0, first_requests=12)
-    run_id = await tenant.run(town.leads(24), concurrency=12)
+    assert (await tenant.ended(await tenant.run(cluster.leads(1))))["status"] == "completed"
+    [first] = (await call_records(cluster)).calls_of(tenant)
+    await cluster.faults(drop_before=1.0, first_requests=12)
+    run_id = await tenant.run(cluster.leads(24), concurrency=12)
     assert (await tenant.ended(run_id))["status"] == "completed"
-    figures = await judge(town, [tenant])
-    ledger = await book(town)
-    created = [datetime.fromisoformat(call["created_at"]) for call in ledger.calls_of(tenant) if call["sid"] != first["sid"]]
-    asked = [datetime.fromisoformat(request["at"]) for request in ledger.requests if request["from"] == tenant.caller_id]
+    figures = await judge(cluster, [tenant])
+    records = await call_records(cluster)
+    created = [datetime.fromisoformat(call["created_at"]) for call in records.calls_of(tenant) if call["sid"] != first["sid"]]
+    asked = [datetime.fromisoformat(request["at"]) for request in records.requests if request["from"] == tenant.caller_id]
     pause = (min(created) - sorted(asked)[1]).total_seconds()
     keep("twelve answers fail together", calls_again_after=round(pause, 2), **figures)
     assert pause < SHUT_ONCE_SECONDS
 
 
 @pytest.mark.parametrize("scenario", ["busy"] if trials(1) == 1 else ["busy", "mix"])
-async def test_every_callback_is_lost(town: Cluster, scenario: str) -> None:
+async def test_every_callback_is_lost(cluster: Cluster, scenario: str) -> None:
     """Found by asking: 15 s after a call was placed; 60 s after it was answered, when the question what to say was the last word."""
-    await town.faults(callback_drop=1.0)
-    tenants = [await town.tenant() for _ in range(BUSINESSES)]
-    leads = [town.leads(3) for _ in tenants]
-    await town.numbers({lead["phone"]: scenario for some in leads for lead in some})
+    await cluster.faults(callback_drop=1.0)
+    tenants = [await cluster.tenant() for _ in range(BUSINESSES)]
+    leads = [cluster.leads(3) for _ in tenants]
+    await cluster.numbers({lead["phone"]: scenario for some in leads for lead in some})
     runs = [(tenant, await tenant.run(some)) for tenant, some in zip(tenants, leads, strict=True)]
     for tenant, run_id in runs:
         assert (await tenant.ended(run_id, 120))["status"] == "completed"
-    figures = await judge(town, tenants)
+    figures = await judge(cluster, tenants)
     assert figures["calls"] == figures["leads"]
-    rows = await town.rows(SETTLED, [tenant.business_id for tenant in tenants])
+    rows = await cluster.rows(SETTLED, [tenant.business_id for tenant in tenants])
     keep(f"all callbacks lost ({scenario}), seconds from claim to settled", settled=spread([row[0] for row in rows]), **figures)
 
 
-async def test_connections_are_refused(town: Cluster) -> None:
+async def test_connections_are_refused(cluster: Cluster) -> None:
     """No lead fails, no slot is frozen as unknown, and it goes on by itself."""
-    tenants = [await town.tenant() for _ in range(BUSINESSES)]
-    runs = [(tenant, await tenant.run(town.leads(40))) for tenant in tenants]
+    tenants = [await cluster.tenant() for _ in range(BUSINESSES)]
+    runs = [(tenant, await tenant.run(cluster.leads(40))) for tenant in tenants]
     for tenant, run_id in runs:
         await tenant.taken(run_id, 10)
-    await town.door.shut()
+    cluster.provider_proxy.refuse()
     away_seconds = 5.0 if trials(1) == 1 else 60.0
     await lasting(away_seconds)
-    await town.door.open()
+    await cluster.provider_proxy.accept()
     opened_at = datetime.now(UTC)
     for tenant, run_id in runs:
         run = await tenant.ended(run_id, 120)
         assert run["status"] == "completed"
-    figures = await judge(town, tenants)
+    figures = await judge(cluster, tenants)
     assert figures["calls"] == figures["leads"]
-    found = await states(town, tenants)
+    found = await states(cluster, tenants)
     assert set(found) <= {"over", "not_sent"}
-    rows = await town.rows("SELECT count(*) FROM dialer.attempts WHERE reason IS NOT NULL AND state = 'over' AND sid IS NULL")
+    rows = await cluster.rows("SELECT count(*) FROM dialer.attempts WHERE reason IS NOT NULL AND state = 'over' AND sid IS NULL")
     assert rows[0][0] == 0
-    first = await town.value(
+    first = await cluster.value(
         "SELECT min(created_at) FROM dialer.attempts WHERE created_at > $1 AND state = 'over' AND business_id = ANY ($2::integer[])",
         opened_at,
         [tenant.business_id for tenant in tenants],

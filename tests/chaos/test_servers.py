@@ -1,7 +1,4 @@
-"""Redis is emptied, away and back; PostgreSQL falls over, its sessions are killed, a stranger holds a row: no lead is lost.
-
-On the road of a call: under all of it, while the floor shakes.
-"""
+"""Redis is emptied, away and back; PostgreSQL falls over, its sessions are killed, another session locks a row: no lead is lost."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from ringmaster.local.postgres import Stop
+from tests.chaos.cluster import Cluster
+from tests.chaos.external_client import command, connected
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import judge, taken_after
-from tests.chaos.stranger import command, stranger
-from tests.chaos.town import Cluster
 from tests.chaos.waiting import lasting, until
 from tests.chaos.watch import ENDED
 
@@ -41,108 +38,111 @@ Runs = list[tuple["Tenant", int]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """The town of this file."""
-    async with Cluster(tmp_path_factory.mktemp("servers"), speed=SPEED) as town:
-        yield town
+async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """The cluster of this file."""
+    async with Cluster(tmp_path_factory.mktemp("servers"), speed=SPEED) as cluster:
+        yield cluster
 
 
-async def dialing(town: Cluster, leads: int, businesses: int = BUSINESSES) -> Runs:
+async def dialing(cluster: Cluster, leads: int, businesses: int = BUSINESSES) -> Runs:
     """Businesses in the middle of their runs."""
-    tenants = [await town.tenant() for _ in range(businesses)]
-    runs = [(tenant, await tenant.run(town.leads(leads))) for tenant in tenants]
+    tenants = [await cluster.tenant() for _ in range(businesses)]
+    runs = [(tenant, await tenant.run(cluster.leads(leads))) for tenant in tenants]
     for tenant, run_id in runs:
         await tenant.taken(run_id, 6)
     return runs
 
 
-async def completed(town: Cluster, runs: Runs) -> dict[str, int]:
+async def completed(cluster: Cluster, runs: Runs) -> dict[str, int]:
     """Wait until all are completed, and judge."""
     for tenant, run_id in runs:
         run = await tenant.ended(run_id, 120)
         assert run["status"] == "completed", run
-    figures = await judge(town, [tenant for tenant, _ in runs])
+    figures = await judge(cluster, [tenant for tenant, _ in runs])
     assert figures["calls"] == figures["leads"]
     return figures
 
 
-async def go_on(town: Cluster, runs: Runs, within_seconds: float = BACK_SECONDS) -> float:
+async def go_on(cluster: Cluster, runs: Runs, within_seconds: float = BACK_SECONDS) -> float:
     """Wait until leads are taken after now, by any of these businesses; return how many seconds it took."""
     began = datetime.now(UTC)
     ids = [tenant.business_id for tenant, _ in runs]
-    await until(lambda: town.value(TAKEN_SINCE, began, ids), within_seconds, "leads are taken again")
+    await until(lambda: cluster.value(TAKEN_SINCE, began, ids), within_seconds, "leads are taken again")
     return round((datetime.now(UTC) - began).total_seconds(), 2)
 
 
-async def test_redis_is_emptied(town: Cluster) -> None:
-    await town.staff(2)
-    runs = await dialing(town, 40)
+async def test_redis_is_emptied(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    runs = await dialing(cluster, 40)
     (tenant, run_id), (other, other_run), *_ = runs
-    async with stranger(town.valkey.url) as service:
+    async with connected(cluster.valkey.url) as service:
         # Something must be lost: the position after these is far from where the emptied stream begins.
-        await service.say(command(other, other_run, "run.pause", f"before-{other_run}"))
+        await service.send(command(other, other_run, "run.pause", f"before-{other_run}"))
         await other.until(other_run, lambda run: run["status"] == "paused")
         for n in range(trials(3)):
             await service.client.flushall()
-            await service.say(command(tenant, run_id, "run.pause", f"pause-{run_id}-{n}"))
+            await service.send(command(tenant, run_id, "run.pause", f"pause-{run_id}-{n}"))
             await tenant.until(run_id, lambda run: run["status"] == "paused", BACK_SECONDS)
-            await service.say(command(tenant, run_id, "run.resume", f"resume-{run_id}-{n}"))
+            await service.send(command(tenant, run_id, "run.resume", f"resume-{run_id}-{n}"))
             await tenant.until(run_id, lambda run: run["status"] != "paused", BACK_SECONDS)
-        await service.say(command(other, other_run, "run.resume", f"after-{other_run}"))
-    keep("FLUSHALL in the middle", flushes=trials(3), **await completed(town, runs))
+        await service.send(command(other, other_run, "run.resume", f"after-{other_run}"))
+    keep("FLUSHALL in the middle", flushes=trials(3), **await completed(cluster, runs))
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with its data", "without its data"])
-async def test_redis_is_away_and_comes_back(town: Cluster, *, kept: bool) -> None:
-    await town.staff(2)
-    runs = await dialing(town, 80)
+async def test_redis_is_away_and_comes_back(cluster: Cluster, *, kept: bool) -> None:
+    await cluster.scale(2)
+    runs = await dialing(cluster, 80)
     (tenant, run_id), (other, other_run), *rest = runs
-    await (town.valkey.stop() if kept else town.valkey.kill())
+    await (cluster.valkey.stop() if kept else cluster.valkey.kill())
     began = datetime.now(UTC)
-    waits = await go_on(town, runs)
-    said = await tenant.cancel(run_id, wait=True)
+    waits = await go_on(cluster, runs)
+    response = await tenant.cancel(run_id, wait=True)
     await tenant.ended(run_id)
-    assert await taken_after(town, run_id) == 0
+    assert await taken_after(cluster, run_id) == 0
     await lasting(REDIS_AWAY_SECONDS - (datetime.now(UTC) - began).total_seconds())
     if not kept:
-        await town.empty_valkey()
-    await town.valkey.start()
-    async with stranger(town.valkey.url) as service:
-        await service.say(command(other, other_run, "run.pause"))
+        await cluster.empty_valkey()
+    await cluster.valkey.start()
+    async with connected(cluster.valkey.url) as service:
+        await service.send(command(other, other_run, "run.pause"))
         await other.until(other_run, lambda run: run["status"] in {"paused", *ENDED}, BACK_SECONDS)
-        await service.say(command(other, other_run, "run.resume"))
-    figures = await completed(town, [(other, other_run), *rest])
+        await service.send(command(other, other_run, "run.resume"))
+    figures = await completed(cluster, [(other, other_run), *rest])
     keep(
-        f"Redis away {REDIS_AWAY_SECONDS:g} s, back {'with' if kept else 'without'} its data", first_lead_after=waits, said=said, **figures
+        f"Redis away {REDIS_AWAY_SECONDS:g} s, back {'with' if kept else 'without'} its data",
+        first_lead_after=waits,
+        response=response,
+        **figures,
     )
 
 
-async def test_postgresql_falls_over(town: Cluster) -> None:
-    await town.staff(2)
-    runs = await dialing(town, 80)
+async def test_postgresql_falls_over(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    runs = await dialing(cluster, 80)
     waits = []
     for _ in range(falls := trials(2)):
-        await town.postgres.restart(Stop.IMMEDIATE)
-        waits.append(await go_on(town, runs, 3 * BACK_SECONDS))
-    keep("PostgreSQL immediate restart", falls=falls, leads_taken_again_after=waits, **await completed(town, runs))
+        await cluster.postgres.restart(Stop.IMMEDIATE)
+        waits.append(await go_on(cluster, runs, 3 * BACK_SECONDS))
+    keep("PostgreSQL immediate restart", falls=falls, leads_taken_again_after=waits, **await completed(cluster, runs))
 
 
-async def test_a_storm_kills_every_session(town: Cluster) -> None:
-    await town.staff(2)
-    runs = await dialing(town, 40)
+async def test_a_storm_kills_every_session(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    runs = await dialing(cluster, 40)
     killed = 0
     for _ in range(storms := trials(10)):
-        killed += int(await town.value(TERMINATE) or 0)
+        killed += int(await cluster.value(TERMINATE) or 0)
         await lasting(0.3)
-    keep("backend kill storm", storms=storms, sessions_killed=killed, **await completed(town, runs))
+    keep("backend kill storm", storms=storms, sessions_killed=killed, **await completed(cluster, runs))
 
 
 @pytest.mark.parametrize("held", ["dialer.lanes", "outbound_call_runs"])
-async def test_a_stranger_holds_one_businesss_row(town: Cluster, held: str) -> None:
+async def test_another_session_locks_the_row_of_one_business(cluster: Cluster, held: str) -> None:
     """An idle session in a transaction, as a forgotten terminal: the others do not notice."""
-    await town.staff(2)
-    (tenant, run_id), *rest = await dialing(town, 40)
-    session = await asyncpg.connect(town.postgres.url)
+    await cluster.scale(2)
+    (tenant, run_id), *rest = await dialing(cluster, 40)
+    session = await asyncpg.connect(cluster.postgres.url)
     try:
         transaction = session.transaction()
         await transaction.start()
@@ -151,21 +151,21 @@ async def test_a_stranger_holds_one_businesss_row(town: Cluster, held: str) -> N
         for other, other_run in rest:
             assert (await other.ended(other_run))["status"] == "completed"
         seconds = round((datetime.now(UTC) - began).total_seconds(), 2)
-        assert (await tenant.seen(run_id))["status"] == "running"
+        assert (await tenant.read_run(run_id))["status"] == "running"
     finally:
         await session.close()
-    figures = await completed(town, [(tenant, run_id), *rest])
-    keep(f"a foreign session holds a row of {held}", others_ended_after=seconds, **figures)
+    figures = await completed(cluster, [(tenant, run_id), *rest])
+    keep(f"a row of {held} locked", others_ended_after=seconds, **figures)
 
 
-async def test_the_web_process_is_killed(town: Cluster) -> None:
-    """Callbacks meet a closed door; what they would have said is found by asking, 15 s after a call was placed."""
-    tenants = [await town.tenant() for _ in range(2)]
-    leads = [town.leads(30) for _ in tenants]
-    await town.numbers({lead["phone"]: "busy" for some in leads for lead in some})
+async def test_the_web_process_is_killed(cluster: Cluster) -> None:
+    """Callbacks are refused; each call is reconciled with the provider 15 s after it was placed."""
+    tenants = [await cluster.tenant() for _ in range(2)]
+    leads = [cluster.leads(30) for _ in tenants]
+    await cluster.numbers({lead["phone"]: "busy" for some in leads for lead in some})
     runs = [(tenant, await tenant.run(some)) for tenant, some in zip(tenants, leads, strict=True)]
     for tenant, run_id in runs:
         await tenant.taken(run_id, 6)
-    await town.kill_web()
-    await town.start_web()
-    keep("kill -9 of the web process", **await completed(town, runs))
+    await cluster.kill_web()
+    await cluster.start_web()
+    keep("kill -9 of the web process", **await completed(cluster, runs))

@@ -1,7 +1,4 @@
-"""Workers are killed, frozen, told to leave and joined under load: others take over in time, and nobody is called twice.
-
-On the road of a call: 3 and 4, while somebody pulls the plug.
-"""
+"""Workers are killed, frozen, stopped and added under load: others take over in time, and no lead is called twice."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from telephony.simulator.chance import between, fraction
+from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep, spread, trials
-from tests.chaos.judge import book, judge
-from tests.chaos.town import Cluster
+from tests.chaos.judge import call_records, judge
 from tests.chaos.waiting import lasting, percentile, until
 
 if TYPE_CHECKING:
@@ -28,7 +25,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytes
 
 BUSINESSES = 8
 LEADS = 200
-# Calls of about a second: a killed worker leaves some of them on the line.
+# Calls of about a second: a killed worker leaves some of them in progress.
 SPEED = 40.0
 TAKE_OVER_SECONDS = 8.0
 HAND_OVER_SECONDS = 1.0
@@ -48,30 +45,30 @@ LONG_AGO = "UPDATE dialer.partitions SET taken_at = taken_at - interval '1 hour'
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """The town of this file."""
-    async with Cluster(tmp_path_factory.mktemp("workers"), speed=SPEED) as town:
-        yield town
+async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """The cluster of this file."""
+    async with Cluster(tmp_path_factory.mktemp("workers"), speed=SPEED) as cluster:
+        yield cluster
 
 
 class Load:
     """Businesses that always have a run with leads left."""
 
-    def __init__(self, town: Cluster) -> None:
-        self.town = town
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.tenants: list[Tenant] = []
 
     async def open(self, businesses: int = BUSINESSES) -> Load:
-        self.tenants = [await self.town.tenant() for _ in range(businesses)]
+        self.tenants = [await self.cluster.tenant() for _ in range(businesses)]
         await self.refill()
         return self
 
     async def refill(self) -> None:
         """Give every business whose leads run out another run."""
         for tenant in self.tenants:
-            newest = await tenant.seen(max(tenant.runs)) if tenant.runs else None
+            newest = await tenant.read_run(max(tenant.runs)) if tenant.runs else None
             if newest is None or newest["queued"] < LEADS * 3 // 4:
-                await tenant.run(self.town.leads(LEADS))
+                await tenant.run(self.cluster.leads(LEADS))
 
     async def judged(self, within_seconds: float = 120) -> dict[str, int]:
         """Stop every run, and judge."""
@@ -81,13 +78,13 @@ class Load:
         for tenant in self.tenants:
             for run_id in tenant.runs:
                 await tenant.ended(run_id, within_seconds)
-        return await judge(self.town, self.tenants)
+        return await judge(self.cluster, self.tenants)
 
     async def go_on_after(self, moment: datetime, business_ids: list[int], within_seconds: float) -> None:
         """Wait until each of these businesses has taken a lead after `moment`."""
 
         async def all_go_on() -> bool:
-            return len(await self.town.rows(GOES_ON, moment, business_ids)) == len(business_ids)
+            return len(await self.cluster.rows(GOES_ON, moment, business_ids)) == len(business_ids)
 
         await until(all_go_on, within_seconds, f"all of {len(business_ids)} businesses go on")
 
@@ -96,8 +93,8 @@ class Load:
         tenants = [tenant for tenant in self.tenants if tenant.business_id in business_ids]
 
         async def found() -> list[float]:
-            ledger = await book(self.town)
-            created = [[datetime.fromisoformat(call["created_at"]) for call in ledger.calls_of(tenant)] for tenant in tenants]
+            records = await call_records(self.cluster)
+            created = [[datetime.fromisoformat(call["created_at"]) for call in records.calls_of(tenant)] for tenant in tenants]
             later = [[(at - moment).total_seconds() for at in times if at > moment + ON_THE_WIRE] for times in created]
             return [min(times) for times in later] if all(later) else []
 
@@ -106,105 +103,105 @@ class Load:
 
 async def end_the_busiest(load: Load, number: Signals) -> tuple[datetime, list[int]]:
     """Send a signal to the worker that owns most; return when, and which businesses with a free slot it owned."""
-    town = load.town
-    name = await town.busiest()
+    cluster = load.cluster
+    name = await cluster.busiest()
     ids = [tenant.business_id for tenant in load.tenants]
-    orphans = [row["business_id"] for row in await town.rows(ORPHANED, name, ids)]
+    orphans = [row["business_id"] for row in await cluster.rows(ORPHANED, name, ids)]
     moment = datetime.now(UTC)
-    await town.end(name, number)
+    await cluster.end(name, number)
     return moment, orphans
 
 
-async def test_another_worker_takes_over_after_kill_9(town: Cluster) -> None:
-    await town.staff(2)
-    load = await Load(town).open()
+async def test_another_worker_takes_over_after_kill_9(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    load = await Load(cluster).open()
     seconds: list[float] = []
     for _ in range(kills := trials(3)):
         await load.refill()
         moment, orphans = await end_the_busiest(load, SIGKILL)
         await load.go_on_after(moment + ON_THE_WIRE, orphans, 3 * TAKE_OVER_SECONDS)
         seconds += await load.first_calls(moment, orphans)
-        await town.start_worker()
+        await cluster.start_worker()
     keep("kill -9 to the next call of an orphaned business, seconds", kills=kills, **spread(seconds), **await load.judged())
     assert len(seconds) >= kills * BUSINESSES // 2
     # The figure is kept; a machine that has others to serve may hold up a single one.
     assert percentile(seconds, 0.5) < TAKE_OVER_SECONDS
 
 
-async def test_a_worker_told_to_leave_hands_over(town: Cluster) -> None:
-    await town.staff(2)
-    load = await Load(town).open()
+async def test_a_worker_told_to_leave_hands_over(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    load = await Load(cluster).open()
     hand_overs: list[list[float]] = []
     for _ in range(leaves := trials(2)):
         await load.refill()
         moment, orphans = await end_the_busiest(load, SIGTERM)
         await load.go_on_after(moment + ON_THE_WIRE, orphans, TAKE_OVER_SECONDS)
-        rows = await town.rows("SELECT taken_at FROM dialer.partitions WHERE owner IS NOT NULL AND taken_at > $1", moment)
+        rows = await cluster.rows("SELECT taken_at FROM dialer.partitions WHERE owner IS NOT NULL AND taken_at > $1", moment)
         hand_overs.append([(row["taken_at"] - moment).total_seconds() for row in rows])
-        await town.start_worker()
+        await cluster.start_worker()
     every = [seconds for hand_over in hand_overs for seconds in hand_over]
     keep("SIGTERM to a partition's new owner, seconds", leaves=leaves, **spread(every), **await load.judged())
     # Those with a POST in progress are among them. The machine may have others to serve and hold up a leave; a fault of ours holds up all.
     assert min(percentile(hand_over, 0.5) for hand_over in hand_overs) < HAND_OVER_SECONDS
 
 
-async def test_a_storm_of_kills(town: Cluster) -> None:
-    await town.staff(2)
-    load = await Load(town).open()
+async def test_a_storm_of_kills(cluster: Cluster) -> None:
+    await cluster.scale(2)
+    load = await Load(cluster).open()
     seed = datetime.now(UTC).isoformat()
     for n in range(kills := trials(3)):
         await load.refill()
         await lasting(between(0, 2, 1, seed, n))
-        victim = list(town.workers)[int(fraction(1, seed, n, "who") * len(town.workers))]
-        await town.end(victim, SIGKILL)
-        await town.start_worker()
+        victim = list(cluster.workers)[int(fraction(1, seed, n, "who") * len(cluster.workers))]
+        await cluster.end(victim, SIGKILL)
+        await cluster.start_worker()
     keep("kill storm", kills=kills, seed=seed, **await load.judged())
 
 
 @pytest.mark.parametrize("seconds", [1.0, 8.0] if trials(1) == 1 else [1.0, 4.0, 8.0, 20.0])
-async def test_a_frozen_worker_wakes_up(town: Cluster, seconds: float) -> None:
+async def test_a_frozen_worker_wakes_up(cluster: Cluster, seconds: float) -> None:
     """Shorter than a POST's deadline and the lease, and longer than both."""
-    await town.staff(2)
-    load = await Load(town).open()
+    await cluster.scale(2)
+    load = await Load(cluster).open()
     for _ in range(freezes := trials(1)):
         await load.refill()
-        await town.start_worker()
-        name = await town.busiest()
-        town.signal(name, SIGSTOP)
+        await cluster.start_worker()
+        name = await cluster.busiest()
+        cluster.signal(name, SIGSTOP)
         await lasting(seconds)
         await load.refill()
-        town.signal(name, SIGCONT)
+        cluster.signal(name, SIGCONT)
         moment = datetime.now(UTC)
         await load.go_on_after(moment, [tenant.business_id for tenant in load.tenants], TAKE_OVER_SECONDS)
-        await town.staff(2)
+        await cluster.scale(2)
     keep(f"SIGSTOP {seconds:g} s and SIGCONT", freezes=freezes, **await load.judged())
 
 
-async def test_a_worker_that_joins_gets_its_share_and_nothing_more_moves(town: Cluster) -> None:
-    [first] = await town.staff(1)
-    load = await Load(town).open()
-    await town.rows(LONG_AGO)
-    before = await town.value(EPOCHS)
-    second = await town.start_worker()
-    await until(lambda: balanced(town, first, second), 40, "the newcomer has its share")
+async def test_a_worker_that_joins_gets_its_share_and_nothing_more_moves(cluster: Cluster) -> None:
+    [first] = await cluster.scale(1)
+    load = await Load(cluster).open()
+    await cluster.rows(LONG_AGO)
+    before = await cluster.value(EPOCHS)
+    second = await cluster.start_worker()
+    await until(lambda: balanced(cluster, first, second), 40, "the newcomer has its share")
     await load.refill()
     moment = datetime.now(UTC)
     await load.go_on_after(moment, [tenant.business_id for tenant in load.tenants], TAKE_OVER_SECONDS)
-    owned = await town.value(OWNED, second)
+    owned = await cluster.value(OWNED, second)
     # Rendezvous hashing: about half, and each that moved has moved once.
-    assert await town.value(EPOCHS) - before == owned
+    assert await cluster.value(EPOCHS) - before == owned
     assert 90 <= owned <= 166
     keep("a worker joins", moved=owned, **await load.judged())
 
 
-async def balanced(town: Cluster, first: str, second: str) -> bool:
+async def balanced(cluster: Cluster, first: str, second: str) -> bool:
     """True when the number of partitions of both has stopped changing, and no partition is without an owner."""
-    owned = [await town.value(OWNED, name) for name in (first, second)]
-    return sum(owned) == 256 and owned[1] > 80 and not await moves(town)
+    owned = [await cluster.value(OWNED, name) for name in (first, second)]
+    return sum(owned) == 256 and owned[1] > 80 and not await moves(cluster)
 
 
-async def moves(town: Cluster) -> bool:
+async def moves(cluster: Cluster) -> bool:
     """True when a partition changes hands within some rounds of ownership."""
-    before = await town.value(EPOCHS)
+    before = await cluster.value(EPOCHS)
     await lasting(2.0)
-    return bool(before != await town.value(EPOCHS))
+    return bool(before != await cluster.value(EPOCHS))

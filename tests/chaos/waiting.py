@@ -1,7 +1,4 @@
-"""Waiting for what another process does: it gives no event, so it is asked again and again, always with a bound.
-
-On the road of a call: nowhere; beside it, with a watch.
-"""
+"""Waiting for another process, which gives no event: polling with a bound."""
 
 from __future__ import annotations
 
@@ -14,31 +11,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ASK_AGAIN_SECONDS = 0.02
-# A question takes milliseconds. One that takes longer than this has met a machine that stood still, us and those we wait for alike.
-LONGEST_TURN_SECONDS = 2.0
+POLL_SECONDS = 0.02
+# A poll takes milliseconds. A longer one means that the whole machine was stalled, and the processes we wait for with it.
+MAX_POLL_SECONDS = 2.0
 
 
-async def until(answer: Callable[[], Awaitable[T]], within_seconds: float, what: Callable[[], str] | str) -> T:
-    """Ask until the answer is true, and return it; the time in which the machine stood still does not count.
+async def until(condition: Callable[[], Awaitable[T]], within_seconds: float, what: Callable[[], str] | str) -> T:
+    """Poll until the result is true, and return it; time in which the machine was stalled does not count.
 
     Raises:
-        AssertionError: when it is not within `within_seconds`; says `what` was waited for.
+        AssertionError: when it is not true within `within_seconds`; names `what` was expected.
     """
     loop = asyncio.get_running_loop()
-    asked_at, left = loop.time(), within_seconds
-    while not (found := await answer()):
+    polled_at, left = loop.time(), within_seconds
+    while not (result := await condition()):
         if left < 0:
             message = f"not within {within_seconds:g} s: {what if isinstance(what, str) else what()}"
             raise AssertionError(message)
-        await lasting(ASK_AGAIN_SECONDS)
-        last, asked_at = asked_at, loop.time()
-        left -= min(asked_at - last, LONGEST_TURN_SECONDS)
-    return found
+        await lasting(POLL_SECONDS)
+        last, polled_at = polled_at, loop.time()
+        left -= min(polled_at - last, MAX_POLL_SECONDS)
+    return result
 
 
 async def lasting(seconds: float) -> None:
-    """Let a fault last so long: a frozen process does not say when it has been frozen long enough."""
+    """Let a fault last so long: there is no condition to wait for."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.Event().wait()

@@ -1,7 +1,4 @@
-"""Somebody who looks at every run as often as the web process answers, and does the sums each time.
-
-On the road of a call: after 7, where a browser would be.
-"""
+"""Polls every run as often as the web process responds, and checks its counters each time."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ if TYPE_CHECKING:
 
 PARTS = ("queued", "in_progress", "completed", "failed", "cancelled", "skipped")
 ENDED = {"completed", "cancelled", "stopped", "failed"}
-# The machine is shared with what is being watched: a breath between two looks, none in the test that asks for speed.
-BREATH_SECONDS = 0.02
-NOTHING_TO_SEE_SECONDS = 0.05
+# The machine is shared with the processes under test: a pause between two polls, none in the test that measures speed.
+PAUSE_SECONDS = 0.02
+IDLE_SECONDS = 0.05
 
 
 class Watch:
-    """Polls the runs it was shown, in turn; `wrong` is what was ever untrue."""
+    """Polls the added runs in turn; `wrong` lists every violation."""
 
     def __init__(self) -> None:
         self.polls = 0
-        self.away = 0
-        self.breath_seconds = BREATH_SECONDS
+        self.failed_polls = 0
+        self.pause_seconds = PAUSE_SECONDS
         self.wrong: list[str] = []
         self._runs: dict[int, Tenant] = {}
         self._last: dict[int, dict[str, Any]] = {}
@@ -44,33 +41,33 @@ class Watch:
         self._closing = True
         await self._tasks.__aexit__(None, None, None)
 
-    def show(self, run_id: int, tenant: Tenant) -> None:
-        """Look at this run from now on."""
+    def add(self, run_id: int, tenant: Tenant) -> None:
+        """Poll this run from now on."""
         self._runs[run_id] = tenant
 
-    def forget(self) -> None:
-        """Look at nothing, and start anew."""
+    def clear(self) -> None:
+        """Poll nothing, and reset the figures."""
         self._runs.clear()
         self._last.clear()
         self.wrong.clear()
-        self.polls = self.away = 0
+        self.polls = self.failed_polls = 0
 
     async def _run(self) -> None:
         while not self._closing:
             for run_id, tenant in list(self._runs.items()):
-                await self._look(run_id, tenant)
-                await lasting(self.breath_seconds)
+                await self._poll(run_id, tenant)
+                await lasting(self.pause_seconds)
             if not self._runs:
-                await lasting(NOTHING_TO_SEE_SECONDS)
+                await lasting(IDLE_SECONDS)
 
-    async def _look(self, run_id: int, tenant: Tenant) -> None:
+    async def _poll(self, run_id: int, tenant: Tenant) -> None:
         try:
             status, run = await tenant.get(run_id)
         except (aiohttp.ClientError, TimeoutError):
-            self.away += 1
+            self.failed_polls += 1
             return
         if status != 200:
-            self.away += 1
+            self.failed_polls += 1
             if status != 503:
                 self.wrong.append(f"run {run_id}: HTTP {status}")
             return
@@ -84,6 +81,6 @@ class Watch:
         if sum(run[part] for part in PARTS) != run["total_leads"] or min(run[part] for part in PARTS) < 0:
             self.wrong.append(f"run {run_id} does not add up: {run}")
         if run["cursor_position"] < last["cursor_position"]:
-            self.wrong.append(f"run {run_id}: the cursor fell")
+            self.wrong.append(f"run {run_id}: the cursor went back")
         if last["status"] in ENDED and run["status"] != last["status"]:
             self.wrong.append(f"run {run_id}: {last['status']} became {run['status']}")

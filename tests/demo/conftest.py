@@ -1,7 +1,4 @@
-"""Starts `python -m dialer demo` and `up` as people do, in a directory of the test's own, and sees that nothing is left of them.
-
-On the road of a call: beside all of it.
-"""
+"""Starts `python -m dialer demo` and `up` as people do, in a directory of the test, and checks that no process is left behind."""
 
 from __future__ import annotations
 
@@ -20,8 +17,9 @@ import pytest
 
 import dialer
 from dialer.config import Settings
-from ringmaster.local.child import marked, until
-from ringmaster.local.data_dir import DataDir, free_port
+from ringmaster.local.data_dir import DataDir
+from ringmaster.local.orphans import marked, until
+from ringmaster.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,7 +33,7 @@ LINE_SECONDS = 60.0
 
 @dataclass
 class Running:
-    """One command that runs; `lines` is what it has printed so far."""
+    """A running command; `lines` is its output so far."""
 
     process: asyncio.subprocess.Process
     home: Path
@@ -46,7 +44,7 @@ class Running:
         return "".join(self.lines)
 
     async def until_line(self, pattern: str, within_seconds: float = LINE_SECONDS) -> re.Match[str]:
-        """Read on to the line that has `pattern` in it."""
+        """Read up to the line that contains `pattern`."""
         assert self.process.stdout is not None
         async with asyncio.timeout(within_seconds):
             while line := (await self.process.stdout.readline()).decode():
@@ -57,25 +55,25 @@ class Running:
         raise AssertionError(message)
 
     async def end(self, within_seconds: float = END_SECONDS) -> int:
-        """Read on to the end; gives the exit code."""
+        """Read to the end; returns the exit code."""
         assert self.process.stdout is not None
         async with asyncio.timeout(within_seconds):
             self.lines.append((await self.process.stdout.read()).decode())
             return await self.process.wait()
 
     def left(self) -> list[psutil.Process]:
-        """The living processes of this command's directory, besides itself."""
+        """The living processes of this command's directory, without the command."""
         homes = (self.home, *(self.home / name for name in ("postgres", "valkey")))
         return [process for home in homes for process in marked(DataDir(home).mark)]
 
     async def nothing_left(self) -> bool:
-        """True when none of its processes lives, as soon as that is so."""
+        """Wait until none of its processes lives; False when one still does."""
         return await until(lambda: not self.left(), END_SECONDS)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    """Start `python -m dialer ...` with its data under the test's directory; whatever is left of it after the test is killed."""
+    """Start `python -m dialer ...` with its data under the test's directory; processes that are left after the test are killed."""
     started: list[Running] = []
 
     @asynccontextmanager

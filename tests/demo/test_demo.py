@@ -1,7 +1,4 @@
-"""The demo, as a stranger meets it.
-
-On the road of a call: all of it, through real processes.
-"""
+"""The demo as a newcomer starts it, through real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ FAST = ("--speed", "200")
 BOTH_RUNS_SECONDS = 90.0
 READY = r"^http://127\.0\.0\.1:(\d+)$"
 
-pytestmark = pytest.mark.timeout(240)  # a whole installation is put up and taken down, more than once
+pytestmark = pytest.mark.timeout(240)  # a whole installation is started and stopped, more than once
 
 
 def cells(out: str, title: str) -> list[int]:
@@ -50,7 +47,7 @@ async def test_every_lead_of_both_businesses_is_dialled_and_accounted_for(run: R
         assert demo.left() == []
 
 
-async def test_a_file_nobody_can_be_called_from_ends_with_the_reasons(run: Run, tmp_path: Path) -> None:
+async def test_a_file_without_a_callable_lead_ends_with_the_reasons(run: Run, tmp_path: Path) -> None:
     leads = tmp_path / "leads.csv"
     leads.write_text("lead_id,phone\n1,none\n2,112\n")
     async with run("demo", "--exit", "--leads", str(leads), *FAST) as demo:
@@ -81,7 +78,7 @@ async def test_it_stays_up_until_ctrl_c_and_leaves_nothing(run: Run, tmp_path: P
         assert demo.left() == []
 
 
-async def test_a_second_demo_is_told_and_a_killed_one_leaves_nothing_behind(run: Run) -> None:
+async def test_a_second_demo_is_rejected_and_a_killed_one_leaves_nothing_behind(run: Run) -> None:
     async with run("demo") as first:
         await first.until_line("1 on the line|[23] on the line")
         async with run("demo", "--exit") as second:
@@ -133,7 +130,7 @@ async def test_a_port_that_was_asked_for_and_is_taken_is_an_error(run: Run) -> N
 
 async def test_without_a_port_another_is_taken_when_the_usual_one_is_in_use(run: Run) -> None:
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # somebody else has it: just as well
+        with contextlib.suppress(OSError):  # the port is in use already: just as well
             stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
         async with run("demo", *FAST, own_port=False) as demo:
             other = (await demo.until_line(r"port 8080 is taken; using (\d+)"))[1]

@@ -1,7 +1,4 @@
-"""A small installation in one command.
-
-On the road of a call: all of it, through real processes.
-"""
+"""A small installation in one command, through real processes."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from ringmaster.local.data_dir import free_port
+from ringmaster.local.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,4 @@
-"""Our own source, parsed once, for the rules of the house.
-
-On the road of a call: nowhere; it keeps the road readable.
-"""
+"""Our own source, parsed once, for the rules of the house."""
 
 from __future__ import annotations
 

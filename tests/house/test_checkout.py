@@ -1,7 +1,4 @@
-"""What is in the checkout: the locks are whole, no package registry is named, the Procfile keeps its contract.
-
-On the road of a call: nowhere; it keeps the road open on every machine.
-"""
+"""The checkout: the locks are complete, no package registry is named, the Procfile keeps its contract."""
 
 from __future__ import annotations
 
@@ -51,11 +48,11 @@ def test_each_lock_is_hashed_and_includes_the_one_before(root: Path) -> None:
     assert run.items() < local.items() < dev.items()
 
 
-def test_what_is_asked_for_is_locked_and_explained(root: Path) -> None:
+def test_direct_dependencies_are_locked_and_explained(root: Path) -> None:
     explained = (root / "docs" / "dependencies.md").read_text()
     for lock in LOCKS:
-        asked = (root / lock.replace(".txt", ".in")).read_text().splitlines()
-        names = {line.split("[")[0] for line in asked if line and line[0].isalpha()}
+        requested = (root / lock.replace(".txt", ".in")).read_text().splitlines()
+        names = {line.split("[")[0] for line in requested if line and line[0].isalpha()}
         assert names <= locked(root / lock).keys()
         assert {name for name in names if f"| {name}" not in explained} == set()
 
@@ -63,7 +60,7 @@ def test_what_is_asked_for_is_locked_and_explained(root: Path) -> None:
 def test_no_package_registry_is_named(root: Path) -> None:
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
-        pytest.skip("not a git checkout: what belongs to it cannot be told from what does not")
+        pytest.skip("not a git checkout: its files cannot be told from others")
     tracked = subprocess.run([git, "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True).stdout.split("\0")
     files = [root / name for name in tracked if name and (root / name).is_file()]
     naming = re.compile("|".join(REGISTRIES).encode())

@@ -1,7 +1,4 @@
-"""Time, chance, tasks, SQL and other people's names come in by their doors only.
-
-On the road of a call: nowhere; it keeps the road readable.
-"""
+"""Time, chance, tasks, SQL and aiohttp come in through their own modules only."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.house.conftest import Module
 
-# Dotted names, or everything of a module: what a test cannot hold still.
+# Dotted names, or whole modules: a test cannot control them.
 FORBIDDEN = {
     "time.time",
     "time.time_ns",
@@ -32,7 +29,7 @@ FORBIDDEN = {
     "asyncio.create_task",
     "asyncio.ensure_future",
 }
-# (file, name): why it may. The ports themselves may all of it.
+# (file, name): the reason. The ports themselves may use all of them.
 PORTS = "dialer/clock.py"
 ALLOWED: dict[tuple[str, str], str] = {}
 
@@ -74,7 +71,7 @@ def dotted(node: ast.expr, names: dict[str, str]) -> str:
 
 
 def uses(module: Module) -> Iterator[tuple[str, int]]:
-    """Every use of a forbidden name, and its line; a name handed on counts as one called."""
+    """Every use of a forbidden name, and its line; a name that is passed on counts like a call."""
     names = imported(module.tree)
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute | ast.Name):
@@ -87,7 +84,7 @@ def uses(module: Module) -> Iterator[tuple[str, int]]:
 def test_time_chance_and_tasks_come_through_the_ports(product: list[Module]) -> None:
     found = {(module.path, name, line) for module in product if module.path != PORTS for name, line in uses(module)}
     assert sorted(use for use in found if use[:2] not in ALLOWED) == []
-    # An exception that nobody needs any more goes.
+    # An exception that is no longer needed is removed.
     assert set(ALLOWED) <= {use[:2] for use in found}
 
 
@@ -95,7 +92,7 @@ def test_no_task_is_started_on_a_loop_itself(product: list[Module]) -> None:
     bare = [
         f"{module.path}:{node.lineno}"
         for module in product
-        # The one place where the tasks of a worker are born, kept and waited for.
+        # The module that creates the tasks of a worker, keeps them and waits for them.
         if module.path != "dialer/concurrency/tasks.py"
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute) and node.attr == "create_task" and "loop" in ast.unparse(node.value)

@@ -26,7 +26,7 @@ async def test_three_and_no_fourth(shop: DatabaseFixture) -> None:
     assert len(intents) == 3
     assert verdicts[business].code == VerdictCode.FULL
     assert (await shop.claim(business))[0] == []
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (7, 3, 3)
     assert len({intent.phone for intent in intents}) == 3
     assert sorted(await shop.inflight(business)) == sorted(intent.attempt_id for intent in intents)
@@ -115,7 +115,7 @@ async def test_one_number_is_on_the_line_once_over_all_runs(shop: DatabaseFixtur
     assert verdicts[business].code == VerdictCode.AGAIN
     assert (await shop.claim(business))[1][business].code == VerdictCode.PUT_OFF
     for run in (first, second):
-        await shop.seen(business, run)
+        await shop.checked_run(business, run)
     await shop.record(next(i for i in intents if i.phone == phone), AttemptState.OVER, outcome="completed")
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE business_id = $1", business)
     [again] = (await shop.claim(business))[0]
@@ -130,7 +130,7 @@ async def test_every_lead_of_every_zone_is_taken_once(shop: DatabaseFixture) -> 
         dialled += [intent.phone for intent in intents]
         for intent in intents:
             await shop.record(intent, AttemptState.OVER, outcome="no-answer")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (len(dialled), len(set(dialled)), seen.status, seen.failed, seen.cursor_position) == (25, 25, "completed", 25, 25)
 
 
@@ -142,7 +142,7 @@ async def test_paused_and_cancelled_runs_are_not_taken(shop: DatabaseFixture) ->
     intents, verdicts = await shop.claim(business)
     assert (intents, verdicts[business].code) == ([], VerdictCode.EMPTY)
     for run in (paused, cancelled, pending):
-        await shop.seen(business, run)
+        await shop.checked_run(business, run)
 
 
 async def test_a_foreign_row_that_says_running_is_not_dialled(shop: DatabaseFixture) -> None:
@@ -163,7 +163,7 @@ async def test_leads_cancelled_one_by_one_are_passed(shop: DatabaseFixture) -> N
     assert [intent.job_id for intent in intents] == [job["id"] for job in jobs[4:]]
     for intent in intents:
         await shop.record(intent, AttemptState.OVER, outcome="completed")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.cancelled, seen.completed) == ("completed", 4, 2)
 
 
@@ -179,7 +179,7 @@ async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(shop
         if intents:
             break
     assert codes == [VerdictCode.AGAIN, VerdictCode.AGAIN, VerdictCode.EMPTY]
-    assert (await shop.seen(business, run)).cursor_position == 2500
+    assert (await shop.checked_run(business, run)).cursor_position == 2500
 
 
 async def test_lowering_max_calls_below_what_is_in_flight(shop: DatabaseFixture) -> None:

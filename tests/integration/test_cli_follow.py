@@ -18,9 +18,9 @@ from ringmaster.demo import fixtures
 from ringmaster.demo.client import ApiClient, ApiError
 from ringmaster.demo.follow import Follower
 from ringmaster.demo.run_view import RunView
-from ringmaster.local.data_dir import free_port
-from ringmaster.local.processes import Processes
-from ringmaster.refusal import RefusalError
+from ringmaster.errors import CommandError
+from ringmaster.local.ports import free_port
+from ringmaster.local.process import Processes
 from sql.pool import open_pool
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ async def web(place: Path, database_url: str, redis_url: str) -> AsyncIterator[t
     async with Processes(place / "logs", f"ringmaster-test-{place.name}") as children, aiohttp.ClientSession() as session:
         await installation.start_web(children, environment)
         async with await open_pool(database_url, name="test", size=1) as pool:
-            cast = await fixtures.create(pool, None)
-        yield url, cast, session
+            tenants = await fixtures.create(pool, None)
+        yield url, tenants, session
 
 
 async def test_both_samples_are_loaded_and_their_bad_rows_refused(tmp_path: Path, database_url: str, redis_url: str) -> None:
-    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
-        for tenant, refused in zip(cast, (5, 6), strict=True):
+    async with web(tmp_path, database_url, redis_url) as (url, tenants, session):
+        for tenant, refused in zip(tenants, (5, 6), strict=True):
             api = ApiClient(session, url, tenant.token)
             loaded = await api.load(tenant.leads.read_bytes(), name=tenant.run_name)
             assert (loaded.accepted, len(loaded.rejected), len(loaded.duplicates)) == (50, refused, 2)
@@ -63,33 +63,33 @@ async def test_both_samples_are_loaded_and_their_bad_rows_refused(tmp_path: Path
 
 
 async def test_all_pages_of_jobs_are_read(tmp_path: Path, database_url: str, redis_url: str) -> None:
-    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
-        api = ApiClient(session, url, cast[1].token)
+    async with web(tmp_path, database_url, redis_url) as (url, tenants, session):
+        api = ApiClient(session, url, tenants[1].token)
         leads = "lead_id,phone\n" + "".join(f"{n + 1},+1{212 + n // 100}55501{n % 100:02d}\n" for n in range(450))
         loaded = await api.load(leads.encode(), name="many")
         assert sorted([job["lead_id"] async for job in api.jobs(loaded.run_id)]) == list(range(1, 451))
 
 
-async def test_a_run_that_stands_still_is_given_up_with_how_it_stands(tmp_path: Path, database_url: str, redis_url: str) -> None:
-    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
-        api = ApiClient(session, url, cast[1].token)
-        loaded = await api.load(cast[1].leads.read_bytes(), name="without a worker")
-        watched = RunView("Harbor Light", loaded.run_id, loaded.accepted, {})
+async def test_a_stalled_run_is_reported_with_its_counts(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, tenants, session):
+        api = ApiClient(session, url, tenants[1].token)
+        loaded = await api.load(tenants[1].leads.read_bytes(), name="without a worker")
+        view = RunView("Harbor Light", loaded.run_id, loaded.accepted, {})
         await api.start(loaded.run_id)
-        pictures: list[int] = []
-        follower = Follower(api, watched, SystemClock(), lambda: pictures.append(watched.done), still_seconds=1.0)
-        with pytest.raises(RefusalError, match=r"^Harbor Light: nothing has changed for 1 s: running, 50 queued, 0 in_progress"):
+        drawn: list[int] = []
+        follower = Follower(api, view, SystemClock(), lambda: drawn.append(view.done), stall_seconds=1.0)
+        with pytest.raises(CommandError, match=r"^Harbor Light: nothing has changed for 1 s: running, 50 queued, 0 in_progress"):
             async with asyncio.timeout(END_SECONDS):
                 await follower.follow()
-        assert pictures
-        assert set(pictures) == {0}
+        assert drawn
+        assert set(drawn) == {0}
 
 
-async def test_a_refusal_of_the_api_is_its_sentence(tmp_path: Path, database_url: str, redis_url: str) -> None:
-    async with web(tmp_path, database_url, redis_url) as (url, cast, session):
+async def test_an_error_of_the_api_is_its_sentence(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, tenants, session):
         with pytest.raises(ApiError, match="401") as unknown:
-            await ApiClient(session, url, "nobody's").run(1)
+            await ApiClient(session, url, "unknown").run(1)
         assert unknown.value.status == 401
         with pytest.raises(ApiError, match="422") as empty:
-            await ApiClient(session, url, cast[0].token).load(b"lead_id,phone\n1,none\n", name="empty")
+            await ApiClient(session, url, tenants[0].token).load(b"lead_id,phone\n1,none\n", name="empty")
         assert empty.value.body["code"] == "no_leads"

@@ -1,7 +1,4 @@
-"""The children of a command: waited for, watched, stopped in order, never left behind.
-
-Beside the road of a call.
-"""
+"""The child processes of a command: waited for, watched, stopped in order, never left behind."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import dialer
-from ringmaster.local import folder, processes
-from ringmaster.local.child import marked, until
-from ringmaster.local.processes import ChildEndedError, Processes
-from ringmaster.refusal import RefusalError
+from ringmaster.errors import CommandError
+from ringmaster.local import folder, process
+from ringmaster.local.orphans import marked, until
+from ringmaster.local.process import ChildError, Processes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,7 +25,7 @@ CHECKOUT = Path(dialer.__file__).parents[1]
 MARK = "ringmaster-test-"
 END_SECONDS = 15.0
 
-# Says that it runs, and with what; ends orderly at SIGTERM, saying so.
+# Writes a file when it runs; ends orderly at SIGTERM, appending its name to another file.
 POLITE = """
 import os, pathlib, signal, sys
 def end(*_):
@@ -57,13 +54,13 @@ sys.exit("no port to be had")
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from ringmaster.local.processes import Processes
+from ringmaster.local.process import Processes
 
 async def main(place, mark):
     import os
     async with Processes(Path(place) / "logs", mark) as children:
         for name in ("one", "two"):
-            await children.start(name, "deaf", name, environment=dict(os.environ))
+            children.start(name, "deaf", name, environment=dict(os.environ))
         await asyncio.Event().wait()
 
 asyncio.run(main(*sys.argv[1:]))
@@ -86,18 +83,18 @@ def environment(place: Path, word: str = "") -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{place}:{CHECKOUT}", "WORD": word}
 
 
-def says(place: Path, name: str) -> Callable[[], Awaitable[bool]]:
-    async def said() -> bool:
+def exists(place: Path, name: str) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
         return (place / name).exists()
 
-    return said
+    return check
 
 
 async def test_children_run_with_their_environment_and_stop_in_order(place: Path, mark: str) -> None:
     async with Processes(place / "logs", mark) as children:
         for name in ("simulator", "web", "worker"):
-            child = await children.start(name, "polite", name, environment=environment(place, f"for {name}"))
-            await children.ready(child, says(place, name))
+            child = children.start(name, "polite", name, environment=environment(place, f"for {name}"))
+            await child.ready(exists(place, name))
         assert len(marked(mark)) == 3
         assert (place / "web").read_text() == "for web"
     assert (place / "ends").read_text().split() == ["worker", "web", "simulator"]
@@ -106,37 +103,36 @@ async def test_children_run_with_their_environment_and_stop_in_order(place: Path
 
 async def test_a_child_that_does_not_start_is_reported_with_its_log(place: Path, mark: str) -> None:
     async with Processes(place / "logs", mark) as children:
-        child = await children.start("web", "failing", environment=environment(place))
-        with pytest.raises(ChildEndedError, match=r"web \(process \d+\) ended with 1(?s:.*)no port to be had"):
-            await children.ready(child, says(place, "never"))
+        child = children.start("web", "failing", environment=environment(place))
+        with pytest.raises(ChildError, match=r"web \(process \d+\) ended with 1(?s:.*)no port to be had"):
+            await child.ready(exists(place, "never"))
 
 
-async def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(place: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "READY_SECONDS", 0.2)
+async def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(place: Path, mark: str) -> None:
     async with Processes(place / "logs", mark) as children:
-        child = await children.start("web", "polite", "web", environment=environment(place))
-        with pytest.raises(RefusalError, match="web is not ready after"):
-            await children.ready(child, says(place, "never"))
+        child = children.start("web", "polite", "web", environment=environment(place))
+        with pytest.raises(CommandError, match="web is not ready after"):
+            await child.ready(exists(place, "never"), within_seconds=0.2)
 
 
 async def test_a_child_that_dies_is_noticed(place: Path, mark: str) -> None:
     async with Processes(place / "logs", mark) as children:
         for name in ("worker", "web"):
-            await children.start(name, "polite", name, environment=environment(place))
-        victim = await children.start("simulator", "polite", "simulator", environment=environment(place))
-        await children.ready(victim, says(place, "simulator"))
-        victim.process.kill()
-        with pytest.raises(ChildEndedError, match=r"simulator .* was ended by SIGKILL"):
+            children.start(name, "polite", name, environment=environment(place))
+        victim = children.start("simulator", "polite", "simulator", environment=environment(place))
+        await victim.ready(exists(place, "simulator"))
+        victim.send(signal.SIGKILL)
+        with pytest.raises(ChildError, match=r"simulator .* was ended by SIGKILL"):
             async with asyncio.timeout(END_SECONDS):
                 await children.watch()
 
 
 async def test_a_deaf_child_is_killed(place: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
     async with Processes(place / "logs", mark) as children:
-        child = await children.start("worker", "deaf", "worker", environment=environment(place))
-        await children.ready(child, says(place, "worker"))
-    assert child.process.returncode == -signal.SIGKILL
+        child = children.start("worker", "deaf", "worker", environment=environment(place))
+        await child.ready(exists(place, "worker"))
+    assert child.exit_code == -signal.SIGKILL
     assert marked(mark) == []
 
 
@@ -145,41 +141,41 @@ async def test_even_deaf_children_end_with_a_killed_parent(place: Path, mark: st
     assert await until(lambda: all((place / name).exists() for name in ("one", "two")), END_SECONDS)
     parent.kill()
     await parent.wait()
-    assert await until(lambda: not [process for process in marked(mark) if process.pid != parent.pid], END_SECONDS)
+    assert await until(lambda: not [left for left in marked(mark) if left.pid != parent.pid], END_SECONDS)
 
 
 async def test_logs_are_private_and_turned_at_each_start(place: Path, mark: str) -> None:
-    for _ in range(processes.LOGS_KEPT + 2):
+    for _ in range(process.LOGS_KEPT + 2):
         async with Processes(place / "logs", mark) as children:
-            await (await children.start("web", "failing", environment=environment(place))).process.wait()
+            assert await children.start("web", "failing", environment=environment(place)).wait(END_SECONDS)
     logs = sorted((place / "logs").iterdir())
-    assert [log.name for log in logs] == ["web.log", *(f"web.log.{number}" for number in range(1, processes.LOGS_KEPT + 1))]
+    assert [log.name for log in logs] == ["web.log", *(f"web.log.{number}" for number in range(1, process.LOGS_KEPT + 1))]
     assert {stat.S_IMODE(log.stat().st_mode) for log in logs} == {0o600}
 
 
-async def test_a_directory_is_held_by_one_command_at_a_time(tmp_path: Path) -> None:
-    async with folder.held(tmp_path / "demo", "a demo"):
-        with pytest.raises(RefusalError, match=f"a demo runs here already.*process {os.getpid()}"):
-            async with folder.held(tmp_path / "demo", "a demo"):
+async def test_a_directory_is_locked_by_one_command_at_a_time(tmp_path: Path) -> None:
+    async with folder.locked(tmp_path / "demo", "a demo"):
+        with pytest.raises(CommandError, match=f"a demo runs here already.*process {os.getpid()}"):
+            async with folder.locked(tmp_path / "demo", "a demo"):
                 pass
-    async with folder.held(tmp_path / "demo", "a demo"):
+    async with folder.locked(tmp_path / "demo", "a demo"):
         pass
 
 
-async def test_emptying_a_directory_keeps_it_held(tmp_path: Path) -> None:
-    async with folder.held(tmp_path / "demo", "a demo") as place:
+async def test_emptying_a_directory_keeps_it_locked(tmp_path: Path) -> None:
+    async with folder.locked(tmp_path / "demo", "a demo") as place:
         (place.path / "logs").mkdir()
         (place.path / "logs" / "web.log").write_text("old")
         (place.path / "secret_key").write_text("old")
-        await folder.empty(place)
+        await folder.clear(place)
         assert [entry.name for entry in place.path.iterdir()] == ["lock"]
-        with pytest.raises(RefusalError, match="runs here already"):
-            async with folder.held(tmp_path / "demo", "a demo"):
+        with pytest.raises(CommandError, match="runs here already"):
+            async with folder.locked(tmp_path / "demo", "a demo"):
                 pass
 
 
 async def test_a_secret_key_is_drawn_once_and_private(tmp_path: Path) -> None:
-    async with folder.held(tmp_path, "an installation") as place:
+    async with folder.locked(tmp_path, "an installation") as place:
         drawn = folder.secret_key(place)
         assert folder.secret_key(place) == drawn
         assert len(drawn) >= 32

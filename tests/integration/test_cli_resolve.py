@@ -37,9 +37,9 @@ async def test_an_unknown_call_is_resolved_once_and_audited(shop: DatabaseFixtur
     code, _, err = await resolve(database_url, "--business", other, *named[2:], "--as", "over")
     assert (code, "no such job" in err) == (2, True), err
     code, _, err = await resolve(database_url, *named[:4], "--job", second.job_id, "--as", "not_placed")
-    assert (code, "over" in err) == (2, True)
+    assert (code, "has ended already" in err) == (2, True)
     code, out, _ = await resolve(database_url, *named, "--as", "not_placed")
     assert (code, json.loads(out)["status"]) == (0, "queued")
-    assert (await shop.seen(business, run)).queued == 1
+    assert (await shop.checked_run(business, run)).queued == 1
     assert await shop.pool.fetchval("SELECT actor FROM dialer.audit_log WHERE action = 'job.resolve'") == "cli:Dana"
     assert (await resolve(database_url, *named, "--as", "over"))[0] == 2

@@ -61,7 +61,7 @@ async def test_what_a_command_does_in_a_state(shop: DatabaseFixture, state: str,
     business = await shop.business()
     run = await in_state(shop, business, state)
     answer = await shop.command(business, kind, run)
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     if after is None:
         assert (answer.accepted, answer.code, seen.status) == (False, "invalid_state", state)
     else:
@@ -81,7 +81,7 @@ async def test_cancel_again_while_calls_are_on_the_line(shop: DatabaseFixture) -
     assert (stopped.status, stopped.cancelled_jobs, stopped.in_progress) == ("stopped", 0, 3)
     for intent in intents:
         await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="completed")
-    assert (await shop.seen(business, run)).status == "stopped"
+    assert (await shop.checked_run(business, run)).status == "stopped"
 
 
 async def test_the_same_id_takes_effect_once(shop: DatabaseFixture) -> None:
@@ -92,7 +92,7 @@ async def test_the_same_id_takes_effect_once(shop: DatabaseFixture) -> None:
     await shop.command(business, RESUME, run)
     answers.append(await shop.commands.apply(pause))
     assert [(answer.accepted, answer.duplicate) for answer in answers] == [(True, False), (True, True), (True, True)]
-    assert (await shop.seen(business, run)).status == "running"
+    assert (await shop.checked_run(business, run)).status == "running"
     assert (await shop.commands.apply(replace(pause, type=STOP))).code == "id_reused"
 
 
@@ -111,7 +111,7 @@ async def test_another_business_run_is_not_found(shop: DatabaseFixture) -> None:
         answer = await shop.command(other, kind, run)
         assert (answer.accepted, answer.code, answer.foreign, answer.status) == (False, "not_found", True, None)
     assert (await shop.command(other, CANCEL, run + 1000)).foreign is False
-    assert (await shop.seen(business, run)).status == "running"
+    assert (await shop.checked_run(business, run)).status == "running"
 
 
 async def test_one_lead_on_the_line_is_cancelled_only_by_hanging_up(shop: DatabaseFixture) -> None:
@@ -133,14 +133,14 @@ async def test_a_large_cancelled_run_is_rewritten_in_chunks(shop: DatabaseFixtur
     run = await shop.run(business, 3000)
     await shop.claim(business)
     await shop.command(business, CANCEL, run)
-    assert (await shop.seen(business, run)).cancelled == 2997
+    assert (await shop.checked_run(business, run)).cancelled == 2997
     [[_, found]] = await shop.runs.to_rewrite(list(range(256)), 10)
     start: int | None = 1
     while start is not None:
         start = await shop.runs.rewrite(business, found, start, 1000)
     said = await shop.pool.fetchval("SELECT count(*) FROM outbound_call_jobs WHERE run_id = $1 AND status = 'cancelled'", run)
     assert (said, await shop.runs.to_rewrite(list(range(256)), 10)) == (2997, [])
-    assert (await shop.seen(business, run)).in_progress == 3
+    assert (await shop.checked_run(business, run)).in_progress == 3
 
 
 def entry(n: int) -> str:
@@ -158,7 +158,7 @@ async def test_from_the_stream_in_its_order_and_once(shop: DatabaseFixture) -> N
     assert await shop.commands.waiting() == [business]
     applied, again = await shop.commands.apply_received(business)
     assert ([one.answer.accepted for one in applied], again) == ([True] * 10, False)
-    assert (await shop.seen(business, run)).status == "running"
+    assert (await shop.checked_run(business, run)).status == "running"
     said = await shop.pool.fetch("SELECT command_id, data FROM dialer.outbox WHERE command_id LIKE 'c%' ORDER BY id")
     assert [row["command_id"] for row in said if not row["data"].get("duplicate")] == [f"c{n}" for n in range(10)]
     assert [row["command_id"] for row in said if row["data"].get("duplicate")] == ["c0"]
@@ -192,7 +192,7 @@ async def test_malformed_and_forbidden_ones_block_nothing(shop: DatabaseFixture)
     await shop.commands.receive("0-0", entry(12), entries)
     for waiting in await shop.commands.waiting():
         await shop.commands.apply_received(waiting)
-    assert (await shop.seen(business, run)).status == "cancelled"
+    assert (await shop.checked_run(business, run)).status == "cancelled"
     said = await shop.pool.fetch(
         "SELECT data ->> 'reason' AS reason, data ? 'fields' AS kept FROM dialer.outbox WHERE type = 'command.rejected'"
     )
@@ -240,4 +240,4 @@ async def test_cancel_and_claim_at_the_same_moment(shop: DatabaseFixture) -> Non
         assert (await shop.claim(business))[0] == []
         for intent in intents:
             await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="busy")
-        assert (await shop.seen(business, run)).status == "cancelled"
+        assert (await shop.checked_run(business, run)).status == "cancelled"

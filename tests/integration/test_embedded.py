@@ -17,9 +17,11 @@ import pytest
 import redis.asyncio
 
 from ringmaster.local import postgres, valkey
-from ringmaster.local.child import FAVOUR, marked
-from ringmaster.local.data_dir import LOCALHOST, DataDir, DirectoryInUseError, EmbeddedServerError, PortInUseError
+from ringmaster.local.data_dir import DataDir, DirectoryInUseError, EmbeddedServerError
+from ringmaster.local.orphans import marked
+from ringmaster.local.ports import LOCALHOST, PortInUseError
 from ringmaster.local.postgres import Postgres, Stop
+from ringmaster.local.process import PRIORITY
 from ringmaster.local.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ async def test_postgres_is_safe_by_default(server: Postgres) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/self/autogroup").exists(), reason="only root may, and only where there are groups")
 async def test_postgres_has_more_than_one_share_of_the_processors(server: Postgres) -> None:
-    assert niceness(server.pid) == FAVOUR
+    assert niceness(server.pid) == PRIORITY
 
 
 async def test_postgres_wants_its_password(server: Postgres, tmp_path: Path) -> None:

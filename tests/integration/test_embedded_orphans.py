@@ -22,8 +22,8 @@ import pytest
 
 import dialer
 from ringmaster.local import postgres
-from ringmaster.local.child import marked, until
 from ringmaster.local.data_dir import DataDir
+from ringmaster.local.orphans import marked, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ CHECKOUT = Path(dialer.__file__).parents[1]
 END_SECONDS = 15.0
 START_SECONDS = 60.0
 
-# Who runs the tests in the background of a shell passes on that SIGINT is ignored; a person at a terminal does not.
+# A shell starts a background test run with SIGINT ignored; a terminal does not.
 PARENT = """
 import asyncio, signal, sys
 from pathlib import Path
@@ -48,7 +48,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Root in a user namespace that may have no further ones: what root is in a container. It gets all ids of the real one.
+# Root in a user namespace that allows no further ones, as in a container. All user ids are mapped.
 CONTAINED = """
 import ctypes, os, sys
 from pathlib import Path
@@ -71,13 +71,13 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-# An ordinary user; with a way to the interpreter, which may lie where only root can enter.
+# An ordinary user, with access to the interpreter even if it is in a directory that only root may enter.
 ORDINARY = """
 import os, sys
 from pathlib import Path
-from ringmaster.local.launch import become, ordinary_user, reachable
+from ringmaster.local.launch import ordinary_user, reachable, switch_user
 
-become(ordinary_user(), keep_way=not reachable(Path(sys.executable).resolve()))
+switch_user(ordinary_user(), keep_access=not reachable(Path(sys.executable).resolve()))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 

@@ -91,7 +91,7 @@ async def test_a_fact_whose_row_is_held_comes_again(shop: DatabaseFixture, row: 
             [answer] = await shop.attempts.record([over(intent)])
             assert answer.verdict == RecordVerdict.BUSY
         assert (await waiting).verdict == RecordVerdict.APPLIED
-    assert (await shop.seen(victim, run)).failed == 1
+    assert (await shop.checked_run(victim, run)).failed == 1
 
 
 async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: DatabaseFixture) -> None:
@@ -104,7 +104,7 @@ async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: Databa
     await shop.pool.execute("UPDATE dialer.retries SET due_at = now()")
     [last], _ = await shop.claim(business, permits=3)
     assert last.job_id not in {intent.job_id for intent in intents}
-    assert (await shop.seen(business, run)).in_progress == 3
+    assert (await shop.checked_run(business, run)).in_progress == 3
 
 
 async def test_a_time_zone_that_is_held_is_not_passed(shop: DatabaseFixture) -> None:
@@ -115,7 +115,7 @@ async def test_a_time_zone_that_is_held_is_not_passed(shop: DatabaseFixture) -> 
         intents, verdicts = await shop.claim(business, permits=3)
         assert (len(intents), verdicts[business].code) == (2, VerdictCode.BUSY)
     assert len((await shop.claim(business, permits=3))[0]) == 1
-    assert (await shop.seen(business, run)).cursor_position == 3
+    assert (await shop.checked_run(business, run)).cursor_position == 3
 
 
 async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: DatabaseFixture) -> None:

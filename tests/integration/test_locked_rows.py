@@ -55,14 +55,14 @@ class Stranger:
 
 async def until_dialled(shop: DatabaseFixture, business: int, run: int) -> None:
     async def dialled() -> bool:
-        return (await shop.seen(business, run)).queued == 0
+        return (await shop.checked_run(business, run)).queued == 0
 
     await waiting.until(dialled, RECOVERED_SECONDS, f"run {run} dialled")
 
 
 async def until_status(shop: DatabaseFixture, business: int, run: int, status: str, seconds: float) -> None:
     async def has_it() -> bool:
-        return (await shop.seen(business, run)).status == status
+        return (await shop.checked_run(business, run)).status == status
 
     await waiting.until(has_it, seconds, f"run {run} {status}")
 
@@ -169,4 +169,4 @@ async def test_a_job_that_is_held_does_not_hold_up_the_cancel_of_its_run(shop: D
         assert await shop.runs.to_rewrite(list(range(256)), 10) == [(business, run)]
     assert await shop.runs.rewrite(business, run, 1, 1000) is None
     assert await shop.runs.to_rewrite(list(range(256)), 10) == []
-    await shop.seen(business, run)
+    await shop.checked_run(business, run)

@@ -89,7 +89,7 @@ async def test_another_business_has_no_pages(browser: BrowserSession, site: Site
         assert any(record.getMessage().startswith("[SECURITY]") for record in caplog.records), path
     for action in ("start", "cancel", "stop"):
         assert (await browser.post(f"/runs/{theirs}/{action}")).status == 404
-    assert (await site.shop.seen(site.rival, theirs)).status == RunStatus.RUNNING
+    assert (await site.shop.checked_run(site.rival, theirs)).status == RunStatus.RUNNING
 
 
 def missing_path(missing: Response, path: str) -> bytes:

@@ -27,10 +27,10 @@ async def test_a_call_from_placing_to_over(shop: DatabaseFixture) -> None:
     [intent] = (await shop.claim(business))[0]
     for state in (PLACED, RINGING, LIVE):
         assert (await shop.record(intent, state, sid="CA1")).verdict == RecordVerdict.APPLIED
-        assert (await shop.seen(business, run)).in_progress == 1
+        assert (await shop.checked_run(business, run)).in_progress == 1
     result = await shop.record(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
     assert (result.verdict, result.run_ended) == (RecordVerdict.APPLIED, True)
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.completed, seen.ended_at is not None) == ("completed", 1, True)
     job = await shop.pool.fetchrow("SELECT outcome, twilio_call_sid, attempts FROM outbound_call_jobs WHERE run_id = $1", run)
     assert tuple(job or ()) == ("machine", "CA1", 1)
@@ -45,7 +45,7 @@ async def test_where_an_outcome_is_counted(shop: DatabaseFixture, outcome: str, 
     run = await shop.run(business, 1)
     [intent] = (await shop.claim(business))[0]
     await shop.record(intent, OVER, sid="CA1", outcome=outcome)
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (getattr(seen, counted), seen.status) == (1, "completed")
 
 
@@ -59,7 +59,7 @@ async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: Data
             await shop.record(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)
         ).verdict == RecordVerdict.KNOWN
     assert (await shop.record(intents[0], NOT_SENT)).verdict == RecordVerdict.REFUSED
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.failed, seen.in_progress) == (1, 1)
     await shop.record(intents[1], LIVE, sid="CA2")
     assert (await shop.record(intents[1], PLACED, sid="CA2")).state is LIVE
@@ -71,7 +71,7 @@ async def test_a_callback_before_the_posts_own_answer(shop: DatabaseFixture) -> 
     [intent] = (await shop.claim(business))[0]
     await shop.record(intent, RINGING, sid="CA1", token=None)
     assert (await shop.record(intent, PLACED, sid="CA1")).verdict == RecordVerdict.KNOWN
-    assert (await shop.seen(business, run)).in_progress == 1
+    assert (await shop.checked_run(business, run)).in_progress == 1
 
 
 async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: DatabaseFixture) -> None:
@@ -81,7 +81,7 @@ async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: DatabaseFixture) 
     assert (await shop.record(intent, NOT_SENT, token=str(uuid4()))).verdict == RecordVerdict.REFUSED
     assert (await shop.record(intent, NOT_SENT)).verdict == RecordVerdict.APPLIED
     assert (await shop.record(intent, NOT_SENT)).verdict != RecordVerdict.APPLIED
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (3, 0, 1)
     [again] = (await shop.claim(business))[0]
     assert (again.job_id, again.attempt_id != intent.attempt_id) == (intent.job_id, True)
@@ -95,7 +95,7 @@ async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: DatabaseFix
     assert (await shop.record(intent, UNKNOWN)).verdict == RecordVerdict.APPLIED
     assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
     assert (await shop.record(intent, NOT_SENT)).verdict == RecordVerdict.REFUSED
-    assert (await shop.seen(business, run)).in_progress == 1
+    assert (await shop.checked_run(business, run)).in_progress == 1
     await shop.record(intent, PLACED, sid="CA1")
     assert (await shop.record(intent, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
 
@@ -125,7 +125,7 @@ async def test_not_placed_needs_the_fence_and_the_lag(shop: DatabaseFixture) -> 
     assert (await shop.record(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == RecordVerdict.REFUSED
     assert (await shop.record(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == RecordVerdict.REFUSED
     assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.APPLIED
-    assert (await shop.seen(business, run)).queued == 1
+    assert (await shop.checked_run(business, run)).queued == 1
     assert await shop.inflight(business) == []
 
 
@@ -142,11 +142,11 @@ async def test_late_proof_takes_back_the_next_try(shop: DatabaseFixture) -> None
     await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
     result = await shop.record(intent, LIVE, sid="CA1", token=None)
     assert (result.verdict, result.hang_up) == (RecordVerdict.APPLIED, False)
-    assert (await shop.seen(business, run)).in_progress == 1
+    assert (await shop.checked_run(business, run)).in_progress == 1
     assert await shop.inflight(business) == [intent.attempt_id]
     assert (await shop.claim(business))[0] == []
     await shop.record(intent, OVER, sid="CA1", outcome="completed")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.completed) == ("completed", 1)
 
 
@@ -163,10 +163,10 @@ async def test_late_proof_without_room_is_excess_and_hung_up(shop: DatabaseFixtu
     result = await shop.record(intent, LIVE, sid="CA1", token=None)
     assert (result.verdict, result.hang_up, result.sid) == (RecordVerdict.APPLIED, True, "CA1")
     assert await shop.inflight(business) == [other.attempt_id]
-    assert (await shop.seen(business, run)).in_progress == 2
+    assert (await shop.checked_run(business, run)).in_progress == 2
     await shop.record(intent, OVER, sid="CA1", outcome="completed")
     await shop.record(other, OVER, sid="CA2", outcome="busy")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.completed, seen.failed) == ("completed", 1, 1)
 
 
@@ -182,7 +182,7 @@ async def test_late_proof_when_the_lead_is_on_the_line_again(shop: DatabaseFixtu
     assert (result.hang_up, await shop.inflight(business)) == (True, [again.attempt_id])
     await shop.record(intent, OVER, sid="CA1", outcome="completed")
     await shop.record(again, OVER, sid="CA2", outcome="no-answer")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
 
 
@@ -193,7 +193,7 @@ async def test_a_second_sid_is_excess(shop: DatabaseFixture) -> None:
     await shop.record(intent, RINGING, sid="CA1", token=None)
     second = await shop.record(intent, PLACED, sid="CA2")
     assert (second.verdict, second.hang_up, second.sid) == (RecordVerdict.SECOND, True, "CA2")
-    assert (await shop.seen(business, run)).in_progress == 1
+    assert (await shop.checked_run(business, run)).in_progress == 1
     assert await shop.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
 
 
@@ -230,9 +230,9 @@ async def test_after_cancel_what_was_not_sent_is_cancelled(shop: DatabaseFixture
     assert (answer.in_progress, answer.status, answer.cancel_requested) == (3, "running", True)
     await shop.record(intents[0], NOT_SENT)
     await shop.record(intents[1], OVER, sid="CA1", outcome="completed")
-    assert (await shop.seen(business, run)).status == "running"
+    assert (await shop.checked_run(business, run)).status == "running"
     result = await shop.record(intents[2], OVER, sid="CA2", outcome="busy")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (result.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
 
 
@@ -244,7 +244,7 @@ async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: Data
     assert (answer.status, answer.in_progress, answer.cancelled_jobs) == ("stopped", 3, 7)
     for n, intent in enumerate(intents):
         await shop.record(intent, OVER, sid=f"CA{n}", outcome="completed")
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.completed, seen.cancelled, seen.in_progress) == ("stopped", 3, 7, 0)
     kinds = [row["type"] for row in await shop.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)]
     assert (kinds.count("run.finished"), kinds.count("run.drained"), kinds[-1]) == (1, 1, "run.drained")
@@ -258,7 +258,7 @@ async def test_hang_up_is_remembered_until_the_sid_is_known(shop: DatabaseFixtur
     result = await shop.record(intent, PLACED, sid="CA1")
     assert (result.hang_up, result.sid) == (True, "CA1")
     assert not (await shop.record(intent, OVER, sid="CA1", outcome="canceled")).hang_up
-    assert (await shop.seen(business, run)).cancelled == 1
+    assert (await shop.checked_run(business, run)).cancelled == 1
 
 
 async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:
@@ -271,7 +271,7 @@ async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:
             result = await asyncio.gather(*(ledger.record(fact) for fact in facts + facts))
             assert [answer.verdict for answer in result].count(RecordVerdict.APPLIED) == len(facts)
     for business, run in runs.items():
-        seen = await shop.seen(business, run)
+        seen = await shop.checked_run(business, run)
         assert (seen.status, seen.completed) == ("completed", 10)
 
 
@@ -307,7 +307,7 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: DatabaseFixture
             assert (await shop.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.BUSY
     assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.APPLIED
     assert (await shop.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.SECOND
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.in_progress, seen.failed) == (2, 1)
 
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from dialer.messages import EVENTS, REJECTED, CommandType, Event, RunChanged
 from dialer.streams.client import CALLBACKS, RedisUnavailableError, Streams
 from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, mark
-from ringmaster.local.data_dir import free_port
+from ringmaster.local.ports import free_port
 from ringmaster.local.valkey import Valkey
 from sql.outbox.outbox import Outbox, Relay
 from tests.chaos import waiting

@@ -17,7 +17,7 @@ import pytest
 
 import dialer
 from dialer.config import Settings
-from ringmaster.local.data_dir import free_port
+from ringmaster.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -73,7 +73,7 @@ async def test_nothing_is_taken_before_the_calls_are_listed(shop: DatabaseFixtur
     assert await calls.adopt(business) == 0
     intents, _ = await shop.claim(business, other)
     assert {intent.business_id for intent in intents} == {business}
-    assert (await shop.seen(business, run)).in_progress == 3
+    assert (await shop.checked_run(business, run)).in_progress == 3
 
 
 async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: DatabaseFixture, calls: Calls) -> None:
@@ -84,7 +84,7 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(shop: DatabaseFixt
     intents, verdicts = await shop.claim(business)
     assert [intent.phone for intent in intents] == [THEIRS, FOREIGN]
     assert verdicts[business].code == VerdictCode.FULL
-    assert (await shop.seen(business, run)).in_progress == 3
+    assert (await shop.checked_run(business, run)).in_progress == 3
     [found] = [a for a in await shop.attempts.open_of_partitions(list(range(256))) if a.phone == MINE]
     assert (found.state, found.sid, found.check_in) == (AttemptState.PLACED, "CA1", 0)
     assert await shop.attempts.bound(["CA1"]) == {"CA1": found.attempt_id}
@@ -95,7 +95,7 @@ async def test_two_calls_to_a_number_are_those_of_two_leads_that_wait(shop: Data
     runs = [await shop.run(business, [MINE]), await shop.run(business, [MINE]), await shop.run(business, [MINE])]
     await elsewhere(shop)
     assert await calls.adopt(business, [MINE, MINE]) == 2
-    assert [(await shop.seen(business, run)).in_progress for run in runs] == [1, 1, 0]
+    assert [(await shop.checked_run(business, run)).in_progress for run in runs] == [1, 1, 0]
     assert set(await shop.attempts.bound(["CA0", "CA1"])) == {"CA0", "CA1"}
 
 
@@ -106,7 +106,7 @@ async def test_more_of_them_than_slots_all_count(shop: DatabaseFixture, calls: C
     assert await calls.adopt(business, [MINE, THEIRS]) == 2
     assert len(await shop.inflight(business)) == 2
     assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
-    assert (await shop.seen(business, run)).in_progress == 2
+    assert (await shop.checked_run(business, run)).in_progress == 2
 
 
 async def test_a_call_that_is_known_is_left_alone(shop: DatabaseFixture, calls: Calls) -> None:
@@ -119,7 +119,7 @@ async def test_a_call_that_is_known_is_left_alone(shop: DatabaseFixture, calls: 
     # The first by its sid; the second may be the call of an attempt that is open, and the reconciler asks for that.
     assert await calls.adopt(business, [MINE, THEIRS]) == 0
     assert len(await shop.inflight(business)) == 2
-    assert (await shop.seen(business, waits)).queued == 2
+    assert (await shop.checked_run(business, waits)).queued == 2
 
 
 async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: DatabaseFixture, calls: Calls) -> None:
@@ -130,7 +130,7 @@ async def test_a_second_call_to_a_number_whose_first_call_is_known(shop: Databas
     waits = await shop.run(business, [MINE])
     await elsewhere(shop)
     assert await calls.adopt(business, [MINE, MINE]) == 1
-    assert (await shop.seen(business, waits)).in_progress == 1
+    assert (await shop.checked_run(business, waits)).in_progress == 1
 
 
 async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: DatabaseFixture, calls: Calls) -> None:
@@ -138,7 +138,7 @@ async def test_a_run_whose_start_is_forgotten_waits_for_a_person(shop: DatabaseF
     run = await shop.run(business, [MINE, THEIRS], start=False)
     await elsewhere(shop)
     assert await calls.adopt(business, [MINE]) == 1
-    seen = await shop.seen(business, run)
+    seen = await shop.checked_run(business, run)
     assert (seen.status, seen.in_progress, seen.queued) == ("paused", 1, 1)
     assert "was started" in (seen.last_error or "")
     assert (await shop.command(business, CommandType.RESUME, run)).accepted
@@ -179,8 +179,8 @@ async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_ha
     await shop.command(business, CommandType.CANCEL, cancelled)
     await elsewhere(shop)
     assert await calls.adopt(business, [MINE, THEIRS]) == 1
-    assert (await shop.seen(business, paused)).in_progress == 1
-    assert (await shop.seen(business, cancelled)).cancelled == 2
+    assert (await shop.checked_run(business, paused)).in_progress == 1
+    assert (await shop.checked_run(business, cancelled)).cancelled == 2
 
 
 async def test_only_the_owner_may_say_so_and_only_of_the_present_history(shop: DatabaseFixture, calls: Calls) -> None:

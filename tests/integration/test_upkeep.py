@@ -102,7 +102,7 @@ async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: Databa
     assert answer
     await rewriting
     assert (answer.accepted, answer.job_status) == (True, "cancelled")
-    await shop.seen(business, run)
+    await shop.checked_run(business, run)
 
 
 async def test_the_retries_of_a_run_that_goes_on_stay(shop: DatabaseFixture) -> None:

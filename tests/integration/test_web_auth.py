@@ -71,7 +71,7 @@ async def test_a_viewer_can_read_but_not_change(site: Site) -> None:
     ):
         response = await site.post(path, body, token="viewer")
         assert (response.status, response.code) == (403, "forbidden"), path
-    assert (await site.shop.seen(site.business, run_id)).status == "running"
+    assert (await site.shop.checked_run(site.business, run_id)).status == "running"
     assert (await site.post(f"{RUNS}/{run_id}/pause", token="admin")).status == 200
 
 
@@ -93,7 +93,7 @@ async def test_another_site_cannot_use_the_session(site: Site, headers: dict[str
     run_id = await site.load(1)
     response = await by_cookie(site, "POST", f"{RUNS}/{run_id}/pause", cookie, headers)
     assert (response.status, response.code) == (403, "cross_site")
-    assert (await site.shop.seen(site.business, run_id)).status == "running"
+    assert (await site.shop.checked_run(site.business, run_id)).status == "running"
 
 
 async def test_our_own_pages_may_use_it_in_an_older_browser(site: Site) -> None:

@@ -44,7 +44,7 @@ async def test_a_call_from_ring_to_end(site: Site) -> None:
         response = await site.post_callback(intent, status, SequenceNumber=str(n), CallDuration="9")
         assert (response.status, response.body) == (204, b"")
         assert await state_of(site, intent) == state
-    run = await site.shop.seen(site.business, intent.run_id)
+    run = await site.shop.checked_run(site.business, intent.run_id)
     assert (run.status, run.completed) == ("completed", 1)
     assert await site.shop.inflight(site.business) == []
 
@@ -53,7 +53,7 @@ async def test_repeated_and_late_callbacks_change_nothing(site: Site) -> None:
     intent = await one_call(site)
     for status in ("ringing", "completed", "completed", "initiated", "in-progress", "completed"):
         assert (await site.post_callback(intent, status)).status == 204
-    run = await site.shop.seen(site.business, intent.run_id)
+    run = await site.shop.checked_run(site.business, intent.run_id)
     assert (run.completed, run.in_progress, run.status) == (1, 0, "completed")
     assert await received(site) == 4, "the same callback again is the same row"
 
@@ -62,7 +62,7 @@ async def test_concurrent_callbacks_settle_once(site: Site) -> None:
     intent = await one_call(site)
     responses = await asyncio.gather(*(site.post_callback(intent, status) for status in ["ringing", "completed"] * 10))
     assert {response.status for response in responses} == {204}
-    assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
+    assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
 
 
 async def test_unsigned_and_wrongly_signed_callbacks_change_nothing(site: Site) -> None:
@@ -159,7 +159,7 @@ async def test_an_answered_call_recorded_as_not_placed_is_greeted(site: Site) ->
     assert (response.status, b"<Say" in response.body) == (200, True)
     assert await state_of(site, intent) == "live"
     await site.post_callback(intent, "completed")
-    run = await site.shop.seen(site.business, intent.run_id)
+    run = await site.shop.checked_run(site.business, intent.run_id)
     assert (run.completed, run.in_progress) == (1, 0)
 
 
@@ -186,7 +186,7 @@ async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
 async def test_nothing_is_lost_without_redis(site_without_redis: Site) -> None:
     intent = await one_call(site_without_redis)
     assert (await site_without_redis.post_callback(intent, "completed")).status == 204
-    assert (await site_without_redis.shop.seen(site_without_redis.business, intent.run_id)).status == "completed"
+    assert (await site_without_redis.shop.checked_run(site_without_redis.business, intent.run_id)).status == "completed"
 
 
 async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
@@ -209,7 +209,7 @@ async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
         async with asyncio.timeout(10):
             while await state_of(site, intent) != "over":
                 assert (await site.get("/readyz")).status == 200
-        assert (await site.shop.seen(site.business, intent.run_id)).completed == 1
+        assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
 
 
 async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:

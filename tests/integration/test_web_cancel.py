@@ -53,13 +53,13 @@ async def test_cancel_in_the_middle(site: Site) -> None:
     }
     taken, verdicts = await site.shop.claim(site.business, permits=3)
     assert (taken, verdicts[site.business].code) == ([], VerdictCode.FULL)
-    run = await site.shop.seen(site.business, run_id)
+    run = await site.shop.checked_run(site.business, run_id)
     assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
     for intent in intents:
         await site.shop.record(intent, AttemptState.OVER, outcome="completed")
     taken, verdicts = await site.shop.claim(site.business)
     assert taken == []
-    run = await site.shop.seen(site.business, run_id)
+    run = await site.shop.checked_run(site.business, run_id)
     assert (run.status, run.cancelled, run.completed, run.failed) == ("cancelled", 7, 3, 0)
     shown = (await site.get(f"{RUNS}/{run_id}/jobs")).json["items"]
     assert [job["status"] for job in shown] == ["completed"] * 3 + ["cancelled"] * 7
@@ -80,7 +80,7 @@ async def test_a_pending_run_is_cancelled_at_once(site: Site) -> None:
     run_id = await site.load(4, start=False)
     response = await site.post(cancel_of(run_id), {})
     assert (response.json["status"], response.json["in_progress"]) == ("cancelled", 0)
-    assert (await site.shop.seen(site.business, run_id)).cancelled == 4
+    assert (await site.shop.checked_run(site.business, run_id)).cancelled == 4
 
 
 async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: Site) -> None:
@@ -99,7 +99,7 @@ async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: S
     assert (again.json["cancelled_jobs"], again.json["already_ended"], again.json["in_progress"]) == (0, True, 3)
     for intent in intents:
         await site.shop.record(intent, AttemptState.OVER, outcome="completed")
-    run = await site.shop.seen(site.business, run_id)
+    run = await site.shop.checked_run(site.business, run_id)
     assert (run.status, run.in_progress, run.completed, run.cancelled) == ("stopped", 0, 3, 7)
     assert run.ended_at
 

@@ -55,7 +55,7 @@ async def test_one_lead_is_cancelled(site: Site) -> None:
     assert (response.status, response.code) == (409, "in_progress")
     response = await site.post(f"{path}/{on_the_line}/cancel", {"hang_up": True})
     assert (response.status, response.json["in_progress"]) == (200, 1)
-    assert (await site.shop.seen(site.business, run_id)).cancelled == 1
+    assert (await site.shop.checked_run(site.business, run_id)).cancelled == 1
 
 
 async def test_a_person_resolves_an_unknown_attempt(site: Site) -> None:
@@ -76,7 +76,7 @@ async def test_a_person_resolves_an_unknown_attempt(site: Site) -> None:
     assert (await site.post(paths[1], {"as": "gone"})).status == 422
     audited = await site.shop.pool.fetch("SELECT actor, job_id FROM dialer.audit_log WHERE action = 'job.resolve' ORDER BY id")
     assert [row["job_id"] for row in audited] == [intent.job_id for intent in intents]
-    await site.shop.seen(site.business, run_id)
+    await site.shop.checked_run(site.business, run_id)
 
 
 async def test_a_person_resolves_a_call_the_provider_does_not_know(site: Site) -> None:
@@ -96,7 +96,7 @@ async def test_a_person_resolves_a_call_the_provider_does_not_know(site: Site) -
         "any open attempt may be response to be over"
     )
     assert await site.shop.inflight(site.business) == []
-    await site.shop.seen(site.business, run_id)
+    await site.shop.checked_run(site.business, run_id)
 
 
 async def test_a_call_the_provider_does_not_know_is_marked_everywhere(site: Site) -> None:

@@ -63,7 +63,7 @@ async def finish(site: Site, run_id: int) -> None:
             break
         for intent in intents:
             await site.post_callback(intent, "completed")
-    assert (await site.shop.seen(site.business, run_id)).status.ended
+    assert (await site.shop.checked_run(site.business, run_id)).status.ended
 
 
 async def test_the_full_state_comes_first(site: Site) -> None:

@@ -115,7 +115,7 @@ async def test_another_business_s_rows_are_answered_like_missing_ones(site: Site
         absent = await site.request(method, other, json=other_body)
         assert (response.status, response.body) == (absent.status, absent.body) == (404, absent.body), path
         assert {name for name in response.headers if name != "Date"} == {name for name in absent.headers if name != "Date"}
-    run = await site.shop.seen(site.rival, theirs)
+    run = await site.shop.checked_run(site.rival, theirs)
     assert (run.status, run.queued, run.cancel_requested) == ("running", 2, False)
 
 

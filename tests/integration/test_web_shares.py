@@ -69,7 +69,7 @@ async def test_commands_on_a_locked_run_delay_no_other_request(site: Site) -> No
     assert sorted(meanwhile)[2] < max(10 * alone, 0.5)
     responses = await asyncio.gather(*clicks)
     assert {response.status for response in responses} == {200}
-    assert (await site.shop.seen(site.business, run_id)).cancelled == 5
+    assert (await site.shop.checked_run(site.business, run_id)).cancelled == 5
 
 
 WAITING = """SELECT count(*) FROM pg_stat_activity
@@ -222,7 +222,7 @@ async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: st
             run_id = await site.shop.run(site.business, 2)
             gets.append(await seconds(site.get(f"{RUNS}/{run_id}")))
             cancels.append(await seconds(site.post(cancel(run_id))))
-            assert (await site.shop.seen(site.business, run_id)).cancelled == 2
+            assert (await site.shop.checked_run(site.business, run_id)).cancelled == 2
     server.close()
     # Each of them took more than a second.
     assert (min(gets) < 0.5, min(cancels) < 0.5) == (True, True), (gets, cancels)

@@ -21,7 +21,7 @@ from actors.worker import Worker
 from dialer.concurrency.tasks import Tasks
 from dialer.config import Settings
 from dialer.sealing import Seal
-from ringmaster.local.data_dir import free_port
+from ringmaster.local.ports import free_port
 from telephony import simulator
 from telephony.provider import PlacedCall, UnsentCall
 from tests.chaos import waiting
@@ -94,16 +94,16 @@ async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Flo
     run = await floor.shop.run(business, 5)
 
     async def paused() -> bool:
-        return (await floor.shop.seen(business, run)).status == "paused"
+        return (await floor.shop.checked_run(business, run)).status == "paused"
 
     async with floor.worker(twilio.url, TWILIO_AUTH_TOKEN="wrong"):
         await until(paused)
 
         async def all_back() -> bool:
-            return (await floor.shop.seen(business, run)).queued == 5
+            return (await floor.shop.checked_run(business, run)).queued == 5
 
         await until(all_back)
-    seen = await floor.shop.seen(business, run)
+    seen = await floor.shop.checked_run(business, run)
     assert (seen.failed, "account" in (seen.last_error or "")) == (0, True)
 
 
@@ -119,7 +119,7 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, a
 
     async with floor.worker(f"http://127.0.0.1:{port}", DIALER_CALLS_PER_SECOND=pace):
         await until(tried)
-        assert (await floor.shop.seen(business, run)).failed == 0
+        assert (await floor.shop.checked_run(business, run)).failed == 0
         assert not await floor.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'unknown'")
         async with simulator.running(port=port, scenario="slow", speed=1) as late:
 
@@ -127,7 +127,7 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, a
                 return len(late.ledger.calls) == at_once
 
             await until(dialled)
-        assert (await floor.shop.seen(business, run)).failed == 0
+        assert (await floor.shop.checked_run(business, run)).failed == 0
 
 
 async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> None:
@@ -171,7 +171,7 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
             await until(the_other_is_called)
             assert called(simulator.TEST_ACCOUNT) == 1
     for business, run in runs.items():
-        seen = await floor.shop.seen(business, run)
+        seen = await floor.shop.checked_run(business, run)
         assert (seen.status, seen.queued, seen.in_progress) == ("running", 2, 1)
 
 
@@ -222,7 +222,7 @@ async def test_a_worker_whose_lease_ran_out_comes_back_as_another(floor: Floor, 
         run = await floor.shop.run(business, 1)
 
         async def dialled() -> bool:
-            return (await floor.shop.seen(business, run)).queued == 0
+            return (await floor.shop.checked_run(business, run)).queued == 0
 
         await until(dialled)
 
@@ -254,11 +254,11 @@ async def test_one_poisoned_business_among_many(floor: Floor, twilio: Simulator)
     await floor.shop.pool.execute("UPDATE dialer.lanes SET cap = 0 WHERE business_id = $1", poisoned)
 
     async def others_dialled() -> bool:
-        return all([(await floor.shop.seen(b, run)).queued == 0 for b, run in runs.items() if b != poisoned])
+        return all([(await floor.shop.checked_run(b, run)).queued == 0 for b, run in runs.items() if b != poisoned])
 
     async with floor.worker(twilio.url):
         await until(others_dialled)
-    assert (await floor.shop.seen(poisoned, runs[poisoned])).queued == 2
+    assert (await floor.shop.checked_run(poisoned, runs[poisoned])).queued == 2
 
 
 async def test_each_business_has_its_share_wherever_it_is_driven(

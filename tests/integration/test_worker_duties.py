@@ -78,7 +78,7 @@ async def test_a_business_whose_account_cannot_be_opened(
             await shop.pool.execute("UPDATE dialer.businesses SET account_sid = NULL, auth_token_sealed = NULL")
 
             async def goes_on() -> bool:
-                seen = await shop.seen(site.business, run)
+                seen = await shop.checked_run(site.business, run)
                 return seen.queued == 0 and not await shop.pool.fetchval("SELECT count(*) FROM dialer.stalls")
 
             await until(goes_on)
@@ -107,7 +107,7 @@ async def test_a_lane_that_stays_locked_is_told_and_one_that_was_is_not(floor: F
             await transaction.rollback()
 
             async def is_over() -> bool:
-                return await reason() is None and (await shop.seen(business, run)).queued == 0
+                return await reason() is None and (await shop.checked_run(business, run)).queued == 0
 
             await until(is_over)
 
@@ -177,7 +177,7 @@ async def test_a_dispatcher_whose_loop_fails_is_restarted(floor: Floor, twilio: 
     run = await floor.shop.run(business, 2)
 
     async def dialled() -> bool:
-        return (await floor.shop.seen(business, run)).queued == 0
+        return (await floor.shop.checked_run(business, run)).queued == 0
 
     async with floor.worker(twilio.url) as (worker, _):
         await until(dialled)
@@ -237,11 +237,11 @@ async def test_the_clock_of_the_database_jumps(
             return bool(await shop.pool.fetchval("SELECT reason = 'clock' FROM dialer.stalls WHERE business_id = $1", business))
 
         await until(told)
-        assert (await shop.seen(business, run)).queued == 2
+        assert (await shop.checked_run(business, run)).queued == 2
         assert services.clock.boot() < services.ownership.clock_trusted_from + 5
 
         async def taken() -> bool:
-            return (await shop.seen(business, run)).queued == 0
+            return (await shop.checked_run(business, run)).queued == 0
 
         await until(taken)
         assert services.clock.boot() >= services.ownership.clock_trusted_from
@@ -275,7 +275,7 @@ async def test_all_connections_are_taken_by_others_for_a_while(
         second = await shop.run(business, 2)
 
         async def dialled() -> bool:
-            return (await shop.seen(business, second)).queued == 0
+            return (await shop.checked_run(business, second)).queued == 0
 
         await until(dialled)
         assert not worker.failed
@@ -325,5 +325,5 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
                 return bool(await shop.pool.fetchval("SELECT reason = 'account' FROM dialer.stalls WHERE business_id = $1", business))
 
             await until(said)
-            assert (await shop.seen(business, run)).queued == 2
+            assert (await shop.checked_run(business, run)).queued == 2
         assert len(there.ledger.calls) == 2, "no lead is taken"

@@ -38,11 +38,11 @@ async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
         twilio.set_faults(Faults.model_validate(faults))
 
         async def is_paused() -> bool:
-            return (await floor.shop.seen(business, run)).status == "paused"
+            return (await floor.shop.checked_run(business, run)).status == "paused"
 
         async with floor.worker(twilio.url):
             await until(is_paused)
-        return await floor.shop.seen(business, run), len(twilio.ledger.received)
+        return await floor.shop.checked_run(business, run), len(twilio.ledger.received)
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 21205), (400, 10001), (404, 20404), (400, 21609), (400, 21215), (400, 29999)])
@@ -83,7 +83,7 @@ async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_aske
         async with floor.worker(twilio.url, PUBLIC_URL=str(scripts.make_url("")).rstrip("/")):
 
             async def ended() -> bool:
-                return (await floor.shop.seen(business, run)).status == "completed"
+                return (await floor.shop.checked_run(business, run)).status == "completed"
 
             await waiting.until(ended, ALL_ENDED_SECONDS, "the run has ended")
         rows = await floor.shop.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")

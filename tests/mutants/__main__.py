@@ -1,4 +1,4 @@
-"""`python -m tests.mutants`: put in one deliberate fault after the other, and say which layer of the tests catches it, and how soon."""
+"""`python -m tests.mutants`: inject one deliberate fault after the other, and print which layer of the tests catches it, and how soon."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ from ringmaster.local.postgres import Postgres
 from tests.mutants.faults import FAULTS, NO_FAULTS, Fault
 from tests.mutants.layers import differential, simulation
 
-HEADER = ("fault", "caught by", "after", "how it showed")
+HEADER = ("fault", "caught by", "after", "symptom")
 
 
 def main() -> int:
-    """Play every fault, and none; 0 when each was caught, and nothing in the healthy product."""
+    """Run every fault, and the healthy product; 0 when each fault was caught and the healthy product passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Deliberate faults, and what catches them.")
     parser.add_argument("--count", type=int, default=3000, help="schedules a fault may survive")
     parser.add_argument("names", nargs="*", help="only these")
-    asked = parser.parse_args()
-    chosen = [fault for fault in FAULTS if not asked.names or fault.name in asked.names]
+    options = parser.parse_args()
+    chosen = [fault for fault in FAULTS if not options.names or fault.name in options.names]
     print(f"{HEADER[0]:32} {HEADER[1]:14} {HEADER[2]:>16}  {HEADER[3]}")
-    wrongly = _played(list(NO_FAULTS), asked.count)
-    caught = _played(chosen, asked.count)
-    print(f"{caught} of {len(chosen)} faults caught" + (", and the healthy product too: the table is worth nothing" if wrongly else ""))
-    return 0 if caught == len(chosen) and not wrongly else 1
+    false_alarms = _run(list(NO_FAULTS), options.count)
+    caught = _run(chosen, options.count)
+    print(
+        f"{caught} of {len(chosen)} faults caught"
+        + (", and the healthy product failed too: the table proves nothing" if false_alarms else "")
+    )
+    return 0 if caught == len(chosen) and not false_alarms else 1
 
 
-def _played(chosen: list[Fault], count: int) -> int:
-    return _simulated(chosen, count) + asyncio.run(_compared(chosen))
+def _run(chosen: list[Fault], count: int) -> int:
+    return _run_simulation(chosen, count) + asyncio.run(_run_differential(chosen))
 
 
-def _show(fault: Fault, line: tuple[str, str, str]) -> int:
-    layer, after, how = line if line[0] else ("nothing", "", fault.what)
-    print(f"{fault.name:32} {layer:14} {after:>16}  {how}", flush=True)
+def _print(fault: Fault, line: tuple[str, str, str]) -> int:
+    layer, after, symptom = line if line[0] else ("nothing", "", fault.what)
+    print(f"{fault.name:32} {layer:14} {after:>16}  {symptom}", flush=True)
     return int(bool(line[0]))
 
 
-def _simulated(chosen: list[Fault], count: int) -> int:
+def _run_simulation(chosen: list[Fault], count: int) -> int:
     faults = [fault for fault in chosen if fault.sql is None]
     names = [fault.name for fault in faults]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         lines = pool.map(simulation, names, [count] * len(names))
-        return sum(_show(fault, line) for fault, line in zip(faults, lines, strict=True))
+        return sum(_print(fault, line) for fault, line in zip(faults, lines, strict=True))
 
 
-async def _compared(chosen: list[Fault]) -> int:
+async def _run_differential(chosen: list[Fault]) -> int:
     faults = [fault for fault in chosen if fault.sql is not None]
     if not faults:
         return 0
@@ -58,7 +61,7 @@ async def _compared(chosen: list[Fault]) -> int:
         server = Postgres(Path(path) / "postgres", fast=True)
         await server.start()
         try:
-            return sum([_show(fault, await asyncio.to_thread(differential, fault, server.url)) for fault in faults])
+            return sum([_print(fault, await asyncio.to_thread(differential, fault, server.url)) for fault in faults])
         finally:
             await server.stop()
 

@@ -1,7 +1,7 @@
-"""Deliberate faults: each is one that a dialer has had, or that a hurried change could bring, and each must be caught by a test layer.
+"""Deliberate faults: each is one that a dialer has had, or that a hasty change could bring, and each must be caught by a test layer.
 
-A fault is put into the in-memory store or its surroundings (by name), into the actors (by a patch), or into PostgreSQL (by another text
-of one of its functions); the first two are played by the simulation, the last is held against the healthy in-memory store.
+A fault is injected into the in-memory store or its surroundings (by name), into the actors (by a patch), or into PostgreSQL (by another
+text of one of its functions); the simulation runs the first two, the last is compared with the healthy in-memory store.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SQL = Path(__file__).parents[2] / "sql"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault; `replaces` is what is put where by a patch, `sql` another text of one of PostgreSQL's functions: file, old, new."""
+    """One fault: `replaces` are patches (object, attribute, new value), `sql` changes one of PostgreSQL's functions (file, old, new)."""
 
     name: str
     what: str
@@ -48,7 +48,7 @@ class Fault:
         """The faulty text of the function.
 
         Raises:
-            LookupError: when the healthy text is not there any more, and the fault would be none.
+            LookupError: when the healthy text no longer exists, and the fault would have no effect.
         """
         if self.sql is None:
             return ""
@@ -61,7 +61,7 @@ class Fault:
 
     @contextmanager
     def applied(self) -> Iterator[frozenset[str]]:
-        """Put it into the actors; yield the names for the stage."""
+        """Apply the patches; yield the name for the simulation."""
         patches = [patch.object(target, name, new) for target, name, new in self.replaces]
         for one in patches:
             one.start()
@@ -88,11 +88,11 @@ async def _delete_first(self: Relay) -> int:
 _fact_of = actors.calls.call.fact_of
 
 
-def _believes_in_silence(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
+def _unanswered_is_unsent(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
     return _fact_of(attempt, UnsentCall(result.reason) if isinstance(result, UnansweredCall) else result)
 
 
-def _silence_is_the_end(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
+def _unanswered_is_over(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
     fact = _fact_of(attempt, result)
     if fact.state is not AttemptState.UNKNOWN:
         return fact
@@ -109,7 +109,7 @@ def _since_the_claim(attempt: OpenAttempt, *_: object, **__: object) -> datetime
 
 OPEN_FOR_GOOD = tuple((actors.dispatch.circuit_breaker, name, 1e6) for name in ("LONGEST_OPEN_SECONDS", "FIRST_OPEN_SECONDS"))
 
-# Played like the others, and caught by nothing: a layer that finds something here finds it in every fault.
+# Run like the others, and caught by none: a layer that fails here would fail with every fault.
 NO_FAULTS = (
     Fault("no fault, simulated", "the healthy product"),
     Fault("no fault, compared", "the healthy product", sql=("claim_v1", "-- Take the next leads", "-- Takes the next leads")),
@@ -117,44 +117,44 @@ NO_FAULTS = (
 
 FAULTS = (
     Fault("count_instead_of_set", "slots are counted from calls that are known to ring, and the limit gives way"),
-    Fault("unknown_frees_its_slot", "an attempt nobody knows of lets go of its slot"),
+    Fault("unknown_frees_its_slot", "an unknown attempt frees its slot"),
     Fault("free_on_lease_end", "a take-over empties the lanes of the dead worker"),
-    Fault("settle_twice", "the end of a call counts each time it is told"),
-    Fault("apply_without_rank", "a late callback brings a call back to where it was"),
-    Fault("any_attempt_moves_the_job", "proof about an earlier attempt moves the lead although a later one has it"),
-    Fault("lag_is_ignored", "absence is believed before the provider must show a call"),
+    Fault("settle_twice", "the end of a call counts each time it is recorded"),
+    Fault("apply_without_rank", "a late callback moves a call back to an earlier state"),
+    Fault("any_attempt_moves_the_job", "a fact about an earlier attempt moves the lead although a later attempt has it"),
+    Fault("lag_is_ignored", "absence is accepted before the provider must list a call"),
     Fault("broken_listing_counts", "a listing that failed counts as one without the call"),
-    Fault("timeout_is_not_sent", "a POST without an answer counts as not sent"),
+    Fault("timeout_is_not_sent", "a POST without a response counts as not sent"),
     Fault("server_error_is_not_sent", "a 5xx counts as not sent"),
-    Fault("retry_post", "a POST without an answer is sent again"),
-    Fault("post_after_the_deadline", "a worker that was frozen while it connected sends all the same"),
-    Fault("silence_is_a_refusal", "an unanswered POST is not sent, in the actor", ((actors.calls.call, "fact_of", _believes_in_silence),)),
-    Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.calls.call, "fact_of", _silence_is_the_end),)),
+    Fault("retry_post", "a POST without a response is sent again"),
+    Fault("post_after_the_deadline", "a worker that was frozen while it connected sends nevertheless"),
+    Fault("silence_is_a_refusal", "an unanswered POST is not sent, in the actor", ((actors.calls.call, "fact_of", _unanswered_is_unsent),)),
+    Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.calls.call, "fact_of", _unanswered_is_over),)),
     Fault("claim_ignores_cancel", "a claim takes leads of a run that was stopped"),
     Fault("retry_after_cancel", "what was not sent is queued again although its run is cancelled"),
-    Fault("hang_up_is_forgotten", "that a call is to be hung up is told, and not written down"),
+    Fault("hang_up_is_forgotten", "the request to hang up is announced and not stored"),
     Fault("same_phone_twice", "the same number is called for two leads at once"),
-    Fault("lead_is_forgotten", "a lead whose attempt was not placed is not put into any queue"),
+    Fault("lead_is_forgotten", "a lead whose attempt was not placed is not queued again"),
     Fault("end_is_forgotten", "the last settle does not end the run; the sweep does, a second time"),
-    Fault("event_outside_the_transaction", "an event is now and then lost between its change and the outbox"),
-    Fault("relay_deletes_first", "the outbox is emptied before its events are told", ((Relay, "relay", _delete_first),)),
+    Fault("event_outside_the_transaction", "an event is sometimes lost between its change and the outbox"),
+    Fault("relay_deletes_first", "the outbox is emptied before its events are published", ((Relay, "relay", _delete_first),)),
     Fault("command_twice", "a command takes effect each time it is delivered"),
-    Fault("commands_in_any_order", "the inbox is decided from its end"),
+    Fault("commands_in_any_order", "the inbox is decided in reverse order"),
     Fault("nobody_adopts", "open attempts of the last owner are not followed", ((Business, "_adopt", lambda *_: []),)),
-    Fault("nobody_polls", "what the words do not tell is never looked for", ((Router, "poll", _never),)),
-    Fault("account_of_now", "a call is asked for at the account its business has now"),
-    Fault("absent_by_one_clock", "the database's clock alone shows a call absent", ((Moment, "follows", _by_the_database_alone),)),
-    Fault("window_by_our_clock", "a call is looked for by the database's time", ((reconciler, "listed_since", _since_the_claim),)),
+    Fault("nobody_polls", "changes without a hint are never polled", ((Router, "poll", _never),)),
+    Fault("account_of_now", "a call is queried at the present account of its business"),
+    Fault("absent_by_one_clock", "the database's clock alone proves a call absent", ((Moment, "follows", _by_the_database_alone),)),
+    Fault("window_by_our_clock", "a call is searched in database time", ((reconciler, "listed_since", _since_the_claim),)),
     Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((reconciler, "no_such_call", lambda *_: (True, {})),)),
-    Fault("nobody_lists_live_calls", "a lost callback is noticed by the slow questions alone", ((LiveCalls, "round", _never),)),
-    Fault("second_calls_go_on", "a second call is told and not hung up", ((ExcessCalls, "round", _never),)),
-    Fault("circuit_breaker_stays_open", "one refused connection stops an account for good", OPEN_FOR_GOOD),
+    Fault("nobody_lists_live_calls", "a lost callback is detected only by the slow queries", ((LiveCalls, "round", _never),)),
+    Fault("second_calls_go_on", "a second call is published and not hung up", ((ExcessCalls, "round", _never),)),
+    Fault("circuit_breaker_stays_open", "one refused connection opens the circuit for good", OPEN_FOR_GOOD),
     Fault(
-        "no_epoch_check", "a claim does not look who owns the partition",
+        "no_epoch_check", "a claim does not check the owner of the partition",
         sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "TRUE AS mine"),
     ),
     Fault(
-        "epoch_alone", "a claim looks at the epoch and not at the owner",
+        "epoch_alone", "a claim checks the epoch and not the owner",
         sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "f.epoch = a.epoch AS mine"),
     ),
     Fault(
@@ -162,7 +162,7 @@ FAULTS = (
         sql=("claim_v1", "AND r.started_at IS NOT NULL AND NOT r.cancel_requested", "AND r.started_at IS NOT NULL"),
     ),
     Fault(
-        "cursor_skips", "the cursor passes the lead behind the one that was taken",
+        "cursor_skips", "the cursor skips the lead after the one that was taken",
         sql=("claim_v1", "THEN m.last + 1 ELSE", "THEN m.last + 2 ELSE"),
     ),
     Fault(
@@ -170,33 +170,33 @@ FAULTS = (
         sql=("record_v1", "OR b.rank_now > b.rank_was THEN 'applied'", "OR b.rank_now <> b.rank_was THEN 'applied'"),
     ),
     Fault(
-        "absent_without_the_fence", "anybody may say that a call was never placed",
+        "absent_without_the_fence", "any worker may record that a call was never placed",
         sql=("record_v1", "AND o.owner = b.owner AND o.epoch = b.epoch)", ")"),
     ),
     Fault(
-        "token_ignored", "any worker may say that a POST was not sent",
+        "token_ignored", "any worker may record that a POST was not sent",
         sql=("record_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was = 'placing' THEN 'applied' ELSE 'refused'"),
     ),
     Fault(
-        "not_sent_after_unknown", "that nothing was sent is believed of an attempt nobody knows of",
+        "not_sent_after_unknown", "not sent is accepted for an unknown attempt",
         sql=("record_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was IN ('placing', 'unknown') AND b.holder = b.token THEN 'applied' ELSE 'refused'"),
     ),
     Fault(
-        "next_try_stays", "late proof does not take back the lead's next try",
+        "next_try_stays", "late proof does not remove the lead's retry",
         sql=("record_v1", "WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id", "WHERE FALSE AND t.job_id = m.job_id"),
     ),
     Fault(
-        "second_call_ignored", "another call than the one that is bound is nothing new",
+        "second_call_ignored", "another sid than that of the attempt is ignored",
         sql=("record_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
     ),
     Fault(
-        "second_call_told_each_time", "each word of a second call is told as a call in excess",
+        "second_call_told_each_time", "each fact about a second call is published as an excess call",
         sql=("record_v1", "FROM judged j JOIN sid_bound s ON s.sid = j.sid", "FROM judged j"),
     ),
     Fault(
-        "withdrawn_is_cancelled", "a call we took back out of the provider's queue cancels its lead",
+        "withdrawn_is_cancelled", "a call withdrawn from the provider's queue cancels its lead",
         sql=("states", "outcome = 'canceled' AND withdrawn_at IS NOT NULL OR", "FALSE OR"),
     ),
     Fault(
@@ -204,23 +204,23 @@ FAULTS = (
         sql=("states", "coalesce(error_code = 10004, FALSE)", "FALSE"),
     ),
     Fault(
-        "another_s_call_is_absent", "an answer that names another attempt's call leaves the attempt to be shown absent",
+        "another_s_call_is_absent", "a response with another attempt's call allows the attempt to be proven absent",
         sql=("record_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
     ),
     Fault(
-        "another_s_call_is_refused", "an answer that names another attempt's call says nothing",
+        "another_s_call_is_refused", "a response with another attempt's call is ignored",
         sql=("record_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
     ),
     Fault(
-        "not_placed_though_it_has_a_sid", "a person may say that a call the provider knows was never placed",
+        "not_placed_though_it_has_a_sid", "a person may resolve a call that the provider knows as never placed",
         sql=("record_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
     ),
     Fault(
-        "attempt_without_its_account", "an attempt of a business without an account of its own does not say whose it was",
+        "attempt_without_its_account", "an attempt of a business without an account of its own does not store its account",
         sql=("claim_v1", "coalesce(b.account_sid, p_default_account) AS account_sid", "b.account_sid"),
     ),
     Fault(
-        "commands_read_twice", "a reader that was overtaken brings its entries again",
+        "commands_read_twice", "a reader that was overtaken inserts its entries again",
         sql=("command_v1", "IF here.entry IS DISTINCT FROM p_from THEN", "IF FALSE THEN"),
     ),
     Fault(
@@ -228,7 +228,7 @@ FAULTS = (
         sql=("ownership_v1", "epoch = p.epoch + 1, taken_at", "epoch = p.epoch, taken_at"),
     ),
     Fault(
-        "cap_stays", "lowering the limit lowers what the database enforces below what is in flight",
+        "cap_stays", "lowering the limit lowers the enforced limit below the number in flight",
         sql=("ownership_v1", "cap = greatest(p_max_calls, cardinality(l.inflight))", "cap = p_max_calls"),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The layers a fault is shown to: each answers its name, after how many tries it caught the fault, and by what; empty when it did not."""
+"""The layers that a fault is run against: each returns its name, the tries until it caught the fault, and the symptom."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from tests.mutants.faults import Fault
 
 EXAMPLES, STEPS = 200, 40
-SHOWN_CHARACTERS = 110
+SYMPTOM_CHARACTERS = 110
 NOT_CAUGHT = ("", "", "")
 
 
 def simulation(name: str, count: int) -> tuple[str, str, str]:
-    """Play schedules with this fault until one breaks a promise, at most `count`."""
+    """Run at most `count` schedules with this fault until one breaks a promise."""
     fault = next(fault for fault in (*NO_FAULTS, *FAULTS) if fault.name == name)
     with fault.applied() as names:
         for seed in range(1, count + 1):
             report = play(seed, names)
             if report.violation:
-                return "simulation", f"{seed} schedules", report.violation[:SHOWN_CHARACTERS]
+                return "simulation", f"{seed} schedules", report.violation[:SYMPTOM_CHARACTERS]
     return NOT_CAUGHT
 
 
 def differential(fault: Fault, server_url: str) -> tuple[str, str, str]:
-    """Hold PostgreSQL with this fault in one of its functions against the healthy in-memory store."""
+    """Compare PostgreSQL with this fault in one of its functions with the healthy in-memory store."""
     name = f"fault_{uuid4().hex[:8]}"
     url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
     with asyncio.Runner() as runner:
@@ -48,7 +48,11 @@ def differential(fault: Fault, server_url: str) -> tuple[str, str, str]:
         try:
             run_state_machine_as_test(machine, settings=_settings())
         except (AssertionError, asyncpg.PostgresError) as error:
-            return "differential", f"{len(tried)} examples", f"{type(error).__name__}: {str(error)[:SHOWN_CHARACTERS]}".replace("\n", " ")
+            return (
+                "differential",
+                f"{len(tried)} examples",
+                f"{type(error).__name__}: {str(error)[:SYMPTOM_CHARACTERS]}".replace("\n", " "),
+            )
         finally:
             runner.run(pool.close())
     return NOT_CAUGHT

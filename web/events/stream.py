@@ -5,7 +5,7 @@ id N of the newest entry; only then does it read the state. An event is publishe
 includes everything up to N. Events up to N from the fan-out are dropped, those after N are sent. (In the other order, state first and N
 afterwards, an event between the two would be in neither.) N is the `id` of the reset, so that a browser resumes from there.
 
-On the road of a call: after 7, the last step to the browser.
+On the road of a call: 8, the last: the change reaches the browser.
 """
 
 from __future__ import annotations

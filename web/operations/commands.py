@@ -3,7 +3,7 @@
 Cancel and stop need neither Redis nor a worker: the decision is in PostgreSQL when `submit` returns, and the notice to the owner is only
 a hint. While a run's row is locked the command is retried with growing pauses, holding no connection in between.
 
-On the road of a call: 1, where a run is started; cancel and stop take the same way.
+On the road of a call: 1, the button, whether pressed on a page or over the API. The owner of the business gets a hint.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 While PostgreSQL is unavailable, signed callbacks are kept in a Redis stream, and replayed later (`web/twilio/deferred.py`).
 
-On the road of a call: 6. It stands between `web/twilio/routes.py`, which answers Twilio, and `sql/attempts/attempts.py`.
+On the road of a call: 7, the callback, between `web/twilio/routes.py`, which answers it, and `sql/attempts/attempts.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""A town to break things in: real servers, real processes of ours, the simulator behind a door, and businesses that dial.
+"""A cluster to break: real servers, our own processes, the simulator behind a TCP proxy, and businesses that dial.
 
-Everything that happens to it here happens from outside, by signals and by what an operator could do at a terminal.
-
-On the road of a call: all of it, with somebody cutting the cables.
+Every fault comes from outside: signals, files, and what an operator could do at a terminal.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import shutil
 from contextlib import AsyncExitStack
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
@@ -22,29 +19,29 @@ import asyncpg
 from dialer.model import Role
 from ringmaster import installation
 from ringmaster.commands import token
-from ringmaster.local.data_dir import LOCALHOST, free_port
+from ringmaster.local.ports import LOCALHOST, free_port
 from ringmaster.local.postgres import Postgres
-from ringmaster.local.processes import Processes
+from ringmaster.local.process import Processes
 from ringmaster.local.valkey import Valkey
 from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
-from tests.chaos.door import TcpProxy
 from tests.chaos.tenant import Tenant
 from tests.chaos.waiting import until
 from tests.chaos.watch import Watch
+from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ringmaster.local.processes import Child
+    from ringmaster.local.process import Child
     from sql.pool import Pool
 
 MARK = "chaos"
 SPEED = 200.0
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
-# PostgreSQL is killed and restarted here: what is asked of it meanwhile is asked again.
+# PostgreSQL is killed and restarted here: a query in the meantime is repeated.
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -62,7 +59,7 @@ class Cluster:
         self.valkey = Valkey(path / "valkey")
         self.processes = Processes(path / "logs", MARK)
         self.simulator = installation.new_simulator()
-        self.door = TcpProxy(self.simulator.port)
+        self.provider_proxy = TcpProxy(self.simulator.url)
         self.workers: dict[str, Child] = {}
         self.tenants: list[Tenant] = []
         self._web: Child
@@ -76,9 +73,9 @@ class Cluster:
             await server.start()
             self._stack.push_async_callback(server.stop)
         await installation.prepare(self.postgres.url)
+        await self._stack.enter_async_context(self.provider_proxy)
         self.environment = self._environment()
         await self._stack.enter_async_context(self.processes)
-        await self._stack.enter_async_context(self.door)
         self.http = await self._stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
         self.pool = await self._stack.enter_async_context(await open_pool(self.postgres.url, name="judge", size=4))
         await installation.start_simulator(self.processes, self.simulator, self.environment, seed=1, speed=self._speed)
@@ -88,7 +85,7 @@ class Cluster:
 
     async def __aexit__(self, *_: object) -> None:
         for child in self.workers.values():
-            _send(child, SIGKILL)
+            child.send(SIGKILL)
         await self._stack.aclose()
 
     def _environment(self) -> dict[str, str]:
@@ -96,7 +93,7 @@ class Cluster:
         return {
             **installation.bare_environment(),
             **self.simulator.environment,
-            "TWILIO_API_URL": self.door.url,
+            "TWILIO_API_URL": self.provider_proxy.url,
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.valkey.url,
             "PORT": port,
@@ -113,12 +110,12 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Where the web process is."""
+        """The address of the web process."""
         return self.environment["PUBLIC_URL"]
 
     async def start_web(self) -> None:
         """Start the web process, and wait until it answers."""
-        child = self._web = await self.processes.start("web", "web", environment=self.environment)
+        child = self._web = self.processes.start("web", "web", environment=self.environment)
 
         async def answers() -> bool:
             with contextlib.suppress(aiohttp.ClientError):
@@ -126,27 +123,27 @@ class Cluster:
                     return response.status == 200
             return False
 
-        await self.processes.ready(child, answers)
+        await child.ready(answers)
 
     async def kill_web(self) -> None:
         """End the web process by kill -9."""
-        self._web.process.kill()
-        await self._web.process.wait()
+        self._web.send(SIGKILL)
+        await self._web.wait(STOP_SECONDS)
 
     async def start_worker(self) -> str:
         """Start a worker, and wait until it holds a lease; return its name."""
         name = f"worker-{next(self._names)}"
         environment = {**self.environment, "DIALER_WORKER_NAME": name}
-        self.workers[name] = await self.processes.start(name, "actors", environment=environment)
-        await self.processes.ready(self.workers[name], lambda: self.leased(name))
+        self.workers[name] = self.processes.start(name, "actors", environment=environment)
+        await self.workers[name].ready(lambda: self.leased(name))
         return name
 
     async def leased(self, name: str) -> bool:
         """True while a worker's lease lives."""
         return bool(await self.value("SELECT count(*) FROM dialer.workers WHERE name = $1 AND lease_until > now()", name))
 
-    async def staff(self, count: int) -> list[str]:
-        """Have exactly `count` workers, everything owned by them; return their names."""
+    async def scale(self, count: int) -> list[str]:
+        """Run exactly `count` workers that own all partitions; return their names."""
         while len(self.workers) > count:
             await self.end(next(iter(self.workers)), SIGTERM)
         while len(self.workers) < count:
@@ -164,14 +161,13 @@ class Cluster:
 
     def signal(self, name: str, number: Signals) -> None:
         """Send a signal to a worker."""
-        _send(self.workers[name], number)
+        self.workers[name].send(number)
 
     async def end(self, name: str, number: Signals) -> None:
         """End a worker by a signal, and wait until it is gone."""
         child = self.workers.pop(name)
-        _send(child, number)
-        async with asyncio.timeout(STOP_SECONDS):
-            await child.process.wait()
+        child.send(number)
+        assert await child.wait(STOP_SECONDS), f"{name} does not end"
 
     async def busiest(self) -> str:
         """The worker that owns most partitions."""
@@ -184,8 +180,8 @@ class Cluster:
 
     # -- servers -------------------------------------------------------------------------------------------------------------------
 
-    async def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the query says
-        """The first value of a query; None while PostgreSQL is away."""
+    async def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type depends on the query
+        """The first value of a query; None while PostgreSQL is not available."""
         with contextlib.suppress(*AWAY):
             return await self.pool.fetchval(query, *arguments)
         return None
@@ -195,64 +191,58 @@ class Cluster:
         return list(await self.pool.fetch(query, *arguments))
 
     async def empty_valkey(self) -> None:
-        """Delete the files of Valkey, which must not run."""
+        """Delete the files of Valkey, which must be stopped."""
         await asyncio.to_thread(shutil.rmtree, self.path / "valkey" / "appendonlydir", ignore_errors=True)
 
     async def faults(self, **faults: float) -> None:
-        """Let the simulator do these things wrong from now on, and nothing else."""
+        """Set the simulator's faults, replacing all earlier ones."""
         async with self.http.post(f"{self.simulator.url}/simulator/faults", json=faults) as response:
             assert response.status == 200, await response.text()
 
     async def numbers(self, scenarios: dict[str, str]) -> None:
-        """Say how the calls to these numbers go."""
+        """Set the scenarios of calls to these numbers."""
         async with self.http.post(f"{self.simulator.url}/simulator/numbers", json=scenarios) as response:
             assert response.status == 200, await response.text()
 
-    async def mend(self) -> None:
-        """Undo every fault of an earlier test, and have at least one worker."""
+    async def repair(self) -> None:
+        """Undo every fault of an earlier test, with at least one worker running."""
         for server in (self.postgres, self.valkey):
             if not server.alive:
                 await server.start()
-        await self.door.open()
+        await self.provider_proxy.accept()
         await self.faults()
-        if self._web.process.returncode is not None:
+        if self._web.ended:
             await self.start_web()
         for name, child in list(self.workers.items()):
-            _send(child, SIGCONT)
-            if child.process.returncode is not None:
+            child.send(SIGCONT)
+            if child.ended:
                 del self.workers[name]
-        await self.staff(max(len(self.workers), 1))
+        await self.scale(max(len(self.workers), 1))
 
     # -- businesses ----------------------------------------------------------------------------------------------------------------
 
     async def tenant(self, max_calls: int = 3) -> Tenant:
         """A business with a token."""
         caller_id = f"+97237{next(self._phones):06}"
-        desk = Businesses(self.pool)
-        business_id = await desk.create(name="Shop", caller_id=caller_id, region="IL", timezone="Asia/Jerusalem", max_calls=max_calls)
+        businesses = Businesses(self.pool)
+        business_id = await businesses.create(name="Shop", caller_id=caller_id, region="IL", timezone="Asia/Jerusalem", max_calls=max_calls)
         secret = str((await token.create(self.pool, business_id, role=Role.OPERATOR))["token"])
         tenant = Tenant(self.http, self.url, business_id, caller_id, secret, max_calls, self.watch)
         self.tenants.append(tenant)
         return tenant
 
     def leads(self, count: int) -> list[dict[str, Any]]:
-        """New leads, of numbers nobody has been given before."""
+        """New leads with unused numbers."""
         numbers = [next(self._phones) for _ in range(count)]
         return [{"lead_id": n, "phone": f"+97250{n:07}", "name": f"Lead {n}"} for n in numbers]
 
     async def clear(self) -> None:
-        """Stop whatever a test has left running."""
+        """Stop the runs that a test has left running."""
         for tenant in self.tenants:
             await tenant.stop_all()
         self.tenants.clear()
-        self.watch.forget()
+        self.watch.clear()
 
     def log(self, name: str) -> str:
-        """What a process has written so far."""
+        """The log of a process so far."""
         return (self.path / "logs" / f"{name}.log").read_text(errors="replace")
-
-
-def _send(child: Child, number: Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if child.process.returncode is None:
-            os.kill(child.process.pid, number)

@@ -1,7 +1,4 @@
-"""Another service, which knows nothing of us but the public streams: it speaks to Redis as `redis-cli` would.
-
-On the road of a call: beside 1, at the other door.
-"""
+"""Another service that uses the public streams only, through Redis, as `redis-cli` would."""
 
 from __future__ import annotations
 
@@ -23,17 +20,17 @@ REJECTED = "dialer:commands:rejected"
 class ExternalClient:
     """A connection to Redis."""
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 - redis-py types its answers as Any
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - redis-py types its results as Any
         self.client = client
 
-    async def say(self, *entries: dict[str, str]) -> None:
+    async def send(self, *entries: dict[str, str]) -> None:
         """Add entries to dialer:commands, several in one pipeline."""
         pipe = self.client.pipeline(transaction=False)
         for fields in entries:
             pipe.xadd(COMMANDS, fields)
         await pipe.execute()
 
-    async def heard(self, stream: str, run_ids: Iterable[int] = ()) -> list[dict[str, str]]:
+    async def read(self, stream: str, run_ids: Iterable[int] = ()) -> list[dict[str, str]]:
         """Every entry of a stream, oldest first; only those of `run_ids` when some are given."""
         wanted = set(map(str, run_ids))
         entries = [dict(fields) for _, fields in await self.client.xrange(stream)]
@@ -41,7 +38,7 @@ class ExternalClient:
 
 
 @asynccontextmanager
-async def stranger(url: str) -> AsyncIterator[ExternalClient]:
+async def connected(url: str) -> AsyncIterator[ExternalClient]:
     """Connect to Redis for the length of a block."""
     async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client:
         yield ExternalClient(client)

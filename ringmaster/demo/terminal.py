@@ -1,7 +1,4 @@
-"""Shows runs while they go on: a picture on a terminal, plain lines without one.
-
-Beside the road of a call: at its far end, where a person looks on.
-"""
+"""Shows the progress of runs: panels on a terminal, plain lines without one."""
 
 from __future__ import annotations
 
@@ -23,59 +20,59 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 1.0  # at least between two plain lines of a run
 BAR_CHARACTERS = 40
-CALLS_SHOWN = 3
+MAX_CALLS = 3
 
 
 class Progress(Protocol):
-    """Something that shows runs."""
+    """Displays runs."""
 
-    def show(self) -> None:
-        """Show how the runs stand now."""
+    def refresh(self) -> None:
+        """Display their current state."""
 
 
-class Lines:
-    """A line a run, when it has changed, at most one a second, and one at its end."""
+class LineProgress:
+    """Prints a line for a run when it has changed, at most one a second, and one at its end."""
 
     def __init__(self, runs: Sequence[RunView], clock: Clock) -> None:
         self._runs = runs
         self._clock = clock
-        self._said: dict[int, tuple[float, str]] = {}
+        self._printed: dict[int, tuple[float, str]] = {}
 
-    def show(self) -> None:
+    def refresh(self) -> None:
         """Print the lines that are due."""
         now = self._clock.boot()
         for run in self._runs:
-            at, before = self._said.get(run.run_id, (0.0, ""))
-            line = standing(run)
+            at, before = self._printed.get(run.run_id, (0.0, ""))
+            line = status_line(run)
             if line != before and (run.over or now - at >= LINE_SECONDS):
-                self._said[run.run_id] = (now, line)
+                self._printed[run.run_id] = (now, line)
                 print(line + (f" | {run.last[-1]}" if run.last else ""), flush=True)
 
 
-class Picture:
-    """A panel a run: bar, counts, calls on the line, last events."""
+class PanelProgress:
+    """Draws a panel for each run: bar, counts, calls in progress, last events."""
 
     def __init__(self, runs: Sequence[RunView], live: Live) -> None:
         self._runs = runs
         self._live = live
 
-    def show(self) -> None:
+    def refresh(self) -> None:
         """Draw the panels again."""
         self._live.update(Group(*(_panel(run) for run in self._runs)), refresh=True)
 
 
 @contextmanager
 def showing(runs: Sequence[RunView], clock: Clock, console: Console, *, terminal: bool) -> Iterator[Progress]:
-    """What shows the runs, for the length of a block."""
+    """A display of the runs for the length of a block."""
     if not terminal:
-        yield Lines(runs, clock)
+        yield LineProgress(runs, clock)
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield Picture(runs, live)
+        yield PanelProgress(runs, live)
 
 
-def standing(run: RunView) -> str:
-    """How a run stands, on a line."""
+def status_line(run: RunView) -> str:
+    """The state of a run on one line."""
     counts = run.counts
     ended = ", ".join(f"{counts[name]} {name}" for name in ("completed", "failed", "cancelled", "skipped") if counts[name])
     return f"{run.name}: {run.status}, {run.done} of {run.total} done, {counts['in_progress']} on the line" + (
@@ -95,20 +92,20 @@ def _panel(run: RunView) -> Panel:
 
 def _counts(run: RunView) -> Text:
     counts = run.counts
-    shown = (
+    columns = (
         (counts["completed"], "completed", "green"),
         (counts["failed"], "failed", "red"),
         (counts["in_progress"], "on the line", "cyan"),
     )
-    return Text("  ").join(Text(f"{count} {name}", style=style) for count, name, style in shown)
+    return Text("  ").join(Text(f"{count} {name}", style=style) for count, name, style in columns)
 
 
 def _calls(run: RunView) -> Text:
     lines = [Text(f"☎ {run.lead(call['lead_id'])}: {call.get('state') or call['status']}", style="cyan") for call in run.calls]
-    lines += [Text("·", style="dim")] * (CALLS_SHOWN - len(lines))
+    lines += [Text("·", style="dim")] * (MAX_CALLS - len(lines))
     return Text("\n").join(lines)
 
 
 def _last(run: RunView) -> Text:
-    shown = list(run.last)[-CALLS_SHOWN:]
-    return Text("\n").join(Text(line, style="dim") for line in shown)
+    lines = list(run.last)[-MAX_CALLS:]
+    return Text("\n").join(Text(line, style="dim") for line in lines)
