@@ -63,11 +63,14 @@ FACTS: Final = Use("facts", urgent=True)
 # At most 64 KB arrive within this, plus the two seconds that 64 KB earn at the minimum pace.
 SMALL_BODY_SECONDS: Final = 15.0
 
+# A compressed body of a megabyte unpacks to a gigabyte, and the event loop would do nothing else meanwhile (web/server/bodies.py).
+PLAIN_BODIES: Final = {"auto_decompress": False}
+
 
 def create_app(settings: Settings) -> http.Application:
     """The application; it connects when it is started."""
     i18n.load()
-    app = http.Application(middlewares=[measure, answer_errors, identify], client_max_size=MAX_BODY_BYTES)
+    app = http.Application(middlewares=[measure, answer_errors, identify], client_max_size=MAX_BODY_BYTES, handler_args=PLAIN_BODIES)
     app[keys.SETTINGS] = settings
     app[keys.CLOCK] = SystemClock()
     app[keys.IDS] = SystemIds()
@@ -76,6 +79,7 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.KNOWN_TOKENS] = KnownTokens()
     app[keys.TRUSTED_PROXIES] = networks(settings.trusted_proxies)
     app[keys.UPLOADS] = UploadLimiter()
+    app[keys.EXPORTS] = export.limiter()
     app[UPLOAD_PACE] = BodyPace()
     app[SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
     secret = settings.secret_key.get_secret_value()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from actors.calls.reconciler import UNKNOWN_OFFSET
+from actors.calls.listing import list_calls_since
 from actors.keyed_semaphore import KeyedSemaphore
 from dialer.policy.checks import SEND_SECONDS
 from sql.timelines.timelines import OrphanedCall
@@ -60,6 +60,7 @@ class OrphanedCalls:
             DatabaseUnavailableError: when PostgreSQL is away.
         """
         services, business_id = self._services, business.business_id
+        began = services.clock.boot()
         timeline = await services.timelines.present(business_id, services.policy.lag_seconds + SEND_SECONDS)
         if timeline is None:
             return True
@@ -70,9 +71,10 @@ class OrphanedCalls:
         )
         await asyncio.sleep(timeline.wait_seconds)
         async with self._account_limit.hold(account.sid), services.list_limit.hold(business_id):
-            # The provider's clock may be behind the database's: some known calls too many are better than a lost one too few.
-            since = timeline.calls_from - UNKNOWN_OFFSET
-            listing = await services.provider.list_calls(account, None, business.caller_id, since)
+            # Some known calls too many are better than a lost one too few.
+            listing = await list_calls_since(
+                services, account, (None, business.caller_id), timeline.calls_from, as_of=timeline.as_of, began=began
+            )
         epoch = services.ownership.epochs.get(business.partition)
         if epoch is None or not listing.complete:
             return False

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
+from actors.calls.listing import UNKNOWN_OFFSET, behind_by, list_calls_since
 from dialer.model import AttemptState, Outcome
 from dialer.policy.checks import EXPIRY_SECONDS, UNKNOWN_CHECK_SECONDS, pause_before_check
 from sql.attempts.attempts import Fact
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 # A call that is still in the provider's queue after this is cancelled there, or it would ring tomorrow.
 QUEUED_SECONDS = 60.0
 QUEUED = frozenset({"queued", "initiated"})
-# The provider's clock may differ from the database's by what its answer shows, and by this much more: the database's clock may have been
-# set back while no present worker was watching. After a jump that was observed, by anything.
-UNKNOWN_OFFSET = timedelta(minutes=10)
+# How much earlier than its attempt a call may seem to be created after a jump of the database's clock: by anything.
 AFTER_A_JUMP = timedelta(days=1)
 JUMP_REMEMBERED_SECONDS = 3_600.0
 AFTER_HANG_UP_SECONDS = 3.0
@@ -99,13 +98,12 @@ def listed_since(attempt: OpenAttempt, listing: Listing, elapsed_seconds: float,
     `elapsed_seconds` is the longest time from reading the database's clock to the answer with the list; `jumped`: that clock has jumped
     lately.
     """
-    if jumped:
-        return attempt.created_at - AFTER_A_JUMP
-    if listing.at is None:
-        return attempt.created_at - UNKNOWN_OFFSET
-    behind = listing.at - attempt.as_of - timedelta(seconds=elapsed_seconds)
     # Only ever earlier: a window that starts too late would declare a live call absent.
-    return attempt.created_at + min(behind, timedelta()) - UNKNOWN_OFFSET
+    return attempt.created_at - behind_by(listing, attempt.as_of, elapsed_seconds) - _margin(jumped=jumped)
+
+
+def _margin(*, jumped: bool) -> timedelta:
+    return AFTER_A_JUMP if jumped else UNKNOWN_OFFSET
 
 
 async def _expire(services: Services, attempt: OpenAttempt) -> float:
@@ -181,9 +179,16 @@ class _Reconciliation:
 
     async def _by_list(self) -> AttemptState | None:
         attempt, services = self.attempt, self.services
-        furthest = attempt.created_at - (AFTER_A_JUMP if self._jumped() else UNKNOWN_OFFSET)
         async with services.list_limit.hold(attempt.business_id):
-            listing = await services.provider.list_calls(self.account, attempt.phone, attempt.from_number, furthest)
+            listing = await list_calls_since(
+                services,
+                self.account,
+                (attempt.phone, attempt.from_number),
+                attempt.created_at,
+                as_of=attempt.as_of,
+                began=self.began,
+                margin=_margin(jumped=self._jumped()),
+            )
         if not listing.complete:
             return None
         mine = await self._unbound(listing)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sql.pool import Pool
 
 TEXT = statements("jobs")
-EXPORT_PAGE_ROWS = 5_000
+EXPORT_PAGE_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Jobs:
         return [(row["run_id"], _job(row)) for row in await self._pool.fetch(TEXT["on_every_line"], business_id)]
 
     async def export(self, business_id: int, run_id: int) -> AsyncIterator[Job]:
-        """Every job of a run, in order, read in pages of 5,000."""
+        """Every job of a run, in order, read in pages of 500: a larger one would keep the event loop busy for too long."""
         after = 0
         while jobs := await self.page(business_id, run_id, after=after, limit=EXPORT_PAGE_ROWS):
             for job in jobs:

@@ -4,7 +4,8 @@ SELECT dialer.notice_timeline_v1()
 -- name: present
 SELECT h.id, h.since, (SELECT min(m.calls_from) FROM dialer.timelines m
                        WHERE m.id > coalesce((SELECT l.timeline FROM dialer.lanes l WHERE l.business_id = $1), 0)) AS calls_from,
-       greatest(extract(epoch FROM h.since + make_interval(secs => $2::float8) - clock_timestamp()), 0)::float8 AS wait_seconds
+       greatest(extract(epoch FROM h.since + make_interval(secs => $2::float8) - clock_timestamp()), 0)::float8 AS wait_seconds,
+       clock_timestamp() AS as_of
 FROM dialer.timelines h ORDER BY h.id DESC LIMIT 1
 
 -- name: adopt_calls

@@ -24,13 +24,15 @@ TEXT = statements("timelines")
 class Timeline:
     """The present one, for one business.
 
-    Its calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before this timeline began.
+    Its calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before this timeline began. It
+    was read when the database's clock was `as_of`.
     """
 
     id: int
     since: datetime
     calls_from: datetime
     wait_seconds: float
+    as_of: datetime
 
 
 @dataclass(frozen=True, slots=True)

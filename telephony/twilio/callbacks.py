@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ from dialer.model import AttemptState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from pydantic import SecretStr
 
@@ -110,7 +110,8 @@ def parse(form: Mapping[str, str]) -> CallbackFact:
     """Read the fields of a status callback or of a request for TwiML (they share these).
 
     Raises:
-        ValueError: naming the field that is missing or not what Twilio sends.
+        ValueError: naming the field that is missing or not what Twilio sends. A side field (duration, time, codes) that cannot be read is
+            None: it must not cost us the news that the call is over.
     """
     status = form.get("CallStatus", "")
     state, outcome = standing(status)
@@ -148,26 +149,20 @@ def _sid(form: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str:
 
 def _number(form: Mapping[str, str], name: str, largest: int) -> int | None:
     text = form.get(name, "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) <= largest):
-        raise _fault(name)
-    return int(text)
+    readable = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) <= largest
+    return int(text) if readable else None
 
 
 def _time(form: Mapping[str, str], name: str) -> datetime | None:
     text = form.get(name, "")
-    if not text:
-        return None
     if len(text) > MAX_TIMESTAMP_CHARACTERS:
-        raise _fault(name)
+        return None
     try:
         at = parsedate_to_datetime(text)
     except ValueError:
-        raise _fault(name) from None
-    if at.tzinfo is None:
-        raise _fault(name)
-    return at
+        return None
+    # RFC 2822: the zone -0000 is UTC of an unknown place.
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _fault(name: str) -> ValueError:

@@ -154,7 +154,7 @@ async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_ur
     assert (found.state.open, found.sid) == (True, sid)
 
 
-@pytest.mark.parametrize("ahead", [-7.0, -300.0, 0.0, 7.0, 300.0])
+@pytest.mark.parametrize("ahead", [-7.0, -300.0, -610.0, -1200.0, -3_600.0, 0.0, 7.0, 300.0, 3000.0])
 async def test_a_call_is_found_whatever_the_providers_clock_shows(desk: Desk, ahead: float) -> None:
     desk.twilio.set_faults(Faults(clock_ahead_seconds=ahead))
     intent = await desk.claimed()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.web_site import RUNS, leads
-from web.intake.limiter import Turns
+from web.intake.limiter import TenantLimiter
 from web.server import keys
 from web.server.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 
@@ -222,12 +222,12 @@ async def test_stalled_uploads_delay_no_business(site: Site) -> None:
 
 
 async def test_each_business_has_its_share_of_the_turns() -> None:
-    turns = Turns(in_all=3, for_one=2, wait_seconds=10)
+    turns = TenantLimiter(in_all=3, for_one=2, wait_seconds=10)
     order: list[str] = []
     leave, entered = asyncio.Event(), asyncio.Semaphore(0)
 
     async def hold(business_id: int, name: str) -> None:
-        async with turns.turn(business_id):
+        async with turns.hold(business_id):
             order.append(name)
             entered.release()
             await leave.wait()
@@ -248,8 +248,8 @@ async def test_each_business_has_its_share_of_the_turns() -> None:
 
 async def test_an_upload_without_a_free_turn_gets_503(site: Site) -> None:
     app = site.client.server.app  # type: ignore[attr-defined]
-    app[keys.UPLOADS].checking = Turns(in_all=1, for_one=1, wait_seconds=0.1)
-    async with app[keys.UPLOADS].checking.turn(site.rival):
+    app[keys.UPLOADS].checking = TenantLimiter(in_all=1, for_one=1, wait_seconds=0.1)
+    async with app[keys.UPLOADS].checking.hold(site.rival):
         response = await site.post(RUNS, {"leads": leads(1)})
         assert (response.status, response.code) == (503, "busy")
         assert response.headers["Retry-After"]

@@ -115,7 +115,8 @@ TIMES = {
     "clock_jumps": 2,
     "account_changes": 3,
 }
-COMPANY_CLOCK_SECONDS = 400.0
+# Around the margin of the reconciler, and far beyond it.
+COMPANY_CLOCK_SECONDS = (400.0, 4_000.0)
 LONGEST_SET_BACK_SECONDS = 30.0
 SILENCES = ("callback_lost", "answer_lost", "server_error", "slow_answer", "foreign_answer")  # fmt: skip
 
@@ -135,7 +136,7 @@ def draw(seed: int) -> Schedule:
     if chance.hits(SHARE_OF_TROUBLES):
         troubles["skew_seconds"] = chance.uniform(0.5, 30.0)
     if chance.hits(SHARE_OF_TROUBLES):
-        troubles["company_clock_seconds"] = chance.uniform(-COMPANY_CLOCK_SECONDS, COMPANY_CLOCK_SECONDS)
+        troubles["company_clock_seconds"] = chance.uniform(-1.0, 1.0) * chance.choice(COMPANY_CLOCK_SECONDS)
     mood = chance.random()
     silent, late = mood < SHARE_OF_SILENT, mood > 1 - SHARE_OF_LATE
     if silent or late:

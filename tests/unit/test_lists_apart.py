@@ -43,13 +43,14 @@ class Floor:
         return Listing((), complete=True, at=None)
 
     async def present(self, _business_id: int, _seconds: float) -> SimpleNamespace:
-        return SimpleNamespace(wait_seconds=0.0, calls_from=NOW)
+        return SimpleNamespace(wait_seconds=0.0, calls_from=NOW, as_of=NOW)
 
     async def adopt_calls(self, *_: Any, **__: Any) -> int:  # noqa: ANN401
         return 0
 
     def services(self) -> Services:
         there = SimpleNamespace(
+            clock=SystemClock(),
             timelines=self,
             provider=self,
             policy=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),

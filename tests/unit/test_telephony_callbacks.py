@@ -173,6 +173,17 @@ def test_only_who_and_what_are_needed() -> None:
         ("CallStatus", ""),
         ("CallStatus", "refused"),
         ("CallStatus", "exploded"),
+    ],
+)
+def test_a_wrong_field_is_named_and_not_quoted(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        parse({**CALLBACK, name: value})
+    assert not value or value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
         ("SequenceNumber", "-1"),
         ("SequenceNumber", "1" * 5_000),
         ("SequenceNumber", "٣"),
@@ -182,13 +193,17 @@ def test_only_who_and_what_are_needed() -> None:
         ("ErrorCode", "abc"),
         ("Timestamp", "yesterday"),
         ("Timestamp", "x" * 10_000),
-        ("Timestamp", "Tue, 31 Aug 2010 20:36:28 -0000"),
     ],
 )
-def test_a_wrong_field_is_named_and_not_quoted(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=name) as caught:
-        parse({**CALLBACK, name: value})
-    assert not value or value not in str(caught.value)
+def test_a_malformed_side_field_does_not_cost_the_news_that_the_call_is_over(name: str, value: str) -> None:
+    fact = parse({**CALLBACK, "CallStatus": "completed", name: value})
+    assert (fact.state, fact.outcome) == (AttemptState.OVER, Outcome.COMPLETED)
+    if name != "Timestamp":
+        assert {"SequenceNumber": fact.sequence, "CallDuration": fact.duration_seconds}.get(name) is None
+
+
+def test_a_time_of_an_unknown_place_is_utc() -> None:
+    assert parse({**CALLBACK, "Timestamp": "Tue, 31 Aug 2010 20:36:28 -0000"}).at == datetime(2010, 8, 31, 20, 36, 28, tzinfo=UTC)
 
 
 def test_a_new_word_for_who_answered_costs_nothing() -> None:

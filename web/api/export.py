@@ -10,14 +10,22 @@ from aiohttp import web as http
 
 from web.access.auth import require_principal
 from web.api.serializers import job_json
+from web.intake.limiter import TenantLimiter
 from web.operations.runs import requested_run
 from web.server import keys
+from web.server.i18n import msgid
 from web.server.inputs import Input, query_of
 
 if TYPE_CHECKING:
     from sql.jobs.jobs import Job
+    from sql.runs.runs import Run
 
 routes = http.RouteTableDef()
+
+# A slow reader keeps its place; the others of its business wait.
+EXPORTS_AT_ONCE: Final = 8
+EXPORTS_FOR_A_BUSINESS: Final = 2
+BUSY: Final = msgid("Too many exports are running right now. Please try again shortly.")
 
 COLUMNS: Final = (
     "job_id", "lead_id", "phone", "name", "status", "outcome", "attempts", "twilio_call_sid", "started_at", "ended_at", "error",
@@ -27,6 +35,11 @@ CHUNK_CHARACTERS: Final = 64 * 1024
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 FREE_TEXT: Final = frozenset({"name", "error"})
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+def limiter() -> TenantLimiter:
+    """The exports of one process."""
+    return TenantLimiter(EXPORTS_AT_ONCE, EXPORTS_FOR_A_BUSINESS, busy=BUSY)
 
 
 class ExportQuery(Input):
@@ -41,6 +54,11 @@ async def export(request: http.Request) -> http.StreamResponse:
     principal = require_principal(request)
     run = await requested_run(request, principal)
     mark = query_of(request, ExportQuery).mark
+    async with request.app[keys.EXPORTS].hold(principal.business_id):
+        return await _send(request, run, mark=mark)
+
+
+async def _send(request: http.Request, run: Run, *, mark: bool) -> http.StreamResponse:
     disposition = f'attachment; filename="run-{run.run_id}.csv"'
     response = http.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition})
     await response.prepare(request)
@@ -48,7 +66,7 @@ async def export(request: http.Request) -> http.StreamResponse:
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     await response.write(BYTE_ORDER_MARK if mark else b"")
-    async for job in request.app[keys.JOBS].export(principal.business_id, run.run_id):
+    async for job in request.app[keys.JOBS].export(run.business_id, run.run_id):
         writer.writerow(_cells(job))
         if buffer.tell() >= CHUNK_CHARACTERS:
             await response.write(_drain(buffer))

@@ -114,9 +114,9 @@ async def upload(request: http.Request, business_id: int) -> AsyncIterator[Recei
     """
     uploads = request.app[keys.UPLOADS]
     async with (
-        uploads.receiving.turn(business_id),
+        uploads.receiving.hold(business_id),
         received(request, request.app[UPLOAD_PACE]) as body,
-        uploads.checking.turn(business_id),
+        uploads.checking.hold(business_id),
     ):
         yield body
 

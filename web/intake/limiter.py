@@ -20,21 +20,24 @@ RECEIVED_FOR_A_BUSINESS: Final = 4
 # Checking rows takes memory and the processor for seconds, and never waits for the sender.
 CHECKED_AT_ONCE: Final = 4
 CHECKED_FOR_A_BUSINESS: Final = 2
+UPLOADS_BUSY: Final = msgid("Too many files are being uploaded right now. Please try again shortly.")
 
 
-class Turns:
-    """`in_all` turns at once, at most `for_one` of them for one business, which waits for one of its own before it waits for a free one."""
+class TenantLimiter:
+    """`in_all` at once, at most `for_one` of them for one business, which waits for a place of its own before it waits for a free one."""
 
-    def __init__(self, in_all: int, for_one: int, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, in_all: int, for_one: int, wait_seconds: float = WAIT_SECONDS, busy: str = UPLOADS_BUSY) -> None:
+        """`busy` is the msgid of the sentence for a request that gets no place in time."""
         self._all = asyncio.Semaphore(in_all)
         self._for_one = for_one
         self._wait_seconds = wait_seconds
+        self._busy = busy
         self._own: dict[int, asyncio.Semaphore] = {}
         self._users: Counter[int] = Counter()
 
     @asynccontextmanager
-    async def turn(self, business_id: int) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it.
+    async def hold(self, business_id: int) -> AsyncIterator[None]:
+        """Wait for a place, and hold it.
 
         Raises:
             ApiError: 503, when none became free in time.
@@ -43,31 +46,29 @@ class Turns:
         self._users[business_id] += 1
         try:
             deadline = asyncio.get_running_loop().time() + self._wait_seconds
-            async with _held(own, deadline), _held(self._all, deadline):
+            async with self._held(own, deadline), self._held(self._all, deadline):
                 yield
         finally:
             self._users[business_id] -= 1
             if not self._users[business_id]:
                 del self._users[business_id], self._own[business_id]
 
+    @asynccontextmanager
+    async def _held(self, places: asyncio.Semaphore, deadline: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await places.acquire()
+        except TimeoutError:
+            raise ApiError(503, "busy", Text(self._busy), headers={"Retry-After": str(RETRY_SECONDS)}) from None
+        try:
+            yield
+        finally:
+            places.release()
+
 
 class UploadLimiter:
-    """The turns of one process."""
+    """The uploads of one process."""
 
     def __init__(self) -> None:
-        self.receiving = Turns(RECEIVED_AT_ONCE, RECEIVED_FOR_A_BUSINESS)
-        self.checking = Turns(CHECKED_AT_ONCE, CHECKED_FOR_A_BUSINESS)
-
-
-@asynccontextmanager
-async def _held(turns: asyncio.Semaphore, deadline: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout_at(deadline):
-            await turns.acquire()
-    except TimeoutError:
-        text = Text(msgid("Too many files are being uploaded right now. Please try again shortly."))
-        raise ApiError(503, "busy", text, headers={"Retry-After": str(RETRY_SECONDS)}) from None
-    try:
-        yield
-    finally:
-        turns.release()
+        self.receiving = TenantLimiter(RECEIVED_AT_ONCE, RECEIVED_FOR_A_BUSINESS)
+        self.checking = TenantLimiter(CHECKED_AT_ONCE, CHECKED_FOR_A_BUSINESS)

@@ -41,8 +41,10 @@ async def pieces_of(request: http.Request, limit: int, pace: BodyPace) -> AsyncI
     """The body as it arrives; `limit` is in bytes.
 
     Raises:
-        ApiError: 400 when it is broken, 408 when it is too slow, 413 when it has more than `limit` bytes.
+        ApiError: 400 when it is broken, 408 when it is too slow, 413 when it has more than `limit` bytes, 415 when it is compressed.
     """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise ApiError(415, "unsupported_media_type", Text(msgid("Send the body without compression (no Content-Encoding).")))
     if (request.content_length or 0) > limit:
         raise errors.too_large(limit // MEGABYTE or 1)
     loop = asyncio.get_running_loop()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from web.access.passwords import Passwords
     from web.events.fanout import Fanout
     from web.events.states import LiveStates
-    from web.intake.limiter import UploadLimiter
+    from web.intake.limiter import TenantLimiter, UploadLimiter
     from web.operations.commands import PendingCommands
     from web.operations.owner_hints import OwnerHints
     from web.operations.provider_outage import OutageReader
@@ -64,6 +64,7 @@ PENDING_COMMANDS: Final[http.AppKey[PendingCommands]] = http.AppKey("pending_com
 KNOWN_TOKENS: Final[http.AppKey[KnownTokens]] = http.AppKey("known_tokens")
 TRUSTED_PROXIES: Final[http.AppKey[tuple[IPv4Network | IPv6Network, ...]]] = http.AppKey("trusted_proxies")
 UPLOADS: Final[http.AppKey[UploadLimiter]] = http.AppKey("uploads")
+EXPORTS: Final[http.AppKey[TenantLimiter]] = http.AppKey("exports")
 LIVE_STATES: Final[http.AppKey[LiveStates]] = http.AppKey("live_states")
 CREDENTIAL_CHECKS: Final[http.AppKey[CredentialChecks]] = http.AppKey("credential_checks")
 METRICS: Final[http.AppKey[Metrics]] = http.AppKey("metrics")
