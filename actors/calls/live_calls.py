@@ -11,9 +11,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from actors.calls.evidence import MISSING
-from actors.calls.reconciler import QUEUED, QUEUED_SECONDS, fact_of_call, record
+from actors.calls.reconciler import QUEUED, fact_of_call, record
 from dialer.concurrency.loop import Loop
 from dialer.model import AttemptState
+from dialer.policy.checks import QUEUED_SECONDS
 from sql.attempts.fact_writer import NotRecordedError
 
 if TYPE_CHECKING:

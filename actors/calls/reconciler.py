@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
 from actors.calls.listing import UNKNOWN_OFFSET, behind_by, list_calls_since
 from dialer.model import AttemptState, Outcome
-from dialer.policy.checks import EXPIRY_SECONDS, UNKNOWN_CHECK_SECONDS, pause_before_check
+from dialer.policy.checks import EXPIRY_SECONDS, QUEUED_SECONDS, UNKNOWN_CHECK_SECONDS, longest_seconds, pause_before_check
 from sql.attempts.attempts import Fact
 from sql.attempts.verdicts import RecordVerdict
 from telephony.provider import NoSuchCall
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt, OpenAttempt, RecordResult
     from telephony.provider import Account, CallFacts, Listing
 
-# A call that is still in the provider's queue after this is cancelled there, or it would ring tomorrow.
-QUEUED_SECONDS = 60.0
 QUEUED = frozenset({"queued", "initiated"})
+OVERDUE = {"ringing": AttemptState.RINGING, "in-progress": AttemptState.LIVE}
 # How much earlier than its attempt a call may seem to be created after a jump of the database's clock: by anything.
 AFTER_A_JUMP = timedelta(days=1)
 JUMP_REMEMBERED_SECONDS = 3_600.0
@@ -151,10 +150,20 @@ class _Reconciliation:
         if facts is None:
             return None
         self.evidence = shown_again(self.attempt)
-        queued_for = (self.attempt.as_of - self.attempt.created_at).total_seconds()
-        if facts.status in QUEUED and queued_for > QUEUED_SECONDS:
+        age = (self.attempt.as_of - self.attempt.created_at).total_seconds()
+        if facts.status in QUEUED and age > QUEUED_SECONDS:
             await self._withdraw(sid)
+        elif facts.status in OVERDUE:
+            await self._end_overdue(sid, OVERDUE[facts.status], age)
         return await self._record(facts)
+
+    async def _end_overdue(self, sid: str, state: AttemptState, age: float) -> None:
+        """The provider should have ended it long ago, and says that it goes on: its slot is taken for as long as it says so."""
+        policy = self.services.policy
+        if age <= longest_seconds(state, policy.ring_seconds, policy.limit_seconds):
+            return
+        log.error("attempt %d: call %s goes on after its time limit; hanging up", self.attempt.attempt_id, sid)
+        await hang_up(self.services, self.account, self.attempt.business_id, sid, live=state is AttemptState.LIVE)
 
     async def _withdraw(self, sid: str) -> None:
         """The provider has queued it: we send too fast. The lead is not at fault, and goes back to the front of the queue."""

@@ -108,7 +108,7 @@ def reason(result: PlaceResult, count: int, foreign: int) -> str:
     """The text for the user, in `last_error`; `foreign` of `count` results came from something other than the provider."""
     match result:
         case RefusedCall(code=code, message=message) if result.action is Action.LEAD:
-            return f"The telephone company refused {count} leads in a row for the same reason: {message} ({code})"
+            return f"The telephone company refused {count} leads in a row, the last one with: {message} ({code})"
         case RefusedCall(code=code, message=message):
             return f"The telephone company refuses this account or its number: {message} ({code})"
         case UnansweredCall(reason=why, foreign=True) if foreign >= refusals.FOREIGN_IN_A_ROW:
@@ -123,8 +123,9 @@ def reason(result: PlaceResult, count: int, foreign: int) -> str:
 
 def _kind(result: PlaceResult) -> _Kind | None:
     match result:
-        case RefusedCall(code=code) if result.action is Action.LEAD:
-            return _Kind(f"lead after lead is refused with {code}", refusals.LEADS_IN_A_ROW)
+        case RefusedCall() if result.action is Action.LEAD:
+            # Whatever the codes: a list of which every number is refused is not a list of wrong numbers.
+            return _Kind("lead after lead is refused", refusals.LEADS_IN_A_ROW)
         case RefusedCall(code=code):
             return _Kind(f"the provider refuses its account with {code}", refusals.ACCOUNT_IN_A_ROW)
         case UnansweredCall():

@@ -22,6 +22,9 @@ UNKNOWN_CHECK_SECONDS: Final = (2.0, 3.0, 5.0, 10.0, 20.0)
 PLACED_CHECK_SECONDS: Final = 15.0
 LIVE_CHECK_SECONDS: Final = 60.0
 RING_GRACE_SECONDS: Final = 10.0
+# A call that is still in the provider's queue after this is cancelled there, or it would ring tomorrow.
+QUEUED_SECONDS: Final = 60.0
+OVERDUE_GRACE_SECONDS: Final = 15.0
 
 
 def pause_before_check(state: AttemptState, checks: int, ring_seconds: float) -> float:
@@ -35,3 +38,9 @@ def pause_before_check(state: AttemptState, checks: int, ring_seconds: float) ->
             return LIVE_CHECK_SECONDS
         case _:
             return PLACED_CHECK_SECONDS
+
+
+def longest_seconds(state: AttemptState, ring_seconds: float, limit_seconds: float) -> float:
+    """The longest a healthy call can be in this state, counted from its claim: in the provider's queue, ringing, and talking."""
+    ringing = QUEUED_SECONDS + ring_seconds + OVERDUE_GRACE_SECONDS
+    return ringing + limit_seconds if state is AttemptState.LIVE else ringing

@@ -64,7 +64,8 @@ class Waits:
     """What may keep the runs of a business waiting.
 
     `reason`, `detail` and `since` are what its worker says, None while that takes leads; `is_full` when every line is in use;
-    `unconfirmed_since` is when the oldest call was placed whose fate nobody knows; `now` is the database's clock.
+    `unconfirmed_since` is when the oldest call was claimed whose fate is unknown, or that goes on after its time limit; `now` is the
+    database's clock.
     """
 
     now: datetime
@@ -174,9 +175,9 @@ class Runs:
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
             return answer, False
 
-    async def waits_for(self, business_id: int) -> Waits:
-        """Why calls of a business may have to wait."""
-        [row] = await self._pool.fetch(TEXT["waits_for"], business_id)
+    async def waits_for(self, business_id: int, *, ringing_seconds: float, live_seconds: float) -> Waits:
+        """Why calls of a business may have to wait; a call older than these, in its state, counts as unconfirmed."""
+        [row] = await self._pool.fetch(TEXT["waits_for"], business_id, ringing_seconds, live_seconds)
         return Waits(**row)
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:

@@ -179,6 +179,19 @@ async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lea
     assert len(desk.reasons) == 1, "the circuit breaker opens: the calls come too fast"
 
 
+async def test_a_call_that_goes_on_after_its_time_is_hung_up_and_keeps_its_slot(desk: Desk) -> None:
+    desk.twilio.scenario = Scenario.SLOW
+    intent = await desk.claimed()
+    sid = await desk.called(intent)
+    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
+    await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "ringing")
+    assert (await desk.look(intent)).state is AttemptState.RINGING
+    await desk.later(intent, "10 minutes")
+    assert (await desk.look(intent)).state.open
+    await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "canceled")
+    assert (await desk.look(intent)).state is AttemptState.OVER
+
+
 async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Desk) -> None:
     intent = await desk.claimed()
     sid, second = await desk.called(intent), await desk.called(intent)

@@ -107,6 +107,10 @@ async def check_password(request: http.Request, email: str, password: str) -> Us
 
 async def sign_in(request: http.Request, response: http.StreamResponse, user: User) -> None:
     """Start a session of twelve hours and set its cookie; a new password ends it at once, a new role applies at once."""
+    before = _open_session(request, SESSION_SECONDS)
+    if before is not None:
+        # One browser, one session: the cookie of the other would be valid for hours, and nobody would know.
+        await request.app[keys.SESSIONS].end(before.business_id, before.session_id)
     user_agent = request.headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARACTERS]
     session_id = await request.app[keys.SESSIONS].begin(
         user, seconds=SESSION_SECONDS, address=client_address(request), user_agent=user_agent if storable(user_agent) else ""

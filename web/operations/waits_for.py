@@ -7,7 +7,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from dialer.model import RunStatus
+from dialer.model import AttemptState, RunStatus
+from dialer.policy.checks import longest_seconds
 from web.operations.provider_outage import provider_waited_for_since
 from web.server import keys
 from web.server.i18n import msgid
@@ -75,7 +76,13 @@ async def waits_for(request: http.Request, run: Run) -> list[Wait]:
         return [Wait(WaitReason.PAUSED, None)]
     if run.status is not RunStatus.RUNNING or run.cancel_requested or not run.queued:
         return []
-    lines = await request.app[keys.RUNS].waits_for(run.business_id)
+    settings = request.app[keys.SETTINGS]
+    limits = settings.ring_timeout_seconds, settings.call_time_limit_seconds
+    lines = await request.app[keys.RUNS].waits_for(
+        run.business_id,
+        ringing_seconds=longest_seconds(AttemptState.RINGING, *limits),
+        live_seconds=longest_seconds(AttemptState.LIVE, *limits),
+    )
     waits = _of_worker(run, lines)
     if away_since := await provider_waited_for_since(request, run):
         waits.append(Wait(WaitReason.PROVIDER_AWAY, away_since))
