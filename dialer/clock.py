@@ -1,7 +1,4 @@
-"""The only doors to time and chance: a clock and a source of ids, so that a test can hold both still.
-
-On the road of a call: the deadline of a POST is read here before its claim is sent, and its token and nonce are drawn here.
-"""
+"""The only doors to time and chance: a clock and a source of ids, so that a test can hold both still."""
 
 from __future__ import annotations
 

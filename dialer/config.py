@@ -1,7 +1,4 @@
-"""Every setting, read in one place; a wrong one stops the process with one message that lists every fault.
-
-On the road of a call: before it; nothing else reads the environment.
-"""
+"""Every setting, read in one place; a wrong one stops the process with one message that lists every fault."""
 
 from __future__ import annotations
 

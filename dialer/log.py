@@ -1,8 +1,6 @@
 """Logs: one event a line, JSON or for a terminal; phone numbers and secrets never in the clear.
 
 Whatever passes through Python's own `logging` takes the same road, libraries included.
-
-On the road of a call: beside every step of it; nothing here decides anything.
 """
 
 from __future__ import annotations

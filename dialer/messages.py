@@ -1,7 +1,4 @@
-"""Every message that crosses a process: commands from outside, hints to the owner of a business, events to the world.
-
-On the road of a call: 2. A command is checked here and nowhere else; what leaves here is well formed.
-"""
+"""Every message that crosses a process: commands from outside, hints to the owner of a business, events to the world."""
 
 from __future__ import annotations
 

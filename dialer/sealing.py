@@ -1,8 +1,6 @@
 """Encrypts what is kept or handed out and must not be read or forged: sessions, and the auth tokens of businesses' own accounts.
 
 Every purpose has a key of its own, derived from SECRET_KEY, so that one thing sealed cannot be passed off as another.
-
-On the road of a call: beside it; the token of a business's own account is opened here before a call is placed or a callback checked.
 """
 
 from __future__ import annotations

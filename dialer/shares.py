@@ -3,8 +3,6 @@
 A tenant may hold as many places as it leaves free: half of them when it is alone, and there is always one left for a tenant that holds
 none, until about as many tenants are greedy as there are halvings. Whoever waits is served in turn, tenant by tenant. Some places are
 reserved for urgent uses.
-
-On the road of a call: beside it; the connections of the web process are divided here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How a process begins: its settings are read, its log is set up, and what stops it is one line.
-
-On the road of a call: before it, in the web process and in the worker.
-"""
+"""How a process begins: its settings are read, its log is set up, and what stops it is one line."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Whose calls a business makes, and whose an earlier call was: an account of its own, or the default one of the settings.
 
 A call is asked for, and ended, at the account that placed it; the business may have another one by now.
-
-On the road of a call: between 3, which knows the business, and 5, which needs its account; and at 6, to check a signature.
 """
 
 from __future__ import annotations

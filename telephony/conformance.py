@@ -2,8 +2,6 @@
 
 A test module subclasses `ProviderPromises` and gives a fixture `line`: a provider with somebody at the far end who can be told what
 to do. Twilio's client runs them against the simulator; a provider in memory, for simulations, must keep the same.
-
-On the road of a call: beside it; says what `actors/calls/call.py` may rely on.
 """
 # ruff: noqa: S101 - assert is what a promise is checked with
 

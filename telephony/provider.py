@@ -1,7 +1,4 @@
-"""What the dialer asks of a telephone company, and the closed set of answers it may get.
-
-On the road of a call: the words between `actors/calls/call.py`, which places a call, and whoever carries it.
-"""
+"""What the dialer asks of a telephone company, and the closed set of answers it may get."""
 
 from __future__ import annotations
 

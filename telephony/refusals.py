@@ -3,8 +3,6 @@
 Only a code that is known to be about the number may fail a lead. Every other refusal of the provider would meet the next lead too, so it
 counts against the account. What the provider did not write itself (a proxy's page, a portal, half a body) proves nothing: the request
 may have been passed on. docs/refusals.md shows this table, and a test holds the two together.
-
-On the road of a call: at 5, between the provider's answer and what becomes of the lead.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """A circuit breaker for a server that hangs: after a time-out its callers fail at once, until one probe has been answered.
 
 A server that refuses fails by itself within a millisecond; one that accepts and never answers costs every caller the whole time-out.
-
-On the road of a call: beside it, in front of Redis.
 """
 
 from __future__ import annotations

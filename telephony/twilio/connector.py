@@ -2,8 +2,6 @@
 
 What was written to a socket decides between `NotSent` and `Unanswered`, so the connector says when that is about to happen; nothing else
 knows.
-
-On the road of a call: under 5, from the deadline's last check to the bytes of the answer.
 """
 
 from __future__ import annotations

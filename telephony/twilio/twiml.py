@@ -1,7 +1,4 @@
-"""What a call says, in TwiML.
-
-On the road of a call: when somebody answers, `web/twilio/routes.py` hands one of these to Twilio.
-"""
+"""What a call says, in TwiML."""
 
 from __future__ import annotations
 

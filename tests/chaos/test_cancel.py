@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from telephony.simulator.chance import between
+from telephony.simulator.randomness import between
 from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import book, judge, taken_after
 from tests.chaos.town import Cluster

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from sql.businesses.businesses import Businesses
-from telephony.simulator.chance import between
+from telephony.simulator.randomness import between
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import book, judge
 from tests.chaos.stranger import EVENTS, command, stranger

@@ -84,13 +84,13 @@ class World:
         fields = [(name, value) for name, values in form.items() for value in (values if isinstance(values, tuple) else (values,))]
         async with self.client.post(CALLS, data=fields) as response:
             assert response.status == 201, await response.text()
-            return self.sim.ledger.calls[(await response.json())["sid"]]
+            return self.sim.call_log.calls[(await response.json())["sid"]]
 
     async def end(self, call: simulator.Call) -> simulator.Call:
         """Wait until the call is over and nothing is on its way any more."""
-        await self.sim.ledger.until(lambda _: call.over)
+        await self.sim.call_log.until(lambda _: call.over)
         async with asyncio.timeout(10):
-            await self.sim.chores.idle()
+            await self.sim.tasks.idle()
         return call
 
     async def update(self, call: simulator.Call, status: str) -> tuple[int, dict[str, Any]]:
@@ -113,7 +113,7 @@ async def world(
     speed: float = SPEED,
     seed: int = 0,
     accounts: dict[str, str] | None = None,
-    ledger_file: Path | None = None,
+    call_log_file: Path | None = None,
 ) -> AsyncIterator[World]:
     dialer = Dialer()
     app = http.Application()
@@ -122,7 +122,7 @@ async def world(
     auth = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, simulator.TEST_TOKEN)}
     async with (
         TestServer(app) as server,
-        simulator.running(scenario=scenario, speed=speed, seed=seed, accounts=accounts, ledger_file=ledger_file) as sim,
+        simulator.running(scenario=scenario, speed=speed, seed=seed, accounts=accounts, call_log_file=call_log_file) as sim,
         aiohttp.ClientSession(sim.url, headers=auth) as client,
     ):
         dialer.url = str(server.make_url("")).rstrip("/")
@@ -210,7 +210,7 @@ async def test_a_call_without_a_script_ends_soon() -> None:
 async def test_an_address_that_leads_nowhere_harms_nobody_else(address: str) -> None:
     async with world() as here:
         lost = await here.end(await here.call(Url=address, StatusCallback=address))
-        assert (lost.status, here.sim.ledger.callbacks["delivered"], here.sim.ledger.callbacks["failed"]) == ("completed", 0, 4)
+        assert (lost.status, here.sim.call_log.callbacks["delivered"], here.sim.call_log.callbacks["failed"]) == ("completed", 0, 4)
         await here.end(await here.call())
         assert here.dialer.said()[-1] == "completed"
 
@@ -221,7 +221,7 @@ async def test_a_hang_up_ends_a_call_wherever_it_stands() -> None:
         assert (await here.update(queued, "canceled"))[0] == 200
         assert (await here.end(queued)).status == "canceled"
         live = await here.call()
-        await here.sim.ledger.until(lambda _: live.status == "in-progress")
+        await here.sim.call_log.until(lambda _: live.status == "in-progress")
         assert (await here.update(live, "canceled"))[1]["status"] == "in-progress", "canceled does not end a live call"
         assert (await here.update(live, "completed"))[0] == 200
         assert (await here.end(live)).status == "completed"
@@ -256,14 +256,14 @@ async def test_a_callback_is_tried_again_as_its_fragment_says_under_one_token() 
         here.dialer.statuses = [500, 204]
         await here.end(await here.call(StatusCallback=f"{here.dialer.url}/callback", StatusCallbackEvent=("completed",)))
         assert here.dialer.said() == ["completed"], "without a fragment only a connection that fails is tried again"
-        assert here.sim.ledger.callbacks == {"delivered": 1, "failed": 1}
+        assert here.sim.call_log.callbacks == {"delivered": 1, "failed": 1}
 
 
 async def test_callbacks_are_dropped_doubled_and_reordered_on_demand() -> None:
     async with world() as here:
         here.sim.set_faults(Faults(callback_drop=1))
         await here.end(await here.call())
-        assert (here.dialer.said(), here.sim.ledger.callbacks["dropped"]) == ([], 4)
+        assert (here.dialer.said(), here.sim.call_log.callbacks["dropped"]) == ([], 4)
         here.sim.set_faults(Faults(callback_duplicate=1))
         await here.end(await here.call(StatusCallbackEvent=("ringing", "completed")))
         assert here.dialer.said() == ["ringing", "ringing", "completed", "completed"]
@@ -284,5 +284,5 @@ async def test_no_task_outlives_its_call() -> None:
         calls = [await here.call(f"+9725000{number:05d}", Timeout="20") for number in range(100)]
         for call in calls:
             await here.end(call)
-        assert len(here.sim.chores) == 0
+        assert len(here.sim.tasks) == 0
         assert not [task for task in asyncio.all_tasks() if "telephony" in str(task.get_coro())]

@@ -1,4 +1,4 @@
-"""What is forgotten, rewritten and remembered in PostgreSQL: how fast, at what cost, and without getting in anybody's way."""
+"""Cleanup in PostgreSQL: what is deleted, rewritten and kept, how fast, at what cost, and without blocking other sessions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 from dialer.messages import Command, CommandType
+from sql.errors import RowLockedError
 from tests.chaos import waiting
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: Databa
 
     async def decided() -> Answer | None:
         # As the web process does: a try waits a moment for the row, and holds nothing until the next.
-        with contextlib.suppress(asyncpg.LockNotAvailableError):
+        with contextlib.suppress(RowLockedError):
             return await shop.command(business, CommandType.CANCEL_JOB, run, job_id=first)
         return None
 
