@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: the door to the command line, which lives in `ringmaster/`."""
+"""`python -m dialer ...`: the command line, which lives in `ringmaster/`."""
 
 import sys
 

@@ -53,7 +53,7 @@ class RedisConnection:
     """The connections to one server, with what every stream needs of it."""
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
-        """Connect to `url` when first used."""
+        """Connect to `url` on first use."""
         self._clock = clock or SystemClock()
         options: dict[str, Any] = {
             "decode_responses": True,
