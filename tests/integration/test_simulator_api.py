@@ -26,7 +26,7 @@ SPEED: Final = 100.0
 CALLS: Final = f"/2010-04-01/Accounts/{simulator.TEST_ACCOUNT}/Calls.json"
 
 
-class World:
+class SimulatorClient:
     """A simulator and a client of it; nobody is called back."""
 
     def __init__(self, sim: simulator.Simulator, client: aiohttp.ClientSession) -> None:
@@ -57,15 +57,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(
+async def running_api(
     *, scenario: str = "answer", accounts: dict[str, str] | None = None, call_log_file: Path | None = None
-) -> AsyncIterator[World]:
+) -> AsyncIterator[SimulatorClient]:
     headers = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, simulator.TEST_TOKEN)}
     async with (
         simulator.running(scenario=scenario, speed=SPEED, accounts=accounts, call_log_file=call_log_file) as sim,
         aiohttp.ClientSession(sim.url, headers=headers) as client,
     ):
-        yield World(sim, client)
+        yield SimulatorClient(sim, client)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ async def world(
     ],
 )
 async def test_a_wrong_request_is_refused_as_twilio_does(change: dict[str, str], code: int) -> None:
-    async with world() as here:
+    async with running_api() as here:
         form = {"To": TO, "From": FROM, "Url": "https://x.example/"} | change
         async with here.client.post(CALLS, data=form) as response:
             body = await response.json()
@@ -100,7 +100,7 @@ async def test_a_wrong_request_is_refused_as_twilio_does(change: dict[str, str],
 
 
 async def test_strangers_and_missing_things() -> None:
-    async with world() as here:
+    async with running_api() as here:
         call = await here.call()
         wrong = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, "wrong")}
         other = CALLS.replace(simulator.TEST_ACCOUNT, "AC" + "9" * 32)
@@ -114,7 +114,7 @@ async def test_strangers_and_missing_things() -> None:
 
 async def test_an_account_sees_its_own_calls_only() -> None:
     accounts = {simulator.TEST_ACCOUNT: simulator.TEST_TOKEN, "AC" + "9" * 32: "other"}
-    async with world(accounts=accounts) as here:
+    async with running_api(accounts=accounts) as here:
         call = await here.call()
         headers = {"Authorization": aiohttp.encode_basic_auth("AC" + "9" * 32, "other")}
         other = CALLS.replace(simulator.TEST_ACCOUNT, "AC" + "9" * 32)
@@ -125,7 +125,7 @@ async def test_an_account_sees_its_own_calls_only() -> None:
 
 
 async def test_filters() -> None:
-    async with world() as here:
+    async with running_api() as here:
         over = await here.end(await here.call())
         here.sim.set_number(TO, [Scenario.SLOW])
         fresh = await here.call()
@@ -148,7 +148,7 @@ async def test_filters() -> None:
 
 
 async def test_a_new_call_does_not_shift_the_pages() -> None:
-    async with world() as here:
+    async with running_api() as here:
         calls = [await here.call() for _ in range(4)]
         first = (await here.get(f"{CALLS}?PageSize=2"))[1]
         await here.call()
@@ -158,7 +158,7 @@ async def test_a_new_call_does_not_shift_the_pages() -> None:
 
 
 async def test_faults_can_be_limited_to_the_first_requests() -> None:
-    async with world() as here:
+    async with running_api() as here:
         assert (await here.post("/simulator/faults", {"throttle": 1, "first_requests": 2, "retry_after_seconds": 3}))[0] == 200
         form = {"To": TO, "From": FROM, "Url": "https://x.example/"}
         statuses = []
@@ -170,7 +170,7 @@ async def test_faults_can_be_limited_to_the_first_requests() -> None:
 
 async def test_the_call_log_has_every_request_and_the_calls_at_once(tmp_path: Path) -> None:
     log = tmp_path / "ledger.jsonl"
-    async with world(call_log_file=log, scenario="no-answer") as here:
+    async with running_api(call_log_file=log, scenario="no-answer") as here:
         first = [await here.call(f"+97250000010{number}") for number in range(3)]
         for call in first:
             await here.update(call, "completed")
@@ -196,7 +196,7 @@ async def test_the_call_log_has_every_request_and_the_calls_at_once(tmp_path: Pa
 
 
 async def test_a_reset_starts_from_scratch() -> None:
-    async with world(scenario="slow") as here:
+    async with running_api(scenario="slow") as here:
         await here.call()
         await here.post("/simulator/faults", {"throttle": 1})
         await here.post("/simulator/numbers", {TO: "refused"})
@@ -217,21 +217,21 @@ async def test_a_reset_starts_from_scratch() -> None:
     ],
 )
 async def test_a_wrong_control_request_is_named(path: str, body: object, named: str) -> None:
-    async with world() as here:
+    async with running_api() as here:
         status, answer = await here.post(path, body)
         assert status == 400
         assert named in answer["error"]
 
 
 async def test_numbers_have_scenarios_of_their_own_in_turn() -> None:
-    async with world() as here:
+    async with running_api() as here:
         await here.post("/simulator/numbers", {TO: ["busy", "failed"]})
         assert [(await here.end(await here.call())).status for _ in range(3)] == ["busy", "failed", "failed"]
         assert (await here.end(await here.call("+972500000002"))).status == "completed"
 
 
 async def test_a_full_call_log_is_reported() -> None:
-    async with world() as here:
+    async with running_api() as here:
         here.sim.call_log.max_calls = 1
         await here.call()
         async with here.client.post(CALLS, data={"To": TO, "From": FROM, "Url": "https://x.example/"}) as response:
@@ -240,7 +240,7 @@ async def test_a_full_call_log_is_reported() -> None:
 
 
 async def test_a_port_in_use_is_an_error_that_says_so() -> None:
-    async with world() as here:
+    async with running_api() as here:
         with pytest.raises(OSError, match="in use"):
             async with simulator.running(port=int(here.sim.url.rpartition(":")[2])):
                 pass

@@ -63,7 +63,7 @@ class Fault:
 
     @contextmanager
     def applied(self) -> Iterator[frozenset[str]]:
-        """Put it into the actors; yield the names for the stage."""
+        """Put it into the actors; yield the names for the cluster."""
         patches = [patch.object(target, name, new) for target, name, new in self.replaces]
         for one in patches:
             one.start()

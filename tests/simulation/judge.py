@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.model import Reference
     from sql.commands.commands import Answer
-    from tests.simulation.company import Entry, FakeTwilio
+    from tests.simulation.fake_redis import FakeRedis
+    from tests.simulation.fake_twilio import Entry, FakeTwilio
     from tests.simulation.rows import Attempt, Database, Run
     from tests.simulation.schedule import Schedule
-    from tests.simulation.wire import Server
 
 
 ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
@@ -36,7 +36,7 @@ class ViolationError(Exception):
 class Judge:
     """Watches one schedule."""
 
-    def __init__(self, schedule: Schedule, db: Database, company: FakeTwilio, server: Server) -> None:
+    def __init__(self, schedule: Schedule, db: Database, company: FakeTwilio, server: FakeRedis) -> None:
         self._schedule = schedule
         self._db = db
         self._company = company

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialer.model import AttemptState
-from tests.simulation.director import run
 from tests.simulation.schedule import Schedule, Troubles
+from tests.simulation.schedule_runner import run
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster import SimulatedCluster
     from tests.simulation.rows import Database
-    from tests.simulation.stage import Stage
 
 pytestmark = pytest.mark.simulation
 
@@ -44,13 +44,13 @@ def seen(db: Database) -> Seen:
 def test_only_what_has_a_post_in_progress_waits_for_it() -> None:
     looks: list[Seen] = []
 
-    def prepare(stage: Stage) -> None:
+    def prepare(cluster: SimulatedCluster) -> None:
         def tell() -> None:
-            machine = stage.machines[0]
+            machine = cluster.machines[0]
             machine.process.context.run(machine.stopping.set)
 
-        stage.loop.call_later(TOLD_AT, tell, context=stage.loop.outside)
-        stage.loop.call_later(TOLD_AT + HAND_OVER_SECONDS, lambda: looks.append(seen(stage.db)), context=stage.loop.outside)
+        cluster.loop.call_later(TOLD_AT, tell, context=cluster.loop.outside)
+        cluster.loop.call_later(TOLD_AT + HAND_OVER_SECONDS, lambda: looks.append(seen(cluster.db)), context=cluster.loop.outside)
 
     assert run(SLOW, prepare=prepare).violation == ""
     [look] = looks

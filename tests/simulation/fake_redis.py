@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from dialer.messages import Event, Hint
-    from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
+    from tests.simulation.randomness import SeededRandom
 
 START_MILLISECONDS = 1_893_456_000_000
 QUICK_SECONDS = 0.002
@@ -46,7 +46,7 @@ class Stream:
         return [entry for entry in self.entries if entry[0] > position]
 
 
-class Server:
+class FakeRedis:
     """One Redis; `told` is every durable event that was ever in the stream, for the judge."""
 
     def __init__(self, loop: VirtualLoop) -> None:
@@ -122,10 +122,10 @@ class Server:
         return 1
 
 
-class WireClient:
+class FakeStreams:
     """`dialer.streams.client.Streams` of one process."""
 
-    def __init__(self, server: Server, chance: Chance, clock: Clock) -> None:
+    def __init__(self, server: FakeRedis, chance: SeededRandom, clock: Clock) -> None:
         self.server = server
         self.chance = chance
         self.clock = clock

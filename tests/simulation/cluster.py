@@ -20,17 +20,17 @@ from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
 from sql.runs.runs import NewLead
 from telephony.provider import Account
-from tests.simulation.chance import Chance
-from tests.simulation.company import FakeProvider, FakeTwilio
-from tests.simulation.desks import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
-from tests.simulation.front import FakeWeb
+from tests.simulation.fake_redis import FakeRedis, FakeStreams
+from tests.simulation.fake_store import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
+from tests.simulation.fake_twilio import FakeProvider, FakeTwilio
+from tests.simulation.fake_web import FakeWeb
 from tests.simulation.judge import Judge
-from tests.simulation.line import Line
 from tests.simulation.loading import load_business, load_run
 from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.network import Link
+from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import ACCOUNT_SID, Database, moment
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
-from tests.simulation.wire import Server, WireClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,27 +92,27 @@ class Machine:
     stopping: asyncio.Event
 
 
-class Stage:
+class SimulatedCluster:
     """Everything of one schedule."""
 
     def __init__(self, schedule: Schedule, faults: frozenset[str] = frozenset()) -> None:
         self.schedule = schedule
         self.faults = faults
-        self.chance = Chance(schedule.seed, "director")
+        self.chance = SeededRandom(schedule.seed, "director")
         self.loop = VirtualLoop()  # type: ignore[abstract]  # what nobody here asks of a loop it does not have
         nonces = SeededIds(schedule.seed)
         # How far the database's clock has been set ahead, or back.
         self.clock_seconds = 0.0
         self.db = Database(lambda: self.loop.time() + self.clock_seconds, nonces.nonce, schedule.partitions, faults)
         self.db.rewrite_here = 3
-        self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: DatabaseUnavailableError("simulated"))
-        self.server = Server(self.loop)
-        self.company = FakeTwilio(self.loop, schedule, Chance(schedule.seed, "company"), faults)
+        self.link = Link(self.loop, SeededRandom(schedule.seed, "database"), lambda: DatabaseUnavailableError("simulated"))
+        self.server = FakeRedis(self.loop)
+        self.company = FakeTwilio(self.loop, schedule, SeededRandom(schedule.seed, "company"), faults)
         self.judge = Judge(schedule, self.db, self.company, self.server)
-        self.line.after = self.judge.look
+        self.link.after = self.judge.look
         self.company.created = self.judge.created
         self.company.written = self.judge.written
-        self.wires: list[WireClient] = []
+        self.wires: list[FakeStreams] = []
         self.desks: list[FakeStore] = []
         self.machines: list[Machine] = []
         self.errors = ErrorLog()
@@ -143,9 +143,9 @@ class Stage:
 
     # -- processes -------------------------------------------------------------------------------------------------------------------
 
-    def wire(self, clock: MachineClock) -> WireClient:
+    def wire(self, clock: MachineClock) -> FakeStreams:
         """A client of Redis for one process."""
-        wire = WireClient(self.server, self.line.chance, clock)
+        wire = FakeStreams(self.server, self.link.chance, clock)
         wire.lost, wire.repeats = self.schedule.troubles.wire_lost, self.schedule.troubles.wire_repeats
         if self.company.troubles is None:
             wire.calm()
@@ -153,7 +153,7 @@ class Stage:
         return wire
 
     @asynccontextmanager
-    async def _log(self, attempts: FakeAttempts, wire: WireClient, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
+    async def _log(self, attempts: FakeAttempts, wire: FakeStreams, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
         """The real relay and the real ledger, as each process has them."""
         async with (
             Relay(self._desk(FakeOutbox), wire) as relay,  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ class Stage:
         machine.process.kill()
 
     def _desk(self, kind: type[D]) -> D:
-        desk = kind(self.db, self.line)
+        desk = kind(self.db, self.link)
         desk.locked = self.schedule.troubles.locked if self.company.troubles is not None else 0.0
         self.desks.append(desk)
         return desk
@@ -224,7 +224,7 @@ class Stage:
         """From now on nothing goes wrong any more."""
         self.company.troubles = None
         self.company.is_away = self.server.is_away = False
-        self.line.calm()
+        self.link.calm()
         for wire in self.wires:
             wire.calm()
         for desk in self.desks:

@@ -12,18 +12,18 @@ from sql.attempts.fact_writer import NotRecordedError
 from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio.callbacks import STATES
-from tests.simulation.company import DELIVERIES, TERMINAL
+from tests.simulation.fake_twilio import DELIVERIES, TERMINAL
 from tests.simulation.loop import pause
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from sql.attempts.fact_writer import FactWriter
-    from tests.simulation.company import Entry, FakeTwilio
-    from tests.simulation.desks import FakeAttempts, FakeCommands
+    from tests.simulation.fake_redis import FakeStreams
+    from tests.simulation.fake_store import FakeAttempts, FakeCommands
+    from tests.simulation.fake_twilio import Entry, FakeTwilio
     from tests.simulation.judge import Judge
     from tests.simulation.loop import Process
-    from tests.simulation.wire import WireClient
 
 WAIT_SECONDS, POLL_SECONDS = 8.0, 0.05
 TRIES = 20
@@ -40,7 +40,7 @@ class FakeWeb:
         ledger: FactWriter,
         attempts: FakeAttempts,
         commands: FakeCommands,
-        wire: WireClient,
+        wire: FakeStreams,
         judge: Judge,
     ) -> None:
         self._process = process

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from telephony.provider import Account, CallRequest, PlaceResult
-    from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
+    from tests.simulation.randomness import SeededRandom
     from tests.simulation.schedule import Schedule, Troubles
 
 CONNECT_SECONDS = 0.05
@@ -66,7 +66,7 @@ class Entry:
 class FakeTwilio:
     """All calls of all accounts."""
 
-    def __init__(self, loop: VirtualLoop, schedule: Schedule, chance: Chance, faults: frozenset[str]) -> None:
+    def __init__(self, loop: VirtualLoop, schedule: Schedule, chance: SeededRandom, faults: frozenset[str]) -> None:
         self.loop = loop
         self.schedule = schedule
         self.chance = chance
