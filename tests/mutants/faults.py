@@ -114,7 +114,7 @@ SHUT_FOR_GOOD = ((actors.dispatch.dispatcher, "LONGEST_SHUT_SECONDS", 1e6), (act
 # Played like the others, and caught by nothing: a layer that finds something here finds it in every fault.
 NO_FAULTS = (
     Fault("no fault, simulated", "the healthy product"),
-    Fault("no fault, compared", "the healthy product", sql=("claim_v1", "-- Take the next leads", "-- Takes the next leads")),
+    Fault("no fault, compared", "the healthy product", sql=("claim_v1", "-- Claim the next leads", "-- Claims the next leads")),
 )
 
 FAULTS = (
@@ -153,11 +153,11 @@ FAULTS = (
     Fault("gate_stays_shut", "one refused connection shuts the gate for good", SHUT_FOR_GOOD),
     Fault(
         "no_epoch_check", "a claim does not look who owns the partition",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "TRUE AS mine"),
+        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room", "TRUE)::dialer.claim_room"),
     ),
     Fault(
         "epoch_alone", "a claim looks at the epoch and not at the owner",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "f.epoch = a.epoch AS mine"),
+        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room", "f.epoch = a.epoch)::dialer.claim_room"),
     ),
     Fault(
         "cancel_without_the_flag", "a claim takes leads of a run whose cancel is requested",
@@ -165,7 +165,7 @@ FAULTS = (
     ),
     Fault(
         "cursor_skips", "the cursor passes the lead behind the one that was taken",
-        sql=("claim_v1", "THEN m.last + 1 ELSE", "THEN m.last + 2 ELSE"),
+        sql=("claim_v1", "1 + coalesce(m.last, ", "1 + coalesce(m.last + 1, "),
     ),
     Fault(
         "rank_ignored_in_sql", "a fact may lower the rank",
@@ -211,7 +211,7 @@ FAULTS = (
     ),
     Fault(
         "another_s_call_is_refused", "an answer that names another attempt's call says nothing",
-        sql=("record_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
+        sql=("record_v1", "AND coalesce(a.token = f.token, FALSE) AS confused", "AND FALSE AS confused"),
     ),
     Fault(
         "not_placed_though_it_has_a_sid", "a person may say that a call the provider knows was never placed",
@@ -219,7 +219,7 @@ FAULTS = (
     ),
     Fault(
         "attempt_without_its_account", "an attempt of a business without an account of its own does not say whose it was",
-        sql=("claim_v1", "coalesce(b.account_sid, p_default_account) AS account_sid", "b.account_sid"),
+        sql=("claim_v1", "coalesce(b.account_sid, p_default_account)", "b.account_sid"),
     ),
     Fault(
         "commands_read_twice", "a reader that was overtaken brings its entries again",

@@ -56,7 +56,7 @@ class MachineClock:
 
 
 class Book:
-    """Whose calls a business makes; of the accounts in `forgotten` nobody has the credentials any more."""
+    """The accounts of businesses; the credentials of the accounts in `forgotten` are gone."""
 
     def __init__(self, forgotten: set[str], db: Database) -> None:
         self.forgotten = forgotten
@@ -99,7 +99,7 @@ class SimulatedCluster:
         self.schedule = schedule
         self.faults = faults
         self.chance = SeededRandom(schedule.seed, "director")
-        self.loop = VirtualLoop()  # type: ignore[abstract]  # what nobody here asks of a loop it does not have
+        self.loop = VirtualLoop()  # type: ignore[abstract]  # the methods that the simulation does not need are missing
         nonces = SeededIds(schedule.seed)
         # How far the database's clock has been set ahead, or back.
         self.clock_seconds = 0.0
@@ -154,12 +154,12 @@ class SimulatedCluster:
 
     @asynccontextmanager
     async def _log(self, attempts: FakeAttempts, wire: FakeStreams, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
-        """The real relay and the real ledger, as each process has them."""
+        """The real relay and the real fact writer, as each process has them."""
         async with (
             Relay(self._desk(FakeOutbox), wire) as relay,  # type: ignore[arg-type]
-            FactWriter(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as ledger,  # type: ignore[arg-type]
+            FactWriter(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as facts,  # type: ignore[arg-type]
         ):
-            yield relay, ledger
+            yield relay, facts
 
     def open_front(self) -> None:
         """Start the web process."""
@@ -168,8 +168,8 @@ class SimulatedCluster:
         attempts, wire = self._desk(FakeAttempts), self.wire(clock)
 
         async def serve() -> None:
-            async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, ledger):
-                self.front = FakeWeb(process, self.company, ledger, attempts, self._desk(FakeCommands), wire, self.judge)
+            async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, facts):
+                self.front = FakeWeb(process, self.company, facts, attempts, self._desk(FakeCommands), wire, self.judge)
                 self.company.call_back = self.front.call_back
                 await self.loop.create_future()
 
@@ -197,9 +197,9 @@ class SimulatedCluster:
         clock = MachineClock(self.loop, skew)
         lag = 0.0 if "lag_is_ignored" in self.faults else LAG_SECONDS
         wire, attempts = self.wire(clock), self._desk(FakeAttempts)
-        async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
+        async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, facts):
             services = Services(
-                    attempts=attempts, facts=ledger, workers=self._desk(FakeWorkers), timelines=self._desk(FakeTimelines),
+                    attempts=attempts, facts=facts, workers=self._desk(FakeWorkers), timelines=self._desk(FakeTimelines),
                     commands=self._desk(FakeCommands), runs=self._desk(FakeRuns),
                     streams=wire, relay=relay, provider=FakeProvider(self.company, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
@@ -235,7 +235,7 @@ class SimulatedCluster:
         seen = hashlib.sha256()
         for event in self.db.every_event:
             seen.update(repr(event).encode())
-        for entry in self.company.ledger.values():
+        for entry in self.company.calls.values():
             seen.update(repr(entry).encode())
         seen.update(repr((self.loop.now, self.loop.born, self.server.told, self.judge.steps)).encode())
         return seen.hexdigest()

@@ -73,7 +73,7 @@ class FakeRedis:
         self.accounts.clear()
 
     def ring(self) -> None:
-        """Wake who waits for entries."""
+        """Wake the readers that wait for entries."""
         bells, self._bells = self._bells, []
         for bell in bells:
             if not bell.done():
@@ -186,17 +186,17 @@ class FakeStreams:
 
         await self._do(trim)
 
-    async def publish(self, events: Sequence[Event]) -> bool:  # noqa: ARG002 best effort: nobody counts them
+    async def publish(self, events: Sequence[Event]) -> bool:  # noqa: ARG002 - best effort: they are not counted
         return await self._try(lambda: None)
 
     async def time(self) -> float:
         return float(await self._do(lambda: self.server.loop.now))
 
     async def relay(self, events: Sequence[Event], read_at: float) -> RelayResult:
-        told = await self._do(lambda: self.server.relay(events, read_at))
-        if told is None:
+        result = await self._do(lambda: self.server.relay(events, read_at))
+        if result is None:
             raise RedisUnavailableError
-        return RelayResult(told, {})
+        return RelayResult(result, {})
 
     async def confirm(self, serials: Sequence[int]) -> None:
         await self._do(lambda: self.server.confirm(serials))

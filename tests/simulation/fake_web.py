@@ -37,7 +37,7 @@ class FakeWeb:
         self,
         process: Process,
         company: FakeTwilio,
-        ledger: FactWriter,
+        facts: FactWriter,
         attempts: FakeAttempts,
         commands: FakeCommands,
         wire: FakeStreams,
@@ -45,7 +45,7 @@ class FakeWeb:
     ) -> None:
         self._process = process
         self._company = company
-        self._ledger = ledger
+        self._facts = facts
         self._attempts = attempts
         self._commands = commands
         self._wire = wire
@@ -69,7 +69,7 @@ class FakeWeb:
             error_code=entry.error_code if status in TERMINAL else None,
         )  # fmt: skip
         try:
-            result = await self._ledger.record(fact)
+            result = await self._facts.record(fact)
         except NotRecordedError:
             # 503: the company comes again.
             if nth < DELIVERIES:
@@ -122,5 +122,5 @@ class FakeWeb:
         found = await self._attempts.placing_of_run(business_id, run_id)
         expired = [fact for fact, unknown, past in found if past and not unknown]
         for fact in expired:
-            await self._ledger.record(fact)
+            await self._facts.record(fact)
         return any(not unknown for _, unknown, _ in found) and len(expired) < sum(not unknown for _, unknown, _ in found)

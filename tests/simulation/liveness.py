@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PLACING_SECONDS: Final = 20.0
 # Two lists a lag apart, the questions ever rarer meanwhile; where two calls look alike, the next callback.
 UNKNOWN_SECONDS: Final = 120.0
-# A provider that keeps a call in its queue is told after 60 s to forget it.
+# A call that stays in the provider's queue is withdrawn after 60 s.
 PLACED_SECONDS: Final = 90.0
 # A call that the provider has forgotten: over by itself at the latest, and asked for twice after that, a lag apart.
 LOST_SECONDS: Final = RING_SECONDS + LIMIT_SECONDS + 3 * LAG_SECONDS + 30.0
@@ -93,13 +93,13 @@ class Liveness:
 
     def _attempts(self) -> Iterator[tuple[State, float]]:
         db, company = self._cluster.db, self._cluster.company
-        ended = {entry.reference.attempt_id: entry for entry in company.ledger.values() if entry.ended_at is not None and not entry.unasked}
+        ended = {entry.reference.attempt_id: entry for entry in company.calls.values() if entry.ended_at is not None and not entry.unasked}
         for attempt in db.attempts.values():
             if not attempt.open:
                 continue
             call = ended.get(attempt.id)
             if attempt.sid in company.forgotten:
-                yield ("call nobody knows", attempt.id), LOST_SECONDS
+                yield ("unknown call", attempt.id), LOST_SECONDS
             elif call is not None and attempt.sid == call.sid and call.shown_from <= self._cluster.loop.now:
                 yield ("slot of a call that has ended", attempt.id), NOTICED_SECONDS
             elif attempt.state is AttemptState.PLACING:
@@ -117,7 +117,7 @@ class Liveness:
                 yield ("leads of a cancelled run that say queued", run.id), REWRITTEN_SECONDS
             if run.status in ENDED or run.status != "running" or not run.queued:
                 continue
-            # A number that is on the line for another lead is waited for, as long as that call lasts.
+            # A lead waits while another lead's call to the same number is in progress.
             talking = {db.attempts[i].phone for i in lane.inflight}
             waits = any(job.status == "queued" and job.phone in talking for job in run.jobs)
             if not waits and len(lane.inflight) < lane.max_calls and run.in_progress < run.concurrency:

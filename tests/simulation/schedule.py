@@ -161,7 +161,7 @@ def draw(seed: int) -> Schedule:
 
 
 def _do_not_ask_too_much(troubles: dict[str, float], chance: SeededRandom, *, silent: bool, late: bool) -> None:
-    """Leave out what nobody could be right about together."""
+    """Drop troubles that no system could survive together."""
     if late:
         # A call that is listed after it was given up, and waits in the company's queue for ever.
         troubles.pop("keeps_queued", None)

@@ -69,7 +69,7 @@ def run(schedule: Schedule, faults: frozenset[str] = frozenset(), prepare: Calla
         schedule.seed,
         violation,
         cluster.fingerprint(),
-        len(cluster.company.ledger),
+        len(cluster.company.calls),
         cluster.loop.now,
         cluster.judge.excess,
         cluster.judge.steps,

@@ -1,4 +1,4 @@
-"""A call that is to be hung up is, when nobody tells its worker so: the web process died between the database and the stream."""
+"""A call marked to be hung up is hung up without a hint to its worker: the web process died between PostgreSQL and the stream."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ TALKERS = Schedule(
 )  # fmt: skip
 
 
-def test_the_next_poll_finds_what_nobody_has_told() -> None:
+def test_the_next_poll_finds_a_hang_up_without_a_hint() -> None:
     stages: list[SimulatedCluster] = []
 
     def prepare(cluster: SimulatedCluster) -> None:
         stages.append(cluster)
-        cancel = Command(1, "told to nobody", CommandType.CANCEL, 1, hang_up=True, requested_by="person")
+        cancel = Command(1, "without a hint", CommandType.CANCEL, 1, hang_up=True, requested_by="person")
         cluster.loop.call_later(CANCELLED_AT, lambda: command(cluster.db, cancel), context=cluster.loop.outside)
 
     assert run(TALKERS, prepare=prepare).violation == ""
-    ends = [call.ended_at or float("inf") for call in stages[0].company.ledger.values() if call.answered]
+    ends = [call.ended_at or float("inf") for call in stages[0].company.calls.values() if call.answered]
     assert max(ends) > CANCELLED_AT
     assert max(ends) < CANCELLED_AT + POLL_SECONDS + HANGING_UP_SECONDS
 

@@ -1,4 +1,4 @@
-"""A worker that is told to stop gives back at once what has no POST in progress; others take that while it still finishes the rest."""
+"""A worker that shuts down releases partitions without a POST in flight at once; others take them while it finishes the rest."""
 
 from __future__ import annotations
 
