@@ -1,1 +1,1 @@
-"""What the queue can do: figures from real servers, never from timed tests."""
+"""Benchmarks: figures from real servers, never from timed tests."""

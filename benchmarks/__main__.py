@@ -24,7 +24,7 @@ def main() -> None:
     console.print("the queue alone: 200 businesses with 100 leads each, fsync on ...")
     figures = asyncio.run(queue.measure())
     table = Table("figure", "value", title="The queue alone")
-    table.add_row("calls claimed and settled a second", f"{figures.calls_a_second:,.0f}")
+    table.add_row("calls claimed and recorded a second", f"{figures.calls_a_second:,.0f}")
     table.add_row("WAL bytes a call", f"{figures.wal_bytes_a_call:,.0f}")
     table.add_row("most calls at once of one business", str(figures.most_at_once))
     table.add_row("a claim, p50 / p99", f"{figures.claim_p50_ms:.1f} / {figures.claim_p99_ms:.1f} ms")

@@ -1,1 +1,1 @@
-"""What all processes share: settings, the model, the messages, the streams. Imports nothing else of the project."""
+"""The kernel shared by all processes: settings, model, messages, streams. Imports nothing else of the project."""

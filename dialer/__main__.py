@@ -1,7 +1,4 @@
-"""`python -m dialer ...`: the door to the command line, which lives in `ringmaster/`.
-
-Beside the road of a call: the terminal.
-"""
+"""`python -m dialer ...`: the command line, which lives in `ringmaster/`."""
 
 import sys
 

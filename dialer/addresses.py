@@ -1,6 +1,6 @@
-"""Checks the addresses of the settings as those who use them would: Twilio, asyncpg, redis-py; none is echoed, since they hold passwords.
+"""Checks the addresses in the settings as their users would: Twilio, asyncpg, redis-py. None is echoed: they contain passwords.
 
-Pure: no I/O. On the road of a call: before it; the settings are checked here.
+Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 TWILIO = "https://api.twilio.com"
 MAX_PORT = 65535
-# Names that lead to no machine of the internet: RFC 6761, 6762, 8375, 9476, and what routers and container networks use.
+# Names that resolve to no machine on the internet: RFC 6761, 6762, 8375, 9476, and what routers and container networks use.
 PRIVATE_ENDINGS = (
     *("localhost", "local", "localdomain", "internal", "intranet", "private", "lan", "home", "corp", "arpa", "alt", "onion"),
     *("test", "invalid", "example"),
 )
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
-# Of redis-py's options those that change nothing about how long we wait or what we read; the others are ours to set.
+# The options of redis-py that change neither our time-outs nor the form of answers; the others are set by us.
 REDIS_OPTIONS = {
     *("db", "client_name", "socket_keepalive", "health_check_interval"),
     *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"),
@@ -28,14 +28,14 @@ CERTIFICATE_CHECKS = ("none", "optional", "required")
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _DIGITS = re.compile(r"[0-9]{1,10}")
-# RFC 3986's unreserved characters alone. A `{` would be a pattern to the router, and %XX is written in several ways on its way here.
+# RFC 3986's unreserved characters only. A `{` would be a pattern to the router, and proxies rewrite %XX in several ways.
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _WEB = "must be an http:// or https:// address such as https://dialer.example.com"
 _IN_A_PASSWORD = "in a user or password '@' is written %40, '/' %2F, ':' %3A, '?' %3F, '#' %23"  # noqa: S105 says how, is none
 
 
 def web_address(text: str) -> str:
-    """An address that HTTP requests go to, without a slash at its end.
+    """Check an address for HTTP requests; return it without a trailing slash.
 
     Raises:
         ValueError: saying what is wrong with it.
@@ -44,9 +44,9 @@ def web_address(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(_WEB)
     if "@" in parts.netloc:
-        _refuse("must have no user and no password in it")
+        _reject("must have no user and no password in it")
     if "?" in text:
-        _refuse("must have no query ('?' and what follows)")
+        _reject("must have no query ('?' and what follows)")
     _check_host(parts.hostname)
     _check_port(parts)
     _check_path(parts.path.rstrip("/"))
@@ -54,16 +54,16 @@ def web_address(text: str) -> str:
 
 
 def postgresql_address(text: str) -> str:
-    """An address as asyncpg takes it.
+    """Check an address as asyncpg accepts it.
 
     Raises:
         ValueError: saying what is wrong with it.
     """
     if text.partition("://")[0] not in {"postgres", "postgresql"}:
-        _refuse("must be a postgresql:// or postgres:// address")
+        _reject("must be a postgresql:// or postgres:// address")
     parts = _split(text)
     if parts.netloc.count("@") > 1:
-        _refuse(_IN_A_PASSWORD)
+        _reject(_IN_A_PASSWORD)
     for host in parts.netloc.rpartition("@")[2].split(","):
         name, port = _host_and_port(host)
         if "_" not in name:  # a container's name may have one
@@ -77,36 +77,36 @@ def postgresql_address(text: str) -> str:
 
 
 def redis_address(text: str) -> str:
-    """An address as redis-py takes it.
+    """Check an address as redis-py accepts it.
 
     Raises:
         ValueError: saying what is wrong with it.
     """
     scheme = text.partition("://")[0]
     if scheme not in {"redis", "rediss", "unix"}:
-        _refuse("must be a redis:// or rediss:// address")
+        _reject("must be a redis:// or rediss:// address")
     parts = _split(text)
     if scheme == "unix":
         if len(parts.path) < len("/x"):
-            _refuse("must name the socket, unix:///path/of/it")
+            _reject("must name the socket, unix:///path/of/it")
     else:
         if not parts.hostname:
-            _refuse("must name a host, redis://host:6379")
+            _reject("must name a host, redis://host:6379")
         _check_port(parts)
         if parts.path not in {"", "/"} and not _DIGITS.fullmatch(parts.path.removeprefix("/")):
-            _refuse("what follows the host must be the number of a database, such as /0")
+            _reject("what follows the host must be the number of a database, such as /0")
     query = _query(parts)
     for name, value in query.items():
         if name not in REDIS_OPTIONS or (name.startswith("ssl_") and scheme != "rediss"):
-            _refuse(f"the option {_named(name)} is not known" + (" without rediss://" if name in REDIS_OPTIONS else ""))
+            _reject(f"the option {_named(name)} is not known" + (" without rediss://" if name in REDIS_OPTIONS else ""))
         if name in NUMERIC_REDIS_OPTIONS and not _DIGITS.fullmatch(value):
-            _refuse(f"the option {name} must be a number")
+            _reject(f"the option {name} must be a number")
     _check_choice("ssl_cert_reqs", query, CERTIFICATE_CHECKS)
     return text
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """The addresses and networks in `text`, separated by commas; blanks may stand around each, not inside one.
+    """The addresses and networks in `text`, separated by commas; blanks are allowed around each, not inside.
 
     Raises:
         ValueError: when one is neither.
@@ -119,7 +119,7 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def network_list(text: str) -> str:
-    """The same as it was written, once it has been read.
+    """Check a list of networks; return it unchanged.
 
     Raises:
         ValueError: when one is neither an address nor a network.
@@ -141,24 +141,24 @@ def is_this_machine(address: str) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """True when nobody on the internet can reach the address: by its number, or by a name that no public server knows."""
+    """True when the address cannot be reached from the internet: a private number, or a name that no public server knows."""
     host = _host(address).rstrip(".")
     if _is_ip(host):
-        found = ip_address(host)
-        return not (getattr(found, "ipv4_mapped", None) or found).is_global
+        number = ip_address(host)
+        return not (getattr(number, "ipv4_mapped", None) or number).is_global
     labels = host.split(".")
-    # 127.1, 2130706433 and 0x7f.1 are numbers to some programs and names to none.
+    # Some programs read 127.1, 2130706433 and 0x7f.1 as numbers; none as a name.
     return len(labels) == 1 or labels[-1] in PRIVATE_ENDINGS or bool(re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]))
 
 
 def _split(text: str) -> SplitResult:
-    # Python drops tabs and line ends from an address without a word.
+    # Python silently drops tabs and line ends from an address.
     if not text.isascii() or not text.isprintable() or " " in text:
-        _refuse("must have no blank, no line end and only ASCII characters; others are written %20 and so on, a host name as xn--...")
+        _reject("must have no blank, no line end and only ASCII characters; others are written %20 and so on, a host name as xn--...")
     if "#" in text:
-        _refuse("must have no '#'; " + _IN_A_PASSWORD)
+        _reject("must have no '#'; " + _IN_A_PASSWORD)
     if text[:1] in {'"', "'"}:
-        _refuse("must have no quotation marks around it")
+        _reject("must have no quotation marks around it")
     try:
         return urlsplit(text)
     except ValueError:
@@ -175,22 +175,22 @@ def _host(address: str) -> str:
 def _check_host(host: str) -> None:
     # Twilio refuses callback hosts with an underscore.
     if "_" in host:
-        _refuse("the host name must have no underscore")
+        _reject("the host name must have no underscore")
     name = host.removesuffix(".")
     if name and not _is_ip(name) and not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        _refuse("the host name has letters, digits, '-' and '.' only")
+        _reject("the host name has letters, digits, '-' and '.' only")
 
 
 def _check_path(path: str) -> None:
     if not _PATH.fullmatch(path):
-        _refuse("the path has letters, digits, '-', '.', '_', '~' and '/' only")
+        _reject("the path has letters, digits, '-', '.', '_', '~' and '/' only")
     if {".", ".."} & set(path.split("/")):
-        _refuse("the path must have no part that is '.' or '..'")
+        _reject("the path must have no part that is '.' or '..'")
 
 
 def _check_port(parts: SplitResult) -> None:
     if parts.netloc.endswith(":"):
-        _refuse("has a ':' and no port behind it")
+        _reject("has a ':' and no port behind it")
     _check_port_text(_host_and_port(parts.netloc.rpartition("@")[2])[1])
 
 
@@ -205,7 +205,7 @@ def _host_and_port(place: str) -> tuple[str, str]:
 def _check_port_text(*ports: str) -> None:
     for port in ports:
         if port and not (_DIGITS.fullmatch(port) and 0 < int(port) <= MAX_PORT):
-            _refuse(f"the port must be a number from 1 to {MAX_PORT}; {_IN_A_PASSWORD}")
+            _reject(f"the port must be a number from 1 to {MAX_PORT}; {_IN_A_PASSWORD}")
 
 
 def _query(parts: SplitResult) -> dict[str, str]:
@@ -218,7 +218,7 @@ def _query(parts: SplitResult) -> dict[str, str]:
 
 def _check_choice(name: str, query: dict[str, str], choices: tuple[str, ...]) -> None:
     if name in query and query[name] not in choices:
-        _refuse(f"{name} must be one of {', '.join(choices)}")
+        _reject(f"{name} must be one of {', '.join(choices)}")
 
 
 def _named(name: str) -> str:
@@ -233,5 +233,5 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _refuse(problem: str) -> None:
+def _reject(problem: str) -> None:
     raise ValueError(problem)

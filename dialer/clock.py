@@ -1,7 +1,4 @@
-"""The only doors to time and chance: a clock and a source of ids, so that a test can hold both still.
-
-On the road of a call: the deadline of a POST is read here before its claim is sent, and its token and nonce are drawn here.
-"""
+"""The only sources of time and randomness: a clock and a source of ids, so that tests can control both."""
 
 from __future__ import annotations
 
@@ -16,23 +13,23 @@ NONCE_BITS = 128
 
 
 class Clock(Protocol):
-    """What time it is, in the two senses we need."""
+    """The time, on the two clocks we need."""
 
     def boot(self) -> float:
         """Seconds since an arbitrary point; never jumps, and runs on while the machine is suspended. For deadlines."""
 
     def now(self) -> datetime:
-        """The wall clock, with zone UTC. For what people read, never for deadlines."""
+        """The wall clock, with zone UTC. For display, never for deadlines."""
 
 
 class Ids(Protocol):
-    """Where names that must not collide, or must not be guessed, come from."""
+    """A source of ids that must not collide, or must not be guessed."""
 
     def uuid(self) -> uuid.UUID:
         """A random UUID: the token of a claim, the incarnation of a worker."""
 
     def nonce(self) -> str:
-        """128 random bits as 32 hexadecimal digits: the part of a reference nobody can guess."""
+        """128 random bits as 32 hexadecimal digits: the part of a reference that cannot be guessed."""
 
     def fraction(self) -> float:
         """A number from 0 up to but without 1: the jitter of a retry."""
@@ -41,8 +38,8 @@ class Ids(Protocol):
 class SystemClock:
     """The machine's own clocks."""
 
-    # Linux only: a laptop that slept through a deadline must not believe that no time has passed. Elsewhere the monotonic
-    # clock is the nearest there is.
+    # Linux only: it counts suspended time, so that a laptop that slept past a deadline notices. Elsewhere the monotonic clock is the
+    # closest equivalent.
     _source = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
     def boot(self) -> float:
@@ -71,7 +68,7 @@ class SystemIds:
 
 
 class SeededIds:
-    """The same ids in the same order for the same seed: a simulation that failed is replayed by its seed. Never in production."""
+    """Repeatable ids: a simulation that failed is replayed by its seed. Never in production."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

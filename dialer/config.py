@@ -1,7 +1,4 @@
-"""Every setting, read in one place; a wrong one stops the process with one message that lists every fault.
-
-On the road of a call: before it; nothing else reads the environment.
-"""
+"""Reads all settings, in one place; wrong settings stop the process with one message that lists every problem."""
 
 from __future__ import annotations
 
@@ -24,8 +21,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-# Twilio's list of calls is eventually consistent, and a call that it does not show yet would be taken for one that was never placed: the
-# lead would be called twice. Its own delays are seconds; half a minute leaves a wide margin, and costs only patience.
+# Twilio's list of calls is eventually consistent, and a call it does not show yet would be taken as never placed: the lead would be called
+# twice. The usual delay is seconds; half a minute leaves a wide margin, and costs only waiting time.
 MIN_TWILIO_LAG_SECONDS = 30
 OURS = "DIALER_"
 SHOWN_CHARACTERS = 24
@@ -44,13 +41,13 @@ Line = Annotated[str, AfterValidator(_unless_empty(credentials.as_copied))]
 
 
 class ConfigError(Exception):
-    """The settings are wrong; the message lists every fault, one a line."""
+    """The settings are wrong; the message lists every problem, one per line."""
 
 
 class Settings(BaseSettings):
     """The environment of contract section 2, with its defaults."""
 
-    # An empty variable is one that is not set, as platforms and compose files leave them.
+    # An empty variable counts as not set: platforms and compose files leave such variables.
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, env_ignore_empty=True, allow_inf_nan=False)
 
     database_url: Annotated[str, AfterValidator(_unless_empty(postgresql_address))] = Field("", alias="DATABASE_URL")
@@ -82,7 +79,7 @@ class Settings(BaseSettings):
 
     @property
     def logs_json(self) -> bool:
-        """True when log lines are JSON: asked for, or not at a terminal."""
+        """True when log lines are JSON: by the setting, or when stderr is not a terminal."""
         return self.log_format == "json" or (not self.log_format and not sys.stderr.isatty())
 
 
@@ -97,17 +94,17 @@ REQUIRED = {
 
 
 def load(*required: str) -> Settings:
-    """Read the environment; `required` names the variables this process cannot do without.
+    """Read the environment; `required` names the variables this process needs.
 
     Raises:
-        ConfigError: listing every missing and every wrong variable, and those that do not go together.
+        ConfigError: listing missing and wrong variables, and those that contradict each other.
     """
     faults: dict[str, str] = {}
     try:
         settings = Settings()
     except ValidationError as error:
         faults = {str(item["loc"][0]): _sentence(dict(item)) for item in error.errors()}
-        # Those that are right may still not go together.
+        # The valid ones may still contradict each other.
         settings = Settings(**{name: _fields()[name].get_default() for name in faults})
     missing = [f"{name} is not set: {REQUIRED[name]}" for name in required if not os.environ.get(name)]
     lines = [*(f"{name}: {problem}" for name, problem in faults.items()), *missing, *_conflicts(settings, faults.keys())]
@@ -117,10 +114,10 @@ def load(*required: str) -> Settings:
 
 
 def require_default_account(settings: Settings, businesses: int) -> None:
-    """Refuse to go on without the default account while so many businesses have none of their own.
+    """Check that there is a default account when `businesses` is above 0: the number without an account of their own.
 
     Raises:
-        ConfigError: naming what is missing.
+        ConfigError: naming the missing variables.
     """
     missing = [
         name
@@ -135,9 +132,9 @@ def require_default_account(settings: Settings, businesses: int) -> None:
 
 
 def unknown() -> list[str]:
-    """The DIALER_ variables that are no settings, a sentence each.
+    """One sentence for each DIALER_ variable that is not a setting.
 
-    They do not stop a process: after a step back to an older release its environment still has the newer one's.
+    They do not stop a process: after a rollback to an older release the environment still has the newer one's variables.
     """
     known = [name for name in _fields() if name.startswith(OURS)]
     return [
@@ -148,28 +145,30 @@ def unknown() -> list[str]:
     ]
 
 
-def _conflicts(settings: Settings, unsound: Any) -> list[str]:  # noqa: ANN401 - the keys of a dict
-    """What is right by itself and wrong together; what is `unsound` has its default and is not judged."""
-    if not is_twilio(settings.twilio_api_url) or "TWILIO_API_URL" in unsound:
+def _conflicts(settings: Settings, invalid: Any) -> list[str]:  # noqa: ANN401 - the keys of a dict
+    """Settings that are valid alone and contradict each other; those in `invalid` have their defaults and are not compared."""
+    if not is_twilio(settings.twilio_api_url) or "TWILIO_API_URL" in invalid:
         return []
-    found = []
+    conflicts = []
     if settings.twilio_api_url.startswith("http:"):
-        found.append("TWILIO_API_URL: Twilio's own API is reached by https:// only; http:// would show the account's token to the network")
+        conflicts.append(
+            "TWILIO_API_URL: Twilio's own API is reached by https:// only; http:// would show the account's token to the network"
+        )
     if settings.public_url and is_private(settings.public_url):
-        found.append(
+        conflicts.append(
             "PUBLIC_URL: Twilio cannot reach a private address or a host name without a domain; give the public address of the web"
             " process, or set TWILIO_API_URL to dial through a simulator"
         )
     if settings.calls_per_second == 0:
-        found.append(
+        conflicts.append(
             "DIALER_CALLS_PER_SECOND: 0 (no pacing) is refused when TWILIO_API_URL is Twilio's own; set 1 or what the account allows"
         )
     if settings.provider_lag_seconds < MIN_TWILIO_LAG_SECONDS:
-        found.append(
+        conflicts.append(
             f"DIALER_PROVIDER_LAG_SECONDS: less than {MIN_TWILIO_LAG_SECONDS} is refused when TWILIO_API_URL is Twilio's own: a call that"
             " its list does not show yet would be placed again"
         )
-    return found
+    return conflicts
 
 
 def _fields() -> dict[str, FieldInfo]:
@@ -177,7 +176,7 @@ def _fields() -> dict[str, FieldInfo]:
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    """What is wrong with one variable; its value only where it can be no secret."""
+    """The problem of one variable; shows its value only where it cannot be a secret."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])

@@ -1,6 +1,6 @@
-"""Checks the secrets of the settings for what goes wrong when people copy them; a value is never shown.
+"""Checks the secrets in the settings for copying mistakes; values are never shown.
 
-Pure: no I/O. On the road of a call: before it; the settings are checked here.
+Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 
 ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 ANY_SID = re.compile(r"([A-Z]{2})[0-9a-fA-F]{32}")
-# What people have at hand when they are asked for an account's SID.
+# Other SIDs that people paste instead of the account's.
 SIDS = {
     "SK": "an API key",
     "PN": "a phone number",
@@ -25,7 +25,7 @@ SIDS = {
 
 
 def account_sid(text: str) -> str:
-    """The SID of an account.
+    """Check the SID of an account.
 
     Raises:
         ValueError: saying what it is instead.
@@ -41,7 +41,7 @@ def account_sid(text: str) -> str:
 
 
 def auth_token(text: str) -> str:
-    """The auth token of an account.
+    """Check the auth token of an account.
 
     Raises:
         ValueError: saying what is wrong with it.
@@ -57,7 +57,7 @@ def auth_token(text: str) -> str:
 
 
 def secret_key(text: str) -> str:
-    """A key that is long enough.
+    """Check that a key is long enough.
 
     Raises:
         ValueError: saying what is wrong with it.
@@ -70,7 +70,7 @@ def secret_key(text: str) -> str:
 
 
 def as_copied(text: str) -> str:
-    """A value without what a copy brings along: blanks at its ends, quotation marks, a line end.
+    """Check a value for copying mistakes: blanks at its ends, quotation marks, a line end.
 
     Raises:
         ValueError: saying what is wrong with it.

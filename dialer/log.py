@@ -1,8 +1,6 @@
-"""Logs: one event a line, JSON or for a terminal; phone numbers and secrets never in the clear.
+"""Logging: one event per line, JSON or for a terminal; phone numbers and secrets are masked.
 
-Whatever passes through Python's own `logging` takes the same road, libraries included.
-
-On the road of a call: beside every step of it; nothing here decides anything.
+Records of Python's own `logging`, those of libraries included, are processed in the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
-DEPTH = 6  # of nested values looked into; what lies deeper is masked whole
+DEPTH = 6  # levels of nested values that are masked in part; deeper ones are masked whole
 
 SECRET_NAMES = re.compile(
     r"(?i)(password|passwd|secret|auth_?token|(^|_)token$|authorization|cookie|nonce|api_?key|credential|signature)",
@@ -35,9 +33,9 @@ PHONE_NAMES = re.compile(
 # Every repetition below is bounded: a line of a hundred thousand letters must not take a second.
 URL_PASSWORD = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,256}):[^\s/]{0,1024}@")
 AUTHORIZATION = re.compile(r"(?i)\b(basic|bearer|digest)\s+[a-z0-9._~+/=-]{6,}")
-# A reference in a callback's address, business-attempt-nonce: the first two say which, the third lets in.
+# A reference in a callback's address, business-attempt-nonce: the nonce is the secret.
 REFERENCE = re.compile(r"\b(\d+-\d+)-[0-9a-f]{32}\b")
-# name=value and "name": "value" in texts of others
+# name=value and "name": "value" in foreign text
 ASSIGNED = re.compile(
     r"""(?ix)
     ((?:password|passwd|secret|auth_?token|authorization|cookie|nonce|api_?key|signature) [\w-]{0,40} ["']? \s{0,8} [=:] \s{0,8})
@@ -70,8 +68,8 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            # Exceptions become text before the mask, so that nothing can be added after it. The traceback has no local variables:
-            # they hold requests and credentials.
+            # Exceptions become text before masking, so that nothing is added after it. Tracebacks omit local variables: they hold
+            # requests and credentials.
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
@@ -85,7 +83,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.log_level)
-    # Each request's line would carry its address, and with it the reference that lets a callback in.
+    # Each line would contain the address, and with it the nonce of a callback.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     # The library logs the headers and the form of every request at INFO.
     logging.getLogger("twilio").setLevel(logging.WARNING)
@@ -93,12 +91,12 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
 
 def mask_event(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Mask the whole event, its nested values and the text of its exception."""
-    # The time stamp and the level are ours.
+    # The time stamp and the level are our own values.
     return {name: value if name in {"timestamp", "level"} else _mask(name, value, DEPTH) for name, value in event.items()}
 
 
 def mask_text(text: str) -> str:
-    """Mask the phone numbers and secrets in `text`: for whatever leaves us and is not a log line."""
+    """Mask the phone numbers and secrets in `text`: for output that is not a log line."""
     text = URL_PASSWORD.sub(rf"\1:{MASK}@", text)
     text = AUTHORIZATION.sub(rf"\1 {MASK}", text)
     text = ASSIGNED.sub(rf"\1{MASK}", text)

@@ -1,7 +1,4 @@
-"""Every message that crosses a process: commands from outside, hints to the owner of a business, events to the world.
-
-On the road of a call: 2. A command is checked here and nowhere else; what leaves here is well formed.
-"""
+"""All messages between processes: commands from outside, hints to the owner of a business, events for other programs."""
 
 from __future__ import annotations
 
@@ -28,13 +25,13 @@ SERIAL_MAX = INTEGER_MAX
 JOB_ID_MAX = BIGINT_MAX
 MAX_KEPT_FIELDS = 32
 MAX_KEPT_CHARACTERS = 500
-# How long a command's id is remembered: contract section 5, and section 4 for those that came over HTTP.
+# How long a command's id is kept: contract section 5, and section 4 for those that came over HTTP.
 KEEP_STREAM_SECONDS = 30 * 24 * 3600
 KEEP_HTTP_SECONDS = 24 * 3600
 
 
 class CommandType(StrEnum):
-    """What may be asked of a run or a job."""
+    """The commands for a run or a job."""
 
     START = "run.start"
     PAUSE = "run.pause"
@@ -45,7 +42,7 @@ class CommandType(StrEnum):
 
 
 class MalformedError(ValueError):
-    """A command that cannot be understood; the message names the field and what would be right."""
+    """A malformed command; the message names the field and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +62,19 @@ class Command:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of everything asked that changes the answer: the same id with another digest is another command."""
+        """SHA-256 of all fields that change the answer: the same id with another digest is another command."""
         asked = f"{self.type}|{self.run_id}|{self.job_id}|{self.hang_up}"
-        # Ids remembered before `wait` was part of it go on being the same.
+        # Keeps the digest of ids stored before `wait` was part of it.
         return hashlib.sha256((f"{asked}|wait" if self.wait else asked).encode()).digest()
 
     @property
     def keep_seconds(self) -> int:
-        """How long its id is remembered."""
+        """How long its id is kept."""
         return KEEP_HTTP_SECONDS if self.entry is None else KEEP_STREAM_SECONDS
 
 
 def parse_command(fields: Mapping[str, str], entry: str) -> Command:
-    """Understand an entry of dialer:commands.
+    """Parse an entry of dialer:commands.
 
     Raises:
         MalformedError: naming the first field that is missing or wrong.
@@ -109,7 +106,7 @@ def parse_command(fields: Mapping[str, str], entry: str) -> Command:
 
 
 def keepable(fields: Mapping[str, str]) -> dict[str, str]:
-    """What is kept of an entry nobody understands: its first 32 fields, cut to 500 characters, without what PostgreSQL cannot hold."""
+    """The part of a malformed entry to keep: its first 32 fields, cut to 500 characters, without characters PostgreSQL cannot store."""
     first = list(fields.items())[:MAX_KEPT_FIELDS]
     return {_cut(name): _cut(value) for name, value in first}
 
@@ -132,7 +129,7 @@ def _refuse(name: str, rule: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class RunChanged:
-    """To the owner: a command for this run has been applied in PostgreSQL; look again, and obey."""
+    """To the owner: a command for this run has been applied in PostgreSQL; reload the run."""
 
     business_id: int
     run_id: int
@@ -156,7 +153,7 @@ class CallChanged:
 
 
 Hint = RunChanged | CallChanged
-WORDS: dict[str, type[RunChanged | CallChanged]] = {"run": RunChanged, "call": CallChanged}
+HINTS: dict[str, type[RunChanged | CallChanged]] = {"run": RunChanged, "call": CallChanged}
 
 
 def encode_hint(hint: Hint) -> dict[str, str]:
@@ -166,7 +163,7 @@ def encode_hint(hint: Hint) -> dict[str, str]:
 
 
 def decode_hint(fields: Mapping[str, str]) -> Hint:
-    """Read back what `encode_hint` wrote.
+    """Parse a hint as `encode_hint` wrote it.
 
     Raises:
         ValueError, TypeError, KeyError: when it is not one of ours.
@@ -174,12 +171,12 @@ def decode_hint(fields: Mapping[str, str]) -> Hint:
     body = json.loads(fields["body"])
     if fields["kind"] == "run":
         body["command"] = CommandType(body["command"])
-    return WORDS[fields["kind"]](**body)
+    return HINTS[fields["kind"]](**body)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change, as the world is told of it. `serial` is its number in the outbox; best effort ones have none."""
+    """A change, as published to other programs. `serial` is its number in the outbox; best-effort events have none."""
 
     type: str
     business_id: int

@@ -1,6 +1,6 @@
 """The statuses of runs, jobs and attempts, and which changes between them are legal.
 
-Pure: no I/O, no clock. On the road of a call: every other file speaks in these words.
+Pure: no I/O, no clock.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class JobStatus(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """What is known of one try to place a call; docs/protocol.md section 1."""
+    """The state of one attempt to place a call; docs/protocol.md section 1."""
 
     PLACING = "placing"
     UNKNOWN = "unknown"
@@ -82,7 +82,7 @@ RANK = {
 
 
 class Outcome(StrEnum):
-    """How an attempt ended, in Twilio's words where Twilio has one; `lost`: the provider knows the call no more."""
+    """How an attempt ended, by Twilio's names where there is one; `lost`: the provider no longer knows the call."""
 
     COMPLETED = "completed"
     BUSY = "busy"
@@ -119,7 +119,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The name of an attempt in the addresses Twilio calls back: never the id alone, which a restored backup would give out again."""
+    """The name of an attempt in callback addresses: never the id alone, which a restored backup would assign again."""
 
     business_id: int
     attempt_id: int
@@ -131,10 +131,10 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read back what `str` wrote.
+        """Parse a reference as `str` writes it.
 
         Raises:
-            ValueError: when `text` is not such a reference.
+            ValueError: when `text` is not a reference.
         """
         business_id, attempt_id, nonce = text.split("-")
         if len(nonce) != NONCE_DIGITS or not set(nonce) <= set("0123456789abcdef"):
@@ -150,10 +150,10 @@ BIGINT_MAX = 2**63 - 1
 
 
 def bounded_id(text: str, largest: int) -> int:
-    """The id that `text` spells, from 1 to `largest`: every id that comes from outside is read here.
+    """Parse an id from 1 to `largest`: every id from outside is parsed here.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when it is not one.
     """
     if not text.isascii() or not text.isdigit() or len(text) > len(str(largest)) or not 0 < int(text) <= largest:
         message = f"must be a number from 1 to {largest}"

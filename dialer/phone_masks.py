@@ -1,6 +1,6 @@
-"""Finds phone numbers in text, however people write them, and leaves what only looks like one: times, ids, addresses, decimals.
+"""Masks phone numbers in text, however people write them, and leaves look-alikes: times, ids, addresses, decimals.
 
-Pure: no I/O. On the road of a call: beside every step of it; the log asks here before it writes.
+Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GROUPED = rf"(?:\d{{1,3}}{_ODD}){{1,3}}\d{{3}}{_ODD}\d{{4}}|(?(named)\d{{3}}{_O
 _PARTED = rf"(?P<parted>\+?(?:{_BEGINS_WITH_0}|{_GROUPED})(?!\d))"
 _PAIRS = r"(?P<pairs>(?<![\d:])0\d(?::\d\d){4}(?![:\d]))"  # as the French write it, and longer than a time
 
-# Names after which even a short number is somebody's: phone:5550123, "to": "20123456".
+# Names after which even a short number is a phone number: phone:5550123, "to": "20123456".
 _NAMED = (
     r"(?i:(?P<named>(?:(?:phone|mobile|msisdn|callee|caller|(?<![a-z])(?:tel|cell)|\u05d8\u05dc\u05e4\u05d5\u05df|\u05e0\u05d9\u05d9\u05d3)"
     r"(?:[\s_-]?(?:numbers?|no|nr|id))?[.#]?(?:\s(?:is|was))?\s{1,2}[#\"']?(?=[+\d(])"
@@ -62,7 +62,7 @@ _READABLE = "|".join(
         r"(?<![\w-])\d{1,12}-\d{1,19}-\*\*\*",  # a reference whose nonce is masked already
     )
 )
-# The last: the digits of %20 are no part of the number behind them.
+# The last alternative: the digits of %20 are not part of the number behind them.
 _FOUND = re.compile(
     rf"{_PAIRS}|(?P<readable>{_READABLE})|{_NAMED}?(?:{_PARTED}|{_NUMBER})|(?P<escaped>%[0-9A-Fa-f]{{2}}|\\u[0-9A-Fa-f]{{4}}|\\x[0-9a-f]{{2}})"
 )
@@ -70,7 +70,7 @@ _FOUND = re.compile(
 _ENOUGH = re.compile(rf"(?:\D*\d){{{MIN_WRITTEN_DIGITS}}}")
 _ESCAPE = re.compile(rf"{_ODD_ESCAPE}|{_ESCAPED}")
 _DECIMAL = re.compile(r"(?:0|[1-9]\d*)\.\d+")
-# 212.5550123 and 501234567.0 are people's numbers all the same; seconds since 1970 are not.
+# 212.5550123 and 501234567.0 are phone numbers; seconds since 1970 are not.
 _PHONE_DECIMAL = re.compile(r"\d{2,4}\.\d{7,8}|(?!1\d{9}\.\d*[1-9])\d{7,}\.\d+")
 _SPREADSHEET = re.compile(r"[eE]\+?(?:0?[6-9]|1[0-5])(?!\d)")  # 9.72501234567E+11
 

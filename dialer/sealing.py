@@ -1,8 +1,6 @@
-"""Encrypts what is kept or handed out and must not be read or forged: sessions, and the auth tokens of businesses' own accounts.
+"""Encrypts values that must not be read or forged: session cookies, and the auth tokens of businesses' own accounts.
 
-Every purpose has a key of its own, derived from SECRET_KEY, so that one thing sealed cannot be passed off as another.
-
-On the road of a call: beside it; the token of a business's own account is opened here before a call is placed or a callback checked.
+Each purpose has its own key, derived from SECRET_KEY, so that a value sealed for one purpose is not accepted for another.
 """
 
 from __future__ import annotations
@@ -28,14 +26,14 @@ class Seal:
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
 
     def close(self, content: bytes) -> bytes:
-        """Encrypt and sign `content`; the answer is safe in a URL and in a cookie."""
+        """Encrypt and sign `content`; the result is safe in a URL and in a cookie."""
         return self._fernet.encrypt(content)
 
     def open(self, sealed: bytes, *, max_age_seconds: int | None = None) -> bytes:
         """Read back what `close` wrote, at most `max_age_seconds` ago.
 
         Raises:
-            BrokenSealError: when it is not that.
+            BrokenSealError: when it was not, or longer ago.
         """
         try:
             return self._fernet.decrypt(sealed, ttl=max_age_seconds)

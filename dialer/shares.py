@@ -1,10 +1,8 @@
-"""Divides a small number of places between tenants, so that none of them can take what the others need.
+"""Divides a small number of places between tenants, so that no tenant can starve the others.
 
-A tenant may hold as many places as it leaves free: half of them when it is alone, and there is always one left for a tenant that holds
-none, until about as many tenants are greedy as there are halvings. Whoever waits is served in turn, tenant by tenant. Some places are
-reserved for urgent uses.
-
-On the road of a call: beside it; the connections of the web process are divided here.
+A tenant may hold as many places as it leaves free: half of them when it is alone. So one place is left for a tenant that holds none,
+unless about as many tenants take their maximum as the places can be halved. Waiting tenants are served in turn. Some places are reserved
+for urgent uses.
 """
 
 from __future__ import annotations
@@ -20,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class BusyError(TimeoutError):
-    """No place became free in time, or too many of this tenant wait already; nothing has been done."""
+    """No place became free in time, or too many uses of this tenant wait already; nothing has been done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Whom a place is for: a tenant such as `business:7`, and whether it may use the reserve."""
+    """The use of a place: a tenant such as `business:7`, and whether it may use the reserve."""
 
     tenant: str
     urgent: bool = False
@@ -35,7 +33,7 @@ class Shares:
     """`total` places; `reserved` of them are kept for urgent uses."""
 
     def __init__(self, total: int, *, reserved: int = 0, patience_seconds: float, waiting_per_tenant: int) -> None:
-        """A tenant waits `patience_seconds` at most, and `waiting_per_tenant` of its uses at a time."""
+        """A use waits `patience_seconds` at most, and at most `waiting_per_tenant` uses of a tenant wait at a time."""
         self._total = total
         self._ordinary_total = total - reserved
         self._patience = patience_seconds
@@ -55,7 +53,7 @@ class Shares:
         try:
             yield
         finally:
-            self._give_back(use)
+            self._release(use)
 
     def free(self, *, urgent: bool = False) -> int:
         """How many places are free for this kind of use."""
@@ -63,7 +61,7 @@ class Shares:
         return free if urgent else min(free, self._ordinary_total - self._in_use[False])
 
     async def _take(self, use: Use) -> None:
-        if self._may(use):
+        if self._allowed(use):
             self._grant(use)
             return
         waiting = self._waiting.setdefault(use, deque())
@@ -82,21 +80,21 @@ class Shares:
             raise
 
     def _withdraw(self, use: Use, turn: asyncio.Future[None]) -> None:
-        """Stop waiting; a place that was granted at the same moment goes on to the next."""
+        """Stop waiting; a place granted at the same moment is passed on."""
         if turn.done() and not turn.cancelled():
-            self._give_back(use)
+            self._release(use)
         elif use in self._waiting and turn in self._waiting[use]:
             self._waiting[use].remove(turn)
             self._drop_if_empty(use)
 
-    def _may(self, use: Use) -> bool:
+    def _allowed(self, use: Use) -> bool:
         return self._held.get(use, 0) < self.free(urgent=use.urgent)
 
     def _grant(self, use: Use) -> None:
         self._held[use] += 1
         self._in_use[use.urgent] += 1
 
-    def _give_back(self, use: Use) -> None:
+    def _release(self, use: Use) -> None:
         self._held[use] -= 1
         self._in_use[use.urgent] -= 1
         if not self._held[use]:
@@ -105,9 +103,9 @@ class Shares:
             self._serve(following)
 
     def _next(self) -> Use | None:
-        """Who is served next: urgent uses first, then whoever was served longest ago."""
+        """The use to serve next: urgent ones first, then the one served longest ago."""
         waiting = sorted(self._waiting, key=lambda use: not use.urgent)
-        return next((use for use in waiting if self._may(use)), None)
+        return next((use for use in waiting if self._allowed(use)), None)
 
     def _serve(self, use: Use) -> None:
         turn = self._waiting[use].popleft()

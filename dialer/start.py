@@ -1,7 +1,4 @@
-"""How a process begins: its settings are read, its log is set up, and what stops it is one line.
-
-On the road of a call: before it, in the web process and in the worker.
-"""
+"""Starts a process: reads its settings, sets up its log, and reports a failure in one line."""
 
 from __future__ import annotations
 
@@ -22,11 +19,11 @@ MISUSED = 2
 
 
 class CannotStartError(Exception):
-    """Something this process needs is not there or refuses; the message is one line that says what to do."""
+    """A service this process needs is unavailable or refuses; the message is one line that says what to do."""
 
 
 def run(work: Callable[[Settings], int], required: tuple[str, ...]) -> int:
-    """Do the work of a process with its settings; give its exit code: 2 when they are wrong, 1 when it cannot start."""
+    """Run `work` with the settings; return the exit code: 2 when the settings are wrong, 1 when it cannot start."""
     try:
         settings = config.load(*required)
     except ConfigError as fault:
@@ -42,5 +39,5 @@ def run(work: Callable[[Settings], int], required: tuple[str, ...]) -> int:
         sys.stderr.write(f"{fault}\n")
         return MISUSED
     except CannotStartError as fault:
-        logger.error("cannot start: %s", fault)  # noqa: TRY400 the message says it all
+        logger.error("cannot start: %s", fault)  # noqa: TRY400 - the message is enough
         return FAILED

@@ -1,7 +1,4 @@
-"""`python -m sql migrate | status | check`: the schema of DATABASE_URL.
-
-On the road of a call: not on it; the release step of a deploy.
-"""
+"""`python -m sql migrate | status | check`: the schema of DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -16,21 +13,21 @@ from sql.unusable import why_unusable
 
 
 def main() -> int:
-    """Run one of the three commands; 0 when all is well, 1 when it failed or `check` found something to do, 2 for bad settings."""
+    """Run one of the three commands; return 0 on success, 1 when it failed or `check` found work, 2 for wrong settings."""
     parser = argparse.ArgumentParser(prog="python -m sql", description="The schema of DATABASE_URL.")
     parser.add_argument("command", choices=["migrate", "status", "check"], help="apply what is pending; show it; or fail when there is any")
     command = parser.parse_args().command
     try:
         database_url = load("DATABASE_URL").database_url
-    except ConfigError as fault:
-        sys.stderr.write(f"{fault}\n")
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     try:
         return asyncio.run(_migrate(database_url) if command == "migrate" else _show(database_url, failing=command == "check"))
-    except ChangedMigrationError as fault:
-        sys.stderr.write(f"these migrations were applied here and have changed since: {fault}; restore them, and write a new one instead\n")
-    except FAILED as fault:
-        sys.stderr.write(f"{why_unusable(fault, database_url)}\n")
+    except ChangedMigrationError as error:
+        sys.stderr.write(f"these migrations were applied here and have changed since: {error}; restore them, and write a new one instead\n")
+    except FAILED as error:
+        sys.stderr.write(f"{why_unusable(error, database_url)}\n")
     return 1
 
 
@@ -42,11 +39,11 @@ async def _migrate(database_url: str) -> int:
 
 
 async def _show(database_url: str, *, failing: bool) -> int:
-    found = await report(database_url)
-    for word, names in (("applied", found.applied), ("pending", found.pending), ("changed", found.changed), ("unknown", found.unknown)):
-        sys.stdout.writelines(f"{word:8} {name}\n" for name in names)
-    sys.stdout.write("the schema is up to date\n" if found.up_to_date else "the schema is not up to date: python -m sql migrate\n")
-    return int(failing and not found.up_to_date)
+    state = await report(database_url)
+    for label, names in (("applied", state.applied), ("pending", state.pending), ("changed", state.changed), ("unknown", state.unknown)):
+        sys.stdout.writelines(f"{label:8} {name}\n" for name in names)
+    sys.stdout.write("the schema is up to date\n" if state.up_to_date else "the schema is not up to date: python -m sql migrate\n")
+    return int(failing and not state.up_to_date)
 
 
 if __name__ == "__main__":

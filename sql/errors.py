@@ -1,7 +1,4 @@
-"""What a statement may fail with through no fault of its own: the driver's errors, mapped once, here.
-
-On the road of a call: beside all of it; the callers retry, and lose nothing.
-"""
+"""Maps the driver's errors to ours, in one place: the errors that are not the statement's fault."""
 
 from __future__ import annotations
 
@@ -15,28 +12,28 @@ from dialer.concurrency.loop import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# PostgreSQL, the way to it or the machine below it is not as it should be; the caller retries later. By the classes of SQLSTATE, so that
-# an error nobody has met yet is on the right side: what is not here (22 wrong data, 23 a constraint, 42 a wrong statement, P0 our own
-# RAISE, ...) is the fault of this one statement, and a retry would fail again.
+# Trouble with PostgreSQL, the connection or its machine; the caller retries later. Listed by classes of SQLSTATE, so that errors not seen
+# yet are sorted correctly: the classes not listed (22 wrong data, 23 a constraint, 42 a wrong statement, P0 our own RAISE, ...) are the
+# fault of the statement, and a retry would fail again.
 AWAY = (
     OSError,
-    # A connection of the pool that did not become free, a statement that was not answered.
+    # No connection of the pool became free, or a statement was not answered in time.
     TimeoutError,
     asyncpg.InterfaceError,
     # The session was killed and asyncpg has read why, but not yet that the connection is closed: "another operation is in progress".
     asyncpg.InternalClientError,
     # 08: the connection broke.
     asyncpg.PostgresConnectionError,
-    # 25: a standby that is not the primary yet or a primary that is not one any more; a transaction the server has ended.
+    # 25: a standby not promoted yet, or a former primary; a transaction that the server has ended.
     asyncpg.InvalidTransactionStateError,
     # 28, 3D: a password is being changed, a backup is being put back.
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    # 40: rolled back by the server, to be tried again.
+    # 40: rolled back by the server; to be retried.
     asyncpg.TransactionRollbackError,
     # 53: no connection, memory or disk left.
     asyncpg.InsufficientResourcesError,
-    # 55: in use, or not in the state it needs.
+    # 55: an object is in use, or not in the required state.
     asyncpg.ObjectNotInPrerequisiteStateError,
     # 57: an operator, a shutdown, a time-out. 58: the machine. F0: its settings. XX: the server itself.
     asyncpg.OperatorInterventionError,
@@ -45,7 +42,7 @@ AWAY = (
     asyncpg.InternalServerError,
 )
 
-# Another session holds the row: we timed out waiting for it, or were the victim of a deadlock.
+# Another session has locked the row: we timed out waiting for it, or were the victim of a deadlock.
 LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
 
 
@@ -54,10 +51,10 @@ class DatabaseUnavailableError(UnavailableError):
 
 
 class RowLockedError(DatabaseUnavailableError):
-    """Another session holds a row that the statement needs; the same statement may succeed in a moment."""
+    """Another session has locked a row that the statement needs; the same statement may succeed in a moment."""
 
 
-# What connecting or a statement may fail with: the command line reports it and ends.
+# All that connecting or a statement may raise: the command line reports it and ends.
 FAILED = (*AWAY, asyncpg.PostgresError, DatabaseUnavailableError)
 
 
@@ -66,7 +63,7 @@ def mapped() -> Iterator[None]:
     """Raise the driver's errors of AWAY and LOCKED as ours, with the original as the cause.
 
     Raises:
-        RowLockedError, DatabaseUnavailableError: see there.
+        RowLockedError, DatabaseUnavailableError: for LOCKED and AWAY.
     """
     try:
         yield

@@ -1,9 +1,7 @@
-"""Brings the schema up to date: migrations once each, in order; functions again whenever their file has changed.
+"""Brings the schema up to date: each migration once, in order; functions again whenever their file has changed.
 
-A migration that has been applied must not change: its checksum is in the applied. Functions are versioned by name, so that old and
-new code run side by side during a deploy; applying one again is harmless.
-
-On the road of a call: not on it; the release step of a deploy.
+An applied migration must not change: its checksum is stored. Functions are versioned by name, so that old and new code can run side by
+side during a deploy; applying one again is harmless.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from sql.statements import FOLDER, QUERIES, statements
 if TYPE_CHECKING:
     from sql.pool import Connection, Pool
 
-# Any number, the same in all versions: whoever holds this advisory lock migrates.
+# Any number, the same in all versions: the holder of this advisory lock migrates.
 LOCK = 7_417_001
 LOCK_TIMEOUT_SECONDS = 60
 
@@ -44,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a database lacks: files never applied, migrations changed since, recorded files that are not here."""
+    """A database compared with this checkout: files applied and pending, changed migrations, applied files that are unknown here."""
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
@@ -69,7 +67,7 @@ def steps() -> list[Step]:
 async def migrate(database_url: str) -> list[str]:
     """Apply what is pending, each file in a transaction of its own; return the names applied.
 
-    Safe to run from many processes at once: one does it, the others wait and find nothing to do.
+    Safe to run from many processes at once: one migrates, the others wait and find nothing to do.
 
     Raises:
         ChangedMigrationError: when an applied migration has changed; nothing is applied then.
@@ -97,7 +95,7 @@ async def report(database_url: str) -> Report:
     """Compare a database with this checkout; changes nothing.
 
     Raises:
-        OSError, asyncpg.PostgresError: when the server is not there or refuses.
+        OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
     connection = await asyncpg.connect(database_url)
     try:
@@ -129,7 +127,7 @@ async def report_of(pool: Pool) -> Report:
     """Compare the database of an open pool with this checkout; changes nothing.
 
     Raises:
-        OSError, asyncpg.PostgresError: when the server is not there or refuses.
+        OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
     async with pool.acquire() as connection:
         return await _report(connection)

@@ -1,7 +1,4 @@
-"""Connections to PostgreSQL, with the time-outs that keep one stuck session from holding up the others.
-
-On the road of a call: everything the other files write goes through here.
-"""
+"""Connections to PostgreSQL, with time-outs that keep one stuck session from blocking the others."""
 
 from __future__ import annotations
 
@@ -25,10 +22,10 @@ STATEMENT_TIMEOUT_SECONDS = 15
 IDLE_IN_TRANSACTION_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 10
 
-# Between asking the pool for a connection and having one; the pool may have to open it first.
+# From asking the pool for a connection to having one; the pool may have to open it first.
 ACQUIRE_SECONDS = 10.0
 CONNECTIONS = 10
-# A connection is opened anew after so many statements, and closed after so long without one.
+# A connection is replaced after this many statements, and closed after this long without one.
 QUERIES_PER_CONNECTION = 50_000
 IDLE_CONNECTION_SECONDS = 300.0
 
@@ -43,24 +40,24 @@ SESSION = {
 }
 
 
-# A session plans a function when it first runs it, and that takes longer than all that it does: better before it holds a row.
+# A session plans a function when it first runs it, which takes longer than running it. Do that before it holds a lock.
 PLANNED = (
     "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0, '')",
     "SELECT dialer.record_v1('[]')",
 )
 
 
-# A record of its own, and no table: a commit waits for the disk only if it has written something.
-TO_DISK = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
-# Whatever this process thinks it has told, the database may have forgotten: sql/timelines/timeline_v1.sql.
-NOTICE = statements("timelines")["notice"]
+# Writes a WAL record and touches no table: a commit is flushed only if it has written something.
+FLUSH = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
+# The database may have lost what this process has published: sql/timelines/timeline_v1.sql.
+NOTICE_TIMELINE = statements("timelines")["notice"]
 
 
 class Pool:
-    """A bounded number of connections. Every error of the driver that a retry may cure leaves here as one of ours (`sql/errors.py`)."""
+    """A bounded number of connections. Driver errors that a retry may cure are raised as our own (`sql/errors.py`)."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], acquire_seconds: float = ACQUIRE_SECONDS) -> None:
-        """No caller waits for a connection of `pool` for longer than `acquire_seconds`."""
+        """Wait for a connection of `pool` for at most `acquire_seconds`."""
         self._pool = pool
         self._acquire_seconds = acquire_seconds
 
@@ -111,10 +108,10 @@ async def open_pool(
 ) -> Pool:
     """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
 
-    `planned` connections have planned what holds the rows of a business, for processes that live long.
+    With `planned`, each connection plans claim and record when it is opened; for long-lived processes.
 
     Raises:
-        OSError, asyncpg.PostgresError: when the server is not there or refuses.
+        OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
     pool = await asyncpg.create_pool(
         database_url,
@@ -131,18 +128,18 @@ async def open_pool(
 
 
 async def flush(connection: Connection) -> None:
-    """Return when everything that was committed before is on the disk, and on the standbys that commits wait for.
+    """Flush everything committed before to the disk, and to the standbys that commits wait for.
 
-    A commit that does not wait, and this after it, keep what a commit that waits keeps: the log is written in its order. But the rows are
-    free meanwhile. Whatever makes us call somebody, or say something to the outside, must have been through here.
+    An asynchronous commit followed by this is as durable as a synchronous one, since the WAL is written in order, but the row locks are
+    released before the flush. Call it before placing a call or publishing anything that depends on the commit.
     """
-    await connection.execute(TO_DISK)
+    await connection.execute(FLUSH)
 
 
 async def _prepare(connection: Connection) -> None:
-    # Before the first migration there is nothing to notice and nothing to plan, and whoever asks says so better.
+    # Before the first migration these functions do not exist; the first statement will report that better.
     with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
-        await connection.execute(NOTICE)
+        await connection.execute(NOTICE_TIMELINE)
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 

@@ -1,7 +1,4 @@
-"""The connections of a process that serves many businesses: each has its share, and commands and callbacks have a reserve.
-
-On the road of a call: beside `sql/pool.py`; everything the web process reads or writes goes through here.
-"""
+"""Divides the connections of the web process: each business has its share, and commands and callbacks have a reserve."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
     from sql.pool import Connection
 
-# For whom the running task asks the database; set once for each request.
+# The tenant of the running task; set once for each request.
 PROCESS: Final = Use("process")
 CURRENT_USE: Final[ContextVar[Use]] = ContextVar("use", default=PROCESS)
 PATIENCE_SECONDS: Final = 2.0
@@ -34,13 +31,13 @@ class SharedPool(Pool):
     """A pool whose connections are divided between the tenants that use it."""
 
     def __init__(self, pool: Pool, shares: Shares, use: Use | None = None) -> None:
-        """Divide `pool` by `shares`; `use` asks for every connection, or None: whatever the running task is for."""
+        """Divide `pool` by `shares`; connections count for `use`, or with None for the use of the running task."""
         self._shared = pool
         self._shares = shares
         self._use = use
 
     def for_use(self, use: Use) -> SharedPool:
-        """The same connections, always asked for by `use`: for a task that serves nobody in particular."""
+        """The same connections, always counted for `use`: for tasks that serve no particular business."""
         return SharedPool(self._shared, self._shares, use)
 
     @asynccontextmanager

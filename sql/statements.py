@@ -1,7 +1,4 @@
-"""Reads the statements of each noun: `sql/<noun>/queries.sql`, each under a line `-- name: word`, each run by one typed function.
-
-On the road of a call: not on it; every file of this package takes its statements from here.
-"""
+"""Reads the statements of each noun from `sql/<noun>/queries.sql`, each under a line `-- name: ...`, each run by one typed function."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Why a database cannot be used, in one line for whoever set DATABASE_URL; and the faults that show only once it is asked.
-
-On the road of a call: before it, when a process connects.
-"""
+"""Explains in one line why a database cannot be used, and checks the server for what only a query shows."""
 
 from __future__ import annotations
 
@@ -22,30 +19,30 @@ _STATE = "SELECT current_setting('server_version_num')::int / 10000, current_set
 
 
 class UnfitServerError(Exception):
-    """The server answers, and cannot serve us; the message is one line."""
+    """The server answers, but cannot be used; the message is one line."""
 
 
-# The first that fits. `said` is what the server or the machine says.
+# The first that matches applies; `reason` is the message of the server or the operating system.
 SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
-    (UnfitServerError, "DATABASE_URL: {said}"),
-    (asyncpg.InvalidAuthorizationSpecificationError, "DATABASE_URL: PostgreSQL refuses the user or the password ({said})"),
-    (asyncpg.InvalidCatalogNameError, "DATABASE_URL: there is no such database ({said}); create it"),
-    (asyncpg.ReadOnlySQLTransactionError, "DATABASE_URL: the server takes no writes ({said}); it must name the primary"),
-    (asyncpg.TooManyConnectionsError, "PostgreSQL has no connection left ({said}); use fewer processes or a larger plan"),
-    (asyncpg.PostgresError, "PostgreSQL refuses: {said}"),
-    (asyncpg.InterfaceError, "PostgreSQL cannot be used: {said}"),
+    (UnfitServerError, "DATABASE_URL: {reason}"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "DATABASE_URL: PostgreSQL refuses the user or the password ({reason})"),
+    (asyncpg.InvalidCatalogNameError, "DATABASE_URL: there is no such database ({reason}); create it"),
+    (asyncpg.ReadOnlySQLTransactionError, "DATABASE_URL: the server takes no writes ({reason}); it must name the primary"),
+    (asyncpg.TooManyConnectionsError, "PostgreSQL has no connection left ({reason}); use fewer processes or a larger plan"),
+    (asyncpg.PostgresError, "PostgreSQL refuses: {reason}"),
+    (asyncpg.InterfaceError, "PostgreSQL cannot be used: {reason}"),
     (socket.gaierror, "DATABASE_URL: the host {host} is not found"),
-    (ssl.SSLError, "DATABASE_URL: no secure connection to {host} ({said})"),
+    (ssl.SSLError, "DATABASE_URL: no secure connection to {host} ({reason})"),
     (TimeoutError, "DATABASE_URL: {host} does not answer"),
-    (BaseException, "DATABASE_URL: {host} cannot be reached ({said})"),
+    (BaseException, "DATABASE_URL: {host} cannot be reached ({reason})"),
 )
 
 
 async def check_server(pool: Pool) -> None:
-    """Make sure that the server is new enough and takes writes.
+    """Check that the server is new enough and takes writes.
 
     Raises:
-        UnfitServerError: when it does not.
+        UnfitServerError: when it is too old, or read-only.
     """
     version, read_only = await pool.fetchrow(_STATE)  # type: ignore[misc] # it always has a row
     if version < MIN_VERSION:
@@ -58,11 +55,11 @@ async def check_server(pool: Pool) -> None:
 
 def why_unusable(error: BaseException, database_url: str) -> str:
     """One line that says what is wrong and what to do; without the password."""
-    # The driver says it best.
+    # The driver's own error says more.
     error = error.__cause__ if isinstance(error, DatabaseUnavailableError) and error.__cause__ else error
-    said, host = _first_line(error), _host(database_url)
+    reason, host = _first_line(error), _host(database_url)
     sentence = next(sentence for kind, sentence in SENTENCES if isinstance(error, kind))
-    return sentence.format(said=said, host=host)
+    return sentence.format(reason=reason, host=host)
 
 
 def _first_line(error: BaseException) -> str:

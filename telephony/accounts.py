@@ -1,8 +1,6 @@
-"""Whose calls a business makes, and whose an earlier call was: an account of its own, or the default one of the settings.
+"""Finds the provider account for a business or an earlier call: the business's own, or the default one of the settings.
 
-A call is asked for, and ended, at the account that placed it; the business may have another one by now.
-
-On the road of a call: between 3, which knows the business, and 5, which needs its account; and at 6, to check a signature.
+A call is fetched and ended with the account that placed it; the business may have another one by now.
 """
 
 from __future__ import annotations
@@ -18,15 +16,15 @@ if TYPE_CHECKING:
     from dialer.sealing import Seal
 
 
-# The least recently used is forgotten beyond this; its calls are asked for again once its business is read again.
+# Beyond this the least recently used is dropped; its calls are checked again once its business has been read again.
 MAX_ACCOUNTS: Final = 10_000
 
 
 class AccountBook:
-    """The accounts of all businesses. Credentials are kept by business: one that names another's account does not get its token."""
+    """The accounts of all businesses. Credentials are stored by business: one that names another's account does not get its token."""
 
     def __init__(self, default_sid: str, default_token: SecretStr, seal: Seal) -> None:
-        """`seal` opens the auth tokens that are kept for businesses with accounts of their own."""
+        """`seal` opens the stored auth tokens of businesses with accounts of their own."""
         self._default = Account(default_sid, default_token)
         self._seal = seal
         self._known: OrderedDict[tuple[int, str], Account] = OrderedDict()

@@ -1,11 +1,9 @@
-"""The promises of a provider, as tests that any provider can be put through.
+"""The promises of a provider, as tests for any implementation.
 
-A test module subclasses `ProviderPromises` and gives a fixture `line`: a provider with somebody at the far end who can be told what
-to do. Twilio's client runs them against the simulator; a provider in memory, for simulations, must keep the same.
-
-On the road of a call: beside it; says what `actors/calls/call.py` may rely on.
+A test module subclasses `ProviderPromises` and provides a fixture `line`: a provider whose far end the test controls. Twilio's client
+runs them against the simulator; the in-memory provider of the simulation runs them too.
 """
-# ruff: noqa: S101 - assert is what a promise is checked with
+# ruff: noqa: S101 - tests use assert
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ TERMINAL: Final = frozenset({"completed", "busy", "no-answer", "failed", "cancel
 
 
 class Line(ABC):
-    """A provider under test, an account with it, and the far end as the test wants it."""
+    """A provider under test, an account with it, and control of the far end."""
 
     provider: Provider
     account: Account
@@ -46,22 +44,22 @@ class Line(ABC):
 
     @abstractmethod
     def answers(self, to: str, how: Literal["answer", "busy", "no-answer", "failed", "slow", "refused"]) -> None:
-        """Let the calls to `to` go this way from now on."""
+        """Set how calls to `to` go from now on."""
 
     @abstractmethod
     def trouble(self, kind: Trouble) -> None:
-        """Let every later request meet this trouble; `silent` keeps an answer for `SILENCE_SECONDS`."""
+        """Inject this trouble into every later request; `silent` delays an answer by `SILENCE_SECONDS`."""
 
     @abstractmethod
     def calls(self, to: str) -> Sequence[str]:
-        """Name the calls that were really made to `to`, oldest first."""
+        """The sids of the calls really made to `to`, oldest first."""
 
     @abstractmethod
     async def until(self, sid: str, statuses: frozenset[str]) -> None:
-        """Wait, with a bound, until the call stands at one of these."""
+        """Wait, with a time-out, until the call has one of these statuses."""
 
     def request(self, to: str = TO) -> CallRequest:
-        """Make a request for a call whose script and callbacks lead nowhere."""
+        """A request for a call whose script and callbacks lead nowhere."""
         return CallRequest(
             to=to,
             from_=FROM,
@@ -72,26 +70,26 @@ class Line(ABC):
         )
 
     def deadline(self, seconds: float = PATIENCE_SECONDS) -> float:
-        """Give a deadline so many seconds from now, on the boot clock."""
+        """A deadline so many seconds from now, on the boot clock."""
         return self.clock.boot() + seconds
 
     async def placed(self, to: str = TO) -> str:
-        """Place a call that must succeed, and name it."""
+        """Place a call that must succeed; return its sid."""
         result = await self.provider.place(self.account, self.request(to), deadline=self.deadline())
         assert isinstance(result, PlacedCall), result
         return result.sid
 
 
 class ProviderPromises:
-    """What every provider keeps, whatever the network does."""
+    """The promises of every provider, whatever the network does."""
 
     async def test_a_call_is_placed_once_and_named(self, line: Line) -> None:
-        """The name in the answer is the call that was made."""
+        """The sid in the answer is that of the call that was made."""
         sid = await line.placed()
         assert list(line.calls(TO)) == [sid]
 
     async def test_a_definite_refusal_has_a_code_and_makes_no_call(self, line: Line) -> None:
-        """What the provider turns down is told apart from what failed."""
+        """A refusal of the provider is distinguished from a failure."""
         line.answers(TO, "refused")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
         assert isinstance(result, RefusedCall), result
@@ -99,14 +97,14 @@ class ProviderPromises:
         assert not line.calls(TO)
 
     async def test_a_wrong_token_is_refused_as_such(self, line: Line) -> None:
-        """An account that may not call is seen by its HTTP status."""
+        """An account that may not call is recognized by the HTTP status."""
         result = await line.provider.place(line.stranger, line.request(), deadline=line.deadline())
         assert isinstance(result, RefusedCall), result
         assert (result.http_status, result.action) == (401, Action.ACCOUNT)
         assert not line.calls(TO)
 
     async def test_a_refusal_that_is_not_about_the_number_is_the_accounts(self, line: Line) -> None:
-        """It would meet every other lead as well."""
+        """It would hit every other lead as well."""
         line.trouble("account refused")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
         assert isinstance(result, RefusedCall), result
@@ -114,12 +112,12 @@ class ProviderPromises:
         assert not line.calls(TO)
 
     async def test_what_the_provider_did_not_write_proves_nothing(self, line: Line) -> None:
-        """A proxy's page may stand before a request that was passed on, or one that was not."""
+        """A proxy may answer for a request that it forwarded, or for one it did not."""
         await self._proves_nothing(line, "foreign before", 0)
         await self._proves_nothing(line, "foreign after", 1)
 
     async def test_too_many_requests_is_not_sent(self, line: Line) -> None:
-        """A 429 was not processed: it may be asked again, after the time it names."""
+        """A 429 was not processed: it may be retried, after the time it names."""
         line.trouble("throttled")
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline())
         assert isinstance(result, UnsentCall), result
@@ -133,16 +131,16 @@ class ProviderPromises:
         await self._proves_nothing(line, "error after", 1)
 
     async def test_a_broken_connection_proves_nothing(self, line: Line) -> None:
-        """So is a connection that breaks."""
+        """Nor does a connection that breaks."""
         await self._proves_nothing(line, "drop before", 0)
         await self._proves_nothing(line, "drop after", 1)
 
     async def test_half_an_answer_proves_nothing(self, line: Line) -> None:
-        """A 201 that cannot be read made a call without a name."""
+        """A 201 that cannot be parsed made a call whose sid we do not know."""
         await self._proves_nothing(line, "garbled", 1)
 
     async def test_silence_ends_at_the_deadline_and_proves_nothing(self, line: Line) -> None:
-        """A deadline holds, and after the request went out it proves nothing."""
+        """The deadline is kept, and once the request was sent it proves nothing."""
         line.trouble("silent")
         start = line.clock.boot()
         result = await line.provider.place(line.account, line.request(), deadline=line.deadline(HASTE_SECONDS))
@@ -158,7 +156,7 @@ class ProviderPromises:
         assert not line.calls(TO)
 
     async def test_a_call_can_be_asked_for_until_its_end(self, line: Line) -> None:
-        """Its facts are those of its request, and its end stays."""
+        """Its facts match its request, and its end is final."""
         line.answers(TO, "busy")
         sid = await line.placed()
         await line.until(sid, TERMINAL)
@@ -169,7 +167,7 @@ class ProviderPromises:
         assert facts.created_at.tzinfo is not None
 
     async def test_a_call_the_account_has_not_is_told_from_a_failure_to_answer(self, line: Line) -> None:
-        """Nothing is invented; nor is a failure to answer taken for news."""
+        """An unknown sid, a failed request and a forgotten call are distinguished."""
         assert await line.provider.fetch(line.account, "CA" + "0" * 32) == NoSuchCall()
         sid = await line.placed()
         line.trouble("asking fails")
@@ -178,7 +176,7 @@ class ProviderPromises:
         assert await line.provider.fetch(line.account, sid) == NoSuchCall()
 
     async def test_the_live_calls_of_an_account_are_listed(self, line: Line) -> None:
-        """All that are not over, whatever their numbers, and none of them that are."""
+        """All that are not over, whatever their numbers, and no others."""
         line.answers(TO, "busy")
         over = await line.placed()
         await line.until(over, TERMINAL)
@@ -193,8 +191,8 @@ class ProviderPromises:
         line.trouble("asking fails")
         assert not (await line.provider.list_live(line.account)).complete
 
-    async def test_a_listing_says_what_time_it_is_there(self, line: Line) -> None:
-        """The times of its calls are the provider's, and its clock may be wrong, or ours."""
+    async def test_a_listing_has_the_time_of_the_provider(self, line: Line) -> None:
+        """The times of the calls are the provider's; its clock may be wrong, or ours."""
         listing = await line.provider.list_calls(line.account, TO, FROM, line.clock.now())
         assert listing.at is not None
         assert listing.at.tzinfo is not None
@@ -239,12 +237,12 @@ class ProviderPromises:
         assert await line.provider.hang_up(line.account, sid)
         await line.until(sid, frozenset({"completed"}))
 
-    async def test_a_call_nobody_knows_cannot_be_hung_up(self, line: Line) -> None:
-        """The caller must know that it is not done."""
+    async def test_an_unknown_call_cannot_be_hung_up(self, line: Line) -> None:
+        """The caller must know that it failed."""
         assert not await line.provider.hang_up(line.account, "CA" + "0" * 32)
 
     async def test_two_requests_alike_are_two_calls(self, line: Line) -> None:
-        """No provider we know removes duplicates, so the dialer must not count on it."""
+        """No known provider removes duplicates, so the dialer must not rely on that."""
         first, second = await line.placed(), await line.placed()
         assert list(line.calls(TO)) == [first, second]
 

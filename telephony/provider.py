@@ -1,7 +1,4 @@
-"""What the dialer asks of a telephone company, and the closed set of answers it may get.
-
-On the road of a call: the words between `actors/calls/call.py`, which places a call, and whoever carries it.
-"""
+"""The interface to a telephone company, and the closed set of its results."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose calls these are: one account with the provider. Its token never shows in a repr."""
+    """An account with the provider. Its token never shows in a repr."""
 
     sid: str
     auth_token: SecretStr = field(repr=False)
@@ -28,7 +25,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """One call to be placed: numbers in E.164, addresses complete, times in whole seconds.
+    """A call to be placed: numbers in E.164, addresses complete, times in whole seconds.
 
     Numbers and addresses stay out of the repr: a number is a person, an address carries the attempt's nonce.
     """
@@ -45,7 +42,7 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlacedCall:
-    """The provider took the request and named the call."""
+    """The provider accepted the request and returned the call's sid."""
 
     sid: str
     status: str
@@ -53,7 +50,7 @@ class PlacedCall:
 
 @dataclass(frozen=True, slots=True)
 class UnsentCall:
-    """There is no call, and asking again is safe: nothing was written, or the provider asks us to wait (`throttled`: 429, 10004)."""
+    """There is no call, and a retry is safe: nothing was written, or the provider asks us to wait (`throttled`: 429, 10004)."""
 
     reason: str
     retry_after_seconds: float | None = None
@@ -62,7 +59,7 @@ class UnsentCall:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCall:
-    """There is no call, and asking again changes nothing: a 4xx that the provider wrote itself, with its own `code`."""
+    """There is no call, and a retry is useless: a 4xx that the provider wrote itself, with its own `code`."""
 
     code: int
     message: str = field(repr=False)
@@ -70,15 +67,15 @@ class RefusedCall:
 
     @property
     def action(self) -> Action:
-        """What it means, by the table of `telephony/refusals.py`: it is about the number (`lead`) or about the account."""
+        """The reaction, by the table of `telephony/refusals.py`: the number is at fault (`lead`), or the account."""
         return refusals.judge(self.http_status, self.code).action
 
 
 @dataclass(frozen=True, slots=True)
 class UnansweredCall:
-    """Nobody knows whether there is a call: bytes were written and no usable answer came. Never ask again blindly.
+    """It is unknown whether there is a call: bytes were written and no usable answer came. Never retry blindly.
 
-    `foreign`: there was an answer, and something else than the provider wrote it (a proxy, a portal).
+    `foreign`: there was an answer, but not from the provider (a proxy, a portal).
     """
 
     reason: str
@@ -90,7 +87,7 @@ PlaceResult = PlacedCall | UnsentCall | RefusedCall | UnansweredCall
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What the provider says of one call now; only a terminal status is final. Times are aware, in UTC, in whole seconds."""
+    """A call as the provider reports it now; only a terminal status is final. Times are aware, in UTC, in whole seconds."""
 
     sid: str
     status: str
@@ -105,14 +102,14 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class NoSuchCall:
-    """The provider itself says that this account has no call with this sid (404 with its own code, not a proxy's)."""
+    """The provider itself reports that the account has no call with this sid (404 with its own code, not a proxy's)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The calls that were asked for, newest first. Not `complete`: a page failed, so it proves no absence.
+    """The requested calls, newest first. Not `complete`: a page failed, so the listing proves no absence.
 
-    `at` is the provider's clock when it answered, in whole seconds (UTC); None when it did not say.
+    `at` is the provider's clock when it answered, in whole seconds (UTC); None when it sent none.
     """
 
     calls: tuple[CallFacts, ...]
@@ -129,33 +126,33 @@ class LiveListing:
 
 
 class Provider(Protocol):
-    """A telephone company, as far as the dialer needs one; `telephony/conformance.py` holds its promises as tests."""
+    """A telephone company, as far as the dialer needs one; `telephony/conformance.py` tests its promises."""
 
     async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
-        """Ask for one call, once; `deadline` is in seconds on the boot clock, and nothing is sent after it.
+        """Place one call, once; `deadline` is in seconds on the boot clock, and nothing is sent after it.
 
-        Never raises for what a network or a provider may do: every way it can fail is one of the results.
+        Never raises for network or provider errors: every failure is one of the results.
         """
 
     async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
-        """Ask for one call; `NoSuchCall` when the account has none (or shows it not yet), None when nothing was learnt."""
+        """Fetch one call; `NoSuchCall` when the account has none (or does not show it yet), None without a usable answer."""
 
     async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
-        """Ask for every call between two numbers created at or after `since` (aware; the provider counts in whole seconds).
+        """List every call between two numbers created at or after `since` (aware; the provider counts in whole seconds).
 
-        With `to` None those to any number.
+        With `to` None, those to any number.
 
         No filter by status or start time: a finished call has left `queued`, and a queued one has no start (protocol, rule 4).
         """
 
     async def list_live(self, account: Account) -> LiveListing:
-        """Ask for every call of an account that is queued, ringing or in progress, whatever its numbers.
+        """List every call of an account that is queued, ringing or in progress, whatever its numbers.
 
         A call that changes between these states while it is being listed may be in none of them: one that is missing may still be live.
         """
 
     async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
-        """End a call; True when it is over or about to be. Not `live`: only if nobody has answered it yet."""
+        """End a call; True when it is over or about to be. Not `live`: only if it has not been answered yet."""
 
     async def close(self) -> None:
-        """Close every connection; what was still being asked ends as it would when a connection breaks."""
+        """Close every connection; pending requests fail as they do when a connection breaks."""

@@ -1,10 +1,8 @@
-"""What an answer that is not a call means: one table for the answers to a POST, and for the ErrorCode of a callback.
+"""Classifies answers that are not a call: one table for the answers to a POST, and for the ErrorCode of a callback.
 
-Only a code that is known to be about the number may fail a lead. Every other refusal of the provider would meet the next lead too, so it
-counts against the account. What the provider did not write itself (a proxy's page, a portal, half a body) proves nothing: the request
-may have been passed on. docs/refusals.md shows this table, and a test holds the two together.
-
-On the road of a call: at 5, between the provider's answer and what becomes of the lead.
+Only a code that is known to be about the number may fail a lead. Any other refusal of the provider would hit the next lead too, so it
+counts against the account. An answer the provider did not write itself (a proxy's page, a portal, half a body) proves nothing: the
+request may have been forwarded. docs/refusals.md shows this table, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from typing import Any, Final
 
 
 class Action(StrEnum):
-    """What we do about a refusal.
+    """The reaction to a refusal.
 
-    `lead`: the lead fails. `account`: nothing was sent, the lead goes back to the front, the run is paused with the reason.
-    `wait`: nothing was sent, the gate shuts for a while. `unknown`: nobody knows whether there is a call.
+    `lead`: the lead fails. `account`: no call was made, the lead goes back to the front, the run is paused with the reason.
+    `wait`: no call was made, the account pauses for a while. `unknown`: it is unknown whether there is a call.
     """
 
     LEAD = "lead"
@@ -84,22 +82,22 @@ SERVER_ERROR: Final = Rule(None, Action.UNKNOWN, "5xx, whoever wrote it: the sam
 FOREIGN: Final = Rule(
     None, Action.UNKNOWN, "anything the provider did not write: HTML, a proxy's 402, 403 or 407, a gateway's JSON, half a body, a redirect"
 )
-# In the order in which they are looked up: the first that fits.
+# In the order in which they are checked: the first that matches applies.
 REST: Final = (SERVER_ERROR, FOREIGN, TIMED_OUT, THROTTLED, ANOTHER_CODE)
 
 # The ErrorCode of a callback says why a call that was placed has failed. Whether a lead is called again is decided where the fact is
 # written (sql/attempts/record_v1.sql): these wait and are called again, every other code fails the lead as `failed`.
 CALLBACK_WAITS: Final = frozenset({10004})
 
-# So many results of one kind in a row, of one run, pause it. Refusals of the account meet every lead: one is enough. Numbers that are all
-# refused alike are not a list but a fault. Foreign answers come from something in between, which a person has to mend; a provider in
-# trouble mostly heals by itself, and the gate is shut meanwhile.
+# This many results of one kind in a row pause a run. A refusal of the account would hit every lead: one is enough. If all numbers are
+# refused alike, the cause is not the numbers. Foreign answers come from a machine in between, which a person has to fix; a provider's own
+# trouble mostly ends by itself, and the account pauses meanwhile.
 ACCOUNT_IN_A_ROW: Final = 1
 FOREIGN_IN_A_ROW: Final = 5
 LEADS_IN_A_ROW: Final = 10
 UNANSWERED_IN_A_ROW: Final = 20
 
-# Codes have five digits or more. What is less is a gateway's: an HTTP status, one of gRPC's numbers, nothing.
+# Codes have five digits or more. Smaller numbers are a gateway's: an HTTP status, a gRPC code, 0.
 LOWEST_CODE: Final = 10_000
 
 _BY_CODE: Final = {rule.code: rule for rule in CODES}
@@ -110,7 +108,7 @@ _REFUSALS: Final = range(400, 500)
 
 
 def judge(status: int, code: int | None) -> Rule:
-    """Say what an answer with this HTTP status means; `code` is the provider's own, None when the provider did not write the answer."""
+    """The rule for an answer with this HTTP status; `code` is the provider's own, None when the provider did not write the answer."""
     if status >= _SERVER_ERRORS:
         return SERVER_ERROR
     if code is None or status not in _REFUSALS:
@@ -123,7 +121,7 @@ def judge(status: int, code: int | None) -> Rule:
 
 
 def own_code(status: int, body: str) -> int | None:
-    """Read the provider's code from the body of an answer; None when the provider did not write it.
+    """The provider's code in the body of an answer; None when the provider did not write it.
 
     The provider's errors are JSON objects with a `code` of five digits or more, a `message` (or, in the newer form, a `title`) and the HTTP
     status. Gateways write such objects too, with the HTTP status or a small number as `code`.

@@ -1,4 +1,4 @@
-"""What the tests of the log put into the database, and what they recount from its rows."""
+"""Loads rows for the tests of the database, and recounts them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FROM outbound_call_runs r JOIN outbound_call_jobs j ON j.run_id = r.id WHERE r.b
 
 
 class DatabaseFixture:
-    """A worker that owns every partition of an empty database, and the desks it works at."""
+    """A worker that owns every partition of an empty database, with the tables' classes."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -72,9 +72,9 @@ class DatabaseFixture:
     async def claim(
         self, *business_ids: int, permits: int = 3, token: UUID | None = None
     ) -> tuple[list[ClaimedAttempt], dict[int, Verdict]]:
-        asks = [ClaimRequest(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
+        requests = [ClaimRequest(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
         intents, verdicts = await self.attempts.claim(
-            self.incarnation, token or uuid4(), asks, send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+            self.incarnation, token or uuid4(), requests, send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
         )
         return intents, {verdict.business_id: verdict for verdict in verdicts}
 
@@ -94,7 +94,7 @@ class DatabaseFixture:
         return await self.commands.apply(Command(business_id, f"http:{uuid4()}", kind, run_id, **more))  # type: ignore[arg-type]
 
     async def checked_run(self, business_id: int, run_id: int) -> Run:
-        """The run; its counters are held against its rows and its total on the way, in one statement, for it may be running."""
+        """Load a run, and check its counters against its rows and its total, in one statement, since it may be running."""
         counted = await self.pool.fetchrow(COUNTED, business_id, run_id)
         assert counted
         names = [name for name in counted.keys() if not name.endswith("_count") and name != "total_leads"]  # noqa: SIM118 - a Record iterates over values

@@ -1,8 +1,6 @@
 """A circuit breaker for a server that hangs: after a time-out its callers fail at once, until one probe has been answered.
 
-A server that refuses fails by itself within a millisecond; one that accepts and never answers costs every caller the whole time-out.
-
-On the road of a call: beside it, in front of Redis.
+A server that refuses connections fails within a millisecond by itself; one that accepts and never answers costs each caller a time-out.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
-# A request of a person should not be the one that finds out: a background duty probes first, if there is one.
+# A person's request should not be the probe: a background duty probes first, if there is one.
 FOREGROUND_DELAY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -45,11 +43,11 @@ class CircuitBreaker:
 
     @property
     def closed(self) -> bool:
-        """True while everybody may ask."""
+        """True while all callers are admitted."""
         return not self._pause
 
     def admit(self, *, background: bool) -> Admission:
-        """Whether a caller may go on; only one at a time is told to probe, a `background` duty sooner than others."""
+        """Whether a caller may proceed; only one at a time has to probe, a `background` duty sooner than others."""
         if not self._pause:
             return Admission.GO
         due_at = self._opened_at + self._pause + (0.0 if background else FOREGROUND_DELAY_SECONDS)
@@ -57,7 +55,7 @@ class CircuitBreaker:
 
     @contextmanager
     def probing(self) -> Iterator[None]:
-        """Let nobody else probe meanwhile."""
+        """Admit no other probe during this block."""
         self._probing = True
         try:
             yield
@@ -65,15 +63,15 @@ class CircuitBreaker:
             self._probing = False
 
     def answered(self) -> None:
-        """The server has answered, whatever it said: close."""
+        """The server has answered, even with an error: close."""
         if self._pause:
             log.info("Redis answers again")
         self._pause = 0.0
 
-    def timed_out(self, asked_at: float) -> None:
-        """A question of `asked_at` (boot clock, seconds) has timed out: open, or stay open for longer."""
-        if self._pause and asked_at < self._opened_at:
-            # Asked before it opened: says nothing new.
+    def timed_out(self, sent_at: float) -> None:
+        """A command sent at `sent_at` (boot clock, seconds) has timed out: open, or stay open for longer."""
+        if self._pause and sent_at < self._opened_at:
+            # Sent before the breaker opened: nothing new.
             return
         if not self._pause:
             log.warning("Redis does not answer in time: commands fail at once until it does")

@@ -1,28 +1,34 @@
 -- name: claim
-SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer, $8::text)
+SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer,
+                              $8::text)
 
 -- name: record
 SELECT * FROM dialer.record_v1($1::jsonb)
 
 -- name: open_of_partitions
-SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
+SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number,
+       a.account_sid,
        a.send_by, a.created_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
-       greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in, clock_timestamp() AS as_of
+       greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in,
+       clock_timestamp() AS as_of
 FROM dialer.lanes l
 CROSS JOIN LATERAL (SELECT unnest(l.inflight) AS id
                     UNION ALL
-                    -- One beyond the limit holds no slot, and is to be hung up all the same.
-                    SELECT e.id FROM dialer.attempts e WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)) o
+                    -- One beyond the limit holds no slot, but has to be hung up too.
+                    SELECT e.id FROM dialer.attempts e
+                    WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)) o
 JOIN dialer.attempts a ON a.id = o.id AND a.business_id = l.business_id
 WHERE l.partition = ANY ($1::smallint[])
 ORDER BY a.id
 
 -- name: states
-SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number, a.account_sid,
+SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number,
+       a.account_sid,
        a.send_by, a.created_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
-       greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in, clock_timestamp() AS as_of
-FROM unnest($1::integer[], $2::bigint[]) AS asked (business_id, attempt_id)
-JOIN dialer.attempts a ON a.id = asked.attempt_id AND a.business_id = asked.business_id
+       greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in,
+       clock_timestamp() AS as_of
+FROM unnest($1::integer[], $2::bigint[]) AS wanted (business_id, attempt_id)
+JOIN dialer.attempts a ON a.id = wanted.attempt_id AND a.business_id = wanted.business_id
 JOIN dialer.lanes l ON l.business_id = a.business_id
 
 -- name: lost_claim
@@ -36,8 +42,10 @@ FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.busi
 WHERE l.business_id = $1 AND a.run_id = $2 AND a.state IN ('placing', 'unknown')
 
 -- name: check_later
-UPDATE dialer.attempts SET next_check_at = clock_timestamp() + make_interval(secs => $3::float8), checks = least(checks + 1, 1000),
-    evidence = CASE WHEN evidence ? 'confused' THEN coalesce($4::jsonb, evidence) || '{"confused": true}' ELSE coalesce($4::jsonb, evidence) END
+UPDATE dialer.attempts SET next_check_at = clock_timestamp() + make_interval(secs => $3::float8),
+    checks = least(checks + 1, 1000),
+    evidence = CASE WHEN evidence ? 'confused' THEN coalesce($4::jsonb, evidence) || '{"confused": true}'
+        ELSE coalesce($4::jsonb, evidence) END
 WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup
@@ -49,7 +57,8 @@ WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
 
 -- name: unbound_rivals
 SELECT count(*) FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
-WHERE a.id <> $1 AND a.phone = $2 AND a.from_number = $3 AND a.account_sid IS NOT DISTINCT FROM $4 AND a.state IN ('placing', 'unknown')
+WHERE a.id <> $1 AND a.phone = $2 AND a.from_number = $3 AND a.account_sid IS NOT DISTINCT FROM $4
+  AND a.state IN ('placing', 'unknown')
 
 -- name: bound_sids
 SELECT sid, attempt_id FROM dialer.call_sids WHERE sid = ANY ($1::text[])
@@ -67,4 +76,5 @@ WHERE l.partition = ANY ($1::smallint[])
 ORDER BY c.seen_at LIMIT $2
 
 -- name: excess_over
-UPDATE dialer.call_sids SET over_at = clock_timestamp() WHERE business_id = $1 AND sid = $2 AND excess AND over_at IS NULL
+UPDATE dialer.call_sids SET over_at = clock_timestamp()
+WHERE business_id = $1 AND sid = $2 AND excess AND over_at IS NULL

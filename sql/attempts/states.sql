@@ -1,38 +1,42 @@
--- What the states of an attempt and the statuses of a job mean; the same tables as dialer/model.py, held together by a test.
+-- The meaning of the states of an attempt and the statuses of a job: the same tables as in dialer/model.py; a test
+-- compares them.
 
 CREATE OR REPLACE FUNCTION dialer.partition_of(business_id integer) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    -- Knuth's multiplicative hash: neighbours land apart.
+    -- Knuth's multiplicative hash: neighbouring ids land apart.
     SELECT ((business_id::bigint * 2654435761 % 4294967296) >> 24)::smallint
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.rank_of(state text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE state WHEN 'placing' THEN 1 WHEN 'unknown' THEN 2 WHEN 'placed' THEN 3 WHEN 'ringing' THEN 4 WHEN 'live' THEN 5
+    SELECT CASE state WHEN 'placing' THEN 1 WHEN 'unknown' THEN 2 WHEN 'placed' THEN 3 WHEN 'ringing' THEN 4 WHEN 'live'
+           THEN 5
                       WHEN 'not_placed' THEN 8 WHEN 'not_sent' THEN 9 WHEN 'over' THEN 9 END
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.is_open(state text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT dialer.rank_of(state) <= 5 $$;
 
--- Whether a fact may move a counter of its run, or tell an event of it: then it needs the run's row, and a cancel waits for it. That an
--- open call rings, say, changes neither.
+-- True when a fact may move a counter of its run or write an event of it: then it needs the run's row, and a cancel
+-- waits for it. An open call that starts to ring, for example, does neither.
 CREATE OR REPLACE FUNCTION dialer.concerns_run(was text, now text, bound text, sid text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT NOT (dialer.is_open(was) AND dialer.is_open(now)) OR coalesce(bound <> sid, FALSE)
 $$;
 
--- Whether a fact may change the job's row: that a call is placed, rings or is unknown does not.
+-- True when a fact may change the job's row; placed, ringing and unknown do not.
 CREATE OR REPLACE FUNCTION dialer.concerns_job(was text, now text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT now NOT IN ('placing', 'unknown', 'placed', 'ringing') OR NOT dialer.is_open(was)
 $$;
 
--- An end that says nothing of the lead: we took the call back out of the provider's queue, or the account had too many calls at once
--- (Twilio 10004). The lead is queued again.
-CREATE OR REPLACE FUNCTION dialer.is_no_fault(outcome text, error_code integer, withdrawn_at timestamptz) RETURNS boolean
+-- True for an end that says nothing about the lead: we withdrew the call from the provider's queue, or the account had
+-- too many calls at once (Twilio 10004). The lead is queued again.
+CREATE OR REPLACE FUNCTION dialer.is_no_fault(outcome text, error_code integer,
+                                              withdrawn_at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT outcome = 'canceled' AND withdrawn_at IS NOT NULL OR outcome = 'failed' AND coalesce(error_code = 10004, FALSE)
+    SELECT outcome = 'canceled' AND withdrawn_at IS NOT NULL OR outcome = 'failed'
+           AND coalesce(error_code = 10004, FALSE)
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.job_after(outcome text) RETURNS text
@@ -40,7 +44,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE outcome WHEN 'completed' THEN 'completed' WHEN 'canceled' THEN 'cancelled' ELSE 'failed' END
 $$;
 
--- Which of the run's counters a job is counted in. A lead of a cancelled run counts as cancelled before its row says so.
+-- Which of the run's counters a job is counted in. A lead of a cancelled run counts as cancelled before its row says
+-- so.
 CREATE OR REPLACE FUNCTION dialer.counted_as(status text, cancel_requested boolean) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN status IN ('dialing', 'calling') THEN 'in_progress'
@@ -48,7 +53,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 ELSE status END
 $$;
 
--- What a caller of the run's page wants to know of an answered call: who answered.
+-- The outcome a job shows: for an answered call, who answered.
 CREATE OR REPLACE FUNCTION dialer.job_outcome(outcome text, answered_by text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN outcome <> 'completed' THEN outcome

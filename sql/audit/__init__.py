@@ -1,1 +1,1 @@
-"""The log of who did what."""
+"""The audit log."""

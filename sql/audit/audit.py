@@ -1,7 +1,4 @@
-"""Who did what to a run, and when; written by the functions that do it, in the same transaction.
-
-On the road of a call: beside it; a run's page shows who started it and who cancelled it.
-"""
+"""The audit log: who did what to a run, and when. Written by the SQL functions, in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ TEXT = statements("audit")
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing somebody did; `actor` is `user:7`, `token:3` or what a program called itself, `action` a command's type."""
+    """One action; `actor` is `user:7`, `token:3` or a program's own name, `action` a command's type."""
 
     at: datetime
     actor: str
@@ -37,5 +34,5 @@ class Audit:
         self._pool = pool
 
     async def of_run(self, business_id: int, run_id: int, *, limit: int) -> list[AuditEntry]:
-        """What was done to a run and its jobs, the newest first."""
+        """The actions on a run and its jobs, newest first."""
         return [AuditEntry(**row) for row in await self._pool.fetch(TEXT["of_run"], business_id, run_id, limit)]

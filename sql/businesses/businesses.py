@@ -1,7 +1,4 @@
-"""Businesses, their users and their tokens.
-
-On the road of a call: before it. Whoever asks for anything is one of these, and belongs to one business.
-"""
+"""Businesses, their users and their tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ TEXT = statements("businesses")
 
 
 class EmailTakenError(Exception):
-    """There is a user with this e-mail address already."""
+    """A user with this e-mail address exists already."""
 
 
 class NoSuchBusinessError(Exception):
@@ -29,7 +26,7 @@ class NoSuchBusinessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """A tenant. `region` is the country its leads' numbers are read in, `caller_id` E.164, `account_sid` None for the default account."""
+    """A tenant. `region` is the country for parsing its leads' numbers, `caller_id` E.164, `account_sid` None for the default account."""
 
     business_id: int
     name: str
@@ -79,15 +76,15 @@ class Businesses:
         return Business(**row) if row else None
 
     async def without_account(self) -> int:
-        """How many businesses use the default account of the telephone company, having none of their own."""
+        """How many businesses have no provider account of their own, and use the default one."""
         try:
             return int(await self._pool.fetchval(TEXT["without_account"]))
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-            # Before the first migration there is none.
+            # Before the first migration the table does not exist.
             return 0
 
     async def set_max_calls(self, business_id: int, max_calls: int) -> None:
-        """Want `max_calls` calls at once from now on; calls in flight above it finish."""
+        """Allow `max_calls` calls at once from now on; calls in flight beyond that finish."""
         await self._pool.execute(TEXT["set_max_calls"], business_id, max_calls)
 
     async def create_user(self, business_id: int, *, email: str, role: Role, password_hash: str) -> int:
@@ -105,7 +102,7 @@ class Businesses:
             raise NoSuchBusinessError(business_id) from error
 
     async def user_by_email(self, email: str) -> User | None:
-        """Who signs in with this address; case does not matter."""
+        """The user with this e-mail address, ignoring case; None when there is none."""
         return user_from(await self._pool.fetchrow(TEXT["user_by_email"], email))
 
     async def user(self, business_id: int, user_id: int) -> User | None:

@@ -7,7 +7,8 @@ SELECT business_id, dialer.partition_of(business_id), $5, $5, (SELECT max(h.id) 
 RETURNING business_id
 
 -- name: get
-SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls, l.partition
+SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls,
+       l.partition
 FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) WHERE b.business_id = $1
 
 -- name: without_account

@@ -1,15 +1,18 @@
--- The commands of contract section 5, from HTTP and from the stream alike: the same rows are locked, the same function decides.
+-- The commands of contract section 5. Those from HTTP and those from the stream lock the same rows and are decided by
+-- the same function.
 
--- Let a run of one business end when nothing is queued and nothing in flight; its row must be locked.
+-- End a run when nothing is queued and nothing in flight; the caller has locked its row.
 CREATE OR REPLACE FUNCTION dialer.end_if_done_v1(p_business_id integer, p_run_id integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     run public.outbound_call_runs;
 BEGIN
     UPDATE public.outbound_call_runs r
-    SET status = CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END, ended_at = dialer.utc(), completed_at = dialer.utc()
+    SET status = CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END, ended_at = dialer.utc(),
+        completed_at = dialer.utc()
     WHERE r.id = p_run_id AND r.business_id = p_business_id AND r.queued_count = 0 AND r.in_progress_count = 0
-      AND (r.status IN ('running', 'paused') AND r.started_at IS NOT NULL OR r.status = 'pending' AND r.cancel_requested)
+      AND (r.status IN ('running', 'paused') AND r.started_at IS NOT NULL OR r.status = 'pending'
+           AND r.cancel_requested)
     RETURNING r.* INTO run;
     IF NOT FOUND THEN
         RETURN FALSE;
@@ -22,15 +25,18 @@ $$;
 
 CREATE OR REPLACE FUNCTION dialer.run_summary_v1(run public.outbound_call_runs) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
-    SELECT jsonb_build_object('status', run.status, 'total_leads', run.total_leads, 'completed', run.completed_count, 'failed', run.failed_count,
+    SELECT jsonb_build_object('status', run.status, 'total_leads', run.total_leads, 'completed', run.completed_count,
+                              'failed', run.failed_count,
                               'cancelled', run.cancelled_count, 'skipped', run.skipped_count)
 $$;
 
--- No further lead of this run is taken: what is queued counts as cancelled at once, whatever its rows still say.
-CREATE OR REPLACE FUNCTION dialer.empty_run_v1(p_business_id integer, p_run_id integer, p_requested_by text) RETURNS integer
+-- Stop claiming leads of this run: queued leads count as cancelled at once, even while their rows still say queued.
+CREATE OR REPLACE FUNCTION dialer.empty_run_v1(p_business_id integer, p_run_id integer,
+                                               p_requested_by text) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-    -- Runs up to this size have their job rows rewritten in the same statement; larger ones soon after, in chunks, off the run's lock.
+    -- The job rows of runs up to this size are rewritten here; those of larger runs soon after, in chunks, without the
+    -- run's lock.
     rewrite_here CONSTANT integer := 200;
     run public.outbound_call_runs;
     rewritten integer;
@@ -40,17 +46,20 @@ BEGIN
     SET cancel_requested = TRUE, cancel_requested_at = coalesce(r.cancel_requested_at, dialer.utc()),
         cancel_requested_by = coalesce(r.cancel_requested_by, left(p_requested_by, 255)),
         cancelled_count = r.cancelled_count + r.queued_count, queued_count = 0,
-        rewrite_pending = r.rewrite_pending OR r.queued_count > 0 AND r.total_leads > rewrite_here, updated_at = dialer.utc()
+        rewrite_pending = r.rewrite_pending OR r.queued_count > 0 AND r.total_leads > rewrite_here,
+        updated_at = dialer.utc()
     WHERE r.id = p_run_id AND r.business_id = p_business_id;
     IF run.queued_count > 0 AND run.total_leads <= rewrite_here THEN
-        -- Rows that somebody holds must not hold up a cancel: they are rewritten soon after.
+        -- Locked rows must not delay a cancel: they are rewritten soon after.
         UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = dialer.utc()
         FROM (SELECT k.id FROM public.outbound_call_jobs k
-              WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.status = 'queued' FOR NO KEY UPDATE SKIP LOCKED) held
+              WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.status = 'queued'
+                  FOR NO KEY UPDATE SKIP LOCKED) held
         WHERE j.id = held.id AND j.business_id = p_business_id;
         GET DIAGNOSTICS rewritten = ROW_COUNT;
         DELETE FROM dialer.retries t USING (
-            SELECT q.job_id FROM dialer.retries q WHERE q.run_id = p_run_id AND q.business_id = p_business_id FOR UPDATE SKIP LOCKED) held
+            SELECT q.job_id FROM dialer.retries q
+            WHERE q.run_id = p_run_id AND q.business_id = p_business_id FOR UPDATE SKIP LOCKED) held
         WHERE t.job_id = held.job_id AND t.business_id = p_business_id;
         UPDATE public.outbound_call_runs r SET rewrite_pending = TRUE
         WHERE r.id = p_run_id AND r.business_id = p_business_id
@@ -61,16 +70,19 @@ BEGIN
 END
 $$;
 
--- Remember that the calls of a run, or of one job, are to be hung up: whoever touches such a call next obeys.
+-- Mark the calls of a run, or of one job, to be hung up; the next step that handles such a call hangs it up.
 CREATE OR REPLACE FUNCTION dialer.hang_up_v1(p_business_id integer, p_run_id integer, p_job_id bigint) RETURNS void
 LANGUAGE sql AS $$
-    UPDATE dialer.attempts a SET hang_up_at = coalesce(a.hang_up_at, now()), next_check_at = least(a.next_check_at, now())
+    UPDATE dialer.attempts a SET hang_up_at = coalesce(a.hang_up_at, now()),
+        next_check_at = least(a.next_check_at, now())
     FROM dialer.lanes l
-    WHERE l.business_id = p_business_id AND a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.run_id = p_run_id
+    WHERE l.business_id = p_business_id AND a.id = ANY (l.inflight) AND a.business_id = l.business_id
+      AND a.run_id = p_run_id
       AND (p_job_id IS NULL OR a.job_id = p_job_id)
 $$;
 
-CREATE OR REPLACE FUNCTION dialer.cancel_job_v1(p_business_id integer, p_run public.outbound_call_runs, p_job_id bigint, p_hang_up boolean)
+CREATE OR REPLACE FUNCTION dialer.cancel_job_v1(p_business_id integer, p_run public.outbound_call_runs, p_job_id bigint,
+                                                p_hang_up boolean)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -84,16 +96,21 @@ BEGIN
     END IF;
     counted := dialer.counted_as(job.status, p_run.cancel_requested);
     IF counted = 'in_progress' AND NOT p_hang_up THEN
-        RETURN jsonb_build_object('accepted', FALSE, 'code', 'in_progress', 'job_id', job.id, 'job_status', job.status, 'in_progress', 1);
+        RETURN jsonb_build_object('accepted', FALSE, 'code', 'in_progress', 'job_id', job.id, 'job_status', job.status,
+                                  'in_progress', 1);
     ELSIF counted = 'in_progress' THEN
         PERFORM dialer.hang_up_v1(p_business_id, p_run.id, p_job_id);
     ELSIF counted = 'queued' THEN
-        UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = dialer.utc() WHERE j.id = job.id AND j.business_id = p_business_id;
+        UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = dialer.utc()
+        WHERE j.id = job.id AND j.business_id = p_business_id;
         DELETE FROM dialer.retries t WHERE t.job_id = job.id AND t.business_id = p_business_id;
-        UPDATE public.outbound_call_runs r SET queued_count = r.queued_count - 1, cancelled_count = r.cancelled_count + 1, updated_at = dialer.utc()
+        UPDATE public.outbound_call_runs r SET queued_count = r.queued_count - 1,
+            cancelled_count = r.cancelled_count + 1, updated_at = dialer.utc()
         WHERE r.id = p_run.id AND r.business_id = p_business_id;
         INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
-        VALUES (p_business_id, p_run.id, job.id, 'job.changed', jsonb_build_object('status', 'cancelled', 'lead_id', coalesce(to_jsonb(job.external_id), to_jsonb(job.lead_id))));
+        VALUES (p_business_id, p_run.id, job.id, 'job.changed',
+                jsonb_build_object('status', 'cancelled', 'lead_id',
+                                   coalesce(to_jsonb(job.external_id), to_jsonb(job.lead_id))));
         PERFORM dialer.end_if_done_v1(p_business_id, p_run.id);
         counted := 'cancelled';
     END IF;
@@ -102,7 +119,7 @@ BEGIN
 END
 $$;
 
--- What a command does to its run, whose row is locked; and the lane too, when calls are to be hung up.
+-- Apply a command to its run. The caller has locked the run's row, and the lane too when calls are to be hung up.
 CREATE OR REPLACE FUNCTION dialer.change_run_v1(p_run public.outbound_call_runs, p_command dialer.inbox) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -122,7 +139,8 @@ BEGIN
         IF p_command.type = 'run.cancel' THEN
             PERFORM dialer.end_if_done_v1(p_run.business_id, p_run.id);
         ELSE
-            UPDATE public.outbound_call_runs r SET status = 'stopped', ended_at = dialer.utc(), completed_at = dialer.utc()
+            UPDATE public.outbound_call_runs r SET status = 'stopped', ended_at = dialer.utc(),
+                completed_at = dialer.utc()
             WHERE r.id = p_run.id AND r.business_id = p_run.business_id;
             INSERT INTO dialer.outbox (business_id, run_id, type, data)
             SELECT r.business_id, r.id, 'run.finished', dialer.run_summary_v1(r)
@@ -148,7 +166,7 @@ BEGIN
 END
 $$;
 
--- Decide one command that is in the inbox, and answer it.
+-- Decide one command of the inbox, and answer it.
 CREATE OR REPLACE FUNCTION dialer.apply_command_v1(p_business_id integer, p_id text) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -165,7 +183,8 @@ BEGIN
         PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     END IF;
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id;
-    SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
+    SELECT * INTO run FROM public.outbound_call_runs r
+    WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
     IF lane.business_id IS NULL OR run.id IS NULL THEN
         verdict := jsonb_build_object('accepted', FALSE, 'code', 'not_found', 'foreign', EXISTS (
             SELECT FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id <> p_business_id));
@@ -175,9 +194,11 @@ BEGIN
         verdict := dialer.change_run_v1(run, command);
     END IF;
     SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id;
-    verdict := jsonb_build_object('run_id', command.run_id, 'status', run.status, 'cancel_requested', run.cancel_requested,
+    verdict := jsonb_build_object('run_id', command.run_id, 'status', run.status, 'cancel_requested',
+                                  run.cancel_requested,
                                  'in_progress', run.in_progress_count, 'partition', lane.partition) || verdict;
-    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = verdict WHERE i.business_id = p_business_id AND i.id = p_id;
+    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = verdict
+    WHERE i.business_id = p_business_id AND i.id = p_id;
     PERFORM dialer.answer_command_v1(command, verdict, n > 0) FROM generate_series(0, command.repeats) n;
     IF (verdict ->> 'accepted')::boolean THEN
         INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail)
@@ -188,8 +209,10 @@ BEGIN
 END
 $$;
 
--- Publish the answer to a command; one that came by the stream and was rejected is kept there too, with what was sent.
-CREATE OR REPLACE FUNCTION dialer.answer_command_v1(p_command dialer.inbox, p_answer jsonb, p_duplicate boolean) RETURNS void
+-- Publish the answer to a command. A rejected command that came by the stream is also kept there, with the fields that
+-- were sent.
+CREATE OR REPLACE FUNCTION dialer.answer_command_v1(p_command dialer.inbox, p_answer jsonb,
+                                                    p_duplicate boolean) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO dialer.outbox (business_id, run_id, job_id, command_id, type, data)
     SELECT p_command.business_id, p_command.run_id, p_command.job_id, p_command.id,
@@ -197,24 +220,28 @@ LANGUAGE sql AS $$
            (p_answer - 'partition' - 'foreign') || jsonb_build_object('type', p_command.type)
            || CASE WHEN p_duplicate THEN jsonb_build_object('duplicate', TRUE) ELSE '{}' END
            || CASE WHEN p_command.entry IS NOT NULL AND NOT (p_answer ->> 'accepted')::boolean THEN
-                  jsonb_build_object('entry', p_command.entry, 'reason', p_answer ->> 'code', 'fields', jsonb_strip_nulls(jsonb_build_object(
+                  jsonb_build_object('entry', p_command.entry, 'reason', p_answer ->> 'code', 'fields',
+                                     jsonb_strip_nulls(jsonb_build_object(
                       'v', '1', 'id', p_command.id, 'type', p_command.type, 'business_id', p_command.business_id::text,
-                      'run_id', p_command.run_id::text, 'job_id', p_command.job_id::text, 'hang_up', p_command.hang_up::int::text,
+                      'run_id', p_command.run_id::text, 'job_id', p_command.job_id::text, 'hang_up',
+                      p_command.hang_up::int::text,
                       'requested_by', p_command.requested_by)))
               ELSE '{}' END
 $$;
 
--- Put a command into the inbox. Returns TRUE when it is new there, FALSE when the same is there already,
--- NULL when another command has its id. An id whose time to be remembered has passed is new, and comes last.
+-- Put a command into the inbox. Returns TRUE when it is new, FALSE when it is a repeat, NULL when another command has
+-- its id. An expired id counts as new, and goes to the end.
 CREATE OR REPLACE FUNCTION dialer.receive_command_v1(p_command dialer.inbox, p_keep interval) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     known dialer.inbox;
 BEGIN
     LOOP
-        -- DO NOTHING locks no row that is there: whoever holds it delays no other command.
-        INSERT INTO dialer.inbox AS i (business_id, id, digest, type, run_id, job_id, hang_up, requested_by, entry, expires_at)
-        VALUES (p_command.business_id, p_command.id, p_command.digest, p_command.type, p_command.run_id, p_command.job_id, p_command.hang_up,
+        -- DO NOTHING does not lock an existing row, so a session that holds it delays no other command.
+        INSERT INTO dialer.inbox AS i (business_id, id, digest, type, run_id, job_id, hang_up, requested_by, entry,
+                                       expires_at)
+        VALUES (p_command.business_id, p_command.id, p_command.digest, p_command.type, p_command.run_id,
+                p_command.job_id, p_command.hang_up,
                 p_command.requested_by, p_command.entry, now() + p_keep)
         ON CONFLICT (business_id, id) DO NOTHING;
         IF FOUND THEN
@@ -224,12 +251,13 @@ BEGIN
         IF known.expires_at >= now() THEN
             RETURN CASE WHEN known.digest = p_command.digest THEN FALSE END;
         END IF;
-        DELETE FROM dialer.inbox i WHERE i.business_id = p_command.business_id AND i.id = p_command.id AND i.expires_at < now();
+        DELETE FROM dialer.inbox i
+        WHERE i.business_id = p_command.business_id AND i.id = p_command.id AND i.expires_at < now();
     END LOOP;
 END
 $$;
 
--- A command over HTTP: received, decided and answered in one statement.
+-- A command over HTTP: received, decided and answered in one call.
 CREATE OR REPLACE FUNCTION dialer.command_v1(
     p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_job_id bigint, p_hang_up boolean,
     p_requested_by text, p_keep interval)
@@ -255,8 +283,9 @@ BEGIN
 END
 $$;
 
--- Move what was read of dialer:commands into the inbox. Does nothing and returns FALSE when somebody else has read on meanwhile, or is
--- doing so: then p_from is not the position any more, and a reader that was frozen cannot apply anything twice or out of order.
+-- Move entries read from dialer:commands into the inbox. Does nothing and returns FALSE when another reader has moved
+-- the position, or is moving it: p_from is no longer the position then, so a reader that was frozen cannot apply
+-- anything twice or out of order.
 CREATE OR REPLACE FUNCTION dialer.receive_v1(p_from text, p_to text, p_commands jsonb) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE
@@ -273,13 +302,15 @@ BEGIN
     END IF;
     INSERT INTO dialer.positions (stream, entry, n) VALUES ('dialer:commands', p_to, here.n + 1);
     DELETE FROM dialer.positions p USING (
-        SELECT q.n FROM dialer.positions q WHERE q.stream = 'dialer:commands' AND q.n <= here.n FOR UPDATE SKIP LOCKED) old
+        SELECT q.n FROM dialer.positions q
+        WHERE q.stream = 'dialer:commands' AND q.n <= here.n FOR UPDATE SKIP LOCKED) old
     WHERE p.stream = 'dialer:commands' AND p.n = old.n;
     FOR c IN SELECT * FROM jsonb_array_elements(p_commands) LOOP
         IF c ? 'malformed' THEN
             INSERT INTO dialer.outbox (business_id, command_id, type, data)
             VALUES (coalesce((c ->> 'business_id')::integer, 0), c ->> 'id', 'command.rejected',
-                    jsonb_build_object('code', 'malformed', 'reason', c ->> 'malformed', 'entry', c ->> 'entry', 'fields', c -> 'fields'));
+                    jsonb_build_object('code', 'malformed', 'reason', c ->> 'malformed', 'entry', c ->> 'entry',
+                                       'fields', c -> 'fields'));
         ELSE
             PERFORM dialer.receive_from_stream_v1(
                 jsonb_populate_record(NULL::dialer.inbox, c), make_interval(secs => (c ->> 'keep_seconds')::float8));
@@ -289,9 +320,9 @@ BEGIN
 END
 $$;
 
--- Receive one command of the stream, and answer one that came before. A row of one business that somebody holds must not keep the
--- commands behind it waiting: a repeat of a command that is being decided is answered by the answer to the first, and a command that
--- cannot be received is rejected as busy, and kept.
+-- Receive one command of the stream, or answer a repeat. A locked row of one business must not delay the commands
+-- behind it: a repeat of a command that is being decided is answered together with the first, and a command that cannot
+-- be received is rejected as busy, and kept.
 CREATE OR REPLACE FUNCTION dialer.receive_from_stream_v1(p_command dialer.inbox, p_keep interval) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -315,8 +346,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- Decide what waits in the inbox of one business, in the order it came. Returns the decided ones; a last row of type `busy` when
--- something is locked by somebody else: ask again some time later. A run that is locked holds up its own commands alone.
+-- Decide the waiting commands of one business, in the order they came. Returns those decided, and a last row of type
+-- `busy` when a row was locked by another session: call again later. A locked run delays only its own commands.
 CREATE OR REPLACE FUNCTION dialer.apply_received_v1(p_business_id integer, p_limit integer)
 RETURNS TABLE (type text, run_id integer, job_id bigint, hang_up boolean, answer jsonb)
 LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
@@ -331,10 +362,13 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    FOR command IN SELECT * FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.applied_at IS NULL ORDER BY i.seq LIMIT p_limit LOOP
+    FOR command IN SELECT * FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.applied_at IS NULL
+        ORDER BY i.seq LIMIT p_limit LOOP
         CONTINUE WHEN command.run_id = ANY (locked_runs);
-        PERFORM FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE SKIP LOCKED;
-        IF NOT FOUND AND EXISTS (SELECT FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id = p_business_id) THEN
+        PERFORM FROM public.outbound_call_runs r
+        WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND AND EXISTS (SELECT FROM public.outbound_call_runs r
+                                 WHERE r.id = command.run_id AND r.business_id = p_business_id) THEN
             locked_runs := locked_runs || command.run_id;
             CONTINUE;
         END IF;
@@ -345,7 +379,7 @@ BEGIN
                 locked_runs := locked_runs || command.run_id;
                 CONTINUE;
             WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
-                -- One command that cannot be applied must not hold up the ones behind it.
+                -- A command that cannot be applied must not delay the ones behind it.
                 answer := jsonb_build_object('accepted', FALSE, 'code', 'internal', 'run_id', command.run_id);
                 UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = apply_received_v1.answer
                 WHERE i.business_id = p_business_id AND i.id = command.id;
@@ -364,13 +398,14 @@ BEGIN
 END
 $$;
 
--- Pause a run that its provider account refuses, so that no lead is burned.
+-- Pause a run whose provider account refuses its calls, so that no lead is burned.
 CREATE OR REPLACE FUNCTION dialer.pause_refused_v1(p_business_id integer, p_run_id integer, p_reason text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     UPDATE public.outbound_call_runs r SET status = 'paused', last_error = p_reason, updated_at = dialer.utc()
-    WHERE r.business_id = p_business_id AND r.id = p_run_id AND r.status = 'running' AND r.started_at IS NOT NULL AND NOT r.cancel_requested;
+    WHERE r.business_id = p_business_id AND r.id = p_run_id AND r.status = 'running' AND r.started_at IS NOT NULL
+      AND NOT r.cancel_requested;
     IF FOUND THEN
         INSERT INTO dialer.outbox (business_id, run_id, type, data)
         VALUES (p_business_id, p_run_id, 'run.paused', jsonb_build_object('last_error', p_reason));

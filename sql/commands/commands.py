@@ -1,7 +1,4 @@
-"""The inbox: every command is written down, decided once in PostgreSQL, and answered; a repeat gets the first answer again.
-
-On the road of a call: beside it. Cancel and stop take the same road as start, and need neither Redis nor a worker.
-"""
+"""The inbox: every command is stored, decided once in PostgreSQL, and answered; a repeat gets the first answer again."""
 
 from __future__ import annotations
 
@@ -19,16 +16,16 @@ if TYPE_CHECKING:
 
 TEXT = statements("commands")
 MAX_WAITING_BUSINESSES = 100
-# One statement decides these, and holds the business's lane meanwhile.
+# One statement decides these, with the business's lane locked.
 MAX_APPLIED_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command.
+    """The result of a command.
 
-    `code` says why it was refused: not_found, invalid_state, in_progress, id_reused or internal; `shown` is what the first request with
-    the same Idempotency-Key was answered.
+    `code` says why it was rejected: not_found, invalid_state, in_progress, id_reused or internal; `shown` is the HTTP answer to the first
+    request with the same Idempotency-Key.
     """
 
     accepted: bool
@@ -47,14 +44,14 @@ class Answer:
     shown: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, found: dict[str, Any]) -> Answer:
-        """Read an answer as PostgreSQL wrote it; what is null there keeps its default."""
-        return cls(**{name: value for name, value in found.items() if name in cls.__slots__ and value is not None})
+    def of(cls, answer: dict[str, Any]) -> Answer:
+        """Parse an answer as PostgreSQL wrote it; nulls become the defaults."""
+        return cls(**{name: value for name, value in answer.items() if name in cls.__slots__ and value is not None})
 
 
 @dataclass(frozen=True, slots=True)
 class MalformedCommand:
-    """An entry of dialer:commands that is no command, with the reason; it is answered and kept."""
+    """An entry of dialer:commands that is not a valid command, with the reason; it is answered and kept."""
 
     entry: str
     reason: str
@@ -63,7 +60,7 @@ class MalformedCommand:
 
 @dataclass(frozen=True, slots=True)
 class AppliedCommand:
-    """A command that has been decided, as the owner of its business is to be told."""
+    """A decided command, with the hint for the owner of its business."""
 
     hint: RunChanged
     answer: Answer
@@ -80,9 +77,9 @@ class Commands:
         """Decide a command that came over HTTP.
 
         Raises:
-            DatabaseUnavailableError: when it did not come through; the same id again is harmless.
+            DatabaseUnavailableError: when it failed or its answer was lost; retrying with the same id is harmless.
         """
-        found = await self._pool.fetchval(
+        answer = await self._pool.fetchval(
             TEXT["command"],
             command.business_id,
             command.id,
@@ -94,10 +91,10 @@ class Commands:
             command.requested_by,
             command.keep_seconds,
         )
-        return Answer.of(found)
+        return Answer.of(answer)
 
     async def remember(self, business_id: int, command_id: str, shown: dict[str, Any]) -> None:
-        """Keep what a command that came over HTTP was answered, for whoever repeats it."""
+        """Store the HTTP answer to a command, for repeats of it."""
         await self._pool.execute(TEXT["remember"], business_id, command_id, shown)
 
     async def position(self) -> str:
@@ -105,11 +102,11 @@ class Commands:
         return str(await self._pool.fetchval(TEXT["position"]))
 
     async def receive(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool:
-        """Move the entries read after `start`, up to `end`, into the inbox; False when somebody else has read on meanwhile."""
+        """Move the entries read after `start`, up to `end`, into the inbox; False when another reader has moved the position."""
         return bool(await self._pool.fetchval(TEXT["receive"], start, end, [_row(entry) for entry in entries]))
 
     async def waiting(self, but: Sequence[int] = ()) -> list[int]:
-        """At most 100 businesses with commands not yet decided, without those of `but`; the longest waiting first."""
+        """At most 100 businesses with undecided commands, except those in `but`; the longest waiting first."""
         return [row["business_id"] for row in await self._pool.fetch(TEXT["waiting"], MAX_WAITING_BUSINESSES, list(but))]
 
     async def apply_received(self, business_id: int) -> tuple[list[AppliedCommand], bool]:
@@ -125,9 +122,9 @@ class Commands:
         return applied, len(applied) < len(rows)
 
     async def forget(self, limit: int) -> int:
-        """Drop what is kept no longer, at most `limit` of each: commands whose time has passed, and callbacks of 90 days ago.
+        """Delete expired commands, and callbacks after 90 days, at most `limit` of each.
 
-        Returns how many of a kind went; when it is `limit` there are more.
+        Returns the larger of the two counts; `limit` means that there is more to delete.
         """
         return int(await self._pool.fetchval(TEXT["forget"], limit))
 
@@ -138,7 +135,7 @@ def _row(entry: Command | MalformedCommand) -> dict[str, Any]:
     return {
         "business_id": entry.business_id,
         "id": entry.id,
-        # The text form of bytea.
+        # bytea as text.
         "digest": f"\\x{entry.digest.hex()}",
         "type": entry.type,
         "run_id": entry.run_id,

@@ -1,6 +1,6 @@
--- Drop what is kept no longer, at most p_limit rows of each kind: commands whose time to be remembered has passed, and callbacks after
--- 90 days. Returns how many rows went, of the kind of which there were most: as many as p_limit means that there are more.
--- Only rows that go are locked: a lock on a row that stays is a write as well. Attempts stay: they are the record of who was called.
+-- Delete expired commands, and callbacks after 90 days, at most p_limit rows of each. Returns the larger of the two
+-- counts: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that stays
+-- would be a write too. Attempts are kept: they are the record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -8,10 +8,11 @@ DECLARE
     callbacks integer;
 BEGIN
     DELETE FROM dialer.inbox i USING (
-        SELECT x.business_id, x.id FROM dialer.inbox x WHERE x.expires_at < now() ORDER BY x.expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED) old
+        SELECT x.business_id, x.id FROM dialer.inbox x WHERE x.expires_at < now()
+        ORDER BY x.expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED) old
     WHERE i.business_id = old.business_id AND i.id = old.id;
     GET DIAGNOSTICS commands = ROW_COUNT;
-    -- Their ids grow with time, so the oldest stand at the beginning of the key.
+    -- Ids grow with time, so the oldest callbacks are at the start of the index.
     DELETE FROM dialer.callbacks c USING (
         SELECT x.id FROM (SELECT o.id, o.received_at FROM dialer.callbacks o ORDER BY o.id LIMIT p_limit) oldest
         JOIN dialer.callbacks x ON x.id = oldest.id

@@ -1,6 +1,7 @@
 -- name: command
-SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer, $6::bigint, $7::boolean, $8::text, make_interval(secs => $9::float8))
--- Whoever gives a command comes again when its run is locked, and must not keep a connection from others meanwhile.
+SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer, $6::bigint, $7::boolean, $8::text,
+                         make_interval(secs => $9::float8))
+-- A client retries when the run is locked; it must not occupy a connection meanwhile.
 FROM set_config('lock_timeout', '100ms', TRUE)
 
 -- name: remember
@@ -14,7 +15,7 @@ SELECT dialer.receive_v1($1::text, $2::text, $3::jsonb)
 
 -- name: waiting
 WITH RECURSIVE oldest AS (
-    -- One step a business, however many commands of it wait.
+    -- One step per business, however many of its commands wait.
     (SELECT i.business_id, i.seq FROM dialer.inbox i WHERE i.applied_at IS NULL ORDER BY i.business_id, i.seq LIMIT 1)
     UNION ALL
     SELECT n.business_id, n.seq FROM oldest o CROSS JOIN LATERAL (

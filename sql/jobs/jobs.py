@@ -1,7 +1,4 @@
-"""Jobs: one lead in one run each, with the attempts made for it and every callback received.
-
-On the road of a call: beside it; what the pages and the API show of it.
-"""
+"""Jobs: one lead in one run each, with the attempts made for it and every callback received."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ EXPORT_PAGE_ROWS = 500
 class Job:
     """A lead in its run.
 
-    `lead_id` is as it was loaded, a number or a text; `attempt_state` is what is known of its newest attempt, `position` its place
-    in the run. `missing_since` is read of calls on the line alone: since when the provider has not known the call.
+    `lead_id` is as it was loaded, a number or a text; `attempt_state` is the state of its newest attempt, `position` its place in the run.
+    `missing_since` is set only for calls in progress that the provider does not know: since when.
     """
 
     job_id: int
@@ -63,7 +60,7 @@ class Jobs:
         after: int = 0,
         limit: int = 50,
     ) -> list[Job]:
-        """The jobs of a run behind position `after`, in the order they are dialled."""
+        """The jobs of a run after position `after`, in the order they are dialled."""
         return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, statuses, outcome, limit)]
 
     async def get(self, business_id: int, run_id: int, job_id: int) -> Job | None:
@@ -80,11 +77,11 @@ class Jobs:
         return attempts
 
     async def on_the_line(self, business_id: int, run_id: int) -> list[Job]:
-        """The jobs whose calls are being placed or live now, at most as many as the business has slots."""
+        """The jobs of a run whose calls are being placed or in progress, at most as many as the business has slots."""
         return [_job(row) for row in await self._pool.fetch(TEXT["on_the_line"], business_id, run_id)]
 
     async def on_every_line(self, business_id: int) -> list[tuple[int, Job]]:
-        """The same of all runs of the business: run_id and job, the oldest call first."""
+        """The same for all runs of the business: run_id and job, the oldest call first."""
         return [(row["run_id"], _job(row)) for row in await self._pool.fetch(TEXT["on_every_line"], business_id)]
 
     async def export(self, business_id: int, run_id: int) -> AsyncIterator[Job]:
@@ -97,8 +94,8 @@ class Jobs:
 
     async def foreign(self, business_id: int, job_id: int) -> int | None:
         """The other business that has a job with this id, for the security log alone."""
-        found: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, job_id)
-        return found
+        owner: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, job_id)
+        return owner
 
 
 def _utc(moment: datetime | None) -> datetime | None:

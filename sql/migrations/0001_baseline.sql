@@ -1,4 +1,4 @@
--- The two tables other programs read keep the names and columns of the system this one replaces; their times are
+-- The two tables that other programs read keep the names and columns of the system this one replaces; their times are
 -- TIMESTAMP without zone, in UTC. Everything new is in schema dialer, with TIMESTAMPTZ.
 
 CREATE TABLE public.outbound_call_runs (
@@ -31,7 +31,7 @@ CREATE TABLE public.outbound_call_runs (
     served_at            TIMESTAMP,
     cancel_requested_at  TIMESTAMP,
     cancel_requested_by  VARCHAR(255),
-    -- True from a cancel or stop until its job rows say so too; the counters say it at once.
+    -- True from a cancel or stop until its job rows say cancelled too; the counters show it at once.
     rewrite_pending      BOOLEAN      NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
 
@@ -39,7 +39,8 @@ CREATE INDEX outbound_call_runs_by_business ON public.outbound_call_runs (busine
 CREATE INDEX outbound_call_runs_running ON public.outbound_call_runs (business_id) WHERE status = 'running';
 CREATE INDEX outbound_call_runs_to_rewrite ON public.outbound_call_runs (id) WHERE rewrite_pending;
 
--- Job and lead ids of other systems, and of many years, do not fit into 31 bits. A lead whose id is a text keeps it as `external_id`.
+-- Job and lead ids do not fit into 31 bits: other systems have larger ones, and ours grow. A lead whose id is a text
+-- has it in `external_id`.
 CREATE TABLE public.outbound_call_jobs (
     id               BIGSERIAL PRIMARY KEY,
     run_id           INTEGER      NOT NULL REFERENCES public.outbound_call_runs (id),
@@ -88,7 +89,7 @@ CREATE TABLE dialer.users (
 );
 CREATE UNIQUE INDEX users_by_email ON dialer.users (lower(email));
 
--- A sign-in by browser. The cookie names a row here, and is worth nothing once the row has ended or expired.
+-- A sign-in by browser. The cookie names a row here, and is void once the row has ended or expired.
 CREATE TABLE dialer.sessions (
     id            BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id       INTEGER      NOT NULL REFERENCES dialer.users ON DELETE CASCADE,
@@ -111,7 +112,7 @@ CREATE TABLE dialer.tokens (
     revoked_at   TIMESTAMPTZ
 );
 
--- The number of a lead whose id is a text: negative, so that it never equals the id of a lead that has a number of its own.
+-- The number assigned to a lead whose id is a text: negative, so that it never equals a numeric lead id.
 CREATE SEQUENCE dialer.lead_numbers_lead_id_seq AS BIGINT INCREMENT -1 MAXVALUE -1 START -1;
 CREATE TABLE dialer.lead_numbers (
     business_id  INTEGER       NOT NULL,
@@ -128,15 +129,15 @@ CREATE TABLE dialer.do_not_call (
     PRIMARY KEY (business_id, phone)
 );
 
--- One row a business: the ids of its attempts that are not known to be over. The CHECK refuses one too many, whoever asks.
+-- One row per business: the ids of its open attempts. The CHECK rejects one too many, whatever statement adds it.
 CREATE TABLE dialer.lanes (
     business_id  INTEGER   PRIMARY KEY,
     partition    SMALLINT  NOT NULL,
     inflight     BIGINT[]  NOT NULL DEFAULT '{}',
     max_calls    INTEGER   NOT NULL CHECK (max_calls >= 1),
     cap          INTEGER   NOT NULL,
-    -- The timeline in which the calls of this business were last compared with the provider's; in a later one no lead is claimed before
-    -- they have been compared again.
+    -- The timeline in which the calls of this business were last compared with the provider's list; in a later one no
+    -- lead is claimed before they have been compared again.
     timeline     INTEGER,
     CONSTRAINT lane_holds_at_most_cap CHECK (cardinality(inflight) <= cap)
 ) WITH (fillfactor = 50);
@@ -157,7 +158,7 @@ CREATE TABLE dialer.attempts (
     ring_seconds  INTEGER      NOT NULL,
     created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
     send_by       TIMESTAMPTZ  NOT NULL,
-    -- When the provider is asked next about an open call that stays silent, and how many times in a row it has been.
+    -- When the provider is asked next about an open call without callbacks, and how many checks in a row there were.
     next_check_at TIMESTAMPTZ,
     checks        INTEGER      NOT NULL DEFAULT 0,
     sid           TEXT,
@@ -174,11 +175,11 @@ CREATE TABLE dialer.attempts (
     error_code    INTEGER,
     reason        TEXT,
     evidence      JSONB,
-    -- When we took the call back out of the provider's queue: its lead did nothing wrong and is queued again.
+    -- When we withdrew the call from the provider's queue: its lead is queued again.
     withdrawn_at  TIMESTAMPTZ
 ) WITH (fillfactor = 50);
 CREATE INDEX attempts_by_job ON dialer.attempts (job_id);
--- Calls beyond the limit hold no slot, so no lane names them: this finds the few there are, to hang them up.
+-- Calls beyond the limit hold no slot, so no lane lists them: this index finds the few there are, to hang them up.
 CREATE INDEX attempts_excess ON dialer.attempts (business_id, id) WHERE excess;
 
 CREATE TABLE dialer.call_sids (
@@ -187,12 +188,12 @@ CREATE TABLE dialer.call_sids (
     attempt_id   BIGINT       NOT NULL,
     excess       BOOLEAN      NOT NULL DEFAULT FALSE,
     seen_at      TIMESTAMPTZ  NOT NULL DEFAULT now(),
-    -- A second call of an attempt is hung up and asked about until it is over.
+    -- A second call of an attempt is hung up and checked until it is over.
     over_at      TIMESTAMPTZ
 );
 CREATE INDEX call_sids_excess ON dialer.call_sids (business_id) WHERE excess AND over_at IS NULL;
 
--- The jobs of a run, numbered by time zone: one cursor a zone.
+-- The jobs of a run, numbered by time zone: one cursor per zone.
 CREATE TABLE dialer.run_zones (
     business_id     INTEGER  NOT NULL,
     run_id          INTEGER  NOT NULL,
@@ -203,7 +204,7 @@ CREATE TABLE dialer.run_zones (
     PRIMARY KEY (run_id, zone)
 ) WITH (fillfactor = 50);
 
--- Leads already taken once that wait for another turn.
+-- Leads that were taken once and wait for another turn.
 CREATE TABLE dialer.retries (
     business_id  INTEGER      NOT NULL,
     run_id       INTEGER      NOT NULL,
@@ -223,7 +224,7 @@ CREATE TABLE dialer.callbacks (
     answer       SMALLINT     NOT NULL,
     digest       UUID
 );
--- The same callback again is one row.
+-- A repeated callback is one row.
 CREATE UNIQUE INDEX callbacks_once ON dialer.callbacks (attempt_id, digest);
 
 CREATE TABLE dialer.workers (
@@ -231,7 +232,8 @@ CREATE TABLE dialer.workers (
     name         TEXT         NOT NULL,
     started_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
     lease_until  TIMESTAMPTZ  NOT NULL,
-    -- A worker that has been told to stop keeps its lease until its last POSTs have ended; what it releases meanwhile goes to the others.
+    -- A worker that is shutting down keeps its lease until its last POSTs have finished; partitions it releases go to
+    -- the others.
     leaving      BOOLEAN      NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
 
@@ -254,9 +256,9 @@ CREATE TABLE dialer.inbox (
     job_id        BIGINT,
     hang_up       BOOLEAN      NOT NULL DEFAULT FALSE,
     requested_by  TEXT         NOT NULL,
-    -- The entry of dialer:commands it came as; NULL when it came over HTTP.
+    -- Its entry in dialer:commands; NULL when it came over HTTP.
     entry         TEXT,
-    -- Deliveries beyond the first that came before it was applied.
+    -- Repeated deliveries that arrived before it was applied.
     repeats       INTEGER      NOT NULL DEFAULT 0,
     received_at   TIMESTAMPTZ  NOT NULL DEFAULT clock_timestamp(),
     expires_at    TIMESTAMPTZ  NOT NULL,
@@ -267,8 +269,8 @@ CREATE TABLE dialer.inbox (
 CREATE INDEX inbox_to_apply ON dialer.inbox (business_id, seq) WHERE applied_at IS NULL;
 CREATE INDEX inbox_expired ON dialer.inbox (expires_at);
 
--- How far a stream has been read is the row with the highest `n`. Reading on adds a row and drops the older ones, so that a lock on a
--- row of this table does not keep the commands of all businesses waiting.
+-- How far a stream has been read: the row with the highest `n`. Moving the position adds a row and deletes the older
+-- ones, so that a locked row here does not delay the commands of all businesses.
 CREATE TABLE dialer.positions (
     stream  TEXT    NOT NULL,
     entry   TEXT    NOT NULL,
@@ -277,7 +279,8 @@ CREATE TABLE dialer.positions (
 );
 INSERT INTO dialer.positions VALUES ('dialer:commands', '0-0');
 
--- Why a business whose turn it is takes no lead, as its worker sees it; no row while it does. Written only when the reason changes.
+-- Why a business takes no lead, as its worker sees it; no row while it takes leads. Written only when the reason
+-- changes.
 CREATE TABLE dialer.stalls (
     business_id  INTEGER      PRIMARY KEY,
     reason       TEXT         NOT NULL,
@@ -285,8 +288,8 @@ CREATE TABLE dialer.stalls (
     since        TIMESTAMPTZ  NOT NULL DEFAULT now()
 );
 
--- After a fail-over to a standby that lagged, or a restored backup, calls may exist that the database has never recorded. Each timeline
--- it has lived through has a row here; the newest is the present one. `calls_from`: no earlier call can have been forgotten.
+-- After a fail-over to a standby that lagged, or a restored backup, calls may exist that the database does not have.
+-- One row for each timeline; the newest is the present one. `calls_from`: no earlier call can have been lost.
 CREATE TABLE dialer.timelines (
     id          INTEGER      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        TEXT         NOT NULL UNIQUE,
@@ -338,4 +341,64 @@ CREATE TYPE dialer.fact AS (
     by_person    BOOLEAN,
     evidence     JSONB,
     callback     JSONB
+);
+
+-- What the steps of dialer.claim_v1 pass on. A business with its free slots, and how many leads it may take now.
+CREATE TYPE dialer.claim_room AS (
+    business_id  INTEGER,
+    slots        INTEGER,
+    may_take     INTEGER,
+    inflight     BIGINT[],
+    caller_id    TEXT,
+    account_sid  TEXT,
+    held         BOOLEAN,
+    listed       BOOLEAN,
+    owned        BOOLEAN
+);
+
+-- A run that may take leads; `held` is false when another session has locked its row.
+CREATE TYPE dialer.claim_run AS (
+    id                 INTEGER,
+    business_id        INTEGER,
+    priority           SMALLINT,
+    served_at          TIMESTAMP,
+    in_progress_count  INTEGER,
+    settings           JSONB,
+    held               BOOLEAN,
+    may_take           INTEGER
+);
+
+-- A lead that a run could take; `zone` is NULL for a retry.
+CREATE TYPE dialer.claim_offer AS (
+    business_id  INTEGER,
+    run_id       INTEGER,
+    job_id       BIGINT,
+    phone        TEXT,
+    zone         TEXT,
+    position     INTEGER,
+    nth          BIGINT
+);
+
+-- A lead in turn, with its fate and the reason for it: see dialer.claim_pick_v1.
+CREATE TYPE dialer.claim_pick AS (
+    business_id  INTEGER,
+    run_id       INTEGER,
+    job_id       BIGINT,
+    phone        TEXT,
+    zone         TEXT,
+    position     INTEGER,
+    turn         BIGINT,
+    fate         TEXT,
+    reason       TEXT
+);
+
+-- A call of the provider that the database has lost, with the job it belongs to: see dialer.match_calls_v1.
+CREATE TYPE dialer.orphaned_call AS (
+    sid            TEXT,
+    phone          TEXT,
+    created_at     TIMESTAMPTZ,
+    job_id         BIGINT,
+    run_id         INTEGER,
+    never_started  BOOLEAN,
+    caller_id      TEXT
 );

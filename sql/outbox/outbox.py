@@ -1,9 +1,7 @@
 """Events that must not be lost: written in the transaction of their change, relayed to dialer:events, then deleted.
 
-Any number of processes may relay at once: each takes the oldest first, and Redis refuses a number it has seen, so the order holds
-and nothing is told twice. Nothing is dropped: whatever Redis refuses waits here, for ever if need be.
-
-On the road of a call: after 7; this is how a screen learns of it.
+Any number of processes may relay at once: each takes the oldest first, and Redis rejects a serial it has seen, so the order is kept and
+nothing is published twice. Nothing is dropped: an event that Redis refuses stays here, for ever if need be.
 """
 
 from __future__ import annotations
@@ -31,26 +29,26 @@ if TYPE_CHECKING:
 
 TEXT = statements("outbox")
 MAX_EVENTS_AT_ONCE = 200
-# Each process relays at once what it wrote itself; this finds what a process that died has left.
+# Each process relays its own events immediately; polling finds those of a process that died.
 POLL_SECONDS = 1.0
 TRIM_EVERY_ROUNDS = 60
-# A run Redis refuses an event of is tried again after this; until then the others pass it.
+# When Redis refuses an event of a run, retry that run after this; the events of other runs are relayed meanwhile.
 SET_ASIDE_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """The events not yet told, in PostgreSQL."""
+    """The events not yet published, in PostgreSQL."""
 
     def __init__(self, pool: Pool) -> None:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
     async def next(self, limit: int, without: Collection[Topic] = ()) -> list[Event]:
-        """The oldest events, except those of the runs `without`; they stay: what is told has happened, whatever falls over."""
+        """The oldest events, except those of the runs in `without`. Flushed first: a published event must survive a crash."""
         async with self._pool.acquire() as connection:
-            # A run's two numbers in one, as the statement compares them: its plan must stay the plain walk along the ids.
+            # Business and run in one number, as the statement compares them: its plan must stay a plain scan along the ids.
             rows = await connection.fetch(TEXT["next"], limit, [(business_id << 32) + (run_id or 0) for business_id, run_id in without])
             if rows:
                 await flush(connection)
@@ -69,27 +67,27 @@ class Outbox:
         ]
 
     async def delete(self, serials: list[int]) -> None:
-        """Forget events that have been told."""
+        """Delete events that have been published."""
         await self._pool.execute(TEXT["delete"], serials)
 
 
 class Relay:
-    """A task that moves events from the outbox to the stream, when kicked and each second."""
+    """A task that moves events from the outbox to the stream, when kicked and every second."""
 
     def __init__(self, outbox: Outbox, streams: Streams) -> None:
-        """Begin with `async with`."""
+        """Use with `async with`."""
         self._outbox = outbox
         self._streams = streams
         self._loop = Loop("relay", self._round, pause=POLL_SECONDS)
         self._tasks = asyncio.TaskGroup()
         self._rounds = 0
-        # Since when, by the loop's clock.
+        # By run: when it was set aside, by the loop's clock.
         self._set_aside: dict[Topic, float] = {}
         self._reported: set[Topic] = set()
-        self._waiting = ""
+        self._problem = ""
 
     def kick(self) -> None:
-        """Something has been written: relay it now."""
+        """Events have been written: relay them now."""
         self._loop.ring()
 
     async def __aenter__(self) -> Self:
@@ -99,7 +97,7 @@ class Relay:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Relay what is left, and stop."""
+        """Flush, and stop."""
         self._loop.close()
         await self._tasks.__aexit__(None, None, None)
 
@@ -107,35 +105,35 @@ class Relay:
         """Move the oldest events; return how many were read, 0 when none of them could be moved.
 
         Raises:
-            AwayError, DatabaseUnavailableError: when one of the two is away; nothing is lost.
+            RedisUnavailableError, DatabaseUnavailableError: when one of the two is unavailable; nothing is lost.
         """
         read_at = await self._streams.time()
-        events = await self._outbox.next(MAX_EVENTS_AT_ONCE, self._passed_over())
+        events = await self._outbox.next(MAX_EVENTS_AT_ONCE, self._runs_set_aside())
         if not events:
             return 0
         relayed = await self._streams.relay(events, read_at)
-        self._put_aside(relayed.refused)
-        if not relayed.told:
+        self._set_runs_aside(relayed.refused)
+        if not relayed.published:
             return 0
         self._reported -= {topic_of(event) for event in events} - relayed.refused.keys()
-        await self._outbox.delete(list(relayed.told))
-        # Without it the marks of these stay for days, which costs some memory of Redis and nothing else.
+        await self._outbox.delete(list(relayed.published))
+        # If this fails, the marks of these events stay for days and cost some memory of Redis, nothing else.
         with suppress(RedisUnavailableError):
-            await self._streams.confirm(relayed.told)
+            await self._streams.confirm(relayed.published)
         return len(events)
 
-    def _passed_over(self) -> list[Topic]:
+    def _runs_set_aside(self) -> list[Topic]:
         now = asyncio.get_running_loop().time()
         self._set_aside = {topic: at for topic, at in self._set_aside.items() if now - at < SET_ASIDE_SECONDS}
         return list(self._set_aside)
 
-    def _put_aside(self, refused: dict[Topic, str]) -> None:
+    def _set_runs_aside(self, refused: dict[Topic, str]) -> None:
         now = asyncio.get_running_loop().time()
         for topic, error in refused.items():
             self._set_aside[topic] = now
             if topic not in self._reported:
                 self._reported.add(topic)
-                log.error("Redis refuses an event of business %d, run %s: its events wait in the outbox: %s", *topic, error)
+                log.error("Redis refuses an event of business %d, run %s; its events stay in the outbox: %s", *topic, error)
 
     async def _run(self) -> None:
         await self._loop.run()
@@ -144,26 +142,26 @@ class Relay:
     async def _round(self) -> None:
         self._rounds += 1
         await self._attempt(self._relay_all)
-        # Also when nothing could be relayed: a Redis that is full gets room by this.
+        # Also when nothing could be relayed: trimming makes room in a Redis that is full.
         if self._rounds % TRIM_EVERY_ROUNDS == 0:
             await self._attempt(self._streams.trim_events)
 
     async def _relay_all(self) -> None:
         while await self.relay() == MAX_EVENTS_AT_ONCE:
             pass
-        if self._waiting:
-            log.info("the events that waited in the outbox have been relayed")
-            self._waiting = ""
+        if self._problem:
+            log.info("relaying events again")
+            self._problem = ""
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except (RedisUnavailableError, DatabaseUnavailableError) as error:
-            # Said once for each reason, not each second.
+            # Log each reason once, not every second.
             reason = f"{type(error).__name__} {error if isinstance(error, RedisUnavailableError) else ''}".strip()
-            if reason != self._waiting:
-                log.warning("events wait in the outbox: %s", reason)
-            self._waiting = reason
+            if reason != self._problem:
+                log.warning("cannot relay events, they stay in the outbox: %s", reason)
+            self._problem = reason
         except Exception:
-            # Whatever it is, the events behind it must not wait for a restart.
-            log.exception("events wait in the outbox")
+            # Whatever the error, the other events must not wait for a restart.
+            log.exception("cannot relay events, they stay in the outbox")

@@ -1,7 +1,4 @@
-"""A person's word on an attempt that stays unknown; the only way out of it besides proof.
-
-On the road of a call: 7, when neither the provider nor a callback ever said what became of it.
-"""
+"""Resolutions: a person states what became of an attempt that stays unknown; the only way out besides proof."""
 
 from __future__ import annotations
 
@@ -21,19 +18,19 @@ TEXT = statements("resolutions")
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """`judgement` is over or not_placed; `id` is from the request's Idempotency-Key, or new."""
+    """`resolution` is over or not_placed; `id` is from the request's Idempotency-Key, or new."""
 
     business_id: int
     run_id: int
     job_id: int
-    judgement: str
+    resolution: str
     requested_by: str
     id: str
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of what is said: the same id with another digest is another request."""
-        return hashlib.sha256(f"job.resolve|{self.run_id}|{self.job_id}|{self.judgement}".encode()).digest()
+        """SHA-256 of the content: the same id with another digest is another request."""
+        return hashlib.sha256(f"job.resolve|{self.run_id}|{self.job_id}|{self.resolution}".encode()).digest()
 
 
 class Resolutions:
@@ -43,23 +40,23 @@ class Resolutions:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def resolve(self, said: Resolution) -> dict[str, Any]:
-        """Believe a person; the answer's `code` is empty, or why not: functions/resolve_v1.sql explains them.
+    async def resolve(self, request: Resolution) -> dict[str, Any]:
+        """Apply a resolution; the answer's `code` is empty on success: sql/resolutions/resolve_v1.sql explains the others.
 
         Raises:
-            DatabaseUnavailableError: when it did not come through; the same again is harmless.
+            DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
         async with self._pool.acquire() as connection:
-            found: dict[str, Any] = await connection.fetchval(
+            answer: dict[str, Any] = await connection.fetchval(
                 TEXT["resolve"],
-                said.business_id,
-                said.id,
-                said.digest,
-                said.run_id,
-                said.job_id,
-                said.judgement,
-                said.requested_by,
+                request.business_id,
+                request.id,
+                request.digest,
+                request.run_id,
+                request.job_id,
+                request.resolution,
+                request.requested_by,
                 KEEP_HTTP_SECONDS,
             )
             await flush(connection)
-        return found
+        return answer

@@ -37,27 +37,32 @@ SELECT set_config('lock_timeout', '30s', TRUE)
 -- name: receive_request
 SELECT dialer.receive_command_v1(
     jsonb_populate_record(NULL::dialer.inbox, jsonb_build_object(
-        'business_id', $1::integer, 'id', $2::text, 'digest', $3::bytea, 'type', 'run.create', 'hang_up', FALSE, 'requested_by', $4::text)),
+        'business_id', $1::integer, 'id', $2::text, 'digest', $3::bytea, 'type', 'run.create', 'hang_up', FALSE,
+        'requested_by', $4::text)),
     make_interval(secs => $5::float8))
 
 -- name: answer_of_request
 SELECT answer FROM dialer.inbox WHERE business_id = $1 AND id = $2
 
 -- name: answer_request
-UPDATE dialer.inbox SET applied_at = clock_timestamp(), answer = $3::jsonb, run_id = $4 WHERE business_id = $1 AND id = $2
+UPDATE dialer.inbox SET applied_at = clock_timestamp(), answer = $3::jsonb, run_id = $4
+WHERE business_id = $1 AND id = $2
 
 -- name: insert
-INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority, settings, created_by_user_id)
+INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority,
+                                       settings, created_by_user_id)
 VALUES ($1, $2, 'pending', $3, $4, $4, $5, $6::jsonb, $7)
 RETURNING id
 
 -- name: insert_zone
-INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position) VALUES ($1, $2, $3, $4, $5, $4)
+INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
+VALUES ($1, $2, $3, $4, $5, $4)
 
 -- name: to_rewrite
 SELECT DISTINCT ON (r.business_id) r.business_id, r.id -- one of each business at a time
 FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
-WHERE r.rewrite_pending AND l.partition = ANY ($1::smallint[]) AND r.id <> ALL ($3::integer[]) ORDER BY r.business_id, r.id LIMIT $2
+WHERE r.rewrite_pending AND l.partition = ANY ($1::smallint[]) AND r.id <> ALL ($3::integer[])
+ORDER BY r.business_id, r.id LIMIT $2
 
 -- name: rewrite
 SELECT dialer.rewrite_cancelled_v1($1::integer, $2::integer, $3::integer, $4::integer)
@@ -67,7 +72,8 @@ SELECT dialer.rewritten_v1($1::integer, $2::integer)
 
 -- name: to_end
 SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
-WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 AND r.in_progress_count = 0 AND l.partition = ANY ($1::smallint[])
+WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 AND r.in_progress_count = 0
+  AND l.partition = ANY ($1::smallint[])
   AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
 
@@ -77,7 +83,8 @@ FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
       WHERE q.business_id = $1 AND q.id = $2 FOR NO KEY UPDATE SKIP LOCKED) r
 
 -- name: waits_for
-SELECT clock_timestamp() AS now, s.reason, s.detail, s.since, coalesce(cardinality(l.inflight) >= l.max_calls, FALSE) AS is_full,
+SELECT clock_timestamp() AS now, s.reason, s.detail, s.since,
+       coalesce(cardinality(l.inflight) >= l.max_calls, FALSE) AS is_full,
        (SELECT min(a.created_at) FROM dialer.attempts a
         WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id
           AND (a.state = 'unknown' OR a.created_at < now() - make_interval(secs => CASE a.state WHEN 'live' THEN $3::float8 ELSE $2::float8 END)))

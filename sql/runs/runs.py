@@ -1,7 +1,4 @@
-"""Runs: loaded in one transaction with all their leads, read with counters that always add up.
-
-On the road of a call: where it begins. What is written here is what the owner of the business finds.
-"""
+"""Runs: loaded in one transaction with all their leads, read with counters that always add up."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ TEXT = statements("runs")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as the contract shows it; times are in UTC with their zone."""
+    """A run as in the contract; times are aware, in UTC."""
 
     run_id: int
     business_id: int
@@ -61,11 +58,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What may keep the runs of a business waiting.
+    """Reasons why calls of a business may have to wait.
 
-    `reason`, `detail` and `since` are what its worker says, None while that takes leads; `is_full` when every line is in use;
-    `unconfirmed_since` is when the oldest call was claimed whose fate is unknown, or that goes on after its time limit; `now` is the
-    database's clock.
+    `reason`, `detail` and `since` come from its worker, None while it takes leads; `is_full` when every slot is in use;
+    `unconfirmed_since` is when the oldest call was claimed whose outcome is unknown, or that goes on after its time limit; `now` is
+    database time.
     """
 
     now: datetime
@@ -107,7 +104,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is what to say besides run_id and status."""
+    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is the answer besides run_id and status."""
 
     id: str
     digest: bytes
@@ -116,7 +113,7 @@ class Request:
 
 
 class IdReusedError(Exception):
-    """The same Idempotency-Key came before with another body."""
+    """The Idempotency-Key was used before with another body."""
 
 
 class Runs:
@@ -138,26 +135,26 @@ class Runs:
         return [_run(row) for row in await self._pool.fetch(TEXT["page"], business_id, statuses, before, limit)]
 
     async def some(self, business_id: int, run_ids: Sequence[int]) -> list[Run]:
-        """Those of these runs that the business has."""
+        """Those of these runs that belong to the business."""
         return [_run(row) for row in await self._pool.fetch(TEXT["some"], business_id, list(run_ids))]
 
     async def active(self, business_id: int, limit: int) -> list[Run]:
-        """The newest runs of a business that have not ended, or that still have calls on the line."""
+        """The newest runs of a business that have not ended, or still have calls in flight."""
         return [_run(row) for row in await self._pool.fetch(TEXT["active"], business_id, limit)]
 
     async def foreign(self, business_id: int, run_id: int) -> int | None:
         """The other business that has a run with this id, for the security log alone."""
-        found: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, run_id)
-        return found
+        owner: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, run_id)
+        return owner
 
     async def create(self, new: NewRun, request: Request) -> tuple[dict[str, Any], bool]:
-        """Load a run with its leads, and start it if asked to; return the answer, and whether it is the answer of an earlier, same request.
+        """Load a run with its leads, and start it if requested; return the answer, and whether it answers a repeated request.
 
         A second request with the same id waits for the first.
 
         Raises:
-            IdReusedError: when the id came before with another digest.
-            DatabaseUnavailableError: when it did not come through; the same request again is harmless.
+            IdReusedError: when the id was used before with another digest.
+            DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
         new = replace(new, leads=await self._numbered(new))
         async with self._pool.acquire() as connection, connection.transaction():
@@ -181,28 +178,28 @@ class Runs:
         return Waits(**row)
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
-        """Cancelled and stopped runs of these partitions whose job rows do not say so yet, without those of `but`: business_id, run_id."""
+        """Cancelled and stopped runs of these partitions whose job rows are not rewritten yet, except `but`: business_id, run_id."""
         found = await self._pool.fetch(TEXT["to_rewrite"], list(partitions), limit, list(but))
         return [(row["business_id"], row["id"]) for row in found]
 
     async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:
-        """Let the next `chunk` job rows from position `start` say that they are cancelled; return where to go on, None at the end.
+        """Mark the next `chunk` job rows from position `start` as cancelled; return where to continue, None at the end.
 
-        Rows that somebody holds are passed. Then the run is still among those to rewrite after the end.
+        Locked rows are skipped; the run then stays among those to rewrite.
         """
         found: int | None = await self._pool.fetchval(TEXT["rewrite"], business_id, run_id, start, chunk)
         if found is None:
-            # Not in the statement above: it holds job rows, and a command locks its run before a job.
+            # Not in the statement above: that one locks job rows, and a command locks its run before a job.
             await self._pool.execute(TEXT["rewritten"], business_id, run_id)
         return found
 
     async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
-        """Runs of these partitions that have nothing left and are still running, without those of `but`: business_id, run_id."""
+        """Finished runs of these partitions that are still marked running, except `but`: business_id, run_id."""
         found = await self._pool.fetch(TEXT["to_end"], list(partitions), limit, list(but))
         return [(row["business_id"], row["id"]) for row in found]
 
     async def end_if_done(self, business_id: int, run_id: int) -> bool:
-        """The net under the end of runs: end this one if it has nothing left; False also while somebody holds its row."""
+        """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
     async def _numbered(self, new: NewRun) -> Sequence[NewLead]:

@@ -1,5 +1,5 @@
 -- name: begin
-WITH forgotten AS (
+WITH deleted AS (
     DELETE FROM dialer.sessions s
     WHERE s.business_id = $1 AND s.id IN (
         SELECT o.id FROM dialer.sessions o
@@ -10,8 +10,8 @@ INSERT INTO dialer.sessions (business_id, user_id, expires_at, address, user_age
 VALUES ($1, $2, now() + make_interval(secs => $3::float8), $4, $5) RETURNING id
 
 -- name: user_of
-WITH seen AS (
-    -- Once a minute is exact enough, and a row that somebody holds is not worth waiting for.
+WITH touched AS (
+    -- Once a minute is exact enough; do not wait for a locked row.
     UPDATE dialer.sessions s SET last_seen_at = now()
     WHERE s.business_id = $1 AND s.id IN (
         SELECT o.id FROM dialer.sessions o

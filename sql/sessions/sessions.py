@@ -1,7 +1,4 @@
-"""Sessions of browsers: a row each, so that one that has ended has ended everywhere.
-
-On the road of a call: before it; whoever presses a button does so within one of these.
-"""
+"""Browser sessions: one row each, so that ending a session ends it in every process."""
 
 from __future__ import annotations
 
@@ -25,11 +22,11 @@ class Sessions:
         self._pool = pool
 
     async def begin(self, user: User, *, seconds: float, address: str, user_agent: str) -> int:
-        """Begin a session of `seconds`; return its id. What this user left 30 days ago is forgotten."""
+        """Begin a session of `seconds`; return its id. Delete this user's sessions that expired 30 days ago."""
         return int(await self._pool.fetchval(TEXT["begin"], user.business_id, user.user_id, seconds, address, user_agent))
 
     async def user_of(self, business_id: int, session_id: int, user_id: int) -> User | None:
-        """Whose session this is; None when there is none, or it has ended or expired."""
+        """The user of a session; None when there is none, or it has ended or expired."""
         return user_from(await self._pool.fetchrow(TEXT["user_of"], business_id, session_id, user_id))
 
     async def end(self, business_id: int, session_id: int) -> None:

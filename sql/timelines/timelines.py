@@ -1,7 +1,4 @@
-"""The timelines of the database: what a fail-over or a restored backup has made it forget, and how it hears of it again.
-
-On the road of a call: beside 3, on the day after a disaster.
-"""
+"""The timelines of the database: detects lost calls after a fail-over or a restored backup, and adopts them."""
 
 from __future__ import annotations
 
@@ -22,9 +19,9 @@ TEXT = statements("timelines")
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The present one, for one business.
+    """The present timeline, for one business.
 
-    Its calls placed before `calls_from` are known; in `wait_seconds` the provider shows all that were placed before this timeline began. It
+    Calls placed before `calls_from` are known; after `wait_seconds` the provider lists all that were placed before this timeline began. It
     was read when the database's clock was `as_of`.
     """
 
@@ -37,7 +34,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class OrphanedCall:
-    """A call the provider lists and of which we may know nothing: to `phone`, E.164."""
+    """A call that the provider lists and we may not know; `phone` is E.164."""
 
     sid: str
     phone: str
@@ -52,7 +49,7 @@ class Timelines:
         self._pool = pool
 
     async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None:
-        """The timeline we are in, None when the business has been compared in it; a call is shown `shown_after_seconds` after its claim."""
+        """The present timeline; None when compared already. The provider lists calls `shown_after_seconds` after their claim."""
         row = await self._pool.fetchrow(TEXT["present"], business_id, shown_after_seconds)
         return Timeline(**row) if row and row["calls_from"] else None
 
@@ -67,12 +64,12 @@ class Timelines:
         ring_seconds: int,
         account_sid: str,
     ) -> int | None:
-        """Give each of these calls of `account_sid` that the log does not know to the lead it was for, and let leads be taken again.
+        """Adopt those of these calls of `account_sid` that are unknown, each for its lead, and allow leads to be claimed again.
 
-        Returns how many there were; None, and nothing has changed, when the business is another worker's or the timeline has changed.
+        Returns how many were adopted; None, with nothing changed, when another worker owns the business or the timeline has changed.
         """
         listed = [{"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat()} for call in calls]
-        found = await self._pool.fetchval(
+        adopted = await self._pool.fetchval(
             TEXT["adopt_calls"], incarnation, epoch, business_id, timeline.id, timeline.since, listed, ring_seconds, account_sid
         )
-        return None if found is None else int(found)
+        return None if adopted is None else int(adopted)

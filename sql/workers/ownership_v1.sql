@@ -1,15 +1,17 @@
--- Who drives what. No promise rests on it: a claim reads the fence, a fact needs none.
+-- Which worker drives which partition. No promise depends on it: a claim checks the fence, a fact needs none.
 
--- Nothing here waits for a row that somebody else holds: a worker that waits for its lease loses it.
+-- Nothing here waits for a locked row: a worker that waits for its lease loses it.
 
--- Begin the life of an incarnation. Again is harmless: the answer to the first time may have been lost.
-CREATE OR REPLACE FUNCTION dialer.join_v1(p_incarnation uuid, p_name text, p_lease_seconds double precision) RETURNS void
+-- Begin an incarnation. Repeating is harmless: the first answer may have been lost.
+CREATE OR REPLACE FUNCTION dialer.join_v1(p_incarnation uuid, p_name text,
+                                          p_lease_seconds double precision) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO dialer.workers (incarnation, name, lease_until) VALUES (p_incarnation, p_name, now() + make_interval(secs => p_lease_seconds))
+    INSERT INTO dialer.workers (incarnation, name, lease_until) VALUES (p_incarnation, p_name,
+                                                                        now() + make_interval(secs => p_lease_seconds))
     ON CONFLICT (incarnation) DO NOTHING
 $$;
 
--- Renew the lease; FALSE when it has run out: then this incarnation is dead for good. NULL when somebody else holds its row.
+-- Renew the lease. FALSE when it has expired: this incarnation is dead for good. NULL when its row is locked.
 CREATE OR REPLACE FUNCTION dialer.renew_v1(p_incarnation uuid, p_lease_seconds double precision) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -20,31 +22,34 @@ BEGIN
     IF FOUND THEN
         RETURN TRUE;
     END IF;
-    RETURN CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.incarnation = p_incarnation AND w.lease_until > now()) THEN NULL ELSE FALSE END;
+    RETURN CASE WHEN EXISTS (SELECT FROM dialer.workers w
+                             WHERE w.incarnation = p_incarnation AND w.lease_until > now()) THEN NULL ELSE FALSE END;
 END
 $$;
 
--- Have the others count without this worker while it leaves.
+-- Exclude this worker when the others share out partitions, while it shuts down.
 CREATE OR REPLACE FUNCTION dialer.step_down_v1(p_incarnation uuid) RETURNS void
 LANGUAGE sql AS $$
     UPDATE dialer.workers w SET leaving = TRUE
-    FROM (SELECT q.incarnation FROM dialer.workers q WHERE q.incarnation = p_incarnation FOR NO KEY UPDATE SKIP LOCKED) held
+    FROM (SELECT q.incarnation FROM dialer.workers q
+          WHERE q.incarnation = p_incarnation FOR NO KEY UPDATE SKIP LOCKED) held
     WHERE w.incarnation = held.incarnation
 $$;
 
--- Take partitions that no live worker holds. Returns those taken, with their new epochs.
+-- Take over partitions that no live worker owns. Returns those taken, with their new epochs.
 CREATE OR REPLACE FUNCTION dialer.take_over_v1(p_incarnation uuid, p_partitions integer[])
 RETURNS TABLE (partition smallint, epoch bigint)
 LANGUAGE sql AS $$
     UPDATE dialer.partitions p SET owner = p_incarnation, epoch = p.epoch + 1, taken_at = now()
-    FROM (SELECT q.partition FROM dialer.partitions q WHERE q.partition = ANY (p_partitions) ORDER BY q.partition FOR UPDATE SKIP LOCKED) held
+    FROM (SELECT q.partition FROM dialer.partitions q WHERE q.partition = ANY (p_partitions)
+          ORDER BY q.partition FOR UPDATE SKIP LOCKED) held
     WHERE p.partition = held.partition
       AND NOT EXISTS (SELECT FROM dialer.workers w WHERE w.incarnation = p.owner AND w.lease_until > now())
       AND EXISTS (SELECT FROM dialer.workers w WHERE w.incarnation = p_incarnation AND w.lease_until > now())
     RETURNING p.partition, p.epoch
 $$;
 
--- Give back partitions, but only one's own. One whose row somebody holds is given back when it is asked for again, or with the lease.
+-- Release partitions, but only the worker's own. A locked one is released by the next call, or when the lease expires.
 CREATE OR REPLACE FUNCTION dialer.give_back_v1(p_incarnation uuid, p_partitions integer[]) RETURNS SETOF smallint
 LANGUAGE sql AS $$
     UPDATE dialer.partitions p SET owner = NULL, taken_at = now()
@@ -61,33 +66,39 @@ LANGUAGE sql AS $$
           ORDER BY q.partition FOR UPDATE SKIP LOCKED) held
     WHERE p.partition = held.partition;
     DELETE FROM dialer.workers w USING (
-        SELECT q.incarnation FROM dialer.workers q WHERE q.incarnation = p_incarnation OR q.lease_until < now() - interval '1 day'
+        SELECT q.incarnation FROM dialer.workers q
+        WHERE q.incarnation = p_incarnation OR q.lease_until < now() - interval '1 day'
         FOR UPDATE SKIP LOCKED) held
     WHERE w.incarnation = held.incarnation;
 $$;
 
--- Say on the running runs of these businesses who drives them; rows somebody holds are left for the next round.
-CREATE OR REPLACE FUNCTION dialer.heartbeat_v1(p_incarnation uuid, p_name text, p_older_than interval, p_businesses integer[]) RETURNS integer
+-- Write on the running runs of these businesses which worker drives them; locked rows are left for the next round.
+CREATE OR REPLACE FUNCTION dialer.heartbeat_v1(p_incarnation uuid, p_name text, p_older_than interval,
+                                               p_businesses integer[]) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-    beaten integer;
+    updated integer;
 BEGIN
     UPDATE public.outbound_call_runs r SET locked_by_worker = p_name, lock_ts = dialer.utc()
     FROM (SELECT q.id, q.business_id FROM public.outbound_call_runs q
           JOIN dialer.lanes l ON l.business_id = q.business_id
           JOIN dialer.partitions p ON p.partition = l.partition
-          WHERE q.business_id = ANY (p_businesses) AND p.owner = p_incarnation AND q.status = 'running' AND q.started_at IS NOT NULL
-            AND (q.lock_ts IS NULL OR q.lock_ts < dialer.utc() - p_older_than OR q.locked_by_worker IS DISTINCT FROM p_name)
+          WHERE q.business_id = ANY (p_businesses) AND p.owner = p_incarnation AND q.status = 'running'
+            AND q.started_at IS NOT NULL
+            AND (q.lock_ts IS NULL OR q.lock_ts < dialer.utc() - p_older_than OR q.locked_by_worker IS DISTINCT
+                 FROM p_name)
           ORDER BY q.id FOR NO KEY UPDATE OF q SKIP LOCKED) held
     WHERE r.id = held.id AND r.business_id = held.business_id;
-    GET DIAGNOSTICS beaten = ROW_COUNT;
-    RETURN beaten;
+    GET DIAGNOSTICS updated = ROW_COUNT;
+    RETURN updated;
 END
 $$;
 
--- Write down why businesses of this worker take no lead, and drop what has passed. Rows somebody holds are left for the next round.
+-- Store why businesses of this worker take no lead, and delete reasons that have passed. Locked rows are left for the
+-- next round.
 CREATE OR REPLACE FUNCTION dialer.stalls_v1(
-    p_incarnation uuid, p_businesses integer[], p_reasons text[], p_details text[], p_seconds double precision[]) RETURNS void
+    p_incarnation uuid, p_businesses integer[], p_reasons text[], p_details text[],
+        p_seconds double precision[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM dialer.stalls s USING (
@@ -109,9 +120,11 @@ BEGIN
 END
 $$;
 
--- Let the job rows of a cancelled or stopped run say so, one chunk at a time; rows somebody holds are passed, and visited again.
--- Returns where to go on; NULL at the end. Locks job rows alone: a command locks its run first, and a job afterwards.
-CREATE OR REPLACE FUNCTION dialer.rewrite_cancelled_v1(p_business_id integer, p_run_id integer, p_from integer, p_chunk integer)
+-- Mark the job rows of a cancelled or stopped run as cancelled, one chunk at a time; locked rows are skipped, and
+-- visited again. Returns the position to continue from; NULL at the end. Locks only job rows: a command locks its run
+-- before a job.
+CREATE OR REPLACE FUNCTION dialer.rewrite_cancelled_v1(p_business_id integer, p_run_id integer, p_from integer,
+                                                       p_chunk integer)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -119,11 +132,13 @@ DECLARE
 BEGIN
     SELECT max(j.position) INTO last FROM (
         SELECT k.position FROM public.outbound_call_jobs k
-        WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position >= p_from ORDER BY k.position LIMIT p_chunk) j;
+        WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position >= p_from
+            ORDER BY k.position LIMIT p_chunk) j;
     UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = held.cancelled_at
     FROM (SELECT k.id, r.cancel_requested_at AS cancelled_at FROM public.outbound_call_jobs k
           JOIN public.outbound_call_runs r ON r.id = k.run_id AND r.business_id = k.business_id AND r.cancel_requested
-          WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position BETWEEN p_from AND last AND k.status = 'queued'
+          WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position BETWEEN p_from AND last
+            AND k.status = 'queued'
           ORDER BY k.position FOR NO KEY UPDATE OF k SKIP LOCKED) held
     WHERE j.id = held.id AND j.business_id = p_business_id;
     RETURN (SELECT min(k.position) FROM public.outbound_call_jobs k
@@ -131,8 +146,8 @@ BEGIN
 END
 $$;
 
--- All chunks of a run have been rewritten: its retries go, and it says so. Does nothing while a row of it was passed or is held; TRUE
--- when it is done.
+-- Finish the rewriting of a run: delete its retries and clear rewrite_pending. Returns FALSE while a row was skipped or
+-- is locked.
 CREATE OR REPLACE FUNCTION dialer.rewritten_v1(p_business_id integer, p_run_id integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -142,19 +157,23 @@ BEGIN
         RETURN FALSE;
     END IF;
     DELETE FROM dialer.retries t USING (
-        SELECT q.job_id FROM dialer.retries q WHERE q.run_id = p_run_id AND q.business_id = p_business_id FOR UPDATE SKIP LOCKED) held
+        SELECT q.job_id FROM dialer.retries q
+        WHERE q.run_id = p_run_id AND q.business_id = p_business_id FOR UPDATE SKIP LOCKED) held
     WHERE t.job_id = held.job_id AND t.business_id = p_business_id;
     UPDATE public.outbound_call_runs r SET rewrite_pending = FALSE
     WHERE r.id = p_run_id AND r.business_id = p_business_id
       AND NOT EXISTS (SELECT FROM dialer.retries t WHERE t.run_id = r.id AND t.business_id = r.business_id)
       AND NOT EXISTS (SELECT FROM public.outbound_call_jobs j
-                      WHERE j.run_id = r.id AND j.business_id = r.business_id AND j.status = 'queued' AND j.position IS NOT NULL);
+                      WHERE j.run_id = r.id AND j.business_id = r.business_id AND j.status = 'queued'
+                        AND j.position IS NOT NULL);
     RETURN FOUND;
 END
 $$;
 
--- Want another number of calls at once. The enforced limit never falls below what is in flight, or no settle could pass its check.
+-- Set the number of calls at once. The enforced limit never falls below the calls in flight, or recording their end
+-- would fail the check.
 CREATE OR REPLACE FUNCTION dialer.set_max_calls_v1(p_business_id integer, p_max_calls integer) RETURNS void
 LANGUAGE sql AS $$
-    UPDATE dialer.lanes l SET max_calls = p_max_calls, cap = greatest(p_max_calls, cardinality(l.inflight)) WHERE l.business_id = p_business_id
+    UPDATE dialer.lanes l SET max_calls = p_max_calls, cap = greatest(p_max_calls, cardinality(l.inflight))
+    WHERE l.business_id = p_business_id
 $$;

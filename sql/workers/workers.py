@@ -1,7 +1,4 @@
-"""Workers, their leases, and the partitions they own.
-
-On the road of a call: beside 3. It says which worker drives a business; no promise rests on it.
-"""
+"""Workers, their leases, and the partitions they own."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ TEXT = statements("workers")
 
 @dataclass(frozen=True, slots=True)
 class PartitionOwner:
-    """A partition as it stands: `owned` is True while its owner's lease lives, `held_seconds` since it last changed hands."""
+    """A partition and its owner: `owned` is True while the owner's lease is valid; `held_seconds` since the owner last changed."""
 
     partition: int
     owner: UUID | None
@@ -32,7 +29,7 @@ class PartitionOwner:
 
 @dataclass(frozen=True, slots=True)
 class ActiveBusiness:
-    """A business that has something to do, as its worker needs to know it."""
+    """A business with a running run or calls in flight, as its worker needs it."""
 
     business_id: int
     partition: int
@@ -44,7 +41,7 @@ class ActiveBusiness:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What became of a lease: `renewed` is False when it has run out, None when its row is locked.
+    """The result of a renewal: `renewed` is False when the lease has expired, None when its row is locked.
 
     `at` is the database's clock, in seconds.
     """
@@ -55,7 +52,7 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Why a business takes no lead: `reason` is a word of the contract's `waits_for`, `detail` a sentence, `seconds` for how long."""
+    """Why a business takes no lead: `reason` is a code of the contract's `waits_for`, `detail` a sentence, `seconds` how long already."""
 
     business_id: int
     reason: str
@@ -71,24 +68,24 @@ class Workers:
         self._pool = pool
 
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:
-        """Begin the life of an incarnation; once more is harmless."""
+        """Register an incarnation; repeating is harmless."""
         await self._pool.execute(TEXT["join"], incarnation, name, lease_seconds)
 
     async def renew(self, incarnation: UUID, lease_seconds: float) -> Renewal:
-        """Lengthen the lease, unless it has run out: this incarnation is dead then, and may do nothing more."""
+        """Extend the lease, unless it has expired: then this incarnation is dead, and may do nothing more."""
         [row] = await self._pool.fetch(TEXT["renew"], incarnation, lease_seconds)
         return Renewal(row["renewed"], row["at"])
 
     async def step_down(self, incarnation: UUID) -> None:
-        """Have the others share out this worker's partitions as it gives them back."""
+        """Exclude this worker when partitions are shared out, while it shuts down."""
         await self._pool.execute(TEXT["step_down"], incarnation)
 
     async def leave(self, incarnation: UUID) -> None:
-        """Give back everything and end this incarnation."""
+        """Release all partitions and end this incarnation."""
         await self._pool.execute(TEXT["leave"], incarnation)
 
     async def live(self) -> list[UUID]:
-        """The incarnations with a living lease that are to stay."""
+        """The incarnations with a valid lease that are not shutting down."""
         return [row["incarnation"] for row in await self._pool.fetch(TEXT["live"])]
 
     async def holdings(self) -> list[PartitionOwner]:
@@ -96,19 +93,19 @@ class Workers:
         return [PartitionOwner(**row) for row in await self._pool.fetch(TEXT["partitions"])]
 
     async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
-        """Take partitions whose owner is dead or gone; return the epoch of each that was taken."""
+        """Take over partitions without a live owner; return the epoch of each that was taken."""
         return {row["partition"]: row["epoch"] for row in await self._pool.fetch(TEXT["take_over"], incarnation, list(partitions))}
 
     async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None:
-        """Let go of partitions that are one's own."""
+        """Release partitions, if they are this worker's own."""
         await self._pool.execute(TEXT["give_back"], incarnation, list(partitions))
 
     async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float, businesses: Sequence[int]) -> int:
-        """Say on the running runs of these businesses that `name` drives them, where that was said longer ago; return on how many."""
+        """Write on the running runs of these businesses that `name` drives them, unless written recently; return on how many."""
         return int(await self._pool.fetchval(TEXT["heartbeat"], incarnation, name, older_than_seconds, list(businesses)))
 
     async def stalls(self, incarnation: UUID, stalls: Sequence[Stall]) -> None:
-        """Keep why these businesses take no lead, and that all others of this worker's partitions do."""
+        """Store why these businesses take no lead, and delete the reasons of all others of this worker's partitions."""
         columns = [[getattr(stall, name) for stall in stalls] for name in ("business_id", "reason", "detail", "seconds")]
         await self._pool.execute(TEXT["stalls"], incarnation, *columns)
 

@@ -1,8 +1,6 @@
 """`python -m telephony.simulator --port N`: the simulator as a process of its own.
 
 Accounts: `TWILIO_ACCOUNT_SID` with `TWILIO_AUTH_TOKEN`, and more from `--accounts FILE`, a JSON object of sids and tokens.
-
-On the road of a call: what `make demo` dials through.
 """
 
 from __future__ import annotations
@@ -31,21 +29,21 @@ def arguments(line: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m telephony.simulator", description="A local stand-in for Twilio's voice API.")
     parser.add_argument("--port", type=int, required=True, help="the port to serve on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="the address to serve on (default: this machine only)")
-    parser.add_argument("--seed", type=int, default=0, help="decides who answers, is busy, ...; the same seed, the same calls")
+    parser.add_argument("--seed", type=int, default=0, help="decides which calls are answered, busy, ...; a seed repeats")
     parser.add_argument("--scenario", type=Scenario, choices=list(Scenario), default=Scenario.MIX, help="how calls go (default: mix)")
     parser.add_argument("--speed", type=_speed, default=1.0, help="simulated seconds in a real one (default: 1)")
     parser.add_argument("--ledger", type=Path, help="append every request and every call to this file, one JSON object a line")
-    parser.add_argument("--resume", action="store_true", help="know the calls that the file of --ledger tells of, from an earlier life")
+    parser.add_argument("--resume", action="store_true", help="load the calls of an earlier run from the file of --ledger")
     parser.add_argument("--accounts", type=Path, help="a JSON file of further accounts, {sid: token}")
     parser.add_argument("--public-url", help="the address others reach this at, if it is not the one it serves on; printed at the start")
     return parser.parse_args(line)
 
 
 def accounts(file: Path | None) -> dict[str, str]:
-    """Gather the accounts whose calls are taken.
+    """The accounts whose calls are accepted, as sids with their tokens.
 
     Raises:
-        ConfigError: when there is none, or one of them cannot be.
+        ConfigError: when there is none, or one is malformed.
     """
     settings = load()
     tokens = {settings.twilio_account_sid: settings.twilio_auth_token.get_secret_value()} if settings.twilio_account_sid else {}
@@ -55,7 +53,7 @@ def accounts(file: Path | None) -> dict[str, str]:
         message = f"--accounts: {error}"
         raise ConfigError(message) from None
     if not tokens or not all(_is_account(sid, token) for sid, token in tokens.items()):
-        message = "TWILIO_ACCOUNT_SID (AC and 32 hexadecimal digits) and TWILIO_AUTH_TOKEN, or --accounts, say whose calls are taken"
+        message = "TWILIO_ACCOUNT_SID (AC and 32 hexadecimal digits) and TWILIO_AUTH_TOKEN, or --accounts: set at least one"
         raise ConfigError(message)
     return tokens
 
@@ -72,7 +70,7 @@ async def serve(options: argparse.Namespace, tokens: dict[str, str]) -> None:
         seed=options.seed,
         scenario=options.scenario,
         speed=options.speed,
-        ledger_file=options.ledger,
+        call_log_file=options.ledger,
         resume=options.resume,
     ) as simulator:
         print(f"simulator on {options.public_url or simulator.url}, scenario {options.scenario}, seed {options.seed}", flush=True)
@@ -80,7 +78,7 @@ async def serve(options: argparse.Namespace, tokens: dict[str, str]) -> None:
 
 
 def main() -> int:
-    """Run the process; 0 after a signal, 2 when it cannot start."""
+    """Run the process; return 0 after a signal, 2 when it cannot start."""
     options = arguments()
     try:
         uvloop.run(serve(options, accounts(options.accounts)))

@@ -1,8 +1,6 @@
-"""The simulator's own book: every request for a call and every call, so that a test can ask what really happened.
+"""The simulator's own log: every request for a call and every call, so that a test can check what really happened.
 
 Bounded: at most `MAX_CALLS` calls and as many requests, about 2 KB a call with all its text; then the API answers 503.
-
-On the road of a call: the judge beside the road, who believes nobody else's count.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ ENDED: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"
 
 @dataclass(slots=True)
 class Call:
-    """One call, as the telephone company knows it; `opened` and `closed` order all changes of the ledger. Times are aware, in UTC."""
+    """One call, as the telephone company sees it; `opened` and `closed` order all changes of the log. Times are aware, in UTC."""
 
     sid: str
     account: str
@@ -63,7 +61,7 @@ class Call:
 
 @dataclass(slots=True)
 class ReceivedRequest:
-    """One request for a call, made or not, numbered from 0: what was asked, what was answered, what went wrong on purpose."""
+    """One request for a call, whether or not it made one, numbered from 0: its parameters, the answer, the injected fault."""
 
     number: int
     at: datetime
@@ -77,7 +75,7 @@ class ReceivedRequest:
 
 @dataclass(slots=True)
 class CallLog:
-    """What was asked and what happened, in order; optionally appended to a file, one JSON object a line."""
+    """All requests and calls, in order; optionally appended to a file, one JSON object per line."""
 
     clock: Clock
     file: Path | None = None
@@ -87,36 +85,36 @@ class CallLog:
     callbacks: Counter[str] = field(default_factory=Counter)
     _by_to: defaultdict[tuple[str, str], list[Call]] = field(default_factory=lambda: defaultdict(list))
     _by_account: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
-    _asked: Counter[str] = field(default_factory=Counter)
+    _requested: Counter[str] = field(default_factory=Counter)
     _tick: int = 0
-    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def full(self) -> bool:
         """True when no more fits."""
         return len(self.received) >= self.max_calls
 
-    def ask(self, account: str, to: str, from_: str) -> ReceivedRequest:
-        """Note a request for a call, before anything is done about it."""
+    def receive(self, account: str, to: str, from_: str) -> ReceivedRequest:
+        """Log a request for a call, before it is processed."""
         received = ReceivedRequest(len(self.received), self.clock.now(), account, to, from_)
         self.received.append(received)
         self._note("request", account=account, to=to, **{"from": from_})
         return received
 
     def nth(self, to: str) -> int:
-        """Count how often this was asked before for a number."""
-        self._asked[to] += 1
-        return self._asked[to] - 1
+        """How many calls to this number were requested before."""
+        self._requested[to] += 1
+        return self._requested[to] - 1
 
     def open(self, call: Call) -> None:
-        """Note that a call exists from now on."""
+        """Log that a call exists from now on."""
         self._tick += 1
         call.opened = self._tick
         self._keep(call)
         self._note("created", sid=call.sid, account=call.account, to=call.to, **{"from": call.from_})
 
     def move(self, call: Call, status: str) -> None:
-        """Note a call's new status and when it came."""
+        """Log a call's new status and its time."""
         call.status = status
         now = self.clock.now()
         if status == "in-progress":
@@ -127,7 +125,7 @@ class CallLog:
         self._note(status, sid=call.sid)
 
     def restore(self, calls: Iterable[Call]) -> None:
-        """Take calls of an earlier life back, oldest first, as many as fit; they are in the file already."""
+        """Add the calls of an earlier run, oldest first, as many as fit; they are in the file already."""
         for call in calls:
             if len(self.calls) >= self.max_calls:
                 break
@@ -144,33 +142,33 @@ class CallLog:
         self._by_account[call.account].append(call)
 
     def calls_of(self, account: str, to: str | None = None) -> list[Call]:
-        """Give the calls of an account, oldest first, or those to one number."""
+        """The calls of an account, oldest first, or those to one number."""
         return self._by_account.get(account, []) if to is None else self._by_to.get((account, to), [])
 
     def clear(self) -> None:
-        """Forget everything; what is in the file stays there."""
-        for book in (self.calls, self.received, self.callbacks, self._by_to, self._by_account, self._asked):
-            book.clear()
+        """Delete everything; the file keeps its lines."""
+        for store in (self.calls, self.received, self.callbacks, self._by_to, self._by_account, self._requested):
+            store.clear()
         self._note("reset")
 
     async def until(self, met: Callable[[CallLog], bool], seconds: float = UNTIL_SECONDS) -> None:
-        """Wait until `met` holds of this ledger.
+        """Wait until `met` is true of this log.
 
         Raises:
-            TimeoutError: when it does not within `seconds`.
+            TimeoutError: when it is not within `seconds`.
         """
         async with asyncio.timeout(seconds):
             while not met(self):
-                await self._bell.wait()
+                await self._changed.wait()
 
-    def _note(self, event: str, **what: str) -> None:
-        self.ring()
+    def _note(self, event: str, **fields: str) -> None:
+        self.notify()
         if self.file is not None:
-            line = json.dumps({"at": self.clock.now().isoformat(), "event": event, **what})
-            with self.file.open("a", encoding="utf-8") as book:
-                book.write(line + "\n")
+            line = json.dumps({"at": self.clock.now().isoformat(), "event": event, **fields})
+            with self.file.open("a", encoding="utf-8") as lines:
+                lines.write(line + "\n")
 
-    def ring(self) -> None:
-        """Wake whoever waits for a change."""
-        self._bell.set()
-        self._bell = asyncio.Event()
+    def notify(self) -> None:
+        """Wake the callers of `until`."""
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,7 +1,4 @@
-"""The status callbacks of each call, in order, unless a fault says otherwise.
-
-On the road of a call: the way back, from the telephone company to `web/twilio/routes.py`.
-"""
+"""Sends the status callbacks of each call, in order, unless a fault changes that."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dialer.clock import Clock
+    from telephony.simulator.background_tasks import BackgroundTasks
     from telephony.simulator.call_log import Call, CallLog
-    from telephony.simulator.chores import Chores
     from telephony.simulator.faults import Faults
     from telephony.simulator.webhooks import Webhooks
 
@@ -26,23 +23,23 @@ SECONDS_PER_MINUTE: Final = 60
 
 
 class Deliveries:
-    """One queue a call, sent by one chore while it is not empty, so that a slow receiver delays only that call's news."""
+    """One queue per call, sent by one task while it is not empty, so that a slow receiver delays only that call's callbacks."""
 
-    def __init__(self, webhooks: Webhooks, chores: Chores, ledger: CallLog, clock: Clock, seed: int) -> None:
+    def __init__(self, webhooks: Webhooks, tasks: BackgroundTasks, call_log: CallLog, clock: Clock, seed: int) -> None:
         self.faults: Faults
         self._webhooks = webhooks
-        self._chores = chores
-        self._ledger = ledger
+        self._tasks = tasks
+        self._call_log = call_log
         self._clock = clock
         self._seed = seed
         self._waiting: dict[str, deque[dict[str, str]]] = {}
 
     def clear(self) -> None:
-        """Forget what has not been sent."""
+        """Drop the callbacks that have not been sent."""
         self._waiting.clear()
 
-    def tell(self, call: Call, event: str, status: str) -> None:
-        """Send a callback for `event` if the request asked for it."""
+    def send(self, call: Call, event: str, status: str) -> None:
+        """Send a callback for `event` if the request subscribed to it."""
         if call.status_callback is None or event not in call.events:
             return
         form = self._form(call, status)
@@ -50,7 +47,7 @@ class Deliveries:
         if self._strikes("callback_drop", call, event):
             self._count("dropped")
         elif self._strikes("callback_reorder", call, event):
-            self._chores.start(self._late(call, form))
+            self._tasks.start(self._late(call, form))
         else:
             times = 2 if self._strikes("callback_duplicate", call, event) else 1
             self._enqueue(call, [form] * times)
@@ -61,7 +58,7 @@ class Deliveries:
             queue.extend(forms)
             return
         self._waiting[call.sid] = deque(forms)
-        self._chores.start(self._send_all(call))
+        self._tasks.start(self._send_all(call))
 
     async def _send_all(self, call: Call) -> None:
         queue = self._waiting[call.sid]
@@ -69,23 +66,23 @@ class Deliveries:
             form = queue.popleft()
             if self._strikes("callback_delay", call, form["SequenceNumber"]):
                 await asyncio.sleep(self.faults.callback_delay_seconds)
-            await self._send(call, form)
-        # After a reset another queue may stand in this place.
+            await self._post(call, form)
+        # After a reset there may be another queue for this sid.
         if self._waiting.get(call.sid) is queue:
             del self._waiting[call.sid]
 
     async def _late(self, call: Call, form: dict[str, str]) -> None:
         await asyncio.sleep(self.faults.callback_delay_seconds)
-        await self._send(call, form)
+        await self._post(call, form)
 
-    async def _send(self, call: Call, form: dict[str, str]) -> None:
+    async def _post(self, call: Call, form: dict[str, str]) -> None:
         if call.status_callback is not None:
             answer = await self._webhooks.post(call.status_callback, form, call.account)
             self._count("failed" if answer.failure else "delivered")
 
-    def _count(self, what: str) -> None:
-        self._ledger.callbacks[what] += 1
-        self._ledger.ring()
+    def _count(self, result: str) -> None:
+        self._call_log.callbacks[result] += 1
+        self._call_log.notify()
 
     def _strikes(self, fault: str, call: Call, event: str) -> bool:
         return self.faults.hits(fault, self._seed, call.to, call.opened, event)
@@ -110,7 +107,7 @@ class Deliveries:
 
 
 def fields(call: Call, status: str) -> dict[str, str]:
-    """Give the fields that every request about a call carries."""
+    """The fields that every request about a call carries."""
     form = {
         "CallSid": call.sid,
         "AccountSid": call.account,

@@ -1,6 +1,6 @@
-"""What the person at the far end does: decided for each call by the seed, the number and how often it was called.
+"""Decides how each call goes, from the seed, the number and how often it was called.
 
-Pure: no clock, no I/O. Times are in simulated seconds. On the road of a call: drawn when the request for it arrives.
+Pure: no clock, no I/O. Times are in simulated seconds.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Final
 
-from telephony.simulator.chance import between, fraction
+from telephony.simulator.randomness import between, fraction
 
 
 class Scenario(StrEnum):
-    """How a call goes; `mix` draws one of the others, `refused` is turned down by the API at once.
+    """How a call goes; `mix` draws one of the others, `refused` is rejected by the API at once.
 
-    `limit` is taken and then fails: the account has as many calls as it may (10004). `queued` waits in the provider's queue for an hour.
+    `limit` is accepted and then fails: the account has as many calls as it may (10004). `queued` waits in the provider's queue for an hour.
     """
 
     MIX = "mix"
@@ -62,30 +62,30 @@ class Plan:
 
 
 def plan(scenario: Scenario, seed: int, to: str, nth: int) -> Plan:
-    """Draw the course of the `nth` call (from 0) to a number."""
+    """The course of the `nth` call (from 0) to a number."""
     kind = _drawn(seed, to, nth) if scenario is Scenario.MIX else scenario
     slow = kind is Scenario.SLOW
-    question = (seed, to, nth)
+    key = (seed, to, nth)
     return Plan(
         scenario=kind,
-        queue_seconds=QUEUED_SECONDS if kind is Scenario.QUEUED else between(0.05, 0.2, *question, "queue"),
-        dial_seconds=between(5, 9, *question, "dial") if slow else between(0.4, 2, *question, "dial"),
-        ring_seconds=_ring_seconds(kind, question),
-        talk_seconds=between(90, 240, *question, "talk") if slow else between(4, 60, *question, "talk"),
+        queue_seconds=QUEUED_SECONDS if kind is Scenario.QUEUED else between(0.05, 0.2, *key, "queue"),
+        dial_seconds=between(5, 9, *key, "dial") if slow else between(0.4, 2, *key, "dial"),
+        ring_seconds=_ring_seconds(kind, key),
+        talk_seconds=between(90, 240, *key, "talk") if slow else between(4, 60, *key, "talk"),
         answered_by="machine" if kind is Scenario.MACHINE else "human",
         ends=ENDS.get(kind),
         error_code=AT_ITS_LIMIT if kind is Scenario.LIMIT else None,
     )
 
 
-def _ring_seconds(kind: Scenario, question: tuple[int, str, int]) -> float:
+def _ring_seconds(kind: Scenario, key: tuple[int, str, int]) -> float:
     match kind:
         case Scenario.NO_ANSWER:
             return NEVER
         case Scenario.SLOW:
-            return between(15, 25, *question, "ring")
+            return between(15, 25, *key, "ring")
         case _:
-            return between(2, 12, *question, "ring")
+            return between(2, 12, *key, "ring")
 
 
 def _drawn(seed: int, to: str, nth: int) -> Scenario:

@@ -1,7 +1,4 @@
-"""The far end: each call's way from queued to its end, in scaled time.
-
-On the road of a call: what happens between the provider's 201 and its last callback.
-"""
+"""Moves each call from queued to its end, in scaled time."""
 
 from __future__ import annotations
 
@@ -14,18 +11,18 @@ from telephony.simulator.deliveries import fields
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from telephony.simulator.background_tasks import BackgroundTasks
     from telephony.simulator.call_log import Call, CallLog
-    from telephony.simulator.chores import Chores
     from telephony.simulator.deliveries import Deliveries
     from telephony.simulator.webhooks import Webhooks
 
 HANGUP_SECONDS: Final = 0.3
-# What Twilio says when it gets no script: "an application error has occurred".
+# Without a script Twilio says "an application error has occurred" and hangs up.
 ERROR_SECONDS: Final = 4.0
 
 
 class Line:
-    """The waiting of one call, which a hang-up cuts short."""
+    """The waits of one call, which a hang-up cuts short."""
 
     def __init__(self, speed: float) -> None:
         self.hung_up = False
@@ -33,13 +30,13 @@ class Line:
         self._scope: asyncio.Timeout | None = None
 
     def hang_up(self) -> None:
-        """End the wait that is going on, and every later one at once."""
+        """End the current wait, and every later one immediately."""
         if self._scope is not None and not self.hung_up:
             self._scope.reschedule(asyncio.get_running_loop().time())
         self.hung_up = True
 
     async def wait(self, seconds: float) -> bool:
-        """Let so many simulated seconds pass, or fewer; True when the call was hung up."""
+        """Wait so many simulated seconds; True when the call was hung up before or meanwhile."""
         return await self.wait_for(asyncio.sleep(seconds / self._speed))
 
     async def wait_for(self, work: Awaitable[object]) -> bool:
@@ -56,49 +53,49 @@ class Line:
 
 
 class Switchboard:
-    """Every call that is not over, one chore each."""
+    """Every call that is not over, one task per call."""
 
-    def __init__(self, ledger: CallLog, deliveries: Deliveries, webhooks: Webhooks, chores: Chores, speed: float) -> None:
-        self._ledger = ledger
+    def __init__(self, call_log: CallLog, deliveries: Deliveries, webhooks: Webhooks, tasks: BackgroundTasks, speed: float) -> None:
+        self._call_log = call_log
         self._deliveries = deliveries
         self._webhooks = webhooks
-        self._chores = chores
+        self._tasks = tasks
         self._speed = speed
         self._lines: dict[str, Line] = {}
 
     def connect(self, call: Call) -> None:
-        """Set a call on its way."""
+        """Start a call."""
         line = self._lines[call.sid] = Line(self._speed)
-        self._chores.start(self._run(call, line))
+        self._tasks.start(self._run(call, line))
 
     def hang_up(self, call: Call) -> None:
-        """End a call from our side, wherever it stands."""
+        """End a call from our side, whatever its status."""
         line = self._lines.get(call.sid)
         if line is not None:
             line.hang_up()
 
     def clear(self) -> None:
-        """Forget every line; their chores are ended by their owner."""
+        """Drop every line; their tasks are cancelled by their owner."""
         self._lines.clear()
 
     async def _run(self, call: Call, line: Line) -> None:
         status = await self._course(call, line)
         self._lines.pop(call.sid, None)
-        self._ledger.move(call, status)
-        self._deliveries.tell(call, "completed", status)
+        self._call_log.move(call, status)
+        self._deliveries.send(call, "completed", status)
 
     async def _course(self, call: Call, line: Line) -> str:
         plan = call.plan
         if await line.wait(plan.queue_seconds):
             return "canceled"
-        call.started_at = self._ledger.clock.now()
-        self._deliveries.tell(call, "initiated", "initiated")
+        call.started_at = self._call_log.clock.now()
+        self._deliveries.send(call, "initiated", "initiated")
         if await line.wait(plan.dial_seconds):
             return "canceled"
         if plan.ends is not None:
             return plan.ends
-        self._ledger.move(call, "ringing")
-        self._deliveries.tell(call, "ringing", "ringing")
+        self._call_log.move(call, "ringing")
+        self._deliveries.send(call, "ringing", "ringing")
         if await line.wait(min(plan.ring_seconds, call.ring_timeout_seconds)):
             return "canceled"
         if plan.ring_seconds >= call.ring_timeout_seconds:
@@ -110,8 +107,8 @@ class Switchboard:
         loop = asyncio.get_running_loop()
         start = loop.time()
         call.answered_by = _answered_by(call)
-        self._ledger.move(call, "in-progress")
-        self._deliveries.tell(call, "answered", "in-progress")
+        self._call_log.move(call, "in-progress")
+        self._deliveries.send(call, "answered", "in-progress")
         script = Script()
         await line.wait_for(script.fetch(call, self._webhooks))
         spent = (loop.time() - start) * self._speed
@@ -120,13 +117,13 @@ class Switchboard:
 
 
 class Script:
-    """What the call says, as far as it decides how long the call lasts; `seconds` are simulated ones."""
+    """The script of a call, as far as it decides how long the call lasts; `seconds` are simulated."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     async def fetch(self, call: Call, webhooks: Webhooks) -> None:
-        """Ask the address of the request what to say, if it came without a script of its own."""
+        """Fetch the script from the address of the request, unless the request brought one."""
         text: bytes | None = (call.twiml or "").encode()
         if call.url is not None:
             answer = await webhooks.post(call.url, fields(call, "in-progress"), call.account)
@@ -135,7 +132,7 @@ class Script:
 
 
 def _length(twiml: bytes | None, talk_seconds: float) -> float:
-    """Say how long a call with this script lasts: to its end, unless it is no script or begins with a hang-up."""
+    """The seconds a call with this script lasts: all of it, unless it is no script or begins with a hang-up."""
     # No document type: entities could make a small answer huge.
     if twiml is None or b"<!DOCTYPE" in twiml:
         return ERROR_SECONDS
@@ -148,7 +145,7 @@ def _length(twiml: bytes | None, talk_seconds: float) -> float:
 
 
 def _answered_by(call: Call) -> str | None:
-    """Give Twilio's word for who answered, when the request asked to find out."""
+    """Twilio's `AnsweredBy`, when the request asked for machine detection."""
     if call.machine_detection is None or call.plan.answered_by == "human":
         return None if call.machine_detection is None else "human"
     return "machine_start" if call.machine_detection == "Enable" else "machine_end_beep"

@@ -1,8 +1,6 @@
 """Requests to the dialer, signed and retried as Twilio does.
 
-Signed here by hand and not by Twilio's library, which the dialer checks with: two ways to one signature check each other.
-
-On the road of a call: carries status callbacks, and the question what to say, to `web/twilio/routes.py`.
+Signed by our own code and not by Twilio's library, which the dialer verifies with: each implementation checks the other.
 """
 
 from __future__ import annotations
@@ -34,17 +32,17 @@ EVERY_REASON: Final = frozenset({"ct", "rt", "4xx", "5xx"})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try again and why: `ct` no connection, `rt` no answer, `4xx`, `5xx`. By default once, for `ct`."""
+    """How often to retry and when: `ct` no connection, `rt` no answer, `4xx`, `5xx`. By default once, for `ct`."""
 
     count: int = 1
     reasons: frozenset[str] = frozenset({"ct"})
 
     @classmethod
     def of(cls, fragment: str) -> RetryPolicy:
-        """Read them from an address' fragment, `rc=5&rp=all`."""
-        wishes = dict(parse_qsl(fragment))
-        count = wishes.get("rc", "1")
-        reasons = frozenset(wishes.get("rp", "ct").split(","))
+        """Read the policy from an address' fragment, `rc=5&rp=all`."""
+        options = dict(parse_qsl(fragment))
+        count = options.get("rc", "1")
+        reasons = frozenset(options.get("rp", "ct").split(","))
         return cls(
             count=min(int(count), MAX_RETRIES) if count.isascii() and count.isdigit() else 1,
             reasons=EVERY_REASON if "all" in reasons else reasons & EVERY_REASON,
@@ -53,20 +51,20 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request: a body, or the reason why it failed."""
+    """The result of a request: a body, or the reason why it failed."""
 
     failure: str | None
     body: bytes = field(default=b"", repr=False)
 
 
 def sign(address: str, form: Mapping[str, str], token: str) -> str:
-    """Make `X-Twilio-Signature`: base64 of HMAC-SHA1 over the address and the sorted fields."""
+    """The `X-Twilio-Signature`: base64 of HMAC-SHA1 over the address and the sorted fields."""
     text = address + "".join(name + form[name] for name in sorted(form))
     return base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
 
 
 class Webhooks:
-    """A pool of connections to whoever placed the calls. Make it inside a running loop; close it."""
+    """A pool of connections to the dialer. Create it inside a running loop, and close it."""
 
     def __init__(self, ids: Ids, tokens: Mapping[str, str], speed: float) -> None:
         self._ids = ids
@@ -83,7 +81,7 @@ class Webhooks:
         await self._session.close()
 
     async def post(self, address: str, form: Mapping[str, str], account: str) -> Answer:
-        """Send the form, signed with the account's token; try again as the address' fragment says, under one idempotency token."""
+        """Post the form, signed with the account's token; retry as the address' fragment says, with the same idempotency token."""
         bare, fragment = urldefrag(address)
         retries = RetryPolicy.of(fragment)
         headers = {
@@ -104,12 +102,12 @@ class Webhooks:
 
     async def _once(self, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         try:
-            # The address as it was given, byte for byte: it is signed.
+            # Send the address byte for byte as it was given: it is signed.
             async with self._session.post(URL(address, encoded=True), data=body, headers=headers, allow_redirects=False) as response:
                 text = await response.content.read(MAX_ANSWER_BYTES)
                 return Answer(_failure(response.status), text)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError):
-            # A ValueError is an address that cannot even be looked up.
+            # A ValueError: the address is malformed.
             return Answer("ct")
         except (aiohttp.ClientError, TimeoutError, OSError):
             return Answer("rt")

@@ -1,4 +1,4 @@
-"""What Twilio tells us of a call: is it really Twilio, and what does it say in the words of `dialer/model.py`.
+"""Verifies Twilio's callbacks, and parses them into the states of `dialer/model.py`.
 
 On the road of a call: `web/twilio/routes.py` checks and reads each status callback and each request for TwiML here.
 """
@@ -40,7 +40,7 @@ MAX_TIMESTAMP_CHARACTERS: Final = 64
 CALL_SID: Final = re.compile(r"CA[0-9a-fA-F]{32}")
 ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 
-# Twilio's words for where a call stands. `initiated` (dialled) and `queued` say no more than that the call exists.
+# Twilio's call statuses. `initiated` (dialled) and `queued` say only that the call exists.
 STATES: Final[Mapping[str, AttemptState]] = {
     "queued": AttemptState.PLACED,
     "initiated": AttemptState.PLACED,
@@ -60,7 +60,7 @@ ANSWERED_BY: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CallbackFact:
-    """One thing seen of a call; `outcome` is set when `state` is over. `at` is aware, in UTC; `sequence` counts from 0 for each call."""
+    """The content of one callback; `outcome` is set when `state` is over. `at` is aware, in UTC; `sequence` counts from 0 for each call."""
 
     call_sid: str
     account_sid: str
@@ -76,7 +76,7 @@ class CallbackFact:
 
 
 def standing(status: str) -> tuple[AttemptState, Outcome | None]:
-    """Say what a status of Twilio (of a callback, a 201 or a GET) means in our words.
+    """The state and outcome for a status of Twilio (of a callback, a 201 or a GET).
 
     Raises:
         ValueError: when Twilio has no such status.
@@ -88,7 +88,7 @@ def standing(status: str) -> tuple[AttemptState, Outcome | None]:
 
 
 def verify(public_url: str, path_and_query: str, form: Mapping[str, str], headers: Mapping[str, str], auth_token: SecretStr) -> bool:
-    """Say whether Twilio signed this request with the account's token.
+    """True when Twilio signed this request with the account's token.
 
     `public_url` is the address Twilio was given, without a trailing slash; `path_and_query` is what the request line says, not decoded;
     `form` holds the fields of the body as sent (empty for a GET; a multi-dict keeps repeated ones); `headers` finds names in any case.
@@ -102,12 +102,12 @@ def verify(public_url: str, path_and_query: str, form: Mapping[str, str], header
     try:
         return bool(RequestValidator(auth_token.get_secret_value()).validate(address, form, signature, algorithm))
     except ValueError:
-        # An address or a field that cannot even be encoded (a lone surrogate, a port out of range) was not signed by Twilio.
+        # Twilio does not sign an address or a field that cannot be encoded (a lone surrogate, a port out of range).
         return False
 
 
 def parse(form: Mapping[str, str]) -> CallbackFact:
-    """Read the fields of a status callback or of a request for TwiML (they share these).
+    """Parse the fields of a status callback or of a request for TwiML (they share these).
 
     Raises:
         ValueError: naming the field that is missing or not what Twilio sends. A side field (duration, time, codes) that cannot be read is
@@ -125,7 +125,7 @@ def parse(form: Mapping[str, str]) -> CallbackFact:
         sequence=_number(form, "SequenceNumber", MAX_SEQUENCE),
         at=_time(form, "Timestamp"),
         duration_seconds=_number(form, "CallDuration", MAX_DURATION_SECONDS),
-        # A new word of Twilio's for who answered must not cost us the news that the call is over.
+        # A new value of Twilio's for who answered must not make us reject the callback that the call is over.
         answered_by=answered_by if answered_by is None or answered_by in ANSWERED_BY else "unknown",
         sip_code=_number(form, "SipResponseCode", MAX_SIP_CODE),
         error_code=_number(form, "ErrorCode", MAX_ERROR_CODE),
@@ -166,5 +166,5 @@ def _time(form: Mapping[str, str], name: str) -> datetime | None:
 
 
 def _fault(name: str) -> ValueError:
-    """Name the field and nothing of its content, which may be a number or anything at all."""
+    """Names the field without its content, which may be a phone number."""
     return ValueError(f"{name} is missing or not what Twilio sends")

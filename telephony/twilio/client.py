@@ -1,4 +1,4 @@
-"""Calls placed with Twilio, and our name for each way that can fail.
+"""Places, fetches, lists and ends calls with Twilio, and maps every failure to a result.
 
 The library is untyped: nothing of it leaves this file and `telephony/twilio/connector.py`.
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A POST that places a call never waits for a connection behind anything else: it has a deadline. Nor does a hang-up wait behind
-# questions, nor the lists of live calls, which answer for all of an account, behind the many for one call each.
+# Separate pools: a POST that places a call has a deadline, and must not queue for a connection behind other requests. Nor must hang-ups
+# behind fetches, nor the lists of live calls, which cover a whole account, behind the many lists for single calls.
 CONNECTIONS: Final = 128
 HANG_UP_CONNECTIONS: Final = 32
 LIST_CONNECTIONS: Final = 32
@@ -68,7 +68,7 @@ UNUSABLE: Final = (
     KeyError,
     TypeError,
     AttributeError,
-    # A date far out of every calendar, JSON nested without end.
+    # A date out of range, JSON nested too deeply.
     OverflowError,
     RecursionError,
     ConnectionClosedError,
@@ -77,10 +77,10 @@ UNUSABLE: Final = (
 
 
 class TwilioProvider:
-    """The `Provider` over Twilio's REST API. Make it inside a running loop, share it, close it."""
+    """The `Provider` over Twilio's REST API. Create it inside a running loop, share it, and close it."""
 
     def __init__(self, api_url: str, clock: Clock, *, connections: int = CONNECTIONS) -> None:
-        """Speak to `api_url`, placing calls over at most `connections` pooled connections, and over others all that is asked besides."""
+        """Connect to `api_url`; place calls over at most `connections` pooled connections, and send other requests over further pools."""
         self._api_url = api_url
         self._clock = clock
         sizes = (connections, HANG_UP_CONNECTIONS, LIST_CONNECTIONS, LIVE_LIST_CONNECTIONS, ASK_CONNECTIONS)
@@ -88,7 +88,7 @@ class TwilioProvider:
         self._placing, self._ending, self._listing, self._listing_live, self._asking = self._pools
 
     async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
-        """Ask Twilio for one call, once, and name what happened; see `Provider.place`."""
+        """Place one call with Twilio, once; see `Provider.place`."""
         left = deadline - self._clock.boot()
         if left <= 0:
             return UnsentCall("the deadline had passed")
@@ -96,14 +96,14 @@ class TwilioProvider:
             try:
                 async with asyncio.timeout(left):
                     call = await self._calls(account, self._placing).create_async(**_parameters(request))
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, what was written decides what it means
+            except Exception as error:  # noqa: BLE001 - whatever the error, the bytes written decide its meaning
                 return _failure(exchange, error)
         if isinstance(call.sid, str) and CALL_SID.fullmatch(call.sid):
             return PlacedCall(call.sid, str(call.status))
         return UnansweredCall("the answer names no call", foreign=True)
 
     async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
-        """Ask Twilio for one call; see `Provider.fetch`."""
+        """Fetch one call from Twilio; see `Provider.fetch`."""
         with exchange_until(math.inf) as exchange:
             try:
                 async with asyncio.timeout(ASK_SECONDS):
@@ -116,7 +116,7 @@ class TwilioProvider:
         return facts if facts.sid == sid else None
 
     async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
-        """Ask Twilio for the calls between two numbers; see `Provider.list_calls`."""
+        """List the calls between two numbers; see `Provider.list_calls`."""
         calls: list[CallFacts] = []
         complete = False
         # Twilio counts in whole seconds: a call of 12:00:00.9 is listed as of 12:00:00.
@@ -131,11 +131,11 @@ class TwilioProvider:
         return Listing(shown, complete, exchange.at)
 
     async def list_live(self, account: Account) -> LiveListing:
-        """Ask Twilio for the calls of an account that are not over; see `Provider.list_live`."""
+        """List the calls of an account that are not over; see `Provider.list_live`."""
         async with asyncio.TaskGroup() as group:
             lists = [group.create_task(self._list_status(account, status)) for status in LIVE_STATUSES]
-        found = [one.result() for one in lists]
-        return LiveListing(tuple(call for calls, _ in found for call in calls), all(complete for _, complete in found))
+        listed = [one.result() for one in lists]
+        return LiveListing(tuple(call for calls, _ in listed for call in calls), all(complete for _, complete in listed))
 
     async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
         """End a call at Twilio; see `Provider.hang_up`."""
@@ -181,7 +181,7 @@ class TwilioProvider:
         return False
 
     def _calls(self, account: Account, http: PooledHttpClient) -> Any:  # noqa: ANN401 - the library has no types
-        # An environment of our own: the library would otherwise take a region from the process's and rewrite the address.
+        # Our own environment: otherwise the library takes a region from the process's and rewrites the address.
         token = account.auth_token.get_secret_value()
         client = Client(account.sid, token, http_client=http, environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""})
         client.api.base_url = self._api_url
@@ -189,7 +189,7 @@ class TwilioProvider:
 
 
 def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
-    """Name what a POST without a call's name means, by the table of `telephony/refusals.py`."""
+    """The result of a POST that returned no call, by the table of `telephony/refusals.py`."""
     status, code = exchange.status, exchange.code
     if status is None:
         return UnansweredCall(_reason(error)) if exchange.written else UnsentCall(_reason(error))
@@ -202,7 +202,7 @@ def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
 
 
 def _reason(error: BaseException) -> str:
-    """Say why without a number, an address or a token: an exception's own text may hold any of them."""
+    """The reason without a number, an address or a token: an exception's own text may contain any of them."""
     if isinstance(error, TimeoutError | DeadlinePassedError):
         return "deadline"
     status = getattr(error, "status", None)
@@ -258,5 +258,5 @@ def _facts(call: Any) -> CallFacts:  # noqa: ANN401 - the library has no types
 
 
 def _time(value: object) -> datetime | None:
-    """A date the library could not read comes back as text: then it is not known."""
+    """A date; None when the library could not parse it and returned the text."""
     return value if isinstance(value, datetime) else None

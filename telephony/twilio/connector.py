@@ -1,9 +1,6 @@
-"""The connections to Twilio, and what happened on them: was anything written, what was answered, by whom.
+"""The connections to Twilio, with a record of each exchange: was anything written, what was answered, by whom.
 
-What was written to a socket decides between `NotSent` and `Unanswered`, so the connector says when that is about to happen; nothing else
-knows.
-
-On the road of a call: under 5, from the deadline's last check to the bytes of the answer.
+Whether bytes were written decides between `UnsentCall` and `UnansweredCall`. Only the connector knows when that is about to happen.
 """
 
 from __future__ import annotations
@@ -38,27 +35,27 @@ KEEPALIVE_SECONDS: Final = 15.0
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 STALE_CONNECTIONS: Final = 4
-# Only Linux tells that the other side has closed before we have read it; elsewhere a hang-up of both sides is seen.
+# Only Linux reports that the peer has closed its side before we read; elsewhere only a full close is reported.
 PEER_CLOSED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class DeadlinePassedError(Exception):
-    """The connection was open too late for its request, so nothing was sent."""
+    """The connection was ready after the request's deadline, so nothing was sent."""
 
 
 class ConnectionClosedError(Exception):
-    """The other side closed every connection before anything was sent."""
+    """The peer closed every connection before anything was sent."""
 
 
 class BodyTooLongError(Exception):
-    """The answer is longer than any answer of Twilio."""
+    """The response is longer than any of Twilio's."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request, or several for one listing, and what became of it; `deadline` in seconds on the boot clock.
+    """A request, or several for one listing, and its response; `deadline` in seconds on the boot clock.
 
-    `code` is the provider's own, None when it did not write the answer; `at` its clock at the first answer.
+    `code` is the provider's own, None when it did not write the response; `at` is its clock at the first response.
     """
 
     deadline: float
@@ -74,7 +71,7 @@ EXCHANGE: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 @contextmanager
 def exchange_until(deadline: float) -> Iterator[Exchange]:
-    """Note what becomes of the requests of this block; none of them is written after `deadline` (boot clock, seconds)."""
+    """Record the requests of this block; none of them is written after `deadline` (boot clock, seconds)."""
     exchange = Exchange(deadline)
     token = EXCHANGE.set(exchange)
     try:
@@ -84,7 +81,7 @@ def exchange_until(deadline: float) -> Iterator[Exchange]:
 
 
 def _closed_by_peer(connection: Connection) -> bool:
-    """Ask the kernel: the loop may not have read yet that the other side closed, and a POST into such a connection has no answer."""
+    """Ask the kernel whether the peer has closed: the loop may not have noticed yet, and a POST would get no response."""
     socket = connection.transport.get_extra_info("socket") if connection.transport else None
     if socket is None or socket.fileno() < 0:
         return True
@@ -94,7 +91,7 @@ def _closed_by_peer(connection: Connection) -> bool:
 
 
 class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the library has no types
-    """The library's asynchronous client over one pool; it keeps and logs no request (the address of a listing carries numbers)."""
+    """The library's asynchronous client over one pool; it stores and logs no request (the address of a listing contains numbers)."""
 
     def __init__(self, connector: GuardedConnector) -> None:
         """Send through `connector`, which is closed with this client."""
@@ -112,7 +109,7 @@ class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the libra
         timeout: float | None = None,  # noqa: ASYNC109, ARG002 - the library's signature; callers bound it with asyncio.timeout
         allow_redirects: bool = False,  # noqa: ARG002, FBT001, FBT002 - the library's signature; never followed: a POST would be sent again
     ) -> Response:
-        """Send one request, once, and read its answer whole."""
+        """Send one request, once, and read the whole response."""
         exchange = EXCHANGE.get()
         async with self.session.request(
             method,
@@ -134,22 +131,22 @@ class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the libra
 
 
 class GuardedConnector(aiohttp.TCPConnector):
-    """A pool that hands no connection out after its request's deadline, nor one that the other side has closed, and says when it does.
+    """A pool that returns no connection after the request's deadline, nor one the peer has closed, and records when it does.
 
     A check before connecting is not enough: a worker frozen while connecting would send late (protocol section 2).
     """
 
     def __init__(self, clock: Clock, limit: int) -> None:
-        """Keep at most `limit` connections; a request beyond it waits for one and has then sent nothing."""
+        """Open at most `limit` connections; further requests wait, and have sent nothing meanwhile."""
         super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_SECONDS)
         self._clock = clock
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
-        """Give a connection to write to at once.
+        """Return a connection that is about to be written to.
 
         Raises:
             DeadlinePassedError: when the request's deadline has passed.
-            ConnectionClosedError: when the other side closes each connection as soon as it is there.
+            ConnectionClosedError: when the peer closes each connection as soon as it is open.
         """
         for _ in range(STALE_CONNECTIONS):
             connection = await super().connect(req, traces, timeout)
@@ -177,7 +174,7 @@ def _headers(headers: dict[str, str] | None, auth: tuple[str, str] | None) -> di
 
 
 def _date(text: str) -> datetime | None:
-    """The clock of the other side; None when it does not say, or says it in another form."""
+    """The peer's clock; None when the header is missing or malformed."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

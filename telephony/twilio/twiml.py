@@ -1,7 +1,4 @@
-"""What a call says, in TwiML.
-
-On the road of a call: when somebody answers, `web/twilio/routes.py` hands one of these to Twilio.
-"""
+"""Writes the TwiML of a call."""
 
 from __future__ import annotations
 
@@ -12,17 +9,17 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 # Twilio reads at most this much text in one <Say>.
 MAX_TEXT_CHARACTERS: Final = 4_096
 LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}")
-# Twilio's default voice has no Hebrew; Google's are asked for by name. Not yet heard on a real account.
+# Twilio's default voice has no Hebrew; Google's voices have to be named. Not yet tested on a real account.
 VOICES: Final = {"he-IL": "Google.he-IL-Standard-A"}
 # Characters that XML 1.0 cannot hold, even escaped.
 NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def speech(text: str, language: str) -> str:
-    """Say `text` in `language` (BCP 47, as `he-IL`), then hang up.
+    """TwiML that says `text` in `language` (BCP 47, as `he-IL`), then hangs up.
 
     Raises:
-        ValueError: when the text is empty or longer than 4,096 characters, or `language` is not the name of one.
+        ValueError: when the text is empty or longer than 4,096 characters, or `language` is malformed.
     """
     spoken = NOT_XML.sub("", text).strip()
     if not 0 < len(spoken) <= MAX_TEXT_CHARACTERS:
@@ -39,7 +36,7 @@ def speech(text: str, language: str) -> str:
 
 
 def hang_up() -> str:
-    """End the call at once: the answer for a call nobody should be having."""
+    """TwiML that ends the call at once: for a call that is not wanted."""
     response = Element("Response")
     SubElement(response, "Hangup")
     return _document(response)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from telephony.simulator.chance import between
+from telephony.simulator.randomness import between
 from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import call_records, judge, taken_after

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from sql.businesses.businesses import Businesses
-from telephony.simulator.chance import between
+from telephony.simulator.randomness import between
 from tests.chaos.cluster import Cluster
 from tests.chaos.external_client import EVENTS, command, connected
 from tests.chaos.figures import keep, trials

@@ -66,7 +66,7 @@ async def test_each_code_is_taken_for_what_the_table_says(sim: simulator.Simulat
     sim.set_faults(Faults(refuse_before=1, refuse_code=rule.code, refuse_status=STATUSES.get(rule.code, 400)))
     result = await place(twilio)
     assert meaning(result) is rule.action
-    assert not sim.ledger.calls
+    assert not sim.call_log.calls
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_every_other_answer_is_too(
     assert meaning(result) is rule.action
     if isinstance(result, UnansweredCall):
         assert result.foreign == (rule is refusals.FOREIGN)
-    assert len(sim.ledger.calls) == (when == "refuse_after")
+    assert len(sim.call_log.calls) == (when == "refuse_after")
 
 
 def test_the_page_says_what_the_table_says() -> None:

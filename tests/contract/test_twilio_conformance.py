@@ -55,10 +55,10 @@ class SimulatedLine(Line):
         self._simulator.set_faults(TROUBLES[kind])
 
     def calls(self, to: str) -> Sequence[str]:
-        return [call.sid for call in self._simulator.ledger.calls.values() if call.to == to]
+        return [call.sid for call in self._simulator.call_log.calls.values() if call.to == to]
 
     async def until(self, sid: str, statuses: frozenset[str]) -> None:
-        await self._simulator.ledger.until(lambda ledger: ledger.calls[sid].status in statuses)
+        await self._simulator.call_log.until(lambda log: log.calls[sid].status in statuses)
 
 
 @pytest.fixture

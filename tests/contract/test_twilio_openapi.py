@@ -97,7 +97,7 @@ async def client(sim: simulator.Simulator) -> AsyncIterator[aiohttp.ClientSessio
 async def changed(sim: simulator.Simulator, call: Call) -> None:
     """Wait until the call's status is another."""
     before = call.status
-    await sim.ledger.until(lambda _: call.status != before)
+    await sim.call_log.until(lambda _: call.status != before)
 
 
 def path(template: str, sid: str = "") -> str:
@@ -123,7 +123,7 @@ async def test_a_call_is_described_as_twilio_does_at_every_stage(
         body = await response.json()
     check_call(body)
     seen = [body["status"]]
-    call = sim.ledger.calls[body["sid"]]
+    call = sim.call_log.calls[body["sid"]]
     while not call.over:
         await changed(sim, call)
         async with client.get(path(CALL, call.sid)) as response:
@@ -149,7 +149,7 @@ async def test_pages_are_described_as_twilio_does(sim: simulator.Simulator, clie
         check_page(page)
         assert page["page"] == number
     assert [len(page["calls"]) for page in pages] == [2, 2, 1]
-    assert [call["sid"] for page in pages for call in page["calls"]] == [*sim.ledger.calls][::-1]
+    assert [call["sid"] for page in pages for call in page["calls"]] == [*sim.call_log.calls][::-1]
     async with client.get(f"{path(CALLS)}?Status=busy") as response:
         check_page(await response.json())
 
@@ -161,7 +161,7 @@ async def test_an_update_is_described_as_twilio_does(sim: simulator.Simulator, c
     async with client.post(path(CALL, sid), data={"Status": "canceled"}) as response:
         assert response.status == 200
         check_call(await response.json())
-    await sim.ledger.until(lambda ledger: ledger.calls[sid].status == "canceled")
+    await sim.call_log.until(lambda log: log.calls[sid].status == "canceled")
 
 
 @pytest.mark.parametrize(

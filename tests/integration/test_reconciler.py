@@ -173,7 +173,7 @@ async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lea
     assert desk.reasons == []
     await desk.later(intent, "70 seconds")
     await desk.look(intent)
-    await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "canceled")
+    await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "canceled")
     assert (await desk.look(intent)).state is AttemptState.OVER
     assert await desk.outcome(intent) == ("queued", None)
     assert len(desk.reasons) == 1, "the circuit breaker opens: the calls come too fast"
@@ -184,11 +184,11 @@ async def test_a_call_that_goes_on_after_its_time_is_hung_up_and_keeps_its_slot(
     intent = await desk.claimed()
     sid = await desk.called(intent)
     await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
-    await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "ringing")
+    await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "ringing")
     assert (await desk.look(intent)).state is AttemptState.RINGING
     await desk.later(intent, "10 minutes")
     assert (await desk.look(intent)).state.open
-    await desk.twilio.ledger.until(lambda ledger: ledger.calls[sid].status == "canceled")
+    await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "canceled")
     assert (await desk.look(intent)).state is AttemptState.OVER
 
 
@@ -207,8 +207,8 @@ async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Des
 
     await waiting.until(all_over, 20, "the second call is known to be over")
     await tasks.finish(1)
-    assert desk.twilio.ledger.calls[second].over
-    assert not desk.twilio.ledger.calls[sid].over
+    assert desk.twilio.call_log.calls[second].over
+    assert not desk.twilio.call_log.calls[sid].over
 
 
 async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(desk: Desk) -> None:
@@ -224,4 +224,4 @@ async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(des
     for _ in range(3):
         await waiting.lasting(LAG_SECONDS)
         assert (await desk.look(other)).state is AttemptState.UNKNOWN, "only a person can tell"
-    assert not desk.twilio.ledger.calls[sid].over, "the first attempt's call goes on"
+    assert not desk.twilio.call_log.calls[sid].over, "the first attempt's call goes on"

@@ -64,7 +64,7 @@ class Dialer:
         return [fact.status for fact in self.facts]
 
 
-class World:
+class SimulatorClient:
     """A simulator, a dialer, and a client of both."""
 
     def __init__(self, sim: simulator.Simulator, dialer: Dialer, client: aiohttp.ClientSession) -> None:
@@ -84,13 +84,13 @@ class World:
         fields = [(name, value) for name, values in form.items() for value in (values if isinstance(values, tuple) else (values,))]
         async with self.client.post(CALLS, data=fields) as response:
             assert response.status == 201, await response.text()
-            return self.sim.ledger.calls[(await response.json())["sid"]]
+            return self.sim.call_log.calls[(await response.json())["sid"]]
 
     async def end(self, call: simulator.Call) -> simulator.Call:
         """Wait until the call is over and nothing is on its way any more."""
-        await self.sim.ledger.until(lambda _: call.over)
+        await self.sim.call_log.until(lambda _: call.over)
         async with asyncio.timeout(10):
-            await self.sim.chores.idle()
+            await self.sim.tasks.idle()
         return call
 
     async def update(self, call: simulator.Call, status: str) -> tuple[int, dict[str, Any]]:
@@ -107,14 +107,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(
+async def running_api(
     *,
     scenario: str = "answer",
     speed: float = SPEED,
     seed: int = 0,
     accounts: dict[str, str] | None = None,
-    ledger_file: Path | None = None,
-) -> AsyncIterator[World]:
+    call_log_file: Path | None = None,
+) -> AsyncIterator[SimulatorClient]:
     dialer = Dialer()
     app = http.Application()
     app.router.add_post("/callback", dialer.receive)
@@ -122,15 +122,15 @@ async def world(
     auth = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, simulator.TEST_TOKEN)}
     async with (
         TestServer(app) as server,
-        simulator.running(scenario=scenario, speed=speed, seed=seed, accounts=accounts, ledger_file=ledger_file) as sim,
+        simulator.running(scenario=scenario, speed=speed, seed=seed, accounts=accounts, call_log_file=call_log_file) as sim,
         aiohttp.ClientSession(sim.url, headers=auth) as client,
     ):
         dialer.url = str(server.make_url("")).rstrip("/")
-        yield World(sim, dialer, client)
+        yield SimulatorClient(sim, dialer, client)
 
 
 async def test_an_answered_call_tells_its_whole_story_signed_and_in_order() -> None:
-    async with world() as here:
+    async with running_api() as here:
         call = await here.end(await here.call())
         assert here.dialer.said() == ["initiated", "ringing", "in-progress", "completed"]
         assert [fact.sequence for fact in here.dialer.facts] == [0, 1, 2, 3]
@@ -154,7 +154,7 @@ async def test_an_answered_call_tells_its_whole_story_signed_and_in_order() -> N
     ],
 )
 async def test_a_call_nobody_takes(scenario: str, said: list[str], outcome: Outcome) -> None:
-    async with world(scenario=scenario) as here:
+    async with running_api(scenario=scenario) as here:
         call = await here.end(await here.call(Timeout="20"))
         assert here.dialer.said() == said
         assert here.dialer.facts[-1].outcome is outcome
@@ -162,7 +162,7 @@ async def test_a_call_nobody_takes(scenario: str, said: list[str], outcome: Outc
 
 
 async def test_only_the_events_asked_for_are_told_and_by_default_the_end() -> None:
-    async with world() as here:
+    async with running_api() as here:
         await here.end(await here.call(StatusCallbackEvent=("answered",)))
         await here.end(await here.call(StatusCallbackEvent=()))
         assert here.dialer.said() == ["in-progress", "completed"]
@@ -178,13 +178,13 @@ async def test_only_the_events_asked_for_are_told_and_by_default_the_end() -> No
     ],
 )
 async def test_who_answered_is_told_when_asked(scenario: str, detection: str | None, answered_by: str | None) -> None:
-    async with world(scenario=scenario) as here:
+    async with running_api(scenario=scenario) as here:
         await here.end(await here.call(**{"MachineDetection": detection} if detection else {}))
         assert here.dialer.facts[-1].answered_by == answered_by
 
 
 async def test_it_obeys_a_hang_up_and_otherwise_talks() -> None:
-    async with world(scenario="slow") as here:
+    async with running_api(scenario="slow") as here:
         here.dialer.twiml = twiml.hang_up()
         short = await here.end(await here.call())
         assert (short.status, here.dialer.unsigned) == ("completed", 0)
@@ -196,7 +196,7 @@ async def test_it_obeys_a_hang_up_and_otherwise_talks() -> None:
 
 
 async def test_a_call_without_a_script_ends_soon() -> None:
-    async with world(scenario="slow") as here:
+    async with running_api(scenario="slow") as here:
         for address in ("http://127.0.0.1:9/nobody", f"{here.dialer.url}/missing"):
             call = await here.end(await here.call(Url=address))
             assert call.status == "completed"
@@ -208,20 +208,20 @@ async def test_a_call_without_a_script_ends_soon() -> None:
     "address", ["http://127.0.0.1:9/", "http://nobody.invalid/", "http://a..b/", "http://%41/", "http://[::1]:9/x#rc=0"]
 )
 async def test_an_address_that_leads_nowhere_harms_nobody_else(address: str) -> None:
-    async with world() as here:
+    async with running_api() as here:
         lost = await here.end(await here.call(Url=address, StatusCallback=address))
-        assert (lost.status, here.sim.ledger.callbacks["delivered"], here.sim.ledger.callbacks["failed"]) == ("completed", 0, 4)
+        assert (lost.status, here.sim.call_log.callbacks["delivered"], here.sim.call_log.callbacks["failed"]) == ("completed", 0, 4)
         await here.end(await here.call())
         assert here.dialer.said()[-1] == "completed"
 
 
 async def test_a_hang_up_ends_a_call_wherever_it_stands() -> None:
-    async with world(scenario="slow") as here:
+    async with running_api(scenario="slow") as here:
         queued = await here.call()
         assert (await here.update(queued, "canceled"))[0] == 200
         assert (await here.end(queued)).status == "canceled"
         live = await here.call()
-        await here.sim.ledger.until(lambda _: live.status == "in-progress")
+        await here.sim.call_log.until(lambda _: live.status == "in-progress")
         assert (await here.update(live, "canceled"))[1]["status"] == "in-progress", "canceled does not end a live call"
         assert (await here.update(live, "completed"))[0] == 200
         assert (await here.end(live)).status == "completed"
@@ -231,7 +231,7 @@ async def test_a_hang_up_ends_a_call_wherever_it_stands() -> None:
 
 async def test_the_same_seed_plays_the_same_calls() -> None:
     async def played(seed: int) -> list[str]:
-        async with world(scenario="mix", seed=seed) as here:
+        async with running_api(scenario="mix", seed=seed) as here:
             calls = [await here.call(f"+9725000000{number:02d}") for number in range(40)]
             calls += [await here.call(TO) for _ in range(10)]
             return [call.plan.scenario for call in calls]
@@ -241,14 +241,14 @@ async def test_the_same_seed_plays_the_same_calls() -> None:
     assert len(set(first)) >= 4, "a mix"
 
 
-async def refused(here: World, before: Callable[[], None]) -> None:
+async def refused(here: SimulatorClient, before: Callable[[], None]) -> None:
     """Have the dialer refuse its first callbacks."""
     before()
     await here.end(await here.call(StatusCallbackEvent=("completed",)))
 
 
 async def test_a_callback_is_tried_again_as_its_fragment_says_under_one_token() -> None:
-    async with world() as here:
+    async with running_api() as here:
         await refused(here, lambda: here.dialer.statuses.extend([500, 404, 204]))
         assert here.dialer.said() == ["completed"] * 3
         assert len(set(here.dialer.tokens)) == 1
@@ -256,14 +256,14 @@ async def test_a_callback_is_tried_again_as_its_fragment_says_under_one_token() 
         here.dialer.statuses = [500, 204]
         await here.end(await here.call(StatusCallback=f"{here.dialer.url}/callback", StatusCallbackEvent=("completed",)))
         assert here.dialer.said() == ["completed"], "without a fragment only a connection that fails is tried again"
-        assert here.sim.ledger.callbacks == {"delivered": 1, "failed": 1}
+        assert here.sim.call_log.callbacks == {"delivered": 1, "failed": 1}
 
 
 async def test_callbacks_are_dropped_doubled_and_reordered_on_demand() -> None:
-    async with world() as here:
+    async with running_api() as here:
         here.sim.set_faults(Faults(callback_drop=1))
         await here.end(await here.call())
-        assert (here.dialer.said(), here.sim.ledger.callbacks["dropped"]) == ([], 4)
+        assert (here.dialer.said(), here.sim.call_log.callbacks["dropped"]) == ([], 4)
         here.sim.set_faults(Faults(callback_duplicate=1))
         await here.end(await here.call(StatusCallbackEvent=("ringing", "completed")))
         assert here.dialer.said() == ["ringing", "ringing", "completed", "completed"]
@@ -280,9 +280,9 @@ async def test_callbacks_are_dropped_doubled_and_reordered_on_demand() -> None:
 
 
 async def test_no_task_outlives_its_call() -> None:
-    async with world(scenario="mix", speed=1000) as here:
+    async with running_api(scenario="mix", speed=1000) as here:
         calls = [await here.call(f"+9725000{number:05d}", Timeout="20") for number in range(100)]
         for call in calls:
             await here.end(call)
-        assert len(here.sim.chores) == 0
+        assert len(here.sim.tasks) == 0
         assert not [task for task in asyncio.all_tasks() if "telephony" in str(task.get_coro())]

@@ -26,7 +26,7 @@ SPEED: Final = 100.0
 CALLS: Final = f"/2010-04-01/Accounts/{simulator.TEST_ACCOUNT}/Calls.json"
 
 
-class World:
+class SimulatorClient:
     """A simulator and a client of it; nobody is called back."""
 
     def __init__(self, sim: simulator.Simulator, client: aiohttp.ClientSession) -> None:
@@ -37,10 +37,10 @@ class World:
         form = {"To": to, "From": FROM, "Twiml": "<Response><Say>hello</Say></Response>"}
         async with self.client.post(CALLS, data=form) as response:
             assert response.status == 201, await response.text()
-            return self.sim.ledger.calls[(await response.json())["sid"]]
+            return self.sim.call_log.calls[(await response.json())["sid"]]
 
     async def end(self, call: simulator.Call) -> simulator.Call:
-        await self.sim.ledger.until(lambda _: call.over)
+        await self.sim.call_log.until(lambda _: call.over)
         return call
 
     async def update(self, call: simulator.Call, status: str) -> int:
@@ -57,15 +57,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(
-    *, scenario: str = "answer", accounts: dict[str, str] | None = None, ledger_file: Path | None = None
-) -> AsyncIterator[World]:
+async def running_api(
+    *, scenario: str = "answer", accounts: dict[str, str] | None = None, call_log_file: Path | None = None
+) -> AsyncIterator[SimulatorClient]:
     headers = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, simulator.TEST_TOKEN)}
     async with (
-        simulator.running(scenario=scenario, speed=SPEED, accounts=accounts, ledger_file=ledger_file) as sim,
+        simulator.running(scenario=scenario, speed=SPEED, accounts=accounts, call_log_file=call_log_file) as sim,
         aiohttp.ClientSession(sim.url, headers=headers) as client,
     ):
-        yield World(sim, client)
+        yield SimulatorClient(sim, client)
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,17 @@ async def world(
     ],
 )
 async def test_a_wrong_request_is_refused_as_twilio_does(change: dict[str, str], code: int) -> None:
-    async with world() as here:
+    async with running_api() as here:
         form = {"To": TO, "From": FROM, "Url": "https://x.example/"} | change
         async with here.client.post(CALLS, data=form) as response:
             body = await response.json()
         assert (response.status, body["status"], body["code"]) == (400, 400, code)
         assert body["more_info"] == f"https://www.twilio.com/docs/errors/{code}"
-        assert not here.sim.ledger.calls
+        assert not here.sim.call_log.calls
 
 
 async def test_strangers_and_missing_things() -> None:
-    async with world() as here:
+    async with running_api() as here:
         call = await here.call()
         wrong = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, "wrong")}
         other = CALLS.replace(simulator.TEST_ACCOUNT, "AC" + "9" * 32)
@@ -114,7 +114,7 @@ async def test_strangers_and_missing_things() -> None:
 
 async def test_an_account_sees_its_own_calls_only() -> None:
     accounts = {simulator.TEST_ACCOUNT: simulator.TEST_TOKEN, "AC" + "9" * 32: "other"}
-    async with world(accounts=accounts) as here:
+    async with running_api(accounts=accounts) as here:
         call = await here.call()
         headers = {"Authorization": aiohttp.encode_basic_auth("AC" + "9" * 32, "other")}
         other = CALLS.replace(simulator.TEST_ACCOUNT, "AC" + "9" * 32)
@@ -125,7 +125,7 @@ async def test_an_account_sees_its_own_calls_only() -> None:
 
 
 async def test_filters() -> None:
-    async with world() as here:
+    async with running_api() as here:
         over = await here.end(await here.call())
         here.sim.set_number(TO, [Scenario.SLOW])
         fresh = await here.call()
@@ -148,7 +148,7 @@ async def test_filters() -> None:
 
 
 async def test_a_new_call_does_not_shift_the_pages() -> None:
-    async with world() as here:
+    async with running_api() as here:
         calls = [await here.call() for _ in range(4)]
         first = (await here.get(f"{CALLS}?PageSize=2"))[1]
         await here.call()
@@ -158,7 +158,7 @@ async def test_a_new_call_does_not_shift_the_pages() -> None:
 
 
 async def test_faults_can_be_limited_to_the_first_requests() -> None:
-    async with world() as here:
+    async with running_api() as here:
         assert (await here.post("/simulator/faults", {"throttle": 1, "first_requests": 2, "retry_after_seconds": 3}))[0] == 200
         form = {"To": TO, "From": FROM, "Url": "https://x.example/"}
         statuses = []
@@ -168,9 +168,9 @@ async def test_faults_can_be_limited_to_the_first_requests() -> None:
         assert statuses == [(429, "3"), (429, "3"), (201, None)]
 
 
-async def test_the_ledger_knows_every_request_and_what_was_at_once(tmp_path: Path) -> None:
-    book = tmp_path / "ledger.jsonl"
-    async with world(ledger_file=book, scenario="no-answer") as here:
+async def test_the_call_log_has_every_request_and_the_calls_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "ledger.jsonl"
+    async with running_api(call_log_file=log, scenario="no-answer") as here:
         first = [await here.call(f"+97250000010{number}") for number in range(3)]
         for call in first:
             await here.update(call, "completed")
@@ -187,16 +187,16 @@ async def test_the_ledger_knows_every_request_and_what_was_at_once(tmp_path: Pat
         caller = summary["callers"][FROM]
         assert (caller["most_at_once"], caller["now"], caller["statuses"]["canceled"]) == (3, 2, 3)
         assert caller["to"] == {"+972500000100": 2, "+972500000101": 2, "+972500000102": 1}
-        ledger = (await here.get("/simulator/ledger"))[1]
-        assert [entry["sid"] for entry in ledger["calls"]] == [call.sid for call in first + second]
-        assert [request["fault"] for request in ledger["requests"]] == [None] * 5 + ["error_before"]
-        assert ledger["calls"][0]["requests"] == 2, "its creation and its hang-up"
-    events = [json.loads(line)["event"] for line in book.read_text(encoding="utf-8").splitlines()]
+        everything = (await here.get("/simulator/ledger"))[1]
+        assert [entry["sid"] for entry in everything["calls"]] == [call.sid for call in first + second]
+        assert [request["fault"] for request in everything["requests"]] == [None] * 5 + ["error_before"]
+        assert everything["calls"][0]["requests"] == 2, "its creation and its hang-up"
+    events = [json.loads(line)["event"] for line in log.read_text(encoding="utf-8").splitlines()]
     assert (events.count("request"), events.count("created"), events.count("canceled")) == (6, 5, 3)
 
 
 async def test_a_reset_starts_from_scratch() -> None:
-    async with world(scenario="slow") as here:
+    async with running_api(scenario="slow") as here:
         await here.call()
         await here.post("/simulator/faults", {"throttle": 1})
         await here.post("/simulator/numbers", {TO: "refused"})
@@ -204,7 +204,7 @@ async def test_a_reset_starts_from_scratch() -> None:
         assert (await here.get("/simulator/summary"))[1]["requests"] == 0
         here.sim.set_number(TO, [Scenario.ANSWER])
         await here.end(await here.call())
-        assert len(here.sim.ledger.calls) == 1
+        assert len(here.sim.call_log.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -217,22 +217,22 @@ async def test_a_reset_starts_from_scratch() -> None:
     ],
 )
 async def test_a_wrong_control_request_is_named(path: str, body: object, named: str) -> None:
-    async with world() as here:
+    async with running_api() as here:
         status, answer = await here.post(path, body)
         assert status == 400
         assert named in answer["error"]
 
 
 async def test_numbers_have_scenarios_of_their_own_in_turn() -> None:
-    async with world() as here:
+    async with running_api() as here:
         await here.post("/simulator/numbers", {TO: ["busy", "failed"]})
         assert [(await here.end(await here.call())).status for _ in range(3)] == ["busy", "failed", "failed"]
         assert (await here.end(await here.call("+972500000002"))).status == "completed"
 
 
-async def test_a_full_ledger_says_so() -> None:
-    async with world() as here:
-        here.sim.ledger.max_calls = 1
+async def test_a_full_call_log_is_reported() -> None:
+    async with running_api() as here:
+        here.sim.call_log.max_calls = 1
         await here.call()
         async with here.client.post(CALLS, data={"To": TO, "From": FROM, "Url": "https://x.example/"}) as response:
             assert response.status == 503
@@ -240,7 +240,7 @@ async def test_a_full_ledger_says_so() -> None:
 
 
 async def test_a_port_in_use_is_an_error_that_says_so() -> None:
-    async with world() as here:
+    async with running_api() as here:
         with pytest.raises(OSError, match="in use"):
             async with simulator.running(port=int(here.sim.url.rpartition(":")[2])):
                 pass

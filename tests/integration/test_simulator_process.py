@@ -37,8 +37,8 @@ async def start(*arguments: str, environment: dict[str, str]) -> asyncio.subproc
 async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path: Path) -> None:
     further = tmp_path / "accounts.json"
     further.write_text(json.dumps({"AC" + "9" * 32: "other"}), encoding="utf-8")
-    book = tmp_path / "ledger.jsonl"
-    options = ("--port", "0", "--scenario", "busy", "--speed", "100", "--accounts", str(further), "--ledger", str(book))
+    log_file = tmp_path / "calls.jsonl"
+    options = ("--port", "0", "--scenario", "busy", "--speed", "100", "--accounts", str(further), "--ledger", str(log_file))
     process = await start(*options, environment=CREDENTIALS)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -56,7 +56,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path:
         if process.returncode is None:
             process.kill()
         await process.communicate()
-    events = [json.loads(line)["event"] for line in book.read_text(encoding="utf-8").splitlines()]
+    events = [json.loads(line)["event"] for line in log_file.read_text(encoding="utf-8").splitlines()]
     assert (events.count("request"), events.count("created")) == (2, 2)
 
 

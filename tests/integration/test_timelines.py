@@ -11,7 +11,7 @@ import pytest_asyncio
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from sql.attempts.verdicts import VerdictCode
-from sql.pool import NOTICE
+from sql.pool import NOTICE_TIMELINE
 from sql.timelines.timelines import OrphanedCall, Timelines
 from tests.rows import ACCOUNT_SID
 
@@ -60,7 +60,7 @@ async def calls(shop: DatabaseFixture) -> Calls:
 async def elsewhere(shop: DatabaseFixture) -> None:
     """Let the database find itself in another timeline."""
     await shop.pool.execute("UPDATE dialer.timelines SET name = 'another ' || id")
-    await shop.pool.execute(NOTICE)
+    await shop.pool.execute(NOTICE_TIMELINE)
 
 
 async def test_nothing_is_taken_before_the_calls_are_listed(shop: DatabaseFixture, calls: Calls) -> None:
@@ -165,7 +165,7 @@ async def test_a_backup_from_before_all_this_has_forgotten_calls_too(shop: Datab
     [first, *_], _ = await shop.claim(business, permits=1)
     await shop.pool.execute("DELETE FROM dialer.timelines")
     await shop.pool.execute("UPDATE dialer.lanes SET timeline = NULL")
-    await shop.pool.execute(NOTICE)
+    await shop.pool.execute(NOTICE_TIMELINE)
     assert (await shop.claim(business))[1][business].code == VerdictCode.UNLISTED
     assert await calls.adopt(business) == 0
     intents, _ = await shop.claim(business)
@@ -203,7 +203,7 @@ async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(
     first_event = await shop.pool.fetchval("SELECT max(id) FROM dialer.outbox")
     assert await calls.timelines.present(business, SHOWN_AFTER_SECONDS) is None
     await elsewhere(shop)
-    await shop.pool.execute(NOTICE)
+    await shop.pool.execute(NOTICE_TIMELINE)
     assert await shop.pool.fetchval("SELECT count(*) FROM dialer.timelines") == 2
     assert 0 < (await calls.timeline(business)).wait_seconds <= SHOWN_AFTER_SECONDS
     newcomer = await shop.business()

@@ -1,4 +1,4 @@
-"""What is forgotten, rewritten and remembered in PostgreSQL: how fast, at what cost, and without getting in anybody's way."""
+"""Cleanup in PostgreSQL: what is deleted, rewritten and kept, how fast, at what cost, and without blocking other sessions."""
 
 from __future__ import annotations
 

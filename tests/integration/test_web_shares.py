@@ -101,7 +101,7 @@ async def taken_by(site: Site, *uses: Use) -> AsyncExitStack:
     stack = AsyncExitStack()
     shares = pool_of(site)._shares
     for use in uses:
-        while shares._may(use):
+        while shares._allowed(use):
             await stack.enter_async_context(shares.hold(use))
     return stack
 

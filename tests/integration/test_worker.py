@@ -124,7 +124,7 @@ async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, a
         async with simulator.running(port=port, scenario="slow", speed=1) as late:
 
             async def dialled() -> bool:
-                return len(late.ledger.calls) == at_once
+                return len(late.call_log.calls) == at_once
 
             await until(dialled)
         assert (await floor.shop.checked_run(business, run)).failed == 0
@@ -157,7 +157,7 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
         async with floor.worker(both.url, DIALER_CALLS_PER_SECOND=0.01):
 
             def called(account: str) -> int:
-                return sum(call.account == account for call in both.ledger.calls.values())
+                return sum(call.account == account for call in both.call_log.calls.values())
 
             async def the_first_waits() -> bool:
                 return called(simulator.TEST_ACCOUNT) == 1

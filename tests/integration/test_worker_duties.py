@@ -305,7 +305,7 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
         async with floor.worker(there.url, "first"):
 
             async def placed() -> bool:
-                return len(there.ledger.calls) == 2 and "placing" not in await open_states()
+                return len(there.call_log.calls) == 2 and "placing" not in await open_states()
 
             await until(placed)
         await shop.pool.execute(
@@ -313,7 +313,7 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
         )
         async with floor.worker(there.url, "second") as (_, services):
             account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
-            for sid in list(there.ledger.calls):
+            for sid in list(there.call_log.calls):
                 assert await services.provider.hang_up(account, sid)
 
             async def ended() -> bool:
@@ -326,4 +326,4 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
 
             await until(said)
             assert (await shop.checked_run(business, run)).queued == 2
-        assert len(there.ledger.calls) == 2, "no lead is taken"
+        assert len(there.call_log.calls) == 2, "no lead is taken"

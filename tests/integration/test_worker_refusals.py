@@ -42,7 +42,7 @@ async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
 
         async with floor.worker(twilio.url):
             await until(is_paused)
-        return await floor.shop.checked_run(business, run), len(twilio.ledger.received)
+        return await floor.shop.checked_run(business, run), len(twilio.call_log.received)
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 21205), (400, 10001), (404, 20404), (400, 21609), (400, 21215), (400, 29999)])
@@ -87,10 +87,10 @@ async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_aske
 
             await waiting.until(ended, ALL_ENDED_SECONDS, "the run has ended")
         rows = await floor.shop.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
-        calls = twilio.ledger.calls
+        calls = twilio.call_log.calls
         late = [(row["ended_at"] - over).total_seconds() for row in rows if (over := calls[row["sid"]].ended_at) is not None]
         longest = max((call.duration_seconds or 0) for call in calls.values()) / 2
         assert len(late) == 40
         assert longest > FIRST_LOOK_SECONDS, "some are live for longer than it takes to the first question"
         assert max(late) < FREED_SECONDS
-        assert twilio.questions < 2 * len(late), "one a call, at its end, and not one a call and look"
+        assert twilio.fetches < 2 * len(late), "one a call, at its end, and not one a call and look"

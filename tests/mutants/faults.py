@@ -112,7 +112,7 @@ OPEN_FOR_GOOD = tuple((actors.dispatch.circuit_breaker, name, 1e6) for name in (
 # Run like the others, and caught by none: a layer that fails here would fail with every fault.
 NO_FAULTS = (
     Fault("no fault, simulated", "the healthy product"),
-    Fault("no fault, compared", "the healthy product", sql=("claim_v1", "-- Take the next leads", "-- Takes the next leads")),
+    Fault("no fault, compared", "the healthy product", sql=("claim_v1", "-- Claim the next leads", "-- Claims the next leads")),
 )
 
 FAULTS = (
@@ -151,11 +151,11 @@ FAULTS = (
     Fault("circuit_breaker_stays_open", "one refused connection opens the circuit for good", OPEN_FOR_GOOD),
     Fault(
         "no_epoch_check", "a claim does not check the owner of the partition",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "TRUE AS mine"),
+        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room", "TRUE)::dialer.claim_room"),
     ),
     Fault(
         "epoch_alone", "a claim checks the epoch and not the owner",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE) AS mine", "f.epoch = a.epoch AS mine"),
+        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer", "f.epoch = a.epoch)::dialer"),
     ),
     Fault(
         "cancel_without_the_flag", "a claim takes leads of a run whose cancel is requested",
@@ -163,7 +163,7 @@ FAULTS = (
     ),
     Fault(
         "cursor_skips", "the cursor skips the lead after the one that was taken",
-        sql=("claim_v1", "THEN m.last + 1 ELSE", "THEN m.last + 2 ELSE"),
+        sql=("claim_v1", "1 + coalesce(m.last, ", "1 + coalesce(m.last + 1, "),
     ),
     Fault(
         "rank_ignored_in_sql", "a fact may lower the rank",
@@ -209,7 +209,7 @@ FAULTS = (
     ),
     Fault(
         "another_s_call_is_refused", "a response with another attempt's call is ignored",
-        sql=("record_v1", "a.state IN ('placing', 'unknown') AND coalesce(a.token = f.token, FALSE) AS confused", "FALSE AS confused"),
+        sql=("record_v1", "AND coalesce(a.token = f.token, FALSE) AS confused", "AND FALSE AS confused"),
     ),
     Fault(
         "not_placed_though_it_has_a_sid", "a person may resolve a call that the provider knows as never placed",
@@ -217,7 +217,7 @@ FAULTS = (
     ),
     Fault(
         "attempt_without_its_account", "an attempt of a business without an account of its own does not store its account",
-        sql=("claim_v1", "coalesce(b.account_sid, p_default_account) AS account_sid", "b.account_sid"),
+        sql=("claim_v1", "coalesce(b.account_sid, p_default_account)", "b.account_sid"),
     ),
     Fault(
         "commands_read_twice", "a reader that was overtaken inserts its entries again",

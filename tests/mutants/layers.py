@@ -15,7 +15,7 @@ from sql.migrate import migrate
 from sql.pool import open_pool
 from tests.contract.test_store import Store
 from tests.mutants.faults import FAULTS, NO_FAULTS
-from tests.simulation.director import play
+from tests.simulation.schedule_runner import play
 
 if TYPE_CHECKING:
     from tests.mutants.faults import Fault

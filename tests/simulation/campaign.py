@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-from tests.simulation.director import Report, play
+from tests.simulation.schedule_runner import Report, play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,9 +1,9 @@
-"""Claim as sql/attempts/claim_v1.sql does it, in memory: the same candidates, the same order, the same verdicts."""
+"""Claim as sql/attempts/claim_v1.sql does it, in memory and in the same steps: room, eligible, offer, pick, take, pass, verdict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sql.attempts.attempts import ClaimedAttempt, Verdict
 from sql.attempts.verdicts import VerdictCode
@@ -20,18 +20,9 @@ SCAN = 1000
 SAME_PHONE_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class Candidate:
-    run: Run
-    job: Job
-    zone: Zone | None
-    due_at: float
-    nth: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one call of the function is given."""
+    """The parameters of one call of the function."""
 
     incarnation: UUID
     token: UUID
@@ -42,180 +33,211 @@ class Claim:
     locked_runs: frozenset[int] = frozenset()
 
 
-def claim(db: Database, asks: Sequence[ClaimRequest], about: Claim) -> tuple[list[ClaimedAttempt], list[Verdict]]:
-    """Take the next leads of these businesses; one verdict for each."""
-    intents: list[ClaimedAttempt] = []
+@dataclass(slots=True)
+class Room:
+    """A business with its free slots, and how many leads it may take now."""
+
+    lane: Lane
+    slots: int
+    may_take: int
+    held: bool
+    owned: bool
+
+
+@dataclass(slots=True)
+class EligibleRun:
+    """A run that may take leads; `held` is false when another session has locked its row."""
+
+    run: Run
+    held: bool
+    may_take: int
+
+
+@dataclass(slots=True)
+class Offer:
+    """A lead that a run could take; `zone` is None for a retry."""
+
+    run: Run
+    job: Job
+    zone: Zone | None
+    due_at: float
+    nth: int = 0
+
+
+@dataclass(slots=True)
+class Pick:
+    """A lead in turn, with its fate: None beyond the slots and permits of the business."""
+
+    offer: Offer
+    fate: Literal["take", "put_off"] | None
+
+
+def claim(db: Database, requests: Sequence[ClaimRequest], parameters: Claim) -> tuple[list[ClaimedAttempt], list[Verdict]]:
+    """Claim the next leads of these businesses; one verdict for each."""
+    claimed: list[ClaimedAttempt] = []
     verdicts: list[Verdict] = []
-    for ask in sorted(asks, key=lambda ask: ask.business_id):
-        if ask.business_id in db.lanes:
-            taken, verdict = _claim_one(db, ask, about)
-            intents += taken
+    for request in sorted(requests, key=lambda request: request.business_id):
+        if request.business_id in db.lanes:
+            taken, verdict = _claim_one(db, request, parameters)
+            claimed += taken
             verdicts.append(verdict)
-    return intents, verdicts
+    return claimed, verdicts
 
 
-def _claim_one(db: Database, ask: ClaimRequest, about: Claim) -> tuple[list[ClaimedAttempt], Verdict]:
-    lane = db.lanes[ask.business_id]
-    if not db.owns(lane.partition, about.incarnation, ask.epoch):
-        return [], Verdict(ask.business_id, VerdictCode.NOT_OWNER)
-    if ask.business_id in about.locked_lanes:
-        return [], Verdict(ask.business_id, VerdictCode.BUSY)
-    room = _room(db, lane)
-    if room <= 0:
-        return [], Verdict(ask.business_id, VerdictCode.FULL)
-    running = [run for run in db.runs_of[ask.business_id] if _takes(db, run)]
-    held = [run for run in running if run.id not in about.locked_runs]
-    may_take = {run.id: min(room, run.concurrency - run.in_progress) for run in held}
-    offered = [candidate for run in held for candidate in _candidates(db, run, may_take[run.id])]
-    candidates = [candidate for candidate in offered if candidate.nth <= may_take[candidate.run.id]]
-    candidates.sort(key=lambda c: (-c.run.priority, c.run.in_progress + c.nth, c.run.served_at, c.run.id, c.nth))
-    picked = candidates[: min(room, ask.permits)]
-    free, waiting = _on_the_line(db, lane, picked)
-    intents = [_intend(db, lane, candidate, about) for candidate in free]
-    for candidate in waiting:
-        db.retries[candidate.job.id] = Retry(
-            candidate.job.id, candidate.run.id, lane.business_id, db.clock() + SAME_PHONE_SECONDS, "same_phone"
-        )
-    barren = [run for run in held if _pass(run, offered, picked, may_take[run.id])]
-    _count(db, lane, held, picked, intents)
-    return intents, _verdict(
-        db, lane.business_id, room - len(intents), len(candidates) - len(intents), bool(waiting or barren), running, held
-    )
+def _claim_one(db: Database, request: ClaimRequest, parameters: Claim) -> tuple[list[ClaimedAttempt], Verdict]:
+    room = _room(db, request, parameters)
+    runs = _eligible(db, room, parameters)
+    offers = [offer for run in runs for offer in _offer(db, run)]
+    picks = _pick(db, room, runs, offers)
+    taken = _take(db, room, picks, parameters)
+    barren = _pass(db, runs, offers, picks)
+    return taken, _verdict(db, room, runs, picks, barren=barren)
 
 
-def _room(db: Database, lane: Lane) -> int:
+def _room(db: Database, request: ClaimRequest, parameters: Claim) -> Room:
+    lane = db.lanes[request.business_id]
+    slots = lane.max_calls - len(lane.inflight)
     if "count_instead_of_set" in db.faults:
-        # As the old system did: count what is known to be ringing or live, and believe it.
-        return lane.max_calls - sum(1 for i in lane.inflight if db.attempts[i].state in {"ringing", "live", "placed"})
-    return lane.max_calls - len(lane.inflight)
+        # The fault: count the calls known to be ringing or live, and trust the count.
+        slots = lane.max_calls - sum(1 for i in lane.inflight if db.attempts[i].state in {"ringing", "live", "placed"})
+    owned = db.owns(lane.partition, parameters.incarnation, request.epoch)
+    return Room(lane, slots, min(request.permits, slots), lane.business_id not in parameters.locked_lanes, owned)
 
 
-def _takes(db: Database, run: Run) -> bool:
-    cancelled = run.cancel_requested and "claim_ignores_cancel" not in db.faults
-    status = run.status == "running" or ("claim_ignores_cancel" in db.faults and run.cancel_requested and run.status == "stopped")
-    return status and run.started and not cancelled
-
-
-def _candidates(db: Database, run: Run, may_take: int) -> list[Candidate]:
-    if may_take <= 0:
+def _eligible(db: Database, room: Room, parameters: Claim) -> list[EligibleRun]:
+    if not (room.held and room.owned and room.slots > 0):
         return []
-    now = db.clock()
+    return [
+        EligibleRun(run, run.id not in parameters.locked_runs, min(room.slots, run.concurrency - run.in_progress))
+        for run in db.runs_of[room.lane.business_id]
+        if _takes_leads(db, run)
+    ]
+
+
+def _takes_leads(db: Database, run: Run) -> bool:
+    ignores_cancel = "claim_ignores_cancel" in db.faults
+    running = run.status == "running" or (ignores_cancel and run.cancel_requested and run.status == "stopped")
+    return running and run.started and (ignores_cancel or not run.cancel_requested)
+
+
+def _offer(db: Database, eligible: EligibleRun) -> list[Offer]:
+    """The next leads of a run: due retries, then new leads; `nth` is the order within the run."""
+    if not eligible.held or eligible.may_take <= 0:
+        return []
+    run, now = eligible.run, db.clock()
     due = [r for r in db.retries.values() if r.run_id == run.id and r.due_at <= now and db.jobs[r.job_id].status == "queued"]
     due.sort(key=lambda r: (r.due_at, r.job_id))
-    found = [Candidate(run, db.jobs[r.job_id], None, r.due_at) for r in due[:may_take]]
-    found.sort(key=lambda c: (c.due_at, c.job.position))
-    fresh: list[Candidate] = []
-    for zone in run.zones:
-        fresh += _of_zone(run, zone, may_take)
-    fresh.sort(key=lambda c: c.job.position)
-    found += fresh[:may_take]
-    for nth, candidate in enumerate(found, start=1):
-        candidate.nth = nth
-    return found
+    offers = [Offer(run, db.jobs[r.job_id], None, r.due_at) for r in due[: eligible.may_take]]
+    offers.sort(key=lambda offer: (offer.due_at, offer.job.position))
+    fresh = [offer for zone in run.zones for offer in _offer_of_zone(run, zone, eligible.may_take)]
+    fresh.sort(key=lambda offer: offer.job.position)
+    offers += fresh[: eligible.may_take]
+    for nth, offer in enumerate(offers, start=1):
+        offer.nth = nth
+    return offers
 
 
-def _of_zone(run: Run, zone: Zone, may_take: int) -> list[Candidate]:
-    found: list[Candidate] = []
+def _offer_of_zone(run: Run, zone: Zone, most: int) -> list[Offer]:
+    offers: list[Offer] = []
     for position in range(zone.next, min(zone.last, zone.next + SCAN - 1) + 1):
         job = run.jobs[position - 1]
         if job.status == "queued":
-            found.append(Candidate(run, job, zone, 0.0))
-            if len(found) == may_take:
+            offers.append(Offer(run, job, zone, 0.0))
+            if len(offers) == most:
                 break
-    return found
+    return offers
 
 
-def _on_the_line(db: Database, lane: Lane, picked: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """One open attempt to a number at a time, over all runs of the business."""
-    busy = set() if "same_phone_twice" in db.faults else {db.attempts[i].phone for i in lane.inflight}
-    free, waiting = [], []
-    for candidate in picked:
-        if candidate.job.phone in busy:
-            waiting.append(candidate)
-        else:
-            free.append(candidate)
-            if "same_phone_twice" not in db.faults:
-                busy.add(candidate.job.phone)
-    return free, waiting
+def _pick(db: Database, room: Room, runs: list[EligibleRun], offers: list[Offer]) -> list[Pick]:
+    """The offered leads in turn; one open attempt to a number at a time, over all runs of the business."""
+    may_take = {eligible.run.id: eligible.may_take for eligible in runs}
+    turns = [offer for offer in offers if offer.nth <= may_take[offer.run.id]]
+    turns.sort(key=lambda o: (-o.run.priority, o.run.in_progress + o.nth, o.run.served_at, o.run.id, o.nth))
+    in_use = {db.attempts[i].phone for i in room.lane.inflight}
+    picks = []
+    for turn, offer in enumerate(turns, start=1):
+        number_in_use = offer.job.phone in in_use and "same_phone_twice" not in db.faults
+        in_use.add(offer.job.phone)
+        picks.append(Pick(offer, None if turn > room.may_take else "put_off" if number_in_use else "take"))
+    return picks
 
 
-def _intend(db: Database, lane: Lane, candidate: Candidate, about: Claim) -> ClaimedAttempt:
-    now, job = db.clock(), candidate.job
+def _take(db: Database, room: Room, picks: list[Pick], parameters: Claim) -> list[ClaimedAttempt]:
+    """Create the attempts, put off the other picked leads, and occupy the slots."""
+    lane = room.lane
+    taken = [_attempt(db, lane, pick.offer, parameters) for pick in picks if pick.fate == "take"]
+    for job in (pick.offer.job for pick in picks if pick.fate == "put_off"):
+        db.retries[job.id] = Retry(job.id, job.run_id, lane.business_id, db.clock() + SAME_PHONE_SECONDS, "same_phone")
+    if taken:
+        if "count_instead_of_set" in db.faults:
+            lane.cap = max(lane.cap, len(lane.inflight) + len(taken))
+        lane.hold(lane.inflight + [attempt.attempt_id for attempt in taken])
+    return taken
+
+
+def _attempt(db: Database, lane: Lane, offer: Offer, parameters: Claim) -> ClaimedAttempt:
+    now, job, send_by = db.clock(), offer.job, db.clock() + parameters.send_seconds
     attempt = Attempt(
-        len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(about.token), db.nonce(), job.phone, lane.caller_id,
-        lane.account_sid or about.default_account, about.ring_seconds, now, now + about.send_seconds, now + about.send_seconds,
+        len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(parameters.token), db.nonce(), job.phone, lane.caller_id,
+        lane.account_sid or parameters.default_account, parameters.ring_seconds, now, send_by, send_by,
     )  # fmt: skip
     db.attempts[attempt.id] = attempt
     job.status, job.attempts, job.attempt_id = "dialing", job.attempts + 1, attempt.id
     db.retries.pop(job.id, None)
     return ClaimedAttempt(
-        lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, about.token, job.phone, lane.caller_id, attempt.account_sid,
-        candidate.run.settings.get("machine_detection"), bool(candidate.run.settings.get("record", False)),
+        lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, parameters.token, job.phone, lane.caller_id, attempt.account_sid,
+        offer.run.settings.get("machine_detection"), bool(offer.run.settings.get("record", False)),
     )  # fmt: skip
 
 
-def _pass(run: Run, offered: list[Candidate], picked: list[Candidate], may_take: int) -> bool:
-    """Move the cursors of a run behind what was taken; True when a stretch of leads that are not queued was passed."""
-    if may_take <= 0:
-        return False
+def _pass(db: Database, runs: list[EligibleRun], offers: list[Offer], picks: list[Pick]) -> bool:
+    """Move cursors and counters; True when a stretch without a queued lead was skipped."""
+    picked = [pick for pick in picks if pick.fate is not None]
+    for turn, pick in enumerate(picked, start=1):
+        pick.offer.run.served_at = db.clock() + turn * 1e-6
     barren = False
-    zones = _zones_offered(run, offered)
-    fresh = sum(zones.values())
-    for zone in run.zones:
-        if zone.next > zone.last:
-            continue
-        last = max((c.job.position for c in picked if c.zone is zone), default=0)
-        was = zone.next
-        if last:
-            zone.next = last + 1
-        elif not zones.get(id(zone)) and fresh < may_take:
-            zone.next = min(zone.last, zone.next + SCAN - 1) + 1
-            barren = True
-        run.cursor += zone.next - was
+    for eligible in runs:
+        if eligible.held:
+            mine = [offer for offer in offers if offer.run is eligible.run]
+            barren = _pass_zones(eligible, mine, [pick.offer for pick in picked]) or barren
+            taken = sum(1 for pick in picked if pick.offer.run is eligible.run and pick.fate == "take")
+            eligible.run.queued -= taken
+            eligible.run.in_progress += taken
+            db.touched.add(eligible.run.id)
     return barren
 
 
-def _zones_offered(run: Run, offered: list[Candidate]) -> dict[int, int]:
-    zones: dict[int, int] = {}
-    for candidate in offered:
-        if candidate.run is run and candidate.zone is not None:
-            zones[id(candidate.zone)] = zones.get(id(candidate.zone), 0) + 1
-    return zones
+def _pass_zones(eligible: EligibleRun, offers: list[Offer], picked: list[Offer]) -> bool:
+    fresh = [offer.zone for offer in offers if offer.zone is not None]
+    barren = False
+    for zone in eligible.run.zones:
+        if zone.next > zone.last or eligible.may_take <= 0:
+            continue
+        last = max((offer.job.position for offer in picked if offer.zone is zone), default=0)
+        was = zone.next
+        if last:
+            zone.next = last + 1
+        elif not any(other is zone for other in fresh) and len(fresh) < eligible.may_take:
+            zone.next = min(zone.last, zone.next + SCAN - 1) + 1
+            barren = True
+        eligible.run.cursor += zone.next - was
+    return barren
 
 
-def _count(db: Database, lane: Lane, held: list[Run], picked: list[Candidate], intents: list[ClaimedAttempt]) -> None:
-    for turn, candidate in enumerate(picked, start=1):
-        candidate.run.served_at = db.clock() + turn * 1e-6
-    for run in held:
-        taken = sum(1 for intent in intents if intent.run_id == run.id)
-        run.queued -= taken
-        run.in_progress += taken
-    if intents:
-        if "count_instead_of_set" in db.faults:
-            lane.cap = max(lane.cap, len(lane.inflight) + len(intents))
-        lane.hold(lane.inflight + [intent.attempt_id for intent in intents])
-    db.touched.update(run.id for run in held)
-
-
-def _verdict(
-    db: Database,
-    business_id: int,
-    room: int,
-    offered: int,
-    moved: bool,  # noqa: FBT001 one of six
-    running: list[Run],
-    held: list[Run],
-) -> Verdict:
-    if room <= 0:
-        return Verdict(business_id, VerdictCode.FULL)
-    if moved:
-        return Verdict(business_id, VerdictCode.AGAIN)
-    if offered > 0:
-        return Verdict(business_id, VerdictCode.GATE)
-    if len(held) < len(running):
-        return Verdict(business_id, VerdictCode.BUSY)
-    now, ids = db.clock(), {run.id for run in running}
-    later = min((r.due_at for r in db.retries.values() if r.run_id in ids and r.due_at > now), default=None)
-    if later is not None:
-        return Verdict(business_id, VerdictCode.PUT_OFF, moment(later))
-    return Verdict(business_id, VerdictCode.EMPTY)
+def _verdict(db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], *, barren: bool) -> Verdict:
+    fates = [pick.fate for pick in picks]
+    taken = fates.count("take")
+    now, ids = db.clock(), {eligible.run.id for eligible in runs}
+    due_at = min((r.due_at for r in db.retries.values() if r.run_id in ids and r.due_at > now), default=None)
+    cases = (
+        (not room.owned, VerdictCode.NOT_OWNER),
+        (not room.held, VerdictCode.BUSY),
+        (room.slots - taken <= 0, VerdictCode.FULL),
+        ("put_off" in fates or barren, VerdictCode.AGAIN),
+        (len(picks) > taken, VerdictCode.GATE),
+        (not all(eligible.held for eligible in runs), VerdictCode.BUSY),
+        (due_at is not None, VerdictCode.PUT_OFF),
+        (True, VerdictCode.EMPTY),
+    )
+    code = next(code for applies, code in cases if applies)
+    return Verdict(room.lane.business_id, code, moment(due_at) if code is VerdictCode.PUT_OFF and due_at is not None else None)

@@ -62,7 +62,7 @@ def receive_one(db: Database, asked: Command) -> bool | None:
 
 
 def receive(db: Database, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool:
-    """Move entries of the stream into the inbox, unless somebody else has read on meanwhile."""
+    """Move entries of the stream into the inbox, unless another reader has moved the position."""
     if db.position != start:
         return False
     db.position = end

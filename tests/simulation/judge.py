@@ -1,4 +1,4 @@
-"""The judge: what was promised, held against the company's ledger and the rows; our own counters are only what is judged."""
+"""The judge: compares the promises with the company's call log and the rows; our own counters are never trusted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.model import Reference
     from sql.commands.commands import Answer
-    from tests.simulation.company import Entry, FakeTwilio
+    from tests.simulation.fake_redis import FakeRedis
+    from tests.simulation.fake_twilio import Entry, FakeTwilio
     from tests.simulation.rows import Attempt, Database, Run
     from tests.simulation.schedule import Schedule
-    from tests.simulation.wire import Server
 
 
 ENDINGS = frozenset({CommandType.CANCEL, CommandType.STOP, CommandType.CANCEL_JOB})
@@ -36,7 +36,7 @@ class ViolationError(Exception):
 class Judge:
     """Watches one schedule."""
 
-    def __init__(self, schedule: Schedule, db: Database, company: FakeTwilio, server: Server) -> None:
+    def __init__(self, schedule: Schedule, db: Database, company: FakeTwilio, server: FakeRedis) -> None:
         self._schedule = schedule
         self._db = db
         self._company = company
@@ -86,7 +86,7 @@ class Judge:
             self._unwanted.append((command.run_id, command.job_id, self._company.loop.now))
 
     def waited(self, run_id: int) -> None:
-        """A person who asked to wait was answered: from now on no request for a call of this run is sent."""
+        """A client that asked to wait got its answer: from now on no request for a call of this run may be sent."""
         self._quiet.add(run_id)
 
     def written(self, reference: Reference) -> None:
@@ -110,12 +110,12 @@ class Judge:
             self.excess += 1
             return
         now = [
-            e for e in self._company.ledger.values()
+            e for e in self._company.calls.values()
             if e.ended_at is None and e.reference.business_id == attempt.business_id and not self._is_beyond_us(e)
         ]  # fmt: skip
         live = len(now)
         if sum(1 for e in now if e.to == entry.to) > 1:
-            self._too_many("P2", f"the number of lead {attempt.job_id} is called while it is on the line")
+            self._too_many("P2", f"the number of lead {attempt.job_id} is called while another call to it is in progress")
         if live > self._limits[attempt.business_id]:
             self._too_many(
                 "P1", f"business {attempt.business_id} has {live} calls at once, {self._limits[attempt.business_id]} are allowed"
@@ -182,7 +182,7 @@ class Judge:
             run.in_progress == 0 and not run.rewrite_pending and (run.status in ENDED or run.status in {"paused", "pending"})
             for run in db.runs.values()
         )
-        calls = all(entry.ended_at is not None or entry.sid in self._company.forgotten for entry in self._company.ledger.values())
+        calls = all(entry.ended_at is not None or entry.sid in self._company.forgotten for entry in self._company.calls.values())
         excess = any(attempt.open for attempt in db.attempts.values())
         return runs and calls and not excess and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
 
@@ -212,7 +212,7 @@ class Judge:
         return {
             "runs": [(r.id, r.status, r.counters()) for r in db.runs.values() if r.status not in ENDED],
             "attempts": [(a.id, a.job_id, a.state, a.sid) for a in db.attempts.values() if a.open],
-            "calls": [e.sid for e in self._company.ledger.values() if e.ended_at is None],
+            "calls": [e.sid for e in self._company.calls.values() if e.ended_at is None],
             "outbox": len(db.outbox),
         }
 
@@ -221,14 +221,14 @@ class Judge:
         for job_id, calls in self._calls_of.items():
             job = self._db.jobs[job_id]
             if any(self._is_beyond_us(call) or self._no_fault(call) for call in calls):
-                # What became of it nobody can know, or it says nothing of the lead.
+                # Its outcome cannot be known, or it says nothing about the lead.
                 continue
             expected = {"completed": "completed", "canceled": "cancelled"}.get(calls[-1].status, "failed")
             if len(calls) == 1 and job.status != expected and not self._schedule.late_listings:
                 self._fail("P3", f"the call of lead {job_id} ended as {calls[0].status}, its row says {job.status}")
 
     def _hang_ups(self) -> None:
-        """A call that was to be hung up did not go on until its people had enough; of one that is shown too late nobody may have heard."""
+        """A call marked to be hung up did not last to its natural end, unless the provider listed it too late."""
         if self._schedule.late_listings:
             return
         # The last freeze may begin in the time of trouble and end after it.
@@ -241,16 +241,16 @@ class Judge:
                         self._fail("P4", f"{entry.sid} of lead {job.id} was to be hung up, and went on for {late:.0f} s")
 
     def _events(self) -> None:
-        told = [serial for serial, _ in self._server.told]
+        published = [serial for serial, _ in self._server.told]
         first: dict[int, int] = {}
-        for at, serial in enumerate(told):
+        for at, serial in enumerate(published):
             first.setdefault(serial, at)
         last: dict[int | None, int] = {}
         for event in self._db.every_event:
             if event.serial not in first:
-                self._fail("P7", f"event {event.serial} ({event.type}) was never told")
+                self._fail("P7", f"event {event.serial} ({event.type}) was never published")
             if event.run_id is not None and first[event.serial] < last.get(event.run_id, -1):
-                self._fail("P7", f"event {event.serial} of run {event.run_id} was told before an earlier one")
+                self._fail("P7", f"event {event.serial} of run {event.run_id} was published before an earlier one")
             last[event.run_id] = first[event.serial]
         self._ends_are_told()
 
@@ -259,11 +259,11 @@ class Judge:
         ends = Counter(event.run_id for event in self._db.every_event if event.type == "run.finished")
         for run in self._db.runs.values():
             if ends[run.id] != int(run.status in ENDED):
-                self._fail("P7", f"the end of run {run.id}, which is {run.status}, was told {ends[run.id]} times")
-        told = {event.job_id: event.data["status"] for event in self._db.every_event if event.type == "job.changed"}
-        for job_id, status in told.items():
+                self._fail("P7", f"the end of run {run.id}, which is {run.status}, was published {ends[run.id]} times")
+        published = {event.job_id: event.data["status"] for event in self._db.every_event if event.type == "job.changed"}
+        for job_id, status in published.items():
             if job_id is not None and self._db.jobs[job_id].status != status and not self._schedule.late_listings:
-                self._fail("P7", f"of lead {job_id} was told that it is {status}, its row says {self._db.jobs[job_id].status}")
+                self._fail("P7", f"lead {job_id} was published as {status}, its row says {self._db.jobs[job_id].status}")
 
     def _commands(self) -> None:
         """Each command of the stream takes effect once, and those of one run in the order of the stream."""

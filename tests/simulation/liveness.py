@@ -16,13 +16,13 @@ from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, LONGEST_SET_BA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.simulation.stage import Stage
+    from tests.simulation.cluster import SimulatedCluster
 
 # Its worker has 5 s to send it and 2 s to say so, and the poll comes every 5 s.
 PLACING_SECONDS: Final = 20.0
 # Two lists a lag apart, the questions ever rarer meanwhile; where two calls look alike, the next callback.
 UNKNOWN_SECONDS: Final = 120.0
-# A provider that keeps a call in its queue is told after 60 s to forget it.
+# A call that stays in the provider's queue is withdrawn after 60 s.
 PLACED_SECONDS: Final = 90.0
 # A call that the provider has forgotten: over by itself at the latest, and asked for twice after that, a lag apart.
 LOST_SECONDS: Final = RING_SECONDS + LIMIT_SECONDS + 3 * LAG_SECONDS + 30.0
@@ -41,14 +41,14 @@ State: TypeAlias = tuple[str, object]
 class Liveness:
     """Looks at everything once a second; `calm_at` is the second from which nothing goes wrong any more."""
 
-    def __init__(self, stage: Stage, calm_at: float) -> None:
-        self._stage = stage
+    def __init__(self, cluster: SimulatedCluster, calm_at: float) -> None:
+        self._cluster = cluster
         self._calm_at = calm_at
         self._since: dict[State, float] = {}
         self._working: tuple[int, ...] = ()
         # When a worker was last frozen, killed or started.
         self._disturbed_at = calm_at
-        jumps = stage.schedule.troubles.clock_jumps
+        jumps = cluster.schedule.troubles.clock_jumps
         # What is due by the database's clock comes so much later when it was set back; and no lead is taken while it is not trusted.
         self._grace = jumps * LONGEST_SET_BACK_SECONDS + (LAG_SECONDS if jumps else 0.0)
 
@@ -58,7 +58,7 @@ class Liveness:
         Raises:
             ViolationError: naming the state that has lasted too long.
         """
-        now = self._stage.loop.now
+        now = self._cluster.loop.now
         seen = dict(self._states())
         self._since = {state: self._since.get(state, now) for state in seen}
         self._notice_disturbance(now)
@@ -70,7 +70,7 @@ class Liveness:
                 raise ViolationError(message)
 
     def _notice_disturbance(self, now: float) -> None:
-        alive = [machine.process for machine in self._stage.machines if machine.process.alive]
+        alive = [machine.process for machine in self._cluster.machines if machine.process.alive]
         working = tuple(id(process) for process in alive)
         if working != self._working or any(process.frozen for process in alive):
             self._working, self._disturbed_at = working, now
@@ -78,29 +78,29 @@ class Liveness:
     def _states(self) -> Iterator[tuple[State, float]]:
         yield from self._attempts()
         yield from self._runs()
-        db = self._stage.db
+        db = self._cluster.db
         for row in db.inbox.values():
             if row.answer is None:
                 yield ("command not decided", (row.business_id, row.id)), COMMAND_SECONDS
         for serial in db.outbox:
             yield ("event not told", serial), EVENT_SECONDS
-        for sid in db.excess_live - self._stage.company.forgotten:
+        for sid in db.excess_live - self._cluster.company.forgotten:
             yield ("second call not over", sid), SECOND_CALL_SECONDS
-        if any(machine.process.alive for machine in self._stage.machines):
+        if any(machine.process.alive for machine in self._cluster.machines):
             for n, partition in enumerate(db.partitions):
                 if db.workers.get(partition.owner, -1.0) <= db.clock():  # type: ignore[arg-type]  # nobody is in it
                     yield ("partition without an owner", n), OWNED_SECONDS
 
     def _attempts(self) -> Iterator[tuple[State, float]]:
-        db, company = self._stage.db, self._stage.company
-        ended = {entry.reference.attempt_id: entry for entry in company.ledger.values() if entry.ended_at is not None and not entry.unasked}
+        db, company = self._cluster.db, self._cluster.company
+        ended = {entry.reference.attempt_id: entry for entry in company.calls.values() if entry.ended_at is not None and not entry.unasked}
         for attempt in db.attempts.values():
             if not attempt.open:
                 continue
             call = ended.get(attempt.id)
             if attempt.sid in company.forgotten:
-                yield ("call nobody knows", attempt.id), LOST_SECONDS
-            elif call is not None and attempt.sid == call.sid and call.shown_from <= self._stage.loop.now:
+                yield ("unknown call", attempt.id), LOST_SECONDS
+            elif call is not None and attempt.sid == call.sid and call.shown_from <= self._cluster.loop.now:
                 yield ("slot of a call that has ended", attempt.id), NOTICED_SECONDS
             elif attempt.state is AttemptState.PLACING:
                 yield ("attempt being placed", attempt.id), PLACING_SECONDS
@@ -110,14 +110,14 @@ class Liveness:
                 yield ("call placed", attempt.id), PLACED_SECONDS
 
     def _runs(self) -> Iterator[tuple[State, float]]:
-        db = self._stage.db
+        db = self._cluster.db
         for run in db.runs.values():
             lane = db.lanes[run.business_id]
             if run.rewrite_pending:
                 yield ("leads of a cancelled run that say queued", run.id), REWRITTEN_SECONDS
             if run.status in ENDED or run.status != "running" or not run.queued:
                 continue
-            # A number that is on the line for another lead is waited for, as long as that call lasts.
+            # A lead waits while another lead's call to the same number is in progress.
             talking = {db.attempts[i].phone for i in lane.inflight}
             waits = any(job.status == "queued" and job.phone in talking for job in run.jobs)
             if not waits and len(lane.inflight) < lane.max_calls and run.in_progress < run.concurrency:

@@ -1,4 +1,4 @@
-"""Businesses and runs are put into the in-memory database as sql.businesses.businesses and sql.runs.runs put them into PostgreSQL."""
+"""Loads businesses and runs into the in-memory database, as sql.businesses.businesses and sql.runs.runs do into PostgreSQL."""
 
 from __future__ import annotations
 

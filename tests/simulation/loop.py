@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
-# A round of the end: cancelled tasks that need more than this many steps do not end at all.
+# At the end, cancelled tasks that need more steps than this count as hanging.
 MAX_LAST_STEPS, LAST_ROUNDS = 100_000, 20
 
 
@@ -50,7 +50,7 @@ class Process:
         return self.context.run(self.loop.create_task, work)
 
     def kill(self) -> None:
-        """None of its tasks runs again; what it has sent is on its way all the same."""
+        """Stop all its tasks for good; what it has sent still arrives."""
         if self.alive:
             self.alive = False
             self.on_kill()
@@ -207,7 +207,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if task.done() and not task.cancelled():
                 task.exception()
 
-    # -- what asyncio asks of a loop -------------------------------------------------------------------------------------------------
+    # -- what asyncio needs of a loop -------------------------------------------------------------------------------------------------
 
     def time(self) -> float:
         return self.now
@@ -249,11 +249,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Tasks nobody asks after: what matters of them is in the log."""
+        """Ignore exceptions that asyncio reports: those that matter are in the log."""
 
 
 def settle(future: asyncio.Future[Any], result: Any) -> None:  # noqa: ANN401 whatever the future is for
-    """Give a future its result, unless whoever waited has gone."""
+    """Set the result of a future, unless its waiter has gone."""
     if not future.done():
         future.set_result(result)
 

@@ -1,4 +1,4 @@
-"""Learn as sql/attempts/record_v1.sql does it, in memory: each fact is judged by the rows as they were, then all are applied."""
+"""Record as sql/attempts/record_v1.sql does it, in memory: judge each fact by the rows as they were, weigh, move, count, write events."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def record(
     for one in judged:
         one.verdict = _judge(db, one)
     _weigh(db, judged)
-    ended = _apply(db, judged)
+    ended = _move(db, judged)
     return [_answer(fact, found[fact.attempt_id], ended, busy=fact.attempt_id in locked) for fact in facts]
 
 
@@ -77,7 +77,7 @@ def _find(db: Database, fact: Fact) -> JudgedFact | None:
     lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
     room = lane.max_calls - len(lane.inflight)
     elsewhere = fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id
-    # The answer to its own POST names a call that is another attempt's: whose it is, nobody knows any more. A person finds out.
+    # The answer to its own POST names the call of another attempt: it is unknown which call is whose. A person has to look.
     confused = elsewhere and attempt.state in {PLACING, UNKNOWN} and fact.token == attempt.token
     if confused:
         fact = replace(fact, state=UNKNOWN, sid=None, evidence={**(attempt.evidence or {}), CONFUSED: True})
@@ -92,7 +92,7 @@ def _concerns_run(j: JudgedFact) -> bool:
     return second or j.was not in OPEN or j.fact.state not in OPEN
 
 
-def _judge(db: Database, j: JudgedFact) -> RecordVerdict:  # noqa: PLR0911 one verdict, one line, as in the function
+def _judge(db: Database, j: JudgedFact) -> RecordVerdict:  # noqa: PLR0911 - one line per verdict, as in the function
     fact, now = j.fact, db.clock()
     if j.elsewhere:
         return RecordVerdict.REFUSED
@@ -159,7 +159,7 @@ def _job_after(db: Database, j: JudgedFact) -> str:
 
 
 def _is_no_fault(j: JudgedFact) -> bool:
-    """An end that says nothing of the lead: withdrawn from the provider's queue, or too many calls at once."""
+    """True for an end that says nothing about the lead: withdrawn from the provider's queue, or too many calls at once."""
     outcome = j.fact.outcome
     return (outcome == "canceled" and j.attempt.withdrawn) or (outcome == "failed" and j.fact.error_code == TOO_MANY_CALLS)
 
@@ -172,7 +172,7 @@ def counted_as(status: str, cancel_requested: bool) -> str:  # noqa: FBT001
 
 
 def job_outcome(outcome: str | None, answered_by: str | None) -> str:
-    """What the run's page says of an ended call."""
+    """The outcome that the job of an ended call shows."""
     if outcome is not None and outcome != "completed":
         return outcome
     if answered_by in {"human", "fax"}:
@@ -180,8 +180,8 @@ def job_outcome(outcome: str | None, answered_by: str | None) -> str:
     return "machine" if (answered_by or "").startswith("machine") else "answered"
 
 
-def _apply(db: Database, judged: list[JudgedFact]) -> set[int]:
-    """Write what the judged facts change; return the runs that have ended by it."""
+def _move(db: Database, judged: list[JudgedFact]) -> set[int]:
+    """Move attempts, sids, jobs, lanes and counters, and write events; return the runs that this ends."""
     applied = [j for j in judged if j.applied]
     for j in judged:
         if j.applied:
@@ -209,11 +209,11 @@ def _apply(db: Database, judged: list[JudgedFact]) -> set[int]:
         if j.job_now != j.job_was or ("settle_twice" in db.faults and j.was is OVER):
             _move_job(db, j, deltas[j.run.id])
     _move_lanes(db, applied)
-    return {run.id for run in _runs_of(judged) if _tell(db, run, [j for j in judged if j.run is run], deltas[run.id])}
+    return {run.id for run in _runs_of(judged) if _write_events(db, run, [j for j in judged if j.run is run], deltas[run.id])}
 
 
 def _not_missing(evidence: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Whatever proves that the call exists ends that the provider does not know it."""
+    """Proof that the call exists clears the evidence that the provider does not know it."""
     return evidence and {name: value for name, value in evidence.items() if name not in {"missing", "missing_late"}}
 
 
@@ -271,26 +271,26 @@ def _move_lanes(db: Database, applied: list[JudgedFact]) -> None:
         lane.hold(inflight)
 
 
-def _tell(db: Database, run: Run, judged: list[JudgedFact], delta: Counter[str]) -> bool:
-    """Tell what became of the leads of a run, then move its counters; True when it ends by it."""
+def _write_events(db: Database, run: Run, judged: list[JudgedFact], delta: Counter[str]) -> bool:
+    """Write the events of a run, then move its counters; True when this ends it."""
     db.touched.add(run.id)
-    told: list[tuple[int, JudgedFact, str, dict[str, Any]]] = []
+    events: list[tuple[int, JudgedFact, str, dict[str, Any]]] = []
     for j in judged:
         if j.applied and j.job_now != j.job_was and j.job_now in {"completed", "failed", "cancelled"}:
-            told.append((1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
+            events.append((1, j, "job.changed", {"status": j.job_now, "lead_id": j.job.lead_id}))
         if j.second_is_new or (j.now_excess and not j.was_excess):
-            told.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
-    for _, j, kind, data in sorted(told, key=lambda t: (t[0], t[1].job.id)):
+            events.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
+    for _, j, kind, data in sorted(events, key=lambda t: (t[0], t[1].job.id)):
         db.tell(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
     return bool(delta) and _count(db, run, delta)
 
 
 def _count(db: Database, run: Run, delta: Counter[str]) -> bool:
-    """Move the counters of a run; True when it ends by it."""
-    flew = run.in_progress > 0
+    """Move the counters of a run; True when this ends it."""
+    had_calls = run.in_progress > 0
     for name, change in delta.items():
         setattr(run, name, getattr(run, name) + change)
-    drained = run.status not in {"running", "paused"} and flew and run.in_progress == 0
+    drained = run.status not in {"running", "paused"} and had_calls and run.in_progress == 0
     ends = run.queued == 0 and run.in_progress == 0 and run.status in {"running", "paused"} and run.started
     if ends and "end_is_forgotten" not in db.faults:
         run.status = "cancelled" if run.cancel_requested else "completed"

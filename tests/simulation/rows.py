@@ -1,4 +1,4 @@
-"""The rows of the in-memory database: what PostgreSQL holds, one class a table, times in seconds of the database's clock."""
+"""The rows of the in-memory database: one class per table of PostgreSQL, times in seconds of the database's clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDED = frozenset({"completed", "cancelled", "stopped", "failed"})
 
 
 def moment(seconds: float) -> datetime:
-    """A time of the database's clock as it is shown to a client."""
+    """A time of the database's clock as clients see it."""
     return START + timedelta(seconds=seconds)
 
 
@@ -41,7 +41,7 @@ class Lane:
     inflight: list[int] = field(default_factory=list)
 
     def hold(self, inflight: list[int]) -> None:
-        """Replace the set; as in PostgreSQL one too many is refused, whoever asks."""
+        """Replace the set; as in PostgreSQL, one too many is rejected."""
         if len(inflight) > self.cap:
             message = f"CHECK: lane {self.business_id} would hold {len(inflight)} of {self.cap}"
             raise CheckError(message)
@@ -167,8 +167,8 @@ class Received:
 
 
 @dataclass(slots=True)
-class Told:
-    """A row of the outbox; kept here after it was deleted there, for the judge."""
+class OutboxEvent:
+    """A row of the outbox; kept after its deletion, for the judge."""
 
     serial: int
     business_id: int
@@ -181,7 +181,7 @@ class Told:
 
 
 class Database:
-    """All rows, and the clock; a method of the functions that work on it is a transaction."""
+    """All rows, and the clock; each function that works on it is one transaction."""
 
     def __init__(self, clock: Callable[[], float], nonce: Callable[[], str], partitions: int, faults: frozenset[str] = frozenset()) -> None:
         self.clock = clock
@@ -203,9 +203,9 @@ class Database:
         self.inbox: dict[tuple[int, str], Received] = {}
         self.received = 0
         self.position = "0-0"
-        self.outbox: dict[int, Told] = {}
-        self.every_event: list[Told] = []
-        # Runs whose rows were touched since the judge looked last.
+        self.outbox: dict[int, OutboxEvent] = {}
+        self.every_event: list[OutboxEvent] = []
+        # Runs whose rows were touched since the judge last checked.
         self.touched: set[int] = set()
         # PostgreSQL rewrites the job rows of runs up to this size at once, larger ones soon after.
         self.rewrite_here = 200
@@ -221,10 +221,10 @@ class Database:
         command_id: str | None = None,
     ) -> None:
         """Write an event, in the transaction of its change."""
-        told = Told(len(self.every_event) + 1, business_id, run_id, kind, self.clock(), data, job_id, command_id)
-        self.every_event.append(told)
-        if "event_outside_the_transaction" not in self.faults or told.serial % 7:
-            self.outbox[told.serial] = told
+        event = OutboxEvent(len(self.every_event) + 1, business_id, run_id, kind, self.clock(), data, job_id, command_id)
+        self.every_event.append(event)
+        if "event_outside_the_transaction" not in self.faults or event.serial % 7:
+            self.outbox[event.serial] = event
 
     def owns(self, partition: int, owner: UUID | str | None, epoch: int | None) -> bool:
         """The fence: this worker, under this epoch."""

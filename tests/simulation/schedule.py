@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.simulation.chance import Chance
+from tests.simulation.randomness import SeededRandom
 
 RING_SECONDS, LIMIT_SECONDS = 6, 20
 LAG_SECONDS = 12.0
@@ -123,7 +123,7 @@ SILENCES = ("callback_lost", "answer_lost", "server_error", "slow_answer", "fore
 
 def draw(seed: int) -> Schedule:
     """The schedule of a seed."""
-    chance = Chance(seed, "schedule")
+    chance = SeededRandom(seed, "schedule")
     businesses = tuple(chance.randint(1, 3) for _ in range(chance.randint(1, 3)))
     runs = tuple((n % len(businesses) + 1, chance.randint(1, 6), chance.randint(1, 3)) for n in range(chance.randint(1, 4)))
     troubles: dict[str, float] = {}
@@ -161,8 +161,8 @@ def draw(seed: int) -> Schedule:
     )
 
 
-def _do_not_ask_too_much(troubles: dict[str, float], chance: Chance, *, silent: bool, late: bool) -> None:
-    """Leave out what nobody could be right about together."""
+def _do_not_ask_too_much(troubles: dict[str, float], chance: SeededRandom, *, silent: bool, late: bool) -> None:
+    """Drop troubles that no system could survive together."""
     if late:
         # A call that is listed after it was given up, and waits in the company's queue for ever.
         troubles.pop("keeps_queued", None)

@@ -1,4 +1,4 @@
-"""A call that is to be hung up is, when nobody tells its worker so: the web process died between the database and the stream."""
+"""A call marked to be hung up is hung up without a hint to its worker: the web process died between PostgreSQL and the stream."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from actors.supervisor.router import POLL_SECONDS
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
 from tests.simulation.commanding import command
-from tests.simulation.director import run
 from tests.simulation.schedule import Schedule, Troubles
+from tests.simulation.schedule_runner import run
 
 if TYPE_CHECKING:
-    from tests.simulation.stage import Stage
+    from tests.simulation.cluster import SimulatedCluster
 
 pytestmark = pytest.mark.simulation
 
@@ -28,16 +28,16 @@ TALKERS = Schedule(
 )  # fmt: skip
 
 
-def test_the_next_poll_finds_what_nobody_has_told() -> None:
-    stages: list[Stage] = []
+def test_the_next_poll_finds_a_hang_up_without_a_hint() -> None:
+    stages: list[SimulatedCluster] = []
 
-    def prepare(stage: Stage) -> None:
-        stages.append(stage)
-        cancel = Command(1, "told to nobody", CommandType.CANCEL, 1, hang_up=True, requested_by="person")
-        stage.loop.call_later(CANCELLED_AT, lambda: command(stage.db, cancel), context=stage.loop.outside)
+    def prepare(cluster: SimulatedCluster) -> None:
+        stages.append(cluster)
+        cancel = Command(1, "without a hint", CommandType.CANCEL, 1, hang_up=True, requested_by="person")
+        cluster.loop.call_later(CANCELLED_AT, lambda: command(cluster.db, cancel), context=cluster.loop.outside)
 
     assert run(TALKERS, prepare=prepare).violation == ""
-    ends = [call.ended_at or float("inf") for call in stages[0].company.ledger.values() if call.answered]
+    ends = [call.ended_at or float("inf") for call in stages[0].company.calls.values() if call.answered]
     assert max(ends) > CANCELLED_AT
     assert max(ends) < CANCELLED_AT + POLL_SECONDS + HANGING_UP_SECONDS
 
@@ -46,20 +46,20 @@ def test_a_call_cancelled_while_it_was_placed_is_asked_for_soon() -> None:
     """It is hung up when the POST is answered; should no callback say that it has ended, its slot is not held for long."""
     open_then: list[int] = []
 
-    def cancel_while_placing(stage: Stage) -> None:
-        states = [attempt.state for attempt in stage.db.attempts.values() if attempt.open]
+    def cancel_while_placing(cluster: SimulatedCluster) -> None:
+        states = [attempt.state for attempt in cluster.db.attempts.values() if attempt.open]
         if AttemptState.PLACING not in states:
-            stage.loop.call_later(0.001, lambda: cancel_while_placing(stage), context=stage.loop.outside)
+            cluster.loop.call_later(0.001, lambda: cancel_while_placing(cluster), context=cluster.loop.outside)
             return
-        command(stage.db, Command(1, "in the middle", CommandType.CANCEL, 1, hang_up=True, requested_by="person"))
+        command(cluster.db, Command(1, "in the middle", CommandType.CANCEL, 1, hang_up=True, requested_by="person"))
         open_then.append(len(states))
-        stage.loop.call_later(AFTER_HANG_UP_SECONDS + POLL_SECONDS, lambda: count(stage), context=stage.loop.outside)
+        cluster.loop.call_later(AFTER_HANG_UP_SECONDS + POLL_SECONDS, lambda: count(cluster), context=cluster.loop.outside)
 
-    def count(stage: Stage) -> None:
-        open_then.append(sum(attempt.open for attempt in stage.db.attempts.values()))
+    def count(cluster: SimulatedCluster) -> None:
+        open_then.append(sum(attempt.open for attempt in cluster.db.attempts.values()))
 
-    def prepare(stage: Stage) -> None:
-        stage.loop.call_later(CANCELLED_AT, lambda: cancel_while_placing(stage), context=stage.loop.outside)
+    def prepare(cluster: SimulatedCluster) -> None:
+        cluster.loop.call_later(CANCELLED_AT, lambda: cancel_while_placing(cluster), context=cluster.loop.outside)
 
     unheard = replace(TALKERS, troubles=Troubles(callback_lost=1.0))
     assert run(unheard, prepare=prepare).violation == ""

@@ -1,4 +1,4 @@
-"""A worker that is told to stop gives back at once the partitions without a POST in flight; others take them while it finishes the rest."""
+"""A worker that shuts down releases partitions without a POST in flight at once; others take them while it finishes the rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialer.model import AttemptState
-from tests.simulation.director import run
 from tests.simulation.schedule import Schedule, Troubles
+from tests.simulation.schedule_runner import run
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster import SimulatedCluster
     from tests.simulation.rows import Database
-    from tests.simulation.stage import Stage
 
 pytestmark = pytest.mark.simulation
 
@@ -44,14 +44,14 @@ def seen(db: Database) -> Seen:
 def test_only_what_has_a_post_in_progress_waits_for_it() -> None:
     looks: list[Seen] = []
 
-    def prepare(stage: Stage) -> None:
+    def prepare(cluster: SimulatedCluster) -> None:
         def tell() -> None:
             # Whichever joined first: the other gets no share of partitions that have just changed hands.
-            machine = next(machine for machine in stage.machines if machine.ownership and machine.ownership.epochs)
+            machine = next(machine for machine in cluster.machines if machine.ownership and machine.ownership.epochs)
             machine.process.context.run(machine.stopping.set)
 
-        stage.loop.call_later(TOLD_AT, tell, context=stage.loop.outside)
-        stage.loop.call_later(TOLD_AT + HAND_OVER_SECONDS, lambda: looks.append(seen(stage.db)), context=stage.loop.outside)
+        cluster.loop.call_later(TOLD_AT, tell, context=cluster.loop.outside)
+        cluster.loop.call_later(TOLD_AT + HAND_OVER_SECONDS, lambda: looks.append(seen(cluster.db)), context=cluster.loop.outside)
 
     assert run(SLOW, prepare=prepare).violation == ""
     [look] = looks

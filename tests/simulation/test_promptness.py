@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.simulation import claiming, company, line
-from tests.simulation.director import run
+from tests.simulation import claiming, fake_twilio, network
 from tests.simulation.schedule import Schedule, Troubles
+from tests.simulation.schedule_runner import run
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster import SimulatedCluster
     from tests.simulation.rows import Database
-    from tests.simulation.stage import Stage
 
 pytestmark = pytest.mark.simulation
 
@@ -30,17 +30,17 @@ BUSY = Schedule(
 class Watch:
     """How long each business had a free slot and a lead that could be taken."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        self._cluster = cluster
         self._since: dict[int, float] = {}
         self.longest = 0.0
-        stage.line.after = self.look
+        cluster.link.after = self.look
 
     def look(self) -> None:
-        self._stage.judge.look()
-        now = self._stage.loop.now
-        for business_id in self._stage.db.lanes:
-            if waits(self._stage.db, business_id):
+        self._cluster.judge.look()
+        now = self._cluster.loop.now
+        for business_id in self._cluster.db.lanes:
+            if waits(self._cluster.db, business_id):
                 self._since.setdefault(business_id, now)
             elif business_id in self._since:
                 self.longest = max(self.longest, now - self._since.pop(business_id))
@@ -56,11 +56,11 @@ def waits(db: Database, business_id: int) -> bool:
 def test_a_freed_slot_is_filled_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Two ways it was not: a poll whose answer was older than a word brought an ended call back, and its slot stood free for five
     # seconds; a slot that came free while a claim was under way was asked for only when something else happened.
-    monkeypatch.setattr(line, "QUICK_SECONDS", STATEMENT_SECONDS)
-    monkeypatch.setattr(company, "RINGS_SECONDS", 1.0)
-    monkeypatch.setattr(company, "TALKS_SECONDS", 1.0)
+    monkeypatch.setattr(network, "QUICK_SECONDS", STATEMENT_SECONDS)
+    monkeypatch.setattr(fake_twilio, "RINGS_SECONDS", 1.0)
+    monkeypatch.setattr(fake_twilio, "TALKS_SECONDS", 1.0)
     watches: list[Watch] = []
-    report = run(replace(BUSY, seed=seed), prepare=lambda stage: watches.append(Watch(stage)))
+    report = run(replace(BUSY, seed=seed), prepare=lambda cluster: watches.append(Watch(cluster)))
     assert (report.violation, report.calls) == ("", 55)
     assert watches[0].longest < PROMPT_SECONDS
 

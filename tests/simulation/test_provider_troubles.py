@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.director import run
 from tests.simulation.schedule import Schedule, Troubles
+from tests.simulation.schedule_runner import run
 
 pytestmark = pytest.mark.simulation
 

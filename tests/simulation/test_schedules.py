@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.simulation.campaign import campaign
-from tests.simulation.director import Report, play, run
 from tests.simulation.schedule import Schedule, Troubles
+from tests.simulation.schedule_runner import Report, play, run
 
 if TYPE_CHECKING:
-    from tests.simulation.stage import Stage
+    from tests.simulation.cluster import SimulatedCluster
 
 pytestmark = pytest.mark.simulation
 
@@ -48,7 +48,7 @@ def test_a_seed_that_once_broke_a_promise_keeps_it(seed: int) -> None:
 
 
 def steps_of(schedule: Schedule) -> int:
-    stages: list[Stage] = []
+    stages: list[SimulatedCluster] = []
     report = run(schedule, prepare=stages.append)
     assert report.violation == ""
     # Up to the end of the last call; after that the worker only turns round.
@@ -56,15 +56,15 @@ def steps_of(schedule: Schedule) -> int:
 
 
 def killed_at(schedule: Schedule, step: int) -> Report:
-    def prepare(stage: Stage) -> None:
-        stage.first_kill = step
+    def prepare(cluster: SimulatedCluster) -> None:
+        cluster.first_kill = step
 
     return run(schedule, prepare=prepare)
 
 
 def frozen_at(schedule: Schedule, step: int) -> Report:
-    def prepare(stage: Stage) -> None:
-        stage.first_freeze = step
+    def prepare(cluster: SimulatedCluster) -> None:
+        cluster.first_freeze = step
 
     return run(schedule, prepare=prepare)
 
@@ -87,7 +87,7 @@ def test_a_worker_frozen_at_any_await_until_another_has_taken_over_sends_nothing
 
 
 def test_everything_goes_well_when_nothing_goes_wrong() -> None:
-    stages: list[Stage] = []
+    stages: list[SimulatedCluster] = []
     report = run(QUIET, prepare=stages.append)
     [outbound] = stages[0].db.runs.values()
     assert (report.violation, report.calls, outbound.status, sum(outbound.counters().values())) == ("", 4, "completed", 4)

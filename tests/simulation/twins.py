@@ -48,8 +48,8 @@ SIDS = "SELECT sid, attempt_id, excess, excess AND over_at IS NULL AS live FROM 
 OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY id"
 INBOX = "SELECT business_id, id, answer FROM dialer.inbox WHERE type <> 'run.create' ORDER BY business_id, id"
 PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
-# Said in both databases, or only there for people.
-SHOWN = (
+# The fields of an answer that both databases write.
+COMPARED = (
     "accepted",
     "code",
     "status",
@@ -117,12 +117,12 @@ class Twins:
         self.run(self.businesses.set_max_calls(business_id, max_calls))
         commanding.set_max_calls(self.memory, business_id, max_calls)
 
-    def claim(self, incarnation: UUID, asks: Sequence[ClaimRequest]) -> None:
+    def claim(self, incarnation: UUID, requests: Sequence[ClaimRequest]) -> None:
         token = uuid4()
         intents, verdicts = self.run(
-            self.attempts.claim(incarnation, token, asks, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)
+            self.attempts.claim(incarnation, token, requests, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)
         )
-        ours, codes = claiming.claim(self.memory, asks, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
+        ours, codes = claiming.claim(self.memory, requests, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
         assert [replace(i, nonce="") for i in sorted(intents, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
         assert {v.business_id: v.code for v in verdicts} == {v.business_id: v.code for v in codes}
         for theirs, mine in zip(sorted(intents, key=lambda i: i.attempt_id), ours, strict=True):
@@ -131,12 +131,11 @@ class Twins:
             assert self.memory.attempts[mine.attempt_id].nonce == mine.nonce
 
     def record(self, facts: Sequence[Fact]) -> None:
-        """Bring facts to both; a nonce of "" is replaced by each database's own."""
+        """Record facts in both; a nonce of "" is replaced by each database's own."""
         theirs = [replace(fact, nonce=fact.nonce or self.nonces[fact.attempt_id]) for fact in facts]
         mine = [replace(fact, nonce=fact.nonce or self.memory.attempts[fact.attempt_id].nonce) for fact in facts]
         recorded = {answer.attempt_id: answer for answer in self.run(self.attempts.record(theirs))}
         ours = {answer.attempt_id: answer for answer in recording.record(self.memory, mine)}
-        # The one word that is free: to whom a stranger's fact belongs.
         assert recorded == ours, f"PostgreSQL {recorded}, in memory {ours}"
 
     def withdraw(self, attempt: Attempt) -> None:
@@ -144,7 +143,7 @@ class Twins:
         attempt.withdrawn = attempt.withdrawn or attempt.state in {AttemptState.UNKNOWN, AttemptState.PLACED}
 
     def keep_evidence(self, attempt: Attempt, evidence: dict[str, Any]) -> None:
-        """What the reconciler has seen so far, kept with the next look put off."""
+        """Store the reconciler's evidence with the next check."""
         [found] = self.run(self.attempts.states([(attempt.business_id, attempt.id)]))
         self.run(self.attempts.postpone_check(found, 15.0, evidence))
         confused = {recording.CONFUSED: True} if recording.CONFUSED in (attempt.evidence or {}) else {}
@@ -153,7 +152,7 @@ class Twins:
     def command(self, asked: Command) -> None:
         ours = commanding.command(self.memory, asked)
         answer = self.run(self.commands.apply(asked))
-        assert {name: getattr(answer, name) for name in SHOWN if name in ours} == {name: ours[name] for name in SHOWN if name in ours}
+        assert {name: getattr(answer, name) for name in COMPARED if name in ours} == {name: ours[name] for name in COMPARED if name in ours}
 
     def stream(self, commands: Sequence[Command], end: str, start: str | None = None) -> None:
         """Receive what was read from `start` on; None is where the last reader came to."""
@@ -180,13 +179,13 @@ class Twins:
         return ours
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: in PostgreSQL everything else moves back instead."""
+        """Advance the clock; in PostgreSQL, shift all times back instead."""
         self.offset += seconds
         for statement in SHIFT.split(";"):
             self.run(self.pool.execute(statement.replace("$1", f"'{seconds} seconds'")))
 
     def compare(self) -> None:
-        """Everything that both hold."""
+        """Compare all rows."""
         for theirs, ours in zip(self.run(self._rows()), self._ours(), strict=True):
             assert theirs == ours, f"PostgreSQL {theirs}, in memory {ours}"
 
@@ -194,7 +193,7 @@ class Twins:
         tables = (LANES, RUNS, JOBS, ATTEMPTS, RETRIES, ZONES, SIDS, OUTBOX, PARTITIONS)
         found: list[Any] = [[tuple(row) for row in await self.pool.fetch(query)] for query in tables]
         answers = [dict(row) for row in await self.pool.fetch(INBOX)]
-        found.append({(r["business_id"], r["id"]): _shown(r["answer"]) for r in answers})
+        found.append({(r["business_id"], r["id"]): _compared(r["answer"]) for r in answers})
         return found
 
     def _ours(self) -> list[Any]:
@@ -211,14 +210,14 @@ class Twins:
             [(sid, attempt, sid in db.excess_sids, sid in db.excess_live) for sid, attempt in sorted(db.sids.items())],
             [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in db.every_event],
             [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],
-            {key: _shown(row.answer) for key, row in db.inbox.items()},
+            {key: _compared(row.answer) for key, row in db.inbox.items()},
         ]  # fmt: skip
 
 
-def _shown(answer: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if answer is None else {name: answer[name] for name in SHOWN if answer.get(name) is not None}
+def _compared(answer: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if answer is None else {name: answer[name] for name in COMPARED if answer.get(name) is not None}
 
 
 def states() -> list[AttemptState]:
-    """Every state a fact may bring."""
+    """Every state a fact may have."""
     return [state for state in AttemptState if state is not AttemptState.PLACING]

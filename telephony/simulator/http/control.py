@@ -1,7 +1,4 @@
-"""The private door of the simulator: what tests ask and switch.
-
-On the road of a call: nowhere; Twilio has no such thing.
-"""
+"""The control API of the simulator, for tests; Twilio has none."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 from aiohttp import web as http
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from telephony.simulator import judgement
 from telephony.simulator.faults import Faults
 from telephony.simulator.scenarios import Scenario
+from telephony.simulator.summary import as_json
 
 if TYPE_CHECKING:
     from telephony.simulator.simulator import Simulator
@@ -35,9 +32,9 @@ class Control:
         self._simulator = simulator
 
     def routes(self) -> list[http.RouteDef]:
-        """Give the routes."""
+        """The routes."""
         return [
-            http.get("/simulator/ledger", self.ledger),
+            http.get("/simulator/ledger", self.call_log),
             http.get("/simulator/summary", self.summary),
             http.get("/simulator/faults", self.faults),
             http.post("/simulator/faults", self.set_faults),
@@ -45,12 +42,12 @@ class Control:
             http.post("/simulator/reset", self.reset),
         ]
 
-    async def ledger(self, _request: http.Request) -> http.Response:
-        """Answer with every call and every request for one."""
-        return http.json_response(judgement.book(self._simulator.ledger))
+    async def call_log(self, _request: http.Request) -> http.Response:
+        """Return every call and every request for one."""
+        return http.json_response(as_json(self._simulator.call_log))
 
     async def summary(self, request: http.Request) -> http.Response:
-        """Answer with the recount; `?after=` an ISO 8601 time with its zone."""
+        """Return the summary; `?after=` an ISO 8601 time with its zone."""
         text = request.query.get("after")
         try:
             after = datetime.fromisoformat(text.replace(" ", "+")) if text else None
@@ -61,7 +58,7 @@ class Control:
         return http.json_response(self._simulator.summary(after))
 
     async def faults(self, _request: http.Request) -> http.Response:
-        """Answer with what goes wrong now."""
+        """Return the current faults."""
         return http.json_response(self._simulator.faults.model_dump())
 
     async def set_faults(self, request: http.Request) -> http.Response:
@@ -73,7 +70,7 @@ class Control:
         return http.json_response(faults.model_dump())
 
     async def set_numbers(self, request: http.Request) -> http.Response:
-        """Say how calls to certain numbers go; `{"+97250...": "busy", "+1...": ["busy", "answer"]}`."""
+        """Set how calls to certain numbers go; `{"+97250...": "busy", "+1...": ["busy", "answer"]}`."""
         numbers = await _read(request, Numbers)
         if isinstance(numbers, http.Response):
             return numbers

@@ -1,7 +1,4 @@
-"""Which calls a listing shows: filters, pages, and the lag behind the truth.
-
-On the road of a call: where the reconciler looks for a call whose placing was never answered.
-"""
+"""Selects the calls of a listing: filters, pages, and the lag behind the call log."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from telephony.simulator.http.refusals import invalid
+from telephony.simulator.http.rest_errors import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +27,7 @@ A_SECOND: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time asked for: the first instant of it and the first after it (a day has 24 hours, a time one second)."""
+    """The time of a filter: its first instant and the first after it (a day has 24 hours, a time one second)."""
 
     start: datetime
     end: datetime
@@ -54,7 +51,7 @@ class Span:
             raise invalid(name, "a date or a time in ISO 8601") from None
 
     def holds(self, name: str, at: datetime | None) -> bool:
-        """Say whether `at` meets the filter `name`: at it, `<` at it or before, `>` at it or after."""
+        """True when `at` matches the filter `name`: at it, `<` at it or before, `>` at it or after."""
         if at is None:
             return False
         return (name.endswith("<") or at >= self.start) and (name.endswith(">") or at < self.end)
@@ -62,7 +59,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A listing that was asked for, in order."""
+    """A valid request for a listing."""
 
     filters: tuple[tuple[str, str], ...]
     spans: tuple[tuple[str, Span], ...]
@@ -89,11 +86,11 @@ class ListQuery:
 
     @property
     def to(self) -> str | None:
-        """The number asked for, which narrows most."""
+        """The number of the filter `To`, which narrows most."""
         return dict(self.filters).get("To")
 
     def page_of(self, calls: list[Call], shown_before: datetime) -> tuple[list[Call], bool]:
-        """Choose this page from all calls (oldest first), newest first, and say whether more follow."""
+        """This page of all calls (given oldest first), newest first, and whether more follow."""
         matching: Iterator[Call] = (call for call in reversed(calls) if call.created_at <= shown_before and self._matches(call))
         if self.after is not None:
             matching = _beyond(matching, self.after)

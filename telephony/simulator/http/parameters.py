@@ -1,9 +1,7 @@
-"""What a request for a call may say, checked about as Twilio checks it.
+"""Checks the parameters of a request for a call, about as Twilio does.
 
 21201, 21205, 21211 to 21213 are Twilio's codes for calls; 21609 it documents for messages, 21626 and 20001 stand for what it calls a
-warning or gives no code of its own. Nothing may depend on one of these numbers without a look at the real API.
-
-On the road of a call: the first thing that happens to a request whose sender is known.
+warning or gives no code of its own. Do not depend on one of these codes without checking the real API.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from telephony.simulator.http.refusals import RefusalError, invalid
+from telephony.simulator.http.rest_errors import RefusalError, invalid
 
 if TYPE_CHECKING:
     from multidict import MultiDictProxy
@@ -31,7 +29,7 @@ MAX_TIME_LIMIT_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class CallParameters:
-    """A request for a call that is in order."""
+    """A valid request for a call."""
 
     to: str
     from_: str
@@ -44,11 +42,11 @@ class CallParameters:
     machine_detection: str | None
 
 
-def wanted(form: MultiDictProxy[str]) -> CallParameters:
+def read_parameters(form: MultiDictProxy[str]) -> CallParameters:
     """Read a request for a call.
 
     Raises:
-        RefusalError: with the code Twilio gives for the first thing that is wrong.
+        RefusalError: with Twilio's code for the first error found.
     """
     to, from_ = _to(form), _from(form)
     url, twiml = _script(form)

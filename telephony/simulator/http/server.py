@@ -1,7 +1,4 @@
-"""The simulator on a port, in this process.
-
-On the road of a call: the address in `TWILIO_API_URL`.
-"""
+"""Serves the simulator on a port, in this process."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web as http
 
 from dialer.clock import SystemClock, SystemIds
-from telephony.simulator.chores import Chores
+from telephony.simulator.background_tasks import BackgroundTasks
+from telephony.simulator.call_log_file import read_calls
 from telephony.simulator.http.control import Control
-from telephony.simulator.http.rest import Rest, in_twilios_shape
-from telephony.simulator.memory import remembered
+from telephony.simulator.http.rest import Rest, twilio_errors
 from telephony.simulator.scenarios import Scenario
 from telephony.simulator.simulator import Simulator
 from telephony.simulator.webhooks import Webhooks
@@ -27,7 +24,7 @@ MAX_REQUEST_BYTES: Final = 256 * 1024
 SHUTDOWN_SECONDS: Final = 0.2
 BACKLOG: Final = 1024
 
-# Credentials of nobody, for tests in one process.
+# Made-up credentials, for tests in one process.
 TEST_ACCOUNT: Final = "AC" + "0123456789abcdef" * 2
 TEST_TOKEN: Final = "fedcba9876543210" * 2
 
@@ -41,12 +38,12 @@ async def running(
     seed: int = 0,
     scenario: Scenario | str = Scenario.ANSWER,
     speed: float = 1.0,
-    ledger_file: Path | None = None,
+    call_log_file: Path | None = None,
     resume: bool = False,
 ) -> AsyncIterator[Simulator]:
     """Serve the simulator on `port` (0: a free one) while the context lasts; `accounts` maps account sids to their tokens.
 
-    `speed` simulated seconds pass in a real one. With `resume` the calls that the ledger's file tells of are known from the start.
+    `speed` simulated seconds pass in a real one. With `resume` the calls in `call_log_file` are loaded at the start.
 
     Raises:
         OSError: when the port is taken.
@@ -55,19 +52,19 @@ async def running(
     ids = SystemIds()
     webhooks = Webhooks(ids, tokens, speed)
     try:
-        async with Chores() as chores:
+        async with BackgroundTasks() as tasks:
             simulator = Simulator(
                 clock=SystemClock(),
                 ids=ids,
-                chores=chores,
+                tasks=tasks,
                 webhooks=webhooks,
                 seed=seed,
                 scenario=Scenario(scenario),
                 speed=speed,
-                ledger_file=ledger_file,
+                call_log_file=call_log_file,
             )
-            if resume and ledger_file is not None:
-                simulator.ledger.restore(remembered(ledger_file, simulator.clock.now()))
+            if resume and call_log_file is not None:
+                simulator.call_log.restore(read_calls(call_log_file, simulator.clock.now()))
             async with _served(simulator, tokens, host, port):
                 yield simulator
     finally:
@@ -76,7 +73,7 @@ async def running(
 
 @asynccontextmanager
 async def _served(simulator: Simulator, tokens: Mapping[str, str], host: str, port: int) -> AsyncIterator[None]:
-    app = http.Application(middlewares=[in_twilios_shape], client_max_size=MAX_REQUEST_BYTES)
+    app = http.Application(middlewares=[twilio_errors], client_max_size=MAX_REQUEST_BYTES)
     app.add_routes(Rest(simulator, tokens).routes())
     app.add_routes(Control(simulator).routes())
     runner = http.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)

@@ -1,6 +1,6 @@
-"""The way to a server and back, with what happens on it: late, lost, answered twice never; the server is a process of its own.
+"""The network to a server: requests and replies may be late or lost, never duplicated; the server is a process of its own.
 
-A statement that was sent is carried out whether or not its sender still lives, is frozen, or hears the answer.
+A statement that was sent is executed whether or not its sender is still alive, is frozen, or receives the reply.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
+    from tests.simulation.randomness import SeededRandom
 
 QUICK_SECONDS = 0.004
 SLOW_SECONDS = 1.8
 
 
-class Line:
+class Link:
     """Sends requests to one server, as long as it is there."""
 
-    def __init__(self, loop: VirtualLoop, chance: Chance, away: Callable[[], Exception]) -> None:
+    def __init__(self, loop: VirtualLoop, chance: SeededRandom, away: Callable[[], Exception]) -> None:
         self.loop = loop
         self.chance = chance
         self._away = away
@@ -53,7 +53,7 @@ class Line:
             if arrives:
                 try:
                     result = statement()
-                except Refused as refused:
+                except StatementError as refused:
                     error = refused.error
                 self.after()
             # What the answer says was true when the statement ran; much may have happened when it arrives.
@@ -73,7 +73,7 @@ def _deliver(answered: asyncio.Future[Any], result: Any, error: Exception | None
         answered.set_result(result)
 
 
-class Refused(Exception):  # noqa: N818 it is an answer, not a fault
+class StatementError(Exception):
     """The server answers with this error."""
 
     def __init__(self, error: Exception) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from dialer.messages import Event, Hint
-    from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
+    from tests.simulation.randomness import SeededRandom
 
 START_MILLISECONDS = 1_893_456_000_000
 QUICK_SECONDS = 0.002
@@ -47,7 +47,7 @@ class Stream:
         return [entry for entry in self.entries if entry[0] > position]
 
 
-class Server:
+class FakeRedis:
     """One Redis; `told` is every durable event that was ever in the stream, for the judge."""
 
     def __init__(self, loop: VirtualLoop) -> None:
@@ -74,7 +74,7 @@ class Server:
         self.accounts.clear()
 
     def ring(self) -> None:
-        """Wake who waits for entries."""
+        """Wake the readers that wait for entries."""
         bells, self._bells = self._bells, []
         for bell in bells:
             if not bell.done():
@@ -123,10 +123,10 @@ class Server:
         return 1
 
 
-class WireClient:
+class FakeStreams:
     """`dialer.streams.client.Streams` of one process."""
 
-    def __init__(self, server: Server, chance: Chance, clock: Clock) -> None:
+    def __init__(self, server: FakeRedis, chance: SeededRandom, clock: Clock) -> None:
         self.server = server
         self.chance = chance
         self.clock = clock
@@ -187,17 +187,17 @@ class WireClient:
 
         await self._do(trim)
 
-    async def publish(self, events: Sequence[Event]) -> bool:  # noqa: ARG002 best effort: nobody counts them
+    async def publish(self, events: Sequence[Event]) -> bool:  # noqa: ARG002 - best effort: they are not counted
         return await self._try(lambda: None)
 
     async def time(self) -> float:
         return float(await self._do(lambda: self.server.loop.now))
 
     async def relay(self, events: Sequence[Event], read_at: float) -> RelayResult:
-        told = await self._do(lambda: self.server.relay(events, read_at))
-        if told is None:
+        result = await self._do(lambda: self.server.relay(events, read_at))
+        if result is None:
             raise RedisUnavailableError
-        return RelayResult(told, {})
+        return RelayResult(result, {})
 
     async def confirm(self, serials: Sequence[int]) -> None:
         await self._do(lambda: self.server.confirm(serials))

@@ -12,18 +12,18 @@ from sql.attempts.fact_writer import NotRecordedError
 from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio.callbacks import STATES
-from tests.simulation.company import DELIVERIES, TERMINAL
+from tests.simulation.fake_twilio import DELIVERIES, TERMINAL
 from tests.simulation.loop import pause
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from sql.attempts.fact_writer import FactWriter
-    from tests.simulation.company import Entry, FakeTwilio
-    from tests.simulation.desks import FakeAttempts, FakeCommands
+    from tests.simulation.fake_redis import FakeStreams
+    from tests.simulation.fake_store import FakeAttempts, FakeCommands
+    from tests.simulation.fake_twilio import Entry, FakeTwilio
     from tests.simulation.judge import Judge
     from tests.simulation.loop import Process
-    from tests.simulation.wire import WireClient
 
 WAIT_SECONDS, POLL_SECONDS = 8.0, 0.05
 TRIES = 20
@@ -37,15 +37,15 @@ class FakeWeb:
         self,
         process: Process,
         company: FakeTwilio,
-        ledger: FactWriter,
+        facts: FactWriter,
         attempts: FakeAttempts,
         commands: FakeCommands,
-        wire: WireClient,
+        wire: FakeStreams,
         judge: Judge,
     ) -> None:
         self._process = process
         self._company = company
-        self._ledger = ledger
+        self._facts = facts
         self._attempts = attempts
         self._commands = commands
         self._wire = wire
@@ -69,7 +69,7 @@ class FakeWeb:
             error_code=entry.error_code if status in TERMINAL else None,
         )  # fmt: skip
         try:
-            result = await self._ledger.record(fact)
+            result = await self._facts.record(fact)
         except NotRecordedError:
             # 503: the company comes again.
             if nth < DELIVERIES:
@@ -122,5 +122,5 @@ class FakeWeb:
         found = await self._attempts.placing_of_run(business_id, run_id)
         expired = [fact for fact, unknown, past in found if past and not unknown]
         for fact in expired:
-            await self._ledger.record(fact)
+            await self._facts.record(fact)
         return any(not unknown for _, unknown, _ in found) and len(expired) < sum(not unknown for _, unknown, _ in found)

@@ -7,7 +7,7 @@ from random import Random
 MIXED = 1_000_003
 
 
-class Chance(Random):
+class SeededRandom(Random):
     """A source of random numbers named by a seed and a subject; the same name gives the same numbers everywhere."""
 
     def __init__(self, seed: int, subject: str) -> None:

@@ -1,7 +1,4 @@
-"""A call and a page of calls as Twilio's API describes them.
-
-On the road of a call: the 201 that names it, and what the reconciler reads later.
-"""
+"""A call and a page of calls as Twilio's API describes them."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ PARTS: Final = {
 
 
 def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
-    """Describe a call as it stands; the provider's clock is so far `ahead` of ours."""
+    """The body for a call as it stands; the provider's clock is `ahead` of ours."""
     path = f"/{VERSION}/Accounts/{call.account}/Calls/{call.sid}"
     created = format_datetime(call.created_at + ahead)
     return {
@@ -64,10 +61,10 @@ def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
     }
 
 
-def page_body(path: str, question: ListQuery, calls: Sequence[Call], ahead: timedelta, *, more: bool) -> dict[str, object]:
-    """Describe a page of calls; `more` when another follows, `ahead` as in `call_body`."""
-    page, size = question.page, question.size
-    here = [*question.filters, ("PageSize", str(size))]
+def page_body(path: str, query: ListQuery, calls: Sequence[Call], ahead: timedelta, *, more: bool) -> dict[str, object]:
+    """The body for a page of calls; `more` when another follows, `ahead` as in `call_body`."""
+    page, size = query.page, query.size
+    here = [*query.filters, ("PageSize", str(size))]
     start = page * size
     return {
         "calls": [call_body(call, ahead) for call in calls],

@@ -1,8 +1,6 @@
-"""What the ledger proves: how many calls at once, how often each number, what came after a given time.
+"""Summarizes the call log: how many calls at once, how often each number was called, what came after a given time.
 
-Recounted from the ledger each time, not kept: a count that is kept can drift, which is what it is here to catch in others.
-
-On the road of a call: read by tests and by the demo's last table.
+Recounted from the log each time: a stored count can drift, which is the error this summary is there to detect.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Caller(TypedDict):
-    """What one caller id did."""
+    """The calls of one caller id."""
 
     calls: int
     most_at_once: int
@@ -29,7 +27,7 @@ class Caller(TypedDict):
 
 
 class Summary(TypedDict):
-    """What everybody did; `requests_after` and `calls_after` count from the time asked for, or are all."""
+    """All calls; `requests_after` and `calls_after` count from the given time, or everything."""
 
     calls: int
     requests: int
@@ -39,31 +37,31 @@ class Summary(TypedDict):
     callers: dict[str, Caller]
 
 
-def summary(ledger: CallLog, after: datetime | None = None) -> Summary:
-    """Recount the whole ledger; `after` is an aware time."""
+def summarize(call_log: CallLog, after: datetime | None = None) -> Summary:
+    """Recount the whole log; `after` is an aware time."""
     by_caller: defaultdict[str, list[Call]] = defaultdict(list)
-    for call in ledger.calls.values():
+    for call in call_log.calls.values():
         by_caller[call.from_].append(call)
     return Summary(
-        calls=len(ledger.calls),
-        requests=len(ledger.received),
-        requests_after=sum(1 for received in ledger.received if after is None or received.at > after),
-        calls_after=sum(1 for call in ledger.calls.values() if after is None or call.created_at > after),
-        callbacks=dict(ledger.callbacks),
+        calls=len(call_log.calls),
+        requests=len(call_log.received),
+        requests_after=sum(1 for received in call_log.received if after is None or received.at > after),
+        calls_after=sum(1 for call in call_log.calls.values() if after is None or call.created_at > after),
+        callbacks=dict(call_log.callbacks),
         callers={caller: _caller(calls) for caller, calls in by_caller.items()},
     )
 
 
 def most_at_once(calls: Iterable[Call]) -> int:
-    """Count the most of these calls that existed at one instant: from being created, queued ones included, to the end."""
+    """The most of these calls that existed at one instant: from their creation, queued ones included, to their end."""
     changes = [(call.opened, 1) for call in calls]
     changes += [(call.closed, -1) for call in calls if call.closed is not None]
     return max(accumulate(step for _, step in sorted(changes)), default=0)
 
 
-def book(ledger: CallLog) -> dict[str, list[dict[str, object]]]:
-    """Give the whole ledger as JSON can hold it: every call, and every request for one."""
-    return {"calls": [_entry(call) for call in ledger.calls.values()], "requests": _requests(ledger)}
+def as_json(call_log: CallLog) -> dict[str, list[dict[str, object]]]:
+    """The whole log as JSON values: every call, and every request for one."""
+    return {"calls": [_entry(call) for call in call_log.calls.values()], "requests": _requests(call_log)}
 
 
 def _caller(calls: list[Call]) -> Caller:
@@ -91,7 +89,7 @@ def _entry(call: Call) -> dict[str, object]:
     }
 
 
-def _requests(ledger: CallLog) -> list[dict[str, object]]:
+def _requests(call_log: CallLog) -> list[dict[str, object]]:
     return [
         {
             "at": received.at.isoformat(),
@@ -102,7 +100,7 @@ def _requests(ledger: CallLog) -> list[dict[str, object]]:
             "sid": received.sid,
             "fault": received.fault,
         }
-        for received in ledger.received
+        for received in call_log.received
     ]
 
 

@@ -1,7 +1,4 @@
-"""The tasks of the simulator, owned: each is kept while it runs, and all end with it.
-
-On the road of a call: each call's progress at the far end, and each of its callbacks, runs as one of these.
-"""
+"""Owns the tasks of the simulator: each is referenced while it runs, and all are cancelled when the simulator stops."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Chores:
-    """A task group that may also be ended early; an error in one of them ends the simulator loudly."""
+class BackgroundTasks:
+    """A task group that can be cancelled early; an error in one task ends the simulator with that error."""
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
@@ -29,24 +26,24 @@ class Chores:
         if kind is None or issubclass(kind, asyncio.CancelledError):
             await self._group.__aexit__(kind, error, trace)
         else:
-            # An error of the one who uses the simulator stays what it is; the group would wrap it into a group of errors.
+            # Raise an error of the block as it is; the group would wrap it in an exception group.
             await self._group.__aexit__(None, None, None)
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, chore: Coroutine[object, object, None]) -> None:
-        """Run `chore` beside the others."""
-        task = self._group.create_task(chore)
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Run `work` concurrently with the others."""
+        task = self._group.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def idle(self) -> None:
-        """Wait until no chore runs; bound it by a time-out."""
+        """Wait until no task runs; the caller sets a time-out."""
         while self._running:
             await asyncio.wait(tuple(self._running))
 
     def cancel_all(self) -> None:
-        """End every chore that runs now."""
+        """Cancel every running task."""
         for task in tuple(self._running):
             task.cancel()

@@ -23,10 +23,10 @@ REQUEST = CallRequest("+97250000001", "+97237000000", "http://127.0.0.1:9/t", "h
 
 
 async def test_a_call_of_an_earlier_life_is_known_and_over(tmp_path: Path) -> None:
-    book = tmp_path / "ledger.jsonl"
+    log_file = tmp_path / "calls.jsonl"
     sids: list[str] = []
     for resume in (False, True, True):
-        async with simulator.running(ledger_file=book, resume=resume, scenario="slow") as sim:
+        async with simulator.running(call_log_file=log_file, resume=resume, scenario="slow") as sim:
             provider = TwilioProvider(sim.url, SystemClock())
             for sid in sids:
                 facts = await provider.fetch(ACCOUNT, sid)
@@ -37,21 +37,21 @@ async def test_a_call_of_an_earlier_life_is_known_and_over(tmp_path: Path) -> No
             sids.append(placed.sid)
             assert {call.sid for call in (await provider.list_live(ACCOUNT)).calls} == {placed.sid}
             await provider.close()
-    async with simulator.running(ledger_file=book) as sim:
+    async with simulator.running(call_log_file=log_file) as sim:
         provider = TwilioProvider(sim.url, SystemClock())
         assert await provider.fetch(ACCOUNT, sids[0]) == NoSuchCall(), "asked to begin anew, it does"
         await provider.close()
 
 
 async def test_half_a_line_of_a_killed_process_is_passed(tmp_path: Path) -> None:
-    book = tmp_path / "ledger.jsonl"
-    async with simulator.running(ledger_file=book, scenario="slow") as sim:
+    log_file = tmp_path / "calls.jsonl"
+    async with simulator.running(call_log_file=log_file, scenario="slow") as sim:
         provider = TwilioProvider(sim.url, SystemClock())
         await provider.place(ACCOUNT, REQUEST, deadline=SystemClock().boot() + 5)
         await provider.close()
-    with book.open("a", encoding="utf-8") as file:
+    with log_file.open("a", encoding="utf-8") as file:
         file.write('{"at": "2026-01-01T00:00:00+00:00", "event": "crea')
-    async with simulator.running(ledger_file=book, resume=True) as sim:
-        assert len(sim.ledger.calls) == 1
-        sim.ledger.ask(simulator.TEST_ACCOUNT, REQUEST.to, REQUEST.from_)
-    assert json.loads(book.read_text(encoding="utf-8").splitlines()[-1])["event"] == "request"
+    async with simulator.running(call_log_file=log_file, resume=True) as sim:
+        assert len(sim.call_log.calls) == 1
+        sim.call_log.receive(simulator.TEST_ACCOUNT, REQUEST.to, REQUEST.from_)
+    assert json.loads(log_file.read_text(encoding="utf-8").splitlines()[-1])["event"] == "request"

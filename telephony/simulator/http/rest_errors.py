@@ -1,7 +1,4 @@
-"""How the API says no, in Twilio's shape.
-
-On the road of a call: what the dialer gets instead of a call.
-"""
+"""The errors of the API, with the bodies Twilio sends."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ PAGE: Final = "<html><head><title>Forbidden</title></head><body>Your request was
 
 
 class RefusalError(Exception):
-    """The request is turned down with an HTTP status and a code of Twilio's."""
+    """The request is refused, with an HTTP status and a code of Twilio's."""
 
     def __init__(self, status: int, code: int, message: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(message)
@@ -27,7 +24,7 @@ class RefusalError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
     def response(self) -> http.Response:
-        """Say it as Twilio does."""
+        """The response as Twilio sends it."""
         body = {
             "code": self.code,
             "message": self.message,
@@ -39,17 +36,17 @@ class RefusalError(Exception):
 
 
 def not_found(path: str) -> RefusalError:
-    """Make the refusal for something that is not there, or not there yet."""
+    """The error for something that does not exist, or not yet."""
     return RefusalError(404, 20404, f"The requested resource {path} was not found")
 
 
 def invalid(name: str, why: str) -> RefusalError:
-    """Make the refusal for a parameter that has no code of its own."""
+    """The error for a parameter that has no code of its own."""
     return RefusalError(400, 20001, f"Invalid parameter {name}: {why}")
 
 
-def struck(faults: Faults) -> http.Response:
-    """Give the answer that `refuse_before` and `refuse_after` ask for: the provider's own, or what stands between it and us."""
+def injected_refusal(faults: Faults) -> http.Response:
+    """The answer for `refuse_before` and `refuse_after`: the provider's own, or that of a proxy between it and us."""
     status, kind = faults.refuse_status, faults.refuse_body
     own = RefusalError(
         status, faults.refuse_code, "refused on purpose", faults.retry_after_seconds if status == TOO_MANY else None

@@ -20,17 +20,17 @@ from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
 from sql.runs.runs import NewLead
 from telephony.provider import Account
-from tests.simulation.chance import Chance
-from tests.simulation.company import FakeProvider, FakeTwilio
-from tests.simulation.desks import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
-from tests.simulation.front import FakeWeb
+from tests.simulation.fake_redis import FakeRedis, FakeStreams
+from tests.simulation.fake_store import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
+from tests.simulation.fake_twilio import FakeProvider, FakeTwilio
+from tests.simulation.fake_web import FakeWeb
 from tests.simulation.judge import Judge
-from tests.simulation.line import Line
 from tests.simulation.loading import load_business, load_run
 from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.network import Link
+from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import ACCOUNT_SID, Database, moment
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
-from tests.simulation.wire import Server, WireClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ class MachineClock:
 
 
 class Book:
-    """Whose calls a business makes; of the accounts in `forgotten` nobody has the credentials any more."""
+    """The accounts of businesses; the credentials of the accounts in `forgotten` are gone."""
 
     def __init__(self, forgotten: set[str], db: Database) -> None:
         self.forgotten = forgotten
@@ -93,27 +93,27 @@ class Machine:
     ownership: Ownership | None = None
 
 
-class Stage:
+class SimulatedCluster:
     """Everything of one schedule."""
 
     def __init__(self, schedule: Schedule, faults: frozenset[str] = frozenset()) -> None:
         self.schedule = schedule
         self.faults = faults
-        self.chance = Chance(schedule.seed, "director")
-        self.loop = VirtualLoop()  # type: ignore[abstract]  # what nobody here asks of a loop it does not have
+        self.chance = SeededRandom(schedule.seed, "director")
+        self.loop = VirtualLoop()  # type: ignore[abstract]  # the methods that the simulation does not need are missing
         nonces = SeededIds(schedule.seed)
         # How far the database's clock has been set ahead, or back.
         self.clock_seconds = 0.0
         self.db = Database(lambda: self.loop.time() + self.clock_seconds, nonces.nonce, schedule.partitions, faults)
         self.db.rewrite_here = 3
-        self.line = Line(self.loop, Chance(schedule.seed, "database"), lambda: DatabaseUnavailableError("simulated"))
-        self.server = Server(self.loop)
-        self.company = FakeTwilio(self.loop, schedule, Chance(schedule.seed, "company"), faults)
+        self.link = Link(self.loop, SeededRandom(schedule.seed, "database"), lambda: DatabaseUnavailableError("simulated"))
+        self.server = FakeRedis(self.loop)
+        self.company = FakeTwilio(self.loop, schedule, SeededRandom(schedule.seed, "company"), faults)
         self.judge = Judge(schedule, self.db, self.company, self.server)
-        self.line.after = self.judge.look
+        self.link.after = self.judge.look
         self.company.created = self.judge.created
         self.company.written = self.judge.written
-        self.wires: list[WireClient] = []
+        self.wires: list[FakeStreams] = []
         self.desks: list[FakeStore] = []
         self.machines: list[Machine] = []
         self.errors = ErrorLog()
@@ -144,9 +144,9 @@ class Stage:
 
     # -- processes -------------------------------------------------------------------------------------------------------------------
 
-    def wire(self, clock: MachineClock) -> WireClient:
+    def wire(self, clock: MachineClock) -> FakeStreams:
         """A client of Redis for one process."""
-        wire = WireClient(self.server, self.line.chance, clock)
+        wire = FakeStreams(self.server, self.link.chance, clock)
         wire.lost, wire.repeats = self.schedule.troubles.wire_lost, self.schedule.troubles.wire_repeats
         if self.company.troubles is None:
             wire.calm()
@@ -154,13 +154,13 @@ class Stage:
         return wire
 
     @asynccontextmanager
-    async def _log(self, attempts: FakeAttempts, wire: WireClient, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
-        """The real relay and the real ledger, as each process has them."""
+    async def _log(self, attempts: FakeAttempts, wire: FakeStreams, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
+        """The real relay and the real fact writer, as each process has them."""
         async with (
             Relay(self._desk(FakeOutbox), wire) as relay,  # type: ignore[arg-type]
-            FactWriter(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as ledger,  # type: ignore[arg-type]
+            FactWriter(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as facts,  # type: ignore[arg-type]
         ):
-            yield relay, ledger
+            yield relay, facts
 
     def open_front(self) -> None:
         """Start the web process."""
@@ -169,8 +169,8 @@ class Stage:
         attempts, wire = self._desk(FakeAttempts), self.wire(clock)
 
         async def serve() -> None:
-            async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, ledger):
-                self.front = FakeWeb(process, self.company, ledger, attempts, self._desk(FakeCommands), wire, self.judge)
+            async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, facts):
+                self.front = FakeWeb(process, self.company, facts, attempts, self._desk(FakeCommands), wire, self.judge)
                 self.company.call_back = self.front.call_back
                 await self.loop.create_future()
 
@@ -198,9 +198,9 @@ class Stage:
         clock = MachineClock(self.loop, skew)
         lag = 0.0 if "lag_is_ignored" in self.faults else LAG_SECONDS
         wire, attempts = self.wire(clock), self._desk(FakeAttempts)
-        async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, ledger):
+        async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, facts):
             services = Services(
-                    attempts=attempts, facts=ledger, workers=self._desk(FakeWorkers), timelines=self._desk(FakeTimelines),
+                    attempts=attempts, facts=facts, workers=self._desk(FakeWorkers), timelines=self._desk(FakeTimelines),
                     commands=self._desk(FakeCommands), runs=self._desk(FakeRuns),
                     streams=wire, relay=relay, provider=FakeProvider(self.company, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
@@ -215,7 +215,7 @@ class Stage:
         machine.process.kill()
 
     def _desk(self, kind: type[D]) -> D:
-        desk = kind(self.db, self.line)
+        desk = kind(self.db, self.link)
         desk.locked = self.schedule.troubles.locked if self.company.troubles is not None else 0.0
         self.desks.append(desk)
         return desk
@@ -226,7 +226,7 @@ class Stage:
         """From now on nothing goes wrong any more."""
         self.company.troubles = None
         self.company.is_away = self.server.is_away = False
-        self.line.calm()
+        self.link.calm()
         for wire in self.wires:
             wire.calm()
         for desk in self.desks:
@@ -237,7 +237,7 @@ class Stage:
         seen = hashlib.sha256()
         for event in self.db.every_event:
             seen.update(repr(event).encode())
-        for entry in self.company.ledger.values():
+        for entry in self.company.calls.values():
             seen.update(repr(entry).encode())
         seen.update(repr((self.loop.now, self.loop.born, self.server.told, self.judge.steps)).encode())
         return seen.hexdigest()

@@ -1,6 +1,6 @@
-"""The telephone company: it creates calls, says so or does not, calls back, and keeps a ledger that nobody else can write.
+"""The simulated telephone company: it creates calls, answers or does not, sends callbacks, and keeps its own call log.
 
-The ledger is what the judge believes: which calls there were, when each began and ended, and for which attempt.
+The judge relies on the call log: which calls there were, when each began and ended, and for which attempt.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from telephony.provider import Account, CallRequest, PlaceResult
-    from tests.simulation.chance import Chance
     from tests.simulation.loop import VirtualLoop
+    from tests.simulation.randomness import SeededRandom
     from tests.simulation.schedule import Schedule, Troubles
 
 CONNECT_SECONDS = 0.05
@@ -44,7 +44,7 @@ TOO_MANY_CALLS = 10004
 
 @dataclass(slots=True)
 class Entry:
-    """One call in the ledger; times in seconds of the schedule."""
+    """One call in the call log; times in seconds of the schedule."""
 
     sid: str
     reference: Reference
@@ -66,7 +66,7 @@ class Entry:
 class FakeTwilio:
     """All calls of all accounts."""
 
-    def __init__(self, loop: VirtualLoop, schedule: Schedule, chance: Chance, faults: frozenset[str]) -> None:
+    def __init__(self, loop: VirtualLoop, schedule: Schedule, chance: SeededRandom, faults: frozenset[str]) -> None:
         self.loop = loop
         self.schedule = schedule
         self.chance = chance
@@ -77,8 +77,8 @@ class FakeTwilio:
         self.clock_seconds = schedule.troubles.company_clock_seconds
         # Calls that it does not know any more.
         self.forgotten: set[str] = set()
-        self.ledger: dict[str, Entry] = {}
-        # Who is told of a change: the address of the callback, and the fields.
+        self.calls: dict[str, Entry] = {}
+        # Called for each change: the address of the callback, and the fields.
         self.call_back: Callable[[Entry, str, int, int], None] = lambda *_: None
         self.created: Callable[[Entry], None] = lambda _: None
         self.written: Callable[[Reference], None] = lambda _: None
@@ -92,8 +92,8 @@ class FakeTwilio:
         reference = Reference.parse(request.url.rsplit("/", 1)[1])
         now = self.loop.now
         shown = now + self.chance.random() * self.schedule.listing_lag_seconds
-        entry = Entry(f"CA{len(self.ledger) + 1:032d}", reference, account, request.to, request.from_, now, shown, unasked=unasked)
-        self.ledger[entry.sid] = entry
+        entry = Entry(f"CA{len(self.calls) + 1:032d}", reference, account, request.to, request.from_, now, shown, unasked=unasked)
+        self.calls[entry.sid] = entry
         self.created(entry)
         self._say(entry, "queued")
         if self.hits("forgets"):
@@ -109,7 +109,7 @@ class FakeTwilio:
 
     def call(self, account: Account, sid: str) -> Entry | None:
         """A call of this account, as long as the company knows it."""
-        entry = self.ledger.get(sid)
+        entry = self.calls.get(sid)
         return entry if entry and entry.account == account.sid and sid not in self.forgotten else None
 
     def end(self, entry: Entry, status: str) -> None:
@@ -150,7 +150,7 @@ class FakeTwilio:
                 self.deliver(entry, status, sequence, 1)
 
     def deliver(self, entry: Entry, status: str, sequence: int, nth: int) -> None:
-        """Send a callback; the other side asks for more deliveries when it could not take it."""
+        """Send a callback; the receiver asks for a retry when it could not store it."""
         longest = LATE_CALLBACK_SECONDS if self.hits("callback_late") else CALLBACK_SECONDS
         seconds = self.chance.random() * longest + (REPEAT_SECONDS * self.chance.random() if nth > 1 else 0.0)
         self._later(seconds, lambda: self.call_back(entry, status, sequence, nth))
@@ -190,7 +190,7 @@ class FakeProvider:
             return UnsentCall("timeout") if "timeout_is_not_sent" in company.faults else UnansweredCall("timeout")
 
     def _write(self, account: Account, request: CallRequest) -> asyncio.Future[PlaceResult]:
-        """From here on nobody can take it back: it arrives, and the company does with it what it likes."""
+        """The request is on its way and cannot be cancelled; the company decides what it does."""
         company, loop = self.company, self.company.loop
         company.written(Reference.parse(request.url.rsplit("/", 1)[1]))
         answer: asyncio.Future[PlaceResult] = loop.create_future()
@@ -217,7 +217,7 @@ class FakeProvider:
         if company.hits("server_error"):
             self._perhaps(account, request)
             return UnsentCall("500") if "server_error_is_not_sent" in company.faults else UnansweredCall("500")
-        before = next(iter(company.ledger), None)
+        before = next(iter(company.calls), None)
         entry = company.create(account.sid, request)
         if company.hits("two_calls"):
             company.create(account.sid, request, unasked=True)
@@ -249,7 +249,7 @@ class FakeProvider:
         if company.is_away or company.hits("listing_broken"):
             return Listing((), complete="broken_listing_counts" in company.faults)
         found = [
-            self._facts(e) for e in company.ledger.values()
+            self._facts(e) for e in company.calls.values()
             if company.call(account, e.sid) and e.from_ == from_ and to in {None, e.to}
             and e.shown_from <= company.loop.now and moment(e.created_at + company.clock_seconds) >= since
         ]  # fmt: skip
@@ -260,7 +260,7 @@ class FakeProvider:
         await self._wait(company.chance.random() * QUICK_SECONDS)
         if company.is_away or company.hits("listing_broken"):
             return LiveListing((), complete=False)
-        known = [e for e in company.ledger.values() if company.call(account, e.sid) and e.shown_from <= company.loop.now]
+        known = [e for e in company.calls.values() if company.call(account, e.sid) and e.shown_from <= company.loop.now]
         facts = [self._facts(e) for e in known if e.ended_at is None]
         return LiveListing(tuple(call for call in facts if call.status not in TERMINAL), complete=True)
 

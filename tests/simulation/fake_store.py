@@ -1,4 +1,4 @@
-"""The desks at which the actors work, over the in-memory database: AttemptLog, Fleet, CommandLog, RunLog and the outbox."""
+"""The services of the actors over the in-memory database: attempts, workers, timelines, commands, runs and the outbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
 from sql.errors import RowLockedError
 from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal
 from tests.simulation import claiming, commanding, recording
-from tests.simulation.line import Refused
+from tests.simulation.network import StatementError
 from tests.simulation.recording import CONFUSED
 from tests.simulation.rows import moment
 
@@ -26,48 +26,55 @@ if TYPE_CHECKING:
     from sql.commands.commands import MalformedCommand
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
-    from tests.simulation.line import Line
+    from tests.simulation.network import Link
     from tests.simulation.rows import Attempt, Database
 
 LIMIT = 100
-MAX_LOOKS = 1000
+MAX_CHECKS = 1000
 
 
 class FakeStore:
-    """A client of the database; `locked` is how often a row it needs is held by somebody else."""
+    """A client of the database; `locked` is the probability that another session has locked a row it needs."""
 
-    def __init__(self, db: Database, line: Line) -> None:
+    def __init__(self, db: Database, link: Link) -> None:
         self.db = db
-        self.line = line
+        self.link = link
         self.locked = 0.0
 
     def held(self) -> frozenset[int]:
-        """The businesses whose lanes somebody else holds at this moment."""
+        """The businesses whose lanes another session has locked at this moment."""
         if not self.locked:
             return frozenset()
-        return frozenset(business_id for business_id in self.db.lanes if self.line.chance.hits(self.locked))
+        return frozenset(business_id for business_id in self.db.lanes if self.link.chance.hits(self.locked))
 
     def wait_for_lock(self) -> None:
-        """A statement that cannot come back later waits for its lock, sometimes in vain."""
-        if self.locked and self.line.chance.hits(self.locked / 4):
-            raise Refused(RowLockedError())
+        """Wait for a lock, as a statement without SKIP LOCKED does; sometimes it times out."""
+        if self.locked and self.link.chance.hits(self.locked / 4):
+            raise StatementError(RowLockedError())
 
 
 class FakeAttempts(FakeStore):
     """`sql.attempts.attempts.Attempts`."""
 
     async def claim(
-        self, incarnation: UUID, token: UUID, asks: Sequence[ClaimRequest], *, send_seconds: float, ring_seconds: int, default_account: str
+        self,
+        incarnation: UUID,
+        token: UUID,
+        requests: Sequence[ClaimRequest],
+        *,
+        send_seconds: float,
+        ring_seconds: int,
+        default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
         def statement() -> tuple[list[ClaimedAttempt], list[Verdict]]:
-            about = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, self.held())
-            return claiming.claim(self.db, asks, about)
+            parameters = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, self.held())
+            return claiming.claim(self.db, requests, parameters)
 
-        found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.line.ask(statement)
+        found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.link.ask(statement)
         return found
 
     async def record(self, facts: Sequence[Fact]) -> list[RecordResult]:
-        found: list[RecordResult] = await self.line.ask(lambda: recording.record(self.db, facts, self.held()))
+        found: list[RecordResult] = await self.link.ask(lambda: recording.record(self.db, facts, self.held()))
         return found
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
@@ -77,11 +84,11 @@ class FakeAttempts(FakeStore):
             excess = {a.id for a in self.db.attempts.values() if a.excess and a.open and self.db.lanes[a.business_id].partition in asked}
             return [self._open(self.db.attempts[i]) for i in sorted(held | excess)]
 
-        found: list[OpenAttempt] = await self.line.ask(statement)
+        found: list[OpenAttempt] = await self.link.ask(statement)
         return found
 
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]:
-        found: list[OpenAttempt] = await self.line.ask(lambda: [self._open(self.db.attempts[i]) for _, i in attempts])
+        found: list[OpenAttempt] = await self.link.ask(lambda: [self._open(self.db.attempts[i]) for _, i in attempts])
         return found
 
     async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]:
@@ -89,7 +96,7 @@ class FakeAttempts(FakeStore):
             rows = [self.db.attempts[i] for b in business_ids for i in self.db.lanes[b].inflight]
             return [(a.business_id, a.id, a.nonce) for a in rows if a.token == str(token) and a.state is AttemptState.PLACING]
 
-        found: list[tuple[int, int, str]] = await self.line.ask(statement)
+        found: list[tuple[int, int, str]] = await self.link.ask(statement)
         return found
 
     async def placing_of_run(self, business_id: int, run_id: int) -> list[tuple[Fact, bool, bool]]:
@@ -102,18 +109,18 @@ class FakeAttempts(FakeStore):
                 if a.run_id == run_id and a.state in {AttemptState.PLACING, unknown}
             ]
 
-        found: list[tuple[Fact, bool, bool]] = await self.line.ask(statement)
+        found: list[tuple[Fact, bool, bool]] = await self.link.ask(statement)
         return found
 
     async def postpone_check(self, attempt: OpenAttempt, seconds: float, evidence: dict[str, Any] | None = None) -> None:
         def statement() -> None:
             row = self.db.attempts[attempt.attempt_id]
             if row.state is attempt.state:
-                row.next_check_at, row.checks = self.db.clock() + seconds, min(row.checks + 1, MAX_LOOKS)
+                row.next_check_at, row.checks = self.db.clock() + seconds, min(row.checks + 1, MAX_CHECKS)
                 confused = {CONFUSED: True} if CONFUSED in (row.evidence or {}) else {}
                 row.evidence = row.evidence if evidence is None else {**evidence, **confused}
 
-        await self.line.ask(statement)
+        await self.link.ask(statement)
 
     async def rivals(self, attempt: OpenAttempt) -> int:
         def statement() -> int:
@@ -122,10 +129,10 @@ class FakeAttempts(FakeStore):
             same = (attempt.phone, attempt.from_number, attempt.account_sid)
             return sum(1 for a in rows if (a.phone, a.from_number, a.account_sid) == same and a.state in waiting)
 
-        return int(await self.line.ask(statement))
+        return int(await self.link.ask(statement))
 
     async def bound(self, sids: Sequence[str]) -> dict[str, int]:
-        found: dict[str, int] = await self.line.ask(lambda: {sid: self.db.sids[sid] for sid in sids if sid in self.db.sids})
+        found: dict[str, int] = await self.link.ask(lambda: {sid: self.db.sids[sid] for sid in sids if sid in self.db.sids})
         return found
 
     async def withdraw(self, business_id: int, attempt_id: int) -> None:  # noqa: ARG002 ids are unique here
@@ -133,7 +140,7 @@ class FakeAttempts(FakeStore):
             row = self.db.attempts[attempt_id]
             row.withdrawn = row.withdrawn or row.state in {AttemptState.UNKNOWN, AttemptState.PLACED}
 
-        await self.line.ask(statement)
+        await self.link.ask(statement)
 
     async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]:
         def statement() -> list[ExcessCall]:
@@ -143,11 +150,11 @@ class FakeAttempts(FakeStore):
                 ExcessCall(a.business_id, a.id, a.account_sid, sid) for sid, a in rows if self.db.lanes[a.business_id].partition in asked
             ]
 
-        found: list[ExcessCall] = await self.line.ask(statement)
+        found: list[ExcessCall] = await self.link.ask(statement)
         return found
 
     async def excess_over(self, business_id: int, sid: str) -> None:  # noqa: ARG002 sids are unique here
-        await self.line.ask(lambda: self.db.excess_live.discard(sid))
+        await self.link.ask(lambda: self.db.excess_live.discard(sid))
 
     def _open(self, a: Attempt) -> OpenAttempt:
         now = self.db.clock()
@@ -163,26 +170,26 @@ class FakeWorkers(FakeStore):
     """`sql.workers.workers.Workers`."""
 
     async def join(self, incarnation: UUID, name: str, lease_seconds: float) -> None:  # noqa: ARG002
-        await self.line.ask(lambda: commanding.join(self.db, incarnation, lease_seconds))
+        await self.link.ask(lambda: commanding.join(self.db, incarnation, lease_seconds))
 
     async def renew(self, incarnation: UUID, lease_seconds: float) -> Renewal:
         def statement() -> Renewal:
             alive = commanding.lives(self.db, incarnation)
-            if alive and self.locked and self.line.chance.hits(self.locked):
+            if alive and self.locked and self.link.chance.hits(self.locked):
                 return Renewal(None, self.db.clock())
             return Renewal(commanding.renew(self.db, incarnation, lease_seconds), self.db.clock())
 
-        found: Renewal = await self.line.ask(statement)
+        found: Renewal = await self.link.ask(statement)
         return found
 
     async def step_down(self, incarnation: UUID) -> None:
-        await self.line.ask(lambda: self.db.leaving.add(incarnation))
+        await self.link.ask(lambda: self.db.leaving.add(incarnation))
 
     async def leave(self, incarnation: UUID) -> None:
-        await self.line.ask(lambda: commanding.leave(self.db, incarnation))
+        await self.link.ask(lambda: commanding.leave(self.db, incarnation))
 
     async def live(self) -> list[UUID]:
-        found: list[UUID] = await self.line.ask(
+        found: list[UUID] = await self.link.ask(
             lambda: sorted(w for w in self.db.workers if commanding.lives(self.db, w) and w not in self.db.leaving)
         )
         return found
@@ -195,19 +202,19 @@ class FakeWorkers(FakeStore):
                 for n, p in enumerate(self.db.partitions)
             ]
 
-        found: list[PartitionOwner] = await self.line.ask(statement)
+        found: list[PartitionOwner] = await self.link.ask(statement)
         return found
 
     async def take_over(self, incarnation: UUID, partitions: Sequence[int]) -> dict[int, int]:
-        found: dict[int, int] = await self.line.ask(lambda: commanding.take_over(self.db, incarnation, partitions))
+        found: dict[int, int] = await self.link.ask(lambda: commanding.take_over(self.db, incarnation, partitions))
         return found
 
     async def give_back(self, incarnation: UUID, partitions: Sequence[int]) -> None:
-        await self.line.ask(lambda: commanding.give_back(self.db, incarnation, partitions))
+        await self.link.ask(lambda: commanding.give_back(self.db, incarnation, partitions))
 
     async def stalls(self, incarnation: UUID, stalls: Sequence[Stall]) -> None:
         """What the pages say of a business; nothing in a schedule reads it."""
-        await self.line.ask(lambda: (incarnation, stalls))
+        await self.link.ask(lambda: (incarnation, stalls))
 
     async def heartbeat(self, incarnation: UUID, name: str, older_than_seconds: float, businesses: Sequence[int]) -> int:
         def statement() -> int:
@@ -218,7 +225,7 @@ class FakeWorkers(FakeStore):
                     run.locked_by, run.locked_at, beaten = name, now, beaten + 1
             return beaten
 
-        return int(await self.line.ask(statement))
+        return int(await self.link.ask(statement))
 
     async def busy_businesses(self, partitions: Sequence[int]) -> list[ActiveBusiness]:
         def statement() -> list[ActiveBusiness]:
@@ -230,21 +237,21 @@ class FakeWorkers(FakeStore):
             ]  # fmt: skip
             return [self._driven(b) for b in busy]
 
-        found: list[ActiveBusiness] = await self.line.ask(statement)
+        found: list[ActiveBusiness] = await self.link.ask(statement)
         return found
 
     async def business(self, business_id: int) -> ActiveBusiness | None:
-        found: ActiveBusiness | None = await self.line.ask(lambda: self._driven(business_id))
+        found: ActiveBusiness | None = await self.link.ask(lambda: self._driven(business_id))
         return found
 
     async def progress(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await self.line.ask(
+        found: list[dict[str, Any]] = await self.link.ask(
             lambda: [{"business_id": b, "run_id": r, "status": self.db.runs[r].status} for b, r in runs]
         )
         return found
 
     async def on_the_line(self, runs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:  # noqa: ARG002
-        found: list[dict[str, Any]] = await self.line.ask(list)
+        found: list[dict[str, Any]] = await self.link.ask(list)
         return found
 
     async def pause(self, business_id: int, run_id: int, reason: str) -> None:
@@ -252,7 +259,7 @@ class FakeWorkers(FakeStore):
             self.wait_for_lock()
             commanding.pause_refused(self.db, business_id, run_id, reason)
 
-        await self.line.ask(statement)
+        await self.link.ask(statement)
 
     def _driven(self, business_id: int) -> ActiveBusiness:
         lane = self.db.lanes[business_id]
@@ -287,17 +294,17 @@ class FakeCommands(FakeStore):
             self.wait_for_lock()
             return Answer.of(commanding.command(self.db, command))
 
-        found: Answer = await self.line.ask(statement)
+        found: Answer = await self.link.ask(statement)
         return found
 
     async def position(self) -> str:
-        return str(await self.line.ask(lambda: self.db.position))
+        return str(await self.link.ask(lambda: self.db.position))
 
     async def receive(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool:
-        return bool(await self.line.ask(lambda: commanding.receive(self.db, start, end, entries)))
+        return bool(await self.link.ask(lambda: commanding.receive(self.db, start, end, entries)))
 
     async def waiting(self, but: Sequence[int] = ()) -> list[int]:
-        found: list[int] = await self.line.ask(lambda: commanding.waiting(self.db, LIMIT, but))
+        found: list[int] = await self.link.ask(lambda: commanding.waiting(self.db, LIMIT, but))
         return found
 
     async def apply_received(self, business_id: int) -> tuple[list[AppliedCommand], bool]:
@@ -311,7 +318,7 @@ class FakeCommands(FakeStore):
             ]
             return applied, False
 
-        found: tuple[list[AppliedCommand], bool] = await self.line.ask(statement)
+        found: tuple[list[AppliedCommand], bool] = await self.link.ask(statement)
         return found
 
     async def forget(self, limit: int) -> int:  # noqa: ARG002
@@ -330,11 +337,11 @@ class FakeRuns(FakeStore):
                     first.setdefault(run.business_id, run.id)
             return sorted(first.items())[:limit]
 
-        found: list[tuple[int, int]] = await self.line.ask(statement)
+        found: list[tuple[int, int]] = await self.link.ask(statement)
         return found
 
     async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:  # noqa: ARG002
-        found: int | None = await self.line.ask(lambda: commanding.rewrite_rows(self.db, self.db.runs[run_id], start, 2))
+        found: int | None = await self.link.ask(lambda: commanding.rewrite_rows(self.db, self.db.runs[run_id], start, 2))
         return found
 
     async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
@@ -348,11 +355,11 @@ class FakeRuns(FakeStore):
             ]  # fmt: skip
             return found[:limit]
 
-        found: list[tuple[int, int]] = await self.line.ask(statement)
+        found: list[tuple[int, int]] = await self.link.ask(statement)
         return found
 
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
-        return bool(await self.line.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
+        return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
 
 class FakeOutbox(FakeStore):
@@ -367,7 +374,7 @@ class FakeOutbox(FakeStore):
                 for t in found
             ]
 
-        found: list[Event] = await self.line.ask(statement)
+        found: list[Event] = await self.link.ask(statement)
         return found
 
     async def delete(self, serials: list[int]) -> None:
@@ -375,4 +382,4 @@ class FakeOutbox(FakeStore):
             for serial in serials:
                 self.db.outbox.pop(serial, None)
 
-        await self.line.ask(statement)
+        await self.link.ask(statement)

@@ -1,8 +1,6 @@
-"""What the simulator knows of its earlier life: the calls in the file of its ledger, so that it can be asked for them after a restart.
+"""Reads the calls of an earlier run from the file of the call log: a telephone company keeps its calls when a process restarts.
 
-A call that was not over when the simulator stopped has ended with it: the lines are dead.
-
-On the road of a call: beside it; a telephone company does not forget its calls because a process was restarted.
+A call that was not over when the simulator stopped has ended with it.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
 OVER: Final = Plan(Scenario.ANSWER, 0.0, 0.0, 0.0, 0.0, "human")
 
 
-def remembered(file: Path, now: datetime) -> list[Call]:
-    """Read the calls that the file of a ledger tells of, oldest first; those that were going on ended `now`."""
+def read_calls(file: Path, now: datetime) -> list[Call]:
+    """The calls in the file of a call log, oldest first; those that were not over have ended `now`."""
     calls: dict[str, Call] = {}
     for line in _lines(file):
         if line.get("event") == "reset":
@@ -42,7 +40,7 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
         return
     text = file.read_text(encoding="utf-8")
     if text and not text.endswith("\n"):
-        # The last line of a process that was killed while it wrote: what comes next is a line of its own.
+        # The process was killed while it wrote the last line: begin a new one.
         with file.open("a", encoding="utf-8") as book:
             book.write("\n")
     for line in text.splitlines():
