@@ -87,8 +87,9 @@ SELECT clock_timestamp() AS now, s.reason, s.detail, s.since,
        coalesce(cardinality(l.inflight) >= l.max_calls, FALSE) AS is_full,
        (SELECT min(a.created_at) FROM dialer.attempts a
         WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id
-          AND (a.state = 'unknown' OR a.created_at < now() - make_interval(secs => CASE a.state WHEN 'live' THEN $3::float8 ELSE $2::float8 END)))
-           AS unconfirmed_since
+          AND (a.state = 'unknown'
+               OR a.created_at < now() - make_interval(
+                   secs => CASE a.state WHEN 'live' THEN $3::float8 ELSE $2::float8 END))) AS unconfirmed_since
 FROM (SELECT $1::integer AS business_id) b
 LEFT JOIN dialer.lanes l ON l.business_id = b.business_id
 LEFT JOIN dialer.stalls s ON s.business_id = b.business_id
