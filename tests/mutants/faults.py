@@ -153,11 +153,11 @@ FAULTS = (
     Fault("gate_stays_shut", "one refused connection shuts the gate for good", SHUT_FOR_GOOD),
     Fault(
         "no_epoch_check", "a claim does not look who owns the partition",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room", "TRUE)::dialer.claim_room"),
+        sql=("claim_v1", "f.owner = p_incarnation AND f.epoch = a.epoch", "TRUE"),
     ),
     Fault(
         "epoch_alone", "a claim looks at the epoch and not at the owner",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room", "f.epoch = a.epoch)::dialer.claim_room"),
+        sql=("claim_v1", "f.owner = p_incarnation AND f.epoch = a.epoch", "f.epoch = a.epoch"),
     ),
     Fault(
         "cancel_without_the_flag", "a claim takes leads of a run whose cancel is requested",
