@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dialer.streams.callback_stream import CALLBACKS, CallbackStream
 from dialer.streams.command_stream import CommandStream
 from dialer.streams.connection import NOWHERE, Entry, RedisUnavailableError
 from dialer.streams.event_stream import EventStream
 from dialer.streams.hint_streams import LOOK_BACK_SECONDS, HintStreams
-from dialer.streams.kept_callbacks import CALLBACKS, KeptCallbacks
 
 __all__ = [
     "CALLBACKS",
@@ -36,7 +36,7 @@ class Outage:
     until: float
 
 
-class Streams(CommandStream, HintStreams, EventStream, KeptCallbacks):
+class Streams(CommandStream, HintStreams, EventStream, CallbackStream):
     """Every stream of one Redis or Valkey server, and the outages of provider accounts, over the same connections."""
 
     async def outage(self, account_sid: str) -> Outage | None:

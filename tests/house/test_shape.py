@@ -123,6 +123,8 @@ def test_the_road_of_a_call_can_be_followed(root: Path, product: list[Module]) -
     assert [number for number, _ in steps] == list(range(1, MAX_STEPS + 1))
     docstrings = {module.path: ast.get_docstring(module.tree) or "" for module in product}
     lost = [path for number, path in steps if f"\n\nOn the road of a call: {number}, " not in docstrings.get(path, "")]
+    others = {path for path, text in docstrings.items() if "On the road of a call" in text} - {path for _, path in steps}
+    assert others == set(), "only a step of the road says so"
     assert lost == [], "each of these says in the last paragraph of its docstring which step it is, as docs/architecture.md does"
 
 

@@ -151,11 +151,11 @@ FAULTS = (
     Fault("circuit_breaker_stays_open", "one refused connection opens the circuit for good", OPEN_FOR_GOOD),
     Fault(
         "no_epoch_check", "a claim does not check the owner of the partition",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room", "TRUE)::dialer.claim_room"),
+        sql=("claim_v1", "f.owner = p_incarnation AND f.epoch = a.epoch", "TRUE"),
     ),
     Fault(
         "epoch_alone", "a claim checks the epoch and not the owner",
-        sql=("claim_v1", "coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer", "f.epoch = a.epoch)::dialer"),
+        sql=("claim_v1", "f.owner = p_incarnation AND f.epoch = a.epoch", "f.epoch = a.epoch"),
     ),
     Fault(
         "cancel_without_the_flag", "a claim takes leads of a run whose cancel is requested",

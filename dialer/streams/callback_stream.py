@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CALLBACKS = "dialer:callbacks:kept"
 
 
-class KeptCallbacks(RedisConnection):
+class CallbackStream(RedisConnection):
     """`dialer:callbacks:kept`."""
 
     async def keep_callback(self, reference: str, form: Mapping[str, str]) -> bool:
