@@ -2,8 +2,6 @@
 
 A fact whose rows are locked is retried, and its business is set aside meanwhile with its own timer, so that no other business waits. A
 fact is given up only for an error of its own.
-
-On the road of a call: 7. The call's coroutine and the callback's handler both wait here until what they recorded is written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Verifies Twilio's callbacks, and parses them into the states of `dialer/model.py`.
-
-On the road of a call: `web/twilio/routes.py` checks and reads each status callback and each request for TwiML here.
-"""
+"""Verifies Twilio's callbacks, and parses them into the states of `dialer/model.py`."""
 
 from __future__ import annotations
 

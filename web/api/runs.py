@@ -1,7 +1,4 @@
-"""The runs of a business over HTTP: create, list, show, start, pause, resume, cancel, stop.
-
-On the road of a call: 1, where it begins. A run is a row in PostgreSQL first; then its owner gets a hint.
-"""
+"""The runs of a business over HTTP: create, list, show, start, pause, resume, cancel, stop."""
 
 from __future__ import annotations
 

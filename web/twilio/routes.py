@@ -3,8 +3,6 @@
 One look-up and one write a request. Nothing is lost if the owner is dead or Redis is empty: the fact is in PostgreSQL, and has freed the
 slot, before the owner is notified. While PostgreSQL is unavailable the callback is kept in Redis; without both the answer is 503, and
 Twilio retries (`#rc=5&rp=all`).
-
-On the road of a call: 6. Next is `sql/attempts/attempts.py`; the owner passes the hint to the waiting call (4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The buttons of a run: start, pause, resume, cancel, stop.
-
-On the road of a call: 1, the button that starts a run.
-"""
+"""The buttons of a run: start, pause, resume, cancel, stop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The page of one run: its progress, the calls on the line, why it waits, and its leads.
-
-On the road of a call: 1, the button that starts a run; and after 7, where its calls are shown.
-"""
+"""The page of one run: its progress, the calls on the line, why it waits, and its leads."""
 
 from __future__ import annotations
 
