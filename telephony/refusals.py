@@ -86,8 +86,8 @@ FOREIGN: Final = Rule(
 REST: Final = (SERVER_ERROR, FOREIGN, TIMED_OUT, THROTTLED, ANOTHER_CODE)
 
 # The ErrorCode of a callback says why a call that was placed has failed. Whether a lead is called again is decided where the fact is
-# written (sql/attempts/record_v1.sql): these wait and are called again, every other code fails the lead as `failed`.
-CALLBACK_WAITS: Final = frozenset({10004})
+# recorded (sql/attempts/record_v1.sql): after these the account pauses; an account's code pauses the run; any other fails the lead.
+CALLBACK_WAITS: Final = frozenset(rule.code for rule in CODES if rule.action is Action.WAIT)
 
 # This many results of one kind in a row pause a run. A refusal of the account would hit every lead: one is enough. If all numbers are
 # refused alike, the cause is not the numbers. Foreign answers come from a machine in between, which a person has to fix; a provider's own

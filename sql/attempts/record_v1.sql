@@ -11,7 +11,7 @@
 --   stranger  no such attempt, or another nonce
 --   second    the sid is not the one bound: another call exists, recorded as excess, to be hung up
 --   busy      a row it has to write (lane, run, attempt or job) is locked by another session: retry in milliseconds
--- long: its steps share 35 columns, see docs/decisions/0013-claim-in-steps-record-in-one-statement.md
+-- long: its steps share 35 columns, see docs/decisions/0014-claim-in-steps-record-in-one-statement.md
 CREATE OR REPLACE FUNCTION dialer.record_v1(p_facts jsonb)
 RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id bigint,
                partition smallint, sid text, hang_up boolean, run_ended boolean)
@@ -36,6 +36,7 @@ DECLARE
     unknown_after CONSTANT interval := '2 seconds';
     -- When the account had too many calls at once (dialer.is_no_fault), call the lead again after this.
     too_many_wait CONSTANT interval := '10 seconds';
+    account_refused CONSTANT text := 'The telephone company refuses this account or its number (%s)';
     facts dialer.fact[] := ARRAY(SELECT jsonb_populate_record(NULL::dialer.fact, f)
                                  FROM jsonb_array_elements(p_facts) f);
     held_lanes integer[];
@@ -251,27 +252,30 @@ BEGIN
                sum((m.to_count = 'in_progress')::int - (m.from_count = 'in_progress')::int)::int AS in_progress,
                sum((m.to_count = 'completed')::int - (m.from_count = 'completed')::int)::int AS completed,
                sum((m.to_count = 'failed')::int - (m.from_count = 'failed')::int)::int AS failed,
-               sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled
+               sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled,
+               max(m.error_code) FILTER (WHERE m.job_now = 'queued' AND m.state = 'over'
+                                         AND dialer.is_account_fault(m.error_code)) AS account_fault
         FROM moved m WHERE m.from_count <> m.to_count GROUP BY m.business_id, m.run_id
     ), counted AS (
-        -- Moves the counters; ends a run that has nothing left.
+        -- Moves the counters; ends a run that has nothing left, and pauses one whose calls fail by the account's fault.
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,
             completed_count = r.completed_count + d.completed, failed_count = r.failed_count + d.failed,
             cancelled_count = r.cancelled_count + d.cancelled, updated_at = dialer.utc(),
             status = CASE WHEN d.ends THEN CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END
-                ELSE r.status END,
+                WHEN d.pauses THEN 'paused' ELSE r.status END,
+            last_error = CASE WHEN d.pauses THEN format(account_refused, d.account_fault) ELSE r.last_error END,
             ended_at = CASE WHEN d.ends THEN dialer.utc() ELSE r.ended_at END,
             completed_at = CASE WHEN d.ends THEN dialer.utc() ELSE r.completed_at END
         FROM (SELECT d.*, n.queued_count + d.queued = 0 AND n.in_progress_count + d.in_progress = 0
                           AND n.status IN ('running', 'paused') AND n.started_at IS NOT NULL AS ends,
+                     d.account_fault IS NOT NULL AND n.status = 'running' AND NOT n.cancel_requested AS pauses,
                      n.status NOT IN ('running', 'paused') AND n.in_progress_count > 0
                          AND n.in_progress_count + d.in_progress = 0 AS drained
               FROM delta d JOIN public.outbound_call_runs n ON n.id = d.run_id AND n.business_id = d.business_id) d
         WHERE r.id = d.run_id AND r.business_id = d.business_id
-        RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, r.total_leads, r.completed_count,
-            r.failed_count,
-                  r.cancelled_count, r.skipped_count
+        RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, d.pauses, r.last_error, r.total_leads,
+                  r.completed_count, r.failed_count, r.cancelled_count, r.skipped_count
     ), event AS (
         -- Writes the events, per run in the order job, excess, run.
         INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
@@ -295,6 +299,9 @@ BEGIN
                                       'failed', c.failed_count, 'cancelled', c.cancelled_count,
                                       'skipped', c.skipped_count)
             FROM counted c WHERE c.ends OR c.drained
+            UNION ALL
+            SELECT 3, c.business_id, c.run_id, NULL, 'run.paused', jsonb_build_object('last_error', c.last_error)
+            FROM counted c WHERE c.pauses AND NOT c.ends
         ) e ORDER BY e.run_id, e.nth, e.job_id
     ), callback AS (
         -- Keeps each callback once.

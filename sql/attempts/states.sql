@@ -30,13 +30,23 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT now NOT IN ('placing', 'unknown', 'placed', 'ringing') OR NOT dialer.is_open(was)
 $$;
 
--- True for an end that says nothing about the lead: we withdrew the call from the provider's queue, or the account had
--- too many calls at once (Twilio 10004). The lead is queued again.
+-- True for an error code that meets every lead of the account: the codes of telephony/refusals.py. A test compares the
+-- two.
+CREATE OR REPLACE FUNCTION dialer.is_account_fault(error_code integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(error_code IN (
+        10001, 10002, 13227, 20001, 20003, 20005, 20008, 20403, 20404, 21201, 21205, 21210, 21212, 21213, 21215, 21218,
+        21219, 21234, 21606, 21609, 21626, 573005), FALSE)
+$$;
+
+-- True for an end that says nothing about the lead: we withdrew the call from the provider's queue, the account had too
+-- many calls at once (Twilio 10004, 20429), or the failure would meet every lead. The lead is queued again.
 CREATE OR REPLACE FUNCTION dialer.is_no_fault(outcome text, error_code integer,
                                               withdrawn_at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT outcome = 'canceled' AND withdrawn_at IS NOT NULL OR outcome = 'failed'
-           AND coalesce(error_code = 10004, FALSE)
+    SELECT outcome = 'canceled' AND withdrawn_at IS NOT NULL
+           OR outcome = 'failed' AND (coalesce(error_code IN (10004, 20429), FALSE)
+                                      OR dialer.is_account_fault(error_code))
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.job_after(outcome text) RETURNS text

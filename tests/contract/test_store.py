@@ -147,7 +147,7 @@ class Store(RuleBasedStateMachine):
         if state is AttemptState.OVER:
             more["outcome"] = data.draw(st.sampled_from(list(Outcome)))
             more["answered_by"] = data.draw(st.sampled_from([None, "human", "machine_start", "fax"]))
-            more["error_code"] = data.draw(st.sampled_from([None, None, 10004, 11200]))
+            more["error_code"] = data.draw(st.sampled_from([None, None, 10004, 11200, 10001, 21215]))
         if state is AttemptState.NOT_PLACED:
             me = data.draw(st.sampled_from(self.workers))
             partition = self.db.lanes[attempt.business_id].partition

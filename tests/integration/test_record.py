@@ -13,6 +13,7 @@ from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import FactWriter, NotRecordedError
 from sql.attempts.verdicts import RecordVerdict, VerdictCode
+from telephony import refusals
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
@@ -259,6 +260,22 @@ async def test_hang_up_is_remembered_until_the_sid_is_known(shop: DatabaseFixtur
     assert (result.hang_up, result.sid) == (True, "CA1")
     assert not (await shop.record(intent, OVER, sid="CA1", outcome="canceled")).hang_up
     assert (await shop.checked_run(business, run)).cancelled == 1
+
+
+@pytest.mark.parametrize("rule", refusals.CODES, ids=lambda rule: str(rule.code))
+async def test_a_call_that_fails_for_the_accounts_fault_burns_no_lead(shop: DatabaseFixture, rule: refusals.Rule) -> None:
+    """By the table: the lead fails, or waits; what meets every lead pauses the run with the code."""
+    business = await shop.business()
+    run = await shop.run(business, 3)
+    [intent], _ = await shop.claim(business, permits=1)
+    await shop.record(intent, PLACED, sid="CA1")
+    await shop.record(intent, OVER, sid="CA1", outcome="failed", error_code=rule.code)
+    found = await shop.checked_run(business, run)
+    is_account = rule.action is refusals.Action.ACCOUNT
+    assert (found.failed, found.queued) == ((1, 2) if rule.action is refusals.Action.LEAD else (0, 3))
+    assert (found.status, str(rule.code) in (found.last_error or "")) == ("paused" if is_account else "running", is_account)
+    kinds = [row["type"] for row in await shop.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1", run)]
+    assert ("run.paused" in kinds) == is_account
 
 
 async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:

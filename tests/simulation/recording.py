@@ -10,6 +10,7 @@ from dialer.model import AttemptState
 from dialer.policy.checks import EXPIRY_SECONDS, pause_before_check
 from sql.attempts.attempts import RecordResult
 from sql.attempts.verdicts import RecordVerdict
+from telephony import refusals
 from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from tests.simulation.rows import Attempt, Database, Job, Lane, Run
 
 TOO_MANY_SECONDS = 10.0
-TOO_MANY_CALLS = 10004
 CONFUSED = "confused"
 CLOSED_RANK = 9
 NOT_SENT, UNKNOWN, NOT_PLACED, PLACING, OVER = (
     AttemptState.NOT_SENT, AttemptState.UNKNOWN, AttemptState.NOT_PLACED, AttemptState.PLACING, AttemptState.OVER,
 )  # fmt: skip
+
+
+ACCOUNT_FAULTS = frozenset(rule.code for rule in refusals.CODES if rule.action is refusals.Action.ACCOUNT)
 
 
 @dataclass(slots=True)
@@ -161,7 +164,9 @@ def _job_after(db: Database, j: JudgedFact) -> str:
 def _is_no_fault(j: JudgedFact) -> bool:
     """True for an end that says nothing about the lead: withdrawn from the provider's queue, or too many calls at once."""
     outcome = j.fact.outcome
-    return (outcome == "canceled" and j.attempt.withdrawn) or (outcome == "failed" and j.fact.error_code == TOO_MANY_CALLS)
+    return (outcome == "canceled" and j.attempt.withdrawn) or (
+        outcome == "failed" and (j.fact.error_code in refusals.CALLBACK_WAITS or j.fact.error_code in ACCOUNT_FAULTS)
+    )
 
 
 def counted_as(status: str, cancel_requested: bool) -> str:  # noqa: FBT001
@@ -282,7 +287,16 @@ def _write_events(db: Database, run: Run, judged: list[JudgedFact], delta: Count
             events.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
     for _, j, kind, data in sorted(events, key=lambda t: (t[0], t[1].job.id)):
         db.tell(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
-    return bool(delta) and _count(db, run, delta)
+    ends = bool(delta) and _count(db, run, delta)
+    if not ends and run.status == "running" and not run.cancel_requested and any(_is_account_fault(j) for j in judged):
+        run.status = "paused"
+        db.tell(run.business_id, run.id, "run.paused", {})
+    return ends
+
+
+def _is_account_fault(j: JudgedFact) -> bool:
+    """True when the lead went back to the queue for a failure that would meet every lead."""
+    return j.applied and j.job_now == "queued" != j.job_was and j.fact.state is OVER and j.fact.error_code in ACCOUNT_FAULTS
 
 
 def _count(db: Database, run: Run, delta: Counter[str]) -> bool:
