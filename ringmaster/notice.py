@@ -1,4 +1,4 @@
-"""The file that a running `python -m dialer up` keeps in its data directory: the address of its database, for the other commands.
+"""The file that a running `python -m dialer up` keeps in its data directory: the addresses of its servers, for the other commands.
 
 Only its owner can read it: the address contains the password.
 """
@@ -18,12 +18,12 @@ NAME = "up.json"
 
 
 @contextmanager
-def posted(data_dir: Path, database_url: str) -> Iterator[None]:
+def posted(data_dir: Path, database_url: str, redis_url: str) -> Iterator[None]:
     """Keep the file for the length of a block."""
     path = data_dir / NAME
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"pid": os.getpid(), "database_url": database_url}, file)
+        json.dump({"pid": os.getpid(), "database_url": database_url, "redis_url": redis_url}, file)
     try:
         yield
     finally:

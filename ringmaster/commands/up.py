@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dialer.addresses import is_this_machine
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 FIRST_STEPS = """\
 Accounts, from another terminal here:
-  python -m dialer business create --name NAME --caller-id +12125550100
-  python -m dialer user create --business 1 --email you@example.com --role admin
-  python -m dialer token create --business 1 --role operator"""
+  {python} -m dialer business create --name NAME --caller-id +12125550100
+  {python} -m dialer user create --business 1 --email you@example.com --role admin
+  {python} -m dialer token create --business 1 --role operator
+The addresses of PostgreSQL and Redis are in {addresses}."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,8 +88,8 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
             environment |= simulator.environment
             await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
         await installation.start_dialer(processes, environment)
-        _greet(environment, simulator, data_dir / "logs")
-        with notice.posted(data_dir, servers.database_url):
+        _greet(environment, simulator, data_dir)
+        with notice.posted(data_dir, servers.database_url, servers.redis_url):
             await _watch(servers, processes)
     return 0
 
@@ -111,9 +113,15 @@ def _environment(settings: Settings, servers: Servers, directory: DataDir) -> di
     }
 
 
-def _greet(environment: dict[str, str], simulator: Simulator | None, logs: object) -> None:
+def _python() -> str:
+    """How to call this Python from the present directory: in a checkout, `.venv/bin/python`."""
+    program, here = Path(sys.executable), Path.cwd()
+    return str(program.relative_to(here)) if program.is_relative_to(here) else str(program)
+
+
+def _greet(environment: dict[str, str], simulator: Simulator | None, data_dir: Path) -> None:
     print(f"Ringmaster is up: {environment['PUBLIC_URL']}")
     if simulator:
         print(f"Calls go to the simulator at {simulator.url}: no telephone rings.")
-    print(FIRST_STEPS)
-    print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)
+    print(FIRST_STEPS.format(python=_python(), addresses=data_dir / notice.NAME))
+    print(f"Logs are in {data_dir / 'logs'}. Ctrl-C stops everything; so does the end of any of these processes.", flush=True)

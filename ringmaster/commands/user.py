@@ -44,9 +44,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def business_id(text: str) -> int:
-    """Parse a business id of the command line."""
+    """Parse an id of the command line."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= ID_MAX:
-        message = f"{text!r} is not the id of a business, a number from 1"
+        message = f"{text!r} is not an id, which is a number from 1"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 

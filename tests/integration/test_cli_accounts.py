@@ -172,7 +172,7 @@ async def test_no_database_and_a_database_that_is_away_are_two_messages(tmp_path
 
 
 async def test_the_notice_of_a_running_up_says_where_the_database_is(database_url: str, tmp_path: Path) -> None:
-    with notice.posted(tmp_path, database_url):
+    with notice.posted(tmp_path, database_url, "redis://nowhere"):
         assert stat.S_IMODE((tmp_path / notice.NAME).stat().st_mode) == 0o600
         assert (await command("", *US, "--json", DIALER_DATA_DIR=str(tmp_path))).json["business_id"] == 1
     assert (await command("", *US, DIALER_DATA_DIR=str(tmp_path))).code == 2

@@ -64,7 +64,7 @@ async def test_rejected_rows_are_reported_and_the_others_can_be_started(browser:
     assert "2 rows were not accepted" in words
     assert re.search(r"4 3 12 Short numbers are not called", words)
     assert re.search(r"6 \S \S+ The lead_id is missing", words)
-    assert "1 row is a duplicate and is called only once" in words
+    assert "1 row repeats an earlier row and was left out" in words
     start = re.search(r'action="(/runs/\d+/start)"', response.body.decode())
     assert start
     assert (await browser.post(start[1])).status == 303
