@@ -13,7 +13,7 @@ from web.intake import csv_records, encoding
 from web.intake.csv_file import rows_of
 from web.intake.encoding import pieces
 from web.intake.rows import MAX_LEADS, CheckedRows, check_rows
-from web.server.errors import ApiError
+from web.server.errors import ApiError, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,7 +161,7 @@ def test_no_cell_is_read_under_the_heading_of_another(file: str) -> None:
 
 def test_a_row_with_a_cell_too_many_says_how_many_are_expected() -> None:
     [bad] = loaded("lead_id,name,fax,phone,city\n2,Cohen, Dana,03-9999998,052-1111112,\n").rejected
-    assert str(bad.text) == "The row has 6 cells, but the header has 5."
+    assert bad.text == Text("The row has {cells} cells, but the header has {columns}.", {"cells": 6, "columns": 5})
 
 
 def test_two_marks_in_the_heading_and_behind_it_hide_no_lead() -> None:

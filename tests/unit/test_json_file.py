@@ -13,7 +13,7 @@ from web.intake import json_file
 from web.intake.encoding import pieces
 from web.intake.json_file import leads_of, settings_of
 from web.intake.rows import MAX_LEADS, BadRowError
-from web.server.errors import ApiError
+from web.server.errors import ApiError, Text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -80,7 +80,7 @@ def test_a_lead_that_has_a_key_twice_is_no_lead(lead: str, key: str) -> None:
     for size in (3, 1_000):
         _, [found, next_lead] = read(f'{{"leads": [{lead}, {{"lead_id": 7}}]}}'.encode(), size)
         assert isinstance(found, BadRowError)
-        assert str(found.text) == f"The key {key} is given twice."
+        assert found.text == Text("The key {key} is given twice.", {"key": key})
         assert next_lead == {"lead_id": 7}
 
 

@@ -346,7 +346,7 @@ def test_the_fast_way_finds_what_the_whole_judgement_finds(cell: str, region: st
         assert plain is None
         return
     assert plain is None or (plain.digits, plain.international, plain.altered) == (whole.digits, whole.international, whole.altered)
-    usual = None if whole.north_american or whole.separators else _usual(whole, region)
+    usual = _usual(whole, region) if whole.plain else None
     if usual is not None:
         assert usual == judged(cell, region)
 
@@ -404,12 +404,16 @@ def reading_of(cell: str, region: str) -> str | None:
         return None
 
 
+def trunk_of(region: str | None) -> str:
+    data = phonenumbers.PhoneMetadata.metadata_for_region(region or "ZZ")
+    return (data and data.national_prefix) or ""
+
+
 def written_abroad(number: phonenumbers.PhoneNumber, gap: str) -> list[str]:
     """A number with its country code and without a plus, also with the trunk prefix that does not belong there."""
     code, national = str(number.country_code), phonenumbers.national_significant_number(number)
     international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)[1:]
-    data = phonenumbers.PhoneMetadata.metadata_for_region(phonenumbers.region_code_for_number(number))
-    with_zero = [f"{code} (0){national}", f"{code}0{national}"] if data.national_prefix == "0" else []
+    with_zero = [f"{code} (0){national}", f"{code}0{national}"] if trunk_of(phonenumbers.region_code_for_number(number)) == "0" else []
     return [code + gap + national, international, *with_zero]
 
 
@@ -461,9 +465,8 @@ def test_a_list_number_or_a_year_is_never_dialled(region: str, data: st.DataObje
 def test_a_number_as_its_country_writes_it_is_read(region: str, data: st.DataObject) -> None:
     number = data.draw(real_numbers(region))
     right = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    trunk = phonenumbers.PhoneMetadata.metadata_for_region(region).national_prefix
     national = phonenumbers.national_significant_number(number)
-    for cell in (phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), trunk + national):
+    for cell in (phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), trunk_of(region) + national):
         assert reading_of(cell, region) == right, cell
 
 

@@ -24,8 +24,8 @@ import re
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from web.intake.phones.dates import is_date, is_dotted_date
-from web.intake.phones.notes import GROUPED, Tail, tail_of
+from web.intake.phones.dates import DATE_DIGITS, is_date, is_dotted_date
+from web.intake.phones.notes import Tail, may_have_note, tail_of
 from web.intake.phones.vanity import vanity_digits
 
 MAX_CELL_CHARACTERS: Final = 200
@@ -58,7 +58,8 @@ class CellReading(NamedTuple):
 
     `altered` is true when more than separators was removed. `north_american` is true for a vanity number, which no other plan has.
     `separators` are the positions in the digits where a group ends. `tail` is the last group if it looks as if it was added to a complete
-    number (an extension, a year, the start of a second number). `dotted` is true when the cell may be a date written with dots.
+    number (an extension, a year, the start of a second number). `dotted` is true when the cell may be a date written with dots. `plain` is
+    true when it is certain without the region that no group is a note.
     """
 
     digits: str
@@ -68,6 +69,7 @@ class CellReading(NamedTuple):
     separators: tuple[int, ...] = ()
     tail: Tail | None = None
     dotted: bool = False
+    plain: bool = False
 
 
 # Most cells of most files; a property test checks that this agrees with the grammar.
@@ -145,10 +147,17 @@ def simple(cell: str) -> CellReading | None:
     """
     if len(cell) > MAX_NUMBER_CHARACTERS or not SIMPLE.fullmatch(cell):
         return None
-    if is_date(cell) or (not cell.isdigit() and GROUPED.search(cell)):
+    if not _is_plain(cell):
         return None
     digits = cell.translate(_SEPARATORS)
-    return CellReading(digits, cell[0] == "+") if len(digits) <= MAX_SIMPLE_DIGITS else None
+    return CellReading(digits, cell[0] == "+", plain=True) if len(digits) <= MAX_SIMPLE_DIGITS else None
+
+
+def _is_plain(cell: str) -> bool:
+    """Whether no group of a simple cell could be a note, and the cell is no date."""
+    if cell.isdigit():
+        return len(cell) != DATE_DIGITS or not is_date(cell)
+    return not may_have_note(cell) and not is_date(cell)
 
 
 def _plain(cell: str) -> tuple[str, bool]:
@@ -200,8 +209,15 @@ def _is_decimal(text: str) -> bool:
 def _reading(number: str, *, altered: bool) -> CellReading:
     groups = re.findall("[0-9]+", number)
     ends = [sum(map(len, groups[:count])) for count in range(1, len(groups))]
-    international = number.lstrip("(").startswith("+")
-    return CellReading("".join(groups), international, altered, separators=tuple(ends), tail=tail_of(number), dotted=is_dotted_date(number))
+    return CellReading(
+        "".join(groups),
+        number.lstrip("(").startswith("+"),
+        altered,
+        separators=tuple(ends),
+        tail=tail_of(number),
+        dotted=is_dotted_date(number),
+        plain=bool(SIMPLE.fullmatch(number)) and _is_plain(number),
+    )
 
 
 def _fault(text: str) -> CellFault:

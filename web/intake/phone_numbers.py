@@ -95,8 +95,7 @@ def read_international(cell: str) -> PhoneNumber:
 
 
 def _read(reading: CellReading, region: str) -> PhoneReading:
-    plain = not (reading.north_american or reading.separators)
-    usual = _usual(reading, region) if plain else None
+    usual = _usual(reading, region) if reading.plain else None
     if usual:
         return PhoneReading(usual, reading.altered)
     number, shown = _long_enough(reading, region)

@@ -35,6 +35,7 @@ _SHORT: Final = re.compile(
     re.ASCII,
 )
 _DOTTED: Final = re.compile(rf"{_DAY}\.{_MONTH}\.[0-9]{{2}}|[0-9]{{2}}\.{_MONTH}\.{_DAY}", re.ASCII)
+DATE_DIGITS: Final = 8
 _MONTH_2: Final = "(?:0[1-9]|1[0-2])"
 _DAY_2: Final = "(?:0[1-9]|[12][0-9]|3[01])"
 _EIGHT: Final = re.compile(rf"{_YEAR}(?:{_MONTH_2}{_DAY_2}|{_DAY_2}{_MONTH_2})|(?:{_MONTH_2}{_DAY_2}|{_DAY_2}{_MONTH_2}){_YEAR}", re.ASCII)

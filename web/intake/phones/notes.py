@@ -19,13 +19,11 @@ LONG_GROUP: Final = 7
 MIN_TRUNK_DIGITS: Final = 7
 # A list number ("1.", "12 -") has at most this many digits.
 LIST_DIGITS: Final = 2
-# A cell that none of these match has no group that could be a note, if it has only blanks and hyphens between groups.
-GROUPED: Final = re.compile(
-    r"[0-9]{3} [0-9]{1,2}\Z|[0-9]{5} 0[0-9]{2}\Z"
-    r"|[- ](?:19|20)[0-9]{2}\Z|[0-9]{6} [0-9]{3,4}\Z|-.* [0-9]{1,3}\Z"
-    r"|\A\+(?P<code>[0-9]{1,3})[- ]?(?P=code)[- ]|\A[0-9]{1,2}[- ]|\A[1-9].*[- ]0(?:[- ]?[0-9]){6}",
-    re.ASCII,
-)
+# Of a cell that has only blanks and hyphens between groups: its beginning, and its last characters, where a group may be a note.
+_BEGINS: Final = re.compile(r"[0-9]{1,2}[- ]|\+(?P<code>[0-9]{1,3})[- ]?(?P=code)[- ]|[1-9].*[- ]0(?:[- ]?[0-9]){6}", re.ASCII)
+_ENDS: Final = re.compile(r"[0-9]{3} [0-9]{1,2}\Z|[0-9]{5} 0[0-9]{2}\Z|[- ](?:19|20)[0-9]{2}\Z|[0-9]{6} [0-9]{3,4}\Z", re.ASCII)
+_END_CHARACTERS: Final = 11
+_APART_CHARACTERS: Final = 4
 # One or two digits after a group that is not a pair, or three that begin with a zero, as a number does.
 _EXTENSION: Final = re.compile(r"[0-9]{3} (?P<short>[0-9]{1,2})\Z|[0-9]{5} (?P<zero>0[0-9]{2})\Z", re.ASCII)
 # A year, or digits after a group that could end the number.
@@ -40,6 +38,13 @@ class Tail(NamedTuple):
 
     digits: int
     plainly: bool = False
+
+
+def may_have_note(text: str) -> bool:
+    """Whether a group of a cell that has only blanks and hyphens between groups could be a note, to be found by the functions below."""
+    if _BEGINS.match(text) or _ENDS.search(text, max(0, len(text) - _END_CHARACTERS)):
+        return True
+    return "-" in text and " " in text[-_APART_CHARACTERS:]
 
 
 def tail_of(text: str) -> Tail | None:
