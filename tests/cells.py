@@ -1,8 +1,5 @@
 # ruff: noqa: RUF001 - letters that look like others are what this is about
-"""Cells as they stand in people's files, and what a person sees in them: written without a look at the grammar of the product.
-
-On the road of a call: before it; what a cell shows is what may be dialled.
-"""
+"""Cells as they stand in people's files, and what a person sees in them: written without a look at the grammar of the product."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ SHOWN_AS = {chr(zero + n): str(n) for zero in (0x30, 0x660, 0x6F0, 0xFF10) for n
 UNSEEN = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
 BETWEEN = " \t\u00a0\u2009\u202f-.\u2010\u2011\u2012\u2013\u2014\u2212\uff0d()/+\uff0b"
 ABROAD = {"IL": "00|01[2-9]", "US": "011", "DE": "00", "FR": "00|[4579]0", "IT": "00"}
-VANITY = re.compile(r"\+?1[-.](\d{3})[-.](?:(\d{3})[-.]([A-Z]{4})|([A-Z]{7}))", re.ASCII)
+VANITY = re.compile(r"\+?1[-.](8(?:00|33|44|55|66|77|88))[-.](?:(\d{3})[-.]([A-Z]{4})|([A-Z]{7}))", re.ASCII)
 GROUPS = ("ABC", "DEF", "GHI", "JKL", "MNO", "PQRS", "TUV", "WXYZ")
 KEYS = {letter: digit for digit, letters in enumerate(GROUPS, start=2) for letter in letters}
 
@@ -83,8 +80,14 @@ def cells() -> SearchStrategy[str]:
         st.builds(_at, number, st.floats(0, 1), st.sampled_from("".join(ALIKE.values())), st.just(1)),
         st.builds(_marked, number, st.sampled_from(["'{}", '="{}"', '"{}"', "tel:{}", "TEL: {}", "={}", "{}.0"])),
         st.builds(_in_script, number, st.sampled_from([0x660, 0x6F0, 0xFF10, 0x966])),
-        st.builds(lambda area, word: f"1-{area}-{word}", st.integers(200, 999), st.text("ABCDEFXYZ", min_size=3, max_size=8)),
-        st.builds(lambda area, word: f"1-{area}-555-{word}", st.integers(200, 999), st.text("ABCDEFXYZabc", min_size=3, max_size=5)),
+        st.builds(
+            lambda area, word: f"1-{area}-{word}", st.sampled_from([202, 800, 844, 999]), st.text("ABCDEFXYZ", min_size=3, max_size=8)
+        ),
+        st.builds(
+            lambda area, word: f"1-{area}-555-{word}",
+            st.sampled_from([202, 800, 844, 999]),
+            st.text("ABCDEFXYZabc", min_size=3, max_size=5),
+        ),
         st.text("0123456789XA +-./()'\"=٠٥\u200e", min_size=5, max_size=24),
     )
     return st.one_of(changed, st.builds(_at, changed, st.floats(0, 1), st.sampled_from([*NOTES, *UNSEEN, *"0123456789 -."])))
@@ -122,3 +125,19 @@ def shown_digits(cell: str) -> str:
         return "1" + vanity[1] + (vanity[2] or "") + "".join(str(KEYS[letter]) for letter in vanity[3] or vanity[4])
     text = re.sub(r"^(\d+)\.0$", r"\1", seen, flags=re.ASCII)
     return "".join(str(unicodedata.decimal(letter)) for letter in text if letter in SHOWN_AS)
+
+
+@st.composite
+def real_numbers(draw: st.DrawFn, region: str) -> phonenumbers.PhoneNumber:
+    """A mobile or fixed-line number that exists in `region`: its example number, or the same with other digits behind the first ones."""
+    kinds = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE)
+    examples = [number for kind in kinds if (number := phonenumbers.example_number_for_type(region, kind))]
+    example = draw(st.sampled_from(examples))
+    national = phonenumbers.national_significant_number(example)
+    kept = draw(st.integers(2, len(national)))
+    other = national[:kept] + "".join(draw(st.lists(st.sampled_from("0123456789"), min_size=len(national), max_size=len(national))))[kept:]
+    number = phonenumbers.parse(f"+{example.country_code}{other}")
+    callable_kinds = {*kinds, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE}
+    return (
+        number if phonenumbers.region_code_for_number(number) == region and phonenumbers.number_type(number) in callable_kinds else example
+    )

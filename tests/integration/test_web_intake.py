@@ -51,7 +51,7 @@ async def test_the_response_lists_adjusted_numbers(site: Site) -> None:
     rows = [
         {"lead_id": 1, "phone": "050-123-4567"},
         {"lead_id": "two", "phone": "'0521234567"},
-        {"lead_id": 3, "phone": "+1-202-555-CALL"},
+        {"lead_id": 3, "phone": "+1-800-FLOWERS"},
         {"lead_id": 4, "phone": "521234568.0"},
         {"lead_id": 5, "phone": "050-123-XXXX"},
         {"lead_id": 6, "phone": 521234569},
@@ -59,20 +59,40 @@ async def test_the_response_lists_adjusted_numbers(site: Site) -> None:
     found = (await site.post(RUNS, {"leads": rows})).json
     assert found["read_as"] == [
         {"row": 2, "lead_id": "two", "phone": "'0521234567", "read_as": "+972521234567"},
-        {"row": 3, "lead_id": 3, "phone": "+1-202-555-CALL", "read_as": "+12025552255"},
+        {"row": 3, "lead_id": 3, "phone": "+1-800-FLOWERS", "read_as": "+18003569377"},
         {"row": 4, "lead_id": 4, "phone": "521234568.0", "read_as": "+972521234568"},
     ]
     assert [(bad["row"], bad["reason"], bad["message"]) for bad in found["rejected"]] == [
-        (5, "not_alone", "The cell contains more than a phone number."),
+        (5, "masked", "Some digits of this number are hidden."),
         (6, "not_text", "The phone number must be text."),
     ]
     jobs = (await site.get(f"{RUNS}/{found['run_id']}/jobs")).json["items"]
     assert {job["lead_id"]: job["phone"] for job in jobs} == {
         1: "+972501234567",
         "two": "+972521234567",
-        3: "+12025552255",
+        3: "+18003569377",
         4: "+972521234568",
     }
+
+
+async def test_a_lead_with_a_repeated_key_is_rejected_and_the_key_named(site: Site) -> None:
+    body = """{"leads": [{"lead_id": 5, "lead_id": 6, "phone": "0521234567", "phone": "0521234568"},
+        {"lead_id": 7, "phone": "0521234569", "variables": {"a": 1, "a": 2}}, {"lead_id": 8, "phone": "0521234570"}]}"""
+    found = (await site.request("POST", RUNS, data=body, headers={"Content-Type": "application/json"})).json
+    assert [(bad["row"], bad["lead_id"], bad["reason"], bad["message"]) for bad in found["rejected"]] == [
+        (1, None, "repeated_key", "The key lead_id is given twice."),
+        (2, 7, "repeated_key", "The key a is given twice."),
+    ]
+    assert found["accepted"] == 1
+
+
+async def test_a_duplicate_says_whether_its_lead_or_its_phone_came_before(site: Site) -> None:
+    rows = [{"lead_id": 1, "phone": "0521234567"}, {"lead_id": 1, "phone": "0521234568"}, {"lead_id": 2, "phone": "052-1234567"}]
+    found = (await site.post(RUNS, {"leads": rows})).json
+    assert [(again["row"], again["by"], again["same_as"], again["phone"]) for again in found["duplicates"]] == [
+        (2, "lead", 1, "+972521234568"),
+        (3, "phone", 1, "+972521234567"),
+    ]
 
 
 @pytest.mark.parametrize(

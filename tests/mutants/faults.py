@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import actors.calls.call
 import actors.dispatch.circuit_breaker
-from actors.calls import reconciler
+from actors.calls import listing, reconciler
 from actors.calls.evidence import Moment
 from actors.calls.excess_calls import ExcessCalls
 from actors.calls.live_calls import LiveCalls
@@ -145,6 +145,7 @@ FAULTS = (
     Fault("account_of_now", "a call is queried at the present account of its business"),
     Fault("absent_by_one_clock", "the database's clock alone proves a call absent", ((Moment, "follows", _by_the_database_alone),)),
     Fault("window_by_our_clock", "a call is searched in database time", ((reconciler, "listed_since", _since_the_claim),)),
+    Fault("list_by_our_clock", "a list starts in database time", ((listing, "behind_by", lambda *_: timedelta()),)),
     Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((reconciler, "no_such_call", lambda *_: (True, {})),)),
     Fault("nobody_lists_live_calls", "a lost callback is detected only by the slow queries", ((LiveCalls, "round", _never),)),
     Fault("second_calls_go_on", "a second call is published and not hung up", ((ExcessCalls, "round", _never),)),
@@ -197,11 +198,19 @@ FAULTS = (
     ),
     Fault(
         "withdrawn_is_cancelled", "a call withdrawn from the provider's queue cancels its lead",
-        sql=("states", "outcome = 'canceled' AND withdrawn_at IS NOT NULL OR", "FALSE OR"),
+        sql=("states", "outcome = 'canceled' AND withdrawn_at IS NOT NULL", "FALSE"),
     ),
     Fault(
         "too_many_calls_burn_a_lead", "an account with too many calls at once burns the lead",
-        sql=("states", "coalesce(error_code = 10004, FALSE)", "FALSE"),
+        sql=("states", "coalesce(error_code IN (10004, 20429), FALSE)", "FALSE"),
+    ),
+    Fault(
+        "account_fault_burns_a_lead", "a call that fails for the account's fault burns the lead",
+        sql=("states", "OR dialer.is_account_fault(error_code))", ")"),
+    ),
+    Fault(
+        "account_fault_goes_on", "a run goes on although its calls fail for the account's fault",
+        sql=("record_v1", "d.account_fault IS NOT NULL AND n.status = 'running'", "FALSE AND n.status = 'running'"),
     ),
     Fault(
         "another_s_call_is_absent", "a response with another attempt's call allows the attempt to be proven absent",

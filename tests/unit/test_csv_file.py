@@ -13,7 +13,7 @@ from web.intake import csv_records, encoding
 from web.intake.csv_file import rows_of
 from web.intake.encoding import pieces
 from web.intake.rows import MAX_LEADS, CheckedRows, check_rows
-from web.server.errors import ApiError
+from web.server.errors import ApiError, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ BOTH = [(1, "+972521234567"), (2, "+972521234568")]
         f"Leads of spring,,\nlead_id,phone,name\n{A}\n{B}\n",
         "lead_id|phone\n1|0521234567\n2|0521234568\n",
         f",lead_id,phone,name\n0,{A}\n1,{B}\n",
-        "lead_id,phone,name" + "," * 89 + "\n" + A + "," * 89 + "\n" + B + "\n",
+        "lead_id,phone,name" + "," * 89 + "\n" + A + "," * 89 + "\n" + B + "," * 89 + "\n",
         "lead_id,phone," + ",".join(f"field {n}" for n in range(90)) + "\n1,0521234567" + "," * 90 + "\n2,0521234568" + "," * 90 + "\n",
         "lead_id,phone\n1.0,521234567.0\n2.0,521234568.0\n",
         "\u200flead_id,\u200ephone\u200f\n\u200e1,0521234567\n\u200f2\u200e,\u200e0521234568\n",
@@ -66,10 +66,11 @@ BOTH = [(1, "+972521234567"), (2, "+972521234568")]
         f'lead_id,phone,name\n1,0521234567,"Dana"\r\n{B}\r',
         f"lead_id,phone,name\r{A}\r{B}\r",
         f"lead_id,phone,name\r\r\n{A}\r\r\n{B}\r\r\n",
-        f"lead_id,phone,name\n{A},,,\n{B},\n",
-        "lead_id,phone,name,city\n1,0521234567\n2,0521234568,Avi\n",
+        f"lead_id,phone,name,\n{A},\n{B}, \n",
+        "lead_id,phone,name,city\n1,0521234567,,\n2,0521234568,Avi,\n",
         '"Lead\nID","Phone","Notes","Notes"\n1,0521234567,a,b\n2,0521234568,,\n',
         'lead_id,phone,name\n1,0521234567,ד"ר כהן\n2,0521234568,בע"מ\n',
+        f"lead_id,phone,name\n{A}\n,,,,\n{B}\n,\n",
         f"LEAD-ID,Phone,name\t\n{A}\n{B}\n",
         "lead_id,phone,name\u00a0\n1\u00a0,0521234567\u00a0,Dana\n2,052\u00a01234568,Avi\n",
     ],
@@ -93,10 +94,16 @@ def test_the_file_is_read(body: str) -> None:
         (f"lead_id,phone,name\n{A}\n{',' * 700_000}\n{B}\n", [(3, "row_too_long")]),
         (f"lead_id,phone,name\n{A}\n3,0521234569,Da\x00na\n{B}\n", [(3, "nul_character")]),
         (f"lead_id,phone,name\n{A}\n3,0521234569,Dan,Levi,Haifa\n{B}\n", [(3, "wrong_columns")]),
-        (f"lead_id,phone,name\n{A}\n3\n{B}\n", [(3, "missing_phone")]),
-        (f"lead_id,phone,name\n{A}\n3,0521234569\rLevi,x\n{B}\n", [(4, "invalid_phone")]),
-        (f"lead_id,phone,name\n{A}\n1e5,5.21234569E+08\n{B}\n", [(3, "not_alone")]),
-        (f"lead_id,phone,name\n{A}\n3,050-123-XXXX\n{B}\n", [(3, "not_alone")]),
+        (f"lead_id,phone,name\n{A}\n3,,\n{B}\n", [(3, "missing_phone")]),
+        (f"lead_id,phone,name\n{A}\n3\n{B}\n", [(3, "wrong_columns")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569\n{B}\n", [(3, "wrong_columns")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569,Dan,\n{B}\n", [(3, "wrong_columns")]),
+        (f"lead_id,phone,name,\n{A},\n3,0521234569,Dan,Levi\n{B},\n", [(3, "wrong_columns")]),
+        (f"lead_id,phone,name\n{A}\n{B}\nlead_id,name,phone\n3,0521234569,0521234570\n", [(4, "second_header"), (5, "second_header")]),
+        (f"lead_id,phone,name\n{A}\n{B}\nPhone,Time zone,Name,x\n", [(4, "second_header")]),
+        (f"lead_id,phone,name\n{A}\n3,0521234569\rLevi,x\n{B}\n", [(3, "wrong_columns"), (4, "wrong_columns")]),
+        (f"lead_id,phone,name\n{A}\n1e5,5.21234569E+08,\n{B}\n", [(3, "shortened")]),
+        (f"lead_id,phone,name\n{A}\n3,050-123-XXXX,\n{B}\n", [(3, "masked")]),
     ],
 )
 def test_the_row_is_rejected_and_the_others_are_kept(body: str, rows: list[tuple[int, str]]) -> None:
@@ -129,11 +136,32 @@ def test_two_stray_quotation_marks_give_no_lead_the_phone_of_another(rows: str, 
 
 
 def test_two_marks_in_a_line_do_not_give_a_lead_its_second_phone() -> None:
-    checked = loaded(
-        'lead_id,name,phone,phone2\n1,"Bob,0521234567",0521234599\n2,"Levi, Al",0521234568\n3,"Herzl 5, 6100212",0521234569,\n'
-    )
-    assert kept(checked) == [(2, "+972521234568"), (3, "+972521234569")]
-    assert rejected(checked) == [(2, "bad_quotes")]
+    sheet = loaded('lead_id,name,phone,phone2\n1,"Bob,0521234567",0521234599\n2,"Levi, Al",0521234568\n3,"Herzl 5, 6100212",0521234569,\n')
+    assert kept(sheet) == [(3, "+972521234569")]
+    assert rejected(sheet) == [(2, "bad_quotes"), (3, "wrong_columns")]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "lead_id,name,fax,phone,city\n2,Cohen, Dana,03-9999998,052-1111112,\n",
+        "lead_id,name,fax,phone,city\n1,Cohen, Dana,03-9999998,052-1111112,\n2,Levi, Noa,03-9999997,052-1111113,\n",
+        "lead_id,name,fax,phone,city\n5,052-1111115,03-9999995,03-9999994\n",
+        "lead_id,name,fax,phone,city\n4,052-1111114,03-9999996\n",
+        "lead_id,name,fax,phone,\n2,Cohen, Dana,03-9999998,052-1111112\n",
+        "lead_id,name,phone,fax\n7,0521111111,0399999999\n",
+        "lead_id,phone,fax\n\nlead_id,fax,phone\n2,039999998,0521111112\n",
+    ],
+)
+def test_no_cell_is_read_under_the_heading_of_another(file: str) -> None:
+    sheet = loaded(file)
+    assert kept(sheet) == []
+    assert {bad.reason for bad in sheet.rejected} <= {"wrong_columns", "second_header"}
+
+
+def test_a_row_with_a_cell_too_many_says_how_many_are_expected() -> None:
+    [bad] = loaded("lead_id,name,fax,phone,city\n2,Cohen, Dana,03-9999998,052-1111112,\n").rejected
+    assert bad.text == Text("The row has {cells} cells, but the header has {columns}.", {"cells": 6, "columns": 5})
 
 
 def test_two_marks_in_the_header_and_after_it_hide_no_lead() -> None:
@@ -145,7 +173,7 @@ def test_two_marks_in_the_header_and_after_it_hide_no_lead() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        'lead_id,phone,note\n1,0521234567,"Called twice\n\nno answer; at work, they say\nagain"\n2,0521234568\n',
+        'lead_id,phone,note\n1,0521234567,"Called twice\n\nno answer; at work, they say\nagain"\n2,0521234568,\n',
         'lead_id,note,phone\n1,"Called twice\n""no answer""",0521234567\n2,"x\ny",0521234568\n',
         'lead_id,phone,address,city\n1,0521234567,"Herzl, corner\nflat three",Haifa\n2,0521234568,"a\nb","c\nd"\n',
     ],

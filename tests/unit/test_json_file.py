@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from web.intake import json_file
 from web.intake.encoding import pieces
 from web.intake.json_file import leads_of, settings_of
-from web.intake.rows import MAX_LEADS
-from web.server.errors import ApiError
+from web.intake.rows import MAX_LEADS, BadRowError
+from web.server.errors import ApiError, Text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -63,6 +63,23 @@ def test_it_rejects_what_json_rejects(text: str, size: int) -> None:
     with pytest.raises(ApiError) as error:
         read(body, size)
     assert error.value.status in {400, 422}
+
+
+@pytest.mark.parametrize(
+    ("lead", "key"),
+    [
+        ('{"lead_id": 5, "lead_id": 6, "phone": "1"}', "lead_id"),
+        ('{"lead_id": 5, "phone": "1", "phone": "1"}', "phone"),
+        ('{"lead_id": 5, "variables": {"a": {"b": 1, "b": 2}}}', "b"),
+        ('[{"a": 1, "a": 2}]', "a"),
+    ],
+)
+def test_a_lead_that_has_a_key_twice_is_no_lead(lead: str, key: str) -> None:
+    for size in (3, 1_000):
+        _, [found, next_lead] = read(f'{{"leads": [{lead}, {{"lead_id": 7}}]}}'.encode(), size)
+        assert isinstance(found, BadRowError)
+        assert found.text == Text("The key {key} is given twice.", {"key": key})
+        assert next_lead == {"lead_id": 7}
 
 
 @pytest.mark.parametrize(

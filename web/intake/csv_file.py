@@ -2,6 +2,9 @@
 
 The header is the first row that names the columns lead_id and phone; before it there may be Excel's line `sep=;`, blank lines and a title.
 Columns without a name are skipped. A row that cannot be read is rejected, and the others are kept.
+
+Every row must have as many cells as the header: a delimiter without quotes (`Cohen, Dana`) or a missing cell moves the cells after it
+into other columns, and a fax number into the column of the phone. For the same reason no row after a second header is read.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ def rows_of(source: Source) -> Iterator[tuple[int, object]]:
     above, header = _header(records)
     records.shape = RowShape(delimiter, len(header), header.index("lead_id"), header.index("phone"))
     rows = 0
+    again = False
     for number, record in enumerate(records, start=above + 2):
         if isinstance(record, list) and not any(cell and not cell.isspace() for cell in record):
             if number > MAX_LINES:
@@ -66,7 +70,8 @@ def rows_of(source: Source) -> Iterator[tuple[int, object]]:
         rows += 1
         if rows > MAX_LEADS:
             raise too_many()
-        yield number, _row(header, record)
+        again = again or _is_header(record)
+        yield number, BadRowCellsError({}, "second_header") if again else _row(header, record)
 
 
 def _separator_line(top: list[str | None]) -> str | None:
@@ -106,6 +111,11 @@ def _header(records: Records) -> tuple[int, list[str]]:
     raise ApiError(422, "missing_column", text, details=[{"field": name, "message": why} for name in missing])
 
 
+def _is_header(record: Record) -> bool:
+    """Whether a row below the header names columns again."""
+    return isinstance(record, list) and len({_column(cell) for cell in record} & COLUMNS) >= len(REQUIRED)
+
+
 def _distinct(names: list[str]) -> list[str]:
     """The names made distinct: a field of a lead must not appear twice; any other repeated name gets a number."""
     distinct: list[str] = []
@@ -122,13 +132,21 @@ def _row(header: list[str], record: Record) -> object:
     if isinstance(record, UnreadableRecord):
         return BadRowCellsError(_own(header, record.beginning), record.fault)
     row = _own(header, record)
-    if any(cell and not cell.isspace() for cell in record[len(header) :]):
-        return BadRowCellsError(row)
+    if len(record) != len(header):
+        return BadRowCellsError(row, "wrong_columns", cells=len(record), columns=len(header))
+    named = _named(header)
+    if any(cell and not cell.isspace() for cell in record[named:]):
+        return BadRowCellsError(row, "wrong_columns", cells=len(record), columns=named)
     if QUOTE in str(row.get("lead_id", "")):
         # A stray quotation mark would turn it into another lead_id.
         return BadRowCellsError(row, RecordFault.QUOTES)
     variables = {name: text for name, cell in zip(header, record, strict=False) if name and name not in COLUMNS and (text := cell.strip())}
     return {**row, "variables": variables} if variables else row
+
+
+def _named(header: list[str]) -> int:
+    """The number of columns up to the last one with a name."""
+    return max(number for number, name in enumerate(header, start=1) if name)
 
 
 def _own(header: list[str], cells: list[str]) -> dict[str, Any]:

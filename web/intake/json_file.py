@@ -1,6 +1,7 @@
 """Reads the leads of a JSON body one by one, and the settings beside them, without keeping the text in memory.
 
-It accepts and rejects exactly what `json.loads` does, except that no value may be longer than `MAX_VALUE_CHARACTERS`.
+It accepts and rejects exactly what `json.loads` does, except that no value may be longer than `MAX_VALUE_CHARACTERS`, and a lead in which
+a key is given twice is rejected: which phone belongs to which lead_id is not guessed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from web.intake.encoding import beginning, texts
-from web.intake.rows import MAX_LEADS, MAX_SHOWN_CHARACTERS, REASONS, too_many
+from web.intake.rows import MAX_LEADS, MAX_SHOWN_CHARACTERS, REASONS, BadRowCellsError, too_many
 from web.server import errors
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -90,9 +91,17 @@ def _items(text: _Text) -> Iterator[tuple[int, object]]:
         number += 1
         if number > MAX_LEADS:
             raise too_many()
-        yield number, text.value(number)
+        lead = text.value(number)
+        yield number, _with_distinct_keys(lead, text.repeated)
         text.separate("]")
     text.take("]")
+
+
+def _with_distinct_keys(lead: object, repeated: list[str]) -> object:
+    if not repeated:
+        return lead
+    shown = {name: value for name, value in lead.items() if name not in repeated} if isinstance(lead, dict) else {}
+    return BadRowCellsError(shown, "repeated_key", key=repeated[0][:MAX_SHOWN_CHARACTERS])
 
 
 class _Text:
@@ -102,7 +111,10 @@ class _Text:
         self._pieces = texts(source, json.detect_encoding(beginning(source)), "surrogatepass")
         self._text = ""
         self._at = 0
-        self._scan: Scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]
+        decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=self._object)
+        self._scan: Scan = decoder.scan_once  # type: ignore[attr-defined]
+        # The keys that the last value has twice.
+        self.repeated: list[str] = []
 
     def peek(self) -> str:
         """The next character that is not blank; empty at the end."""
@@ -135,6 +147,7 @@ class _Text:
         """
         self.peek()
         while True:
+            self.repeated.clear()
             try:
                 value, end = self._scan(self._text, self._at)
             except (StopIteration, ValueError, RecursionError) as error:
@@ -147,6 +160,13 @@ class _Text:
                 raise _too_long(row)
             self._at = end
             return value
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            names = [name for name, _ in pairs]
+            self.repeated.extend(name for name in members if names.count(name) > 1)
+        return members
 
     def is_value(self) -> bool:
         """Whether the next character begins a value."""

@@ -7,17 +7,15 @@
     sep       = [ space ] ( "-" | "." ) [ space ] | space      exactly one between two groups
     slashed   = ( "0" digits | "(0" digits ")" | country digits ) "/" groups   once, after the area code, at least five digits follow
     float     = digit+ ".0"                                    a number a spreadsheet turned into a float; the ".0" is dropped
-    vanity    = [ "+" ] "1-" digit{3} "-" ( digit{3} "-" letter{4} | letter{7} )    North America, "." instead of "-" throughout allowed
+    vanity    = a toll-free number of North America, see `phones/vanity.py`
     area      = digit{1,6} [ ( " " | "-" ) digit{1,3} ],  digits = digit{1,5}
     prefix    = digit{1,4},  country = ( "+" | "00" ) digit{1,3} sep
 
 Before it is read, invisible marks (direction marks, zero-width and no-break characters, byte order marks) are removed, every kind of
 dash becomes "-", every kind of space on one line becomes " ", and the digits of one other script (Arabic, Persian, full width) become
 ASCII digits. A mark that makes the cell run from right to left (an override, an embedding, an isolate) is rejected: it shows the digits
-or their groups in another order. A date is rejected, with or without a time after it. A cell whose last group is short and follows a dot
-is a decimal fraction, not a number. The letters of a vanity number are capitals, contain at most one X and no letter three times in a
-row, and are not a word people write as a note (HOME, WORK ...). Everything else is rejected: a second number, an extension, a pause, a
-mask, a word.
+or their groups in another order. A date is rejected (see `phones/dates.py`). A cell whose last group is short and follows a dot is a
+decimal fraction, not a number. Everything else is rejected: a second number, an extension, a pause, a mask, a word.
 """
 
 from __future__ import annotations
@@ -26,11 +24,13 @@ import re
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from web.intake.phones.dates import DATE_DIGITS, is_date, is_dotted_date
+from web.intake.phones.notes import Tail, may_have_note, tail_of
+from web.intake.phones.vanity import vanity_digits
+
 MAX_CELL_CHARACTERS: Final = 200
 MAX_NUMBER_CHARACTERS: Final = 40
 MAX_SIMPLE_DIGITS: Final = 12
-# A tail, and the characters before it that are examined.
-_TAIL_CHARACTERS: Final = 9
 
 
 class CellFault(StrEnum):
@@ -39,6 +39,8 @@ class CellFault(StrEnum):
     MISSING = "missing"
     NO_NUMBER = "no_number"
     NOT_ALONE = "not_alone"
+    SHORTENED = "shortened"
+    MASKED = "masked"
     EXTENSION = "extension"
     TOO_LONG = "too_long"
 
@@ -55,8 +57,9 @@ class CellReading(NamedTuple):
     """What a cell shows: its ASCII digits in order, and whether they are `international`, that is, follow a plus.
 
     `altered` is true when more than separators was removed. `north_american` is true for a vanity number, which no other plan has.
-    `separators` are the positions in the digits where a group ends. `tail` is the number of digits after a blank that look as if they
-    were added to a complete number (an extension, the start of a second number); 0 when there are none.
+    `separators` are the positions in the digits where a group ends. `tail` is the last group if it looks as if it was added to a complete
+    number (an extension, a year, the start of a second number). `dotted` is true when the cell may be a date written with dots. `plain` is
+    true when it is certain without the region that no group is a note.
     """
 
     digits: str
@@ -64,7 +67,9 @@ class CellReading(NamedTuple):
     altered: bool = False
     north_american: bool = False
     separators: tuple[int, ...] = ()
-    tail: int = 0
+    tail: Tail | None = None
+    dotted: bool = False
+    plain: bool = False
 
 
 # Most cells of most files; a property test checks that this agrees with the grammar.
@@ -98,31 +103,15 @@ _FRACTION: Final = re.compile(r".*\.[0-9]{1,2}", re.ASCII)
 _PAIRS: Final = re.compile(r"(?:.*[^0-9.])?[0-9]{1,2}(?:\.[0-9]{2}){2,}", re.ASCII)
 _DECIMAL: Final = re.compile(r"\+?(?P<whole>[0-9]+)\.(?P<part>[0-9]+)", re.ASCII)
 _AREA_DIGITS: Final = 5
-_DAY: Final = r"(?:0?[1-9]|[12][0-9]|3[01])"
-_MONTH: Final = r"(?:0?[1-9]|1[0-2])"
-_YEAR: Final = r"(?:19|20)[0-9]{2}"
-_DATE: Final = re.compile(
-    rf"(?:{_YEAR}(?P<a> ?[-./] ?| ){_MONTH}(?P=a){_DAY}"
-    rf"|(?:{_DAY}(?P<b> ?[-./] ?| ){_MONTH}(?P=b)|{_MONTH}(?P<c> ?[-./] ?| ){_DAY}(?P=c)){_YEAR})(?![0-9])",
-    re.ASCII,
-)
-# One or two digits after a group that is not a pair, or three that begin with a zero, as a number does.
-_TAIL: Final = re.compile(r"[0-9]{3} (?P<short>[0-9]{1,2})\Z|[0-9]{5} (?P<zero>0[0-9]{2})\Z", re.ASCII)
-_VANITY: Final = re.compile(r"(\+?)1([-.])([2-9][0-9]{2})\2(?:([2-9][0-9]{2})\2([A-Z]{4})|([A-Z]{7}))", re.ASCII)
 _TEL: Final = re.compile(r"tel: ?", re.ASCII | re.IGNORECASE)
 _EXCEL: Final = re.compile(r"""'(?P<quoted>[^'"]+)|="(?P<formula>[^'"]+)\"""")
 _EXTENSION: Final = re.compile(
     r"[+0-9(][0-9 ().-]{4,}(?:;ext=|;|,|#|\s*(?:ext(?:ension)?|durchwahl|שלוחה|x|p|w)[.:]?)\s*[0-9]{1,6}", re.IGNORECASE
 )
 _ONLY_SEPARATORS: Final = re.compile(r"[0-9 ().+-]+", re.ASCII)
-_TRIPLE: Final = re.compile(r"([A-Z])\1\1")
-_KEYPAD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
-# Capitals after an incomplete number that are a note about it, not a part of it.
-_NOTES: Final = frozenset({
-    "HOME", "WORK", "CELL", "MAIN", "DESK", "VOIP", "NONE", "NULL", "VOID", "DEAD", "TEST", "STOP", "GONE", "LEFT", "SELF", "WIFE", "LINE",
-    "ABCD", "WXYZ", "UNKNOWN", "PRIVATE", "REFUSED", "REMOVED", "DELETED", "INVALID", "MISSING", "BLOCKED", "EXPIRED", "PENDING", "NOPHONE",
-    "NUMBERS", "ABCDEFG",
-})  # fmt: skip
+# A number a spreadsheet has written as a power of ten; its last digits are lost.
+_SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?E[+-]?[0-9]{1,3}", re.ASCII | re.IGNORECASE)
+_MASKED: Final = re.compile(r"[0-9 ().+/-]*[0-9][0-9 ().+/-]*(?:[Xx]{2,}|[*#]{2,}|•+|_{2,}|\?{2,})[0-9Xx*#•_? ().+/-]*", re.ASCII)
 
 
 def read_cell(cell: str) -> CellReading:
@@ -141,9 +130,9 @@ def read_cell(cell: str) -> CellReading:
     if len(text) > MAX_NUMBER_CHARACTERS:
         raise CellError(CellFault.TOO_LONG if _ONLY_SEPARATORS.fullmatch(text) else _fault(text))
     bare = _without_marks(text)
-    vanity = _vanity(bare)
+    vanity = vanity_digits(bare)
     if vanity:
-        return vanity
+        return CellReading(vanity[0], international=vanity[1], altered=True, north_american=True)
     whole = _FLOAT.fullmatch(bare)
     number = whole[1] if whole else bare
     if not _is_number(number):
@@ -154,14 +143,21 @@ def read_cell(cell: str) -> CellReading:
 def simple(cell: str) -> CellReading | None:
     """The number of a cell that has nothing but digits, single spaces and hyphens after an optional plus; None for any other cell.
 
-    Also None for a cell that might be two numbers, a date, or a number with a tail; so `separators` and `tail` are not needed.
+    Also None for a cell that might be two numbers, a date, or a number with a note; so `separators` and `tail` are not needed.
     """
     if len(cell) > MAX_NUMBER_CHARACTERS or not SIMPLE.fullmatch(cell):
         return None
-    if not cell.isdigit() and (_DATE.match(cell) or _TAIL.search(cell, len(cell) - _TAIL_CHARACTERS)):
+    if not _is_plain(cell):
         return None
     digits = cell.translate(_SEPARATORS)
-    return CellReading(digits, cell[0] == "+") if len(digits) <= MAX_SIMPLE_DIGITS else None
+    return CellReading(digits, cell[0] == "+", plain=True) if len(digits) <= MAX_SIMPLE_DIGITS else None
+
+
+def _is_plain(cell: str) -> bool:
+    """Whether no group of a simple cell could be a note, and the cell is no date."""
+    if cell.isdigit():
+        return len(cell) != DATE_DIGITS or not is_date(cell)
+    return not may_have_note(cell) and not is_date(cell)
 
 
 def _plain(cell: str) -> tuple[str, bool]:
@@ -194,7 +190,7 @@ def _without_marks(text: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    if _DATE.match(text):
+    if is_date(text):
         return False
     slashed = _SLASHED.fullmatch(text)
     if slashed:
@@ -210,27 +206,26 @@ def _is_decimal(text: str) -> bool:
     return bool(_FRACTION.fullmatch(text)) and not _PAIRS.fullmatch(text)
 
 
-def _vanity(text: str) -> CellReading | None:
-    match = _VANITY.fullmatch(text)
-    if match is None:
-        return None
-    letters = match[5] or match[6]
-    if letters.count("X") > 1 or _TRIPLE.search(letters) or letters in _NOTES:
-        return None
-    digits = f"1{match[3]}{match[4] or ''}{letters.translate(_KEYPAD)}"
-    return CellReading(digits, international=bool(match[1]), altered=True, north_american=True)
-
-
 def _reading(number: str, *, altered: bool) -> CellReading:
     groups = re.findall("[0-9]+", number)
     ends = [sum(map(len, groups[:count])) for count in range(1, len(groups))]
-    match = _TAIL.search(number)
-    tail = len(match["short"] or match["zero"]) if match else 0
-    return CellReading("".join(groups), number.lstrip("(").startswith("+"), altered, separators=tuple(ends), tail=tail)
+    return CellReading(
+        "".join(groups),
+        number.lstrip("(").startswith("+"),
+        altered,
+        separators=tuple(ends),
+        tail=tail_of(number),
+        dotted=is_dotted_date(number),
+        plain=bool(SIMPLE.fullmatch(number)) and _is_plain(number),
+    )
 
 
 def _fault(text: str) -> CellFault:
     """Why a cell is not a number alone."""
     if not re.search(r"\d", text):
         return CellFault.NO_NUMBER
+    if _SCIENTIFIC.fullmatch(text):
+        return CellFault.SHORTENED
+    if _MASKED.fullmatch(text):
+        return CellFault.MASKED
     return CellFault.EXTENSION if _EXTENSION.fullmatch(text) else CellFault.NOT_ALONE

@@ -11,22 +11,21 @@ numbers, and everything that cannot be a number.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 from phonenumbers.shortnumberinfo import connects_to_emergency_number
 
-from web.intake.phone_cells import CellError, CellFault, CellReading, read_cell, simple
-from web.server.errors import Text
-from web.server.i18n import msgid
+from web.intake.phone_cells import MAX_CELL_CHARACTERS, CellError, CellFault, CellReading, read_cell, simple
+from web.intake.phones.ambiguity import doubles_code, is_ambiguous
+from web.intake.phones.notes import LONG_GROUP, group_lengths, has_list_number, has_number_after_zero
+from web.intake.phones.plans import e164, forms_of, groups_of, is_fiction, may_be_international
+from web.intake.phones.refusals import Refusal, RefusedPhoneError
+from web.intake.phones.usual import usual_numbers
 
-if TYPE_CHECKING:
-    from phonenumbers.phonemetadata import PhoneNumberDesc
+__all__ = ["PhoneReading", "Refusal", "RefusedPhoneError", "read_international", "read_phone"]
 
 # A short code has at most six digits (ITU-T E.164 supplement 3 is not more precise).
 SHORT_DIGITS: Final = 6
@@ -34,81 +33,23 @@ NORTH_AMERICA: Final = 1
 # The region of country codes that belong to no country: satellites, global networks, premium services (001 in phonenumbers).
 NO_COUNTRY: Final = phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
 
-# Possible numbers that are not assigned to anyone.
-FICTION: Final = (
-    re.compile(r"\+1[2-9]\d{2}55501\d{2}"),  # North America: 555-0100 to 555-0199 of every area (ATIS-0300115)
-    re.compile(r"\+9725\d{8}"),  # Israel: mobile ranges not given out yet
-    re.compile(r"\+447700900\d{3}"),  # United Kingdom: Ofcom's numbers for drama
-)
 EXPENSIVE: Final = frozenset({PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.PERSONAL_NUMBER})
 UNATTENDED: Final = frozenset({PhoneNumberType.PAGER, PhoneNumberType.VOICEMAIL})
 # The most digits of one number, nationally and after a plus; a longer cell is checked for two numbers.
 ONE_NUMBER: Final = {False: 12, True: 14}
-# A group of this many digits ends a number.
-LONG_GROUP: Final = 7
+# What people write between two numbers in a cell.
+BETWEEN_NUMBERS: Final = re.compile(r"\s*(?:[/,;|&]|\b(?:or|and|או)\b)\s*|\s+", re.IGNORECASE)
 
-
-class Refusal(StrEnum):
-    """Why a number is not called."""
-
-    MISSING_PHONE = "missing_phone"
-    INVALID_PHONE = "invalid_phone"
-    TOO_SHORT = "too_short"
-    TOO_LONG = "too_long"
-    EMERGENCY = "emergency"
-    SHORT_NUMBER = "short_number"
-    PREMIUM = "premium"
-    SATELLITE = "satellite"
-    EXTENSION = "extension"
-    NOT_DIALABLE = "not_dialable"
-    UNASSIGNED = "unassigned"
-    NOT_ALONE = "not_alone"
-    TWO_NUMBERS = "two_numbers"
-    NOT_TEXT = "not_text"
-
-
-SENTENCES: Final[dict[Refusal, str]] = {
-    Refusal.MISSING_PHONE: msgid("The phone number is missing."),
-    Refusal.INVALID_PHONE: msgid("This is not a phone number."),
-    Refusal.TOO_SHORT: msgid("The phone number has too few digits."),
-    Refusal.TOO_LONG: msgid("The phone number has too many digits."),
-    Refusal.EMERGENCY: msgid("Emergency numbers are never called."),
-    Refusal.SHORT_NUMBER: msgid("Short numbers are not called."),
-    Refusal.PREMIUM: msgid("Premium-rate numbers are not called."),
-    Refusal.SATELLITE: msgid("Satellite and international network numbers are not called."),
-    Refusal.EXTENSION: msgid("Numbers with an extension cannot be called."),
-    Refusal.NOT_DIALABLE: msgid("This is a pager or a voicemail number."),
-    Refusal.UNASSIGNED: msgid("This number does not exist in its country."),
-    Refusal.NOT_ALONE: msgid("The cell contains more than a phone number."),
-    Refusal.TWO_NUMBERS: msgid("The cell contains two phone numbers."),
-    Refusal.NOT_TEXT: msgid("The phone number must be text."),
-}
 
 FAULTS: Final[dict[CellFault, Refusal]] = {
     CellFault.MISSING: Refusal.MISSING_PHONE,
     CellFault.NO_NUMBER: Refusal.INVALID_PHONE,
     CellFault.NOT_ALONE: Refusal.NOT_ALONE,
+    CellFault.SHORTENED: Refusal.SHORTENED,
+    CellFault.MASKED: Refusal.MASKED,
     CellFault.EXTENSION: Refusal.EXTENSION,
     CellFault.TOO_LONG: Refusal.TOO_LONG,
 }
-
-
-class RefusedPhoneError(Exception):
-    """The number is not called; `reason` says why."""
-
-    def __init__(self, reason: Refusal) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    @property
-    def text(self) -> Text:
-        """The reason as a sentence."""
-        return _sentence(self.reason)
-
-
-@cache
-def _sentence(reason: Refusal) -> Text:
-    return Text(SENTENCES[reason])
 
 
 class PhoneReading(NamedTuple):
@@ -129,7 +70,12 @@ def read_phone(cell: object, region: str) -> PhoneReading:
     if not isinstance(cell, str):
         raise RefusedPhoneError(Refusal.NOT_TEXT)
     cell = cell.strip()
-    return _read(simple(cell) or _cell_reading(cell), region)
+    try:
+        return _read(simple(cell) or _cell_reading(cell), region)
+    except RefusedPhoneError as error:
+        if error.reason in {Refusal.NOT_ALONE, Refusal.TOO_LONG, Refusal.EXTENSION} and _lists_two(cell, region):
+            raise RefusedPhoneError(Refusal.TWO_NUMBERS) from None
+        raise
 
 
 def read_international(cell: str) -> PhoneNumber:
@@ -142,19 +88,47 @@ def read_international(cell: str) -> PhoneNumber:
     if not reading.international or reading.north_american:
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
     number = _parsed(reading, "ZZ")
-    _reject_tail(reading, "ZZ")
+    _reject_tail(reading, number, "ZZ")
     if not phonenumbers.is_possible_number(number):
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
     return number
 
 
 def _read(reading: CellReading, region: str) -> PhoneReading:
-    usual = None if reading.north_american else _usual(reading, region)
+    usual = _usual(reading, region) if reading.plain else None
     if usual:
         return PhoneReading(usual, reading.altered)
-    written, unchanged = _long_enough(reading, region)
+    number, shown = _long_enough(reading, region)
+    _reject_doubtful(reading, number, region)
+    return PhoneReading(e164(number), reading.altered or not shown)
+
+
+def _reject_doubtful(reading: CellReading, number: PhoneNumber, region: str) -> None:
+    """Reject digits that could be another number, or more than one."""
     _reject_two(reading, region)
-    return PhoneReading(written, reading.altered or not unchanged)
+    _reject_tail(reading, number, region)
+    if reading.dotted and all("." not in form for form in forms_of(number)):
+        raise RefusedPhoneError(Refusal.NOT_ALONE)
+    if reading.north_american:
+        return
+    if doubles_code(reading.digits, reading.separators, number):
+        raise RefusedPhoneError(Refusal.AMBIGUOUS)
+    if not reading.international:
+        _reject_list_number(reading, number, region)
+        if is_ambiguous(reading.digits, number, region):
+            raise RefusedPhoneError(Refusal.AMBIGUOUS)
+
+
+def _reject_list_number(reading: CellReading, number: PhoneNumber, region: str) -> None:
+    digits, separators, written = reading.digits, reading.separators, e164(number)
+    if group_lengths(digits, separators) in groups_of(number):
+        return
+
+    def dialled(rest: str) -> str | None:
+        return _callable(CellReading(rest, international=False), region)
+
+    if has_number_after_zero(digits, separators, written, dialled) or has_list_number(digits, separators, written, dialled):
+        raise RefusedPhoneError(Refusal.NOT_ALONE)
 
 
 def _cell_reading(cell: str) -> CellReading:
@@ -166,53 +140,23 @@ def _cell_reading(cell: str) -> CellReading:
 
 def _usual(reading: CellReading, region: str) -> str | None:
     """A mobile or fixed-line number of the region, recognized by one pattern: ten times faster than `_parsed_fully`, same result."""
-    if reading.tail:
-        return None
-    known = _numbers_of(region)
+    known = usual_numbers(region)
     digits = reading.digits
     if known is None or not SHORT_DIGITS < len(digits) <= ONE_NUMBER[reading.international]:
         return None
     if reading.international:
         national = digits.removeprefix(known.code)
-        usual = len(national) < len(digits)
+        usual = len(national) < len(digits) and not national.startswith(known.code)
     elif known.prefixes.match(digits):
         # A prefix that could be part of the number needs the full parse, as does any but the trunk prefix.
         national = digits.removeprefix(known.trunk)
         usual = len(national) < len(digits) and not known.pattern.fullmatch(digits)
     else:
-        national, usual = digits, True
+        national, usual = digits, len(digits) in known.fixed and (known.bare or not may_be_international(digits))
     return f"+{known.code}{national}" if usual and known.pattern.fullmatch(national) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """Of a region: country code, trunk prefix, all prefixes of a national number, and the pattern of its usual national numbers."""
-
-    code: str
-    trunk: str
-    prefixes: re.Pattern[str]
-    pattern: re.Pattern[str]
-
-
-@cache
-def _numbers_of(region: str) -> _Usual | None:
-    """The usual numbers of a region; None if the region rewrites numbers in other ways than by prefixes."""
-    data = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    if data is None or not data.national_prefix or data.national_prefix_transform_rule or data.leading_zero_possible:
-        return None
-    refused = _pattern(data.premium_rate, data.shared_cost, data.personal_number, data.pager, data.voicemail)
-    usual = _pattern(data.mobile, data.fixed_line)
-    pattern = re.compile(f"(?!(?:{refused})$)(?:{usual})" if refused else f"(?:{usual})", re.ASCII)
-    code, trunk = str(data.country_code), data.national_prefix
-    prefixes = [code, trunk, data.international_prefix, data.national_prefix_for_parsing]
-    return _Usual(code, trunk, re.compile("|".join(f"(?:{prefix})" for prefix in prefixes if prefix), re.ASCII), pattern)
-
-
-def _pattern(*kinds: PhoneNumberDesc | None) -> str:
-    return "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
-
-
-def _long_enough(reading: CellReading, region: str) -> tuple[str, bool]:
+def _long_enough(reading: CellReading, region: str) -> tuple[PhoneNumber, bool]:
     """The number, unless it is too short; some islands have numbers as short as other countries' short codes, so it is parsed first."""
     digits = reading.digits
     if not 1 < len(digits) <= SHORT_DIGITS:
@@ -225,15 +169,14 @@ def _long_enough(reading: CellReading, region: str) -> tuple[str, bool]:
         raise RefusedPhoneError(Refusal.SHORT_NUMBER) from None
 
 
-def _parsed_fully(reading: CellReading, region: str) -> tuple[str, bool]:
-    """The number in E.164, and whether the cell shows it unchanged."""
+def _parsed_fully(reading: CellReading, region: str) -> tuple[PhoneNumber, bool]:
+    """The number, and whether the cell shows it unchanged."""
     number = _parsed(reading, region)
-    written = phonenumbers.format_number(number, PhoneNumberFormat.E164)
-    _reject_kind(number, written)
-    unchanged = _shows(reading, number, region)
-    if not unchanged and not _rewrites(number, reading):
+    _reject_kind(number)
+    shown = _shows(reading, number, region)
+    if not shown and not _rewrites(number, reading):
         raise RefusedPhoneError(Refusal.INVALID_PHONE)
-    return written, unchanged
+    return number, shown
 
 
 def _parsed(reading: CellReading, region: str) -> PhoneNumber:
@@ -277,47 +220,51 @@ def _rewrites(number: PhoneNumber, reading: CellReading) -> bool:
     return ends_alike and any(data and data.national_prefix_transform_rule for data in rules)
 
 
+def _lists_two(cell: str, region: str) -> bool:
+    """Whether a cell is two numbers that may be called, with a blank, a slash, a comma, or a word like "or" between them."""
+    gaps = BETWEEN_NUMBERS.finditer(cell) if len(cell) <= MAX_CELL_CHARACTERS else ()
+    return any(_is_callable_cell(cell[: gap.start()], region) and _is_callable_cell(cell[gap.end() :], region) for gap in gaps)
+
+
+def _is_callable_cell(cell: str, region: str) -> bool:
+    try:
+        return _callable(read_cell(cell), region) is not None
+    except CellError:
+        return False
+
+
 def _reject_two(reading: CellReading, region: str) -> None:
-    """Reject two numbers written as one, with a space between them, and a complete number with more digits after it."""
-    _reject_tail(reading, region)
-    if len(reading.digits) <= ONE_NUMBER[reading.international]:
-        return
-    for end in reading.separators:
-        first, second = CellReading(reading.digits[:end], reading.international), CellReading(reading.digits[end:], international=False)
-        if _may_be_called(first, region) and _may_be_called(second, region):
-            raise RefusedPhoneError(Refusal.TWO_NUMBERS)
-
-
-def _reject_tail(reading: CellReading, region: str) -> None:
-    """Reject a number that is, or looks, complete without its last digits, unless its country groups numbers that way."""
-    if not reading.tail or _usually_grouped(reading, region):
-        return
-    whole = CellReading(reading.digits[: -reading.tail], reading.international)
-    if _group_lengths(reading)[-2] >= LONG_GROUP or _may_be_called(whole, region):
+    """Reject two numbers written as one, with a space between them."""
+    if len(reading.digits) > ONE_NUMBER[reading.international] and any(_splits(reading, end, region) for end in reading.separators):
         raise RefusedPhoneError(Refusal.TWO_NUMBERS)
 
 
-def _group_lengths(reading: CellReading) -> list[int]:
-    return [end - start for start, end in pairwise([0, *reading.separators, len(reading.digits)])]
+def _splits(reading: CellReading, end: int, region: str) -> bool:
+    """Whether the digits up to `end` are a number that may be called, and those after it another."""
+    first, second = CellReading(reading.digits[:end], reading.international), CellReading(reading.digits[end:], international=False)
+    return bool(_callable(first, region) and _callable(second, region))
 
 
-def _usually_grouped(reading: CellReading, region: str) -> bool:
-    """Whether the last two groups are as long as in the country's own format of this number."""
-    number = _parsed(reading, region)
-    groups = _group_lengths(reading)[-2:]
-    forms = (PhoneNumberFormat.NATIONAL, PhoneNumberFormat.INTERNATIONAL)
-    return any([len(group) for group in re.findall("[0-9]+", phonenumbers.format_number(number, form))][-2:] == groups for form in forms)
+def _reject_tail(reading: CellReading, number: PhoneNumber, region: str) -> None:
+    """Reject a number that is, or looks, complete without its last digits, unless its country groups numbers that way."""
+    tail = reading.tail
+    groups = group_lengths(reading.digits, reading.separators)[-2:]
+    if tail is None or any(form[-2:] == groups for form in groups_of(number)):
+        return
+    whole = CellReading(reading.digits[: -tail.digits], reading.international)
+    if (tail.plainly and groups[0] >= LONG_GROUP) or _callable(whole, region):
+        raise RefusedPhoneError(Refusal.NOT_ALONE)
 
 
-def _may_be_called(reading: CellReading, region: str) -> bool:
+def _callable(reading: CellReading, region: str) -> str | None:
+    """The number in E.164 if it may be called."""
     try:
-        _parsed_fully(reading, region)
+        return e164(_parsed_fully(reading, region)[0])
     except RefusedPhoneError:
-        return False
-    return True
+        return None
 
 
-def _reject_kind(number: PhoneNumber, written: str) -> None:
+def _reject_kind(number: PhoneNumber) -> None:
     if phonenumbers.region_code_for_country_code(number.country_code or 0) == NO_COUNTRY:
         raise RefusedPhoneError(Refusal.SATELLITE)
     possible = phonenumbers.is_possible_number_with_reason(number)
@@ -330,7 +277,7 @@ def _reject_kind(number: PhoneNumber, written: str) -> None:
         raise RefusedPhoneError(Refusal.PREMIUM)
     if kind in UNATTENDED:
         raise RefusedPhoneError(Refusal.NOT_DIALABLE)
-    if kind == PhoneNumberType.UNKNOWN and not any(pattern.fullmatch(written) for pattern in FICTION):
+    if kind == PhoneNumberType.UNKNOWN and not is_fiction(e164(number)):
         raise RefusedPhoneError(Refusal.UNASSIGNED)
 
 

@@ -35,7 +35,9 @@ REASONS: Final[dict[str, str]] = {
     "invalid_name": msgid("The name must be text of at most {most} characters."),
     "invalid_timezone": msgid("Unknown time zone; write it as Asia/Jerusalem."),
     "invalid_variables": msgid("The variables must be an object with at most {most} names and {characters} characters."),
-    "wrong_columns": msgid("The row has more cells than the header."),
+    "wrong_columns": msgid("The row has {cells} cells, but the header has {columns}."),
+    "second_header": msgid("A second header stands in or above this row. Upload each table as a file of its own."),
+    "repeated_key": msgid("The key {key} is given twice."),
     "bad_quotes": msgid("A quotation mark in this row is not closed, or is in the wrong place."),
     "row_too_long": msgid("The row is too long."),
     "nul_character": msgid("The row contains an invalid character (NUL)."),
@@ -233,6 +235,6 @@ def _text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
 class BadRowCellsError(BadRowError):
     """A row of a file that cannot be read; the cells that could be read are shown."""
 
-    def __init__(self, cells: Mapping[str, object], reason: str = "wrong_columns") -> None:
-        super().__init__(reason, _sentence(reason))
+    def __init__(self, cells: Mapping[str, object], reason: str, /, **values: object) -> None:
+        super().__init__(reason, Text(REASONS[reason], values) if values else _sentence(reason))
         self.cells = cells
