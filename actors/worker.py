@@ -73,7 +73,7 @@ class Worker:
         try:
             async with asyncio.timeout(LEAVE_SECONDS + FINISH_SECONDS):
                 await self._lease.leave(LEAVE_SECONDS)
-        except DatabaseUnavailableError as error:
+        except (DatabaseUnavailableError, TimeoutError) as error:
             log.warning("could not release partitions; the lease will expire: %s", type(error).__name__)
         except Exception:
             log.exception("could not release partitions; the lease will expire")
