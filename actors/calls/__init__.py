@@ -1,1 +1,1 @@
-"""One call from the POST to its outcome, and the calls that nobody reports."""
+"""Follows each call from its POST to its outcome, and finds the calls that no callback reports."""

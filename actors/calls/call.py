@@ -1,6 +1,6 @@
-"""One call: place it, follow it, finish. Each fact is recorded first, then the business hears of it.
+"""Places one call and follows it to its end. Each fact is recorded first; only then is the business's supervisor notified.
 
-For a call that was placed by another worker, or by this one before it died, only the following is left to do.
+A call that was placed by another worker, or by an earlier incarnation of this one, is only followed.
 
 On the road of a call: 5, the POST; and after 7, where the hint of a callback arrives.
 """
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import OpenAttempt, RecordResult
     from telephony.provider import Account, PlaceResult
 
-# Why an attempt was not sent although nothing was wrong: its run was cancelled, or its worker left, before the POST.
+# Why an attempt was not sent although nothing failed: before the POST, its run was cancelled or its worker gave up the business.
 WITHDRAWN = "withdrawn"
-# Its business has changed its account since this worker read it; it is read again soon, and the circuit breaker is open until then.
+# The business has changed its account since this worker read it. The account is read again soon; until then its circuit breaker is open.
 NO_CREDENTIALS = "the credentials of the account are not known"
 
-# A call that met too many others at once frees its line within seconds; its lead waits in the queue for as long.
+# How long to pause when the account has too many calls at once: lines become free within seconds, and the leads wait in the queue.
 TOO_MANY_CALLS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -52,12 +52,12 @@ SILENCE = Silence.SILENCE
 
 
 class Call:
-    """The coroutine of one attempt, and the mailbox through which its business sends it hints."""
+    """The coroutine that handles one attempt, and its mailbox for the hints of the business's supervisor."""
 
     def __init__(
         self, services: Services, attempt: ClaimedAttempt | OpenAttempt, posted: Callable[[PlaceResult], None], slow_down: SlowDown
     ) -> None:
-        """`posted` gets the result of the POST, and `slow_down` is called when the provider cannot keep up with what we send."""
+        """`posted` is called with the result of the POST; `slow_down` is called when the provider cannot keep up with our requests."""
         self._services = services
         self._posted = posted
         self._slow_down = slow_down
@@ -67,11 +67,11 @@ class Call:
         self.attempt = attempt
         self.placing = isinstance(attempt, ClaimedAttempt)
         self.withdrawn = False
-        # Runs this call; set by whoever started it.
+        # The task that runs this call; set by the code that started the task.
         self.task: Task[None] | None = None
 
     async def place_and_follow(self, attempt: ClaimedAttempt, deadline: float) -> None:
-        """Place the call of an attempt just claimed before `deadline` (boot clock, seconds), and follow it to its end."""
+        """Place the call of a newly claimed attempt before `deadline` (boot clock, seconds), and follow it to its end."""
         try:
             result = await self._place(attempt, deadline)
         finally:
@@ -80,7 +80,7 @@ class Call:
             await self.follow(AFTER_HANG_UP_SECONDS if result.hang_up else self._pause(result.state))
 
     async def follow(self, check_in: float) -> None:
-        """Wait for the end of a call that may exist; ask the provider after `check_in` seconds without a hint or a confirmation."""
+        """Follow a call that may exist until it ends; query the provider after `check_in` seconds without a hint or a confirmation."""
         pause: float | None = check_in
         wait = check_in
         while pause is not None:
@@ -94,23 +94,23 @@ class Call:
                 pause = self._pause(AttemptState(hint.state))
             else:
                 if hint.error_code in CALLBACK_WAITS:
-                    self._slow_down("the account has as many calls at once as it may have", TOO_MANY_CALLS_SECONDS)
+                    self._slow_down("the account has reached its limit of concurrent calls", TOO_MANY_CALLS_SECONDS)
                 return
             wait = pause or 0.0
 
     def notify(self, hint: CallChanged) -> None:
-        """Something about this call has been recorded."""
+        """Deliver a hint: a fact about this call has been recorded."""
         self._mail.append(hint)
         self._bell.set()
 
     def check_now(self) -> None:
-        """Ask the provider at once: what we know of this call may be out of date."""
+        """Query the provider at once: our record of this call may be out of date."""
         if None not in self._mail:
             self._mail.append(None)
         self._bell.set()
 
     def confirm(self) -> None:
-        """The provider's list agrees with what we know of this call: no need to ask for it alone."""
+        """Note that the provider's list agrees with our record of this call, so that it need not be fetched by itself."""
         self._confirmed_at = self._services.clock.boot()
 
     def _pause(self, state: AttemptState) -> float:
@@ -130,7 +130,7 @@ class Call:
         try:
             return await self._services.provider.place(account, self._request(attempt), deadline=deadline)
         except Exception:
-            # A provider never raises; should one, it may have sent the request.
+            # `place` is not supposed to raise. If it does, the request may have been sent.
             log.exception("attempt %d: the provider client failed", attempt.attempt_id)
             return UnansweredCall("error")
 
@@ -141,7 +141,7 @@ class Call:
             to=attempt.phone,
             from_=attempt.from_number,
             url=f"{policy.public_url}/twiml/{reference}",
-            # The fragment makes Twilio retry when we do not answer; it is not sent and not signed.
+            # The fragment makes Twilio retry when we do not respond; it is neither sent nor signed.
             status_callback=f"{policy.public_url}/callbacks/{reference}#rc=5&rp=all",
             ring_timeout_seconds=policy.ring_seconds,
             time_limit_seconds=policy.limit_seconds,
@@ -158,7 +158,7 @@ class Call:
 
 
 def fact_of(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
-    """The fact that the result of the POST is about the attempt; docs/protocol.md, section 1."""
+    """The fact to record for this result of the POST; see docs/protocol.md, section 1."""
     match result:
         case PlacedCall(sid=sid):
             return _fact(attempt, AttemptState.PLACED, sid=sid)
@@ -168,7 +168,7 @@ def fact_of(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:
             return _fact(attempt, AttemptState.UNKNOWN, reason=reason)
         case RefusedCall(code=code, message=message):
             if result.action is not Action.LEAD:
-                # Nothing was called, and it is not this lead's fault: it goes back to the front of the queue.
+                # No call was made, and the lead is not at fault: the lead goes back to the front of the queue.
                 return _fact(attempt, AttemptState.NOT_SENT, reason=message, error_code=code)
             return _fact(attempt, AttemptState.OVER, reason=message, error_code=code, outcome=Outcome.REFUSED)
 

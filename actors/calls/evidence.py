@@ -1,8 +1,8 @@
-"""The evidence it takes to declare a call absent, or lost: two checks, far enough apart by two clocks.
+"""The evidence needed to declare a call absent or lost: two checks that are far enough apart by two clocks.
 
-The database's clock dates each check; the worker's boot clock proves that the time between two checks has really passed. Either alone could
-be wrong: the database's can jump, and the boot clocks of two machines cannot be compared. So the first check counts only for the
-incarnation that made it, and only if it was made after the database's clock became trusted.
+The database's clock gives the time of each check; the worker's boot clock proves that the time between two checks has really passed. Either
+clock alone could mislead: the database's clock can jump, and the boot clocks of two machines cannot be compared. So a first check counts
+only for the incarnation that made it, and only if the database's clock was already trusted then.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from actors.services import CallPolicy
     from sql.attempts.attempts import OpenAttempt
 
-# The two clocks, and the moments at which they are read, are not exact.
+# Neither clock is exact, and the two are not read at exactly the same moment.
 CLOCK_TOLERANCE_SECONDS = 1.0
-# The keys under which the evidence is kept.
+# The keys of the stored evidence.
 MISSING, MISSING_LATE, FIRST, SECOND, CONFUSED = "missing", "missing_late", "first", "second", "confused"
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a worker made a check: `at` by the database's clock (epoch seconds), `boot` by its own; valid from `trusted_from` (boot) on."""
+    """When a worker made a check: `at` by the database's clock (epoch seconds), `boot` by the worker's boot clock.
+
+    `by` is the worker's incarnation. A check made before `trusted_from` (boot clock) does not count.
+    """
 
     at: float
     boot: float
@@ -32,11 +35,11 @@ class Moment:
     trusted_from: float
 
     def mark(self) -> dict[str, Any]:
-        """The part that is stored with the attempt."""
+        """The fields that are stored with the attempt."""
         return {"at": self.at, "boot": self.boot, "by": self.by}
 
     def follows(self, first: object, seconds: float) -> bool:
-        """True when an earlier check, stored by `mark`, was this worker's, and is by both clocks at least so many seconds ago."""
+        """True when `first`, a stored `mark`, is a trusted check by this incarnation, at least `seconds` earlier by both clocks."""
         if not isinstance(first, dict) or first.get("by") != self.by or first["boot"] < self.trusted_from:
             return False
         by_database, by_boot = self.at - float(first["at"]), self.boot - float(first["boot"])
@@ -44,13 +47,13 @@ class Moment:
 
 
 def not_listed(attempt: OpenAttempt, now: Moment, policy: CallPolicy) -> tuple[bool, dict[str, Any]]:
-    """A complete list lacks the call: return whether that proves it absent (protocol, section 4), and the evidence so far."""
+    """Judge a complete list without the call: return whether the call is proven absent (protocol, section 4), and the evidence so far."""
     evidence = dict(attempt.evidence or {})
     sent_by = attempt.send_by.timestamp()
     if evidence.get(CONFUSED):
-        # The provider named another attempt's call for it: only a callback or a person can decide.
+        # The response to its POST named another attempt's call: only a callback or a person can decide.
         return False, evidence
-    # It cannot have been sent between the two lists: the first was after its expiry, and the second after the provider's lag.
+    # The call cannot have been sent between the two lists: the first was requested after the attempt expired, the second after the lag.
     apart = max(policy.lag_seconds - EXPIRY_SECONDS - CLOCK_TOLERANCE_SECONDS, 0.0)
     if now.at > sent_by + policy.lag_seconds and now.follows(evidence.get(FIRST), apart):
         return True, {**evidence, SECOND: now.at}
@@ -60,10 +63,10 @@ def not_listed(attempt: OpenAttempt, now: Moment, policy: CallPolicy) -> tuple[b
 
 
 def no_such_call(attempt: OpenAttempt, now: Moment, policy: CallPolicy) -> tuple[bool, dict[str, Any]]:
-    """The account that placed the call does not have it: return whether that proves it lost, and the evidence so far.
+    """Judge a response that the account does not have its call: return whether the call is proven lost, and the evidence so far.
 
-    A call ends by the ring time-out and the time limit it was placed with, and the provider shows its end within its lag. A call that is
-    missing after that, and again a lag later, is over; its outcome will never be known.
+    The account is the one that placed the call. The ring time-out and the time limit of a call bound its length, and the provider shows its
+    end within the lag. A call that is missing after that, and again one lag later, is over; its outcome can never be known.
     """
     evidence = {MISSING: now.at, **(attempt.evidence or {})}
     longest = policy.ring_seconds + policy.limit_seconds + policy.lag_seconds
@@ -77,7 +80,7 @@ def no_such_call(attempt: OpenAttempt, now: Moment, policy: CallPolicy) -> tuple
 
 
 def shown_again(attempt: OpenAttempt) -> dict[str, Any] | None:
-    """The provider shows the call: return the evidence without its having been missing; None when it never was."""
+    """The evidence once the provider shows the call again: without the keys of a missing call; None when it was never missing."""
     if not attempt.evidence or MISSING not in attempt.evidence:
         return None
     return {name: value for name, value in attempt.evidence.items() if name not in {MISSING, MISSING_LATE}}

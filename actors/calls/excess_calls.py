@@ -1,7 +1,7 @@
-"""Hangs up the second calls of attempts, and checks them until they are over.
+"""Hangs up the second calls of attempts, and checks each until it has ended.
 
-An attempt has one call. When the provider makes two calls of one request, a callback or the answer to the POST reports a second one with
-the same reference. It holds no slot, and no attempt accounts for it.
+An attempt has one call. When the provider makes two calls for one request, a callback or the response to the POST reports the second call
+with the same reference. A second call holds no slot and has no attempt of its own.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from telephony.provider import Account
 
 PAUSE_SECONDS = 5.0
-# Rings within this time start one round, not many.
+# When the bell rings several times within this time, one round is started.
 REST_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class ExcessCalls:
-    """The second calls of this worker's businesses; ring its `loop` when one may have been reported."""
+    """Ends the second calls of this worker's businesses; ring `loop` when one may have been reported."""
 
     def __init__(self, services: Services, tasks: Tasks) -> None:
-        """`tasks` ends each of them: the calls of one business do not wait for those of another."""
+        """Each second call is hung up in its own task, started in `tasks`, so that no business waits for another."""
         self._services = services
         self._tasks = tasks
         self._ending: set[str] = set()
-        # When (boot clock) the provider first did not have a call.
+        # By sid: when (boot clock) the provider first reported that it has no such call.
         self._missing: dict[str, float] = {}
         self.loop = Loop("second calls", self.round, pause=PAUSE_SECONDS, rest_seconds=REST_SECONDS)
 
     async def round(self) -> None:
-        """Start to hang up every second call that is not over.
+        """Start to hang up every second call that has not ended.
 
         Raises:
-            DatabaseUnavailableError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
         """
         partitions = list(self._services.ownership.epochs)
         calls = await self._services.attempts.excess_calls(partitions) if partitions else []
@@ -78,7 +78,7 @@ class ExcessCalls:
             await self._services.attempts.excess_over(call.business_id, call.sid)
 
     async def _read_account(self, call: ExcessCall) -> Account | None:
-        """The account of an idle business has not been read yet; it may be the one that placed the call."""
+        """Read the account of a business that was idle until now; return it if it is the account that placed the call."""
         business = await self._services.workers.business(call.business_id)
         if business is not None:
             with suppress(BrokenSealError):
@@ -86,7 +86,7 @@ class ExcessCalls:
         return self._services.accounts.of(call.business_id, call.account_sid)
 
     def _is_over(self, sid: str, facts: CallFacts | NoSuchCall | None) -> bool:
-        """Whether the call is over: a call that the provider has not had for longer than a call can last is over too."""
+        """True when the call is over, or when the provider has reported it missing for longer than a call can last."""
         if not isinstance(facts, NoSuchCall):
             self._missing.pop(sid, None)
             return facts is not None and STATES.get(facts.status) is AttemptState.OVER

@@ -1,7 +1,7 @@
-"""Lists the calls the provider has created since a time of the database's clock, however far behind that the provider's clock is.
+"""Lists the calls created since a given time by the database's clock, however far the provider's clock is behind it.
 
-The provider compares the start of a list with its own clock, and shows that clock with its answer only. So a list that may have started
-too late is requested again, from as much earlier as the clock was behind.
+The provider compares the start of a list with its own clock, and tells the time of that clock only in its response. So a list that may have
+started too late is requested again, with a start that is earlier by as much as that clock was behind.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from actors.services import Services
     from telephony.provider import Account, Listing
 
-# The provider's clock may differ from the database's by what its answer shows, and by this much more: the database's clock may have been
-# set back while no present worker was watching.
+# The provider's clock may differ from the database's by this much more than its response shows: the database's clock may have been set back
+# before any of the present workers watched it.
 UNKNOWN_OFFSET = timedelta(minutes=10)
-NONE = timedelta()
+ZERO = timedelta()
 
 
 async def list_calls_since(
@@ -31,9 +31,9 @@ async def list_calls_since(
     began: float,
     margin: timedelta = UNKNOWN_OFFSET,
 ) -> Listing:
-    """Every call between `numbers` (to, from) created at `since` or later; the database's clock was `as_of` when ours was `began` (boot).
+    """List the calls between `numbers` (to, from) created at `since` or later; `as_of` (database time) was read at `began` (boot clock).
 
-    Calls of `margin` before that, and some more, are listed too. The list is not complete when the provider's clock cannot be reached.
+    The list begins at least `margin` before `since`. It is not `complete` when one of its pages could not be read.
     """
     start = since - margin
     listing = await services.provider.list_calls(account, *numbers, start)
@@ -44,10 +44,10 @@ async def list_calls_since(
 
 
 def behind_by(listing: Listing, as_of: datetime, elapsed_seconds: float) -> timedelta:
-    """How far the provider's clock is behind the database's, at most; zero when it is ahead, or not shown.
+    """The most that the provider's clock can be behind the database's; zero when it is ahead, or when the response does not show it.
 
-    `elapsed_seconds` is the longest time from reading the database's clock, `as_of`, to the answer with the list.
+    `elapsed_seconds` is an upper bound on the time from the reading of the database's clock, `as_of`, to the response with the list.
     """
     if listing.at is None:
-        return NONE
-    return max(as_of + timedelta(seconds=elapsed_seconds) - listing.at, NONE)
+        return ZERO
+    return max(as_of + timedelta(seconds=elapsed_seconds) - listing.at, ZERO)

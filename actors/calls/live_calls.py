@@ -1,7 +1,7 @@
-"""Lists the live calls of each account every few seconds, so that a lost callback is noticed, however many calls there are.
+"""Lists the live calls of each account every few seconds, so that a lost callback is noticed soon, however many calls there are.
 
-A request for each call would be as many requests as calls. Three lists, of a thousand calls a page, cover them all: a listed call is in
-the state we know, or further on; a call that is not listed is probably over, and is fetched by its sid.
+Fetching each call would take one request per call. Three lists, of a thousand calls a page, cover all calls: a listed call is in the
+state we have recorded, or a later one; a call that is not listed has probably ended, and is fetched by its sid.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import Fact, OpenAttempt
     from telephony.provider import Account, CallFacts
 
-# From the start of one round to the next. With the time of a list and a fetch, a slot is free within 15 s of the end of its call, without
-# a callback.
+# From the start of one round to the start of the next. Including the time for a list and a fetch, a slot is free within 15 s of the end of
+# its call, even without a callback.
 ROUND_SECONDS = 7.0
-# A call that was claimed more recently may not be listed yet; its callbacks are on their way.
+# A call that was claimed more recently than this may not be listed yet, and its callbacks are still to come.
 YOUNG_SECONDS = 5.0
 PLACED_STATES = frozenset({AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE})
 
@@ -37,15 +37,15 @@ log = logging.getLogger(__name__)
 
 
 class LiveCalls:
-    """The rounds of one worker, over the accounts of the calls it follows."""
+    """Compares the calls that one worker follows with the lists of their accounts, in rounds."""
 
     def __init__(self, services: Services, calls: Mapping[int, Call], tasks: Tasks) -> None:
-        """`calls` are those this worker follows, by attempt; `tasks` fetches the lists, so that no account waits for another's."""
+        """`calls` are the calls this worker follows, by attempt id. Each list is fetched in a task of its own, so that no account waits."""
         self._services = services
         self._calls = calls
         self._tasks = tasks
         self._listing: set[Account] = set()
-        # The attempts with a fact that is being recorded: one each, however many lists repeat it meanwhile.
+        # The attempts for which a fact is being recorded: one fact at a time for each, however many lists repeat it.
         self._recording: set[int] = set()
         self._next_round_at = 0.0
         self.loop = Loop("live calls", self._timed_round, pause=self._until_next_round)
@@ -58,10 +58,10 @@ class LiveCalls:
         await self.round()
 
     async def round(self) -> None:
-        """Start to list the live calls of every account with a call that is followed here, and to compare.
+        """For every account with a call that is followed here, start to list its live calls and to compare them with our record.
 
         Raises:
-            DatabaseUnavailableError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
         """
         partitions = list(self._services.ownership.epochs)
         if not partitions or not self._calls:
@@ -95,16 +95,16 @@ class LiveCalls:
                 if listing.complete and age > YOUNG_SECONDS:
                     call.check_now()
             elif (facts.status in QUEUED and age > QUEUED_SECONDS) or MISSING in (attempt.evidence or {}):
-                # It is listed again: its attempt must not go on saying that it was missing.
+                # Too long in the provider's queue; or listed again, so that its evidence must no longer say that it is missing.
                 call.check_now()
             else:
                 call.confirm()
                 self._record_once(account, attempt, facts)
 
     def _record_once(self, account: Account, attempt: OpenAttempt, facts: CallFacts) -> None:
-        """Record what a list says about a call, if it is more than we know.
+        """Record the state of a listed call if it is further on than the recorded state.
 
-        Each is recorded by a task of its own: the rows of one business may be locked for hours, and the next list serves all businesses.
+        Each fact is recorded in a task of its own: one business's rows may be locked for hours, and the next list serves all businesses.
         """
         if attempt.attempt_id in self._recording:
             return
@@ -117,6 +117,6 @@ class LiveCalls:
         try:
             await record(self._services, account, fact)
         except NotRecordedError:
-            log.warning("attempt %d: its state in a list could not be recorded; the next list repeats it", fact.attempt_id)
+            log.warning("attempt %d: the state shown by a list could not be recorded; the next list will show it again", fact.attempt_id)
         finally:
             self._recording.discard(fact.attempt_id)

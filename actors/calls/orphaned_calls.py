@@ -1,6 +1,6 @@
 """After a fail-over or a restore, finds the calls that the database has lost, before the first lead is claimed.
 
-A call that was placed in the lost part of the timeline is still on the line, or has ended since, while its lead is marked as queued.
+A call placed in the lost part of the timeline is still in progress, or has ended since, while the database shows its lead as queued.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from sql.workers.workers import ActiveBusiness
     from telephony.provider import Account
 
-# For each account: one account that hangs does not make the others wait.
+# The limit is per account, so that an account whose lists hang does not delay the others.
 LISTS_AT_ONCE = 4
-# After a failed list: lists are long, and other businesses wait for theirs.
+# The pause after a failed list: lists are long, and other businesses are waiting for theirs.
 SEARCH_AGAIN_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
 
 class OrphanedCalls:
-    """Finds them, for all businesses of a worker."""
+    """Finds the orphaned calls of all businesses of a worker."""
 
     def __init__(self, services: Services) -> None:
-        """Fetch the lists through the provider of `services`, a few of each account at a time."""
+        """Fetch the lists through the provider of `services`, at most `LISTS_AT_ONCE` of each account at a time."""
         self._services = services
         self._account_limit: KeyedSemaphore[str] = KeyedSemaphore(LISTS_AT_ONCE)
         self._searching: set[int] = set()
 
     async def search(self, account: Account, business: ActiveBusiness) -> bool:
-        """Find the lost calls, once at a time for each business; True when that is done, False when it is to be tried again.
+        """Find the lost calls, with one search of a business at a time; True when it is complete, False when it has to be repeated.
 
         Raises:
-            DatabaseUnavailableError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
         """
         if business.business_id in self._searching:
             return False
@@ -54,10 +54,10 @@ class OrphanedCalls:
             self._searching.discard(business.business_id)
 
     async def find(self, account: Account, business: ActiveBusiness) -> bool:
-        """Compare the calls of a business with the provider's list; True when that is done, False when it is to be tried again.
+        """Compare the calls of a business with the provider's list; True when that is done, False when it has to be repeated.
 
         Raises:
-            DatabaseUnavailableError: when PostgreSQL is away.
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
         """
         services, business_id = self._services, business.business_id
         began = services.clock.boot()
@@ -65,13 +65,13 @@ class OrphanedCalls:
         if timeline is None:
             return True
         log.warning(
-            "business %d: the database is on another timeline; comparing its calls with the provider's in %.0f s",
+            "business %d: the database is on another timeline; comparing the calls of the business with the provider's list in %.0f s",
             business_id,
             timeline.wait_seconds,
         )
         await asyncio.sleep(timeline.wait_seconds)
         async with self._account_limit.hold(account.sid), services.list_limit.hold(business_id):
-            # Some known calls too many are better than a lost one too few.
+            # It is better to list some calls that are known than to miss one that was lost.
             listing = await list_calls_since(
                 services, account, (None, business.caller_id), timeline.calls_from, as_of=timeline.as_of, began=began
             )

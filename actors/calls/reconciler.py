@@ -1,8 +1,8 @@
-"""Reconciles one silent call: our record first, then the provider.
+"""Reconciles one silent call: reads our record first, then queries the provider.
 
-A call with a sid is fetched by it. A call without one is searched in the provider's list; only two complete lists, the second long enough
-after the last moment it could have been sent, prove that it does not exist (protocol, section 4). We always ask the account that placed
-the call; the business may have another account by now.
+A call with a sid is fetched by its sid. A call without one is looked for in the provider's list; only two complete lists, the second long
+enough after the last moment at which the call could have been sent, prove that it does not exist (protocol, section 4). The account that
+placed the call is always the one queried; the business may have changed its account since.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 QUEUED = frozenset({"queued", "initiated"})
 OVERDUE = {"ringing": AttemptState.RINGING, "in-progress": AttemptState.LIVE}
-# How much earlier than its attempt a call may seem to be created after a jump of the database's clock: by anything.
+# How much earlier than its attempt a call may appear to have been created after the database's clock has jumped: no real bound is known.
 AFTER_A_JUMP = timedelta(days=1)
 JUMP_REMEMBERED_SECONDS = 3_600.0
 AFTER_HANG_UP_SECONDS = 3.0
@@ -43,16 +43,16 @@ log = logging.getLogger(__name__)
 
 
 class SlowDown(Protocol):
-    """Pauses the calls of an account: the provider cannot keep up."""
+    """Pauses the calls of an account because the provider cannot keep up."""
 
     def __call__(self, reason: str, seconds: float = ...) -> None:
-        """Send nothing for so many seconds."""
+        """Place no calls for `seconds`, for this `reason`."""
 
 
 async def reconcile(services: Services, known: ClaimedAttempt | OpenAttempt, slow_down: SlowDown) -> float | None:
-    """Find out what became of an attempt and record it; return in how many seconds to check again, None when it is over.
+    """Find out the state of an attempt's call and record it; return the seconds until the next check, None when the attempt is over.
 
-    `slow_down` is called when the provider cannot keep up with what we send.
+    `slow_down` is called when the provider cannot keep up with our requests.
     """
     began = services.clock.boot()
     rows = await services.attempts.states([(known.business_id, known.attempt_id)])
@@ -63,7 +63,7 @@ async def reconcile(services: Services, known: ClaimedAttempt | OpenAttempt, slo
         return await _expire(services, attempt)
     account = services.accounts.of(attempt.business_id, attempt.account_sid)
     if account is None:
-        # Another account does not have this call: asking it would prove the call absent.
+        # No other account has this call; querying one would wrongly prove the call absent.
         log.error("attempt %d cannot be checked: the credentials of the account that placed it are not known here", attempt.attempt_id)
         await services.attempts.postpone_check(attempt, NO_CREDENTIALS_SECONDS)
         return NO_CREDENTIALS_SECONDS
@@ -73,20 +73,20 @@ async def reconcile(services: Services, known: ClaimedAttempt | OpenAttempt, slo
 
 
 async def record(services: Services, account: Account, fact: Fact) -> RecordResult:
-    """Record a fact, and hang up when the record says that this call is unwanted: a cancelled one, or a second one.
+    """Record a fact, and hang up the call if the result says so: because it was cancelled, or is an excess call.
 
     Raises:
-        sql.attempts.fact_writer.NotRecordedError: when PostgreSQL was away for longer than the fact writer waits.
+        sql.attempts.fact_writer.NotRecordedError: when PostgreSQL was unavailable for longer than the fact writer waits.
     """
     recorded = await services.facts.record(fact)
-    # A rejected fact may name another attempt's call.
+    # The sid of a refused fact may be that of another attempt's call.
     if recorded.hang_up and recorded.sid and recorded.verdict is not RecordVerdict.REFUSED:
         await hang_up(services, account, fact.business_id, recorded.sid)
     return recorded
 
 
 async def hang_up(services: Services, account: Account, business_id: int, sid: str, *, live: bool = True) -> bool:
-    """Hang up a call, a few of its business at a time; see `Provider.hang_up`."""
+    """Hang up a call, a few at a time for each business; see `Provider.hang_up`."""
     async with services.hang_up_limit.hold(business_id):
         return await services.provider.hang_up(account, sid, live=live)
 
@@ -94,10 +94,10 @@ async def hang_up(services: Services, account: Account, business_id: int, sid: s
 def listed_since(attempt: OpenAttempt, listing: Listing, elapsed_seconds: float, *, jumped: bool) -> datetime:
     """The earliest time, by the provider's clock, at which a call of this attempt may have been created.
 
-    `elapsed_seconds` is the longest time from reading the database's clock to the answer with the list; `jumped`: that clock has jumped
-    lately.
+    `elapsed_seconds` is an upper bound on the time from the reading of the database's clock to the response with the list; `jumped` is True
+    when that clock has jumped recently.
     """
-    # Only ever earlier: a window that starts too late would declare a live call absent.
+    # Only ever move the start earlier: with a window that starts too late, a live call would be declared absent.
     return attempt.created_at - behind_by(listing, attempt.as_of, elapsed_seconds) - _margin(jumped=jumped)
 
 
@@ -106,16 +106,16 @@ def _margin(*, jumped: bool) -> timedelta:
 
 
 async def _expire(services: Services, attempt: OpenAttempt) -> float:
-    """Its worker can no longer send it, and has not recorded a result: it becomes unknown."""
+    """Record as unknown an attempt that its worker can no longer send and has not reported on; return the seconds until the next check."""
     due = (attempt.send_by + EXPIRY_GRACE - attempt.as_of).total_seconds()
     await services.facts.record(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not record the result of its POST"))
-    # If it was too early by the database's clock, nothing has changed, and the next check repeats it.
+    # If that was too early by the database's clock, nothing has changed, and the next check tries again.
     return max(due, UNKNOWN_CHECK_SECONDS[0])
 
 
 @dataclass(slots=True)
 class _Reconciliation:
-    """One check of an attempt whose account is known; it leaves `evidence` and `within_seconds` for the next check."""
+    """One check of an attempt whose account is known; `evidence` is stored for the next check, due in `within_seconds` at most."""
 
     services: Services
     account: Account
@@ -126,7 +126,7 @@ class _Reconciliation:
     within_seconds: float | None = None
 
     async def run(self) -> float | None:
-        """Ask and record; return in how many seconds to check again."""
+        """Query the provider and record the result; return the seconds until the next check, None when the attempt is over."""
         attempt, policy = self.attempt, self.services.policy
         recorded = await (self._by_sid(attempt.sid) if attempt.sid else self._by_list())
         if recorded is not None and not recorded.open:
@@ -158,16 +158,16 @@ class _Reconciliation:
         return await self._record(facts)
 
     async def _end_overdue(self, sid: str, state: AttemptState, age: float) -> None:
-        """The provider should have ended it long ago, and says that it goes on: its slot is taken for as long as it says so."""
+        """Hang up a call the provider should have ended long ago: it holds its slot for as long as the provider reports it in progress."""
         policy = self.services.policy
         if age <= longest_seconds(state, policy.ring_seconds, policy.limit_seconds):
             return
-        log.error("attempt %d: call %s goes on after its time limit; hanging up", self.attempt.attempt_id, sid)
+        log.error("attempt %d: call %s has not ended by its time limit; hanging up", self.attempt.attempt_id, sid)
         await hang_up(self.services, self.account, self.attempt.business_id, sid, live=state is AttemptState.LIVE)
 
     async def _withdraw(self, sid: str) -> None:
-        """The provider has queued it: we send too fast. The lead is not at fault, and goes back to the front of the queue."""
-        # Recorded first: the callback `canceled` may arrive before the answer to the request.
+        """Cancel a call the provider has queued: we send too fast. The lead is not at fault, and goes back to the front of our queue."""
+        # Recorded first: the callback `canceled` may arrive before the response to our request.
         await self.services.attempts.withdraw(self.attempt.business_id, self.attempt.attempt_id)
         await hang_up(self.services, self.account, self.attempt.business_id, sid, live=False)
         self.slow_down(f"a call waited in the provider's queue for {QUEUED_SECONDS:.0f} s")
@@ -184,7 +184,7 @@ class _Reconciliation:
         fact = _fact(self.attempt, AttemptState.OVER, reason="the provider does not have this call")
         return (await self.services.facts.record(replace(fact, sid=sid, outcome=Outcome.LOST, evidence=self.evidence))).state
 
-    # -- a call without ----------------------------------------------------------------------------------------------------------
+    # -- a call without a sid ----------------------------------------------------------------------------------------------------
 
     async def _by_list(self) -> AttemptState | None:
         attempt, services = self.attempt, self.services
@@ -200,11 +200,11 @@ class _Reconciliation:
             )
         if not listing.complete:
             return None
-        mine = await self._unbound(listing)
-        if len(mine) == 1 and await services.attempts.rivals(attempt) == 0:
-            return await self._record(mine[0])
-        if mine:
-            # Only a callback can say whose call it is: it carries the nonce.
+        candidates = await self._unbound(listing)
+        if len(candidates) == 1 and await services.attempts.rivals(attempt) == 0:
+            return await self._record(candidates[0])
+        if candidates:
+            # Only a callback can tell which attempt the call belongs to: it carries the nonce.
             return None
         return await self._absent()
 
@@ -215,11 +215,14 @@ class _Reconciliation:
         return [call for call in window if bound.get(call.sid, self.attempt.attempt_id) == self.attempt.attempt_id]
 
     async def _absent(self) -> AttemptState | None:
-        """Rule 4: neither a complete list after its expiry shows it, nor a second one after the provider's lag."""
+        """Record the attempt as not placed when its call is proven absent.
+
+        That takes two complete lists without it: one after the attempt expired, one after the provider's lag (protocol, section 4, rule 4).
+        """
         services, ownership = self.services, self.services.ownership
         epoch = ownership.epochs.get(self.attempt.partition)
         if epoch is None:
-            # Only the new owner may gather evidence.
+            # Another worker owns the partition by now, and only the owner may gather evidence.
             return None
         absent, self.evidence = not_listed(self.attempt, self._now(), services.policy)
         if not absent:
@@ -233,7 +236,7 @@ class _Reconciliation:
     # -- both --------------------------------------------------------------------------------------------------------------------
 
     def _now(self) -> Moment:
-        """When this check started: the database's clock was read after our own, and before the provider was asked."""
+        """When this check started: the database's clock was read after our own, and before the provider was queried."""
         ownership = self.services.ownership
         return Moment(self.attempt.as_of.timestamp(), self.began, str(ownership.incarnation), ownership.clock_trusted_from)
 
@@ -247,7 +250,7 @@ class _Reconciliation:
 
 
 def fact_of_call(attempt: OpenAttempt, facts: CallFacts) -> Fact | None:
-    """The fact that the provider reports about the call of an attempt; None when its status is unknown to us."""
+    """The fact in the provider's report on the call of an attempt; None when we do not know the reported status."""
     try:
         state, outcome = standing(facts.status)
     except ValueError:
@@ -258,10 +261,10 @@ def fact_of_call(attempt: OpenAttempt, facts: CallFacts) -> Fact | None:
 
 
 def _until_absence_can_be_proved(policy: CallPolicy, attempt: OpenAttempt) -> float:
-    """In how many seconds the next of the two lists may be requested; a slot and a lead wait for it.
+    """The seconds until the next of the two lists may be requested; a slot and a lead are held until then.
 
-    Once that time has passed and the call is still unknown (the first list has only just been requested, or one has failed), check again
-    after as long as it has passed, so that the pause doubles.
+    Once that moment has passed and the call is still unknown (the first list has only just been requested, or one has failed), check again
+    after as long as has passed since that moment, so that the pause doubles.
     """
     since = attempt.as_of.timestamp() - attempt.send_by.timestamp()
     left = (EXPIRY_SECONDS if since <= EXPIRY_SECONDS else policy.lag_seconds) - since

@@ -1,6 +1,7 @@
 """The intent log: claims leads together with their slots, and records what became of each attempt.
 
-Claim and record are one SQL function each, for many businesses at once; there is a verdict for each business and each fact.
+Claim and record are one SQL function each, called for many businesses at once. A claim returns a verdict for each business, a record one
+for each fact.
 
 On the road of a call: 4, the claim that creates the attempt; and after 7, the record that ends it.
 """
@@ -31,7 +32,7 @@ MAX_EXCESS_CALLS = 100
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A business asks for at most `permits` leads; `epoch` is the one under which its worker owns the partition."""
+    """A request for at most `permits` leads of a business; `epoch` is the one under which its worker owns the partition."""
 
     business_id: int
     epoch: int
@@ -57,7 +58,7 @@ class ClaimedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a claim gave a business no more leads; sql/attempts/claim_v1.sql explains the codes."""
+    """Why a claim returned no more leads for a business; sql/attempts/claim_v1.sql explains the codes."""
 
     business_id: int
     code: VerdictCode
@@ -66,7 +67,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that became known about an attempt; unknown fields are None. `duration` is in seconds."""
+    """An observation about an attempt; fields it says nothing about are None. `duration` is in seconds."""
 
     business_id: int
     attempt_id: int
@@ -90,7 +91,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
-    """What recording a fact did; sql/attempts/record_v1.sql explains the verdicts."""
+    """The effect of recording a fact; sql/attempts/record_v1.sql explains the verdicts."""
 
     business_id: int
     attempt_id: int
@@ -106,7 +107,7 @@ class RecordResult:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt as logged at `as_of` (database time); its next check with the provider is due `check_in` seconds later."""
+    """An attempt as recorded at `as_of` (database time); its next check with the provider is due `check_in` seconds later."""
 
     business_id: int
     attempt_id: int
@@ -131,7 +132,7 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """The attempt behind a callback address; `auth_token_sealed` is None unless the account still is the business's own."""
+    """The attempt that a callback's address names; `auth_token_sealed` is None unless the account is still the business's own."""
 
     state: AttemptState
     hang_up: bool
@@ -141,7 +142,7 @@ class AttemptContext:
 
 @dataclass(frozen=True, slots=True)
 class ExcessCall:
-    """A second call of an attempt, to be hung up; it is not known to be over."""
+    """A second call of an attempt that has to be hung up and is not known to be over."""
 
     business_id: int
     attempt_id: int
@@ -171,7 +172,7 @@ class Attempts:
         `default_account` is the sid used for businesses without an account of their own.
 
         Raises:
-            DatabaseUnavailableError: when the claim failed or its answer was lost; attempts with this token may exist (`lost_claim`).
+            DatabaseUnavailableError: when the claim failed or its response was lost; attempts with this token may exist (`lost_claim`).
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(
@@ -195,7 +196,7 @@ class Attempts:
         """Record facts, at most one per attempt; the results are in no particular order.
 
         Raises:
-            DatabaseUnavailableError: when it failed or its answer was lost; recording the same facts again is harmless.
+            DatabaseUnavailableError: when the statement failed or its response was lost; recording the same facts again is harmless.
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])
@@ -204,22 +205,22 @@ class Attempts:
         return [_record_result(row) for row in rows]
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
-        """The open attempts of these partitions' businesses, those beyond the limit included, oldest first."""
+        """The open attempts of these partitions' businesses, including those beyond the limit, oldest first."""
         return [_open(row) for row in await self._pool.fetch(TEXT["open_of_partitions"], list(partitions))]
 
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]:
-        """These attempts, given as (business_id, attempt_id), as they stand now; including those that are over."""
+        """The present state of these attempts, given as (business_id, attempt_id), including those that are over."""
         return [_open(row) for row in await self._pool.fetch(TEXT["states"], [b for b, _ in attempts], [a for _, a in attempts])]
 
     async def lost_claim(self, business_ids: Sequence[int], token: UUID) -> list[tuple[int, int, str]]:
-        """The attempts created by a claim whose answer was lost: business_id, attempt_id, nonce. None of them was sent."""
+        """The attempts created by a claim whose response was lost: business_id, attempt_id, nonce. None of them was sent."""
         rows = await self._pool.fetch(TEXT["lost_claim"], list(business_ids), token)
         return [(row["business_id"], row["attempt_id"], row["nonce"].hex) for row in rows]
 
     async def placing_of_run(self, business_id: int, run_id: int) -> list[tuple[Fact, bool, bool]]:
         """The unconfirmed attempts of a run.
 
-        For each: the fact that would mark it unknown, whether it is unknown already, and whether its `send_by` has passed.
+        For each: the fact that would mark it unknown, whether it is unknown already, and whether its `send_by` passed more than 2 s ago.
         """
         rows = await self._pool.fetch(TEXT["placing_of_run"], business_id, run_id)
         unknown = AttemptState.UNKNOWN
@@ -240,7 +241,7 @@ class Attempts:
         return AttemptContext(**{**row, "state": AttemptState(row["state"])})
 
     async def withdraw(self, business_id: int, attempt_id: int) -> None:
-        """Note that this call is being withdrawn from the provider's queue, before it is: its lead will be queued again."""
+        """Note, before it happens, that this call is withdrawn from the provider's queue: when it ends, its lead is queued again."""
         await self._pool.execute(TEXT["withdraw"], business_id, attempt_id)
 
     async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]:
@@ -252,14 +253,14 @@ class Attempts:
         await self._pool.execute(TEXT["excess_over"], business_id, sid)
 
     async def rivals(self, attempt: OpenAttempt) -> int:
-        """The number of other unconfirmed attempts between the same two numbers, over all businesses of the account."""
+        """The number of other unconfirmed attempts between the same two numbers, across all businesses of the account."""
         count = await self._pool.fetchval(
             TEXT["unbound_rivals"], attempt.attempt_id, attempt.phone, attempt.from_number, attempt.account_sid
         )
         return int(count)
 
     async def bound(self, sids: Sequence[str]) -> dict[str, int]:
-        """The attempt ids of those of these sids that belong to an attempt."""
+        """The attempt id of each of these sids that is bound to an attempt."""
         return {row["sid"]: row["attempt_id"] for row in await self._pool.fetch(TEXT["bound_sids"], list(sids))}
 
 

@@ -3,24 +3,25 @@
 --   room      how many slots each business has left, and whether this worker may claim for it
 --   eligible  which runs may take leads, and how many each
 --   offer     the next leads of each run
---   pick      which of them, in which order, and which cannot be called now
+--   pick      which of these leads are taken, in which order, and which cannot be called now
 --   take      creates the attempts, occupies the slots, puts off the leads that cannot be called now
 --   pass      moves the cursors and counters of the runs
 --   verdict   one for each business:
---     busy       its lane, a run, a time zone or a due lead is locked: ask again in some milliseconds
+--     busy       its lane, a run, a time zone or a due lead is locked: claim again in a few milliseconds
 --     not_owner  the fence names another worker or epoch
---     unlisted   the database may have forgotten calls of this business: first compare with the provider's list
+--     unlisted   the database may have forgotten calls of this business: compare with the provider's list first
 --                (timeline_v1.sql)
 --     full       no free slot
 --     gate       more leads could be taken, but the permits are used up
---     again      leads were put off or a stretch of cancelled leads was skipped: ask again at once
+--     again      leads were put off or a stretch of cancelled leads was skipped: claim again at once
 --     put_off    nothing is due before put_off_until
 --     empty      no running run has a lead to take
 --   and one row with verdict 'taken' for each attempt.
 --
--- Lanes are locked first, then runs, each in id order, skipping rows that another session has locked. The steps are
--- later statements, whose snapshots include everything committed before the locks. Locked rows delay nobody: a lead
--- whose job row is locked is put off; a lead or a time zone with another locked row stays where it is.
+-- Lanes are locked first, then runs, each in id order, skipping rows that another session has locked. The steps run as
+-- later statements, so their snapshots include everything committed before the locks were taken. A locked row delays no
+-- other business: a lead whose job row is locked is put off; a lead whose retry row is locked and a time zone whose
+-- row is locked are left unchanged for a later claim.
 CREATE OR REPLACE FUNCTION dialer.claim_v1(
     p_incarnation uuid, p_token uuid, p_businesses integer[], p_epochs bigint[], p_permits integer[],
     p_send_seconds double precision, p_ring_seconds integer, p_default_account text)
@@ -28,15 +29,15 @@ RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz, run
                attempt_id bigint, phone text, from_number text, account_sid text, nonce uuid, machine_detection text,
                record boolean)
 LANGUAGE plpgsql
--- Planned once per session, using the indexes. Planning at each call takes as long as the work itself, with the rows
--- locked, and a plan made from the statistics of a young or fast-growing table reads the whole table. A cancel waits
--- for these rows. The steps inherit these settings.
+-- Planned once per session, using the indexes. Planning at each call would take as long as the work itself, while the
+-- rows are locked, and a plan made from the statistics of a new or fast-growing table would read the whole table. A
+-- cancel waits for these rows. The steps inherit these settings.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
--- SKIP LOCKED cannot avoid waiting for a key that another session is inserting. That is rare, and must stay short: up
--- to 32 businesses wait.
+-- SKIP LOCKED does not prevent waiting for a key that another session is inserting. Such a wait is rare, and must be
+-- short, since up to 32 businesses are delayed by it.
 SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
@@ -92,7 +93,7 @@ BEGIN
                    least(a.permits, l.max_calls - cardinality(l.inflight)), l.inflight, b.caller_id,
                    coalesce(b.account_sid, p_default_account), a.business_id = ANY (held_lanes),
                    coalesce(l.timeline = present, FALSE),
-                   -- A released partition has no owner: NULL must not equal anything.
+                   -- The owner of a released partition is NULL, which must not match any worker.
                    coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room
         FROM unnest(p_businesses, p_epochs, p_permits) AS a (business_id, epoch, permits)
         JOIN dialer.lanes l ON l.business_id = a.business_id
@@ -144,8 +145,9 @@ BEGIN
 END
 $$;
 
--- The offered leads in turn, each with its fate: `take`; `put_off`, when its number is in use or its job is locked,
--- with the reason; `left` where it is, when its retry is locked; NULL beyond the slots and permits of the business.
+-- The offered leads in the order of their turns, each with its fate: `take`; `put_off`, with the reason, when its
+-- number is in use or its job row is locked; `left` (unchanged), when its retry row is locked; NULL, when it is beyond
+-- the slots and permits of the business.
 CREATE OR REPLACE FUNCTION dialer.claim_pick_v1(
     room dialer.claim_room[], runs dialer.claim_run[], offers dialer.claim_offer[])
 RETURNS dialer.claim_pick[]
@@ -153,7 +155,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
     RETURN ARRAY(
         WITH turn AS MATERIALIZED (
-            -- The order over all runs of a business: by priority, then fewest calls, then the one served longest ago.
+            -- The order across all runs of a business: by priority, then by fewest calls in progress, then the run
+            -- that was served longest ago.
             SELECT c.*, row_number() OVER (
                        PARTITION BY c.business_id
                        ORDER BY r.priority DESC, r.in_progress_count + c.nth, r.served_at NULLS FIRST, c.run_id, c.nth
@@ -161,7 +164,7 @@ BEGIN
             FROM unnest(offers) c JOIN unnest(runs) r ON r.id = c.run_id
             WHERE c.nth <= r.may_take
         ), within AS MATERIALIZED (
-            -- Those within the slots and permits of their business.
+            -- The leads within the slots and permits of their business.
             SELECT t.*, a.inflight
             FROM turn t JOIN unnest(room) a ON a.business_id = t.business_id AND t.turn <= a.may_take
         ), due AS MATERIALIZED (
@@ -174,7 +177,7 @@ BEGIN
             FROM within t JOIN public.outbound_call_jobs j ON j.id = t.job_id AND j.business_id = t.business_id
             WHERE j.status = 'queued' ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED
         ), allowed AS (
-            -- What the locks and the open calls allow: one open attempt to a number at a time, over all runs.
+            -- Whether its job is locked or its number in use: one open attempt to a number at a time, across all runs.
             SELECT w.job_id, f.id IS NULL AS locked,
                    EXISTS (SELECT FROM dialer.attempts o WHERE o.id = ANY (w.inflight) AND o.phone = w.phone)
                    OR row_number() OVER (PARTITION BY w.business_id, w.phone ORDER BY w.turn) > 1 AS number_in_use
@@ -228,8 +231,8 @@ BEGIN
 END
 $$;
 
--- Move each cursor behind the leads that were picked, or over a stretch without a queued lead; and the counters of the
--- runs. Returns the runs in which such a stretch was skipped.
+-- Moves each cursor past the leads that were picked, or past a stretch without a queued lead, and updates the counters
+-- of the runs. Returns the runs in which such a stretch was skipped.
 CREATE OR REPLACE FUNCTION dialer.claim_pass_v1(
     runs dialer.claim_run[], zones dialer.run_zones[], offers dialer.claim_offer[], picks dialer.claim_pick[])
 RETURNS integer[]
@@ -256,8 +259,8 @@ BEGIN
     UPDATE public.outbound_call_runs r
     SET queued_count = r.queued_count - m.taken, in_progress_count = r.in_progress_count + m.taken,
         cursor_position = r.cursor_position + m.steps, updated_at = dialer.utc(),
-        -- A lead that was put off counts as a turn too. Of two runs served in one claim, the later is the one with the
-        -- last turn.
+        -- A lead that was put off counts as a turn too. Of two runs served in one claim, the run with the last turn
+        -- counts as served later.
         served_at = CASE WHEN m.last_turn > 0 THEN dialer.utc() + m.last_turn * interval '1 microsecond'
                          ELSE r.served_at END
     FROM (SELECT x.id,

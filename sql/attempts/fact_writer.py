@@ -1,7 +1,7 @@
-"""Writes facts to the log: facts that arrive together go in one statement, one business after the other.
+"""Writes facts to the intent log: facts that arrive together go in one statement, one of each business in turn.
 
-A fact whose rows are locked is retried, and its business is set aside meanwhile with its own timer, so that no other business waits. A
-fact is given up only for an error of its own.
+A fact whose rows are locked is retried, and meanwhile its business is set aside with a timer of its own, so that no other business waits. A
+fact is dropped only for an error of its own.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from sql.attempts.attempts import Attempts, Fact, RecordResult
 
-# A statement locks the rows of its businesses while it runs; short statements keep a cancel's wait short.
+# A statement locks the rows of its businesses while it runs; a cancel has to wait for those rows, so statements are kept short.
 MAX_FACTS_AT_ONCE = 32
 # Beyond this many waiting facts of one business, further ones are rejected and have to be retried: all businesses share the memory.
 MAX_WAITING_FACTS = 2_000
-# Our own sessions hold a row for milliseconds; another program may hold it for hours.
+# Our own sessions lock a row for milliseconds; another program may lock it for hours.
 FIRST_BUSY_SECONDS = 0.005
 LONGEST_BUSY_SECONDS = 0.5
 AWAY_SECONDS = 0.25
 LAST_CHANCE_SECONDS = 5.0
-# Classes 22 and 23 of SQLSTATE: PostgreSQL will never take this fact.
+# SQLSTATE classes 22 and 23: PostgreSQL will never accept this fact.
 UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,11 @@ class FactWriter:
         self._attempts = attempts
         self._patience = patience_seconds
         self._wrote = wrote
-        # By business, in the order they came.
+        # The facts to be written, by business, in order of arrival.
         self._waiting: dict[int, deque[_Pending]] = {}
-        # The businesses whose turn it is, in order, without those set aside.
+        # The businesses with facts to be written, in the order of their turns, without those set aside.
         self._ready: deque[int] = deque()
-        # How long a business was set aside last, in seconds.
+        # For how many seconds each business was last set aside.
         self._pauses: dict[int, float] = {}
         self._kicked = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -77,19 +77,19 @@ class FactWriter:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Flush, and stop. Facts that PostgreSQL does not accept within some seconds are recovered later by checks with the provider."""
+        """Flush, and stop. Facts that PostgreSQL does not accept within 5 s are recovered later by checks with the provider."""
         self._stopping = True
         self._last_chance = asyncio.get_running_loop().time() + LAST_CHANCE_SECONDS
         self._kicked.set()
         await self._tasks.__aexit__(None, None, None)
 
     async def record(self, fact: Fact) -> RecordResult:
-        """Write a fact; return what it did.
+        """Write a fact; return the result.
 
         Raises:
-            NotRecordedError: when PostgreSQL is unavailable or a row locked for longer than `patience_seconds`, or when too many facts of
-                the business wait already.
-            asyncpg.PostgresError: when PostgreSQL will never take this fact.
+            NotRecordedError: when PostgreSQL is unavailable or a row is locked for longer than `patience_seconds`, or when too many facts
+                of the business are waiting already.
+            asyncpg.PostgresError: when PostgreSQL will never accept this fact.
         """
         waiting = self._waiting_of(fact.business_id)
         if len(waiting) >= MAX_WAITING_FACTS:
@@ -113,13 +113,13 @@ class FactWriter:
                 try:
                     await self._write(batch)
                 except Exception:
-                    # Whatever the error: retry the facts without a result, and write those behind them.
+                    # Whatever the error is, retry the facts that have no result yet, and go on with those queued behind them.
                     log.exception("could not write %d facts, retrying", len(batch))
                     self._requeue(batch)
                     await asyncio.sleep(AWAY_SECONDS)
 
     def _next_batch(self) -> list[_Pending]:
-        """The next batch: one fact of each business in turn, repeatedly; a second fact of an attempt waits for the next batch."""
+        """The next batch: one fact of each business in turn, until it is full; a second fact of an attempt waits for the batch after it."""
         batch: dict[int, _Pending] = {}
         later: list[int] = []
         while self._ready and len(batch) < self._batch_size:
@@ -142,12 +142,12 @@ class FactWriter:
         try:
             recorded = await self._attempts.record([pending.fact for pending in batch])
         except RowLockedError as error:
-            # First, since it is a kind of DatabaseUnavailableError.
+            # Caught first, because it is a subclass of DatabaseUnavailableError.
             await self._write_apart(batch, error)
         except DatabaseUnavailableError as error:
             log.warning("could not write %d facts, retrying: %s", len(batch), type(error).__name__)
             await self._wait_for_postgresql(batch)
-        except Exception as error:  # noqa: BLE001 - whatever the error, the callers have to get it, or they wait for ever
+        except Exception as error:  # noqa: BLE001 - any error has to be handled here, or the callers wait for ever
             await self._write_apart(batch, error)
         else:
             self._wrote()
@@ -155,7 +155,7 @@ class FactWriter:
             self._answer(batch, recorded)
 
     async def _wait_for_postgresql(self, batch: Sequence[_Pending]) -> None:
-        """Retry in smaller batches: one of the facts may be what PostgreSQL fails on, and must not delay the others."""
+        """Retry in smaller batches: one of the facts may be the cause of the failure, and must not delay the others."""
         self._batch_size = max(self._batch_size // 2, 1)
         self._requeue(batch)
         if len(batch) == 1:
@@ -192,7 +192,7 @@ class FactWriter:
             self._set_aside(business_id)
 
     def _requeue(self, batch: Sequence[_Pending]) -> None:
-        """Put facts back at the front of their queues, except those whose time is over."""
+        """Put facts back at the front of their queues; reject those that have waited too long."""
         now = asyncio.get_running_loop().time()
         for pending in reversed(batch):
             if min(pending.until, self._last_chance) < now and not pending.recorded.done():
@@ -201,7 +201,7 @@ class FactWriter:
                 self._waiting_of(pending.fact.business_id).appendleft(pending)
 
     def _set_aside(self, business_id: int) -> None:
-        """Set a business aside while one of its rows is locked, longer each time."""
+        """Set a business aside while one of its rows is locked, for longer each time."""
         if business_id in self._ready:
             pause = min(max(self._pauses.get(business_id, 0.0) * 2, FIRST_BUSY_SECONDS), LONGEST_BUSY_SECONDS)
             self._pauses[business_id] = pause

@@ -14,7 +14,7 @@ SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, 
 FROM dialer.lanes l
 CROSS JOIN LATERAL (SELECT unnest(l.inflight) AS id
                     UNION ALL
-                    -- One beyond the limit holds no slot, but has to be hung up too.
+                    -- An attempt beyond the limit holds no slot, but its call has to be hung up too.
                     SELECT e.id FROM dialer.attempts e
                     WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)) o
 JOIN dialer.attempts a ON a.id = o.id AND a.business_id = l.business_id

@@ -1,38 +1,39 @@
--- Record what became known of attempts: an answer of the provider, a callback, a listing, or the worker's report that a
--- POST was never sent. At most one fact per attempt in a call; the same fact twice changes nothing.
+-- Records facts about attempts: a response of the provider, a callback, a listing, or the worker's report that a POST
+-- was never sent. At most one fact per attempt in each call of the function; the same fact again changes nothing.
 --
--- A fact never lowers the rank. One that takes an attempt out of "open" frees its slot, moves its job and the run's
--- counters, and ends the run when it was the last, all in this statement. not_sent is believed only from the worker
--- whose token it is, not_placed only from the partition's owner; everything else is proof, from whatever source.
+-- A fact never lowers the rank of an attempt. A fact that ends an open attempt frees its slot, updates its job and the
+-- run's counters, and ends the run when this was its last lead, all in this statement. not_sent is accepted only from
+-- the worker that holds the attempt's token, not_placed only from the partition's owner or a person; any other fact is
+-- proof, whatever its source.
 -- Verdicts:
 --   applied   it changed the attempt
 --   known     nothing new
 --   refused   not allowed in this state, or not from this worker; or the sid is that of another attempt's call
---   stranger  no such attempt, or another nonce
---   second    the sid is not the one bound: another call exists, recorded as excess, to be hung up
---   busy      a row it has to write (lane, run, attempt or job) is locked by another session: retry in milliseconds
+--   stranger  no such attempt, or the nonce differs
+--   second    the sid is not the one bound to the attempt: a second call exists, recorded as excess, to be hung up
+--   busy      a row it has to write (lane, run, attempt or job) is locked by another session: retry in a few ms
 -- long: its steps share 35 columns, see docs/decisions/0014-claim-in-steps-record-in-one-statement.md
 CREATE OR REPLACE FUNCTION dialer.record_v1(p_facts jsonb)
 RETURNS TABLE (business_id integer, attempt_id bigint, verdict text, state text, run_id integer, job_id bigint,
                partition smallint, sid text, hang_up boolean, run_ended boolean)
 LANGUAGE plpgsql
--- Planned once per session, by index: see claim_v1.sql.
+-- Planned once per session, using the indexes: see claim_v1.sql.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
--- SKIP LOCKED cannot avoid waiting for a key that another session is inserting. That is rare, and must stay short: up
--- to 32 businesses wait.
+-- SKIP LOCKED does not prevent waiting for a key that another session is inserting. Such a wait is rare, and must be
+-- short, since up to 32 businesses are delayed by it.
 SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
 DECLARE
-    -- Give the provider time to send its callback before asking about a call.
+    -- Give the provider time to send its callback before we query it about a call.
     check_unknown CONSTANT interval := '2 seconds';
     check_placed CONSTANT interval := '15 seconds';
     check_live CONSTANT interval := '60 seconds';
     ring_grace CONSTANT interval := '10 seconds';
-    -- After send_by its worker can no longer send it, and has had this long to report the result.
+    -- After send_by, its worker can no longer send an attempt, and has this long to report the result.
     unknown_after CONSTANT interval := '2 seconds';
     -- When the account had too many calls at once (dialer.is_no_fault), call the lead again after this.
     too_many_wait CONSTANT interval := '10 seconds';
@@ -70,9 +71,9 @@ BEGIN
                        WHERE j = ANY (held_retries) OR NOT EXISTS (SELECT FROM dialer.retries t WHERE t.job_id = j));
     RETURN QUERY
     WITH fact AS MATERIALIZED (
-        -- The facts whose attempts are locked by us. `elsewhere`: the sid is bound to another attempt. When the answer
-        -- to the attempt's own POST names such a call (`confused`), it is unknown which call is whose: a person has to
-        -- look.
+        -- The facts whose attempts we have locked. `elsewhere`: the sid is bound to another attempt. `confused`: the
+        -- response to the attempt's own POST gave such a sid, so it is unclear which call belongs to which attempt;
+        -- only a callback or a person can decide.
         SELECT f.business_id, f.attempt_id, f.nonce, f.token, f.outcome, f.answered_by, f.duration, f.sequence,
                f.error_code,
                f.owner, f.epoch, f.lag_seconds, f.by_person, f.callback, c.confused,
@@ -93,7 +94,7 @@ BEGIN
                        AND coalesce(a.token = f.token, FALSE) AS confused) c
         WHERE a.id = ANY (held_attempts)
     ), located AS MATERIALIZED (
-        -- Those whose run and job are locked by us too, where they need them; each beside its rows as they were.
+        -- The facts whose run and job we have locked too, where needed; each with its rows as they were before.
         SELECT f.*, a.state AS was, a.sid AS bound, a.token AS holder, a.send_by, a.hang_up_at, a.excess AS was_excess,
                a.run_id, a.job_id, a.withdrawn_at, a.evidence AS known_evidence, a.ring_seconds, l.partition,
                l.max_calls - cardinality(l.inflight) AS room, j.status AS job_was, j.attempt_id = a.id AS newest,
@@ -108,9 +109,9 @@ BEGIN
         WHERE (a.run_id = ANY (held_runs) OR NOT dialer.concerns_run(a.state, f.state, a.sid, f.sid))
           AND (a.job_id = ANY (held_jobs) OR NOT dialer.concerns_job(a.state, f.state))
     ), judged AS MATERIALIZED (
-        -- The verdict on each.
+        -- The verdict on each fact.
         SELECT b.*, CASE
-                -- First, or a confused fact would hang up another attempt's call.
+                -- Checked first: as 'second', such a fact would get another attempt's call hung up.
                 WHEN b.elsewhere THEN 'refused'
                 WHEN b.sid IS NOT NULL AND b.bound IS NOT NULL AND b.sid <> b.bound THEN 'second'
                 WHEN b.state = 'not_sent' THEN
@@ -128,13 +129,13 @@ BEGIN
                                          WHERE o.partition = b.partition AND o.owner = b.owner AND o.epoch = b.epoch)
                          THEN 'applied' ELSE 'refused' END
                 WHEN b.rank_was >= 9 THEN 'known'
-                -- After not_placed any proof is late proof: the call exists all the same.
+                -- After not_placed, any proof is late proof: the call exists after all.
                 WHEN b.was = 'not_placed' OR b.rank_now > b.rank_was THEN 'applied'
                 ELSE 'known' END AS verdict
         FROM located b
     ), weighed AS MATERIALIZED (
-        -- What an applied fact does to the lane and the job: does its attempt leave a slot or take one again, and where
-        -- does the job stand afterwards.
+        -- The effect of each applied fact on the lane and the job: whether its attempt leaves its slot or takes one
+        -- again, and the job's status afterwards.
         SELECT j.*, dialer.is_open(j.was) AND NOT j.was_excess AND NOT dialer.is_open(j.state) AS leaves,
                j.was = 'not_placed' AND j.newest AND dialer.is_open(j.state)
                AND row_number() OVER (PARTITION BY j.business_id, j.was = 'not_placed' ORDER BY j.attempt_id) <= j.room
@@ -151,12 +152,12 @@ BEGIN
                     ELSE j.job_was END AS job_now
         FROM judged j WHERE j.verdict = 'applied'
     ), moved AS MATERIALIZED (
-        -- And to the counters; an attempt that finds no slot any more is excess.
+        -- The effect on the counters; an attempt for which no slot is left is excess.
         SELECT w.*, w.job_now <> w.job_was AS job_moves, dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
                w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
         FROM weighed w
     ), attempt AS (
-        -- Moves the attempts.
+        -- Updates the attempts.
         UPDATE dialer.attempts a
         SET state = m.state, sid = coalesce(a.sid, m.sid), excess = m.now_excess, reason = coalesce(m.reason, a.reason),
             error_code = coalesce(m.error_code, a.error_code), outcome = coalesce(m.outcome, a.outcome),
@@ -179,7 +180,7 @@ BEGIN
                                          WHEN 'live' THEN now() + check_live END
         FROM moved m WHERE a.id = m.attempt_id AND a.business_id = m.business_id
     ), amended AS (
-        -- A known fact moves no state, but may add a sid, who answered, or evidence.
+        -- A known fact changes no state, but may add a sid or `answered_by`, and may change the evidence.
         UPDATE dialer.attempts a
         SET sid = coalesce(a.sid, j.sid), answered_by = coalesce(a.answered_by, j.answered_by),
             sequence = greatest(a.sequence, j.sequence),
@@ -190,7 +191,7 @@ BEGIN
           AND (a.sid IS NULL AND j.sid IS NOT NULL OR a.answered_by IS NULL AND j.answered_by IS NOT NULL OR j.confused
                OR j.callback IS NOT NULL AND coalesce(a.evidence ? 'missing', FALSE))
     ), sid_bound AS (
-        -- Binds new sids; that of a second call is excess.
+        -- Binds new sids; the sid of a second call is marked as excess.
         INSERT INTO dialer.call_sids (sid, business_id, attempt_id, excess, over_at)
         SELECT j.sid, j.business_id, j.attempt_id, j.verdict = 'second',
                CASE WHEN j.verdict = 'second' AND j.state = 'over' THEN now() END
@@ -199,7 +200,7 @@ BEGIN
         ON CONFLICT (sid) DO NOTHING
         RETURNING sid, attempt_id
     ), second_over AS (
-        -- Notes which second calls are over. A locked row is found over by the next check of that call.
+        -- Marks the second calls that are over. A locked row is skipped, and marked by the next check of that call.
         UPDATE dialer.call_sids c SET over_at = now()
         FROM (SELECT x.sid, x.business_id
               FROM judged j JOIN dialer.call_sids x ON x.sid = j.sid AND x.business_id = j.business_id
@@ -207,7 +208,7 @@ BEGIN
               ORDER BY x.sid FOR NO KEY UPDATE OF x SKIP LOCKED) free
         WHERE c.sid = free.sid AND c.business_id = free.business_id
     ), job AS (
-        -- Moves the jobs.
+        -- Updates the jobs.
         UPDATE public.outbound_call_jobs j
         SET status = m.job_now,
             attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') OR m.job_now = 'queued'
@@ -222,18 +223,18 @@ BEGIN
             completed_at = CASE WHEN m.job_now IN ('completed', 'failed', 'cancelled') THEN dialer.utc() END
         FROM moved m WHERE m.job_moves AND j.id = m.job_id AND j.business_id = m.business_id
     ), back_to_front AS (
-        -- Leads that were not called are due again, before the new ones.
+        -- Makes the leads that are queued again due before new leads.
         INSERT INTO dialer.retries (business_id, run_id, job_id, due_at, reason)
         SELECT m.business_id, m.run_id, m.job_id,
                CASE WHEN m.state = 'over' AND m.withdrawn_at IS NULL THEN now() + too_many_wait ELSE now() END, m.state
         FROM moved m WHERE m.job_moves AND m.job_now = 'queued'
         ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason
     ), taken_back AS (
-        -- A queued lead that turns out to be called waits no longer.
+        -- Deletes the retry of a queued lead whose call turns out to exist.
         DELETE FROM dialer.retries t USING moved m
         WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id AND t.business_id = m.business_id
     ), lane AS (
-        -- Frees slots, and takes those that a late proof needs.
+        -- Frees slots, and takes slots for calls with late proof.
         UPDATE dialer.lanes l
         SET inflight = s.inflight, cap = greatest(l.max_calls, cardinality(s.inflight))
         FROM (SELECT h.business_id, ARRAY(
@@ -246,7 +247,7 @@ BEGIN
                                                           WHERE m.leaves OR m.enters)) s
         WHERE l.business_id = s.business_id
     ), delta AS MATERIALIZED (
-        -- How far each run's counters move.
+        -- The change of each run's counters.
         SELECT m.business_id, m.run_id,
                sum((m.to_count = 'queued')::int - (m.from_count = 'queued')::int)::int AS queued,
                sum((m.to_count = 'in_progress')::int - (m.from_count = 'in_progress')::int)::int AS in_progress,
@@ -257,7 +258,7 @@ BEGIN
                                          AND dialer.is_account_fault(m.error_code)) AS account_fault
         FROM moved m WHERE m.from_count <> m.to_count GROUP BY m.business_id, m.run_id
     ), counted AS (
-        -- Moves the counters; ends a run that has nothing left, and pauses one whose calls fail by the account's fault.
+        -- Updates the counters; ends a run with no leads left, and pauses one whose calls fail because of the account.
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,
             completed_count = r.completed_count + d.completed, failed_count = r.failed_count + d.failed,
@@ -277,7 +278,7 @@ BEGIN
         RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, d.pauses, r.last_error, r.total_leads,
                   r.completed_count, r.failed_count, r.cancelled_count, r.skipped_count
     ), event AS (
-        -- Writes the events, per run in the order job, excess, run.
+        -- Writes the events; those of a run in the order job, excess, run.
         INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
         SELECT e.business_id, e.run_id, e.job_id, e.type, e.data FROM (
             SELECT 1 AS nth, m.business_id, m.run_id, m.job_id, 'job.changed' AS type,
@@ -304,7 +305,7 @@ BEGIN
             FROM counted c WHERE c.pauses AND NOT c.ends
         ) e ORDER BY e.run_id, e.nth, e.job_id
     ), callback AS (
-        -- Keeps each callback once.
+        -- Stores each callback once.
         INSERT INTO dialer.callbacks (business_id, attempt_id, digest, fields, verdict, answer)
         SELECT j.business_id, j.attempt_id, md5(j.callback::text)::uuid, j.callback, j.verdict, 204
         FROM judged j WHERE j.callback IS NOT NULL

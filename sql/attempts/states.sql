@@ -3,7 +3,7 @@
 
 CREATE OR REPLACE FUNCTION dialer.partition_of(business_id integer) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    -- Knuth's multiplicative hash: neighbouring ids land apart.
+    -- Knuth's multiplicative hash: it spreads neighbouring ids over different partitions.
     SELECT ((business_id::bigint * 2654435761 % 4294967296) >> 24)::smallint
 $$;
 
@@ -17,21 +17,22 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.is_open(state text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT dialer.rank_of(state) <= 5 $$;
 
--- True when a fact may move a counter of its run or write an event of it: then it needs the run's row, and a cancel
--- waits for it. An open call that starts to ring, for example, does neither.
+-- True when a fact may change a counter of its run or write an event of the run. Recording it then locks the run's row,
+-- and a cancel waits for that lock. The fact that an open call has started to ring, for example, does neither.
 CREATE OR REPLACE FUNCTION dialer.concerns_run(was text, now text, bound text, sid text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT NOT (dialer.is_open(was) AND dialer.is_open(now)) OR coalesce(bound <> sid, FALSE)
 $$;
 
--- True when a fact may change the job's row; placed, ringing and unknown do not.
+-- True when a fact may change the job's row. While the attempt is open, the states placing, unknown, placed and ringing
+-- do not.
 CREATE OR REPLACE FUNCTION dialer.concerns_job(was text, now text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT now NOT IN ('placing', 'unknown', 'placed', 'ringing') OR NOT dialer.is_open(was)
 $$;
 
--- True for an error code that meets every lead of the account: the codes of telephony/refusals.py. A test compares the
--- two.
+-- True for an error code that would fail every lead of the account. The codes are those of telephony/refusals.py; a
+-- test compares the two lists.
 CREATE OR REPLACE FUNCTION dialer.is_account_fault(error_code integer) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(error_code IN (
@@ -39,8 +40,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         21219, 21234, 21606, 21609, 21626, 573005), FALSE)
 $$;
 
--- True for an end that says nothing about the lead: we withdrew the call from the provider's queue, the account had too
--- many calls at once (Twilio 10004, 20429), or the failure would meet every lead. The lead is queued again.
+-- True when the way a call ended says nothing about its lead: we withdrew the call from the provider's queue, the
+-- account had too many calls at once (Twilio 10004, 20429), or the error would fail every lead. The lead is queued
+-- again.
 CREATE OR REPLACE FUNCTION dialer.is_no_fault(outcome text, error_code integer,
                                               withdrawn_at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -54,8 +56,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE outcome WHEN 'completed' THEN 'completed' WHEN 'canceled' THEN 'cancelled' ELSE 'failed' END
 $$;
 
--- Which of the run's counters a job is counted in. A lead of a cancelled run counts as cancelled before its row says
--- so.
+-- The counter of the run that includes a job. A queued lead of a cancelled run counts as cancelled even before its row
+-- is rewritten.
 CREATE OR REPLACE FUNCTION dialer.counted_as(status text, cancel_requested boolean) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN status IN ('dialing', 'calling') THEN 'in_progress'
@@ -63,7 +65,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 ELSE status END
 $$;
 
--- The outcome a job shows: for an answered call, who answered.
+-- The outcome shown for a job. For an answered call it says what answered: a person, a machine or a fax, if known.
 CREATE OR REPLACE FUNCTION dialer.job_outcome(outcome text, answered_by text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN outcome <> 'completed' THEN outcome

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class VerdictCode(StrEnum):
-    """Why a claim gave a business no more leads than it did; sql/attempts/claim_v1.sql decides all but the last two."""
+    """Why a claim returned no more leads for a business; sql/attempts/claim_v1.sql decides all but the last two."""
 
     TAKEN = "taken"
     BUSY = "busy"
@@ -17,13 +17,13 @@ class VerdictCode(StrEnum):
     AGAIN = "again"
     PUT_OFF = "put_off"
     EMPTY = "empty"
-    # From the dispatcher: the claim failed because a server was away, or because of this business alone.
+    # Set by the dispatcher: the claim failed because a server was unavailable (away), or because of this business alone (parked).
     AWAY = "away"
     PARKED = "parked"
 
 
 class RecordVerdict(StrEnum):
-    """What recording a fact did; sql/attempts/record_v1.sql decides."""
+    """The effect of recording a fact; sql/attempts/record_v1.sql decides."""
 
     APPLIED = "applied"
     KNOWN = "known"

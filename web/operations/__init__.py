@@ -1,1 +1,1 @@
-"""What a user may do and see, for the API and the pages alike: no HTML, no JSON."""
+"""The operations a user may perform, shared by the API and the pages; contains no HTML and no JSON."""

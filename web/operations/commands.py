@@ -1,7 +1,7 @@
-"""Submits a command: PostgreSQL decides it, then the owner of the business is notified; the request does not wait for the owner.
+"""Submits a command: it is decided in PostgreSQL, then the owner of the business is notified; the request does not wait for the owner.
 
-Cancel and stop need neither Redis nor a worker: the decision is in PostgreSQL when `submit` returns, and the notice to the owner is only
-a hint. While a run's row is locked the command is retried with growing pauses, holding no connection in between.
+Cancel and stop need neither Redis nor a worker: the decision is stored in PostgreSQL when `submit` returns, and the notice to the owner is
+only a hint. While a run's row is locked, the command is retried after growing pauses, during which it holds no connection.
 
 On the road of a call: 1, the button, whether pressed on a page or over the API. The owner of the business gets a hint.
 """
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from sql.commands.commands import Answer
     from web.access.auth import Principal
 
-# Each try waits a moment for the row (sql/commands/queries.sql) and holds a connection for no longer; between two tries it holds none.
+# For how long to retry. Each try waits briefly for the row (sql/commands/queries.sql), and only then holds a connection.
 PATIENCE_SECONDS: Final = 6.0
 FIRST_PAUSE_SECONDS: Final = 0.02
 MAX_PAUSE_SECONDS: Final = 0.5
-# Commands of one business that wait for a locked run; further ones are rejected at once.
+# How many commands of one business may be in progress, for example waiting for a locked run; further ones are rejected at once.
 MAX_PENDING_PER_BUSINESS: Final = 32
 
 
 async def submit(
     request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False, wait: bool = False
 ) -> Answer:
-    """Apply a command of the signed-in operator, and notify the owner; `wait` is recorded with the command, the caller does the waiting.
+    """Apply a command of the signed-in operator, and notify the owner; `wait` is only recorded with the command: the caller has to wait.
 
     Raises:
         ApiError: 401, 403, 404, 409 or 503.

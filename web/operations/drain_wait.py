@@ -1,6 +1,6 @@
-"""Waits until no call of a run is being placed any more; from then on no request for one is sent.
+"""Waits until no call of a run is being placed; after that, no request to place one is sent.
 
-Needs only PostgreSQL: when a worker has died without reporting an attempt, the attempt becomes unknown two seconds after its `send_by`.
+Needs only PostgreSQL: if a worker has died without reporting an attempt, that attempt becomes unknown two seconds after its `send_by`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sql.attempts.attempts import Fact
 
-# Until every attempt has been sent or has expired (protocol, sections 2 and 7), and some time to record that.
+# Long enough for every attempt to be sent or to expire (protocol, sections 2 and 7), and for that to be recorded.
 WAIT_SECONDS: Final = SEND_SECONDS + EXPIRY_SECONDS + 1.0
 POLL_SECONDS: Final = 0.05
 
@@ -36,7 +36,7 @@ async def until_placed(request: http.Request, business_id: int, run_id: int) -> 
 
 
 async def _poll_once(request: http.Request, business_id: int, run_id: int) -> tuple[int, int]:
-    """How many attempts are being placed, and how many are not confirmed."""
+    """Record expired attempts as unknown; return how many attempts are still being placed, and how many are not confirmed."""
     attempts = await request.app[keys.ATTEMPTS].placing_of_run(business_id, run_id)
     expired = [fact for fact, unknown, past in attempts if past and not unknown]
     await _expire(request, expired)

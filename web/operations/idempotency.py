@@ -1,4 +1,4 @@
-"""Gives each request an id: a request repeated with the same Idempotency-Key gets the same one."""
+"""Gives each request an id: a request repeated with the same Idempotency-Key gets the same id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads and resolves the jobs of a run: one by its id, the list, the attempts, and a person's judgement of an unknown call."""
+"""Reads the jobs of a run (one by its id, the list, the attempts), and applies a person's judgement of an unknown call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def job_ids(request: http.Request) -> tuple[int, int]:
 
 
 async def requested_job(request: http.Request, principal: Principal) -> tuple[int, Job]:
-    """The id of the run, and the job, that the path names.
+    """The run id and the job named in the path.
 
     Raises:
         ApiError: 404, when this business has no such job in this run.
@@ -97,6 +97,6 @@ async def job_not_found(request: http.Request, principal: Principal, job_id: int
 
 
 async def _not_found(request: http.Request, principal: Principal, run_id: int, job_id: int) -> ApiError:
-    """Either may belong to another business: both are checked for the security log, and the client is told nothing."""
+    """A 404; run or job may belong to another business: both are checked for the security log, and the client is told nothing."""
     await job_not_found(request, principal, job_id)
     return await run_not_found(request, principal, run_id)

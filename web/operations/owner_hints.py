@@ -1,4 +1,4 @@
-"""Sends hints about PostgreSQL's decisions to the owners of businesses, after the request has been answered.
+"""Sends hints about decisions made in PostgreSQL to the owners of businesses, in the background.
 
 A hint may be lost: an owner that misses it finds the change by polling. So no request waits for Redis, and a full queue drops hints.
 """
@@ -52,7 +52,7 @@ class OwnerHints:
         await self._tasks.__aexit__(None, None, None)
 
     def send(self, partition: int, hint: Hint) -> None:
-        """Queue a hint for the owner of `partition`; drop it when too many are queued, in all or for its business."""
+        """Queue a hint for the owner of `partition`; drop it when too many are queued, in total or for its business."""
         if len(self._waiting) >= MAX_WAITING or self._per_business[hint.business_id] >= MAX_WAITING_PER_BUSINESS:
             self.dropped += 1
             return

@@ -1,4 +1,4 @@
-"""Tells whether a run waits for the provider: the circuit breaker of its account is open, and closes by itself."""
+"""Tells whether a run is waiting for the provider: the circuit breaker of its account is open, and will close by itself."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 # A page waits no longer than this for Redis.
 WAIT_SECONDS: Final = 0.05
-# After Redis failed to answer, it is not asked again for this long.
+# After Redis has failed to respond, it is not queried again for this long.
 AWAY_SECONDS: Final = 1.0
 MAX_READS: Final = 32
 
 
 class OutageReader:
-    """Reads the outages of accounts, one read an account at a time; a Redis that hangs delays no request for longer than 50 ms."""
+    """Reads the outages of accounts, with one read per account at a time; when Redis hangs, no request is delayed for longer than 50 ms."""
 
     def __init__(self, streams: Streams, clock: Clock) -> None:
         """Use with `async with`."""
@@ -38,7 +38,7 @@ class OutageReader:
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
-        """Be ready to read."""
+        """Start accepting reads."""
         await self._tasks.__aenter__()
         return self
 
@@ -47,7 +47,7 @@ class OutageReader:
         await self._tasks.__aexit__(None, None, None)
 
     async def outage(self, account_sid: str) -> Outage | None:
-        """The outage of this account; None when there is none, and when Redis does not answer in time."""
+        """The outage of this account; None when there is none, or when Redis does not respond in time."""
         now = self._clock.boot()
         if account_sid not in self._reads:
             if now < self._away_until or len(self._reads) >= MAX_READS:
@@ -68,9 +68,9 @@ class OutageReader:
 
 
 async def provider_waited_for_since(request: http.Request, run: Run) -> datetime | None:
-    """Since when no call of this run is placed because the provider refuses or cannot be reached; None otherwise.
+    """When calls of this run stopped because the provider rejects them or cannot be reached; None when they have not.
 
-    Also None while Redis, which holds this, is unavailable.
+    Also None while Redis, which stores that time, is unavailable.
     """
     if run.status is not RunStatus.RUNNING:
         return None

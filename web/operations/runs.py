@@ -1,4 +1,4 @@
-"""Reads the runs of a business: one by its id, the list, and what was done to a run."""
+"""Reads the runs of a business: one by its id, the list, and the audit log of a run."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def warn_foreign(principal: Principal, kind: str, number: int, owner: int) -> No
 
 
 def is_live(run: Run) -> bool:
-    """True while anything of the run can still change: it has not ended, or some of its calls are in flight."""
+    """True while the run or its counters can still change: it has not ended, or some of its calls are in progress."""
     return not run.status.ended or run.in_progress > 0

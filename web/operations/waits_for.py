@@ -1,4 +1,4 @@
-"""Says why a run that should be calling is not: from the reason its worker recorded, and from the rows."""
+"""Says why a run that should be calling is not, from the reason its worker recorded and from the database's rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRIVEN: Final = timedelta(seconds=30)
 
 
 class WaitReason(StrEnum):
-    """Why a run takes no lead: the reasons of the contract. The first five are recorded by the worker."""
+    """Why a run takes no leads: the reasons listed in the contract. The first five are recorded by the worker."""
 
     ACCOUNT = "account"
     HISTORY = "history"
@@ -54,20 +54,20 @@ SENTENCES: Final = {
     WaitReason.LINES_IN_USE: msgid("All lines of this business are in use."),
     WaitReason.PAUSED: msgid("Calling is paused."),
 }
-# The page has other places for these, or they are no trouble.
+# The page shows these elsewhere, or they are not a problem.
 SHOWN_ELSEWHERE: Final = frozenset({WaitReason.PROVIDER_AWAY, WaitReason.LINES_IN_USE, WaitReason.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One reason, and since when it holds, where that is known."""
+    """One reason, and when it began to apply, if known."""
 
     reason: WaitReason
     since: datetime | None
 
 
 async def waits_for(request: http.Request, run: Run) -> list[Wait]:
-    """Why a run that is not over takes no lead at this moment; empty when it does, or has not started.
+    """The reasons why a run that is not over takes no leads now; empty when it takes leads or has not started.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
@@ -94,15 +94,15 @@ async def waits_for(request: http.Request, run: Run) -> list[Wait]:
 
 
 def outage_since(waits: Sequence[Wait]) -> datetime | None:
-    """Since when these waits include the provider; None when they do not."""
+    """When the wait for the provider began; None when these waits do not include one."""
     return next((wait.since for wait in waits if wait.reason is WaitReason.PROVIDER_AWAY), None)
 
 
 def _of_worker(run: Run, recorded: Waits) -> list[Wait]:
-    """The reason the worker recorded, and that there seems to be no worker."""
+    """The reason the worker recorded, and `NO_WORKER` when no worker seems to be running."""
     driven_at = run.lock_ts or run.started_at
     waits = [Wait(WaitReason(recorded.reason), recorded.since)] if recorded.reason in SENTENCES else []
-    # No worker drives a business whose account cannot be opened; the account is then the reason to show.
+    # No worker drives a business whose saved credentials cannot be read; the account is then the reason to show.
     if recorded.reason != WaitReason.ACCOUNT and driven_at and recorded.now - driven_at > DRIVEN:
         waits.append(Wait(WaitReason.NO_WORKER, driven_at))
     return waits
