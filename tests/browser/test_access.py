@@ -157,7 +157,7 @@ async def test_everything_but_the_live_updates_works_without_scripts(site: Site,
     await page.fill("#text", SHEET)
     await page.get_by_role("button", name="Upload leads").click()
     await page.get_by_role("button", name="Start calling").click()
-    await expect(page.get_by_text("Without JavaScript this page shows")).to_be_visible()
+    await expect(page.get_by_text("Without JavaScript this page does not update")).to_be_visible()
     await page.locator("#choose-status").select_option("queued")
     await page.get_by_role("button", name="Filter").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)

@@ -98,7 +98,15 @@ async def test_a_signed_callback_with_an_unknown_reference_gets_404(site: Site) 
     assert await state_of(site, intent) == "placing"
 
 
-@pytest.mark.parametrize("fields", [{"CallStatus": "exploded"}, {"CallSid": "CA1"}, {"CallDuration": "-1"}, {"SequenceNumber": "first"}])
+@pytest.mark.parametrize("fields", [{"CallDuration": "-1"}, {"SequenceNumber": "first"}, {"ErrorCode": "1234567"}, {"Timestamp": "now"}])
+async def test_a_malformed_side_field_does_not_cost_the_end_of_the_call(site: Site, fields: dict[str, str]) -> None:
+    intent = await one_call(site)
+    reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
+    response = await site.sign_and_post(f"/callbacks/{reference}", callback(intent, "completed") | fields)
+    assert (response.status, await state_of(site, intent)) == (204, "over")
+
+
+@pytest.mark.parametrize("fields", [{"CallStatus": "exploded"}, {"CallSid": "CA1"}])
 async def test_a_signed_callback_with_a_malformed_field_gets_400(site: Site, fields: dict[str, str]) -> None:
     intent = await one_call(site)
     reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)

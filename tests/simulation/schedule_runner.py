@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from tests.simulation.rows import CheckError
 from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Rule 4 and the look at a live call are the longest waits; both have passed twice within this.
 MOST_CALM_SECONDS = 240.0
@@ -56,13 +57,9 @@ def run(schedule: Schedule, faults: frozenset[str] = frozenset(), prepare: Calla
     cluster = SimulatedCluster(schedule, faults)
     prepare(cluster)
     violation = ""
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.ERROR)
-        logger.propagate = False
-        logger.handlers = [cluster.errors]
     try:
-        cluster.loop.run(_direct(cluster))
+        with _errors_to(cluster.errors):
+            cluster.loop.run(_direct(cluster))
     except (ViolationError, CheckError, StalledError) as error:
         violation = str(error) or type(error).__name__
     return Report(
@@ -74,6 +71,22 @@ def run(schedule: Schedule, faults: frozenset[str] = frozenset(), prepare: Calla
         cluster.judge.excess,
         cluster.judge.steps,
     )
+
+
+@contextmanager
+def _errors_to(handler: logging.Handler) -> Iterator[None]:
+    """Send our errors to `handler` alone; afterwards the loggers are as they were, for the other tests of this process."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(logger.level, logger.propagate, logger.handlers) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+        logger.propagate, logger.handlers = False, [handler]
+    try:
+        yield
+    finally:
+        for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.propagate, logger.handlers = propagate, handlers
 
 
 async def _direct(cluster: SimulatedCluster) -> None:
