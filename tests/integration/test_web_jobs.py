@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from dialer.model import AttemptState
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import RUNS
+from web.api.export import EXPORTS_FOR_A_BUSINESS
+from web.server import keys
 
 if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt
@@ -135,3 +138,19 @@ async def test_the_export_has_every_lead_and_no_formula(site: Site) -> None:
     assert response.headers["Content-Disposition"] == f'attachment; filename="run-{run_id}.csv"'
     marked = await site.get(f"{RUNS}/{run_id}/export.csv?mark=1")
     assert marked.body == b"\xef\xbb\xbf" + response.body
+
+
+async def test_the_exports_of_one_business_take_no_other_s_place(site: Site) -> None:
+    """A reader of an export may be as slow as it likes."""
+    run_id = await site.load(2, start=False)
+    exports = site.client.server.app[keys.EXPORTS]  # type: ignore[attr-defined]
+    exports._wait_seconds = 0.1
+    async with AsyncExitStack() as stack:
+        for _ in range(EXPORTS_FOR_A_BUSINESS):
+            await stack.enter_async_context(exports.hold(site.rival))
+        assert (await site.get(f"{RUNS}/{run_id}/export.csv")).status == 200
+        for _ in range(EXPORTS_FOR_A_BUSINESS):
+            await stack.enter_async_context(exports.hold(site.business))
+        response = await site.get(f"{RUNS}/{run_id}/export.csv")
+        assert (response.status, response.code) == (503, "busy")
+        assert "exports" in response.json["error"]
