@@ -1,4 +1,4 @@
-"""Limits uploads: how many bodies are received and checked at once, in all and for one business."""
+"""Limits what a process does at once for uploads and exports, in all and for one business."""
 
 from __future__ import annotations
 
