@@ -91,3 +91,18 @@ def test_a_number_as_its_country_writes_it_is_read(region: str, data: st.DataObj
     national = phonenumbers.national_significant_number(number)
     for cell in (phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), trunk_of(region) + national):
         assert reading_of(cell, region) == right, cell
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+def test_every_region_s_example_is_called_as_it_is_written_there(region: str) -> None:
+    for kind in (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE):
+        number = phonenumbers.example_number_for_type(region, kind)
+        if number is None:
+            continue
+        written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        assert read_phone(written, "US").e164 == written
+        international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+        assert read_phone(international, "US").e164 == written
+        national = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+        assert read_phone(national, region).e164 == written

@@ -382,21 +382,6 @@ def judged(text: str, region: str) -> str | None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
-def test_every_region_s_example_is_called_as_it_is_written_there(region: str) -> None:
-    for kind in (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE):
-        number = phonenumbers.example_number_for_type(region, kind)
-        if number is None:
-            continue
-        written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        assert read_phone(written, "US").e164 == written
-        international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
-        assert read_phone(international, "US").e164 == written
-        national = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-        assert read_phone(national, region).e164 == written
-
-
-@settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["IL", "US", "ZZ"]))
 def test_no_text_causes_an_unexpected_error(text: str, region: str) -> None:
     try:
