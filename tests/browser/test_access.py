@@ -48,8 +48,7 @@ async def overflow(page: Page) -> int:
     return int(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
-@pytest.mark.parametrize("locale", ["en-US", "he-IL"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("he-IL", "dark")])
 async def test_axe_finds_no_violations(site: Site, browser: Browser, locale: str, scheme: str) -> None:
     run_id, job_id = await busy_run(site)
     stopped = await site.load(3)

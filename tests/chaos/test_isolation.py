@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.figures import keep, spread
+from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import judge
 from tests.chaos.waiting import lasting, until
 
@@ -32,7 +32,9 @@ pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytes
 SPEED = 40.0
 OTHERS = 10
 LEADS = 700
-HELD_SECONDS = 2.0
+HELD_SECONDS = 1.5
+# The machine changes while this runs: every few tables the control is measured again.
+TABLES_PER_CONTROL = 3
 CONTROL_SECONDS = 3.0
 RECOVERED_SECONDS = 10.0
 CANCEL_EVERY_SECONDS = 0.25
@@ -153,8 +155,11 @@ async def test_a_held_row_of_one_business_slows_no_other(cluster: Cluster) -> No
     victim, traffic = await dialing(cluster)
     seen: dict[str, tuple[Figures, Figures]] = {}
     missing = set()
-    for table in [row["name"] for row in await cluster.rows(TABLES)]:
-        control = await traffic.figures(HELD_SECONDS)
+    control = await traffic.figures(HELD_SECONDS)
+    for n, row in enumerate(await cluster.rows(TABLES)):
+        table = row["name"]
+        if n % TABLES_PER_CONTROL == TABLES_PER_CONTROL - 1:
+            control = await traffic.figures(HELD_SECONDS)
         async with held(cluster, f"SELECT FROM {table} WHERE business_id = $1 LIMIT 1 FOR UPDATE", victim.business_id) as found:
             if found:
                 seen[table] = control, await traffic.figures(HELD_SECONDS)
@@ -180,7 +185,7 @@ async def stopped(cluster: Cluster) -> None:
     await judge(cluster, cluster.tenants)
 
 
-@pytest.mark.parametrize("table", SHARED)
+@pytest.mark.parametrize("table", SHARED if trials(1) > 1 else ["dialer.workers", "dialer.timelines"])
 async def test_a_held_row_that_all_share_is_got_around(cluster: Cluster, table: str) -> None:
     await cluster.scale(2)
     _, traffic = await dialing(cluster)

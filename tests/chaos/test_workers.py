@@ -116,7 +116,7 @@ async def test_another_worker_takes_over_after_kill_9(cluster: Cluster) -> None:
     await cluster.scale(2)
     load = await Load(cluster).open()
     seconds: list[float] = []
-    for _ in range(kills := trials(3)):
+    for _ in range(kills := trials(2)):
         await load.refill()
         moment, orphans = await end_the_busiest(load, SIGKILL)
         await load.go_on_after(moment + ON_THE_WIRE, orphans, 3 * TAKE_OVER_SECONDS)
@@ -132,7 +132,7 @@ async def test_a_worker_told_to_leave_hands_over(cluster: Cluster) -> None:
     await cluster.scale(2)
     load = await Load(cluster).open()
     hand_overs: list[list[float]] = []
-    for _ in range(leaves := trials(2)):
+    for _ in range(leaves := trials(1)):
         await load.refill()
         moment, orphans = await end_the_busiest(load, SIGTERM)
         await load.go_on_after(moment + ON_THE_WIRE, orphans, TAKE_OVER_SECONDS)
@@ -149,7 +149,7 @@ async def test_a_storm_of_kills(cluster: Cluster) -> None:
     await cluster.scale(2)
     load = await Load(cluster).open()
     seed = datetime.now(UTC).isoformat()
-    for n in range(kills := trials(3)):
+    for n in range(kills := trials(2)):
         await load.refill()
         await lasting(between(0, 2, 1, seed, n))
         victim = list(cluster.workers)[int(fraction(1, seed, n, "who") * len(cluster.workers))]

@@ -257,7 +257,7 @@ async def test_redis_comes_back_empty(database_url: str, shop: DatabaseFixture, 
 
 async def test_streams_end_when_the_process_does(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
     async with serving(database_url, redis_url, shop) as site:
-        run_id = await site.load(3)
+        run_id = await site.load(3, start=False)
         async with site.listen(run_id) as listening:
             await listening.next()
             async with asyncio.timeout(3):
