@@ -110,4 +110,4 @@ async def test_redis_refuses_writes_and_hangs(town: Town) -> None:
 
 
 async def _all_told(town: Town) -> bool:
-    return await town.value("SELECT count(*) FROM dialer.outbox") == 0
+    return bool(await town.value("SELECT count(*) FROM dialer.outbox") == 0)
