@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from actors.lease import LEASE_SECONDS
 from telephony.simulator.randomness import between, fraction
 from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep, spread, trials
@@ -28,7 +29,8 @@ LEADS = 200
 # Calls of about a second: a killed worker leaves some of them in progress.
 SPEED = 40.0
 TAKE_OVER_SECONDS = 8.0
-HAND_OVER_SECONDS = 1.0
+# A worker that did not hand over keeps its partitions until its lease ends: most of them for more than this.
+HAND_OVER_SECONDS = LEASE_SECONDS / 2
 # What a killed worker had written to its socket may still arrive.
 ON_THE_WIRE = timedelta(milliseconds=200)
 ORPHANED = """
