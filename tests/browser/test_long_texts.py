@@ -40,15 +40,15 @@ async def hostile(site: Site) -> tuple[int, int]:
     response = await site.post("/api/outbound/runs", {"name": LONG, "leads": leads, "start": True})
     run_id = int(response.json["run_id"])
     await site.load(1, name=HEBREW)
-    pool = site.shop.pool
+    pool = site.database.pool
     await pool.execute("UPDATE dialer.users SET email = $1 WHERE email = $2", ADDRESS, EMAIL)
     await pool.execute("UPDATE dialer.businesses SET name = $1 WHERE business_id = $2", LONG, site.business)
     await pool.execute("UPDATE outbound_call_runs SET last_error = $1 WHERE id = $2", f"20003: {LONG}", run_id)
     await pool.execute("UPDATE dialer.audit_log SET actor = $1 WHERE run_id = $2", f"stream:{LONG}", run_id)
-    intents, _ = await site.shop.claim(site.business)
+    intents, _ = await site.database.claim(site.business)
     sid = "CA" + "1" * 32
     callback = {"CallSid": sid, "To": intents[0].phone, "Header": LONG, LONG: "x"}
-    await site.shop.record(
+    await site.database.record(
         intents[0], AttemptState.OVER, outcome="failed", sid=sid, reason=LONG, callback={**callback, "CallStatus": "failed"}
     )
     await pool.execute("UPDATE outbound_call_jobs SET error_message = $1 WHERE id = $2", LONG, intents[0].job_id)

@@ -178,12 +178,12 @@ def check_told(told: list[dict[str, str]]) -> set[str]:
     return {fields["type"] for fields in told}
 
 
-async def test_what_postgresql_tells_is_described_and_all_of_it_happens(shop: DatabaseFixture, redis_url: str) -> None:
-    await commands_of_all_kinds(shop)
-    await calls_of_all_kinds(shop)
+async def test_what_postgresql_tells_is_described_and_all_of_it_happens(database: DatabaseFixture, redis_url: str) -> None:
+    await commands_of_all_kinds(database)
+    await calls_of_all_kinds(database)
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         streams = Streams(redis_url)
-        while await Relay(Outbox(shop.pool), streams).relay():
+        while await Relay(Outbox(database.pool), streams).relay():
             pass
         await streams.close()
         told, kept = await entries(client, EVENTS), await entries(client, REJECTED)
@@ -194,14 +194,14 @@ async def test_what_postgresql_tells_is_described_and_all_of_it_happens(shop: Da
     assert {fields["reason"] for fields in kept} == codes - {"malformed"} | {"v must be 1"}
 
 
-async def commands_of_all_kinds(shop: DatabaseFixture) -> None:
+async def commands_of_all_kinds(database: DatabaseFixture) -> None:
     """Over HTTP and by the stream, accepted, repeated and rejected for each reason."""
-    business = await shop.business()
-    run = await shop.run(business, 5, start=False)
+    business = await database.business()
+    run = await database.run(business, 5, start=False)
     for kind in (CommandType.START, CommandType.PAUSE, CommandType.RESUME):
-        await shop.command(business, kind, run)
-    [intent, *_] = (await shop.claim(business, permits=1))[0]
-    waiting = await shop.pool.fetchval("SELECT max(id) FROM outbound_call_jobs WHERE run_id = $1", run)
+        await database.command(business, kind, run)
+    [intent, *_] = (await database.claim(business, permits=1))[0]
+    waiting = await database.pool.fetchval("SELECT max(id) FROM outbound_call_jobs WHERE run_id = $1", run)
     asked = [
         Command(business, "wrong state", CommandType.START, run),
         Command(business, "on the line", CommandType.CANCEL_JOB, run, intent.job_id),
@@ -216,31 +216,31 @@ async def commands_of_all_kinds(shop: DatabaseFixture) -> None:
         Command(business, "ended", CommandType.STOP, run),
     ]
     for command in asked:
-        await shop.commands.apply(command)
+        await database.commands.apply(command)
     start = "0-0"
     for n, command in enumerate([*asked, *asked], start=1):
         sent = Command(business, f"s {command.id}", command.type, command.run_id, command.job_id, command.hang_up, "crm", f"{n}-0")
-        await shop.commands.receive(start, start := f"{n}-0", [sent])
-        await shop.commands.apply_received(business)
-    await shop.commands.receive(start, "99-0", [MalformedCommand("99-0", "v must be 1", {"id": "m", "v": "2", "poem": "\u05d0"})])
+        await database.commands.receive(start, start := f"{n}-0", [sent])
+        await database.commands.apply_received(business)
+    await database.commands.receive(start, "99-0", [MalformedCommand("99-0", "v must be 1", {"id": "m", "v": "2", "poem": "\u05d0"})])
 
 
-async def calls_of_all_kinds(shop: DatabaseFixture) -> None:
+async def calls_of_all_kinds(database: DatabaseFixture) -> None:
     """To each outcome; a second call of one attempt; a run that drains, and one that is paused because its account is refused."""
-    business = await shop.business(max_calls=20)
-    run = await shop.run(business, 20, concurrency=20)
-    intents, _ = await shop.claim(business, permits=20)
+    business = await database.business(max_calls=20)
+    run = await database.run(business, 20, concurrency=20)
+    intents, _ = await database.claim(business, permits=20)
     ends: list[dict[str, Any]] = [{"outcome": outcome} for outcome in Outcome]
     ends += [{"outcome": "completed", "answered_by": who, "duration": 7} for who in ("human", "machine_end_beep", "fax")]
     for intent, end in zip(intents, ends, strict=False):
-        await shop.record(intent, AttemptState.LIVE, sid=f"CA{intent.attempt_id}")
-        await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", **end)
-    await shop.record(intents[-1], AttemptState.PLACED, sid="CAone")
-    await shop.record(intents[-1], AttemptState.PLACED, sid="CAtwo")
-    await shop.workers.pause(business, run, "401")
-    await shop.command(business, CommandType.STOP, run)
+        await database.record(intent, AttemptState.LIVE, sid=f"CA{intent.attempt_id}")
+        await database.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", **end)
+    await database.record(intents[-1], AttemptState.PLACED, sid="CAone")
+    await database.record(intents[-1], AttemptState.PLACED, sid="CAtwo")
+    await database.workers.pause(business, run, "401")
+    await database.command(business, CommandType.STOP, run)
     for intent in intents[len(ends) :]:
-        await shop.record(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
+        await database.record(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
 
 
 async def test_what_a_worker_tells_is_described(database_url: str, redis_url: str) -> None:

@@ -102,10 +102,10 @@ async def test_what_is_answered_is_what_is_described(site: Site) -> None:
         await ask("POST", f"{run}/{verb}", run_id)
         await ask("POST", f"{run}/{verb}", 424242)
     await ask("POST", f"{run}/start", run_id)
-    intents, _ = await site.shop.claim(site.business)
+    intents, _ = await site.database.claim(site.business)
     await site.post_callback(intents[0], "ringing")
     await site.post_callback(intents[0], "completed", CallDuration="3", AnsweredBy="machine_start")
-    await site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
+    await site.database.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
     await ask("GET", run, run_id)
     await ask("GET", jobs, run_id)
     await ask("GET", f"{run}/export.csv", run_id)
@@ -134,14 +134,14 @@ async def test_events_have_the_shape_described(site: Site) -> None:
     shape = {"$ref": "#/components/schemas/Event", "components": described()["components"]}
     async with site.listen(run_id) as listening:
         received = await listening.until("reset")
-        intents, _ = await site.shop.claim(site.business)
+        intents, _ = await site.database.claim(site.business)
         for intent in intents:
             await site.post_callback(intent, "completed")
         received += await listening.until("end")
     async with site.listen(None) as listening:
         run_id = await site.load(2)
         received += await listening.until("run.started")
-        await site.shop.claim(site.business)
+        await site.database.claim(site.business)
     async with site.listen(None) as listening:
         received += await listening.until("reset")
     assert received[-1].data["calls"][0]["run_id"] == run_id

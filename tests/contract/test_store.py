@@ -257,10 +257,10 @@ def test_the_store_of_the_simulation_does_what_postgresql_does(store: type[Store
     )
 
 
-async def test_a_partition_that_was_given_back_is_nobodys(shop: DatabaseFixture) -> None:
+async def test_a_partition_that_was_given_back_is_nobodys(database: DatabaseFixture) -> None:
     """Found by the machine above: without an owner the fence compared with NULL, and the verdict was "empty"."""
-    business = await shop.business()
-    await shop.run(business, 2)
-    await shop.workers.give_back(shop.incarnation, [await shop.partition(business)])
-    intents, verdicts = await shop.claim(business)
+    business = await database.business()
+    await database.run(business, 2)
+    await database.workers.give_back(database.incarnation, [await database.partition(business)])
+    intents, verdicts = await database.claim(business)
     assert (intents, verdicts[business].code) == ([], VerdictCode.NOT_OWNER)

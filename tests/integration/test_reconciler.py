@@ -49,20 +49,20 @@ async def twilio() -> AsyncIterator[Simulator]:
 class Desk:
     """A business with one lead, a world that owns its partition, and no worker: the test looks when it likes."""
 
-    def __init__(self, shop: DatabaseFixture, services: Services, twilio: Simulator) -> None:
-        self.shop = shop
+    def __init__(self, database: DatabaseFixture, services: Services, twilio: Simulator) -> None:
+        self.database = database
         self.services = services
         self.twilio = twilio
         self.reasons: list[str] = []
-        services.ownership.incarnation, services.ownership.epochs = shop.incarnation, shop.epochs
+        services.ownership.incarnation, services.ownership.epochs = database.incarnation, database.epochs
 
     async def claimed(self) -> ClaimedAttempt:
-        business = await self.shop.business()
-        await self.shop.run(business, 1)
-        [intent], _ = await self.shop.attempts.claim(
-            self.shop.incarnation,
+        business = await self.database.business()
+        await self.database.run(business, 1)
+        [intent], _ = await self.database.attempts.claim(
+            self.database.incarnation,
             self.services.ids.uuid(),
-            [ClaimRequest(business, self.shop.epochs[await self.shop.partition(business)], 1)],
+            [ClaimRequest(business, self.database.epochs[await self.database.partition(business)], 1)],
             send_seconds=5,
             ring_seconds=RING_SECONDS,
             default_account=simulator.TEST_ACCOUNT,
@@ -81,31 +81,31 @@ class Desk:
 
     async def later(self, intent: ClaimedAttempt, by: str = LONG) -> None:
         """Let time pass: for the attempt it is long ago."""
-        await self.shop.pool.execute(SHIFT, intent.attempt_id, by)
+        await self.database.pool.execute(SHIFT, intent.attempt_id, by)
 
     async def look(self, intent: ClaimedAttempt) -> OpenAttempt:
         await reconcile(self.services, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
-        [found] = await self.shop.attempts.states([(intent.business_id, intent.attempt_id)])
+        [found] = await self.database.attempts.states([(intent.business_id, intent.attempt_id)])
         return found
 
     async def outcome(self, intent: ClaimedAttempt) -> tuple[str, str | None]:
-        row = await self.shop.pool.fetchrow("SELECT status, outcome FROM outbound_call_jobs WHERE id = $1", intent.job_id)
+        row = await self.database.pool.fetchrow("SELECT status, outcome FROM outbound_call_jobs WHERE id = $1", intent.job_id)
         assert row is not None
         return row["status"], row["outcome"]
 
 
 @pytest_asyncio.fixture
-async def desk(shop: DatabaseFixture, twilio: Simulator, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
+async def desk(database: DatabaseFixture, twilio: Simulator, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
-        floor = Floor(shop, database_url, redis_url, stack)
+        floor = Floor(database, database_url, redis_url, stack)
         settings = {"DIALER_RING_TIMEOUT_SECONDS": RING_SECONDS, "DIALER_CALL_TIME_LIMIT_SECONDS": LIMIT_SECONDS}
-        yield Desk(shop, await floor.services(twilio.url, **settings), twilio)
+        yield Desk(database, await floor.services(twilio.url, **settings), twilio)
 
 
 async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) -> None:
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
+    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
     desk.twilio.set_faults(Faults(forget=1))
     found = await desk.look(intent)
     assert (found.state, "missing" in (found.evidence or {})) == (AttemptState.PLACED, True), "the pages can say so"
@@ -114,12 +114,12 @@ async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) 
     await waiting.lasting(LAG_SECONDS)
     assert (await desk.look(intent)).state is AttemptState.OVER
     assert await desk.outcome(intent) == ("failed", "lost")
-    assert await desk.shop.inflight(intent.business_id) == []
+    assert await desk.database.inflight(intent.business_id) == []
 
 
 async def test_a_call_that_is_shown_again_is_not_missing(desk: Desk) -> None:
     intent = await desk.claimed()
-    await desk.shop.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
+    await desk.database.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
     await desk.later(intent)
     desk.twilio.set_faults(Faults(forget=1))
     assert "missing" in ((await desk.look(intent)).evidence or {})
@@ -130,7 +130,7 @@ async def test_a_call_that_is_shown_again_is_not_missing(desk: Desk) -> None:
 
 async def test_without_the_providers_own_404_no_call_is_lost(desk: Desk) -> None:
     intent = await desk.claimed()
-    await desk.shop.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
+    await desk.database.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
     await desk.later(intent)
     desk.twilio.set_faults(Faults(ask_error=1))
     for _ in range(3):
@@ -142,11 +142,11 @@ async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_ur
     """TWILIO_ACCOUNT_SID was changed while an attempt was unknown; the new account knows nothing of it."""
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.record(intent, AttemptState.UNKNOWN)
+    await desk.database.record(intent, AttemptState.UNKNOWN)
     await desk.later(intent)
     async with AsyncExitStack() as stack:
-        services = await Floor(desk.shop, database_url, redis_url, stack).services(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
-        stranger = Desk(desk.shop, services, desk.twilio)
+        services = await Floor(desk.database, database_url, redis_url, stack).services(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
+        stranger = Desk(desk.database, services, desk.twilio)
         for _ in range(3):
             await waiting.lasting(LAG_SECONDS)
             assert (await stranger.look(intent)).state is AttemptState.UNKNOWN
@@ -159,7 +159,7 @@ async def test_a_call_is_found_whatever_the_providers_clock_shows(desk: Desk, ah
     desk.twilio.set_faults(Faults(clock_ahead_seconds=ahead))
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.record(intent, AttemptState.UNKNOWN)
+    await desk.database.record(intent, AttemptState.UNKNOWN)
     found = await desk.look(intent)
     assert (found.state, found.sid) == (AttemptState.PLACED, sid)
 
@@ -168,7 +168,7 @@ async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lea
     desk.twilio.scenario = Scenario.QUEUED
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
+    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
     assert (await desk.look(intent)).state is AttemptState.PLACED
     assert desk.reasons == []
     await desk.later(intent, "70 seconds")
@@ -183,7 +183,7 @@ async def test_a_call_that_goes_on_after_its_time_is_hung_up_and_keeps_its_slot(
     desk.twilio.scenario = Scenario.SLOW
     intent = await desk.claimed()
     sid = await desk.called(intent)
-    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
+    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
     await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "ringing")
     assert (await desk.look(intent)).state is AttemptState.RINGING
     await desk.later(intent, "10 minutes")
@@ -195,15 +195,15 @@ async def test_a_call_that_goes_on_after_its_time_is_hung_up_and_keeps_its_slot(
 async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Desk) -> None:
     intent = await desk.claimed()
     sid, second = await desk.called(intent), await desk.called(intent)
-    await desk.shop.record(intent, AttemptState.PLACED, sid=sid)
+    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
     for _ in range(3):
-        assert (await desk.shop.record(intent, AttemptState.RINGING, sid=second)).verdict == RecordVerdict.SECOND
+        assert (await desk.database.record(intent, AttemptState.RINGING, sid=second)).verdict == RecordVerdict.SECOND
     tasks = Tasks()
     excess = ExcessCalls(desk.services, tasks)
 
     async def all_over() -> bool:
         await excess.round()
-        return not await desk.shop.attempts.excess_calls(list(range(256)))
+        return not await desk.database.attempts.excess_calls(list(range(256)))
 
     await waiting.until(all_over, 20, "the second call is known to be over")
     await tasks.finish(1)
@@ -214,10 +214,10 @@ async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Des
 async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(desk: Desk) -> None:
     first, other = await desk.claimed(), await desk.claimed()
     sid = await desk.called(first)
-    await desk.shop.record(first, AttemptState.PLACED, sid=sid)
+    await desk.database.record(first, AttemptState.PLACED, sid=sid)
     account = desk.services.accounts.of(other.business_id, simulator.TEST_ACCOUNT)
     assert account is not None
-    await desk.shop.pool.execute("UPDATE dialer.attempts SET hang_up_at = now() WHERE id = $1", other.attempt_id)
+    await desk.database.pool.execute("UPDATE dialer.attempts SET hang_up_at = now() WHERE id = $1", other.attempt_id)
     recorded = await record(desk.services, account, fact_of(other, PlacedCall(sid, "queued")))
     assert recorded.state is AttemptState.UNKNOWN
     await desk.later(other)

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 async def one_call(site: Site, count: int = 1) -> ClaimedAttempt:
     await site.load(count)
-    intents, _ = await site.shop.claim(site.business)
+    intents, _ = await site.database.claim(site.business)
     return intents[0]
 
 
 async def state_of(site: Site, intent: ClaimedAttempt) -> str:
-    state: str = await site.shop.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
+    state: str = await site.database.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
     return state
 
 
 async def received(site: Site) -> int:
-    count: int = await site.shop.pool.fetchval("SELECT count(*) FROM dialer.callbacks")
+    count: int = await site.database.pool.fetchval("SELECT count(*) FROM dialer.callbacks")
     return count
 
 
@@ -44,16 +44,16 @@ async def test_a_call_from_ring_to_end(site: Site) -> None:
         response = await site.post_callback(intent, status, SequenceNumber=str(n), CallDuration="9")
         assert (response.status, response.body) == (204, b"")
         assert await state_of(site, intent) == state
-    run = await site.shop.checked_run(site.business, intent.run_id)
+    run = await site.database.checked_run(site.business, intent.run_id)
     assert (run.status, run.completed) == ("completed", 1)
-    assert await site.shop.inflight(site.business) == []
+    assert await site.database.inflight(site.business) == []
 
 
 async def test_repeated_and_late_callbacks_change_nothing(site: Site) -> None:
     intent = await one_call(site)
     for status in ("ringing", "completed", "completed", "initiated", "in-progress", "completed"):
         assert (await site.post_callback(intent, status)).status == 204
-    run = await site.shop.checked_run(site.business, intent.run_id)
+    run = await site.database.checked_run(site.business, intent.run_id)
     assert (run.completed, run.in_progress, run.status) == (1, 0, "completed")
     assert await received(site) == 4, "the same callback again is the same row"
 
@@ -62,7 +62,7 @@ async def test_concurrent_callbacks_settle_once(site: Site) -> None:
     intent = await one_call(site)
     responses = await asyncio.gather(*(site.post_callback(intent, status) for status in ["ringing", "completed"] * 10))
     assert {response.status for response in responses} == {204}
-    assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
+    assert (await site.database.checked_run(site.business, intent.run_id)).completed == 1
 
 
 async def test_unsigned_and_wrongly_signed_callbacks_change_nothing(site: Site) -> None:
@@ -118,7 +118,7 @@ async def test_a_signed_callback_with_a_malformed_field_gets_400(site: Site, fie
 async def test_the_owner_is_notified(site: Site, redis_url: str) -> None:
     intent = await one_call(site)
     await site.post_callback(intent, "completed")
-    partition = await site.shop.partition(site.business)
+    partition = await site.database.partition(site.business)
     streams = Streams(redis_url)
     words = [word for _, _, word in await streams.hints_after({partition: NOWHERE}, block_seconds=1)]
     await streams.close()
@@ -143,12 +143,12 @@ async def test_a_call_that_should_not_exist_is_hung_up(site: Site, how: str) -> 
     elif how == "over":
         await site.post_callback(intent, "completed")
     elif how == "not_sent":
-        await site.shop.record(intent, AttemptState.NOT_SENT, reason="gate")
+        await site.database.record(intent, AttemptState.NOT_SENT, reason="gate")
     else:
         await not_placed(site, intent)
         # Another lead is on this line now.
-        await site.shop.claim(site.business)
-        await site.shop.pool.execute("UPDATE dialer.lanes SET max_calls = 1, cap = greatest(1, cardinality(inflight))")
+        await site.database.claim(site.business)
+        await site.database.pool.execute("UPDATE dialer.lanes SET max_calls = 1, cap = greatest(1, cardinality(inflight))")
     response = await site.post_callback(intent, "in-progress", path="twiml")
     assert response.status == 200
     assert b"<Hangup" in response.body
@@ -156,8 +156,8 @@ async def test_a_call_that_should_not_exist_is_hung_up(site: Site, how: str) -> 
 
 
 async def not_placed(site: Site, intent: ClaimedAttempt) -> None:
-    await site.shop.record(intent, AttemptState.UNKNOWN, reason="time-out")
-    await site.shop.record(intent, AttemptState.NOT_PLACED, by_person=True)
+    await site.database.record(intent, AttemptState.UNKNOWN, reason="time-out")
+    await site.database.record(intent, AttemptState.NOT_PLACED, by_person=True)
 
 
 async def test_an_answered_call_recorded_as_not_placed_is_greeted(site: Site) -> None:
@@ -167,7 +167,7 @@ async def test_an_answered_call_recorded_as_not_placed_is_greeted(site: Site) ->
     assert (response.status, b"<Say" in response.body) == (200, True)
     assert await state_of(site, intent) == "live"
     await site.post_callback(intent, "completed")
-    run = await site.shop.checked_run(site.business, intent.run_id)
+    run = await site.database.checked_run(site.business, intent.run_id)
     assert (run.completed, run.in_progress) == (1, 0)
 
 
@@ -182,9 +182,9 @@ async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
     intent = await one_call(site)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     own = "AC" + "7" * 32
-    await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE business_id = $1", site.business, own)
+    await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE business_id = $1", site.business, own)
     assert (await site.post_callback(intent, "completed")).status == 403, "the account that placed it is not known any more"
-    await site.shop.pool.execute(
+    await site.database.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, own, sealed
     )
     assert (await site.post_callback(intent, "completed")).status == 403
@@ -194,13 +194,13 @@ async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
 async def test_nothing_is_lost_without_redis(site_without_redis: Site) -> None:
     intent = await one_call(site_without_redis)
     assert (await site_without_redis.post_callback(intent, "completed")).status == 204
-    assert (await site_without_redis.shop.checked_run(site_without_redis.business, intent.run_id)).status == "completed"
+    assert (await site_without_redis.database.checked_run(site_without_redis.business, intent.run_id)).status == "completed"
 
 
 async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
-    postgres: Postgres, database_url: str, redis_url: str, shop: DatabaseFixture
+    postgres: Postgres, database_url: str, redis_url: str, database: DatabaseFixture
 ) -> None:
-    async with serving(database_url, redis_url, shop) as site:
+    async with serving(database_url, redis_url, database) as site:
         intent = await one_call(site)
         await postgres.stop()
         assert (await site.post_callback(intent, "completed", CallDuration="7")).status == 204
@@ -217,11 +217,13 @@ async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
         async with asyncio.timeout(10):
             while await state_of(site, intent) != "over":
                 assert (await site.get("/readyz")).status == 200
-        assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
+        assert (await site.database.checked_run(site.business, intent.run_id)).completed == 1
 
 
-async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:
-    async with serving(database_url, NO_REDIS, shop) as site:
+async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(
+    postgres: Postgres, database_url: str, database: DatabaseFixture
+) -> None:
+    async with serving(database_url, NO_REDIS, database) as site:
         intent = await one_call(site)
         await postgres.stop()
         response = await site.post_callback(intent, "completed")

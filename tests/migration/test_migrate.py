@@ -76,9 +76,9 @@ async def test_check_says_by_its_exit_code(empty_database_url: str, *, before: b
     assert (process.returncode, b"pending" in said) == (code, not before)
 
 
-async def test_the_words_of_the_model_and_of_the_functions_are_the_same(shop: DatabaseFixture) -> None:
+async def test_the_words_of_the_model_and_of_the_functions_are_the_same(database: DatabaseFixture) -> None:
     for state, rank in RANK.items():
-        assert await shop.pool.fetchval("SELECT dialer.rank_of($1)", state) == rank
-        assert await shop.pool.fetchval("SELECT dialer.is_open($1)", state) == state.open
+        assert await database.pool.fetchval("SELECT dialer.rank_of($1)", state) == rank
+        assert await database.pool.fetchval("SELECT dialer.is_open($1)", state) == state.open
     for outcome, status in JOB_AFTER.items():
-        assert await shop.pool.fetchval("SELECT dialer.job_after($1)", outcome) == status
+        assert await database.pool.fetchval("SELECT dialer.job_after($1)", outcome) == status
