@@ -146,10 +146,10 @@ class Site:
         return await self.database.run(self.rival, count)
 
     async def post_callback(
-        self, intent: ClaimedAttempt, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str
+        self, attempt: ClaimedAttempt, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str
     ) -> Response:
-        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-        return await self.sign_and_post(f"/{path}/{reference}", callback(intent, status, **fields), auth_token)
+        reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        return await self.sign_and_post(f"/{path}/{reference}", callback(attempt, status, **fields), auth_token)
 
     async def sign_and_post(self, path: str, form: dict[str, str], auth_token: str = AUTH_TOKEN) -> Response:
         signature = RequestValidator(auth_token).compute_signature(PUBLIC + path, form)
@@ -187,12 +187,12 @@ def leads(count: int, first: int = 1) -> list[dict[str, Any]]:
     return [{"lead_id": n, "phone": f"+9725{n:08}", "name": f"Lead {n}"} for n in range(first, first + count)]
 
 
-def callback(intent: ClaimedAttempt, status: str, **fields: str) -> dict[str, str]:
+def callback(attempt: ClaimedAttempt, status: str, **fields: str) -> dict[str, str]:
     form = {
-        "CallSid": f"CA{intent.attempt_id:032x}",
+        "CallSid": f"CA{attempt.attempt_id:032x}",
         "AccountSid": ACCOUNT,
-        "From": intent.from_number,
-        "To": intent.phone,
+        "From": attempt.from_number,
+        "To": attempt.phone,
         "CallStatus": status,
         "Direction": "outbound-api",
     }

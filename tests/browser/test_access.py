@@ -28,16 +28,16 @@ RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "
 async def busy_run(site: Site) -> tuple[int, int]:
     """A run with leads in every state, and one of its jobs."""
     run_id = await site.load(12)
-    intents, _ = await site.database.claim(site.business)
-    heard = {"CallSid": "CA" + "1" * 32, "To": intents[0].phone, "Direction": "outbound-api"}
-    await site.database.record(intents[0], AttemptState.RINGING, sid=heard["CallSid"], callback={**heard, "CallStatus": "ringing"})
+    attempts, _ = await site.database.claim(site.business)
+    heard = {"CallSid": "CA" + "1" * 32, "To": attempts[0].phone, "Direction": "outbound-api"}
+    await site.database.record(attempts[0], AttemptState.RINGING, sid=heard["CallSid"], callback={**heard, "CallStatus": "ringing"})
     await site.database.record(
-        intents[0], AttemptState.OVER, outcome="completed", duration=7, callback={**heard, "CallStatus": "completed"}
+        attempts[0], AttemptState.OVER, outcome="completed", duration=7, callback={**heard, "CallStatus": "completed"}
     )
-    await site.database.record(intents[1], AttemptState.OVER, outcome="busy")
+    await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
     await site.database.claim(site.business)
     await site.database.pool.execute("UPDATE outbound_call_runs SET last_error = 'The account refuses calls: 20003' WHERE id = $1", run_id)
-    return run_id, intents[0].job_id
+    return run_id, attempts[0].job_id
 
 
 async def violations(page: Page) -> list[str]:

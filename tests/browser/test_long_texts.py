@@ -45,14 +45,14 @@ async def hostile(site: Site) -> tuple[int, int]:
     await pool.execute("UPDATE dialer.businesses SET name = $1 WHERE business_id = $2", LONG, site.business)
     await pool.execute("UPDATE outbound_call_runs SET last_error = $1 WHERE id = $2", f"20003: {LONG}", run_id)
     await pool.execute("UPDATE dialer.audit_log SET actor = $1 WHERE run_id = $2", f"stream:{LONG}", run_id)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     sid = "CA" + "1" * 32
-    callback = {"CallSid": sid, "To": intents[0].phone, "Header": LONG, LONG: "x"}
+    callback = {"CallSid": sid, "To": attempts[0].phone, "Header": LONG, LONG: "x"}
     await site.database.record(
-        intents[0], AttemptState.OVER, outcome="failed", sid=sid, reason=LONG, callback={**callback, "CallStatus": "failed"}
+        attempts[0], AttemptState.OVER, outcome="failed", sid=sid, reason=LONG, callback={**callback, "CallStatus": "failed"}
     )
-    await pool.execute("UPDATE outbound_call_jobs SET error_message = $1 WHERE id = $2", LONG, intents[0].job_id)
-    return run_id, intents[0].job_id
+    await pool.execute("UPDATE outbound_call_jobs SET error_message = $1 WHERE id = $2", LONG, attempts[0].job_id)
+    return run_id, attempts[0].job_id
 
 
 async def load_report(page: Page) -> None:

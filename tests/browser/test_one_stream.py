@@ -118,8 +118,8 @@ async def call_everybody(site: Site) -> None:
     """Call every lead of every run, with one outcome after the other."""
     outcomes = itertools.cycle(["completed", "busy", "no-answer"])
     while (claimed := await site.database.claim(site.business))[0]:
-        for intent in claimed[0]:
-            await site.database.record(intent, AttemptState.OVER, outcome=next(outcomes))
+        for attempt in claimed[0]:
+            await site.database.record(attempt, AttemptState.OVER, outcome=next(outcomes))
 
 
 async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
@@ -185,8 +185,8 @@ async def test_a_window_that_opens_later_misses_nothing(user: BrowserUser, site:
     async def change(route: Any) -> None:  # noqa: ANN401 - Playwright's
         # Something happens after the page was rendered, and before its script joins the stream, which is open already.
         answer = await route.fetch()
-        intents, _ = await site.database.claim(site.business)
-        await site.database.record(intents[0], AttemptState.OVER, outcome="busy")
+        attempts, _ = await site.database.claim(site.business)
+        await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
         await expect(first.locator("#count-failed b")).to_have_text("1")
         await route.fulfill(response=answer)
 

@@ -200,12 +200,12 @@ async def commands_of_all_kinds(database: DatabaseFixture) -> None:
     run = await database.run(business, 5, start=False)
     for kind in (CommandType.START, CommandType.PAUSE, CommandType.RESUME):
         await database.command(business, kind, run)
-    [intent, *_] = (await database.claim(business, permits=1))[0]
+    [attempt, *_] = (await database.claim(business, permits=1))[0]
     waiting = await database.pool.fetchval("SELECT max(id) FROM outbound_call_jobs WHERE run_id = $1", run)
     asked = [
         Command(business, "wrong state", CommandType.START, run),
-        Command(business, "on the line", CommandType.CANCEL_JOB, run, intent.job_id),
-        Command(business, "hang up", CommandType.CANCEL_JOB, run, intent.job_id, hang_up=True),
+        Command(business, "on the line", CommandType.CANCEL_JOB, run, attempt.job_id),
+        Command(business, "hang up", CommandType.CANCEL_JOB, run, attempt.job_id, hang_up=True),
         Command(business, "one lead", CommandType.CANCEL_JOB, run, waiting),
         Command(business, "one lead", CommandType.CANCEL_JOB, run, waiting),
         Command(business, "one lead", CommandType.STOP, run),
@@ -229,18 +229,18 @@ async def calls_of_all_kinds(database: DatabaseFixture) -> None:
     """To each outcome; a second call of one attempt; a run that drains, and one that is paused because its account is refused."""
     business = await database.business(max_calls=20)
     run = await database.run(business, 20, concurrency=20)
-    intents, _ = await database.claim(business, permits=20)
+    attempts, _ = await database.claim(business, permits=20)
     ends: list[dict[str, Any]] = [{"outcome": outcome} for outcome in Outcome]
     ends += [{"outcome": "completed", "answered_by": who, "duration": 7} for who in ("human", "machine_end_beep", "fax")]
-    for intent, end in zip(intents, ends, strict=False):
-        await database.record(intent, AttemptState.LIVE, sid=f"CA{intent.attempt_id}")
-        await database.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", **end)
-    await database.record(intents[-1], AttemptState.PLACED, sid="CAone")
-    await database.record(intents[-1], AttemptState.PLACED, sid="CAtwo")
+    for attempt, end in zip(attempts, ends, strict=False):
+        await database.record(attempt, AttemptState.LIVE, sid=f"CA{attempt.attempt_id}")
+        await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", **end)
+    await database.record(attempts[-1], AttemptState.PLACED, sid="CAone")
+    await database.record(attempts[-1], AttemptState.PLACED, sid="CAtwo")
     await database.workers.pause(business, run, "401")
     await database.command(business, CommandType.STOP, run)
-    for intent in intents[len(ends) :]:
-        await database.record(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
+    for attempt in attempts[len(ends) :]:
+        await database.record(attempt, AttemptState.OVER, sid=None if attempt is not attempts[-1] else "CAone", outcome="busy")
 
 
 async def test_what_a_worker_tells_is_described(database_url: str, redis_url: str) -> None:

@@ -51,10 +51,10 @@ class Scene:
 
     async def open(self) -> Scene:
         self.run_id = (await self.load())["run_id"]
-        intents, _ = await self.site.database.claim(self.site.business)
-        self.job_ids = [intent.job_id for intent in intents]
-        await self.site.post_callback(intents[0], "completed", CallDuration="3", AnsweredBy="human")
-        await self.site.database.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
+        attempts, _ = await self.site.database.claim(self.site.business)
+        self.job_ids = [attempt.job_id for attempt in attempts]
+        await self.site.post_callback(attempts[0], "completed", CallDuration="3", AnsweredBy="human")
+        await self.site.database.record(attempts[1], AttemptState.UNKNOWN, reason="time-out")
         return self
 
     async def load(self) -> dict[str, Any]:
@@ -157,13 +157,13 @@ ENDS: dict[str, tuple[str, dict[str, str]]] = {
 @pytest.mark.parametrize("promise", built("outcome", 7), ids=lambda promise: promise.name)
 async def test_every_outcome_is_shown(site: Site, promise: Promise) -> None:
     run_id = await site.load(1)
-    [intent], _ = await site.database.claim(site.business)
+    [attempt], _ = await site.database.claim(site.business)
     if promise.name in ENDS:
         status, fields = ENDS[promise.name]
-        assert (await site.post_callback(intent, status, **fields)).status == 204
+        assert (await site.post_callback(attempt, status, **fields)).status == 204
     else:  # what the provider says in its answer to the POST, or when it is asked
-        await site.database.record(intent, AttemptState.OVER, outcome=promise.name)
-    job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
+        await site.database.record(attempt, AttemptState.OVER, outcome=promise.name)
+    job = (await site.get(f"{RUNS}/{run_id}/jobs/{attempt.job_id}")).json
     assert job["outcome"] == promise.name
     # The page says what each is counted as.
     status = next(row.name for row in of(3, "outbound_call_jobs.status") if f" {promise.name}" in row.cells[1].replace("`", " "))
@@ -187,14 +187,14 @@ async def command(database_url: str, *line: str) -> dict[str, Any]:
 async def test_every_command_prints_its_fields(database: DatabaseFixture, database_url: str) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, AttemptState.UNKNOWN)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, AttemptState.UNKNOWN)
     its = ("--business", str(business))
     lines = {
         "business create": ("--name", "N", "--caller-id", "+12125550100", "--timezone", "America/New_York", "--max-calls", "3"),
         "user create": (*its, "--email", "a@b.example", "--role", "operator", "--password-stdin"),
         "token create": (*its, "--role", "viewer"),
-        "resolve": (*its, "--run", str(run), "--job", str(intent.job_id), "--as", "over", "--by", "me"),
+        "resolve": (*its, "--run", str(run), "--job", str(attempt.job_id), "--as", "over", "--by", "me"),
     }
     for promise in built("printed with --json by", 1):
         assert set(promise.words) - (await command(database_url, *promise.name.split(), *lines[promise.name])).keys() == set()

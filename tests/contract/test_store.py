@@ -262,5 +262,5 @@ async def test_a_partition_that_was_given_back_is_nobodys(database: DatabaseFixt
     business = await database.business()
     await database.run(business, 2)
     await database.workers.give_back(database.incarnation, [await database.partition(business)])
-    intents, verdicts = await database.claim(business)
-    assert (intents, verdicts[business].code) == ([], VerdictCode.NOT_OWNER)
+    attempts, verdicts = await database.claim(business)
+    assert (attempts, verdicts[business].code) == ([], VerdictCode.NOT_OWNER)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 async def test_three_and_no_fourth(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 10)
-    intents, verdicts = await database.claim(business, permits=10)
-    assert len(intents) == 3
+    attempts, verdicts = await database.claim(business, permits=10)
+    assert len(attempts) == 3
     assert verdicts[business].code == VerdictCode.FULL
     assert (await database.claim(business))[0] == []
     seen = await database.checked_run(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (7, 3, 3)
-    assert len({intent.phone for intent in intents}) == 3
-    assert sorted(await database.inflight(business)) == sorted(intent.attempt_id for intent in intents)
+    assert len({attempt.phone for attempt in attempts}) == 3
+    assert sorted(await database.inflight(business)) == sorted(attempt.attempt_id for attempt in attempts)
 
 
 async def test_the_database_refuses_one_too_many(database: DatabaseFixture) -> None:
@@ -41,8 +41,8 @@ async def test_the_database_refuses_one_too_many(database: DatabaseFixture) -> N
 async def test_permits_bound_a_claim(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 10)
-    intents, verdicts = await database.claim(business, permits=2)
-    assert len(intents) == 2
+    attempts, verdicts = await database.claim(business, permits=2)
+    assert len(attempts) == 2
     assert verdicts[business].code == VerdictCode.GATE
 
 
@@ -51,10 +51,10 @@ async def test_two_runs_share_three_slots_evenly(database: DatabaseFixture) -> N
     runs = [await database.run(business, 20), await database.run(business, 20)]
     taken: list[int] = []
     for _ in range(10):
-        intents, _ = await database.claim(business)
-        taken += [intent.run_id for intent in intents]
-        for intent in intents:
-            await database.record(intent, AttemptState.OVER, outcome="busy")
+        attempts, _ = await database.claim(business)
+        taken += [attempt.run_id for attempt in attempts]
+        for attempt in attempts:
+            await database.record(attempt, AttemptState.OVER, outcome="busy")
     assert abs(taken.count(runs[0]) - taken.count(runs[1])) <= 1
     assert len(taken) == 30
 
@@ -63,16 +63,16 @@ async def test_a_run_of_its_own_limit_leaves_slots_to_the_other(database: Databa
     business = await database.business()
     small = await database.run(business, 5, concurrency=1)
     large = await database.run(business, 5)
-    intents, _ = await database.claim(business)
-    assert sorted(intent.run_id for intent in intents) == [small, large, large]
+    attempts, _ = await database.claim(business)
+    assert sorted(attempt.run_id for attempt in attempts) == [small, large, large]
 
 
 async def test_many_businesses_in_one_claim_each_get_a_verdict(database: DatabaseFixture) -> None:
     businesses = [await database.business() for _ in range(20)]
     for business in businesses[:10]:
         await database.run(business, 5)
-    intents, verdicts = await database.claim(*businesses)
-    assert len(intents) == 30
+    attempts, verdicts = await database.claim(*businesses)
+    assert len(attempts) == 30
     assert {verdicts[business].code for business in businesses[:10]} == {VerdictCode.FULL}
     assert {verdicts[business].code for business in businesses[10:]} == {VerdictCode.EMPTY}
 
@@ -82,15 +82,15 @@ async def test_the_fence_holds(database: DatabaseFixture) -> None:
     await database.run(business, 5)
     partition = await database.partition(business)
     stale = ClaimRequest(business, database.epochs[partition] - 1, 3)
-    intents, verdicts = await database.attempts.claim(
+    attempts, verdicts = await database.attempts.claim(
         database.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
     )
-    assert (intents, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
+    assert (attempts, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
     mine = ClaimRequest(business, database.epochs[partition], 3)
-    intents, verdicts = await database.attempts.claim(
+    attempts, verdicts = await database.attempts.claim(
         uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
     )
-    assert (intents, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
+    assert (attempts, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
 
 
 async def test_a_locked_neighbour_is_busy_and_delays_nobody(database: DatabaseFixture) -> None:
@@ -102,8 +102,8 @@ async def test_a_locked_neighbour_is_busy_and_delays_nobody(database: DatabaseFi
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", locked)
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
         async with asyncio.timeout(1):
-            intents, verdicts = await database.claim(locked, free, run_locked)
-    assert {intent.business_id for intent in intents} == {free}
+            attempts, verdicts = await database.claim(locked, free, run_locked)
+    assert {attempt.business_id for attempt in attempts} == {free}
     assert (verdicts[locked].code, verdicts[run_locked].code) == (VerdictCode.BUSY, VerdictCode.BUSY)
 
 
@@ -112,13 +112,13 @@ async def test_one_number_is_on_the_line_once_over_all_runs(database: DatabaseFi
     phone = "+12025550199"
     first = await database.run(business, [phone])
     second = await database.run(business, [phone, "+12025550198"])
-    intents, verdicts = await database.claim(business)
-    assert sorted(intent.phone for intent in intents) == ["+12025550198", phone]
+    attempts, verdicts = await database.claim(business)
+    assert sorted(attempt.phone for attempt in attempts) == ["+12025550198", phone]
     assert verdicts[business].code == VerdictCode.AGAIN
     assert (await database.claim(business))[1][business].code == VerdictCode.PUT_OFF
     for run in (first, second):
         await database.checked_run(business, run)
-    await database.record(next(i for i in intents if i.phone == phone), AttemptState.OVER, outcome="completed")
+    await database.record(next(i for i in attempts if i.phone == phone), AttemptState.OVER, outcome="completed")
     await database.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE business_id = $1", business)
     [again] = (await database.claim(business))[0]
     assert (again.phone, again.run_id) == (phone, second)
@@ -128,10 +128,10 @@ async def test_every_lead_of_every_zone_is_taken_once(database: DatabaseFixture)
     business = await database.business()
     run = await database.run(business, 25, zones=("Asia/Jerusalem", "America/New_York", "Europe/Paris"))
     dialled: list[str] = []
-    while intents := (await database.claim(business))[0]:
-        dialled += [intent.phone for intent in intents]
-        for intent in intents:
-            await database.record(intent, AttemptState.OVER, outcome="no-answer")
+    while attempts := (await database.claim(business))[0]:
+        dialled += [attempt.phone for attempt in attempts]
+        for attempt in attempts:
+            await database.record(attempt, AttemptState.OVER, outcome="no-answer")
     seen = await database.checked_run(business, run)
     assert (len(dialled), len(set(dialled)), seen.status, seen.failed, seen.cursor_position) == (25, 25, "completed", 25, 25)
 
@@ -141,8 +141,8 @@ async def test_paused_and_cancelled_runs_are_not_taken(database: DatabaseFixture
     paused, cancelled, pending = [await database.run(business, 5, start=start) for start in (True, True, False)]
     await database.command(business, CommandType.PAUSE, paused)
     await database.command(business, CommandType.CANCEL, cancelled)
-    intents, verdicts = await database.claim(business)
-    assert (intents, verdicts[business].code) == ([], VerdictCode.EMPTY)
+    attempts, verdicts = await database.claim(business)
+    assert (attempts, verdicts[business].code) == ([], VerdictCode.EMPTY)
     for run in (paused, cancelled, pending):
         await database.checked_run(business, run)
 
@@ -161,10 +161,10 @@ async def test_leads_cancelled_one_by_one_are_passed(database: DatabaseFixture) 
     for job in jobs[:4]:
         answer = await database.command(business, CommandType.CANCEL_JOB, run, job_id=job["id"])
         assert answer.job_status == "cancelled"
-    intents, _ = await database.claim(business)
-    assert [intent.job_id for intent in intents] == [job["id"] for job in jobs[4:]]
-    for intent in intents:
-        await database.record(intent, AttemptState.OVER, outcome="completed")
+    attempts, _ = await database.claim(business)
+    assert [attempt.job_id for attempt in attempts] == [job["id"] for job in jobs[4:]]
+    for attempt in attempts:
+        await database.record(attempt, AttemptState.OVER, outcome="completed")
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.cancelled, seen.completed) == ("completed", 4, 2)
 
@@ -176,9 +176,9 @@ async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(data
     await database.pool.execute("UPDATE outbound_call_runs SET queued_count = 1, cancelled_count = 2499 WHERE id = $1", run)
     codes = []
     for _ in range(4):
-        intents, verdicts = await database.claim(business)
+        attempts, verdicts = await database.claim(business)
         codes.append(verdicts[business].code)
-        if intents:
+        if attempts:
             break
     assert codes == [VerdictCode.AGAIN, VerdictCode.AGAIN, VerdictCode.EMPTY]
     assert (await database.checked_run(business, run)).cursor_position == 2500
@@ -187,10 +187,10 @@ async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(data
 async def test_lowering_max_calls_below_what_is_in_flight(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 10)
-    intents, _ = await database.claim(business)
+    attempts, _ = await database.claim(business)
     await database.businesses.set_max_calls(business, 1)
-    for left, intent in enumerate(intents, start=1):
+    for left, attempt in enumerate(attempts, start=1):
         assert (await database.claim(business))[1][business].code == VerdictCode.FULL
-        assert (await database.record(intent, AttemptState.OVER, outcome="busy")).verdict == RecordVerdict.APPLIED
+        assert (await database.record(attempt, AttemptState.OVER, outcome="busy")).verdict == RecordVerdict.APPLIED
         assert len(await database.inflight(business)) == 3 - left
     assert len((await database.claim(business))[0]) == 1

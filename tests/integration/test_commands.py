@@ -72,15 +72,15 @@ async def test_what_a_command_does_in_a_state(database: DatabaseFixture, state: 
 async def test_cancel_again_while_calls_are_on_the_line(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 5)
-    intents, _ = await database.claim(business)
+    attempts, _ = await database.claim(business)
     for _ in range(3):
         answer = await database.command(business, CANCEL, run)
         assert (answer.accepted, answer.in_progress, answer.already_ended, answer.cancel_requested) == (True, 3, False, True)
     assert (await database.command(business, RESUME, run)).code == "invalid_state"
     stopped = await database.command(business, STOP, run)
     assert (stopped.status, stopped.cancelled_jobs, stopped.in_progress) == ("stopped", 0, 3)
-    for intent in intents:
-        await database.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="completed")
+    for attempt in attempts:
+        await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", outcome="completed")
     assert (await database.checked_run(business, run)).status == "stopped"
 
 
@@ -117,15 +117,15 @@ async def test_another_business_run_is_not_found(database: DatabaseFixture) -> N
 async def test_one_lead_on_the_line_is_cancelled_only_by_hanging_up(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    refused = await database.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id)
+    [attempt] = (await database.claim(business))[0]
+    refused = await database.command(business, CommandType.CANCEL_JOB, run, job_id=attempt.job_id)
     assert (refused.accepted, refused.code, refused.in_progress) == (False, "in_progress", 1)
-    assert (await database.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id, hang_up=True)).accepted
-    assert (await database.record(intent, AttemptState.PLACED, sid="CA1")).hang_up
-    await database.record(intent, AttemptState.OVER, sid="CA1", outcome="canceled")
-    over = await database.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id)
+    assert (await database.command(business, CommandType.CANCEL_JOB, run, job_id=attempt.job_id, hang_up=True)).accepted
+    assert (await database.record(attempt, AttemptState.PLACED, sid="CA1")).hang_up
+    await database.record(attempt, AttemptState.OVER, sid="CA1", outcome="canceled")
+    over = await database.command(business, CommandType.CANCEL_JOB, run, job_id=attempt.job_id)
     assert (over.accepted, over.job_status) == (True, "cancelled")
-    assert (await database.command(business, CommandType.CANCEL_JOB, run, job_id=intent.job_id + 99)).code == "not_found"
+    assert (await database.command(business, CommandType.CANCEL_JOB, run, job_id=attempt.job_id + 99)).code == "not_found"
 
 
 async def test_a_large_cancelled_run_is_rewritten_in_chunks(database: DatabaseFixture) -> None:
@@ -235,9 +235,9 @@ async def test_cancel_and_claim_at_the_same_moment(database: DatabaseFixture) ->
     business = await database.business()
     for _ in range(30):
         run = await database.run(business, 6)
-        (intents, _), answer = await asyncio.gather(database.claim(business), database.command(business, CANCEL, run))
-        assert answer.in_progress == len(intents) or (answer.in_progress == 0 and not intents)
+        (attempts, _), answer = await asyncio.gather(database.claim(business), database.command(business, CANCEL, run))
+        assert answer.in_progress == len(attempts) or (answer.in_progress == 0 and not attempts)
         assert (await database.claim(business))[0] == []
-        for intent in intents:
-            await database.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", outcome="busy")
+        for attempt in attempts:
+            await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", outcome="busy")
         assert (await database.checked_run(business, run)).status == "cancelled"

@@ -41,12 +41,12 @@ async def database(postgres: Postgres) -> AsyncIterator[DatabaseFixture]:
     pool._pool.terminate()
 
 
-async def states(postgres: Postgres, intents: list[ClaimedAttempt]) -> list[AttemptState]:
+async def states(postgres: Postgres, attempts: list[ClaimedAttempt]) -> list[AttemptState]:
     """What the log says after a crash."""
     await postgres.restart(Stop.IMMEDIATE)
     pool = await open_pool(postgres.url, name="test", size=1)
     try:
-        return [attempt.state for attempt in await DatabaseFixture(pool).attempts.states([(i.business_id, i.attempt_id) for i in intents])]
+        return [attempt.state for attempt in await DatabaseFixture(pool).attempts.states([(i.business_id, i.attempt_id) for i in attempts])]
     finally:
         await pool.close()
 
@@ -54,16 +54,16 @@ async def states(postgres: Postgres, intents: list[ClaimedAttempt]) -> list[Atte
 async def test_a_claim(postgres: Postgres, database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 3)
-    intents, _ = await database.claim(business)
-    assert await states(postgres, intents) == [AttemptState.PLACING] * 3
+    attempts, _ = await database.claim(business)
+    assert await states(postgres, attempts) == [AttemptState.PLACING] * 3
 
 
 async def test_a_fact(postgres: Postgres, database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 3)
-    intents, _ = await database.claim(business)
-    await database.record(intents[0], AttemptState.OVER, outcome="busy")
-    assert await states(postgres, intents[:1]) == [AttemptState.OVER]
+    attempts, _ = await database.claim(business)
+    await database.record(attempts[0], AttemptState.OVER, outcome="busy")
+    assert await states(postgres, attempts[:1]) == [AttemptState.OVER]
 
 
 async def test_an_event(postgres: Postgres, database: DatabaseFixture) -> None:

@@ -65,18 +65,18 @@ async def loaded(database: DatabaseFixture, leads: int = 4) -> int:
 async def test_a_batch_goes_on_around_a_held_row(database: DatabaseFixture, row: str) -> None:
     victim, others = await loaded(database), [await loaded(database) for _ in range(OTHERS)]
     async with held(database, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-        intents, verdicts = await database.claim(victim, *others, permits=1)
-        assert {intent.business_id for intent in intents} >= set(others)
+        attempts, verdicts = await database.claim(victim, *others, permits=1)
+        assert {attempt.business_id for attempt in attempts} >= set(others)
         assert verdicts[victim].code in {VerdictCode.BUSY, VerdictCode.AGAIN, VerdictCode.GATE}
-        facts = [over(intent) for intent in intents]
+        facts = [over(attempt) for attempt in attempts]
         recorded = {answer.business_id: answer.verdict for answer in await database.attempts.record(facts)}
         assert {recorded[business] for business in others} == {RecordVerdict.APPLIED}
 
 
-def over(intent: ClaimedAttempt) -> Fact:
+def over(attempt: ClaimedAttempt) -> Fact:
     return Fact(
-        intent.business_id, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-{intent.attempt_id}", outcome="busy",
-        callback={"CallStatus": "busy", "CallSid": f"CA-{intent.attempt_id}"},
+        attempt.business_id, attempt.attempt_id, attempt.nonce, AttemptState.OVER, sid=f"CA-{attempt.attempt_id}", outcome="busy",
+        callback={"CallStatus": "busy", "CallSid": f"CA-{attempt.attempt_id}"},
     )  # fmt: skip
 
 
@@ -84,11 +84,11 @@ def over(intent: ClaimedAttempt) -> Fact:
 async def test_a_fact_whose_row_is_held_comes_again(database: DatabaseFixture, row: str) -> None:
     victim = await database.business()
     run = await database.run(victim, 1)
-    [intent] = (await database.claim(victim))[0]
+    [attempt] = (await database.claim(victim))[0]
     async with FactWriter(database.attempts, patience_seconds=60) as ledger:
         async with held(database, row, victim):
-            waiting = asyncio.ensure_future(ledger.record(over(intent)))
-            [answer] = await database.attempts.record([over(intent)])
+            waiting = asyncio.ensure_future(ledger.record(over(attempt)))
+            [answer] = await database.attempts.record([over(attempt)])
             assert answer.verdict == RecordVerdict.BUSY
         assert (await waiting).verdict == RecordVerdict.APPLIED
     assert (await database.checked_run(victim, run)).failed == 1
@@ -98,12 +98,12 @@ async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(database: Da
     business = await database.business()
     run = await database.run(business, 3)
     async with held(database, "job", business):
-        intents, verdicts = await database.claim(business, permits=3)
-        assert (len(intents), verdicts[business].code) == (2, VerdictCode.AGAIN)
+        attempts, verdicts = await database.claim(business, permits=3)
+        assert (len(attempts), verdicts[business].code) == (2, VerdictCode.AGAIN)
         assert (await database.claim(business, permits=3))[1][business].code == VerdictCode.PUT_OFF
     await database.pool.execute("UPDATE dialer.retries SET due_at = now()")
     [last], _ = await database.claim(business, permits=3)
-    assert last.job_id not in {intent.job_id for intent in intents}
+    assert last.job_id not in {attempt.job_id for attempt in attempts}
     assert (await database.checked_run(business, run)).in_progress == 3
 
 
@@ -112,8 +112,8 @@ async def test_a_time_zone_that_is_held_is_not_passed(database: DatabaseFixture)
     run = await database.run(business, 4, zones=["Asia/Tokyo", "UTC"])
     async with database.pool.acquire() as stranger, stranger.transaction():
         await stranger.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
-        intents, verdicts = await database.claim(business, permits=3)
-        assert (len(intents), verdicts[business].code) == (2, VerdictCode.BUSY)
+        attempts, verdicts = await database.claim(business, permits=3)
+        assert (len(attempts), verdicts[business].code) == (2, VerdictCode.BUSY)
     assert len((await database.claim(business, permits=3))[0]) == 1
     assert (await database.checked_run(business, run)).cursor_position == 3
 
@@ -124,10 +124,10 @@ async def test_many_facts_behind_a_held_row_do_not_delay_another_business(databa
     await database.run(other, 3)
     stuck, free = (await database.claim(victim, permits=60))[0], (await database.claim(other))[0]
     async with FactWriter(database.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(database, "lane", victim):
-        waiting = [facts.create_task(ledger.record(over(intent))) for intent in stuck]
+        waiting = [facts.create_task(ledger.record(over(attempt))) for attempt in stuck]
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-            for intent in free:
-                assert (await ledger.record(over(intent))).verdict == RecordVerdict.APPLIED
+            for attempt in free:
+                assert (await ledger.record(over(attempt))).verdict == RecordVerdict.APPLIED
         assert not any(task.done() for task in waiting)
     assert {task.result().verdict for task in waiting} == {RecordVerdict.APPLIED}
 
@@ -135,10 +135,10 @@ async def test_many_facts_behind_a_held_row_do_not_delay_another_business(databa
 async def test_a_fact_postgresql_will_never_take_is_given_up_alone(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 3)
-    intents, _ = await database.claim(business)
+    attempts, _ = await database.claim(business)
     async with FactWriter(database.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
-        good = [facts.create_task(ledger.record(over(intent))) for intent in intents[1:]]
-        bad = Fact(business, intents[0].attempt_id, intents[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
+        good = [facts.create_task(ledger.record(over(attempt))) for attempt in attempts[1:]]
+        bad = Fact(business, attempts[0].attempt_id, attempts[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
         with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
             await ledger.record(bad)
     assert {task.result().verdict for task in good} == {RecordVerdict.APPLIED}
@@ -152,7 +152,7 @@ async def test_a_business_has_a_budget_of_waiting_facts(database: DatabaseFixtur
     stuck, [free, *_] = (await database.claim(business, permits=10))[0], (await database.claim(other))[0]
     async with FactWriter(database.attempts, patience_seconds=60) as ledger:
         async with held(database, "lane", business):
-            told = asyncio.gather(*(ledger.record(over(intent)) for intent in stuck), return_exceptions=True)
+            told = asyncio.gather(*(ledger.record(over(attempt)) for attempt in stuck), return_exceptions=True)
             assert (await ledger.record(over(free))).verdict == RecordVerdict.APPLIED
         answers = await told
     assert sum(isinstance(answer, NotRecordedError) for answer in answers) == len(stuck) - 2
@@ -162,10 +162,10 @@ async def test_a_business_has_a_budget_of_waiting_facts(database: DatabaseFixtur
 async def second_call(database: DatabaseFixture, business: int, leads: int = 3) -> Fact:
     """An attempt with a second call, and the fact that this one is over."""
     await database.run(business, leads)
-    [intent, *_] = (await database.claim(business))[0]
+    [attempt, *_] = (await database.claim(business))[0]
     for sid in ("CA-first", "CA-second"):
-        await database.record(intent, AttemptState.PLACED, sid=f"{sid}{business}")
-    return Fact(business, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
+        await database.record(attempt, AttemptState.PLACED, sid=f"{sid}{business}")
+    return Fact(business, attempt.attempt_id, attempt.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
 
 
 async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(database: DatabaseFixture) -> None:
@@ -193,8 +193,8 @@ async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_writte
         )
         waiting = asyncio.ensure_future(ledger.record(over(stuck)))
         async with asyncio.timeout(2 * LOCK_TIMEOUT_SECONDS):
-            for intent in free:
-                assert (await ledger.record(over(intent))).verdict == RecordVerdict.APPLIED
+            for attempt in free:
+                assert (await ledger.record(over(attempt))).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
         assert (await waiting).verdict == RecordVerdict.APPLIED
@@ -203,10 +203,10 @@ async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_writte
 async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 3)
-    for n, intent in enumerate((await database.claim(business))[0]):
-        await database.record(intent, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
-        [attempt] = await database.attempts.states([(business, intent.attempt_id)])
-        await database.attempts.postpone_check(attempt, 15.0, {"missing": 1.0})
+    for n, attempt in enumerate((await database.claim(business))[0]):
+        await database.record(attempt, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
+        [row] = await database.attempts.states([(business, attempt.attempt_id)])
+        await database.attempts.postpone_check(row, 15.0, {"missing": 1.0})
         # One moves the call on, the other says again what is known.
-        await database.record(intent, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
-        assert (await database.record(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == RecordVerdict.REFUSED
+        await database.record(attempt, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
+        assert (await database.record(attempt, AttemptState.NOT_PLACED, by_person=True)).verdict == RecordVerdict.REFUSED

@@ -135,10 +135,10 @@ async def test_a_stop_after_the_end_changes_nothing_and_says_so(browser: Browser
 
 async def test_the_counts_are_links_to_their_leads(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(60)
-    intents, _ = await site.database.claim(site.business)
-    await site.database.record(intents[0], AttemptState.OVER, outcome="completed", answered_by="human")
-    await site.database.record(intents[1], AttemptState.OVER, outcome="busy")
-    await site.database.record(intents[2], AttemptState.RINGING, sid="CA" + "1" * 32)
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="completed", answered_by="human")
+    await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
+    await site.database.record(attempts[2], AttemptState.RINGING, sid="CA" + "1" * 32)
     page = await browser.get(f"/runs/{run_id}")
     assert [count(page, key) for key in ("completed", "failed", "in_progress", "queued")] == ["1", "1", "1", "57"]
     for key, shown in (("completed", ["Lead 1"]), ("failed", ["Lead 2"]), ("in_progress", ["Lead 3"]), ("skipped", [])):
@@ -163,24 +163,24 @@ async def test_leads_are_paged_by_the_address(browser: BrowserSession, site: Sit
 
 async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
-    [intent], _ = await site.database.claim(site.business)
-    await site.post_callback(intent, "ringing", SequenceNumber="1")
-    await site.post_callback(intent, "completed", SequenceNumber="3", CallDuration="37", AnsweredBy="human")
-    page = await browser.get(f"/runs/{run_id}/jobs/{intent.job_id}")
+    [attempt], _ = await site.database.claim(site.business)
+    await site.post_callback(attempt, "ringing", SequenceNumber="1")
+    await site.post_callback(attempt, "completed", SequenceNumber="3", CallDuration="37", AnsweredBy="human")
+    page = await browser.get(f"/runs/{run_id}/jobs/{attempt.job_id}")
     words = text_of(page)
     for response in ("Call 1", "Ringing", "Call ended", "37 seconds", "our response: 204", "SequenceNumber", "A person answered"):
         assert response in words
-    assert intent.nonce not in page.body.decode()
+    assert attempt.nonce not in page.body.decode()
     assert buttons(page) == []
 
 
 async def test_one_lead_is_cancelled_on_its_page(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(4)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     job_id = await site.database.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run_id)
     response = await browser.post(f"/runs/{run_id}/jobs/{job_id}/cancel")
     assert response.headers["Location"].endswith("?done=cancelled")
-    on_the_line = f"/runs/{run_id}/jobs/{intents[0].job_id}"
+    on_the_line = f"/runs/{run_id}/jobs/{attempts[0].job_id}"
     assert (await browser.post(f"{on_the_line}/cancel")).headers["Location"].endswith("?refused=1")
     assert "Hang up this call" in text_of(await browser.get(on_the_line))
     assert (await browser.post(f"{on_the_line}/cancel", {"hang_up": "1"})).headers["Location"].endswith("?done=hung_up")

@@ -59,7 +59,7 @@ class Desk:
     async def claimed(self) -> ClaimedAttempt:
         business = await self.database.business()
         await self.database.run(business, 1)
-        [intent], _ = await self.database.attempts.claim(
+        [attempt], _ = await self.database.attempts.claim(
             self.database.incarnation,
             self.services.ids.uuid(),
             [ClaimRequest(business, self.database.epochs[await self.database.partition(business)], 1)],
@@ -67,29 +67,29 @@ class Desk:
             ring_seconds=RING_SECONDS,
             default_account=simulator.TEST_ACCOUNT,
         )
-        return intent
+        return attempt
 
-    async def called(self, intent: ClaimedAttempt) -> str:
+    async def called(self, attempt: ClaimedAttempt) -> str:
         """Have the provider make the call, and tell nobody."""
-        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-        request = CallRequest(intent.phone, intent.from_number, f"http://127.0.0.1:9/t/{reference}", "http://127.0.0.1:9/c", 30, 600)
-        account = self.services.accounts.of(intent.business_id, simulator.TEST_ACCOUNT)
+        reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        request = CallRequest(attempt.phone, attempt.from_number, f"http://127.0.0.1:9/t/{reference}", "http://127.0.0.1:9/c", 30, 600)
+        account = self.services.accounts.of(attempt.business_id, simulator.TEST_ACCOUNT)
         assert account is not None
         placed = await self.services.provider.place(account, request, deadline=self.services.clock.boot() + 10)
         assert isinstance(placed, PlacedCall)
         return placed.sid
 
-    async def later(self, intent: ClaimedAttempt, by: str = LONG) -> None:
+    async def later(self, attempt: ClaimedAttempt, by: str = LONG) -> None:
         """Let time pass: for the attempt it is long ago."""
-        await self.database.pool.execute(SHIFT, intent.attempt_id, by)
+        await self.database.pool.execute(SHIFT, attempt.attempt_id, by)
 
-    async def look(self, intent: ClaimedAttempt) -> OpenAttempt:
-        await reconcile(self.services, intent, lambda reason, _seconds=0.0: self.reasons.append(reason))
-        [found] = await self.database.attempts.states([(intent.business_id, intent.attempt_id)])
+    async def look(self, attempt: ClaimedAttempt) -> OpenAttempt:
+        await reconcile(self.services, attempt, lambda reason, _seconds=0.0: self.reasons.append(reason))
+        [found] = await self.database.attempts.states([(attempt.business_id, attempt.attempt_id)])
         return found
 
-    async def outcome(self, intent: ClaimedAttempt) -> tuple[str, str | None]:
-        row = await self.database.pool.fetchrow("SELECT status, outcome FROM outbound_call_jobs WHERE id = $1", intent.job_id)
+    async def outcome(self, attempt: ClaimedAttempt) -> tuple[str, str | None]:
+        row = await self.database.pool.fetchrow("SELECT status, outcome FROM outbound_call_jobs WHERE id = $1", attempt.job_id)
         assert row is not None
         return row["status"], row["outcome"]
 
@@ -103,101 +103,101 @@ async def desk(database: DatabaseFixture, twilio: Simulator, database_url: str, 
 
 
 async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(desk: Desk) -> None:
-    intent = await desk.claimed()
-    sid = await desk.called(intent)
-    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
+    attempt = await desk.claimed()
+    sid = await desk.called(attempt)
+    await desk.database.record(attempt, AttemptState.PLACED, sid=sid)
     desk.twilio.set_faults(Faults(forget=1))
-    found = await desk.look(intent)
+    found = await desk.look(attempt)
     assert (found.state, "missing" in (found.evidence or {})) == (AttemptState.PLACED, True), "the pages can say so"
-    await desk.later(intent)
-    assert (await desk.look(intent)).state.open, "once is not enough"
+    await desk.later(attempt)
+    assert (await desk.look(attempt)).state.open, "once is not enough"
     await waiting.lasting(LAG_SECONDS)
-    assert (await desk.look(intent)).state is AttemptState.OVER
-    assert await desk.outcome(intent) == ("failed", "lost")
-    assert await desk.database.inflight(intent.business_id) == []
+    assert (await desk.look(attempt)).state is AttemptState.OVER
+    assert await desk.outcome(attempt) == ("failed", "lost")
+    assert await desk.database.inflight(attempt.business_id) == []
 
 
 async def test_a_call_that_is_shown_again_is_not_missing(desk: Desk) -> None:
-    intent = await desk.claimed()
-    await desk.database.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
-    await desk.later(intent)
+    attempt = await desk.claimed()
+    await desk.database.record(attempt, AttemptState.PLACED, sid=await desk.called(attempt))
+    await desk.later(attempt)
     desk.twilio.set_faults(Faults(forget=1))
-    assert "missing" in ((await desk.look(intent)).evidence or {})
+    assert "missing" in ((await desk.look(attempt)).evidence or {})
     desk.twilio.set_faults(Faults())
-    found = await desk.look(intent)
+    found = await desk.look(attempt)
     assert (found.state.open, found.evidence) == (True, {})
 
 
 async def test_without_the_providers_own_404_no_call_is_lost(desk: Desk) -> None:
-    intent = await desk.claimed()
-    await desk.database.record(intent, AttemptState.PLACED, sid=await desk.called(intent))
-    await desk.later(intent)
+    attempt = await desk.claimed()
+    await desk.database.record(attempt, AttemptState.PLACED, sid=await desk.called(attempt))
+    await desk.later(attempt)
     desk.twilio.set_faults(Faults(ask_error=1))
     for _ in range(3):
         await waiting.lasting(LAG_SECONDS)
-        assert (await desk.look(intent)).state.open
+        assert (await desk.look(attempt)).state.open
 
 
 async def test_another_account_cannot_show_a_call_absent(desk: Desk, database_url: str, redis_url: str) -> None:
     """TWILIO_ACCOUNT_SID was changed while an attempt was unknown; the new account knows nothing of it."""
-    intent = await desk.claimed()
-    sid = await desk.called(intent)
-    await desk.database.record(intent, AttemptState.UNKNOWN)
-    await desk.later(intent)
+    attempt = await desk.claimed()
+    sid = await desk.called(attempt)
+    await desk.database.record(attempt, AttemptState.UNKNOWN)
+    await desk.later(attempt)
     async with AsyncExitStack() as stack:
         services = await Floor(desk.database, database_url, redis_url, stack).services(desk.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
         stranger = Desk(desk.database, services, desk.twilio)
         for _ in range(3):
             await waiting.lasting(LAG_SECONDS)
-            assert (await stranger.look(intent)).state is AttemptState.UNKNOWN
-    found = await desk.look(intent)
+            assert (await stranger.look(attempt)).state is AttemptState.UNKNOWN
+    found = await desk.look(attempt)
     assert (found.state.open, found.sid) == (True, sid)
 
 
 @pytest.mark.parametrize("ahead", [-7.0, -300.0, -610.0, -1200.0, -3_600.0, 0.0, 7.0, 300.0, 3000.0])
 async def test_a_call_is_found_whatever_the_providers_clock_shows(desk: Desk, ahead: float) -> None:
     desk.twilio.set_faults(Faults(clock_ahead_seconds=ahead))
-    intent = await desk.claimed()
-    sid = await desk.called(intent)
-    await desk.database.record(intent, AttemptState.UNKNOWN)
-    found = await desk.look(intent)
+    attempt = await desk.claimed()
+    sid = await desk.called(attempt)
+    await desk.database.record(attempt, AttemptState.UNKNOWN)
+    found = await desk.look(attempt)
     assert (found.state, found.sid) == (AttemptState.PLACED, sid)
 
 
 async def test_a_call_that_waits_in_the_providers_queue_is_withdrawn_and_its_lead_goes_to_the_front(desk: Desk) -> None:
     desk.twilio.scenario = Scenario.QUEUED
-    intent = await desk.claimed()
-    sid = await desk.called(intent)
-    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
-    assert (await desk.look(intent)).state is AttemptState.PLACED
+    attempt = await desk.claimed()
+    sid = await desk.called(attempt)
+    await desk.database.record(attempt, AttemptState.PLACED, sid=sid)
+    assert (await desk.look(attempt)).state is AttemptState.PLACED
     assert desk.reasons == []
-    await desk.later(intent, "70 seconds")
-    await desk.look(intent)
+    await desk.later(attempt, "70 seconds")
+    await desk.look(attempt)
     await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "canceled")
-    assert (await desk.look(intent)).state is AttemptState.OVER
-    assert await desk.outcome(intent) == ("queued", None)
+    assert (await desk.look(attempt)).state is AttemptState.OVER
+    assert await desk.outcome(attempt) == ("queued", None)
     assert len(desk.reasons) == 1, "the circuit breaker opens: the calls come too fast"
 
 
 async def test_a_call_that_goes_on_after_its_time_is_hung_up_and_keeps_its_slot(desk: Desk) -> None:
     desk.twilio.scenario = Scenario.SLOW
-    intent = await desk.claimed()
-    sid = await desk.called(intent)
-    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
+    attempt = await desk.claimed()
+    sid = await desk.called(attempt)
+    await desk.database.record(attempt, AttemptState.PLACED, sid=sid)
     await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "ringing")
-    assert (await desk.look(intent)).state is AttemptState.RINGING
-    await desk.later(intent, "10 minutes")
-    assert (await desk.look(intent)).state.open
+    assert (await desk.look(attempt)).state is AttemptState.RINGING
+    await desk.later(attempt, "10 minutes")
+    assert (await desk.look(attempt)).state.open
     await desk.twilio.call_log.until(lambda log: log.calls[sid].status == "canceled")
-    assert (await desk.look(intent)).state is AttemptState.OVER
+    assert (await desk.look(attempt)).state is AttemptState.OVER
 
 
 async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(desk: Desk) -> None:
-    intent = await desk.claimed()
-    sid, second = await desk.called(intent), await desk.called(intent)
-    await desk.database.record(intent, AttemptState.PLACED, sid=sid)
+    attempt = await desk.claimed()
+    sid, second = await desk.called(attempt), await desk.called(attempt)
+    await desk.database.record(attempt, AttemptState.PLACED, sid=sid)
     for _ in range(3):
-        assert (await desk.database.record(intent, AttemptState.RINGING, sid=second)).verdict == RecordVerdict.SECOND
+        assert (await desk.database.record(attempt, AttemptState.RINGING, sid=second)).verdict == RecordVerdict.SECOND
     tasks = Tasks()
     excess = ExcessCalls(desk.services, tasks)
 

@@ -25,11 +25,11 @@ UNKNOWN, NOT_SENT, NOT_PLACED = AttemptState.UNKNOWN, AttemptState.NOT_SENT, Att
 async def test_a_call_from_placing_to_over(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
+    [attempt] = (await database.claim(business))[0]
     for state in (PLACED, RINGING, LIVE):
-        assert (await database.record(intent, state, sid="CA1")).verdict == RecordVerdict.APPLIED
+        assert (await database.record(attempt, state, sid="CA1")).verdict == RecordVerdict.APPLIED
         assert (await database.checked_run(business, run)).in_progress == 1
-    result = await database.record(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
+    result = await database.record(attempt, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
     assert (result.verdict, result.run_ended) == (RecordVerdict.APPLIED, True)
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed, seen.ended_at is not None) == ("completed", 1, True)
@@ -44,8 +44,8 @@ async def test_a_call_from_placing_to_over(database: DatabaseFixture) -> None:
 async def test_where_an_outcome_is_counted(database: DatabaseFixture, outcome: str, counted: str) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, OVER, sid="CA1", outcome=outcome)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, OVER, sid="CA1", outcome=outcome)
     seen = await database.checked_run(business, run)
     assert (getattr(seen, counted), seen.status) == (1, "completed")
 
@@ -53,61 +53,61 @@ async def test_where_an_outcome_is_counted(database: DatabaseFixture, outcome: s
 async def test_every_fact_twice_and_in_any_order_changes_nothing_more(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 2)
-    intents, _ = await database.claim(business)
-    await database.record(intents[0], OVER, sid="CA1", outcome="busy")
+    attempts, _ = await database.claim(business)
+    await database.record(attempts[0], OVER, sid="CA1", outcome="busy")
     for state in (PLACED, RINGING, LIVE, UNKNOWN, OVER):
         assert (
-            await database.record(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)
+            await database.record(attempts[0], state, sid="CA1", outcome="completed" if state is OVER else None)
         ).verdict == RecordVerdict.KNOWN
-    assert (await database.record(intents[0], NOT_SENT)).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempts[0], NOT_SENT)).verdict == RecordVerdict.REFUSED
     seen = await database.checked_run(business, run)
     assert (seen.failed, seen.in_progress) == (1, 1)
-    await database.record(intents[1], LIVE, sid="CA2")
-    assert (await database.record(intents[1], PLACED, sid="CA2")).state is LIVE
+    await database.record(attempts[1], LIVE, sid="CA2")
+    assert (await database.record(attempts[1], PLACED, sid="CA2")).state is LIVE
 
 
 async def test_a_callback_before_the_posts_own_answer(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, RINGING, sid="CA1", token=None)
-    assert (await database.record(intent, PLACED, sid="CA1")).verdict == RecordVerdict.KNOWN
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, RINGING, sid="CA1", token=None)
+    assert (await database.record(attempt, PLACED, sid="CA1")).verdict == RecordVerdict.KNOWN
     assert (await database.checked_run(business, run)).in_progress == 1
 
 
 async def test_not_sent_goes_to_the_front_and_is_no_dial(database: DatabaseFixture) -> None:
     business = await database.business(max_calls=1)
     run = await database.run(business, 3)
-    [intent] = (await database.claim(business))[0]
-    assert (await database.record(intent, NOT_SENT, token=str(uuid4()))).verdict == RecordVerdict.REFUSED
-    assert (await database.record(intent, NOT_SENT)).verdict == RecordVerdict.APPLIED
-    assert (await database.record(intent, NOT_SENT)).verdict != RecordVerdict.APPLIED
+    [attempt] = (await database.claim(business))[0]
+    assert (await database.record(attempt, NOT_SENT, token=str(uuid4()))).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_SENT)).verdict == RecordVerdict.APPLIED
+    assert (await database.record(attempt, NOT_SENT)).verdict != RecordVerdict.APPLIED
     seen = await database.checked_run(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (3, 0, 1)
     [again] = (await database.claim(business))[0]
-    assert (again.job_id, again.attempt_id != intent.attempt_id) == (intent.job_id, True)
+    assert (again.job_id, again.attempt_id != attempt.attempt_id) == (attempt.job_id, True)
     assert await database.pool.fetchval("SELECT attempts FROM outbound_call_jobs WHERE id = $1", again.job_id) == 1
 
 
 async def test_unknown_keeps_its_slot_until_the_truth_is_found(database: DatabaseFixture) -> None:
     business = await database.business(max_calls=1)
     run = await database.run(business, 2)
-    [intent] = (await database.claim(business))[0]
-    assert (await database.record(intent, UNKNOWN)).verdict == RecordVerdict.APPLIED
+    [attempt] = (await database.claim(business))[0]
+    assert (await database.record(attempt, UNKNOWN)).verdict == RecordVerdict.APPLIED
     assert (await database.claim(business))[1][business].code == VerdictCode.FULL
-    assert (await database.record(intent, NOT_SENT)).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_SENT)).verdict == RecordVerdict.REFUSED
     assert (await database.checked_run(business, run)).in_progress == 1
-    await database.record(intent, PLACED, sid="CA1")
-    assert (await database.record(intent, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
+    await database.record(attempt, PLACED, sid="CA1")
+    assert (await database.record(attempt, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
 
 
 async def test_unknown_by_a_stranger_only_after_its_time(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    assert (await database.record(intent, UNKNOWN, token=None)).verdict == RecordVerdict.KNOWN
+    [attempt] = (await database.claim(business))[0]
+    assert (await database.record(attempt, UNKNOWN, token=None)).verdict == RecordVerdict.KNOWN
     await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '3 seconds'")
-    assert (await database.record(intent, UNKNOWN, token=None)).verdict == RecordVerdict.APPLIED
+    assert (await database.record(attempt, UNKNOWN, token=None)).verdict == RecordVerdict.APPLIED
 
 
 async def absent(database: DatabaseFixture, business: int) -> tuple[dict[str, object], int]:
@@ -118,14 +118,14 @@ async def absent(database: DatabaseFixture, business: int) -> tuple[dict[str, ob
 async def test_not_placed_needs_the_fence_and_the_lag(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
+    [attempt] = (await database.claim(business))[0]
     proof, _ = await absent(database, business)
-    await database.record(intent, UNKNOWN)
-    assert (await database.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.REFUSED
+    await database.record(attempt, UNKNOWN)
+    assert (await database.record(attempt, NOT_PLACED, **proof)).verdict == RecordVerdict.REFUSED
     await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
-    assert (await database.record(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == RecordVerdict.REFUSED
-    assert (await database.record(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == RecordVerdict.REFUSED
-    assert (await database.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.APPLIED
+    assert (await database.record(attempt, NOT_PLACED, **{**proof, "epoch": 0})).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_PLACED, **proof)).verdict == RecordVerdict.APPLIED
     assert (await database.checked_run(business, run)).queued == 1
     assert await database.inflight(business) == []
 
@@ -137,16 +137,16 @@ async def not_placed(database: DatabaseFixture, business: int) -> None:
 async def test_late_proof_takes_back_the_next_try(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, UNKNOWN)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, UNKNOWN)
     await not_placed(database, business)
-    await database.record(intent, NOT_PLACED, **(await absent(database, business))[0])
-    result = await database.record(intent, LIVE, sid="CA1", token=None)
+    await database.record(attempt, NOT_PLACED, **(await absent(database, business))[0])
+    result = await database.record(attempt, LIVE, sid="CA1", token=None)
     assert (result.verdict, result.hang_up) == (RecordVerdict.APPLIED, False)
     assert (await database.checked_run(business, run)).in_progress == 1
-    assert await database.inflight(business) == [intent.attempt_id]
+    assert await database.inflight(business) == [attempt.attempt_id]
     assert (await database.claim(business))[0] == []
-    await database.record(intent, OVER, sid="CA1", outcome="completed")
+    await database.record(attempt, OVER, sid="CA1", outcome="completed")
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed) == ("completed", 1)
 
@@ -154,18 +154,18 @@ async def test_late_proof_takes_back_the_next_try(database: DatabaseFixture) -> 
 async def test_late_proof_without_room_is_excess_and_hung_up(database: DatabaseFixture) -> None:
     business = await database.business(max_calls=1)
     run = await database.run(business, 2)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, UNKNOWN)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, UNKNOWN)
     await not_placed(database, business)
-    await database.record(intent, NOT_PLACED, **(await absent(database, business))[0])
+    await database.record(attempt, NOT_PLACED, **(await absent(database, business))[0])
     # The lead waits at the front; another one takes the only slot.
     await database.pool.execute("UPDATE dialer.retries SET due_at = now() + interval '1 hour'")
     [other] = (await database.claim(business))[0]
-    result = await database.record(intent, LIVE, sid="CA1", token=None)
+    result = await database.record(attempt, LIVE, sid="CA1", token=None)
     assert (result.verdict, result.hang_up, result.sid) == (RecordVerdict.APPLIED, True, "CA1")
     assert await database.inflight(business) == [other.attempt_id]
     assert (await database.checked_run(business, run)).in_progress == 2
-    await database.record(intent, OVER, sid="CA1", outcome="completed")
+    await database.record(attempt, OVER, sid="CA1", outcome="completed")
     await database.record(other, OVER, sid="CA2", outcome="busy")
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed, seen.failed) == ("completed", 1, 1)
@@ -174,14 +174,14 @@ async def test_late_proof_without_room_is_excess_and_hung_up(database: DatabaseF
 async def test_late_proof_when_the_lead_is_on_the_line_again(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, UNKNOWN)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, UNKNOWN)
     await not_placed(database, business)
-    await database.record(intent, NOT_PLACED, **(await absent(database, business))[0])
+    await database.record(attempt, NOT_PLACED, **(await absent(database, business))[0])
     [again] = (await database.claim(business))[0]
-    result = await database.record(intent, LIVE, sid="CA1", token=None)
+    result = await database.record(attempt, LIVE, sid="CA1", token=None)
     assert (result.hang_up, await database.inflight(business)) == (True, [again.attempt_id])
-    await database.record(intent, OVER, sid="CA1", outcome="completed")
+    await database.record(attempt, OVER, sid="CA1", outcome="completed")
     await database.record(again, OVER, sid="CA2", outcome="no-answer")
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
@@ -190,9 +190,9 @@ async def test_late_proof_when_the_lead_is_on_the_line_again(database: DatabaseF
 async def test_a_second_sid_is_excess(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
-    await database.record(intent, RINGING, sid="CA1", token=None)
-    second = await database.record(intent, PLACED, sid="CA2")
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, RINGING, sid="CA1", token=None)
+    second = await database.record(attempt, PLACED, sid="CA2")
     assert (second.verdict, second.hang_up, second.sid) == (RecordVerdict.SECOND, True, "CA2")
     assert (await database.checked_run(business, run)).in_progress == 1
     assert await database.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
@@ -212,11 +212,11 @@ async def test_a_sid_of_another_attempt_is_refused(database: DatabaseFixture) ->
 async def test_another_nonce_or_business_is_a_stranger(database: DatabaseFixture) -> None:
     business, other = await database.business(), await database.business()
     await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
+    [attempt] = (await database.claim(business))[0]
     wrong = [
-        Fact(business, intent.attempt_id, "0" * 32, LIVE, sid="CA1"),
-        Fact(other, intent.attempt_id, intent.nonce, LIVE, sid="CA1"),
-        Fact(business, intent.attempt_id + 99, intent.nonce, LIVE, sid="CA1"),
+        Fact(business, attempt.attempt_id, "0" * 32, LIVE, sid="CA1"),
+        Fact(other, attempt.attempt_id, attempt.nonce, LIVE, sid="CA1"),
+        Fact(business, attempt.attempt_id + 99, attempt.nonce, LIVE, sid="CA1"),
     ]
     for fact in wrong:
         [result] = await database.attempts.record([fact])
@@ -226,13 +226,13 @@ async def test_another_nonce_or_business_is_a_stranger(database: DatabaseFixture
 async def test_after_cancel_what_was_not_sent_is_cancelled(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 10)
-    intents, _ = await database.claim(business)
+    attempts, _ = await database.claim(business)
     answer = await database.command(business, CommandType.CANCEL, run)
     assert (answer.in_progress, answer.status, answer.cancel_requested) == (3, "running", True)
-    await database.record(intents[0], NOT_SENT)
-    await database.record(intents[1], OVER, sid="CA1", outcome="completed")
+    await database.record(attempts[0], NOT_SENT)
+    await database.record(attempts[1], OVER, sid="CA1", outcome="completed")
     assert (await database.checked_run(business, run)).status == "running"
-    result = await database.record(intents[2], OVER, sid="CA2", outcome="busy")
+    result = await database.record(attempts[2], OVER, sid="CA2", outcome="busy")
     seen = await database.checked_run(business, run)
     assert (result.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
 
@@ -240,11 +240,11 @@ async def test_after_cancel_what_was_not_sent_is_cancelled(database: DatabaseFix
 async def test_after_stop_calls_are_still_recorded_and_the_run_drains(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 10)
-    intents, _ = await database.claim(business)
+    attempts, _ = await database.claim(business)
     answer = await database.command(business, CommandType.STOP, run)
     assert (answer.status, answer.in_progress, answer.cancelled_jobs) == ("stopped", 3, 7)
-    for n, intent in enumerate(intents):
-        await database.record(intent, OVER, sid=f"CA{n}", outcome="completed")
+    for n, attempt in enumerate(attempts):
+        await database.record(attempt, OVER, sid=f"CA{n}", outcome="completed")
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed, seen.cancelled, seen.in_progress) == ("stopped", 3, 7, 0)
     kinds = [row["type"] for row in await database.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)]
@@ -254,11 +254,11 @@ async def test_after_stop_calls_are_still_recorded_and_the_run_drains(database: 
 async def test_hang_up_is_remembered_until_the_sid_is_known(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
+    [attempt] = (await database.claim(business))[0]
     await database.command(business, CommandType.CANCEL, run, hang_up=True)
-    result = await database.record(intent, PLACED, sid="CA1")
+    result = await database.record(attempt, PLACED, sid="CA1")
     assert (result.hang_up, result.sid) == (True, "CA1")
-    assert not (await database.record(intent, OVER, sid="CA1", outcome="canceled")).hang_up
+    assert not (await database.record(attempt, OVER, sid="CA1", outcome="canceled")).hang_up
     assert (await database.checked_run(business, run)).cancelled == 1
 
 
@@ -267,9 +267,9 @@ async def test_a_call_that_fails_for_the_accounts_fault_burns_no_lead(database: 
     """By the table: the lead fails, or waits; what meets every lead pauses the run with the code."""
     business = await database.business()
     run = await database.run(business, 3)
-    [intent], _ = await database.claim(business, permits=1)
-    await database.record(intent, PLACED, sid="CA1")
-    await database.record(intent, OVER, sid="CA1", outcome="failed", error_code=rule.code)
+    [attempt], _ = await database.claim(business, permits=1)
+    await database.record(attempt, PLACED, sid="CA1")
+    await database.record(attempt, OVER, sid="CA1", outcome="failed", error_code=rule.code)
     found = await database.checked_run(business, run)
     is_account = rule.action is refusals.Action.ACCOUNT
     assert (found.failed, found.queued) == ((1, 2) if rule.action is refusals.Action.LEAD else (0, 3))
@@ -282,8 +282,8 @@ async def test_a_hundred_settles_at_once_add_up(database: DatabaseFixture) -> No
     businesses = [await database.business() for _ in range(10)]
     runs = {business: await database.run(business, 10) for business in businesses}
     async with FactWriter(database.attempts, patience_seconds=10) as ledger:
-        while intents := (await database.claim(*businesses))[0]:
-            facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in intents]
+        while attempts := (await database.claim(*businesses))[0]:
+            facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in attempts]
             # Each is brought twice, as callbacks are.
             result = await asyncio.gather(*(ledger.record(fact) for fact in facts + facts))
             assert [answer.verdict for answer in result].count(RecordVerdict.APPLIED) == len(facts)
@@ -296,15 +296,15 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(database: Da
     one, other = await database.business(), await database.business()
     for business in (one, other):
         await database.run(business, 1)
-    intents = {intent.business_id: intent for intent in (await database.claim(one, other))[0]}
+    attempts = {attempt.business_id: attempt for attempt in (await database.claim(one, other))[0]}
     async with FactWriter(database.attempts, patience_seconds=10) as ledger, database.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
-        waiting = asyncio.ensure_future(ledger.record(Fact(one, intents[one].attempt_id, intents[one].nonce, LIVE, sid="CA1")))
+        waiting = asyncio.ensure_future(ledger.record(Fact(one, attempts[one].attempt_id, attempts[one].nonce, LIVE, sid="CA1")))
         async with asyncio.timeout(2):
             assert (
-                await ledger.record(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))
+                await ledger.record(Fact(other, attempts[other].attempt_id, attempts[other].nonce, LIVE, sid="CA2"))
             ).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
@@ -331,8 +331,8 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(database: DatabaseFix
 async def test_a_ledger_loses_its_patience(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 1)
-    [intent] = (await database.claim(business))[0]
+    [attempt] = (await database.claim(business))[0]
     async with FactWriter(database.attempts, patience_seconds=0.2) as ledger, database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
         with pytest.raises(NotRecordedError):
-            await ledger.record(Fact(business, intent.attempt_id, intent.nonce, LIVE, sid="CA1"))
+            await ledger.record(Fact(business, attempt.attempt_id, attempt.nonce, LIVE, sid="CA1"))

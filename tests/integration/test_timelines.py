@@ -68,11 +68,11 @@ async def test_nothing_is_taken_before_the_calls_are_listed(database: DatabaseFi
     run = await database.run(business, 5)
     await database.run(other, 5)
     await elsewhere(database)
-    intents, verdicts = await database.claim(business, other)
-    assert (intents, {verdict.code for verdict in verdicts.values()}) == ([], {VerdictCode.UNLISTED})
+    attempts, verdicts = await database.claim(business, other)
+    assert (attempts, {verdict.code for verdict in verdicts.values()}) == ([], {VerdictCode.UNLISTED})
     assert await calls.adopt(business) == 0
-    intents, _ = await database.claim(business, other)
-    assert {intent.business_id for intent in intents} == {business}
+    attempts, _ = await database.claim(business, other)
+    assert {attempt.business_id for attempt in attempts} == {business}
     assert (await database.checked_run(business, run)).in_progress == 3
 
 
@@ -81,8 +81,8 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(database: Database
     run = await database.run(business, [THEIRS, MINE, FOREIGN, "+12025550003", "+12025550004"])
     await elsewhere(database)
     assert await calls.adopt(business, ["+12025558888", MINE]) == 1
-    intents, verdicts = await database.claim(business)
-    assert [intent.phone for intent in intents] == [THEIRS, FOREIGN]
+    attempts, verdicts = await database.claim(business)
+    assert [attempt.phone for attempt in attempts] == [THEIRS, FOREIGN]
     assert verdicts[business].code == VerdictCode.FULL
     assert (await database.checked_run(business, run)).in_progress == 3
     [found] = [a for a in await database.attempts.open_of_partitions(list(range(256))) if a.phone == MINE]
@@ -112,8 +112,8 @@ async def test_more_of_them_than_slots_all_count(database: DatabaseFixture, call
 async def test_a_call_that_is_known_is_left_alone(database: DatabaseFixture, calls: Calls) -> None:
     business = await database.business()
     await database.run(business, [MINE, THEIRS])
-    intents, _ = await database.claim(business)
-    await database.record(intents[0], AttemptState.PLACED, sid="CA0")
+    attempts, _ = await database.claim(business)
+    await database.record(attempts[0], AttemptState.PLACED, sid="CA0")
     waits = await database.run(business, [MINE, THEIRS])
     await elsewhere(database)
     # The first by its sid; the second may be the call of an attempt that is open, and the reconciler asks for that.
@@ -142,8 +142,8 @@ async def test_a_run_whose_start_is_forgotten_waits_for_a_person(database: Datab
     assert (seen.status, seen.in_progress, seen.queued) == ("paused", 1, 1)
     assert "was started" in (seen.last_error or "")
     assert (await database.command(business, CommandType.RESUME, run)).accepted
-    intents, _ = await database.claim(business)
-    assert [intent.phone for intent in intents] == [THEIRS]
+    attempts, _ = await database.claim(business)
+    assert [attempt.phone for attempt in attempts] == [THEIRS]
 
 
 async def test_who_has_missed_two_histories_is_compared_with_both(database: DatabaseFixture, calls: Calls) -> None:
@@ -152,8 +152,8 @@ async def test_who_has_missed_two_histories_is_compared_with_both(database: Data
     first = await calls.timeline(early)
     await calls.adopt(late)
     await database.run(late, 1)
-    [intent], _ = await database.claim(late)
-    await database.pool.execute("UPDATE dialer.attempts SET created_at = now() + interval '1 hour' WHERE id = $1", intent.attempt_id)
+    [attempt], _ = await database.claim(late)
+    await database.pool.execute("UPDATE dialer.attempts SET created_at = now() + interval '1 hour' WHERE id = $1", attempt.attempt_id)
     await elsewhere(database)
     assert (await calls.timeline(early)).calls_from == first.calls_from
     assert (await calls.timeline(late)).calls_from > first.calls_from + timedelta(minutes=59)
@@ -168,8 +168,8 @@ async def test_a_backup_from_before_all_this_has_forgotten_calls_too(database: D
     await database.pool.execute(NOTICE_TIMELINE)
     assert (await database.claim(business))[1][business].code == VerdictCode.UNLISTED
     assert await calls.adopt(business) == 0
-    intents, _ = await database.claim(business)
-    assert min(intent.attempt_id for intent in intents) > first.attempt_id + 1_000_000
+    attempts, _ = await database.claim(business)
+    assert min(attempt.attempt_id for attempt in attempts) > first.attempt_id + 1_000_000
 
 
 async def test_a_lead_of_a_paused_run_has_its_call_and_one_of_a_cancelled_run_has_not(database: DatabaseFixture, calls: Calls) -> None:
@@ -208,7 +208,7 @@ async def test_a_history_begins_once_and_numbers_go_on_above_the_forgotten_ones(
     assert 0 < (await calls.timeline(business)).wait_seconds <= SHOWN_AFTER_SECONDS
     newcomer = await database.business()
     run = await database.run(newcomer, 1)
-    [intent], _ = await database.claim(newcomer)
-    assert intent.attempt_id > first.attempt_id + 1_000_000
-    await database.record(intent, AttemptState.OVER, outcome="busy")
+    [attempt], _ = await database.claim(newcomer)
+    assert attempt.attempt_id > first.attempt_id + 1_000_000
+    await database.record(attempt, AttemptState.OVER, outcome="busy")
     assert await database.pool.fetchval("SELECT min(id) FROM dialer.outbox WHERE run_id = $1", run) > first_event + 1_000_000

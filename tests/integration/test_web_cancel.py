@@ -41,7 +41,7 @@ async def expire(site: Site) -> None:
 
 async def test_cancel_in_the_middle(site: Site) -> None:
     run_id = await site.load(10)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     response = await site.post(cancel_of(run_id))
     assert response.json == {
         "success": True,
@@ -55,8 +55,8 @@ async def test_cancel_in_the_middle(site: Site) -> None:
     assert (taken, verdicts[site.business].code) == ([], VerdictCode.FULL)
     run = await site.database.checked_run(site.business, run_id)
     assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
-    for intent in intents:
-        await site.database.record(intent, AttemptState.OVER, outcome="completed")
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="completed")
     taken, verdicts = await site.database.claim(site.business)
     assert taken == []
     run = await site.database.checked_run(site.business, run_id)
@@ -67,11 +67,11 @@ async def test_cancel_in_the_middle(site: Site) -> None:
 
 async def test_cancel_is_harmless_when_repeated_and_when_ended(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     first, again = await site.post(cancel_of(run_id)), await site.post(cancel_of(run_id))
     assert first.json == again.json
-    for intent in intents:
-        await site.database.record(intent, AttemptState.OVER, outcome="busy")
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="busy")
     ended = await site.post(cancel_of(run_id))
     assert (ended.status, ended.json["already_ended"], ended.json["status"], ended.json["in_progress"]) == (200, True, "cancelled", 0)
 
@@ -85,7 +85,7 @@ async def test_a_pending_run_is_cancelled_at_once(site: Site) -> None:
 
 async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: Site) -> None:
     run_id = await site.load(10)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     response = await site.post(STOP, {"run_id": run_id})
     assert response.json == {
         "success": True,
@@ -97,8 +97,8 @@ async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: S
     }
     again = await site.post(STOP, {"run_id": run_id})
     assert (again.json["cancelled_jobs"], again.json["already_ended"], again.json["in_progress"]) == (0, True, 3)
-    for intent in intents:
-        await site.database.record(intent, AttemptState.OVER, outcome="completed")
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="completed")
     run = await site.database.checked_run(site.business, run_id)
     assert (run.status, run.in_progress, run.completed, run.cancelled) == ("stopped", 0, 3, 7)
     assert run.ended_at
@@ -113,13 +113,13 @@ async def test_hang_up_is_recorded(site: Site) -> None:
 
 async def test_wait_answers_when_the_worker_has_reported(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     waiting = asyncio.ensure_future(site.post(cancel_of(run_id), {"wait": True}))
     await requested(site, run_id)
-    await site.database.record(intents[0], AttemptState.PLACED, sid="CA1")
-    await site.database.record(intents[1], AttemptState.NOT_SENT, reason="gate")
+    await site.database.record(attempts[0], AttemptState.PLACED, sid="CA1")
+    await site.database.record(attempts[1], AttemptState.NOT_SENT, reason="gate")
     assert not waiting.done()
-    await site.database.record(intents[2], AttemptState.UNKNOWN, reason="time-out")
+    await site.database.record(attempts[2], AttemptState.UNKNOWN, reason="time-out")
     response = await waiting
     assert (response.status, response.json["uncertain"], response.json["in_progress"]) == (200, 1, 3)
 
@@ -174,11 +174,11 @@ async def test_no_lead_is_claimed_after_the_response_to_a_cancel(site: Site) -> 
     async def claim_on() -> int:
         taken = 0
         while not (await run_now(site, run_id)).status.ended:
-            intents, _ = await site.database.claim(site.business)
-            for intent in intents:
-                while (await site.database.record(intent, AttemptState.OVER, outcome="busy")).verdict is RecordVerdict.BUSY:
+            attempts, _ = await site.database.claim(site.business)
+            for attempt in attempts:
+                while (await site.database.record(attempt, AttemptState.OVER, outcome="busy")).verdict is RecordVerdict.BUSY:
                     pass
-            taken += len(intents)
+            taken += len(attempts)
         return taken
 
     claiming = asyncio.ensure_future(claim_on())

@@ -114,16 +114,16 @@ async def test_a_public_url_with_a_path(database_url: str, redis_url: str, datab
 
 async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> None:
     await site.load(2)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     theirs = "AC" + "7" * 32
     # The business now has its own account; the first call was placed with the default account, the second with its own.
     await site.database.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, theirs, sealed
     )
-    for intent, account in zip(intents, (ACCOUNT, theirs), strict=True):
-        await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", intent.attempt_id, account)
-    first, second = intents
+    for attempt, account in zip(attempts, (ACCOUNT, theirs), strict=True):
+        await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", attempt.attempt_id, account)
+    first, second = attempts
     assert (await site.post_callback(first, "ringing", auth_token="their own token")).status == 403
     assert (await site.post_callback(first, "ringing")).status == 204
     assert (await site.post_callback(second, "ringing")).status == 403

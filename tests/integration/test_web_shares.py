@@ -172,21 +172,21 @@ async def test_a_task_uses_the_share_of_its_tenant(site: Site) -> None:
     assert CURRENT_USE.get().tenant == "process"
 
 
-async def state_of(database: DatabaseFixture, intent: ClaimedAttempt) -> str:
-    state: str = await database.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
+async def state_of(database: DatabaseFixture, attempt: ClaimedAttempt) -> str:
+    state: str = await database.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", attempt.attempt_id)
     return state
 
 
-async def over(database: DatabaseFixture, intents: list[ClaimedAttempt]) -> None:
+async def over(database: DatabaseFixture, attempts: list[ClaimedAttempt]) -> None:
     async with asyncio.timeout(30):
-        while [await state_of(database, intent) for intent in intents] != ["over"] * len(intents):
+        while [await state_of(database, attempt) for attempt in attempts] != ["over"] * len(attempts):
             pass
 
 
-async def keep(streams: Streams, intents: list[ClaimedAttempt]) -> None:
-    for intent in intents:
-        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-        assert await streams.keep_callback(str(reference), callback(intent, "completed"))
+async def keep(streams: Streams, attempts: list[ClaimedAttempt]) -> None:
+    for attempt in attempts:
+        reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        assert await streams.keep_callback(str(reference), callback(attempt, "completed"))
 
 
 async def test_a_deferred_callback_that_fails_delays_no_other(site: Site, redis_url: str) -> None:
