@@ -52,7 +52,7 @@ class Liveness:
         # What is due by the database's clock comes so much later when it was set back; and no lead is taken while it is not trusted.
         self._grace = jumps * LONGEST_SET_BACK_SECONDS + (LAG_SECONDS if jumps else 0.0)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Hold every state against its bound.
 
         Raises:
@@ -83,8 +83,8 @@ class Liveness:
             if row.answer is None:
                 yield ("command not decided", (row.business_id, row.id)), COMMAND_SECONDS
         for serial in db.outbox:
-            yield ("event not told", serial), EVENT_SECONDS
-        for sid in db.excess_live - self._cluster.company.forgotten:
+            yield ("event not published", serial), EVENT_SECONDS
+        for sid in db.excess_live - self._cluster.twilio.forgotten:
             yield ("second call not over", sid), SECOND_CALL_SECONDS
         if any(machine.process.alive for machine in self._cluster.machines):
             for n, partition in enumerate(db.partitions):
@@ -92,13 +92,13 @@ class Liveness:
                     yield ("partition without an owner", n), OWNED_SECONDS
 
     def _attempts(self) -> Iterator[tuple[State, float]]:
-        db, company = self._cluster.db, self._cluster.company
-        ended = {entry.reference.attempt_id: entry for entry in company.calls.values() if entry.ended_at is not None and not entry.unasked}
+        db, twilio = self._cluster.db, self._cluster.twilio
+        ended = {entry.reference.attempt_id: entry for entry in twilio.calls.values() if entry.ended_at is not None and not entry.unasked}
         for attempt in db.attempts.values():
             if not attempt.open:
                 continue
             call = ended.get(attempt.id)
-            if attempt.sid in company.forgotten:
+            if attempt.sid in twilio.forgotten:
                 yield ("unknown call", attempt.id), LOST_SECONDS
             elif call is not None and attempt.sid == call.sid and call.shown_from <= self._cluster.loop.now:
                 yield ("slot of a call that has ended", attempt.id), NOTICED_SECONDS

@@ -286,11 +286,11 @@ def _write_events(db: Database, run: Run, judged: list[JudgedFact], delta: Count
         if j.second_is_new or (j.now_excess and not j.was_excess):
             events.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
     for _, j, kind, data in sorted(events, key=lambda t: (t[0], t[1].job.id)):
-        db.tell(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
+        db.add_event(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
     ends = bool(delta) and _count(db, run, delta)
     if not ends and run.status == "running" and not run.cancel_requested and any(_is_account_fault(j) for j in judged):
         run.status = "paused"
-        db.tell(run.business_id, run.id, "run.paused", {})
+        db.add_event(run.business_id, run.id, "run.paused", {})
     return ends
 
 
@@ -310,7 +310,7 @@ def _count(db: Database, run: Run, delta: Counter[str]) -> bool:
         run.status = "cancelled" if run.cancel_requested else "completed"
         run.ended_at = db.clock()
     if ends or drained:
-        db.tell(run.business_id, run.id, "run.finished" if ends else "run.drained", summary(run))
+        db.add_event(run.business_id, run.id, "run.finished" if ends else "run.drained", summary(run))
     return ends
 
 
