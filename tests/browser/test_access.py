@@ -29,10 +29,10 @@ async def busy_run(site: Site) -> tuple[int, int]:
     """A run with leads in every state, and one of its jobs."""
     run_id = await site.load(12)
     attempts, _ = await site.database.claim(site.business)
-    heard = {"CallSid": "CA" + "1" * 32, "To": attempts[0].phone, "Direction": "outbound-api"}
-    await site.database.record(attempts[0], AttemptState.RINGING, sid=heard["CallSid"], callback={**heard, "CallStatus": "ringing"})
+    form = {"CallSid": "CA" + "1" * 32, "To": attempts[0].phone, "Direction": "outbound-api"}
+    await site.database.record(attempts[0], AttemptState.RINGING, sid=form["CallSid"], callback={**form, "CallStatus": "ringing"})
     await site.database.record(
-        attempts[0], AttemptState.OVER, outcome="completed", duration=7, callback={**heard, "CallStatus": "completed"}
+        attempts[0], AttemptState.OVER, outcome="completed", duration=7, callback={**form, "CallStatus": "completed"}
     )
     await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
     await site.database.claim(site.business)

@@ -69,7 +69,7 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
     run_id, job_id = await hostile(site)
     page, faults = user.page, []
 
-    async def look(name: str) -> None:
+    async def check(name: str) -> None:
         wide, out = await overflow(page), await page.evaluate(STICKING_OUT)
         out += await page.evaluate(SCROLLED) if width > 1000 else []
         if wide or out:
@@ -77,10 +77,10 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
 
     for path in ("/runs", f"/runs/{run_id}", f"/runs/{run_id}?status=failed", f"/runs/{run_id}/stop", f"/runs/{run_id}/jobs/{job_id}"):
         await user.open(path)
-        await look(path)
+        await check(path)
     for summary in await page.locator("summary").all():
         await summary.click()
-    await look("an open callback")
+    await check("an open callback")
     await user.open(f"/runs/{run_id}")
     for cell in await page.locator("#leads tbody tr td:nth-child(3) .ltr").all():
         left, right = await cell.evaluate(PHONE_PLACE)
@@ -89,10 +89,10 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
         if width > 1000:
             assert 0 <= left < right <= width
     await page.locator("#do-stop").click()
-    await look("the question")
+    await check("the question")
     await user.open("/runs/new")
     await load_report(page)
-    await look("the report of a load")
+    await check("the report of a load")
     await context.close()
     assert faults == []
     assert user.console_errors == []

@@ -60,7 +60,7 @@ def streams_of(site: Site, business_id: int | None = None) -> int:
 
 async def until_streams(site: Site, count: int, business_id: int | None = None) -> None:
     async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000):
-        while streams_of(site, business_id) != count:  # noqa: ASYNC110 - the streams know no one who waits for their number
+        while streams_of(site, business_id) != count:  # noqa: ASYNC110 - nothing signals when their number changes
             await asyncio.sleep(0)
 
 
@@ -81,19 +81,19 @@ async def is_live(page: Page) -> None:
 @asynccontextmanager
 async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
     """Publish events of all these runs, as fast as workers do."""
-    publishing = Streams(app_of(site)[keys.SETTINGS].redis_url)
+    streams = Streams(app_of(site)[keys.SETTINGS].redis_url)
 
-    async def tell() -> None:
+    async def publish() -> None:
         while True:
             for run_id in runs:
-                await publishing.publish([Event("run.progress", site.business, run_id, at=SystemClock().now())])
+                await streams.publish([Event("run.progress", site.business, run_id, at=SystemClock().now())])
 
-    telling = asyncio.ensure_future(tell())
+    publishing = asyncio.ensure_future(publish())
     try:
         yield
     finally:
-        telling.cancel()
-        await publishing.close()
+        publishing.cancel()
+        await streams.close()
 
 
 async def stop(page: Page) -> float:

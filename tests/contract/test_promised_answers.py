@@ -1,7 +1,4 @@
-"""Every answer has the fields that docs/contract.md names: of the API as it runs, of the commands, of a run that is driven.
-
-On the road of a call: 1 and 7; what others rely on.
-"""
+"""Every answer has the fields that docs/contract.md names: of the API as it runs, of the commands, of a run that is driven."""
 
 from __future__ import annotations
 
@@ -59,12 +56,12 @@ class Scene:
 
     async def load(self) -> dict[str, Any]:
         given = {"machine_detection": "Enable", "record": True}
-        return dict((await self.said("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
+        return dict((await self.ask_ok("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
 
     async def ask(self, request: str, body: object = None, job: int = 0) -> dict[str, Any]:
         method, _, path = request.partition(" ")
         number = self.job_ids[job] if "{run_id}" in path else self.run_id
-        return dict((await self.said(method, path.replace("{run_id}", str(self.run_id)).replace("{job_id}", str(number)), body)).json)
+        return dict((await self.ask_ok(method, path.replace("{run_id}", str(self.run_id)).replace("{job_id}", str(number)), body)).json)
 
     async def started(self) -> dict[str, Any]:
         self.run_id = await self.site.load(2, start=False)
@@ -79,10 +76,10 @@ class Scene:
         self.run_id = await self.site.load(2, start=False)
         return await self.ask(f"POST {CANCEL}", {"wait": True})
 
-    async def said(self, method: str, path: str, body: object = None) -> Response:
-        said = await self.site.request(method, path, json=body)
-        assert said.status in {200, 201}, said.body
-        return said
+    async def ask_ok(self, method: str, path: str, body: object = None) -> Response:
+        response = await self.site.request(method, path, json=body)
+        assert response.status in {200, 201}, response.body
+        return response
 
 
 # How each answer of the page is asked for; a row without one is no promise that anybody keeps.
@@ -129,12 +126,12 @@ FIELDS: dict[str, tuple[object, str]] = {
 @pytest.mark.parametrize("promise", built("field of a run to load", 4, 7), ids=lambda promise: promise.name)
 async def test_every_field_of_a_run_is_taken(site: Site, promise: Promise) -> None:
     value, shown = FIELDS[promise.name]
-    said = await site.post(RUNS, {"leads": leads(1), promise.name: value})
-    assert said.status == 201, said.body
-    run = (await site.get(f"{RUNS}/{said.json['run_id']}")).json
+    response = await site.post(RUNS, {"leads": leads(1), promise.name: value})
+    assert response.status == 201, response.body
+    run = (await site.get(f"{RUNS}/{response.json['run_id']}")).json
     if shown == "a column":
-        look = "SELECT priority FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
-        found = await site.database.pool.fetchval(look, site.business, run["run_id"])
+        query = "SELECT priority FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+        found = await site.database.pool.fetchval(query, site.business, run["run_id"])
     else:
         found = run[shown] if shown != "settings" else run["settings"][promise.name]
     assert found == {"leads": 1, "start": "running"}.get(promise.name, value)
@@ -228,8 +225,8 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
                 "TWILIO_API_URL": sim.url,
             }
         )
-        async with open_services(settings) as world:
-            worker = Worker(world, "the worker's name")
+        async with open_services(settings) as services:
+            worker = Worker(services, "the worker's name")
             await worker.start()
             run = await database.run(business, 5)
             beats = await beating(database, business, run)
@@ -243,11 +240,11 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
 
 async def beating(database: DatabaseFixture, business: int, run: int) -> list[tuple[str, datetime, datetime]]:
     """Two different heartbeats of a run, and when each was seen by the database's clock."""
-    look = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+    query = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
     seen: dict[datetime, tuple[str, datetime, datetime]] = {}
     async with asyncio.timeout(DRIVEN_SECONDS):
         while len(seen) < 2:
-            row = await database.pool.fetchrow(look, business, run)
+            row = await database.pool.fetchrow(query, business, run)
             assert row
             if row["lock_ts"]:
                 seen.setdefault(row["lock_ts"], (row["locked_by_worker"], row["lock_ts"], row["now"]))

@@ -1,4 +1,4 @@
-"""A person's word on an unknown call, at the terminal."""
+"""A person resolves an unknown call at the terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 60.0
 
 
-async def resolve(database_url: str, *words: object) -> tuple[int, str, str]:
+async def resolve(database_url: str, *arguments: object) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "dialer", "resolve", "--by", "Dana", "--json", *map(str, words)),
+        *(sys.executable, "-m", "dialer", "resolve", "--by", "Dana", "--json", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "DATABASE_URL": database_url},

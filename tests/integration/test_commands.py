@@ -138,8 +138,8 @@ async def test_a_large_cancelled_run_is_rewritten_in_chunks(database: DatabaseFi
     start: int | None = 1
     while start is not None:
         start = await database.runs.rewrite(business, found, start, 1000)
-    said = await database.pool.fetchval("SELECT count(*) FROM outbound_call_jobs WHERE run_id = $1 AND status = 'cancelled'", run)
-    assert (said, await database.runs.to_rewrite(list(range(256)), 10)) == (2997, [])
+    cancelled = await database.pool.fetchval("SELECT count(*) FROM outbound_call_jobs WHERE run_id = $1 AND status = 'cancelled'", run)
+    assert (cancelled, await database.runs.to_rewrite(list(range(256)), 10)) == (2997, [])
     assert (await database.checked_run(business, run)).in_progress == 3
 
 
@@ -159,9 +159,9 @@ async def test_from_the_stream_in_its_order_and_once(database: DatabaseFixture) 
     applied, again = await database.commands.apply_received(business)
     assert ([one.answer.accepted for one in applied], again) == ([True] * 10, False)
     assert (await database.checked_run(business, run)).status == "running"
-    said = await database.pool.fetch("SELECT command_id, data FROM dialer.outbox WHERE command_id LIKE 'c%' ORDER BY id")
-    assert [row["command_id"] for row in said if not row["data"].get("duplicate")] == [f"c{n}" for n in range(10)]
-    assert [row["command_id"] for row in said if row["data"].get("duplicate")] == ["c0"]
+    rows = await database.pool.fetch("SELECT command_id, data FROM dialer.outbox WHERE command_id LIKE 'c%' ORDER BY id")
+    assert [row["command_id"] for row in rows if not row["data"].get("duplicate")] == [f"c{n}" for n in range(10)]
+    assert [row["command_id"] for row in rows if row["data"].get("duplicate")] == ["c0"]
 
 
 async def test_a_repeat_after_it_was_decided_is_answered_again(database: DatabaseFixture) -> None:
@@ -172,8 +172,8 @@ async def test_a_repeat_after_it_was_decided_is_answered_again(database: Databas
     await database.commands.apply_received(business)
     await database.commands.receive(entry(1), entry(2), [replace(command, entry=entry(2)), replace(command, type=CANCEL, entry=entry(2))])
     assert await database.commands.waiting() == []
-    said = await database.pool.fetch("SELECT type, data FROM dialer.outbox WHERE command_id = 'once' ORDER BY id")
-    assert [(row["type"], row["data"].get("duplicate", False), row["data"].get("code")) for row in said] == [
+    rows = await database.pool.fetch("SELECT type, data FROM dialer.outbox WHERE command_id = 'once' ORDER BY id")
+    assert [(row["type"], row["data"].get("duplicate", False), row["data"].get("code")) for row in rows] == [
         ("command.accepted", False, None),
         ("command.accepted", True, None),
         ("command.rejected", False, "id_reused"),
@@ -193,11 +193,11 @@ async def test_malformed_and_forbidden_ones_block_nothing(database: DatabaseFixt
     for waiting in await database.commands.waiting():
         await database.commands.apply_received(waiting)
     assert (await database.checked_run(business, run)).status == "cancelled"
-    said = await database.pool.fetch(
+    rows = await database.pool.fetch(
         "SELECT data ->> 'reason' AS reason, data ? 'fields' AS kept FROM dialer.outbox WHERE type = 'command.rejected'"
     )
-    assert sorted(row["reason"] for row in said) == ["not_found"] * 2 + ["type must be one of ..."] * 10
-    assert all(row["kept"] for row in said)
+    assert sorted(row["reason"] for row in rows) == ["not_found"] * 2 + ["type must be one of ..."] * 10
+    assert all(row["kept"] for row in rows)
 
 
 async def test_a_cancel_waits_for_the_lane_only_to_hang_up(database: DatabaseFixture) -> None:

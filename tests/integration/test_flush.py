@@ -71,10 +71,10 @@ async def test_an_event(postgres: Postgres, database: DatabaseFixture) -> None:
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")
         await connection.execute("INSERT INTO dialer.outbox (business_id, type, data) VALUES ($1, 'run.finished', '{}')", business)
-    told = await Outbox(database.pool).next(10)
+    events = await Outbox(database.pool).next(10)
     await postgres.restart(Stop.IMMEDIATE)
     pool = await open_pool(postgres.url, name="test", size=1)
     kept = await Outbox(pool).next(10)
     await pool.close()
-    assert [event.serial for event in kept] == [event.serial for event in told]
+    assert [event.serial for event in kept] == [event.serial for event in events]
     assert "run.finished" in {event.type for event in kept}

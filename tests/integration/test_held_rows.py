@@ -1,4 +1,4 @@
-"""A stranger holds a row, as an open transaction of another program does: nobody but the lead or the business of that row notices."""
+"""A foreign transaction holds a row lock: only the lead or the business of that row is delayed."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ ROWS = {
 
 @asynccontextmanager
 async def held(database: DatabaseFixture, row: str, business_id: int) -> AsyncIterator[None]:
-    async with database.pool.acquire() as stranger:
-        transaction = stranger.transaction()
+    async with database.pool.acquire() as foreign:
+        transaction = foreign.transaction()
         await transaction.start()
-        await stranger.execute(ROWS[row], business_id)
+        await foreign.execute(ROWS[row], business_id)
         try:
             yield
         finally:
@@ -85,9 +85,9 @@ async def test_a_fact_whose_row_is_held_comes_again(database: DatabaseFixture, r
     victim = await database.business()
     run = await database.run(victim, 1)
     [attempt] = (await database.claim(victim))[0]
-    async with FactWriter(database.attempts, patience_seconds=60) as ledger:
+    async with FactWriter(database.attempts, patience_seconds=60) as writer:
         async with held(database, row, victim):
-            waiting = asyncio.ensure_future(ledger.record(over(attempt)))
+            waiting = asyncio.ensure_future(writer.record(over(attempt)))
             [answer] = await database.attempts.record([over(attempt)])
             assert answer.verdict == RecordVerdict.BUSY
         assert (await waiting).verdict == RecordVerdict.APPLIED
@@ -110,8 +110,8 @@ async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(database: Da
 async def test_a_time_zone_that_is_held_is_not_passed(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 4, zones=["Asia/Tokyo", "UTC"])
-    async with database.pool.acquire() as stranger, stranger.transaction():
-        await stranger.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
+    async with database.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
         attempts, verdicts = await database.claim(business, permits=3)
         assert (len(attempts), verdicts[business].code) == (2, VerdictCode.BUSY)
     assert len((await database.claim(business, permits=3))[0]) == 1
@@ -123,11 +123,11 @@ async def test_many_facts_behind_a_held_row_do_not_delay_another_business(databa
     await database.run(victim, 60, concurrency=60)
     await database.run(other, 3)
     stuck, free = (await database.claim(victim, permits=60))[0], (await database.claim(other))[0]
-    async with FactWriter(database.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(database, "lane", victim):
-        waiting = [facts.create_task(ledger.record(over(attempt))) for attempt in stuck]
+    async with FactWriter(database.attempts, patience_seconds=60) as writer, asyncio.TaskGroup() as facts, held(database, "lane", victim):
+        waiting = [facts.create_task(writer.record(over(attempt))) for attempt in stuck]
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
             for attempt in free:
-                assert (await ledger.record(over(attempt))).verdict == RecordVerdict.APPLIED
+                assert (await writer.record(over(attempt))).verdict == RecordVerdict.APPLIED
         assert not any(task.done() for task in waiting)
     assert {task.result().verdict for task in waiting} == {RecordVerdict.APPLIED}
 
@@ -136,11 +136,11 @@ async def test_a_fact_postgresql_will_never_take_is_given_up_alone(database: Dat
     business = await database.business()
     await database.run(business, 3)
     attempts, _ = await database.claim(business)
-    async with FactWriter(database.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
-        good = [facts.create_task(ledger.record(over(attempt))) for attempt in attempts[1:]]
+    async with FactWriter(database.attempts, patience_seconds=60) as writer, asyncio.TaskGroup() as facts:
+        good = [facts.create_task(writer.record(over(attempt))) for attempt in attempts[1:]]
         bad = Fact(business, attempts[0].attempt_id, attempts[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
         with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
-            await ledger.record(bad)
+            await writer.record(bad)
     assert {task.result().verdict for task in good} == {RecordVerdict.APPLIED}
 
 
@@ -150,11 +150,11 @@ async def test_a_business_has_a_budget_of_waiting_facts(database: DatabaseFixtur
     for one in (business, other):
         await database.run(one, 10, concurrency=10)
     stuck, [free, *_] = (await database.claim(business, permits=10))[0], (await database.claim(other))[0]
-    async with FactWriter(database.attempts, patience_seconds=60) as ledger:
+    async with FactWriter(database.attempts, patience_seconds=60) as writer:
         async with held(database, "lane", business):
-            told = asyncio.gather(*(ledger.record(over(attempt)) for attempt in stuck), return_exceptions=True)
-            assert (await ledger.record(over(free))).verdict == RecordVerdict.APPLIED
-        answers = await told
+            recording = asyncio.gather(*(writer.record(over(attempt)) for attempt in stuck), return_exceptions=True)
+            assert (await writer.record(over(free))).verdict == RecordVerdict.APPLIED
+        answers = await recording
     assert sum(isinstance(answer, NotRecordedError) for answer in answers) == len(stuck) - 2
     assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == [RecordVerdict.APPLIED, RecordVerdict.APPLIED]
 
@@ -180,21 +180,21 @@ async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(database: Da
 
 
 async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_written(database: DatabaseFixture) -> None:
-    """A key that a stranger is inserting cannot be passed over: it is waited for, and not by the others."""
+    """A key that a foreign transaction is inserting cannot be skipped: its own fact waits for it, and no other does."""
     victim, other = await database.business(), await database.business()
     for business in (victim, other):
         await database.run(business, 3)
     [stuck, *_], free = (await database.claim(victim))[0], (await database.claim(other))[0]
-    async with FactWriter(database.attempts, patience_seconds=60) as ledger, database.pool.acquire() as stranger:
-        transaction = stranger.transaction()
+    async with FactWriter(database.attempts, patience_seconds=60) as writer, database.pool.acquire() as foreign:
+        transaction = foreign.transaction()
         await transaction.start()
-        await stranger.execute(
+        await foreign.execute(
             "INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES ($1, $2, 0)", f"CA-{stuck.attempt_id}", victim
         )
-        waiting = asyncio.ensure_future(ledger.record(over(stuck)))
+        waiting = asyncio.ensure_future(writer.record(over(stuck)))
         async with asyncio.timeout(2 * LOCK_TIMEOUT_SECONDS):
             for attempt in free:
-                assert (await ledger.record(over(attempt))).verdict == RecordVerdict.APPLIED
+                assert (await writer.record(over(attempt))).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
         assert (await waiting).verdict == RecordVerdict.APPLIED

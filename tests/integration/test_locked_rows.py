@@ -1,4 +1,4 @@
-"""A foreign transaction holds rows that the workers share, or all rows of one business: who is not concerned goes on meanwhile."""
+"""A foreign transaction holds rows that the workers share, or all rows of one business: whatever needs other rows goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHERS = 5
 
 @asynccontextmanager
 async def held(database: DatabaseFixture, statement: str, *arguments: object) -> AsyncIterator[None]:
-    """A session of somebody else that has locked these rows and does nothing."""
+    """A foreign session that has locked these rows and does nothing."""
     async with database.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
@@ -37,14 +37,14 @@ async def held(database: DatabaseFixture, statement: str, *arguments: object) ->
             await transaction.rollback()
 
 
-class Stranger:
-    """Another service, at the stream of commands."""
+class CommandSender:
+    """Another service, which writes to the stream of commands."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = from_url(redis_url)
         self._sent = 0
 
-    async def sends(self, business: int, run: int, kind: str) -> None:
+    async def send(self, business: int, run: int, kind: str) -> None:
         self._sent += 1
         fields = {"v": "1", "id": f"c{self._sent}", "type": kind, "business_id": str(business), "run_id": str(run)}
         await self._redis.xadd("dialer:commands", fields)  # type: ignore[arg-type]
@@ -76,7 +76,7 @@ async def test_a_shared_row_that_is_held(
     table: str,
 ) -> None:
     """Calls, commands of the stream and cancel by HTTP go on, or go on again within 10 s, while the lock is still held."""
-    database, stranger = floor.database, Stranger(redis_url)
+    database, sender = floor.database, CommandSender(redis_url)
     async with floor.worker(twilio.url, "one") as (_, one), floor.worker(twilio.url, "two") as (_, two):
 
         async def all_owned() -> bool:
@@ -96,9 +96,9 @@ async def test_a_shared_row_that_is_held(
             by_http = await site.load(3, start=False)
             assert (await site.post(f"/api/outbound_calls/jobs/{by_http}/cancel", {})).json["status"] == "cancelled"
             by_stream = await database.run(paused, 2, start=False)
-            await stranger.sends(paused, by_stream, "run.cancel")
+            await sender.send(paused, by_stream, "run.cancel")
             await until_status(database, paused, by_stream, "cancelled", RECOVERED_SECONDS)
-    await stranger.close()
+    await sender.close()
 
 
 async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
@@ -135,24 +135,24 @@ async def test_a_business_that_is_held_does_not_keep_the_commands_of_others_wait
     redis_url: str,
     statement: str,
 ) -> None:
-    database, stranger = floor.database, Stranger(redis_url)
+    database, sender = floor.database, CommandSender(redis_url)
     async with floor.worker(twilio.url):
         locked = [await database.business() for _ in range(4)]
         free = [await database.business() for _ in range(OTHERS)]
         runs = {business: await database.run(business, 3, start=False) for business in (*locked, *free)}
         for business in locked:
             # Something of theirs is in the inbox already, and comes again.
-            await stranger.sends(business, runs[business], "run.pause")
+            await sender.send(business, runs[business], "run.pause")
         async with held(database, statement.replace("= $1", "= ANY ($1)"), locked):
             for business in (*locked, *free):
                 for _ in range(3):
-                    await stranger.sends(business, runs[business], "run.pause")
-                await stranger.sends(business, runs[business], "run.stop")
+                    await sender.send(business, runs[business], "run.pause")
+                await sender.send(business, runs[business], "run.stop")
             for business in free:
                 await until_status(database, business, runs[business], "stopped", COMMANDED_SECONDS)
         for business in locked:
             await until_status(database, business, runs[business], "stopped", RECOVERED_SECONDS)
-    await stranger.close()
+    await sender.close()
 
 
 async def test_a_job_that_is_held_does_not_hold_up_the_cancel_of_its_run(database: DatabaseFixture) -> None:

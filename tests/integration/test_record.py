@@ -281,11 +281,11 @@ async def test_a_call_that_fails_for_the_accounts_fault_burns_no_lead(database: 
 async def test_a_hundred_settles_at_once_add_up(database: DatabaseFixture) -> None:
     businesses = [await database.business() for _ in range(10)]
     runs = {business: await database.run(business, 10) for business in businesses}
-    async with FactWriter(database.attempts, patience_seconds=10) as ledger:
+    async with FactWriter(database.attempts, patience_seconds=10) as writer:
         while attempts := (await database.claim(*businesses))[0]:
             facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in attempts]
             # Each is brought twice, as callbacks are.
-            result = await asyncio.gather(*(ledger.record(fact) for fact in facts + facts))
+            result = await asyncio.gather(*(writer.record(fact) for fact in facts + facts))
             assert [answer.verdict for answer in result].count(RecordVerdict.APPLIED) == len(facts)
     for business, run in runs.items():
         seen = await database.checked_run(business, run)
@@ -297,14 +297,14 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(database: Da
     for business in (one, other):
         await database.run(business, 1)
     attempts = {attempt.business_id: attempt for attempt in (await database.claim(one, other))[0]}
-    async with FactWriter(database.attempts, patience_seconds=10) as ledger, database.pool.acquire() as foreign:
+    async with FactWriter(database.attempts, patience_seconds=10) as writer, database.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
-        waiting = asyncio.ensure_future(ledger.record(Fact(one, attempts[one].attempt_id, attempts[one].nonce, LIVE, sid="CA1")))
+        waiting = asyncio.ensure_future(writer.record(Fact(one, attempts[one].attempt_id, attempts[one].nonce, LIVE, sid="CA1")))
         async with asyncio.timeout(2):
             assert (
-                await ledger.record(Fact(other, attempts[other].attempt_id, attempts[other].nonce, LIVE, sid="CA2"))
+                await writer.record(Fact(other, attempts[other].attempt_id, attempts[other].nonce, LIVE, sid="CA2"))
             ).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
@@ -332,7 +332,7 @@ async def test_a_ledger_loses_its_patience(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 1)
     [attempt] = (await database.claim(business))[0]
-    async with FactWriter(database.attempts, patience_seconds=0.2) as ledger, database.pool.acquire() as foreign, foreign.transaction():
+    async with FactWriter(database.attempts, patience_seconds=0.2) as writer, database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
         with pytest.raises(NotRecordedError):
-            await ledger.record(Fact(business, attempt.attempt_id, attempt.nonce, LIVE, sid="CA1"))
+            await writer.record(Fact(business, attempt.attempt_id, attempt.nonce, LIVE, sid="CA1"))

@@ -168,13 +168,13 @@ async def test_a_session_with_a_locked_row_works(site: Site) -> None:
 async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_address(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.05
-    stranger = BrowserSession(site)
+    visitor = BrowserSession(site)
     for _ in range(10):
-        assert (await stranger.sign_in("dana@example.com", "wrong")).status == 401
+        assert (await visitor.sign_in("dana@example.com", "wrong")).status == 401
     assert (await BrowserSession(site).sign_in("dana@example.com", "correct horse")).status == 303
     # Concurrent wrong tries from the same address do not lock it out either.
     responses = await asyncio.gather(
-        *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
+        *(visitor.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
     )
     assert responses[-1].status == 303
 
@@ -182,9 +182,9 @@ async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_ad
 async def test_tries_on_other_accounts_from_the_same_address_lock_no_one_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.0
-    stranger = BrowserSession(site)
+    visitor = BrowserSession(site)
     responses = await asyncio.gather(
-        *(stranger.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
+        *(visitor.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
         BrowserSession(site).sign_in("dana@example.com"),
     )
     assert (responses[-1].status, {response.status for response in responses[:-1]}) == (303, {401})

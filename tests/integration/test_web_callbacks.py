@@ -120,9 +120,9 @@ async def test_the_owner_is_notified(site: Site, redis_url: str) -> None:
     await site.post_callback(attempt, "completed")
     partition = await site.database.partition(site.business)
     streams = Streams(redis_url)
-    words = [word for _, _, word in await streams.hints_after({partition: NOWHERE}, block_seconds=1)]
+    hints = [hint for _, _, hint in await streams.hints_after({partition: NOWHERE}, block_seconds=1)]
     await streams.close()
-    assert [word for word in words if isinstance(word, CallChanged)] == [
+    assert [hint for hint in hints if isinstance(hint, CallChanged)] == [
         CallChanged(site.business, attempt.run_id, attempt.job_id, attempt.attempt_id, "over", f"CA{attempt.attempt_id:032x}")
     ]
 

@@ -144,8 +144,8 @@ async def test_a_malformed_entry_does_no_harm(site: Site, streams: Streams, redi
     async with site.listen(run_id) as listening, site.listen(None) as wide:
         await listening.until("reset")
         await wide.until("reset")
-        async with redis.from_url(redis_url) as stranger:
-            await stranger.xadd(EVENTS, fields)
+        async with redis.from_url(redis_url) as foreign:
+            await foreign.xadd(EVENTS, fields)
         await streams.publish([progress(site.business, run_id, 7)])
         for each in (listening, wide):
             received = await each.until("run.progress")

@@ -44,7 +44,7 @@ DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catal
 
 
 async def heart(database: Any, run: int) -> Any:  # noqa: ANN401
-    """How long ago the run's worker said that it drives it; None when none ever did."""
+    """How long ago the run's worker last wrote that it drives it; None when none ever did."""
     return await database.pool.fetchval(
         "SELECT extract(epoch FROM dialer.utc() - lock_ts)::float8 FROM outbound_call_runs WHERE id = $1", run
     )
@@ -56,7 +56,7 @@ async def test_a_business_whose_account_cannot_be_opened(
     database_url: str,
     redis_url: str,
 ) -> None:
-    """Its run is not said to be driven; the API and the page say why, in the reader's language, until it can be opened again."""
+    """Its run is not shown as driven; the API and the page say why, in the reader's language, until it can be opened again."""
     database = floor.database
     async with serving(database_url, redis_url, database) as site:
         run, rivals = await site.load(3), await site.rivals_run()
@@ -65,11 +65,11 @@ async def test_a_business_whose_account_cannot_be_opened(
         )
         async with floor.worker(twilio.url):
 
-            async def said() -> bool:
+            async def reason_is_shown() -> bool:
                 stalled = await database.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", site.business)
                 return stalled == "account" and await heart(database, rivals) is not None
 
-            await until(said)
+            await until(reason_is_shown)
             assert await heart(database, run) is None
             [wait] = (await site.get(f"{RUNS}/{run}")).json["waits_for"]
             assert (wait["reason"], bool(wait["since"]), "credentials" in wait["detail"]) == ("account", True, True)
@@ -200,7 +200,7 @@ async def test_a_lease_that_is_restarted_joins_again(floor: Floor, twilio: Simul
         await until(owns_all)
         running.cancel()
         await asyncio.wait([running])
-    # The same life may be told twice: the answer to the first may have been lost.
+    # The same heartbeat may arrive twice: the reply to the first may have been lost.
     await services.workers.join(services.ownership.incarnation, "again", 6)
     assert (await services.workers.renew(services.ownership.incarnation, 6)).renewed
 
@@ -212,7 +212,7 @@ async def test_the_clock_of_the_database_jumps(
     database_url: str,
     jump_seconds: int,
 ) -> None:
-    """No lead is taken for as long as the provider may be late, and the reason is told; then it goes on."""
+    """No lead is taken for as long as the provider may be late, and the reason is shown; then it goes on."""
     database = floor.database
     business = await database.business()
     connection = await asyncpg.connect(database_url)
@@ -235,10 +235,10 @@ async def test_the_clock_of_the_database_jumps(
         await until(noticed)
         run = await database.run(business, 2)
 
-        async def told() -> bool:
+        async def reason_is_shown() -> bool:
             return bool(await database.pool.fetchval("SELECT reason = 'clock' FROM dialer.stalls WHERE business_id = $1", business))
 
-        await until(told)
+        await until(reason_is_shown)
         assert (await database.checked_run(business, run)).queued == 2
         assert services.clock.boot() < services.ownership.clock_trusted_from + 5
 
@@ -323,9 +323,9 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
 
             await waiting.until(ended, FOLLOWED_SECONDS, "its calls are over")
 
-            async def said() -> bool:
+            async def reason_is_shown() -> bool:
                 return bool(await database.pool.fetchval("SELECT reason = 'account' FROM dialer.stalls WHERE business_id = $1", business))
 
-            await until(said)
+            await until(reason_is_shown)
             assert (await database.checked_run(business, run)).queued == 2
         assert len(there.call_log.calls) == 2, "no lead is taken"

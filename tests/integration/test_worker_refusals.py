@@ -1,7 +1,4 @@
-"""A worker that is refused one lead after the other burns no list, and one that hears no callback frees its slots all the same.
-
-On the road of a call: 4 and 5, when there is none.
-"""
+"""A worker that is refused one lead after the other burns no list, and one that hears no callback frees its slots all the same."""
 
 from __future__ import annotations
 
@@ -93,4 +90,4 @@ async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_aske
         assert len(late) == 40
         assert longest > FIRST_LOOK_SECONDS, "some are live for longer than it takes to the first question"
         assert max(late) < FREED_SECONDS
-        assert twilio.fetches < 2 * len(late), "one a call, at its end, and not one a call and look"
+        assert twilio.fetches < 2 * len(late), "one for each call, at its end, and not one for each check of each call"

@@ -72,8 +72,8 @@ async def test_check_says_by_its_exit_code(empty_database_url: str, *, before: b
         await migrate(empty_database_url)
     environment = {"DATABASE_URL": empty_database_url}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sql", "check", env=environment, stdout=asyncio.subprocess.PIPE)
-    said, _ = await process.communicate()
-    assert (process.returncode, b"pending" in said) == (code, not before)
+    output, _ = await process.communicate()
+    assert (process.returncode, b"pending" in output) == (code, not before)
 
 
 async def test_the_words_of_the_model_and_of_the_functions_are_the_same(database: DatabaseFixture) -> None:

@@ -28,7 +28,7 @@ PLACED_SECONDS: Final = 90.0
 LOST_SECONDS: Final = RING_SECONDS + LIMIT_SECONDS + 3 * LAG_SECONDS + 30.0
 # The slot of a call that has ended, when no callback says so.
 NOTICED_SECONDS: Final = 15.0
-# A gate that the provider cannot keep up with is shut for 30 s, then lets one call through to see, and may shut again.
+# A circuit breaker that opens stays open for 30 s, then lets one call through as a probe, and may open again.
 TAKEN_SECONDS: Final = 100.0
 SECOND_CALL_SECONDS: Final = 20.0
 COMMAND_SECONDS, EVENT_SECONDS, REWRITTEN_SECONDS, OWNED_SECONDS = 10.0, 10.0, 30.0, 12.0

@@ -80,7 +80,7 @@ def _find(db: Database, fact: Fact) -> JudgedFact | None:
     lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
     room = lane.max_calls - len(lane.inflight)
     elsewhere = fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id
-    # The answer to its own POST names the call of another attempt: it is unknown which call is whose. A person has to look.
+    # The answer to its own POST names the call of another attempt: it is unknown which call is whose. A person has to decide.
     confused = elsewhere and attempt.state in {PLACING, UNKNOWN} and fact.token == attempt.token
     if confused:
         fact = replace(fact, state=UNKNOWN, sid=None, evidence={**(attempt.evidence or {}), CONFUSED: True})

@@ -20,7 +20,7 @@ from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Rule 4 and the look at a live call are the longest waits; both have passed twice within this.
+# Rule 4 and the check of a live call are the longest waits; both have passed twice within this.
 MOST_CALM_SECONDS = 240.0
 LOOK_SECONDS = 1.0
 STEPS_TO_A_KILL = 300
