@@ -5,11 +5,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT countries IS NULL OR split_part(zone, ':', 1) = ANY (countries)
 $$;
 
--- True when a claim may offer leads of a zone: it is open now, or a rule will end its leads.
-CREATE OR REPLACE FUNCTION dialer.may_offer(opens_at timestamptz, closes_at timestamptz, zone text, countries text[])
+-- True when a claim may offer leads of a zone: it stays open until the last of their calls may be sent, or a rule will
+-- end the leads.
+CREATE OR REPLACE FUNCTION dialer.may_offer(
+    opens_at timestamptz, closes_at timestamptz, zone text, countries text[], send_by timestamptz)
 RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT opens_at <= now() AND now() < closes_at OR opens_at = 'infinity' OR NOT dialer.is_allowed(zone, countries)
+    SELECT opens_at <= now() AND send_by < closes_at OR opens_at = 'infinity' OR NOT dialer.is_allowed(zone, countries)
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.has_due_retry(p_business_id integer, p_run_id integer, p_zone text) RETURNS boolean
@@ -20,12 +22,13 @@ $$;
 
 -- When a lead of this zone can be claimed next: NULL when it has none, or some can be claimed now. A window that is not
 -- computed yet will be within a second.
-CREATE OR REPLACE FUNCTION dialer.next_chance(zone dialer.run_zones) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION dialer.next_chance(zone dialer.run_zones, send_by timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT min(greatest(c.due_at, o.at))
     FROM (SELECT CASE WHEN zone.opens_at = 'infinity' THEN NULL
-                      WHEN coalesce(zone.closes_at <= now(), TRUE) THEN now() + interval '1 second'
-                      ELSE greatest(zone.opens_at, now()) END AS at) o
+                      WHEN zone.opens_at <= now() AND send_by < zone.closes_at THEN now()
+                      WHEN zone.opens_at > now() THEN zone.opens_at
+                      ELSE greatest(now(), zone.closes_at) + interval '1 second' END AS at) o
     CROSS JOIN LATERAL (
         SELECT now() AS due_at WHERE zone.next_position <= zone.last_position
         UNION ALL

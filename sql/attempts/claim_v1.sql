@@ -53,6 +53,8 @@ DECLARE
     picks dialer.claim_pick[];
     taken dialer.attempts[];
     barren integer[];
+    -- A worker sends the calls of this claim until then.
+    send_by CONSTANT timestamptz := now() + make_interval(secs => p_send_seconds);
 BEGIN
     -- Commit asynchronously: locks are released before the flush; the caller flushes (sql/pool.py, `flush`).
     PERFORM set_config('synchronous_commit', 'off', TRUE);
@@ -66,13 +68,13 @@ BEGIN
     zones := ARRAY(SELECT z
                    FROM unnest(runs) r JOIN unnest(room) a ON a.business_id = r.business_id
                    JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
-                   WHERE r.held AND r.may_take > 0 AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries)
+                   WHERE r.held AND r.may_take > 0 AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
                      AND (z.next_position <= z.last_position
                           OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                    ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
     offers := dialer.claim_check_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones));
     picks := dialer.claim_pick_v1(room, runs, offers);
-    taken := dialer.claim_take_v1(room, picks, p_token, p_send_seconds, p_ring_seconds);
+    taken := dialer.claim_take_v1(room, picks, p_token, send_by, p_ring_seconds);
     barren := dialer.claim_pass_v1(runs, zones, offers, picks);
     PERFORM dialer.end_if_done_v1(e.business_id, e.run_id)
     FROM (SELECT DISTINCT p.business_id, p.run_id FROM unnest(picks) p WHERE p.fate = 'end') e;
@@ -83,7 +85,7 @@ BEGIN
     FROM unnest(taken) t JOIN unnest(runs) r ON r.id = t.run_id
     UNION ALL
     SELECT v.business_id, v.verdict, v.put_off_until, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM dialer.claim_verdict_v1(room, runs, zones, picks, barren) v;
+    FROM dialer.claim_verdict_v1(room, runs, zones, picks, barren, send_by) v;
 END
 $$;
 
@@ -225,14 +227,13 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_take_v1(
-    room dialer.claim_room[], picks dialer.claim_pick[], p_token uuid, p_send_seconds double precision,
+    room dialer.claim_room[], picks dialer.claim_pick[], p_token uuid, p_send_by timestamptz,
     p_ring_seconds integer)
 RETURNS dialer.attempts[]
 LANGUAGE plpgsql AS $$
 DECLARE
     -- Retry a lead after this when its number is in use by another lead of the business, or its job row is locked.
     put_off_wait CONSTANT interval := '5 seconds';
-    deadline CONSTANT timestamptz := now() + make_interval(secs => p_send_seconds);
     taken dialer.attempts[];
 BEGIN
     WITH created AS (
@@ -241,7 +242,7 @@ BEGIN
                                           ring_seconds, send_by, next_check_at)
         SELECT p.business_id, p.run_id, p.job_id, p_token,
                md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p.phone, a.caller_id, a.account_sid,
-               p_ring_seconds, deadline, deadline
+               p_ring_seconds, p_send_by, p_send_by
         FROM unnest(picks) p JOIN unnest(room) a ON a.business_id = p.business_id
         WHERE p.fate = 'take' ORDER BY p.business_id, p.turn
         RETURNING n
@@ -348,7 +349,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_verdict_v1(
     room dialer.claim_room[], runs dialer.claim_run[], zones dialer.run_zones[], picks dialer.claim_pick[],
-    barren integer[])
+    barren integer[], send_by timestamptz)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -368,13 +369,13 @@ BEGIN
                OR EXISTS (SELECT FROM unnest(runs) r
                           JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
                           WHERE r.business_id = a.business_id AND r.held AND r.may_take > 0
-                            AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries)
+                            AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
                             AND (z.next_position <= z.last_position
                                  OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                             AND NOT EXISTS (SELECT FROM unnest(zones) y
                                             WHERE y.run_id = z.run_id AND y.first_position = z.first_position)
                ) AS run_locked,
-               (SELECT min(dialer.next_chance(z))
+               (SELECT min(dialer.next_chance(z, send_by))
                 FROM unnest(runs) r JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
                 WHERE r.business_id = a.business_id) AS due_at
     ) w

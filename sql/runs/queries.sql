@@ -58,7 +58,7 @@ RETURNING id
 INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
 VALUES ($1, $2, $3, $4, $5, $4)
 
--- name: windows_to_compute
+-- name: closed_zones
 SELECT r.business_id, r.id AS run_id, z.zone, dialer.hours_of(r.settings, b.calling_hours) AS hours,
        dialer.counts_days(r.settings, b.max_per_day) AS by_day, clock_timestamp() AS now
 FROM dialer.lanes l
