@@ -1,4 +1,4 @@
-"""A Redis that refuses writes, or hangs: no event is lost, each is published once and in order, and requests do not each wait for a time-out."""
+"""A Redis that refuses writes, or hangs: no event is lost, each is published once and in order, and not every request times out."""
 
 from __future__ import annotations
 
