@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
     from sql.commands.commands import Answer, AppliedCommand, MalformedCommand
     from sql.runs.runs import ScheduledRun
+    from sql.runs.windows import ClosedZone, StoredWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
     from telephony.provider import Account, Provider
@@ -107,6 +108,8 @@ class Runs(Protocol):
     async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
     async def end_if_done(self, business_id: int, run_id: int) -> bool: ...
     async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]: ...
+    async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]: ...
+    async def store_windows(self, windows: Sequence[StoredWindow]) -> int: ...
 
 
 class Streams(Protocol):

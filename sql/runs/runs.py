@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
 from dialer.model import RunStatus
 from sql.commands.commands import TEXT as COMMAND_TEXT
+from sql.runs.windows import ClosedZone
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from sql.pool import Connection, Pool
+    from sql.runs.windows import StoredWindow
 
 TEXT = statements("runs")
 
@@ -220,6 +222,16 @@ class Runs:
         """The pending runs of these partitions that start by themselves, except `but`: the first `limit`, the earliest first."""
         found = await self._pool.fetch(TEXT["to_start"], list(partitions), limit, list(but))
         return [ScheduledRun(row["business_id"], row["id"], row["at"], row["seconds"]) for row in found]
+
+    async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
+        """Zones of running runs of these partitions whose window has passed or is not known."""
+        rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit)
+        return [ClosedZone(**row) for row in rows]
+
+    async def store_windows(self, windows: Sequence[StoredWindow]) -> int:
+        """Store windows, except where the rules have changed meanwhile or the lane is locked; return how many rows were changed."""
+        columns = [list(column) for column in zip(*(window.row for window in windows), strict=True)]
+        return int(await self._pool.fetchval(TEXT["store_windows"], *columns))
 
     async def _numbered(self, new: NewRun) -> Sequence[NewLead]:
         texts = [lead.external_id for lead in new.leads if lead.external_id is not None]
