@@ -58,4 +58,3 @@ def _window(zone: ClosedZone) -> StoredWindow:
 def _hours(text: str) -> CallingHours | None:
     value: Any = json.loads(text)
     return None if value is None else CallingHours.model_validate(value)
-
