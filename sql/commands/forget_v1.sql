@@ -1,5 +1,5 @@
--- Delete expired commands, and callbacks after 90 days, at most p_limit rows of each. Returns the larger of the two
--- counts: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that stays
+-- Delete expired commands, callbacks after 90 days, and the numbers of a do-not-call register that has been replaced, at
+-- most p_limit rows of each. Returns the largest count: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that stays
 -- would be a write too. Attempts are kept: they are the record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -19,6 +19,6 @@ BEGIN
         WHERE oldest.received_at < now() - interval '90 days' FOR UPDATE OF x SKIP LOCKED) old
     WHERE c.id = old.id;
     GET DIAGNOSTICS callbacks = ROW_COUNT;
-    RETURN greatest(commands, callbacks);
+    RETURN greatest(commands, callbacks, dialer.forget_register_v1(p_limit));
 END
 $$;

@@ -177,10 +177,6 @@ class DoNotCall:
         """The registers in force, by name."""
         return [Register(**row) for row in await self._pool.fetch(TEXT["registers"], business_id)]
 
-    async def forget(self, limit: int) -> int:
-        """Delete numbers of a register that has been replaced, at most `limit`; returns how many: `limit` means there is more."""
-        return int(await self._pool.fetchval(TEXT["forget_register"], limit))
-
     async def _receive(self, request: ListRequest, kind: str) -> dict[str, Any] | None:
         known = await self._pool.fetchval(
             TEXT["receive"], request.business_id, request.id, request.digest, kind, request.requested_by, KEEP_HTTP_SECONDS

@@ -34,9 +34,6 @@ SELECT dialer.replace_register_v1($1::integer, $2::integer, $3::integer, $4::tex
 SELECT g.register_id, g.name, g.imported_at, g.numbers FROM dialer.registers g
 WHERE g.business_id = $1 AND g.current ORDER BY g.name
 
--- name: forget_register
-SELECT dialer.forget_register_v1($1::integer)
-
 -- name: page
 -- Numbers in force, after a phone and a register; of one register, or of all.
 SELECT d.phone, d.register_id, g.name AS register, d.reason, d.added_at, d.added_by

@@ -48,7 +48,7 @@ class PhoneList:
         number = int(phone[1:])
         self._numbers.append(number)
         if reason:
-            self._reasons[number] = reason
+            self._reasons.setdefault(number, reason)
 
     def reject(self, row: int, phone: str | None, reason: str, text: Text) -> None:
         """Count a row, and report it if there are not too many."""
