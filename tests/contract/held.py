@@ -27,6 +27,7 @@ CLAIM = INTEGRATION + "test_claim.py::"
 DUTIES = INTEGRATION + "test_worker_duties.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
+DO_NOT_CALL = INTEGRATION + "test_do_not_call.py::"
 ALL = "*"
 RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
 CALLS = "/2010-04-01/Accounts/{sid}/Calls"
@@ -136,6 +137,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
+        "GET /api/outbound/do-not-call": DO_NOT_CALL + "test_pages_in_both_directions_and_a_search",
+        "POST /api/outbound/do-not-call": DO_NOT_CALL + "test_claims_that_run_while_numbers_are_added_take_none_after_the_answer",
+        "DELETE /api/outbound/do-not-call": DO_NOT_CALL + "test_numbers_are_removed_unless_a_register_has_them",
+        "GET /api/outbound/do-not-call.csv": DO_NOT_CALL + "test_the_export_is_read_back_and_has_no_formula",
         "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat"
     },
     (7, "reason of waits_for"): {
@@ -144,4 +149,8 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         ALL: INTEGRATION + "test_web_waiting.py::test_every_reason_to_wait_is_reported",
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
+    (9, "command"): {
+        "python -m dialer dnc import|export --business ID [--file F] [--register NAME] [--json]": INTEGRATION
+        + "test_cli_do_not_call.py::test_a_list_is_imported_and_exported",
+    },
 }
