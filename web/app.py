@@ -20,6 +20,7 @@ from sql.dialling.dialling import Dialling
 from sql.jobs.jobs import Jobs
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
+from sql.reports.reports import Reports
 from sql.resolutions.resolutions import Resolutions
 from sql.runs.runs import Runs
 from sql.sessions.sessions import Sessions
@@ -115,6 +116,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.ATTEMPTS] = Attempts(pool)
     app[keys.RESOLUTIONS] = Resolutions(pool)
     app[keys.DIALLING] = Dialling(pool)
+    app[keys.REPORTS] = Reports(pool)
     app[keys.PASSWORDS] = Passwords(app[keys.BUSINESSES], app[keys.CLOCK])
     yield
     await pool.close()

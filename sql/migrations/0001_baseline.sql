@@ -230,6 +230,8 @@ CREATE TABLE dialer.attempts (
 CREATE INDEX attempts_by_job ON dialer.attempts (job_id);
 -- The earlier calls to a number, for the gap and the daily cap. None of these columns changes, so updates stay HOT.
 CREATE INDEX attempts_by_phone ON dialer.attempts (business_id, phone, created_at);
+-- The calls of today, for the summary of a business.
+CREATE INDEX attempts_by_day ON dialer.attempts (business_id, created_at);
 -- Calls beyond the limit hold no slot, so no lane lists them: this index finds the few there are, to hang them up.
 CREATE INDEX attempts_excess ON dialer.attempts (business_id, id) WHERE excess;
 

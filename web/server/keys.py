@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sql.dialling.dialling import Dialling
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
+    from sql.reports.reports import Reports
     from sql.resolutions.resolutions import Resolutions
     from sql.runs.runs import Runs
     from sql.sessions.sessions import Sessions
@@ -54,6 +55,7 @@ JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
 COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
 ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
 DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")
+REPORTS: Final[http.AppKey[Reports]] = http.AppKey("reports")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
 FACTS: Final[http.AppKey[FactWriter]] = http.AppKey("facts")
 RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")
