@@ -287,6 +287,25 @@ CREATE TABLE dialer.refusals (
     PRIMARY KEY (job_id, rule)
 );
 
+-- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the order
+-- of `jobs`.
+CREATE TABLE dialer.operations (
+    operation_id  BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id   INTEGER      NOT NULL,
+    run_id        INTEGER      NOT NULL,
+    type          TEXT         NOT NULL,
+    status        TEXT         NOT NULL DEFAULT 'running',
+    requested_by  TEXT         NOT NULL,
+    jobs          BIGINT[]     NOT NULL,
+    done          INTEGER      NOT NULL DEFAULT 0,
+    skipped       INTEGER      NOT NULL DEFAULT 0,
+    -- The run that calls the leads again.
+    new_run_id    INTEGER,
+    created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    ended_at      TIMESTAMPTZ
+);
+CREATE INDEX operations_running ON dialer.operations (business_id, operation_id) WHERE status = 'running';
+
 CREATE TABLE dialer.callbacks (
     id           BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     business_id  INTEGER      NOT NULL,

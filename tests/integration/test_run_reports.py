@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -50,8 +49,8 @@ def in_minutes(moment: str) -> int:
     return round((datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds() / 60)
 
 
-async def running(site: Site, count: int = 3, **settings: object) -> int:
-    run = await site.load(count, **settings)
+async def running(site: Site, count: int = 3) -> int:
+    run = await site.load(count)
     await site.database.pool.execute(DRIVEN, site.business)
     return run
 
@@ -188,12 +187,12 @@ async def test_why_a_lead_is_not_called(site: Site) -> None:
     await site.post(f"{RUNS}/{run}/pause", {})
     assert [reason["rule"] for reason in await why(job)] == ["stopped", "paused", "retry"]
     await site.database.pool.execute(
-        "INSERT INTO dialer.refusals VALUES ($1, $2, $3, 'gap', 'wait', now() - interval '1 day', now()), ($1, $2, $3, 'new', 'skip', now(), NULL)",
+        "INSERT INTO dialer.refusals VALUES ($1, $2, $3, 'gap', 'wait', now(), now()), ($1, $2, $3, 'new', 'skip', now(), NULL)",
         site.business,
         run,
         last,
     )
-    assert {"gap", "new"} < {reason["rule"] for reason in await why(last)}
+    assert {"gap", "new"} == {reason["rule"] for reason in await why(last)}
 
 
 async def test_leads_are_found_by_name_number_and_id(site: Site) -> None:
@@ -311,5 +310,4 @@ async def test_the_alarms_of_a_business(site: Site) -> None:
 )
 def test_a_day_begins_where_the_business_is(now: str, zone: str, began: str) -> None:
     assert midnight(datetime.fromisoformat(now), zone) == datetime.fromisoformat(began)
-    assert ZoneInfo(zone)
     assert timedelta(0) <= datetime.fromisoformat(now) - midnight(datetime.fromisoformat(now), zone) < timedelta(days=1)
