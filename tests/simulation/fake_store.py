@@ -365,7 +365,6 @@ class FakeRuns(FakeStore):
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
         return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
-
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
         def statement() -> list[ClosedZone]:
             asked, now = set(partitions), self.db.clock()
