@@ -36,11 +36,9 @@ def _minute(text: str) -> int:
 
 
 def _pair(value: object) -> object:
-    match value:
-        case [str(), str()]:
-            return value
-        case _:
-            refuse("interval")
+    if not isinstance(value, list) or [type(time) for time in value] != [str, str]:
+        refuse("interval")
+    return value
 
 
 def _interval(times: list[str]) -> list[str]:
