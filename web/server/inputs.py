@@ -42,6 +42,23 @@ WRONG: Final[dict[str, str]] = {
     "string_too_long": msgid("must have at most {max_length} characters"),
     "literal_error": msgid("must be one of {expected}"),
     "string_unicode": msgid("must be text"),
+    "float_type": msgid("must be a number"),
+    "float_parsing": msgid("must be a number"),
+    "finite_number": msgid("must be a number"),
+    "greater_than": msgid("must be more than {gt}"),
+    "model_type": msgid("must be an object"),
+    "dict_type": msgid("must be an object"),
+    "too_short": msgid("must have at least {min_length} entries"),
+    "too_long": msgid("must have at most {max_length} entries"),
+    # Those of dialer/policy/field_errors.py.
+    "interval": msgid('must be two times, as ["09:00", "13:00"]'),
+    "time_of_day": msgid("must be times as 09:00, from 00:00 to 24:00"),
+    "interval_order": msgid("must end later than it begins, on the same day"),
+    "intervals_overlap": msgid("must not overlap: one begins at {begin}, before the end of another at {end}"),
+    "calendar_date": msgid("must be dates of the calendar, as 2026-12-25; {date} is none"),
+    "amount": msgid('must be an amount of money as "12.50", and more than zero'),
+    "currency": msgid("must be a currency by its three letters, as USD"),
+    "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
 }
 
 
