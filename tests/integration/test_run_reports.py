@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actors.supervisor import stalls
 from dialer.model import AttemptState
-from tests.web_site import RUNS
+from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
+from tests.web_site import RUNS, serving
 from web.operations.job_filter import OUTCOMES, phone_patterns
 from web.operations.reports.summary import midnight
 
 if TYPE_CHECKING:
+    from telephony.simulator import Simulator
     from tests.web_site import Site
 
 SUMMARY = "/api/outbound/summary"
@@ -135,6 +138,24 @@ async def test_the_lines_are_in_use_by_this_run_or_by_another(site: Site) -> Non
     [wait] = (await shown(site, first))["waits_for"]
     assert (wait["reason"], "this campaign" in wait["detail"]) == ("lines_in_use", True)
     assert await waits(site, second) == []
+
+
+async def test_a_run_that_waits_for_the_pace_of_its_account(
+    floor: Floor,  # noqa: F811
+    twilio: Simulator,  # noqa: F811
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(stalls.REPORT_AFTER_SECONDS, stalls.PACED, 0.0)
+    async with serving(database_url, redis_url, floor.database) as site:
+        run = await site.load(3)
+
+        async def is_paced() -> bool:
+            return await waits(site, run) == ["paced"]
+
+        async with floor.worker(twilio.url, DIALER_CALLS_PER_SECOND=0.01):
+            await until(is_paced)
 
 
 async def test_the_end_is_estimated_from_recent_calls(site: Site) -> None:
