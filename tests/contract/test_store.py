@@ -204,6 +204,23 @@ class Store(RuleBasedStateMachine):
         self.twins.record([Fact(attempt.business_id, attempt.id, "", state, token=token, **fence)])  # type: ignore[arg-type]
 
     @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7), worker=st.integers(0, 1), state=st.sampled_from(REPORTED))
+    def late_proof(self, n: int, worker: int, state: AttemptState) -> None:
+        """A call that was thought absent turns up, while its lead waits for another turn."""
+        self.silence(n, worker, 66.4, AttemptState.NOT_PLACED)
+        self.callbacks(n, [state])
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7))
+    def withdrawn(self, n: int) -> None:
+        """A call that the provider kept in its queue is withdrawn there."""
+        attempt = self._newest(n)
+        self.twins.record([Fact(attempt.business_id, attempt.id, "", AttemptState.PLACED, sid=f"CA-{attempt.id}")])
+        self.twins.withdraw(attempt)
+        over = Fact(attempt.business_id, attempt.id, "", AttemptState.OVER, sid=f"CA-{attempt.id}", outcome=Outcome.CANCELED)
+        self.twins.record([over])
+
+    @precondition(lambda self: self.db.attempts)
     @rule(n=st.integers(0, 7), mine=st.booleans())
     def refusal(self, n: int, *, mine: bool) -> None:
         """A worker says that nothing was sent: the one that took the lead, or another."""
