@@ -45,7 +45,9 @@ RULES: list[dict[str, Any]] = [
     {"countries": None}, {"stopped": True}, {"stopped": False}, {"stopped": False}, {"calling_hours": HOURS}, {"calling_hours": None},
 ]  # fmt: skip
 # Open for long, about to close, closed, not open yet; with the day's begin and end. None never opens.
-WINDOWS = [(-50.05, 900.05, -3.05, 1800.05)] * 3 + [(-50.05, 3.05, -9.05, 30.05), (-9.0, -3.0, -9.05, 3.0), (4.05, 60.05, 0.05, 90.05), None]
+WINDOWS = [(-50.05, 900.05, -3.05, 1800.05)] * 3 + [
+    (-50.05, 3.05, -9.05, 30.05), (-9.0, -3.0, -9.05, 3.0), (4.05, 60.05, 0.05, 90.05), None,
+]  # fmt: skip
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
