@@ -216,6 +216,39 @@ async def test_why_a_lead_is_not_called(site: Site) -> None:
     assert {"gap", "new"} == {reason["rule"] for reason in await why(last)}
 
 
+RULES = {
+    "do_not_call": "skip",
+    "register": "skip",
+    "country": "skip",
+    "hours": "skip",
+    "gap": "wait",
+    "daily_cap": "wait",
+    "budget": "wait",
+}
+
+
+async def test_every_refusal_is_told_in_both_languages(site: Site) -> None:
+    run = await running(site, 1)
+    [job] = (await site.get(f"{RUNS}/{run}/jobs")).json["items"]
+    refuse = "INSERT INTO dialer.refusals (business_id, run_id, job_id, rule, verdict) VALUES ($1, $2, $3, $4, $5)"
+    for rule, verdict in RULES.items():
+        await site.database.pool.execute(refuse, site.business, run, job["job_id"], rule, verdict)
+    path = f"{RUNS}/{run}/jobs/{job['job_id']}"
+    english, hebrew = (await site.get(path)).json["why"], (await site.get(path, headers=HEBREW)).json["why"]
+    assert {reason["rule"]: reason["verdict"] for reason in english} == RULES
+    details = {reason["detail"] for reason in [*english, *hebrew]}
+    assert len(details) == 2 * len(RULES), "each has a sentence of its own"
+    assert (await site.get(path.replace(str(job["job_id"]), "424242"))).body == (await site.get(path, token="rival")).body
+
+
+async def test_every_reason_to_skip_a_lead_is_shown(site: Site) -> None:
+    run = await running(site, 4)
+    reasons = ["do_not_call", "hours_never_open", "country_not_allowed", "recently_called"]
+    skip = "UPDATE outbound_call_jobs SET status = 'skipped', reason = ($2::text[])[position] WHERE run_id = $1"
+    await site.database.pool.execute(skip, run, reasons)
+    assert [job["reason"] for job in (await site.get(f"{RUNS}/{run}/jobs?status=skipped")).json["items"]] == reasons
+
+
 async def test_leads_are_found_by_name_number_and_id(site: Site) -> None:
     rows = [
         {"lead_id": 1, "phone": "0501234567", "name": "Dana Levi"},

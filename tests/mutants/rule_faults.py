@@ -36,7 +36,7 @@ RULE_FAULTS = (
     ),
     Fault(
         "refused_beyond_the_permits_in_sql", "a lead is put off before the leads in front of it are taken, and the cursor passes them",
-        sql=("claim_v1", "ELSE t.calls < a.may_take END", "ELSE TRUE END"),
+        sql=("claim_v1", "+ (c.rule IS NOT NULL)::integer AS call", "* (c.rule IS NULL)::integer AS call"),
     ),
     Fault(
         "retry_of_an_ended_lead_in_sql", "a lead that a rule ends keeps its retry",
