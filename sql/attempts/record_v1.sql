@@ -156,7 +156,8 @@ BEGIN
                     ELSE j.job_was END AS job_now
         FROM judged j
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN j.newest AND j.state = 'over' AND j.retries IS NOT NULL AND NOT j.cancel_requested
+            SELECT CASE WHEN j.newest AND j.state = 'over' AND NOT j.cancel_requested
+                             AND j.retries ? dialer.job_outcome(j.outcome, j.known_answerer)
                              AND j.hang_up_at IS NULL AND j.run_was IN ('running', 'paused')
                              AND NOT dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at)
                         THEN dialer.retry_seconds(j.business_id, j.job_id, j.attempt_id,

@@ -96,6 +96,9 @@ ASKED: dict[str, Callable[[Scene], Awaitable[dict[str, Any]]]] = {
     f"GET {JOB}": lambda scene: scene.ask(f"GET {JOB}"),
     f"POST {JOB}/cancel": lambda scene: scene.ask(f"POST {JOB}/cancel", {"hang_up": True}, job=2),
     f"POST {JOB}/resolve": lambda scene: scene.ask(f"POST {JOB}/resolve", {"as": "over"}, job=1),
+    f"GET {RUNS} paged": lambda scene: scene.ask(f"GET {RUNS}"),
+    "GET /api/outbound/summary": lambda scene: scene.ask("GET /api/outbound/summary"),
+    "POST /api/stop-dialling": lambda scene: scene.ask("POST /api/stop-dialling", {"reason": "x"}),
     "GET /readyz": lambda scene: scene.ask("GET /readyz"),
 }
 
