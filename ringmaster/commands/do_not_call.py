@@ -19,7 +19,7 @@ from ringmaster.database import address, connected
 from ringmaster.errors import CommandError, OptionError
 from ringmaster.output import print_result
 from sql.businesses.businesses import Businesses
-from sql.do_not_call.do_not_call import OWN_LIST, DoNotCall, ListRequest, RegisterReplacedError
+from sql.do_not_call.do_not_call import OWN_LIST, DoNotCall, LaterRegisterError, ListRequest
 from web.api.csv_cells import LIST_COLUMNS, cells_of_number
 from web.intake.encoding import PIECE_BYTES
 from web.intake.phone_lists.phone_list import MAX_REASON_CHARACTERS, check_phones
@@ -44,7 +44,7 @@ IMPORTED = (
 
 
 @dataclass(frozen=True, slots=True)
-class _ListName:
+class _ListChoice:
     """The list of a business, or with `register` an official register of it."""
 
     business_id: int
@@ -113,11 +113,11 @@ async def run_export(options: Namespace) -> int:
     return 0
 
 
-def _list_name(options: Namespace) -> _ListName:
+def _list_name(options: Namespace) -> _ListChoice:
     register = options.register
     if register is not None and not (0 < len(register) <= MAX_NAME and register.isprintable()):
         raise OptionError(option="--register", problem=f"1 to {MAX_NAME} printable characters")
-    return _ListName(options.business, register)
+    return _ListChoice(options.business, register)
 
 
 async def _region(pool: Pool, business: int) -> str:
@@ -127,7 +127,7 @@ async def _region(pool: Pool, business: int) -> str:
     return found.region
 
 
-async def _register_id(pool: Pool, wanted: _ListName) -> int:
+async def _register_id(pool: Pool, wanted: _ListChoice) -> int:
     if wanted.register is None:
         return OWN_LIST
     for register in await DoNotCall(pool).registers(wanted.business_id):
@@ -136,7 +136,7 @@ async def _register_id(pool: Pool, wanted: _ListName) -> int:
     raise OptionError(option="--register", problem=f"business {wanted.business_id} has imported no register {wanted.register!r}")
 
 
-async def _change(pool: Pool, wanted: _ListName, phones: PhoneList, requested_by: str) -> dict[str, Any]:
+async def _change(pool: Pool, wanted: _ListChoice, phones: PhoneList, requested_by: str) -> dict[str, Any]:
     detail = {"rejected": phones.rejected_count}
     request = ListRequest(wanted.business_id, f"cli:{SystemIds().uuid()}", b"", requested_by, detail)
     report = {"business_id": wanted.business_id, "register": wanted.register, **_report(phones)}
@@ -147,7 +147,7 @@ async def _change(pool: Pool, wanted: _ListName, phones: PhoneList, requested_by
         raise CommandError(message)
     try:
         return await DoNotCall(pool).replace_register(request, wanted.register, phones, report)
-    except RegisterReplacedError as error:
+    except LaterRegisterError as error:
         message = "a later import of this register has been faster, and is in force"
         raise CommandError(message) from error
 
