@@ -9,7 +9,7 @@ import pytest
 
 from dialer.model import AttemptState
 from sql.attempts.verdicts import VerdictCode
-from sql.do_not_call.do_not_call import TEXT, DoNotCall, ListRequest
+from sql.do_not_call.do_not_call import ADDED_AT_ONCE, TEXT, DoNotCall, ListRequest
 from tests.chaos import waiting
 from tests.web_site import leads
 
@@ -240,6 +240,23 @@ async def test_a_register_is_replaced_as_a_whole(site: Site) -> None:
     assert [await site.database.commands.forget(1) for _ in range(4)] == [1, 1, 0, 0], "those of the former import"
     assert await site.database.pool.fetchval(rows) == 4
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.registers") == 2
+
+
+async def test_a_register_is_in_force_until_its_next_import(site: Site) -> None:
+    [first, second] = [lead["phone"] for lead in leads(2)]
+    await site.post(LIST, {"phones": [first], "register": "IL"}, token="admin")
+    await site.load(2)
+    assert [attempt.phone for attempt in await claimed_until_none(site)] == [second]
+    await site.post(LIST, {"phones": [second], "register": "IL"}, token="admin")
+    await site.load(2)
+    assert [attempt.phone for attempt in await claimed_until_none(site)] == [first]
+
+
+async def test_a_long_list_is_added_in_parts_and_is_one_entry_of_the_audit_log(site: Site) -> None:
+    numbers = [f"+9725212{n:05}" for n in range(ADDED_AT_ONCE + 500)]
+    answer = (await upload(site, "\n".join(numbers))).json
+    assert (answer["added"], answer["already"], answer["rejected_count"]) == (len(numbers), 0, 0)
+    assert [row["detail"] for row in await site.database.pool.fetch(AUDITED)] == [{"added": len(numbers), "rejected": 0}]
 
 
 async def test_a_slow_import_of_a_register_does_not_undo_a_later_one(site: Site) -> None:
