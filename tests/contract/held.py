@@ -31,6 +31,7 @@ DIALLING = INTEGRATION + "test_stop_dialling.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
 DO_NOT_CALL = INTEGRATION + "test_do_not_call.py::"
+DNC = INTEGRATION + "test_cli_do_not_call.py::"
 ALL = "*"
 RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
 CALLS = "/2010-04-01/Accounts/{sid}/Calls"
@@ -175,7 +176,9 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
     (9, "command"): {
-        "python -m dialer dnc import|export --business ID [--file F] [--register NAME] [--json]": INTEGRATION
-        + "test_cli_do_not_call.py::test_a_list_is_imported_and_exported",
+        "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC
+        + "test_a_list_is_imported_and_exported",
+        "python -m dialer dnc export --business ID [--file F] [--register NAME] [--json]": DNC
+        + "test_a_register_is_replaced_from_standard_input",
     },
 }
