@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dialer.messages import Command, Event, Hint
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
     from sql.commands.commands import AppliedCommand, MalformedCommand
-    from sql.runs.windows import ClosedZone, StoredWindow
+    from sql.runs.zone_windows import ClosedZone, ZoneWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
     from telephony.provider import Account, Provider
@@ -106,7 +106,7 @@ class Runs(Protocol):
     async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
     async def end_if_done(self, business_id: int, run_id: int) -> bool: ...
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]: ...
-    async def store_windows(self, windows: Sequence[StoredWindow]) -> int: ...
+    async def store_windows(self, windows: Sequence[ZoneWindow]) -> int: ...
 
 
 class Streams(Protocol):

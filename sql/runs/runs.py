@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
 from dialer.model import RunStatus
 from sql.commands.commands import TEXT as COMMAND_TEXT
-from sql.runs.windows import ClosedZone
+from sql.runs.zone_windows import ClosedZone
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from sql.pool import Connection, Pool
-    from sql.runs.windows import StoredWindow
+    from sql.runs.zone_windows import ZoneWindow
 
 TEXT = statements("runs")
 
@@ -209,7 +209,7 @@ class Runs:
         rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit)
         return [ClosedZone(**row) for row in rows]
 
-    async def store_windows(self, windows: Sequence[StoredWindow]) -> int:
+    async def store_windows(self, windows: Sequence[ZoneWindow]) -> int:
         """Store windows, except where the rules have changed meanwhile or the lane is locked; return how many rows were changed."""
         columns = [list(column) for column in zip(*(window.row for window in windows), strict=True)]
         return int(await self._pool.fetchval(TEXT["store_windows"], *columns))

@@ -11,7 +11,7 @@ from dialer.messages import CommandType
 from dialer.model import AttemptState
 from dialer.policy.windows import Window
 from sql.attempts.verdicts import VerdictCode
-from sql.runs.windows import ClosedZone, StoredWindow
+from sql.runs.zone_windows import ClosedZone, ZoneWindow
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
@@ -102,10 +102,10 @@ async def test_a_window_of_rules_that_have_changed_is_not_stored(database: Datab
     [zone] = await database.runs.closed_zones(list(range(256)), 10)
     await rules(database, business, calling_hours={"monday": []})
     now = datetime.now(UTC)
-    window = StoredWindow(zone, Window(now - DAY, now + DAY, now - DAY, now + DAY))
+    window = ZoneWindow(zone, Window(now - DAY, now + DAY, now - DAY, now + DAY))
     assert await database.runs.store_windows([window]) == 0
     [now_closed] = await database.runs.closed_zones(list(range(256)), 10)
-    assert await database.runs.store_windows([StoredWindow(now_closed, window.window)]) == 1
+    assert await database.runs.store_windows([ZoneWindow(now_closed, window.window)]) == 1
     assert isinstance(now_closed, ClosedZone)
     assert await database.runs.closed_zones(list(range(256)), 10) == []
 
@@ -115,7 +115,7 @@ async def test_an_open_end_is_stored_as_infinity(database: DatabaseFixture) -> N
     await rules(database, business, calling_hours=HOURS)
     run = await database.run(business, [PHONE], zones=[ZONE])
     [zone] = await database.runs.closed_zones(list(range(256)), 10)
-    await database.runs.store_windows([StoredWindow(zone, None)])
+    await database.runs.store_windows([ZoneWindow(zone, None)])
     never = "SELECT opens_at = 'infinity' AND closes_at = 'infinity' FROM dialer.run_zones WHERE run_id = $1"
     assert await database.pool.fetchval(never, run)
 

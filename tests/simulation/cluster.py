@@ -21,7 +21,8 @@ from sql.outbox.outbox import Relay
 from sql.runs.runs import NewLead
 from telephony.provider import Account
 from tests.simulation.fake_redis import FakeRedis, FakeStreams
-from tests.simulation.fake_store import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
+from tests.simulation.fake_runs import FakeRuns
+from tests.simulation.fake_store import FakeAttempts, FakeCommands, FakeOutbox, FakeStore, FakeTimelines, FakeWorkers
 from tests.simulation.fake_twilio import FakeProvider, FakeTwilio
 from tests.simulation.fake_web import FakeWeb
 from tests.simulation.judge import Judge
