@@ -204,6 +204,15 @@ class Runs:
         """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
+    async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
+        """Ended runs of these partitions that their business does not want to keep any longer: business_id, run_id."""
+        rows = await self._pool.fetch(TEXT["to_delete"], list(partitions), limit)
+        return [(row["business_id"], row["id"]) for row in rows]
+
+    async def delete_part(self, business_id: int, run_id: int, limit: int) -> int:
+        """Delete at most `limit` leads of a run with all about them, and the run with the last of them; return how many."""
+        return int(await self._pool.fetchval(TEXT["delete_run"], business_id, run_id, limit))
+
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
         """Zones of running runs of these partitions whose window has passed or is not known."""
         rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit)

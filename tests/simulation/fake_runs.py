@@ -54,6 +54,13 @@ class FakeRuns(FakeStore):
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
         return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
+    async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:  # noqa: ARG002
+        """Nothing is old enough in a schedule."""
+        return []
+
+    async def delete_part(self, business_id: int, run_id: int, limit: int) -> int:
+        raise AssertionError(business_id, run_id, limit)
+
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
         def statement() -> list[ClosedZone]:
             asked, now = set(partitions), self.db.clock()
