@@ -102,7 +102,9 @@ CREATE TABLE dialer.businesses (
     stopped_at         TIMESTAMPTZ,
     stopped_by         TEXT,
     stop_reason        TEXT,
-    retention_days     INTEGER
+    retention_days     INTEGER,
+    -- What the command line allowed: the business itself may set the max_calls of its lane up to this.
+    max_calls_limit    INTEGER      NOT NULL
 );
 
 -- One row: set while all dialling of the installation is stopped.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
 from dialer.model import RunStatus
+from sql.audit.audit import TEXT as AUDIT_TEXT
 from sql.commands.commands import TEXT as COMMAND_TEXT
 from sql.statements import statements
 
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
     from sql.pool import Connection, Pool
 
 TEXT = statements("runs")
+# What holds for a run that was not given these; the business has no rule for them.
+DEFAULTS = {"machine_detection": None, "record": False, "recently_called": "wait", "budget": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as in the contract; times are aware, in UTC."""
+    """A run as in the contract; times are aware, in UTC.
+
+    `settings` is what it was given, `rules` the rules of calling of its business.
+    """
 
     run_id: int
     business_id: int
@@ -49,6 +55,16 @@ class Run:
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     settings: dict[str, Any]
+    priority: int
+    schedule_at: datetime | None
+    archived_at: datetime | None
+    rules: dict[str, Any]
+
+    @property
+    def effective_settings(self) -> dict[str, Any]:
+        """What holds now: the settings that the run was given, and the rules of its business where it was given none."""
+        given = {name: value for name, value in self.settings.items() if name != "schedule_at"}
+        return {**DEFAULTS, **self.rules, **given, "priority": self.priority}
 
     @property
     def can_cancel(self) -> bool:
@@ -100,16 +116,22 @@ class NewRun:
     priority: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     created_by_user_id: int | None = None
+    schedule_at: datetime | None = None
+    # The runs whose leads it calls again, the oldest first.
+    ancestors: Sequence[int] = ()
+    # The rules of the business that it loosens, for the audit log.
+    loosens: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is the answer besides run_id and status."""
+    """The HTTP request that loads leads: `id` from its Idempotency-Key, or new; `answer` is the answer besides run_id and status."""
 
     id: str
     digest: bytes
     requested_by: str
     answer: dict[str, Any]
+    type: str = "run.create"
 
 
 class IdReusedError(Exception):
@@ -156,18 +178,14 @@ class Runs:
             IdReusedError: when the id was used before with another digest.
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
-        new = replace(new, leads=await self._numbered(new))
+        new = replace(new, leads=await numbered(self._pool, new.business_id, new.leads))
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(TEXT["lock_timeout_while_loading"])
-            is_new = await connection.fetchval(
-                TEXT["receive_request"], new.business_id, request.id, request.digest, request.requested_by, KEEP_HTTP_SECONDS
-            )
-            if is_new is None:
-                raise IdReusedError
-            if not is_new:
-                return await connection.fetchval(TEXT["answer_of_request"], new.business_id, request.id), True
-            run_id = await _load(connection, new)
-            status = await _start(connection, new, run_id, request) if new.start else RunStatus.PENDING
+            repeated = await receive(connection, new.business_id, request)
+            if repeated is not None:
+                return repeated, True
+            run_id = await insert_run(connection, new, request)
+            await load(connection, new.business_id, run_id, new.leads, after=0)
+            status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer}
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
             return answer, False
@@ -202,43 +220,81 @@ class Runs:
         """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
-    async def _numbered(self, new: NewRun) -> Sequence[NewLead]:
-        texts = [lead.external_id for lead in new.leads if lead.external_id is not None]
-        if not texts:
-            return new.leads
-        await self._pool.execute(TEXT["number_leads"], new.business_id, texts)
-        rows = await self._pool.fetch(TEXT["lead_numbers"], new.business_id, texts)
-        numbers = {row["external_id"]: row["lead_id"] for row in rows}
-        return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in new.leads]
+
+async def numbered(pool: Pool, business_id: int, leads: Sequence[NewLead]) -> Sequence[NewLead]:
+    """The leads, those whose id is a text with the number that it has, or gets, in this business."""
+    texts = [lead.external_id for lead in leads if lead.external_id is not None]
+    if not texts:
+        return leads
+    await pool.execute(TEXT["number_leads"], business_id, texts)
+    rows = await pool.fetch(TEXT["lead_numbers"], business_id, texts)
+    numbers = {row["external_id"]: row["lead_id"] for row in rows}
+    return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in leads]
 
 
-async def _load(connection: Connection, new: NewRun) -> int:
-    run_id: int = await connection.fetchval(
-        TEXT["insert"], new.business_id, new.name, new.concurrency, len(new.leads), new.priority, new.settings, new.created_by_user_id
+async def receive(connection: Connection, business_id: int, request: Request) -> dict[str, Any] | None:
+    """Note a request that loads leads, in the transaction that does; return its answer if it is a repeat.
+
+    Raises:
+        IdReusedError: when the id was used before with another digest.
+    """
+    await connection.execute(TEXT["lock_timeout_while_loading"])
+    is_new = await connection.fetchval(
+        TEXT["receive_request"], business_id, request.id, request.digest, request.requested_by, KEEP_HTTP_SECONDS, request.type
     )
-    ordered = sorted(new.leads, key=lambda lead: lead.zone)
+    if is_new is None:
+        raise IdReusedError
+    answer: dict[str, Any] | None = None if is_new else await connection.fetchval(TEXT["answer_of_request"], business_id, request.id)
+    return answer
+
+
+async def insert_run(connection: Connection, new: NewRun, request: Request) -> int:
+    """Add the row of a run, and return its id; its leads are counted, and their rows are for the caller to add."""
+    run_id: int = await connection.fetchval(
+        TEXT["insert"],
+        new.business_id,
+        new.name,
+        new.concurrency,
+        len(new.leads),
+        new.priority,
+        new.settings,
+        new.created_by_user_id,
+        new.schedule_at,
+        list(new.ancestors),
+    )
+    if new.loosens:
+        detail = {"settings": new.settings, "loosens": list(new.loosens)}
+        await connection.execute(AUDIT_TEXT["write"], new.business_id, request.requested_by, request.type, run_id, detail)
+    return run_id
+
+
+async def load(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead], *, after: int) -> None:
+    """Add the rows of leads at the positions behind `after`, and those of their time zones."""
+    ordered = sorted(leads, key=lambda lead: lead.zone)
     await connection.copy_records_to_table(
         "outbound_call_jobs",
         schema_name="public",
         columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
         records=[
-            (run_id, new.business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(ordered, start=1)
+            (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n)
+            for n, lead in enumerate(ordered, start=after + 1)
         ],
     )
-    for zone, first, last in _zones(ordered):
-        await connection.execute(TEXT["insert_zone"], new.business_id, run_id, zone, first, last)
-    return run_id
+    for zone, first, last in _zones(ordered, after + 1):
+        await connection.execute(TEXT["insert_zone"], business_id, run_id, zone, first, last)
 
 
-def _zones(ordered: Sequence[NewLead]) -> Iterator[tuple[str, int, int]]:
-    first = 1
+def _zones(ordered: Sequence[NewLead], first: int) -> Iterator[tuple[str, int, int]]:
     for zone, leads in groupby(ordered, key=lambda lead: lead.zone):
         last = first + sum(1 for _ in leads) - 1
         yield zone, first, last
         first = last + 1
 
 
-async def _start(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:
+async def started(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:
+    """Start a run that was just loaded, if that was asked for; return its status."""
+    if not new.start:
+        return RunStatus.PENDING
     command = Command(new.business_id, f"{request.id}:start", CommandType.START, run_id, requested_by=request.requested_by)
     found = await connection.fetchval(
         COMMAND_TEXT["command"],
@@ -284,4 +340,8 @@ def _run(row: Record) -> Run:
         cancel_requested_at=_utc(row["cancel_requested_at"]),
         cancel_requested_by=row["cancel_requested_by"],
         settings=row["settings"],
+        priority=row["priority"],
+        schedule_at=_utc(row["schedule_at"]),
+        archived_at=_utc(row["archived_at"]),
+        rules=row["rules"] or {},
     )
