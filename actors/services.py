@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dialer.messages import Command, Event, Hint
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
     from sql.commands.commands import AppliedCommand, MalformedCommand
+    from sql.runs.windows import ClosedZone, StoredWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
     from telephony.provider import Account, Provider
@@ -104,6 +105,8 @@ class Runs(Protocol):
     async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None: ...
     async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]: ...
     async def end_if_done(self, business_id: int, run_id: int) -> bool: ...
+    async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]: ...
+    async def store_windows(self, windows: Sequence[StoredWindow]) -> int: ...
 
 
 class Streams(Protocol):

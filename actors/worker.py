@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from actors.duties.calling_windows import WindowPlanner
 from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
@@ -53,6 +54,7 @@ class Worker:
             JobRewriter(services).loop,
             RunCloser(services).loop,
             RetentionCleaner(services).loop,
+            WindowPlanner(services).loop,
         )
 
     async def start(self) -> None:

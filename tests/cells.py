@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - letters that look like others are what this is about
-"""Cells as they stand in people's files, and what a person sees in them: written without a look at the grammar of the product."""
+"""Cells as they stand in people's files, and what a person sees in them: written independently of the grammar of the product."""
 
 from __future__ import annotations
 

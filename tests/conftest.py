@@ -124,12 +124,12 @@ async def _administer(postgres: Postgres, statement: str) -> None:
         await connection.close()
 
 
-def _address(postgres: Postgres, database: str) -> str:
-    return urlsplit(postgres.url)._replace(path=f"/{database}").geturl()
+def _address(postgres: Postgres, name: str) -> str:
+    return urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
 
 
 @pytest_asyncio.fixture
-async def shop(database_url: str) -> AsyncIterator[DatabaseFixture]:
+async def database(database_url: str) -> AsyncIterator[DatabaseFixture]:
     """A migrated database with a worker that owns all of it."""
     from sql.pool import open_pool  # noqa: PLC0415 only the tests that need a schema wait for it
     from tests.rows import DatabaseFixture  # noqa: PLC0415 likewise

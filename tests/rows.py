@@ -10,7 +10,8 @@ from dialer.messages import Command, CommandType
 from sql.attempts.attempts import Attempts, ClaimedAttempt, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Answer, Commands
-from sql.runs.runs import NewLead, NewRun, Request, Run, Runs
+from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.runs import Run, Runs
 from sql.workers.workers import Workers
 
 if TYPE_CHECKING:
@@ -73,20 +74,20 @@ class DatabaseFixture:
         self, *business_ids: int, permits: int = 3, token: UUID | None = None
     ) -> tuple[list[ClaimedAttempt], dict[int, Verdict]]:
         requests = [ClaimRequest(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
-        intents, verdicts = await self.attempts.claim(
+        attempts, verdicts = await self.attempts.claim(
             self.incarnation, token or uuid4(), requests, send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
         )
-        return intents, {verdict.business_id: verdict for verdict in verdicts}
+        return attempts, {verdict.business_id: verdict for verdict in verdicts}
 
     async def partition(self, business_id: int) -> int:
         business = await self.businesses.get(business_id)
         assert business
         return business.partition
 
-    async def record(self, intent: ClaimedAttempt, state: AttemptState, **known: object) -> RecordResult:
-        token = known.pop("token", str(intent.token))
+    async def record(self, attempt: ClaimedAttempt, state: AttemptState, **known: object) -> RecordResult:
+        token = known.pop("token", str(attempt.token))
         [result] = await self.attempts.record(
-            [Fact(intent.business_id, intent.attempt_id, intent.nonce, state, token=token, **known)]  # type: ignore[arg-type]
+            [Fact(attempt.business_id, attempt.attempt_id, attempt.nonce, state, token=token, **known)]  # type: ignore[arg-type]
         )
         return result
 

@@ -96,27 +96,27 @@ class EventReader:
 class Site:
     """A web process with `business`, which has a token for each role, and `rival`; requests use the token `operator` by default."""
 
-    def __init__(self, client: TestClient[http.Request, http.Application], shop: DatabaseFixture) -> None:
+    def __init__(self, client: TestClient[http.Request, http.Application], database: DatabaseFixture) -> None:
         self.client = client
-        self.shop = shop
+        self.database = database
         self.business = 0
         self.rival = 0
 
     async def open(self) -> Site:
-        self.business = await self.shop.businesses.create(
+        self.business = await self.database.businesses.create(
             name="Ours", caller_id="+972501110000", region="IL", timezone="Asia/Jerusalem", max_calls=3
         )
-        self.rival = await self.shop.businesses.create(
+        self.rival = await self.database.businesses.create(
             name="Theirs", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=3
         )
         for role in Role:
-            await self.shop.businesses.create_token(self.business, role=role, digest=token_digest(role))
-        await self.shop.businesses.create_token(self.rival, role=Role.ADMIN, digest=token_digest("rival"))
+            await self.database.businesses.create_token(self.business, role=role, digest=token_digest(role))
+        await self.database.businesses.create_token(self.rival, role=Role.ADMIN, digest=token_digest("rival"))
         return self
 
     async def user(self, email: str, password: str, role: Role = Role.OPERATOR) -> int:
         hashed = await asyncio.to_thread(PasswordHasher().hash, password)
-        return await self.shop.businesses.create_user(self.business, email=email, role=role, password_hash=hashed)
+        return await self.database.businesses.create_user(self.business, email=email, role=role, password_hash=hashed)
 
     async def request(
         self,
@@ -143,13 +143,13 @@ class Site:
         return int(response.json["run_id"])
 
     async def rivals_run(self, count: int = 2) -> int:
-        return await self.shop.run(self.rival, count)
+        return await self.database.run(self.rival, count)
 
     async def post_callback(
-        self, intent: ClaimedAttempt, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str
+        self, attempt: ClaimedAttempt, status: str, *, path: str = "callbacks", auth_token: str = AUTH_TOKEN, **fields: str
     ) -> Response:
-        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-        return await self.sign_and_post(f"/{path}/{reference}", callback(intent, status, **fields), auth_token)
+        reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        return await self.sign_and_post(f"/{path}/{reference}", callback(attempt, status, **fields), auth_token)
 
     async def sign_and_post(self, path: str, form: dict[str, str], auth_token: str = AUTH_TOKEN) -> Response:
         signature = RequestValidator(auth_token).compute_signature(PUBLIC + path, form)
@@ -166,7 +166,7 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str, shop: DatabaseFixture, **more: object) -> AsyncIterator[Site]:
+async def serving(database_url: str, redis_url: str, database: DatabaseFixture, **more: object) -> AsyncIterator[Site]:
     """Start the application and create the two businesses."""
     settings = Settings.model_validate(
         {
@@ -180,19 +180,19 @@ async def serving(database_url: str, redis_url: str, shop: DatabaseFixture, **mo
         }
     )
     async with TestClient(TestServer(create_app(settings))) as client:
-        yield await Site(client, shop).open()
+        yield await Site(client, database).open()
 
 
 def leads(count: int, first: int = 1) -> list[dict[str, Any]]:
     return [{"lead_id": n, "phone": f"+9725{n:08}", "name": f"Lead {n}"} for n in range(first, first + count)]
 
 
-def callback(intent: ClaimedAttempt, status: str, **fields: str) -> dict[str, str]:
+def callback(attempt: ClaimedAttempt, status: str, **fields: str) -> dict[str, str]:
     form = {
-        "CallSid": f"CA{intent.attempt_id:032x}",
+        "CallSid": f"CA{attempt.attempt_id:032x}",
         "AccountSid": ACCOUNT,
-        "From": intent.from_number,
-        "To": intent.phone,
+        "From": attempt.from_number,
+        "To": attempt.phone,
         "CallStatus": status,
         "Direction": "outbound-api",
     }

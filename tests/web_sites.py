@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
+async def site(database_url: str, redis_url: str, database: DatabaseFixture) -> AsyncIterator[Site]:
     """A web process with two businesses."""
-    async with serving(database_url, redis_url, shop) as site:
+    async with serving(database_url, redis_url, database) as site:
         yield site
 
 
 @pytest_asyncio.fixture
-async def site_without_redis(database_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
+async def site_without_redis(database_url: str, database: DatabaseFixture) -> AsyncIterator[Site]:
     """A web process without Redis."""
-    async with serving(database_url, NO_REDIS, shop) as site:
+    async with serving(database_url, NO_REDIS, database) as site:
         yield site

@@ -119,7 +119,7 @@ class Business:
                 return [WakeAt(verdict.put_off_until)]
             case VerdictCode.UNLISTED:
                 return [FindOrphanedCalls()]
-            case VerdictCode.NOT_OWNER | VerdictCode.EMPTY if not self.calls:
+            case VerdictCode.NOT_OWNER | VerdictCode.EMPTY | VerdictCode.STOPPED | VerdictCode.REGISTER_TOO_OLD if not self.calls:
                 return [Release()]
             case _:
                 # Full, or nothing to claim now: the next end of a call, or command, comes with a message.

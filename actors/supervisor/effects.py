@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 # `due_at` is database time. If our clock runs ahead we would claim in a tight loop until then.
 SHORTEST_WAKE_SECONDS = 0.25
+LONGEST_WAKE_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +120,16 @@ class EffectRunner:
             case Rest(seconds=seconds):
                 self._deliver_later(entry, seconds, RestOver())
             case WakeAt(due_at=due_at):
-                self._deliver_later(entry, max((due_at - self._services.clock.now()).total_seconds(), SHORTEST_WAKE_SECONDS), Wake())
+                self._wake_at(entry, (due_at - self._services.clock.now()).total_seconds())
             case PublishProgress(run_id=run_id):
                 self._publish(entry.business_id, run_id)
             case Release():
                 self.registry.drop(entry.business_id)
+
+    def _wake_at(self, entry: BusinessEntry, seconds: float) -> None:
+        # Later than this, the poll has asked again: without a bound, each poll of a closed business would leave a timer.
+        if seconds <= LONGEST_WAKE_SECONDS:
+            self._deliver_later(entry, max(seconds, SHORTEST_WAKE_SECONDS), Wake())
 
     def _deliver_later(self, entry: BusinessEntry, seconds: float, message: Message) -> None:
         asyncio.get_running_loop().call_later(seconds, self.deliver, entry.business_id, message)

@@ -2,18 +2,20 @@
 -- (except those that timeline_v1.sql adopts). The steps, each a function below, in the order they run:
 --   room      how many slots each business has left, and whether this worker may claim for it
 --   eligible  which runs may take leads, and how many each
---   offer     the next leads of each run
---   pick      which of these leads are taken, in which order, and which cannot be called now
---   take      creates the attempts, occupies the slots, puts off the leads that cannot be called now
---   pass      moves the cursors and counters of the runs
+--   offer     the next leads of each run, from the zones that are open now
+--   check     which rule of calling keeps an offered lead from being called (check_v1.sql)
+--   pick      which of these leads are taken, in which order, which are put off, and which end without a call
+--   take      creates the attempts, occupies the slots, puts off or ends the leads that are not called
+--   pass      moves the cursors and counters of the runs, and pauses a run whose budget is used up
 --   verdict   one for each business:
+--     stopped, register_too_old  no lead of this business may be called
 --     busy       its lane, a run, a time zone or a due lead is locked: claim again in a few milliseconds
 --     not_owner  the fence names another worker or epoch
 --     unlisted   the database may have forgotten calls of this business: compare with the provider's list first
 --                (timeline_v1.sql)
 --     full       no free slot
 --     gate       more leads could be taken, but the permits are used up
---     again      leads were put off or a stretch of cancelled leads was skipped: claim again at once
+--     again      leads were put off or ended, or a stretch of cancelled leads was skipped: claim again at once
 --     put_off    nothing is due before put_off_until
 --     empty      no running run has a lead to take
 --   and one row with verdict 'taken' for each attempt.
@@ -51,6 +53,8 @@ DECLARE
     picks dialer.claim_pick[];
     taken dialer.attempts[];
     barren integer[];
+    -- A worker sends the calls of this claim until then.
+    send_by CONSTANT timestamptz := now() + make_interval(secs => p_send_seconds);
 BEGIN
     -- Commit asynchronously: locks are released before the flush; the caller flushes (sql/pool.py, `flush`).
     PERFORM set_config('synchronous_commit', 'off', TRUE);
@@ -62,13 +66,18 @@ BEGIN
     room := dialer.claim_room_v1(p_incarnation, p_businesses, p_epochs, p_permits, p_default_account, held_lanes);
     runs := dialer.claim_eligible_v1(room, held_runs);
     zones := ARRAY(SELECT z
-                   FROM unnest(runs) r JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
-                   WHERE r.held AND r.may_take > 0 AND z.next_position <= z.last_position
-                   ORDER BY z.run_id, z.zone FOR NO KEY UPDATE OF z SKIP LOCKED);
-    offers := dialer.claim_offer_v1(runs, zones);
+                   FROM unnest(runs) r JOIN unnest(room) a ON a.business_id = r.business_id
+                   JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
+                   WHERE r.held AND r.may_take > 0 AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
+                     AND (z.next_position <= z.last_position
+                          OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
+                   ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
+    offers := dialer.claim_check_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones));
     picks := dialer.claim_pick_v1(room, runs, offers);
-    taken := dialer.claim_take_v1(room, picks, p_token, p_send_seconds, p_ring_seconds);
+    taken := dialer.claim_take_v1(room, picks, p_token, send_by, p_ring_seconds);
     barren := dialer.claim_pass_v1(runs, zones, offers, picks);
+    PERFORM dialer.end_if_done_v1(e.business_id, e.run_id)
+    FROM (SELECT DISTINCT p.business_id, p.run_id FROM unnest(picks) p WHERE p.fate = 'end') e;
     RETURN QUERY
     SELECT t.business_id, 'taken'::text, NULL::timestamptz, t.run_id, t.job_id, t.id, t.phone, t.from_number,
            t.account_sid, t.nonce, r.settings ->> 'machine_detection',
@@ -76,7 +85,7 @@ BEGIN
     FROM unnest(taken) t JOIN unnest(runs) r ON r.id = t.run_id
     UNION ALL
     SELECT v.business_id, v.verdict, v.put_off_until, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM dialer.claim_verdict_v1(room, runs, zones, picks, barren) v;
+    FROM dialer.claim_verdict_v1(room, runs, zones, picks, barren, send_by) v;
 END
 $$;
 
@@ -87,6 +96,7 @@ RETURNS dialer.claim_room[]
 LANGUAGE plpgsql AS $$
 DECLARE
     present CONSTANT integer := (SELECT max(h.id) FROM dialer.timelines h);
+    all_stopped CONSTANT boolean := EXISTS (SELECT FROM dialer.installation i WHERE i.stopped_at IS NOT NULL);
 BEGIN
     RETURN ARRAY(
         SELECT ROW(a.business_id, l.max_calls - cardinality(l.inflight),
@@ -94,7 +104,12 @@ BEGIN
                    coalesce(b.account_sid, p_default_account), a.business_id = ANY (held_lanes),
                    coalesce(l.timeline = present, FALSE),
                    -- The owner of a released partition is NULL, which must not match any worker.
-                   coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE))::dialer.claim_room
+                   coalesce(f.owner = p_incarnation AND f.epoch = a.epoch, FALSE),
+                   CASE WHEN all_stopped OR b.stopped_at IS NOT NULL THEN 'stopped'
+                        WHEN dialer.lacks_register(b.business_id, b.required_registers) THEN 'register_too_old' END,
+                   b.allowed_countries,
+                   ARRAY(SELECT 0 UNION ALL SELECT g.register_id FROM dialer.registers g
+                         WHERE g.business_id = b.business_id AND g.current))::dialer.claim_room
         FROM unnest(p_businesses, p_epochs, p_permits) AS a (business_id, epoch, permits)
         JOIN dialer.lanes l ON l.business_id = a.business_id
         JOIN dialer.partitions f ON f.partition = l.partition
@@ -108,10 +123,19 @@ LANGUAGE plpgsql AS $$
 BEGIN
     RETURN ARRAY(
         SELECT ROW(r.id, r.business_id, r.priority, r.served_at, r.in_progress_count, r.settings,
-                   r.id = ANY (held_runs), least(a.slots, r.concurrency - r.in_progress_count))::dialer.claim_run
+                   r.id = ANY (held_runs), least(a.slots, r.concurrency - r.in_progress_count, e.budget_left),
+                   make_interval(secs => 3600 * coalesce((r.settings ->> 'min_gap_hours')::float8, b.min_gap_hours)),
+                   CASE WHEN r.settings ? 'max_per_day' THEN (r.settings ->> 'max_per_day')::integer
+                        ELSE b.max_per_day END,
+                   coalesce(r.settings ->> 'recently_called' = 'skip', FALSE), r.ancestors || r.id,
+                   e.budget_left)::dialer.claim_run
         FROM unnest(room) a
+        JOIN dialer.businesses b ON b.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.business_id = a.business_id AND r.status = 'running'
-        WHERE a.held AND a.owned AND a.listed AND a.slots > 0 AND r.started_at IS NOT NULL AND NOT r.cancel_requested);
+        CROSS JOIN LATERAL (
+            SELECT (r.settings -> 'budget' ->> 'calls')::integer - r.calls_count AS budget_left) e
+        WHERE a.held AND a.owned AND a.listed AND a.slots > 0 AND a.barred IS NULL
+          AND r.started_at IS NOT NULL AND NOT r.cancel_requested);
 END
 $$;
 
@@ -123,16 +147,21 @@ DECLARE
     scan CONSTANT integer := dialer.claim_scan();
 BEGIN
     RETURN ARRAY(
-        SELECT ROW(r.business_id, r.id, c.job_id, c.phone, c.zone, c.position,
-                   row_number() OVER (PARTITION BY r.id ORDER BY c.zone IS NOT NULL, c.due_at, c.position)
-               )::dialer.claim_offer
+        SELECT ROW(r.business_id, r.id, c.job_id, c.phone, c.zone, c.position, c.is_retry,
+                   row_number() OVER (PARTITION BY r.id ORDER BY NOT c.is_retry, c.due_at, c.position),
+                   NULL, NULL, NULL, NULL)::dialer.claim_offer
         FROM unnest(runs) r CROSS JOIN LATERAL (
-            (SELECT j.id AS job_id, j.phone, NULL::text AS zone, t.due_at, j.position
-             FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
-             WHERE t.run_id = r.id AND t.business_id = r.business_id AND t.due_at <= now() AND j.status = 'queued'
-             ORDER BY t.due_at, t.job_id LIMIT r.may_take)
+            (SELECT t.id AS job_id, t.phone, z.zone, TRUE AS is_retry, t.due_at, t.position
+             FROM (SELECT DISTINCT y.zone FROM unnest(zones) y
+                   WHERE y.run_id = r.id AND y.business_id = r.business_id) z CROSS JOIN LATERAL (
+                 SELECT j.id, j.phone, j.position, t.due_at
+                 FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
+                 WHERE t.run_id = r.id AND t.business_id = r.business_id AND t.zone = z.zone AND t.due_at <= now()
+                   AND j.status = 'queued'
+                 ORDER BY t.due_at, t.job_id LIMIT r.may_take) t
+             ORDER BY t.due_at, t.id LIMIT r.may_take)
             UNION ALL
-            (SELECT j.id, j.phone, z.zone, NULL, j.position
+            (SELECT j.id, j.phone, z.zone, FALSE, NULL, j.position
              FROM unnest(zones) z CROSS JOIN LATERAL (
                  SELECT j.id, j.phone, j.position FROM public.outbound_call_jobs j
                  WHERE j.run_id = r.id AND j.business_id = r.business_id AND j.status = 'queued'
@@ -145,9 +174,9 @@ BEGIN
 END
 $$;
 
--- The offered leads in the order of their turns, each with its fate: `take`; `put_off`, with the reason, when its
--- number is in use or its job row is locked; `left` (unchanged), when its retry row is locked; NULL, when it is beyond
--- the slots and permits of the business.
+-- The offered leads in the order of their turns, each with its fate: `take`; `put_off`, with the reason, when a rule
+-- lets it wait, its number is in use or its job row is locked; `end`, when a rule will never let it be called; `left`
+-- (unchanged), when its retry row is locked; NULL, when it is beyond the slots and permits of the business.
 CREATE OR REPLACE FUNCTION dialer.claim_pick_v1(
     room dialer.claim_room[], runs dialer.claim_run[], offers dialer.claim_offer[])
 RETURNS dialer.claim_pick[]
@@ -156,21 +185,23 @@ BEGIN
     RETURN ARRAY(
         WITH turn AS MATERIALIZED (
             -- The order across all runs of a business: by priority, then by fewest calls in progress, then the run
-            -- that was served longest ago.
-            SELECT c.*, row_number() OVER (
-                       PARTITION BY c.business_id
-                       ORDER BY r.priority DESC, r.in_progress_count + c.nth, r.served_at NULLS FIRST, c.run_id, c.nth
-                   ) AS turn
+            -- that was served longest ago. `calls` counts the leads up to this one that no rule keeps from being called.
+            SELECT c.*, row_number() OVER turns AS turn,
+                   count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING) AS calls
             FROM unnest(offers) c JOIN unnest(runs) r ON r.id = c.run_id
             WHERE c.nth <= r.may_take
+            WINDOW turns AS (
+                PARTITION BY c.business_id
+                ORDER BY r.priority DESC, r.in_progress_count + c.nth, r.served_at NULLS FIRST, c.run_id, c.nth)
         ), within AS MATERIALIZED (
-            -- The leads within the slots and permits of their business.
+            -- The leads within the slots and permits of their business, and those before them that are not called.
             SELECT t.*, a.inflight
-            FROM turn t JOIN unnest(room) a ON a.business_id = t.business_id AND t.turn <= a.may_take
+            FROM turn t JOIN unnest(room) a ON a.business_id = t.business_id
+            WHERE CASE WHEN t.rule IS NULL THEN t.calls <= a.may_take ELSE t.calls < a.may_take END
         ), due AS MATERIALIZED (
             -- The retries whose rows we could lock.
             SELECT q.job_id FROM within t JOIN dialer.retries q ON q.job_id = t.job_id AND q.business_id = t.business_id
-            WHERE t.zone IS NULL ORDER BY q.job_id FOR UPDATE OF q SKIP LOCKED
+            WHERE t.is_retry ORDER BY q.job_id FOR UPDATE OF q SKIP LOCKED
         ), free AS MATERIALIZED (
             -- The jobs whose rows we could lock.
             SELECT j.id
@@ -182,25 +213,27 @@ BEGIN
                    EXISTS (SELECT FROM dialer.attempts o WHERE o.id = ANY (w.inflight) AND o.phone = w.phone)
                    OR row_number() OVER (PARTITION BY w.business_id, w.phone ORDER BY w.turn) > 1 AS number_in_use
             FROM within w LEFT JOIN free f ON f.id = w.job_id
-            WHERE w.zone IS NOT NULL OR EXISTS (SELECT FROM due d WHERE d.job_id = w.job_id)
+            WHERE NOT w.is_retry OR EXISTS (SELECT FROM due d WHERE d.job_id = w.job_id)
         )
-        SELECT ROW(t.business_id, t.run_id, t.job_id, t.phone, t.zone, t.position, t.turn,
+        SELECT ROW(t.business_id, t.run_id, t.job_id, t.phone, t.zone, t.position, t.is_retry, t.turn,
                    CASE WHEN w.job_id IS NULL THEN NULL WHEN a.job_id IS NULL THEN 'left'
-                        WHEN a.locked OR a.number_in_use THEN 'put_off' ELSE 'take' END,
-                   CASE WHEN a.locked THEN 'locked' WHEN a.number_in_use THEN 'same_phone' END)::dialer.claim_pick
+                        WHEN a.locked THEN 'put_off' WHEN t.ends_as IS NOT NULL THEN 'end'
+                        WHEN t.rule IS NOT NULL OR a.number_in_use THEN 'put_off' ELSE 'take' END,
+                   CASE WHEN NOT a.locked THEN t.rule END, CASE WHEN NOT a.locked THEN t.until END, t.ends_as,
+                   CASE WHEN a.locked THEN 'locked' WHEN t.rule IS NOT NULL THEN coalesce(t.reason, t.rule)
+                        WHEN a.number_in_use THEN 'same_phone' END)::dialer.claim_pick
         FROM turn t LEFT JOIN within w ON w.job_id = t.job_id LEFT JOIN allowed a ON a.job_id = t.job_id);
 END
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_take_v1(
-    room dialer.claim_room[], picks dialer.claim_pick[], p_token uuid, p_send_seconds double precision,
+    room dialer.claim_room[], picks dialer.claim_pick[], p_token uuid, p_send_by timestamptz,
     p_ring_seconds integer)
 RETURNS dialer.attempts[]
 LANGUAGE plpgsql AS $$
 DECLARE
     -- Retry a lead after this when its number is in use by another lead of the business, or its job row is locked.
     put_off_wait CONSTANT interval := '5 seconds';
-    deadline CONSTANT timestamptz := now() + make_interval(secs => p_send_seconds);
     taken dialer.attempts[];
 BEGIN
     WITH created AS (
@@ -209,7 +242,7 @@ BEGIN
                                           ring_seconds, send_by, next_check_at)
         SELECT p.business_id, p.run_id, p.job_id, p_token,
                md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p.phone, a.caller_id, a.account_sid,
-               p_ring_seconds, deadline, deadline
+               p_ring_seconds, p_send_by, p_send_by
         FROM unnest(picks) p JOIN unnest(room) a ON a.business_id = p.business_id
         WHERE p.fate = 'take' ORDER BY p.business_id, p.turn
         RETURNING n
@@ -219,11 +252,13 @@ BEGIN
     SET status = 'dialing', attempts = j.attempts + 1, attempt_id = t.id, dial_lock_token = p_token::text,
         started_at = coalesce(j.started_at, dialer.utc()), dial_started_at = dialer.utc()
     FROM unnest(taken) t WHERE j.id = t.job_id AND j.business_id = t.business_id;
-    DELETE FROM dialer.retries q USING unnest(taken) t WHERE q.job_id = t.job_id AND q.business_id = t.business_id;
-    INSERT INTO dialer.retries (business_id, run_id, job_id, due_at, reason)
-    SELECT p.business_id, p.run_id, p.job_id, now() + put_off_wait, p.reason
+    DELETE FROM dialer.retries q USING unnest(picks) p
+    WHERE p.is_retry AND p.fate IN ('take', 'end') AND q.job_id = p.job_id AND q.business_id = p.business_id;
+    INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
+    SELECT p.business_id, p.run_id, p.job_id, p.zone, coalesce(p.until, now() + put_off_wait), p.reason
     FROM unnest(picks) p WHERE p.fate = 'put_off'
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason;
+    PERFORM dialer.claim_refuse_v1(picks);
     UPDATE dialer.lanes l SET inflight = l.inflight || m.ids
     FROM (SELECT t.business_id, array_agg(t.id ORDER BY t.id) AS ids FROM unnest(taken) t GROUP BY t.business_id) m
     WHERE l.business_id = m.business_id;
@@ -244,43 +279,77 @@ BEGIN
     WITH passed AS (
         UPDATE dialer.run_zones z
         SET next_position = 1 + coalesce(m.last, least(z.last_position, z.next_position + scan - 1))
-        FROM (SELECT r.business_id, r.id AS run_id, r.may_take, z.zone,
+        FROM (SELECT r.business_id, r.id AS run_id, r.may_take, z.zone, z.first_position,
                      (SELECT max(p.position) FROM unnest(picks) p
-                      WHERE p.run_id = r.id AND p.zone = z.zone AND p.fate IS NOT NULL) AS last
-              FROM unnest(runs) r JOIN unnest(zones) z ON z.run_id = r.id AND z.business_id = r.business_id) m
-        WHERE z.run_id = m.run_id AND z.zone = m.zone AND z.business_id = m.business_id
+                      WHERE p.run_id = r.id AND NOT p.is_retry AND p.fate IS NOT NULL
+                        AND p.position BETWEEN z.next_position AND z.last_position) AS last,
+                     EXISTS (SELECT FROM unnest(offers) c
+                             WHERE c.run_id = r.id AND NOT c.is_retry
+                               AND c.position BETWEEN z.next_position AND z.last_position) AS offered
+              FROM unnest(runs) r JOIN unnest(zones) z ON z.run_id = r.id AND z.business_id = r.business_id
+              WHERE z.next_position <= z.last_position) m
+        WHERE z.run_id = m.run_id AND z.zone = m.zone AND z.first_position = m.first_position
+          AND z.business_id = m.business_id
           AND (m.last IS NOT NULL
-               OR NOT EXISTS (SELECT FROM unnest(offers) c WHERE c.run_id = m.run_id AND c.zone = m.zone)
-               AND (SELECT count(*) FROM unnest(offers) c
-                    WHERE c.run_id = m.run_id AND c.zone IS NOT NULL) < m.may_take)
+               OR NOT m.offered
+               AND (SELECT count(*) FROM unnest(offers) c WHERE c.run_id = m.run_id AND NOT c.is_retry) < m.may_take)
         RETURNING z
     )
     SELECT array_agg(p.z) INTO moved FROM passed p;
-    UPDATE public.outbound_call_runs r
-    SET queued_count = r.queued_count - m.taken, in_progress_count = r.in_progress_count + m.taken,
-        cursor_position = r.cursor_position + m.steps, updated_at = dialer.utc(),
-        -- A lead that was put off counts as a turn too. Of two runs served in one claim, the run with the last turn
-        -- counts as served later.
-        served_at = CASE WHEN m.last_turn > 0 THEN dialer.utc() + m.last_turn * interval '1 microsecond'
-                         ELSE r.served_at END
-    FROM (SELECT x.id,
-                 (SELECT count(*) FROM unnest(picks) p WHERE p.run_id = x.id AND p.fate = 'take')::integer AS taken,
-                 coalesce((SELECT sum(n.next_position - o.next_position) FROM unnest(moved) n
-                           JOIN unnest(zones) o ON o.run_id = n.run_id AND o.zone = n.zone
-                           WHERE n.run_id = x.id), 0)::integer AS steps,
-                 coalesce((SELECT max(p.turn) FROM unnest(picks) p
-                           WHERE p.run_id = x.id AND p.fate IN ('take', 'put_off')), 0) AS last_turn
-          FROM unnest(runs) x) m
-    WHERE r.id = m.id AND (m.last_turn > 0 OR m.steps > 0);
+    PERFORM dialer.claim_count_v1(runs, zones, moved, picks);
     RETURN ARRAY(SELECT n.run_id FROM unnest(moved) n
                  WHERE NOT EXISTS (SELECT FROM unnest(picks) p
-                                   WHERE p.run_id = n.run_id AND p.zone = n.zone AND p.fate IS NOT NULL));
+                                   WHERE p.run_id = n.run_id AND NOT p.is_retry AND p.fate IS NOT NULL
+                                     AND p.position BETWEEN n.first_position AND n.last_position));
 END
+$$;
+
+-- Updates the counters of the runs, and pauses a run whose budget is used up while it has leads left.
+CREATE OR REPLACE FUNCTION dialer.claim_count_v1(
+    runs dialer.claim_run[], zones dialer.run_zones[], moved dialer.run_zones[], picks dialer.claim_pick[])
+RETURNS void
+LANGUAGE sql AS $$
+    WITH counted AS (
+        UPDATE public.outbound_call_runs r
+        SET queued_count = r.queued_count - m.taken - m.ended, in_progress_count = r.in_progress_count + m.taken,
+            skipped_count = r.skipped_count + m.skipped, completed_count = r.completed_count + m.completed,
+            failed_count = r.failed_count + m.failed, calls_count = r.calls_count + m.taken,
+            cursor_position = r.cursor_position + m.steps, updated_at = dialer.utc(),
+            -- A lead that was put off counts as a turn too. Of two runs served in one claim, the run with the last turn
+            -- counts as served later.
+            served_at = CASE WHEN m.last_turn > 0 THEN dialer.utc() + m.last_turn * interval '1 microsecond'
+                             ELSE r.served_at END,
+            status = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended THEN 'paused' ELSE r.status END,
+            last_error = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended
+                THEN format('The budget of %s calls is used up', r.settings -> 'budget' ->> 'calls')
+                ELSE r.last_error END
+        FROM (SELECT x.id, x.business_id, coalesce(t.taken, 0) AS taken, coalesce(t.ended, 0) AS ended,
+                     coalesce(t.skipped, 0) AS skipped, coalesce(t.completed, 0) AS completed,
+                     coalesce(t.failed, 0) AS failed, coalesce(t.last_turn, 0) AS last_turn,
+                     coalesce(x.budget_left - coalesce(t.taken, 0) <= 0, FALSE) AS used_up,
+                     coalesce((SELECT sum(n.next_position - o.next_position) FROM unnest(moved) n
+                               JOIN unnest(zones) o ON o.run_id = n.run_id AND o.first_position = n.first_position
+                               WHERE n.run_id = x.id), 0)::integer AS steps
+              FROM unnest(runs) x LEFT JOIN (
+                  SELECT p.run_id, count(*) FILTER (WHERE p.fate = 'take')::integer AS taken,
+                         count(*) FILTER (WHERE p.fate = 'end')::integer AS ended,
+                         count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'skipped')::integer AS skipped,
+                         count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'completed')::integer AS completed,
+                         count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'failed')::integer AS failed,
+                         max(p.turn) FILTER (WHERE p.fate IN ('take', 'put_off', 'end')) AS last_turn
+                  FROM unnest(picks) p GROUP BY p.run_id) t ON t.run_id = x.id
+              WHERE x.held) m
+        WHERE r.id = m.id AND r.business_id = m.business_id AND (m.last_turn > 0 OR m.steps > 0 OR m.used_up)
+        RETURNING r.business_id, r.id, r.status, r.last_error
+    )
+    INSERT INTO dialer.outbox (business_id, run_id, type, data)
+    SELECT c.business_id, c.id, 'run.paused', jsonb_build_object('last_error', c.last_error)
+    FROM counted c WHERE c.status = 'paused'
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_verdict_v1(
     room dialer.claim_room[], runs dialer.claim_run[], zones dialer.run_zones[], picks dialer.claim_pick[],
-    barren integer[])
+    barren integer[], send_by timestamptz)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -289,7 +358,7 @@ BEGIN
     FROM unnest(room) a
     CROSS JOIN LATERAL (
         SELECT count(*) AS offered, count(*) FILTER (WHERE p.fate = 'take') AS taken,
-               coalesce(bool_or(p.fate = 'put_off'), FALSE)
+               coalesce(bool_or(p.fate IN ('put_off', 'end')), FALSE)
                OR EXISTS (SELECT FROM unnest(runs) r
                           WHERE r.business_id = a.business_id AND r.id = ANY (barren)) AS moved,
                coalesce(bool_or(p.fate = 'left'), FALSE) AS lead_locked
@@ -300,17 +369,21 @@ BEGIN
                OR EXISTS (SELECT FROM unnest(runs) r
                           JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
                           WHERE r.business_id = a.business_id AND r.held AND r.may_take > 0
-                            AND z.next_position <= z.last_position
+                            AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
+                            AND (z.next_position <= z.last_position
+                                 OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                             AND NOT EXISTS (SELECT FROM unnest(zones) y
-                                            WHERE y.run_id = z.run_id AND y.zone = z.zone)) AS run_locked,
-               (SELECT min(q.due_at)
-                FROM unnest(runs) r JOIN dialer.retries q ON q.run_id = r.id AND q.business_id = r.business_id
-                WHERE r.business_id = a.business_id AND q.due_at > now()) AS due_at
+                                            WHERE y.run_id = z.run_id AND y.first_position = z.first_position)
+               ) AS run_locked,
+               (SELECT min(dialer.next_chance(z, send_by))
+                FROM unnest(runs) r JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
+                WHERE r.business_id = a.business_id) AS due_at
     ) w
     CROSS JOIN LATERAL (
         SELECT CASE WHEN NOT a.owned THEN 'not_owner'
                     WHEN NOT a.listed THEN 'unlisted'
                     WHEN NOT a.held THEN 'busy'
+                    WHEN a.barred IS NOT NULL THEN a.barred
                     WHEN a.slots - t.taken <= 0 THEN 'full'
                     WHEN t.lead_locked THEN 'busy'
                     WHEN t.moved THEN 'again'

@@ -96,16 +96,19 @@ BEGIN
     ), located AS MATERIALIZED (
         -- The facts whose run and job we have locked too, where needed; each with its rows as they were before.
         SELECT f.*, a.state AS was, a.sid AS bound, a.token AS holder, a.send_by, a.hang_up_at, a.excess AS was_excess,
-               a.run_id, a.job_id, a.withdrawn_at, a.evidence AS known_evidence, a.ring_seconds, l.partition,
+               a.run_id, a.job_id, a.withdrawn_at, a.evidence AS known_evidence, a.ring_seconds,
+               coalesce(f.answered_by, a.answered_by) AS known_answerer, l.partition,
                l.max_calls - cardinality(l.inflight) AS room, j.status AS job_was, j.attempt_id = a.id AS newest,
                coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, r.cancel_requested,
-               r.status AS run_was,
+               r.status AS run_was, j.position,
+               CASE WHEN r.settings ? 'retries' THEN r.settings -> 'retries' ELSE b.retries END AS retries,
                dialer.rank_of(a.state) AS rank_was, dialer.rank_of(f.state) AS rank_now
         FROM fact f
         JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id AND a.nonce = f.nonce
         JOIN dialer.lanes l ON l.business_id = a.business_id
         JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
+        JOIN dialer.businesses b ON b.business_id = a.business_id
         WHERE (a.run_id = ANY (held_runs) OR NOT dialer.concerns_run(a.state, f.state, a.sid, f.sid))
           AND (a.job_id = ANY (held_jobs) OR NOT dialer.concerns_job(a.state, f.state))
     ), judged AS MATERIALIZED (
@@ -140,8 +143,9 @@ BEGIN
                j.was = 'not_placed' AND j.newest AND dialer.is_open(j.state)
                AND row_number() OVER (PARTITION BY j.business_id, j.was = 'not_placed' ORDER BY j.attempt_id) <= j.room
                    AS enters,
-               dialer.counted_as(j.job_was, j.cancel_requested) AS from_count,
+               dialer.counted_as(j.job_was, j.cancel_requested) AS from_count, t.retry_seconds,
                CASE WHEN NOT j.newest THEN j.job_was
+                    WHEN t.retry_seconds IS NOT NULL THEN 'queued'
                     WHEN j.state = 'over' AND dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at) THEN
                         CASE WHEN j.cancel_requested OR j.hang_up_at IS NOT NULL THEN 'cancelled' ELSE 'queued' END
                     WHEN j.state = 'over' THEN dialer.job_after(j.outcome)
@@ -150,10 +154,19 @@ BEGIN
                         CASE WHEN j.cancel_requested OR j.hang_up_at IS NOT NULL THEN 'cancelled' ELSE 'queued' END
                     WHEN j.was = 'not_placed' THEN 'dialing'
                     ELSE j.job_was END AS job_now
-        FROM judged j WHERE j.verdict = 'applied'
+        FROM judged j
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN j.newest AND j.state = 'over' AND j.retries IS NOT NULL AND NOT j.cancel_requested
+                             AND j.hang_up_at IS NULL AND j.run_was IN ('running', 'paused')
+                             AND NOT dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at)
+                        THEN dialer.retry_seconds(j.business_id, j.job_id, j.attempt_id,
+                                                  dialer.job_outcome(j.outcome, j.known_answerer), j.retries)
+                   END AS retry_seconds) t
+        WHERE j.verdict = 'applied'
     ), moved AS MATERIALIZED (
         -- The effect on the counters; an attempt for which no slot is left is excess.
-        SELECT w.*, w.job_now <> w.job_was AS job_moves, dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
+        SELECT w.*, w.job_now <> w.job_was AS job_moves,
+               w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried, dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
                w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
         FROM weighed w
     ), attempt AS (
@@ -211,23 +224,28 @@ BEGIN
         -- Updates the jobs.
         UPDATE public.outbound_call_jobs j
         SET status = m.job_now,
-            attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') OR m.job_now = 'queued'
+            attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') OR m.job_now = 'queued' AND NOT m.retried
                             THEN greatest(j.attempts - 1, 0)
                             WHEN m.was = 'not_placed' THEN j.attempts + 1 ELSE j.attempts END,
-            outcome = CASE WHEN m.state = 'over' AND m.job_now <> 'queued'
-                           THEN dialer.job_outcome(m.outcome, m.answered_by)
+            outcome = CASE WHEN m.state = 'over' AND (m.job_now <> 'queued' OR m.retried)
+                           THEN dialer.job_outcome(m.outcome, m.known_answerer)
                            ELSE j.outcome END,
-            error_message = CASE WHEN m.job_now = 'failed' THEN m.reason END,
+            error_message = CASE WHEN m.job_now = 'failed' OR m.retried THEN m.reason END,
             call_sid = coalesce(m.bound, m.sid, j.call_sid),
             twilio_call_sid = coalesce(m.bound, m.sid, j.twilio_call_sid),
             completed_at = CASE WHEN m.job_now IN ('completed', 'failed', 'cancelled') THEN dialer.utc() END
         FROM moved m WHERE m.job_moves AND j.id = m.job_id AND j.business_id = m.business_id
     ), back_to_front AS (
         -- Makes the leads that are queued again due before new leads.
-        INSERT INTO dialer.retries (business_id, run_id, job_id, due_at, reason)
-        SELECT m.business_id, m.run_id, m.job_id,
-               CASE WHEN m.state = 'over' AND m.withdrawn_at IS NULL THEN now() + too_many_wait ELSE now() END, m.state
-        FROM moved m WHERE m.job_moves AND m.job_now = 'queued'
+        INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
+        SELECT m.business_id, m.run_id, m.job_id, z.zone,
+               CASE WHEN m.retried THEN now() + make_interval(secs => m.retry_seconds)
+                    WHEN m.state = 'over' AND m.withdrawn_at IS NULL THEN now() + too_many_wait ELSE now() END,
+               CASE WHEN m.retried THEN 'retry' ELSE m.state END
+        FROM moved m
+        JOIN dialer.run_zones z ON z.run_id = m.run_id AND z.business_id = m.business_id
+            AND m.position BETWEEN z.first_position AND z.last_position
+        WHERE m.job_moves AND m.job_now = 'queued'
         ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason
     ), taken_back AS (
         -- Deletes the retry of a queued lead whose call turns out to exist.
@@ -254,6 +272,8 @@ BEGIN
                sum((m.to_count = 'completed')::int - (m.from_count = 'completed')::int)::int AS completed,
                sum((m.to_count = 'failed')::int - (m.from_count = 'failed')::int)::int AS failed,
                sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled,
+               -- Calls that were not placed after all do not count for the budget.
+               sum((m.was = 'not_placed')::int - (m.state IN ('not_sent', 'not_placed'))::int)::int AS calls,
                max(m.error_code) FILTER (WHERE m.job_now = 'queued' AND m.state = 'over'
                                          AND dialer.is_account_fault(m.error_code)) AS account_fault
         FROM moved m WHERE m.from_count <> m.to_count GROUP BY m.business_id, m.run_id
@@ -262,7 +282,8 @@ BEGIN
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,
             completed_count = r.completed_count + d.completed, failed_count = r.failed_count + d.failed,
-            cancelled_count = r.cancelled_count + d.cancelled, updated_at = dialer.utc(),
+            cancelled_count = r.cancelled_count + d.cancelled, calls_count = greatest(r.calls_count + d.calls, 0),
+            updated_at = dialer.utc(),
             status = CASE WHEN d.ends THEN CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END
                 WHEN d.pauses THEN 'paused' ELSE r.status END,
             last_error = CASE WHEN d.pauses THEN format(account_refused, d.account_fault) ELSE r.last_error END,
@@ -284,7 +305,7 @@ BEGIN
             SELECT 1 AS nth, m.business_id, m.run_id, m.job_id, 'job.changed' AS type,
                    jsonb_build_object(
                        'status', m.job_now, 'lead_id', m.lead_id, 'twilio_call_sid', coalesce(m.bound, m.sid),
-                       'outcome', CASE WHEN m.state = 'over' THEN dialer.job_outcome(m.outcome, m.answered_by) END,
+                       'outcome', CASE WHEN m.state = 'over' THEN dialer.job_outcome(m.outcome, m.known_answerer) END,
                        'duration', m.duration) AS data
             FROM moved m WHERE m.job_moves AND m.job_now IN ('completed', 'failed', 'cancelled')
             UNION ALL

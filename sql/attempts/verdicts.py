@@ -12,6 +12,8 @@ class VerdictCode(StrEnum):
     BUSY = "busy"
     NOT_OWNER = "not_owner"
     UNLISTED = "unlisted"
+    STOPPED = "stopped"
+    REGISTER_TOO_OLD = "register_too_old"
     FULL = "full"
     GATE = "gate"
     AGAIN = "again"

@@ -158,6 +158,9 @@ BEGIN
         started_at = CASE p_command.type WHEN 'run.start' THEN dialer.utc() ELSE r.started_at END,
         last_error = CASE p_command.type WHEN 'run.resume' THEN NULL ELSE r.last_error END
     WHERE r.id = p_run.id AND r.business_id = p_run.business_id;
+    IF p_command.type = 'run.start' THEN
+        PERFORM dialer.reset_windows_v1(p_run.business_id, p_run.id);
+    END IF;
     INSERT INTO dialer.outbox (business_id, run_id, type, data)
     VALUES (p_run.business_id, p_run.id, p_command.type || CASE p_command.type WHEN 'run.start' THEN 'ed' ELSE 'd' END,
             jsonb_build_object('requested_by', p_command.requested_by));

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sql.runs.runs import TEXT, insert_run, load, numbered, receive, started
+from sql.runs.new_run import TEXT, insert_run, load, numbered, receive, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sql.pool import Connection, Pool
-    from sql.runs.runs import NewLead, NewRun, Request
+    from sql.runs.new_run import NewLead, NewRun, Request
 
 
 class EndedRunError(Exception):

@@ -82,6 +82,22 @@ SELECT r.ancestors || r.id FROM public.outbound_call_runs r WHERE r.business_id 
 INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
 VALUES ($1, $2, $3, $4, $5, $4)
 
+-- name: closed_zones
+SELECT r.business_id, r.id AS run_id, z.zone, dialer.hours_of(r.settings, b.calling_hours) AS hours,
+       dialer.counts_days(r.settings, b.max_per_day) AS by_day, clock_timestamp() AS now
+FROM dialer.lanes l
+JOIN public.outbound_call_runs r ON r.business_id = l.business_id AND r.status = 'running'
+JOIN dialer.businesses b ON b.business_id = r.business_id
+CROSS JOIN LATERAL (
+    SELECT DISTINCT y.zone FROM dialer.run_zones y
+    WHERE y.run_id = r.id AND y.business_id = r.business_id AND coalesce(y.closes_at <= now(), TRUE)) z
+WHERE l.partition = ANY ($1::smallint[]) AND r.started_at IS NOT NULL AND NOT r.cancel_requested
+ORDER BY r.business_id, r.id, z.zone LIMIT $2
+
+-- name: store_windows
+SELECT dialer.store_windows_v1($1::integer[], $2::integer[], $3::text[], $4::jsonb[], $5::boolean[], $6::timestamptz[],
+                               $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
+
 -- name: to_rewrite
 SELECT DISTINCT ON (r.business_id) r.business_id, r.id -- one of each business at a time
 FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id

@@ -37,9 +37,9 @@ EXPECTED = re.compile(r"Failed to load resource: (the server responded with a st
 
 
 @pytest_asyncio.fixture
-async def site(database_url: str, redis_url: str, shop: DatabaseFixture) -> AsyncIterator[Site]:
+async def site(database_url: str, redis_url: str, database: DatabaseFixture) -> AsyncIterator[Site]:
     """A web process that a browser can sign in to over plain HTTP, and an operator."""
-    async with serving(database_url, redis_url, shop, PUBLIC_URL="http://127.0.0.1") as site:
+    async with serving(database_url, redis_url, database, PUBLIC_URL="http://127.0.0.1") as site:
         await site.user(EMAIL, PASSWORD)
         yield site
 

@@ -28,14 +28,16 @@ RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "
 async def busy_run(site: Site) -> tuple[int, int]:
     """A run with leads in every state, and one of its jobs."""
     run_id = await site.load(12)
-    intents, _ = await site.shop.claim(site.business)
-    heard = {"CallSid": "CA" + "1" * 32, "To": intents[0].phone, "Direction": "outbound-api"}
-    await site.shop.record(intents[0], AttemptState.RINGING, sid=heard["CallSid"], callback={**heard, "CallStatus": "ringing"})
-    await site.shop.record(intents[0], AttemptState.OVER, outcome="completed", duration=7, callback={**heard, "CallStatus": "completed"})
-    await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
-    await site.shop.claim(site.business)
-    await site.shop.pool.execute("UPDATE outbound_call_runs SET last_error = 'The account refuses calls: 20003' WHERE id = $1", run_id)
-    return run_id, intents[0].job_id
+    attempts, _ = await site.database.claim(site.business)
+    form = {"CallSid": "CA" + "1" * 32, "To": attempts[0].phone, "Direction": "outbound-api"}
+    await site.database.record(attempts[0], AttemptState.RINGING, sid=form["CallSid"], callback={**form, "CallStatus": "ringing"})
+    await site.database.record(
+        attempts[0], AttemptState.OVER, outcome="completed", duration=7, callback={**form, "CallStatus": "completed"}
+    )
+    await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
+    await site.database.claim(site.business)
+    await site.database.pool.execute("UPDATE outbound_call_runs SET last_error = 'The account refuses calls: 20003' WHERE id = $1", run_id)
+    return run_id, attempts[0].job_id
 
 
 async def violations(page: Page) -> list[str]:
@@ -52,7 +54,7 @@ async def overflow(page: Page) -> int:
 async def test_axe_finds_no_violations(site: Site, browser: Browser, locale: str, scheme: str) -> None:
     run_id, job_id = await busy_run(site)
     stopped = await site.load(3)
-    await site.shop.command(site.business, CommandType.STOP, stopped)
+    await site.database.command(site.business, CommandType.STOP, stopped)
     await site.load(3, start=False)
     context, user = await open_window(site, browser, locale=locale, color_scheme=scheme)
     page = user.page
@@ -117,7 +119,7 @@ async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(user:
     await tab_to(page, "#confirm-cancel .danger-action")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
-    [run] = await site.shop.runs.page(site.business)
+    [run] = await site.database.runs.page(site.business)
     assert (run.status, run.cancelled) == ("cancelled", 1)
 
 

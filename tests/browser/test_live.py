@@ -47,14 +47,14 @@ async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, sit
     await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
-    intents, _ = await site.shop.claim(site.business)
-    await site.shop.record(intents[0], AttemptState.RINGING, sid="CA" + "1" * 32)
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.RINGING, sid="CA" + "1" * 32)
     await publish_progress(site, "call.progress", run_id)
     await expect(page.locator(".call")).to_have_count(3)
-    await expect(page.locator(f"#call-{intents[0].job_id}")).to_contain_text("Ringing")
+    await expect(page.locator(f"#call-{attempts[0].job_id}")).to_contain_text("Ringing")
     await expect(page.locator("#count-in_progress b")).to_have_text("3")
-    for intent, outcome in zip(intents, ("completed", "busy", "no-answer"), strict=True):
-        await site.shop.record(intent, AttemptState.OVER, outcome=outcome)
+    for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
     # We publish nothing now: the outbox relays the end of each call.
     await expect(page.locator("#percent")).to_have_text("100%")
     await expect(page.locator("h1 + .status")).to_have_text("Completed")
@@ -75,8 +75,8 @@ async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: 
     port = server.port
     await server.close()
     await expect(page.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
-    intents, _ = await site.shop.claim(site.business)
-    await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     async with TestServer(create_app(settings), port=port):
         await expect(page.locator(".live-text")).to_have_text(LIVE)
         await expect(page.locator("#count-failed b")).to_have_text("1")
@@ -93,7 +93,7 @@ async def test_updates_can_be_put_on_hold(user: BrowserUser, site: Site) -> None
     hold = page.get_by_role("button", name="Hold updates")
     await hold.click()
     await expect(page.locator(".live-text")).to_have_text(re.compile("Updates on hold since"))
-    await site.shop.command(site.business, CommandType.PAUSE, run_id)
+    await site.database.command(site.business, CommandType.PAUSE, run_id)
     async with page.expect_event("requestfinished", lambda request: "/events" not in request.url, timeout=PATIENCE_MILLISECONDS):
         await expect(page.locator("h1 + .status")).to_have_text("Running")
         await hold.click()
@@ -110,8 +110,8 @@ async def test_paging_keeps_the_connection_and_the_address(user: BrowserUser, si
     await page.get_by_role("link", name="Next page").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(10)
     assert "after=50" in page.url
-    intents, _ = await site.shop.claim(site.business)
-    await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     await expect(page.locator("#count-failed b")).to_have_text("1")
     await expect(page.locator("#leads tbody tr")).to_have_count(10)
     assert await untouched(page)
@@ -125,19 +125,19 @@ async def test_an_open_question_and_the_keyboard_survive_an_update(user: Browser
     await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await page.locator("#count-failed").focus()
-    intents, _ = await site.shop.claim(site.business)
-    await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     await expect(page.locator("#count-failed b")).to_have_text("1")
     await expect(page.locator("#count-failed")).to_be_focused()
     await page.locator("#do-stop").click()
     await page.get_by_label("Also hang up calls on the line").last.check()
-    await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
+    await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
     await expect(page.locator("#count-failed b")).to_have_text("2")
     await expect(page.locator("#confirm-stop")).to_be_visible()
     await expect(page.locator("#confirm-stop input[type=checkbox]")).to_be_checked()
     await page.get_by_role("button", name="Stop the campaign").click()
     await expect(page.get_by_text("The campaign has been stopped.")).to_be_visible()
-    assert await site.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 1
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 1
 
 
 async def test_an_ended_session_leads_to_the_sign_in(user: BrowserUser, site: Site) -> None:

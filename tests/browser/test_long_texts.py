@@ -40,19 +40,19 @@ async def hostile(site: Site) -> tuple[int, int]:
     response = await site.post("/api/outbound/runs", {"name": LONG, "leads": leads, "start": True})
     run_id = int(response.json["run_id"])
     await site.load(1, name=HEBREW)
-    pool = site.shop.pool
+    pool = site.database.pool
     await pool.execute("UPDATE dialer.users SET email = $1 WHERE email = $2", ADDRESS, EMAIL)
     await pool.execute("UPDATE dialer.businesses SET name = $1 WHERE business_id = $2", LONG, site.business)
     await pool.execute("UPDATE outbound_call_runs SET last_error = $1 WHERE id = $2", f"20003: {LONG}", run_id)
     await pool.execute("UPDATE dialer.audit_log SET actor = $1 WHERE run_id = $2", f"stream:{LONG}", run_id)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     sid = "CA" + "1" * 32
-    callback = {"CallSid": sid, "To": intents[0].phone, "Header": LONG, LONG: "x"}
-    await site.shop.record(
-        intents[0], AttemptState.OVER, outcome="failed", sid=sid, reason=LONG, callback={**callback, "CallStatus": "failed"}
+    callback = {"CallSid": sid, "To": attempts[0].phone, "Header": LONG, LONG: "x"}
+    await site.database.record(
+        attempts[0], AttemptState.OVER, outcome="failed", sid=sid, reason=LONG, callback={**callback, "CallStatus": "failed"}
     )
-    await pool.execute("UPDATE outbound_call_jobs SET error_message = $1 WHERE id = $2", LONG, intents[0].job_id)
-    return run_id, intents[0].job_id
+    await pool.execute("UPDATE outbound_call_jobs SET error_message = $1 WHERE id = $2", LONG, attempts[0].job_id)
+    return run_id, attempts[0].job_id
 
 
 async def load_report(page: Page) -> None:
@@ -69,7 +69,7 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
     run_id, job_id = await hostile(site)
     page, faults = user.page, []
 
-    async def look(name: str) -> None:
+    async def check(name: str) -> None:
         wide, out = await overflow(page), await page.evaluate(STICKING_OUT)
         out += await page.evaluate(SCROLLED) if width > 1000 else []
         if wide or out:
@@ -77,10 +77,10 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
 
     for path in ("/runs", f"/runs/{run_id}", f"/runs/{run_id}?status=failed", f"/runs/{run_id}/stop", f"/runs/{run_id}/jobs/{job_id}"):
         await user.open(path)
-        await look(path)
+        await check(path)
     for summary in await page.locator("summary").all():
         await summary.click()
-    await look("an open callback")
+    await check("an open callback")
     await user.open(f"/runs/{run_id}")
     for cell in await page.locator("#leads tbody tr td:nth-child(3) .ltr").all():
         left, right = await cell.evaluate(PHONE_PLACE)
@@ -89,10 +89,10 @@ async def test_no_page_scrolls_sideways(site: Site, browser: Browser, locale: st
         if width > 1000:
             assert 0 <= left < right <= width
     await page.locator("#do-stop").click()
-    await look("the question")
+    await check("the question")
     await user.open("/runs/new")
     await load_report(page)
-    await look("the report of a load")
+    await check("the report of a load")
     await context.close()
     assert faults == []
     assert user.console_errors == []

@@ -60,7 +60,7 @@ def streams_of(site: Site, business_id: int | None = None) -> int:
 
 async def until_streams(site: Site, count: int, business_id: int | None = None) -> None:
     async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000):
-        while streams_of(site, business_id) != count:  # noqa: ASYNC110 - the streams know no one who waits for their number
+        while streams_of(site, business_id) != count:  # noqa: ASYNC110 - nothing signals when their number changes
             await asyncio.sleep(0)
 
 
@@ -81,19 +81,19 @@ async def is_live(page: Page) -> None:
 @asynccontextmanager
 async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
     """Publish events of all these runs, as fast as workers do."""
-    publishing = Streams(app_of(site)[keys.SETTINGS].redis_url)
+    streams = Streams(app_of(site)[keys.SETTINGS].redis_url)
 
-    async def tell() -> None:
+    async def publish() -> None:
         while True:
             for run_id in runs:
-                await publishing.publish([Event("run.progress", site.business, run_id, at=SystemClock().now())])
+                await streams.publish([Event("run.progress", site.business, run_id, at=SystemClock().now())])
 
-    telling = asyncio.ensure_future(tell())
+    publishing = asyncio.ensure_future(publish())
     try:
         yield
     finally:
-        telling.cancel()
-        await publishing.close()
+        publishing.cancel()
+        await streams.close()
 
 
 async def stop(page: Page) -> float:
@@ -117,19 +117,19 @@ async def stop_without_browser(site: Site) -> float:
 async def call_everybody(site: Site) -> None:
     """Call every lead of every run, with one outcome after the other."""
     outcomes = itertools.cycle(["completed", "busy", "no-answer"])
-    while (claimed := await site.shop.claim(site.business))[0]:
-        for intent in claimed[0]:
-            await site.shop.record(intent, AttemptState.OVER, outcome=next(outcomes))
+    while (claimed := await site.database.claim(site.business))[0]:
+        for attempt in claimed[0]:
+            await site.database.record(attempt, AttemptState.OVER, outcome=next(outcomes))
 
 
 async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
-    run = await site.shop.checked_run(site.business, run_id)
+    run = await site.database.checked_run(site.business, run_id)
     for name in ("queued", "in_progress", "completed", "failed", "cancelled", "skipped"):
         await expect(page.locator(f"#count-{name} b")).to_have_text(str(getattr(run, name)))
 
 
 async def test_stop_works_in_the_eighth_window_and_all_eight_are_up_to_date(user: BrowserUser, site: Site) -> None:
-    runs = [await site.shop.run(site.business, 2) for _ in range(WINDOWS)]
+    runs = [await site.database.run(site.business, 2) for _ in range(WINDOWS)]
     pages = [await window(user, run_id) for run_id in runs]
     for page in pages:
         await is_live(page)
@@ -147,7 +147,7 @@ async def test_stop_works_in_the_eighth_window_and_all_eight_are_up_to_date(user
 
 
 async def test_stop_works_while_every_fetch_hangs(user: BrowserUser, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [await site.shop.run(site.business, 2) for _ in range(WINDOWS)]
+    runs = [await site.database.run(site.business, 2) for _ in range(WINDOWS)]
     pages = [await window(user, run_id) for run_id in runs]
     for page in pages:
         await is_live(page)
@@ -185,8 +185,8 @@ async def test_a_window_that_opens_later_misses_nothing(user: BrowserUser, site:
     async def change(route: Any) -> None:  # noqa: ANN401 - Playwright's
         # Something happens after the page was rendered, and before its script joins the stream, which is open already.
         answer = await route.fetch()
-        intents, _ = await site.shop.claim(site.business)
-        await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
+        attempts, _ = await site.database.claim(site.business)
+        await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
         await expect(first.locator("#count-failed b")).to_have_text("1")
         await route.fulfill(response=answer)
 
@@ -198,7 +198,7 @@ async def test_a_window_that_opens_later_misses_nothing(user: BrowserUser, site:
 
 
 async def test_without_shared_workers_one_page_leads_and_another_takes_over(user: BrowserUser, site: Site) -> None:
-    runs = [await site.shop.run(site.business, 2) for _ in range(3)]
+    runs = [await site.database.run(site.business, 2) for _ in range(3)]
     pages = [await window(user, run_id, WITHOUT_WORKERS) for run_id in runs]
     for page in pages:
         await is_live(page)
@@ -253,7 +253,7 @@ async def test_signing_out_in_one_window_ends_the_stream_of_all(user: BrowserUse
 async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUser, site: Site, of: str) -> None:
     business_id = site.business if of == "the same business" else site.rival
     hashed = await asyncio.to_thread(PasswordHasher().hash, PASSWORD)
-    next_id = await site.shop.businesses.create_user(business_id, email="next@example.com", role=Role.VIEWER, password_hash=hashed)
+    next_id = await site.database.businesses.create_user(business_id, email="next@example.com", role=Role.VIEWER, password_hash=hashed)
     run_id = await site.load(3)
     old = await window(user, run_id)
     await is_live(old)
@@ -278,12 +278,15 @@ async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUse
 
 
 async def test_a_redis_that_rejects_writes_is_shown_and_the_page_keeps_updating(
-    database_url: str, shop: DatabaseFixture, browser: Browser, tmp_path: Path
+    database_url: str, database: DatabaseFixture, browser: Browser, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()
     try:
-        async with serving(database_url, valkey.url, shop, PUBLIC_URL="http://127.0.0.1") as site, redis.from_url(valkey.url) as operator:
+        async with (
+            serving(database_url, valkey.url, database, PUBLIC_URL="http://127.0.0.1") as site,
+            redis.from_url(valkey.url) as operator,
+        ):
             await site.user(EMAIL, PASSWORD)
             context, user = await open_window(site, browser)
             run_id = await site.load(3)
@@ -291,7 +294,7 @@ async def test_a_redis_that_rejects_writes_is_shown_and_the_page_keeps_updating(
             await is_live(page)
             await operator.config_set("min-replicas-to-write", 1)
             await expect(page.locator(".live-text")).to_have_text(re.compile("Updating every 2 seconds since"))
-            await site.shop.claim(site.business)
+            await site.database.claim(site.business)
             await expect(page.locator(".call")).to_have_count(3)
             await operator.config_set("min-replicas-to-write", 0)
             await is_live(page)

@@ -1,4 +1,4 @@
-"""Checks every promise from the simulator's ledger and from recounted rows, never from a counter of ours."""
+"""Checks every promise from the call log of the simulator and from recounted rows, never from a counter of ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIDS = "SELECT sid, excess FROM dialer.call_sids WHERE business_id = $1"
 
 @dataclass(frozen=True, slots=True)
 class CallRecords:
-    """The simulator's ledger: all `calls`, and all `requests` for one, successful or not."""
+    """The simulator's call log: all `calls`, and all `requests` for one, successful or not."""
 
     calls: list[dict[str, Any]]
     requests: list[dict[str, Any]]
@@ -49,7 +49,7 @@ class CallRecords:
 
 
 async def call_records(cluster: Cluster) -> CallRecords:
-    """Ask the simulator for its ledger."""
+    """Fetch the call log of the simulator."""
     async with cluster.http.get(f"{cluster.simulator.url}/simulator/ledger") as response:
         return CallRecords(**await response.json())
 

@@ -26,7 +26,7 @@ SELECT extract(epoch FROM a.ended_at - greatest(a.send_by + interval '2 seconds'
 FROM dialer.attempts a WHERE a.business_id = $1 AND a.state = 'not_placed'
 """
 LAG_SECONDS = 2
-# All slots are held until absence is shown, 7 s after the claims; a dozen failures in a row would shut the gate for half a minute.
+# All slots are held until absence is shown, 7 s after the claims; a dozen failures in a row would open the circuit breaker for half a minute.
 SHUT_ONCE_SECONDS = 12.0
 STATES = "SELECT state, count(*) FROM dialer.attempts WHERE business_id = ANY ($1::integer[]) GROUP BY state"
 # How many attempts are unknown now, and how many of them hold a slot.
@@ -113,7 +113,7 @@ async def test_nothing_is_lost_or_burned(cluster: Cluster, name: str, faults: di
 async def test_answers_that_fail_together_shut_the_gate_once(cluster: Cluster) -> None:
     """A hiccup of the provider's, met by every POST on its way, is one failure and not a dozen."""
     tenant = await cluster.tenant(max_calls=12)
-    # A gate whose last answer failed lets one call through alone; whatever failed before at this worker, one answer makes it forget.
+    # A half-open circuit breaker lets one call through alone; one successful answer closes it, whatever failed before at this worker.
     assert (await tenant.ended(await tenant.run(cluster.leads(1))))["status"] == "completed"
     [first] = (await call_records(cluster)).calls_of(tenant)
     await cluster.faults(drop_before=1.0, first_requests=12)
@@ -130,7 +130,7 @@ async def test_answers_that_fail_together_shut_the_gate_once(cluster: Cluster) -
 
 @pytest.mark.parametrize("scenario", ["busy"] if trials(1) == 1 else ["busy", "mix"])
 async def test_every_callback_is_lost(cluster: Cluster, scenario: str) -> None:
-    """Found by asking: 15 s after a call was placed; 60 s after it was answered, when the question what to say was the last word."""
+    """Found by asking: 15 s after a call was placed; 60 s after it was answered, when the fetch of the script was the last request."""
     await cluster.faults(callback_drop=1.0)
     tenants = [await cluster.tenant() for _ in range(BUSINESSES)]
     leads = [cluster.leads(3) for _ in tenants]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms"}
-SAYING_SECONDS = 60
+COMMAND_SECONDS = 60
 RUN = "GET /api/outbound/runs/{run_id}"
 
 
@@ -77,9 +77,10 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 def options(command: str) -> tuple[str, set[str]]:
     """The words of a command line of the page and the options it names, alternatives and values left out."""
     plain = re.sub(r"[\[\]]", " ", command).removeprefix("python -m dialer ")
-    said = plain.split()
-    named = {word for word in said if word.startswith("--")}
-    verb = [word for word in said[: next((n for n, word in enumerate(said) if word.startswith("--")), len(said))] if word.islower()]
+    arguments = plain.split()
+    named = {word for word in arguments if word.startswith("--")}
+    first_option = next((n for n, word in enumerate(arguments) if word.startswith("--")), len(arguments))
+    verb = [word for word in arguments[:first_option] if word.islower()]
     return " ".join(verb), named
 
 
@@ -125,7 +126,7 @@ def _request_is_served(promise: Promise) -> bool:
 
 # What is asked in the manner of no other row.
 EXTRA: dict[str, Callable[[], bool]] = {
-    "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _said("sql", "migrate", "--dry-run"),
+    "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _errors_of("sql", "migrate", "--dry-run"),
     f"7 | request | {RUN}": lambda: {"outcomes", "waits_for", "ends_at", "effective_settings"} <= properties("Run").keys(),
     "7 | request | GET /api/outbound/runs/{run_id}/jobs?outcome=": lambda: (
         "lost,human" in str(openapi()["paths"]["/api/outbound/runs/{run_id}/jobs"]["get"])
@@ -152,8 +153,8 @@ EXTRA: dict[str, Callable[[], bool]] = {
 }
 
 
-def _said(*command: str) -> bytes:
-    return subprocess.run((sys.executable, "-m", *command), cwd=ROOT, capture_output=True, check=False, timeout=SAYING_SECONDS).stderr
+def _errors_of(*command: str) -> bytes:
+    return subprocess.run((sys.executable, "-m", *command), cwd=ROOT, capture_output=True, check=False, timeout=COMMAND_SECONDS).stderr
 
 
 def _takes(check: Callable[[str], str], value: str) -> bool:

@@ -1,7 +1,4 @@
-"""The description of the streams says what our parser takes, and holds for every entry the system writes.
-
-On the road of a call: beside 1 and after 7; what other services send and are told.
-"""
+"""The description of the streams says what our parser takes, and holds for every entry the system writes."""
 
 from __future__ import annotations
 
@@ -29,7 +26,8 @@ from sql.businesses.businesses import Businesses
 from sql.commands.commands import MalformedCommand
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
-from sql.runs.runs import NewLead, NewRun, Request, Runs
+from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.runs import Runs
 from telephony import simulator
 
 if TYPE_CHECKING:
@@ -40,8 +38,8 @@ if TYPE_CHECKING:
 DESCRIPTION: Final = Path(__file__).parents[2] / "dialer" / "asyncapi.yaml"
 API: Final[dict[str, Any]] = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
 MESSAGES: Final[dict[str, Any]] = API["components"]["messages"]
-TOLD: Final = list(API["channels"]["events"]["messages"])
-BEST_EFFORT: Final = {name for name in TOLD if {"name": "best effort"} in MESSAGES[name]["tags"]}
+EVENT_TYPES: Final = list(API["channels"]["events"]["messages"])
+BEST_EFFORT: Final = {name for name in EVENT_TYPES if {"name": "best effort"} in MESSAGES[name]["tags"]}
 GOOD: Final = {
     "v": "1",
     "id": "x",
@@ -172,40 +170,40 @@ async def entries(client: redis.Redis, stream: str) -> list[dict[str, str]]:
     return [fields for _, fields in found]
 
 
-def check_told(told: list[dict[str, str]]) -> set[str]:
+def check_events(events: list[dict[str, str]]) -> set[str]:
     """Hold entries of dialer:events against the description; return their types."""
-    assert {(fields["type"], fault) for fields in told for fault in entry_faults(fields["type"], fields)} == set()
-    return {fields["type"] for fields in told}
+    assert {(fields["type"], fault) for fields in events for fault in entry_faults(fields["type"], fields)} == set()
+    return {fields["type"] for fields in events}
 
 
-async def test_what_postgresql_tells_is_described_and_all_of_it_happens(shop: DatabaseFixture, redis_url: str) -> None:
-    await commands_of_all_kinds(shop)
-    await calls_of_all_kinds(shop)
+async def test_what_postgresql_tells_is_described_and_all_of_it_happens(database: DatabaseFixture, redis_url: str) -> None:
+    await commands_of_all_kinds(database)
+    await calls_of_all_kinds(database)
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         streams = Streams(redis_url)
-        while await Relay(Outbox(shop.pool), streams).relay():
+        while await Relay(Outbox(database.pool), streams).relay():
             pass
         await streams.close()
-        told, kept = await entries(client, EVENTS), await entries(client, REJECTED)
-    assert check_told(told) == set(TOLD) - BEST_EFFORT
+        events, kept = await entries(client, EVENTS), await entries(client, REJECTED)
+    assert check_events(events) == set(EVENT_TYPES) - BEST_EFFORT
     assert [fault for fields in kept for fault in entry_faults("rejected", fields)] == []
-    codes = {json.loads(fields["data"])["code"] for fields in told if fields["type"] == "command.rejected"}
+    codes = {json.loads(fields["data"])["code"] for fields in events if fields["type"] == "command.rejected"}
     assert codes == set(API["components"]["schemas"]["Rejection"]["properties"]["code"]["enum"]) - {"internal"}
     assert {fields["reason"] for fields in kept} == codes - {"malformed"} | {"v must be 1"}
 
 
-async def commands_of_all_kinds(shop: DatabaseFixture) -> None:
+async def commands_of_all_kinds(database: DatabaseFixture) -> None:
     """Over HTTP and by the stream, accepted, repeated and rejected for each reason."""
-    business = await shop.business()
-    run = await shop.run(business, 5, start=False)
+    business = await database.business()
+    run = await database.run(business, 5, start=False)
     for kind in (CommandType.START, CommandType.PAUSE, CommandType.RESUME):
-        await shop.command(business, kind, run)
-    [intent, *_] = (await shop.claim(business, permits=1))[0]
-    waiting = await shop.pool.fetchval("SELECT max(id) FROM outbound_call_jobs WHERE run_id = $1", run)
+        await database.command(business, kind, run)
+    [attempt, *_] = (await database.claim(business, permits=1))[0]
+    waiting = await database.pool.fetchval("SELECT max(id) FROM outbound_call_jobs WHERE run_id = $1", run)
     asked = [
         Command(business, "wrong state", CommandType.START, run),
-        Command(business, "on the line", CommandType.CANCEL_JOB, run, intent.job_id),
-        Command(business, "hang up", CommandType.CANCEL_JOB, run, intent.job_id, hang_up=True),
+        Command(business, "on the line", CommandType.CANCEL_JOB, run, attempt.job_id),
+        Command(business, "hang up", CommandType.CANCEL_JOB, run, attempt.job_id, hang_up=True),
         Command(business, "one lead", CommandType.CANCEL_JOB, run, waiting),
         Command(business, "one lead", CommandType.CANCEL_JOB, run, waiting),
         Command(business, "one lead", CommandType.STOP, run),
@@ -216,31 +214,31 @@ async def commands_of_all_kinds(shop: DatabaseFixture) -> None:
         Command(business, "ended", CommandType.STOP, run),
     ]
     for command in asked:
-        await shop.commands.apply(command)
+        await database.commands.apply(command)
     start = "0-0"
     for n, command in enumerate([*asked, *asked], start=1):
         sent = Command(business, f"s {command.id}", command.type, command.run_id, command.job_id, command.hang_up, "crm", f"{n}-0")
-        await shop.commands.receive(start, start := f"{n}-0", [sent])
-        await shop.commands.apply_received(business)
-    await shop.commands.receive(start, "99-0", [MalformedCommand("99-0", "v must be 1", {"id": "m", "v": "2", "poem": "\u05d0"})])
+        await database.commands.receive(start, start := f"{n}-0", [sent])
+        await database.commands.apply_received(business)
+    await database.commands.receive(start, "99-0", [MalformedCommand("99-0", "v must be 1", {"id": "m", "v": "2", "poem": "\u05d0"})])
 
 
-async def calls_of_all_kinds(shop: DatabaseFixture) -> None:
+async def calls_of_all_kinds(database: DatabaseFixture) -> None:
     """To each outcome; a second call of one attempt; a run that drains, and one that is paused because its account is refused."""
-    business = await shop.business(max_calls=20)
-    run = await shop.run(business, 20, concurrency=20)
-    intents, _ = await shop.claim(business, permits=20)
+    business = await database.business(max_calls=20)
+    run = await database.run(business, 20, concurrency=20)
+    attempts, _ = await database.claim(business, permits=20)
     ends: list[dict[str, Any]] = [{"outcome": outcome} for outcome in Outcome]
     ends += [{"outcome": "completed", "answered_by": who, "duration": 7} for who in ("human", "machine_end_beep", "fax")]
-    for intent, end in zip(intents, ends, strict=False):
-        await shop.record(intent, AttemptState.LIVE, sid=f"CA{intent.attempt_id}")
-        await shop.record(intent, AttemptState.OVER, sid=f"CA{intent.attempt_id}", **end)
-    await shop.record(intents[-1], AttemptState.PLACED, sid="CAone")
-    await shop.record(intents[-1], AttemptState.PLACED, sid="CAtwo")
-    await shop.workers.pause(business, run, "401")
-    await shop.command(business, CommandType.STOP, run)
-    for intent in intents[len(ends) :]:
-        await shop.record(intent, AttemptState.OVER, sid=None if intent is not intents[-1] else "CAone", outcome="busy")
+    for attempt, end in zip(attempts, ends, strict=False):
+        await database.record(attempt, AttemptState.LIVE, sid=f"CA{attempt.attempt_id}")
+        await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", **end)
+    await database.record(attempts[-1], AttemptState.PLACED, sid="CAone")
+    await database.record(attempts[-1], AttemptState.PLACED, sid="CAtwo")
+    await database.workers.pause(business, run, "401")
+    await database.command(business, CommandType.STOP, run)
+    for attempt in attempts[len(ends) :]:
+        await database.record(attempt, AttemptState.OVER, sid=None if attempt is not attempts[-1] else "CAone", outcome="busy")
 
 
 async def test_what_a_worker_tells_is_described(database_url: str, redis_url: str) -> None:
@@ -248,18 +246,18 @@ async def test_what_a_worker_tells_is_described(database_url: str, redis_url: st
     pool = await open_pool(database_url, name="test", size=2)
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client, simulator.running(scenario="slow", speed=1) as sim:
         business, run = await loaded(pool)
-        async with open_services(settings(database_url, redis_url, sim.url)) as world:
-            worker = Worker(world, "test:1")
+        async with open_services(settings(database_url, redis_url, sim.url)) as services:
+            worker = Worker(services, "test:1")
             await worker.start()
             await client.xadd(COMMANDS, {"v": "1", "id": "a", "type": "run.start", "business_id": business, "run_id": run})
             # Only a run that ends with calls on the line has something to drain.
-            await until_told(client, {"run.started", "run.progress", "call.progress"}, on_the_line=True)
+            await until_published(client, {"run.started", "run.progress", "call.progress"}, on_the_line=True)
             await client.xadd(COMMANDS, {"v": "1", "id": "b", "type": "run.stop", "business_id": business, "run_id": run, "hang_up": "1"})
-            await until_told(client, {"run.finished", "run.drained"})
+            await until_published(client, {"run.finished", "run.drained"})
             await worker.stop()
-        told = await entries(client, EVENTS)
+        events = await entries(client, EVENTS)
     await pool.close()
-    assert check_told(told) >= BEST_EFFORT
+    assert check_events(events) >= BEST_EFFORT
 
 
 async def loaded(pool: Any) -> tuple[int, int]:  # noqa: ANN401 - asyncpg's pool has its type in sql alone
@@ -284,15 +282,15 @@ def settings(database_url: str, redis_url: str, api_url: str) -> Settings:
     )
 
 
-async def until_told(client: redis.Redis, types: set[str], *, on_the_line: bool = False) -> None:
-    """Wait, with a bound, until each of these types has been told, a progress of calls only counting once it names one if asked so."""
+async def until_published(client: redis.Redis, types: set[str], *, on_the_line: bool = False) -> None:
+    """Wait, with a bound, until each of these types has been published; with on_the_line, call.progress counts only once it names a call."""
     last, waiting = "0-0", set(types)
     async with asyncio.timeout(WAIT_SECONDS):
         while waiting:
             found: Any = await client.xread({EVENTS: last}, block=1000)
-            for _, told in found if isinstance(found, list) else found.items():
-                last = told[-1][0]
-                waiting -= {fields["type"] for _, fields in told if not on_the_line or names_a_call(fields)}
+            for _, events in found if isinstance(found, list) else found.items():
+                last = events[-1][0]
+                waiting -= {fields["type"] for _, fields in events if not on_the_line or names_a_call(fields)}
 
 
 def names_a_call(fields: dict[str, str]) -> bool:

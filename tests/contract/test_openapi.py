@@ -102,26 +102,26 @@ async def test_what_is_answered_is_what_is_described(site: Site) -> None:
         await ask("POST", f"{run}/{verb}", run_id)
         await ask("POST", f"{run}/{verb}", 424242)
     await ask("POST", f"{run}/start", run_id)
-    intents, _ = await site.shop.claim(site.business)
-    await site.post_callback(intents[0], "ringing")
-    await site.post_callback(intents[0], "completed", CallDuration="3", AnsweredBy="machine_start")
-    await site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
+    attempts, _ = await site.database.claim(site.business)
+    await site.post_callback(attempts[0], "ringing")
+    await site.post_callback(attempts[0], "completed", CallDuration="3", AnsweredBy="machine_start")
+    await site.database.record(attempts[1], AttemptState.UNKNOWN, reason="time-out")
     await ask("GET", run, run_id)
     await ask("GET", jobs, run_id)
     await ask("GET", f"{run}/export.csv", run_id)
-    for intent in intents:
-        await ask("GET", job, run_id, intent.job_id)
+    for attempt in attempts:
+        await ask("GET", job, run_id, attempt.job_id)
     await ask("GET", job, run_id, 424242)
-    await ask("POST", f"{job}/cancel", run_id, intents[2].job_id)
-    await ask("POST", f"{job}/cancel", run_id, intents[2].job_id, body={"hang_up": True})
-    await ask("POST", f"{job}/resolve", run_id, intents[1].job_id, body={"as": "over"})
-    await ask("POST", f"{job}/resolve", run_id, intents[1].job_id, body={"as": "over"})
+    await ask("POST", f"{job}/cancel", run_id, attempts[2].job_id)
+    await ask("POST", f"{job}/cancel", run_id, attempts[2].job_id, body={"hang_up": True})
+    await ask("POST", f"{job}/resolve", run_id, attempts[1].job_id, body={"as": "over"})
+    await ask("POST", f"{job}/resolve", run_id, attempts[1].job_id, body={"as": "over"})
     await ask("POST", cancel, run_id, body={"hang_up": True})
     await ask("POST", cancel, 424242)
     await ask("POST", cancel, run_id, body={"hang_up": 1})
     await ask("POST", "/api/outbound/stop-queue", body={"run_id": run_id})
     await ask("POST", "/api/outbound/stop-queue", body={"run_id": "x"})
-    await site.post_callback(intents[2], "completed")
+    await site.post_callback(attempts[2], "completed")
     await ask("POST", "/api/outbound/stop-queue", body={"run_id": run_id, "wait": True})
     await ask("GET", f"{run}/events", run_id)
     await ask("POST", "/callbacks/{reference}", "nonsense", data={"CallStatus": "ringing"}, token=None)
@@ -134,14 +134,14 @@ async def test_events_have_the_shape_described(site: Site) -> None:
     shape = {"$ref": "#/components/schemas/Event", "components": described()["components"]}
     async with site.listen(run_id) as listening:
         received = await listening.until("reset")
-        intents, _ = await site.shop.claim(site.business)
-        for intent in intents:
-            await site.post_callback(intent, "completed")
+        attempts, _ = await site.database.claim(site.business)
+        for attempt in attempts:
+            await site.post_callback(attempt, "completed")
         received += await listening.until("end")
     async with site.listen(None) as listening:
         run_id = await site.load(2)
         received += await listening.until("run.started")
-        await site.shop.claim(site.business)
+        await site.database.claim(site.business)
     async with site.listen(None) as listening:
         received += await listening.until("reset")
     assert received[-1].data["calls"][0]["run_id"] == run_id

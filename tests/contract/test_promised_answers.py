@@ -1,7 +1,4 @@
-"""Every answer has the fields that docs/contract.md names: of the API as it runs, of the commands, of a run that is driven.
-
-On the road of a call: 1 and 7; what others rely on.
-"""
+"""Every answer has the fields that docs/contract.md names: of the API as it runs, of the commands, of a run that is driven."""
 
 from __future__ import annotations
 
@@ -51,20 +48,20 @@ class Scene:
 
     async def open(self) -> Scene:
         self.run_id = (await self.load())["run_id"]
-        intents, _ = await self.site.shop.claim(self.site.business)
-        self.job_ids = [intent.job_id for intent in intents]
-        await self.site.post_callback(intents[0], "completed", CallDuration="3", AnsweredBy="human")
-        await self.site.shop.record(intents[1], AttemptState.UNKNOWN, reason="time-out")
+        attempts, _ = await self.site.database.claim(self.site.business)
+        self.job_ids = [attempt.job_id for attempt in attempts]
+        await self.site.post_callback(attempts[0], "completed", CallDuration="3", AnsweredBy="human")
+        await self.site.database.record(attempts[1], AttemptState.UNKNOWN, reason="time-out")
         return self
 
     async def load(self) -> dict[str, Any]:
         given = {"machine_detection": "Enable", "record": True}
-        return dict((await self.said("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
+        return dict((await self.ask_ok("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
 
     async def ask(self, request: str, body: object = None, job: int = 0) -> dict[str, Any]:
         method, _, path = request.partition(" ")
         number = self.job_ids[job] if "{run_id}" in path else self.run_id
-        return dict((await self.said(method, path.replace("{run_id}", str(self.run_id)).replace("{job_id}", str(number)), body)).json)
+        return dict((await self.ask_ok(method, path.replace("{run_id}", str(self.run_id)).replace("{job_id}", str(number)), body)).json)
 
     async def started(self) -> dict[str, Any]:
         self.run_id = await self.site.load(2, start=False)
@@ -79,10 +76,10 @@ class Scene:
         self.run_id = await self.site.load(2, start=False)
         return await self.ask(f"POST {CANCEL}", {"wait": True})
 
-    async def said(self, method: str, path: str, body: object = None) -> Response:
-        said = await self.site.request(method, path, json=body)
-        assert said.status in {200, 201}, said.body
-        return said
+    async def ask_ok(self, method: str, path: str, body: object = None) -> Response:
+        response = await self.site.request(method, path, json=body)
+        assert response.status in {200, 201}, response.body
+        return response
 
 
 # How each answer of the page is asked for; a row without one is no promise that anybody keeps.
@@ -129,12 +126,12 @@ FIELDS: dict[str, tuple[object, str]] = {
 @pytest.mark.parametrize("promise", built("field of a run to load", 4, 7), ids=lambda promise: promise.name)
 async def test_every_field_of_a_run_is_taken(site: Site, promise: Promise) -> None:
     value, shown = FIELDS[promise.name]
-    said = await site.post(RUNS, {"leads": leads(1), promise.name: value})
-    assert said.status == 201, said.body
-    run = (await site.get(f"{RUNS}/{said.json['run_id']}")).json
+    response = await site.post(RUNS, {"leads": leads(1), promise.name: value})
+    assert response.status == 201, response.body
+    run = (await site.get(f"{RUNS}/{response.json['run_id']}")).json
     if shown == "a column":
-        look = "SELECT priority FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
-        found = await site.shop.pool.fetchval(look, site.business, run["run_id"])
+        query = "SELECT priority FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+        found = await site.database.pool.fetchval(query, site.business, run["run_id"])
     else:
         found = run[shown] if shown != "settings" else run["settings"][promise.name]
     assert found == {"leads": 1, "start": "running"}.get(promise.name, value)
@@ -157,13 +154,13 @@ ENDS: dict[str, tuple[str, dict[str, str]]] = {
 @pytest.mark.parametrize("promise", built("outcome", 7), ids=lambda promise: promise.name)
 async def test_every_outcome_is_shown(site: Site, promise: Promise) -> None:
     run_id = await site.load(1)
-    [intent], _ = await site.shop.claim(site.business)
+    [attempt], _ = await site.database.claim(site.business)
     if promise.name in ENDS:
         status, fields = ENDS[promise.name]
-        assert (await site.post_callback(intent, status, **fields)).status == 204
+        assert (await site.post_callback(attempt, status, **fields)).status == 204
     else:  # what the provider says in its answer to the POST, or when it is asked
-        await site.shop.record(intent, AttemptState.OVER, outcome=promise.name)
-    job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
+        await site.database.record(attempt, AttemptState.OVER, outcome=promise.name)
+    job = (await site.get(f"{RUNS}/{run_id}/jobs/{attempt.job_id}")).json
     assert job["outcome"] == promise.name
     # The page says what each is counted as.
     status = next(row.name for row in of(3, "outbound_call_jobs.status") if f" {promise.name}" in row.cells[1].replace("`", " "))
@@ -184,38 +181,38 @@ async def command(database_url: str, *line: str) -> dict[str, Any]:
     return dict(json.loads(printed))
 
 
-async def test_every_command_prints_its_fields(shop: DatabaseFixture, database_url: str) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, AttemptState.UNKNOWN)
+async def test_every_command_prints_its_fields(database: DatabaseFixture, database_url: str) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, AttemptState.UNKNOWN)
     its = ("--business", str(business))
     lines = {
         "business create": ("--name", "N", "--caller-id", "+12125550100", "--timezone", "America/New_York", "--max-calls", "3"),
         "user create": (*its, "--email", "a@b.example", "--role", "operator", "--password-stdin"),
         "token create": (*its, "--role", "viewer"),
-        "resolve": (*its, "--run", str(run), "--job", str(intent.job_id), "--as", "over", "--by", "me"),
+        "resolve": (*its, "--run", str(run), "--job", str(attempt.job_id), "--as", "over", "--by", "me"),
     }
     for promise in built("printed with --json by", 1):
         assert set(promise.words) - (await command(database_url, *promise.name.split(), *lines[promise.name])).keys() == set()
 
 
-async def test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
+async def test_a_lead_is_in_a_run_once_by_a_constraint_of_that_name(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
     again = (
         "INSERT INTO public.outbound_call_jobs (business_id, run_id, lead_id, status) "
         "SELECT business_id, run_id, lead_id, 'queued' FROM public.outbound_call_jobs WHERE business_id = $1 AND run_id = $2"
     )
     with pytest.raises(asyncpg.UniqueViolationError) as refused:
-        await shop.pool.execute(again, business, run)
+        await database.pool.execute(again, business, run)
     assert refused.value.constraint_name == "unique_run_lead"
 
 
-async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.workers.give_back(shop.incarnation, list(shop.epochs))
-    await shop.workers.leave(shop.incarnation)
+async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.workers.give_back(database.incarnation, list(database.epochs))
+    await database.workers.leave(database.incarnation)
     async with simulator.running(scenario="slow", speed=1) as sim:
         settings = Settings.model_validate(
             {
@@ -228,11 +225,11 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
                 "TWILIO_API_URL": sim.url,
             }
         )
-        async with open_services(settings) as world:
-            worker = Worker(world, "the worker's name")
+        async with open_services(settings) as services:
+            worker = Worker(services, "the worker's name")
             await worker.start()
-            run = await shop.run(business, 5)
-            beats = await beating(shop, business, run)
+            run = await database.run(business, 5)
+            beats = await beating(database, business, run)
             await worker.stop()
     for name, at, now in beats:
         assert name == "the worker's name"
@@ -241,13 +238,13 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
         assert timedelta(0) <= now - at.replace(tzinfo=UTC) < timedelta(seconds=30)
 
 
-async def beating(shop: DatabaseFixture, business: int, run: int) -> list[tuple[str, datetime, datetime]]:
+async def beating(database: DatabaseFixture, business: int, run: int) -> list[tuple[str, datetime, datetime]]:
     """Two different heartbeats of a run, and when each was seen by the database's clock."""
-    look = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+    query = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
     seen: dict[datetime, tuple[str, datetime, datetime]] = {}
     async with asyncio.timeout(DRIVEN_SECONDS):
         while len(seen) < 2:
-            row = await shop.pool.fetchrow(look, business, run)
+            row = await database.pool.fetchrow(query, business, run)
             assert row
             if row["lock_ts"]:
                 seen.setdefault(row["lock_ts"], (row["locked_by_worker"], row["lock_ts"], row["now"]))

@@ -1,7 +1,4 @@
-"""Commands, settings, statuses, streams and processes have the names, the options and the defaults of docs/contract.md.
-
-On the road of a call: beside all of it; what others rely on.
-"""
+"""Commands, settings, statuses, streams and processes have the names, the options and the defaults of docs/contract.md."""
 
 from __future__ import annotations
 
@@ -38,22 +35,22 @@ def built(section: int, kind: str) -> list[Promise]:
 def test_every_command_takes_what_the_page_says(promise: Promise) -> None:
     if promise.open or not promise.name.startswith("python -m"):
         return
-    module, *said = promise.name.removeprefix("python -m ").split()
-    verbs = options(promise.name)[0].split() if module == "dialer" else [word for word in said if module == "sql"]
+    module, *arguments = promise.name.removeprefix("python -m ").split()
+    verbs = options(promise.name)[0].split() if module == "dialer" else [word for word in arguments if module == "sql"]
     command = (sys.executable, "-m", module, *verbs, "--help")
     if module in {"web", "actors"}:  # they take nothing
         return
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=HELP_SECONDS)
     assert shown.returncode == 0, shown.stderr
-    named = {word.strip("[]") for word in said if word.strip("[]").startswith("--")}
+    named = {word.strip("[]") for word in arguments if word.strip("[]").startswith("--")}
     assert named <= {word.strip("[],") for word in shown.stdout.split()}
-    for choice in (word for word in said if "|" in word):
+    for choice in (word for word in arguments if "|" in word):
         assert choice.replace("|", ",") in shown.stdout
 
 
 def test_no_command_of_ours_is_kept_from_the_page() -> None:
-    said = {options(promise.name)[0] for promise in promises() if promise.kind == "command" and not promise.open}
-    assert commands().keys() - said == set()
+    promised = {options(promise.name)[0] for promise in promises() if promise.kind == "command" and not promise.open}
+    assert commands().keys() - promised == set()
 
 
 def test_every_target_of_make_is_there() -> None:

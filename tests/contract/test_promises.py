@@ -1,7 +1,4 @@
-"""Every row of docs/contract.md is held by a test that is there, or is open and not served: nothing of it can rot.
-
-On the road of a call: beside all of it; what others rely on.
-"""
+"""Every row of docs/contract.md is held by a test that is there, or is open and not served: nothing of it can rot."""
 
 from __future__ import annotations
 
@@ -56,13 +53,13 @@ def test_nothing_is_held_or_asked_for_that_no_row_promises() -> None:
 def test_every_test_that_is_named_is_there() -> None:
     named = sorted({test for tests in HELD.values() for test in tests.values()})
     collecting = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", *sorted({test.partition("::")[0] for test in named}))
-    said = subprocess.run(collecting, cwd=ROOT, capture_output=True, text=True, check=False, timeout=COLLECTING_SECONDS)
-    collected = {line.partition("[")[0] for line in said.stdout.splitlines() if "::" in line}
-    assert [test for test in named if test not in collected] == [], said.stdout[-500:] + said.stderr[-500:]
+    result = subprocess.run(collecting, cwd=ROOT, capture_output=True, text=True, check=False, timeout=COLLECTING_SECONDS)
+    collected = {line.partition("[")[0] for line in result.stdout.splitlines() if "::" in line}
+    assert [test for test in named if test not in collected] == [], result.stdout[-500:] + result.stderr[-500:]
 
 
 def test_what_is_served_is_promised() -> None:
     """The other way round: a route or a setting that nobody can read of here is no promise."""
-    said = {promise.name for promise in promises() if promise.kind in {"request", "what Twilio asks of us"} and not promise.open}
-    assert operations() - said == set()
+    promised = {promise.name for promise in promises() if promise.kind in {"request", "what Twilio asks of us"} and not promise.open}
+    assert operations() - promised == set()
     assert settings().keys() - {promise.name for promise in promises() if promise.kind == "variable" and not promise.open} == set()

@@ -1,7 +1,4 @@
-"""One table of refusals: the module that decides, the page that explains, and the simulator that produces each of them, hold together.
-
-On the road of a call: 5, when there is none.
-"""
+"""One table of refusals: the module that decides, the page that explains, and the simulator that produces each of them, hold together."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ LAG_SECONDS = 60.0
 RUN_COMMANDS = [kind for kind in CommandType if kind is not CommandType.CANCEL_JOB]
 PHONES = [f"+1202555{n:04}" for n in range(8)]
 NO_CALL = [AttemptState.NOT_PLACED, AttemptState.NOT_PLACED, AttemptState.NOT_SENT]
-TOLD = [AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER]
+REPORTED = [AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -78,10 +78,10 @@ class Store(RuleBasedStateMachine):
         if start:
             self.twins.command(Command(business_id, f"start{run_id}", CommandType.START, run_id, requested_by="t"))
 
-    @rule(n=st.integers(0, 9), kind=st.sampled_from(RUN_COMMANDS), hang_up=st.booleans(), key=st.integers(0, 30), stranger=st.booleans())
-    def command(self, n: int, kind: CommandType, key: int, *, hang_up: bool, stranger: bool) -> None:
+    @rule(n=st.integers(0, 9), kind=st.sampled_from(RUN_COMMANDS), hang_up=st.booleans(), key=st.integers(0, 30), foreign=st.booleans())
+    def command(self, n: int, kind: CommandType, key: int, *, hang_up: bool, foreign: bool) -> None:
         run = self.db.runs[n % len(self.db.runs) + 1]
-        business_id = n % len(self.db.lanes) + 1 if stranger else run.business_id
+        business_id = n % len(self.db.lanes) + 1 if foreign else run.business_id
         self.twins.command(Command(business_id, f"c{key}", kind, run.id, hang_up=hang_up, requested_by="t"))
 
     @rule(n=st.integers(0, 300), hang_up=st.booleans(), key=st.integers(0, 30))
@@ -167,11 +167,11 @@ class Store(RuleBasedStateMachine):
         self.twins.keep_evidence(self._newest(n), {"missing": 1.0})
 
     @precondition(lambda self: self.db.attempts)
-    @rule(n=st.integers(0, 7), told=st.lists(st.sampled_from(TOLD), min_size=2, max_size=4))
-    def callbacks(self, n: int, told: list[AttemptState]) -> None:
-        """What the provider tells of one call, in any order."""
+    @rule(n=st.integers(0, 7), states=st.lists(st.sampled_from(REPORTED), min_size=2, max_size=4))
+    def callbacks(self, n: int, states: list[AttemptState]) -> None:
+        """Callbacks of one call, in any order."""
         attempt = self._newest(n)
-        for state in told:
+        for state in states:
             outcome = Outcome.COMPLETED if state is AttemptState.OVER else None
             self.twins.record([Fact(attempt.business_id, attempt.id, "", state, sid=f"CA-{attempt.id}", outcome=outcome)])
 
@@ -257,10 +257,10 @@ def test_the_store_of_the_simulation_does_what_postgresql_does(store: type[Store
     )
 
 
-async def test_a_partition_that_was_given_back_is_nobodys(shop: DatabaseFixture) -> None:
+async def test_a_partition_that_was_given_back_is_nobodys(database: DatabaseFixture) -> None:
     """Found by the machine above: without an owner the fence compared with NULL, and the verdict was "empty"."""
-    business = await shop.business()
-    await shop.run(business, 2)
-    await shop.workers.give_back(shop.incarnation, [await shop.partition(business)])
-    intents, verdicts = await shop.claim(business)
-    assert (intents, verdicts[business].code) == ([], VerdictCode.NOT_OWNER)
+    business = await database.business()
+    await database.run(business, 2)
+    await database.workers.give_back(database.incarnation, [await database.partition(business)])
+    attempts, verdicts = await database.claim(business)
+    assert (attempts, verdicts[business].code) == ([], VerdictCode.NOT_OWNER)

@@ -1,7 +1,4 @@
-"""Twilio's client keeps the promises of a provider, against the simulator.
-
-On the road of a call: its second half, from the POST to the telephone company's word.
-"""
+"""Twilio's client keeps the promises of a provider, against the simulator."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ class SimulatedLine(Line):
         self.provider = provider
         self.clock = SystemClock()
         self.account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
-        self.stranger = Account(simulator.TEST_ACCOUNT, SecretStr("not the token"))
+        self.wrong_token = Account(simulator.TEST_ACCOUNT, SecretStr("not the token"))
         self._simulator = sim
 
     def answers(self, to: str, how: str) -> None:

@@ -1,8 +1,6 @@
 """The simulator answers as Twilio's own description of its API says, and the dialer asks as it says.
 
 The description is Twilio's and is not copied into this project; where it is absent, these tests say so.
-
-On the road of a call: both sides of the POST.
 """
 
 from __future__ import annotations

@@ -19,176 +19,178 @@ if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
 
 
-async def test_three_and_no_fourth(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 10)
-    intents, verdicts = await shop.claim(business, permits=10)
-    assert len(intents) == 3
+async def test_three_and_no_fourth(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 10)
+    attempts, verdicts = await database.claim(business, permits=10)
+    assert len(attempts) == 3
     assert verdicts[business].code == VerdictCode.FULL
-    assert (await shop.claim(business))[0] == []
-    seen = await shop.checked_run(business, run)
+    assert (await database.claim(business))[0] == []
+    seen = await database.checked_run(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (7, 3, 3)
-    assert len({intent.phone for intent in intents}) == 3
-    assert sorted(await shop.inflight(business)) == sorted(intent.attempt_id for intent in intents)
+    assert len({attempt.phone for attempt in attempts}) == 3
+    assert sorted(await database.inflight(business)) == sorted(attempt.attempt_id for attempt in attempts)
 
 
-async def test_the_database_refuses_one_too_many(shop: DatabaseFixture) -> None:
-    business = await shop.business()
+async def test_the_database_refuses_one_too_many(database: DatabaseFixture) -> None:
+    business = await database.business()
     with pytest.raises(asyncpg.CheckViolationError, match="lane_holds_at_most_cap"):
-        await shop.pool.execute("UPDATE dialer.lanes SET inflight = '{1,2,3,4}' WHERE business_id = $1", business)
+        await database.pool.execute("UPDATE dialer.lanes SET inflight = '{1,2,3,4}' WHERE business_id = $1", business)
 
 
-async def test_permits_bound_a_claim(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 10)
-    intents, verdicts = await shop.claim(business, permits=2)
-    assert len(intents) == 2
+async def test_permits_bound_a_claim(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 10)
+    attempts, verdicts = await database.claim(business, permits=2)
+    assert len(attempts) == 2
     assert verdicts[business].code == VerdictCode.GATE
 
 
-async def test_two_runs_share_three_slots_evenly(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    runs = [await shop.run(business, 20), await shop.run(business, 20)]
+async def test_two_runs_share_three_slots_evenly(database: DatabaseFixture) -> None:
+    business = await database.business()
+    runs = [await database.run(business, 20), await database.run(business, 20)]
     taken: list[int] = []
     for _ in range(10):
-        intents, _ = await shop.claim(business)
-        taken += [intent.run_id for intent in intents]
-        for intent in intents:
-            await shop.record(intent, AttemptState.OVER, outcome="busy")
+        attempts, _ = await database.claim(business)
+        taken += [attempt.run_id for attempt in attempts]
+        for attempt in attempts:
+            await database.record(attempt, AttemptState.OVER, outcome="busy")
     assert abs(taken.count(runs[0]) - taken.count(runs[1])) <= 1
     assert len(taken) == 30
 
 
-async def test_a_run_of_its_own_limit_leaves_slots_to_the_other(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    small = await shop.run(business, 5, concurrency=1)
-    large = await shop.run(business, 5)
-    intents, _ = await shop.claim(business)
-    assert sorted(intent.run_id for intent in intents) == [small, large, large]
+async def test_a_run_of_its_own_limit_leaves_slots_to_the_other(database: DatabaseFixture) -> None:
+    business = await database.business()
+    small = await database.run(business, 5, concurrency=1)
+    large = await database.run(business, 5)
+    attempts, _ = await database.claim(business)
+    assert sorted(attempt.run_id for attempt in attempts) == [small, large, large]
 
 
-async def test_many_businesses_in_one_claim_each_get_a_verdict(shop: DatabaseFixture) -> None:
-    businesses = [await shop.business() for _ in range(20)]
+async def test_many_businesses_in_one_claim_each_get_a_verdict(database: DatabaseFixture) -> None:
+    businesses = [await database.business() for _ in range(20)]
     for business in businesses[:10]:
-        await shop.run(business, 5)
-    intents, verdicts = await shop.claim(*businesses)
-    assert len(intents) == 30
+        await database.run(business, 5)
+    attempts, verdicts = await database.claim(*businesses)
+    assert len(attempts) == 30
     assert {verdicts[business].code for business in businesses[:10]} == {VerdictCode.FULL}
     assert {verdicts[business].code for business in businesses[10:]} == {VerdictCode.EMPTY}
 
 
-async def test_the_fence_holds(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 5)
-    partition = await shop.partition(business)
-    stale = ClaimRequest(business, shop.epochs[partition] - 1, 3)
-    intents, verdicts = await shop.attempts.claim(
-        shop.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+async def test_the_fence_holds(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 5)
+    partition = await database.partition(business)
+    stale = ClaimRequest(business, database.epochs[partition] - 1, 3)
+    attempts, verdicts = await database.attempts.claim(
+        database.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
     )
-    assert (intents, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
-    mine = ClaimRequest(business, shop.epochs[partition], 3)
-    intents, verdicts = await shop.attempts.claim(uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID)
-    assert (intents, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
+    assert (attempts, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
+    mine = ClaimRequest(business, database.epochs[partition], 3)
+    attempts, verdicts = await database.attempts.claim(
+        uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+    )
+    assert (attempts, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
 
 
-async def test_a_locked_neighbour_is_busy_and_delays_nobody(shop: DatabaseFixture) -> None:
-    locked, free, run_locked = [await shop.business() for _ in range(3)]
+async def test_a_locked_neighbour_is_busy_and_delays_nobody(database: DatabaseFixture) -> None:
+    locked, free, run_locked = [await database.business() for _ in range(3)]
     for business in (locked, free):
-        await shop.run(business, 5)
-    run = await shop.run(run_locked, 5)
-    async with shop.pool.acquire() as foreign, foreign.transaction():
+        await database.run(business, 5)
+    run = await database.run(run_locked, 5)
+    async with database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", locked)
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
         async with asyncio.timeout(1):
-            intents, verdicts = await shop.claim(locked, free, run_locked)
-    assert {intent.business_id for intent in intents} == {free}
+            attempts, verdicts = await database.claim(locked, free, run_locked)
+    assert {attempt.business_id for attempt in attempts} == {free}
     assert (verdicts[locked].code, verdicts[run_locked].code) == (VerdictCode.BUSY, VerdictCode.BUSY)
 
 
-async def test_one_number_is_on_the_line_once_over_all_runs(shop: DatabaseFixture) -> None:
-    business = await shop.business()
+async def test_one_number_is_on_the_line_once_over_all_runs(database: DatabaseFixture) -> None:
+    business = await database.business()
     phone = "+12025550199"
-    first = await shop.run(business, [phone])
-    second = await shop.run(business, [phone, "+12025550198"])
-    intents, verdicts = await shop.claim(business)
-    assert sorted(intent.phone for intent in intents) == ["+12025550198", phone]
+    first = await database.run(business, [phone])
+    second = await database.run(business, [phone, "+12025550198"])
+    attempts, verdicts = await database.claim(business)
+    assert sorted(attempt.phone for attempt in attempts) == ["+12025550198", phone]
     assert verdicts[business].code == VerdictCode.AGAIN
-    assert (await shop.claim(business))[1][business].code == VerdictCode.PUT_OFF
+    assert (await database.claim(business))[1][business].code == VerdictCode.PUT_OFF
     for run in (first, second):
-        await shop.checked_run(business, run)
-    await shop.record(next(i for i in intents if i.phone == phone), AttemptState.OVER, outcome="completed")
-    await shop.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE business_id = $1", business)
-    [again] = (await shop.claim(business))[0]
+        await database.checked_run(business, run)
+    await database.record(next(i for i in attempts if i.phone == phone), AttemptState.OVER, outcome="completed")
+    await database.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE business_id = $1", business)
+    [again] = (await database.claim(business))[0]
     assert (again.phone, again.run_id) == (phone, second)
 
 
-async def test_every_lead_of_every_zone_is_taken_once(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 25, zones=("Asia/Jerusalem", "America/New_York", "Europe/Paris"))
+async def test_every_lead_of_every_zone_is_taken_once(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 25, zones=("Asia/Jerusalem", "America/New_York", "Europe/Paris"))
     dialled: list[str] = []
-    while intents := (await shop.claim(business))[0]:
-        dialled += [intent.phone for intent in intents]
-        for intent in intents:
-            await shop.record(intent, AttemptState.OVER, outcome="no-answer")
-    seen = await shop.checked_run(business, run)
+    while attempts := (await database.claim(business))[0]:
+        dialled += [attempt.phone for attempt in attempts]
+        for attempt in attempts:
+            await database.record(attempt, AttemptState.OVER, outcome="no-answer")
+    seen = await database.checked_run(business, run)
     assert (len(dialled), len(set(dialled)), seen.status, seen.failed, seen.cursor_position) == (25, 25, "completed", 25, 25)
 
 
-async def test_paused_and_cancelled_runs_are_not_taken(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    paused, cancelled, pending = [await shop.run(business, 5, start=start) for start in (True, True, False)]
-    await shop.command(business, CommandType.PAUSE, paused)
-    await shop.command(business, CommandType.CANCEL, cancelled)
-    intents, verdicts = await shop.claim(business)
-    assert (intents, verdicts[business].code) == ([], VerdictCode.EMPTY)
+async def test_paused_and_cancelled_runs_are_not_taken(database: DatabaseFixture) -> None:
+    business = await database.business()
+    paused, cancelled, pending = [await database.run(business, 5, start=start) for start in (True, True, False)]
+    await database.command(business, CommandType.PAUSE, paused)
+    await database.command(business, CommandType.CANCEL, cancelled)
+    attempts, verdicts = await database.claim(business)
+    assert (attempts, verdicts[business].code) == ([], VerdictCode.EMPTY)
     for run in (paused, cancelled, pending):
-        await shop.checked_run(business, run)
+        await database.checked_run(business, run)
 
 
-async def test_a_foreign_row_that_says_running_is_not_dialled(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 5, start=False)
-    await shop.pool.execute("UPDATE outbound_call_runs SET status = 'running' WHERE id = $1", run)
-    assert (await shop.claim(business))[1][business].code == VerdictCode.EMPTY
+async def test_a_foreign_row_that_says_running_is_not_dialled(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 5, start=False)
+    await database.pool.execute("UPDATE outbound_call_runs SET status = 'running' WHERE id = $1", run)
+    assert (await database.claim(business))[1][business].code == VerdictCode.EMPTY
 
 
-async def test_leads_cancelled_one_by_one_are_passed(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 6)
-    jobs = await shop.pool.fetch("SELECT id FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position", run)
+async def test_leads_cancelled_one_by_one_are_passed(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 6)
+    jobs = await database.pool.fetch("SELECT id FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position", run)
     for job in jobs[:4]:
-        answer = await shop.command(business, CommandType.CANCEL_JOB, run, job_id=job["id"])
+        answer = await database.command(business, CommandType.CANCEL_JOB, run, job_id=job["id"])
         assert answer.job_status == "cancelled"
-    intents, _ = await shop.claim(business)
-    assert [intent.job_id for intent in intents] == [job["id"] for job in jobs[4:]]
-    for intent in intents:
-        await shop.record(intent, AttemptState.OVER, outcome="completed")
-    seen = await shop.checked_run(business, run)
+    attempts, _ = await database.claim(business)
+    assert [attempt.job_id for attempt in attempts] == [job["id"] for job in jobs[4:]]
+    for attempt in attempts:
+        await database.record(attempt, AttemptState.OVER, outcome="completed")
+    seen = await database.checked_run(business, run)
     assert (seen.status, seen.cancelled, seen.completed) == ("completed", 4, 2)
 
 
-async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 2500)
-    await shop.pool.execute("UPDATE outbound_call_jobs SET status = 'cancelled' WHERE run_id = $1 AND position < 2500", run)
-    await shop.pool.execute("UPDATE outbound_call_runs SET queued_count = 1, cancelled_count = 2499 WHERE id = $1", run)
+async def test_a_long_stretch_of_cancelled_leads_is_passed_in_bounded_steps(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 2500)
+    await database.pool.execute("UPDATE outbound_call_jobs SET status = 'cancelled' WHERE run_id = $1 AND position < 2500", run)
+    await database.pool.execute("UPDATE outbound_call_runs SET queued_count = 1, cancelled_count = 2499 WHERE id = $1", run)
     codes = []
     for _ in range(4):
-        intents, verdicts = await shop.claim(business)
+        attempts, verdicts = await database.claim(business)
         codes.append(verdicts[business].code)
-        if intents:
+        if attempts:
             break
     assert codes == [VerdictCode.AGAIN, VerdictCode.AGAIN, VerdictCode.EMPTY]
-    assert (await shop.checked_run(business, run)).cursor_position == 2500
+    assert (await database.checked_run(business, run)).cursor_position == 2500
 
 
-async def test_lowering_max_calls_below_what_is_in_flight(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 10)
-    intents, _ = await shop.claim(business)
-    await shop.businesses.set_max_calls(business, 1)
-    for left, intent in enumerate(intents, start=1):
-        assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
-        assert (await shop.record(intent, AttemptState.OVER, outcome="busy")).verdict == RecordVerdict.APPLIED
-        assert len(await shop.inflight(business)) == 3 - left
-    assert len((await shop.claim(business))[0]) == 1
+async def test_lowering_max_calls_below_what_is_in_flight(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 10)
+    attempts, _ = await database.claim(business)
+    await database.businesses.set_max_calls(business, 1)
+    for left, attempt in enumerate(attempts, start=1):
+        assert (await database.claim(business))[1][business].code == VerdictCode.FULL
+        assert (await database.record(attempt, AttemptState.OVER, outcome="busy")).verdict == RecordVerdict.APPLIED
+        assert len(await database.inflight(business)) == 3 - left
+    assert len((await database.claim(business))[0]) == 1

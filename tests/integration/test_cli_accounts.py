@@ -1,7 +1,4 @@
-"""The commands for businesses, users and tokens, run as people run them, against a real database.
-
-On the road of a call: before it.
-"""
+"""The commands for businesses, users and tokens, run as people run them, against a real database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The demo's view of a run, against the real web process; there is no worker, so nothing is ever dialled.
-
-On the road of a call: at its far end.
-"""
+"""The demo's view of a run, against the real web process; there is no worker, so nothing is ever dialled."""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def servers(shop: DatabaseFixture, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
-    await shop.workers.leave(shop.incarnation)
+async def servers(database: DatabaseFixture, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
+    await database.workers.leave(database.incarnation)
     async with AsyncExitStack() as stack:
-        yield Floor(shop, database_url, redis_url, stack)
+        yield Floor(database, database_url, redis_url, stack)
 
 
 class Answers:
@@ -78,32 +78,32 @@ async def owned(servers: Floor) -> tuple[Services, dict[int, int]]:
     return services, await services.workers.take_over(services.ownership.incarnation, list(range(256)))
 
 
-async def request_for(shop: DatabaseFixture, epochs: dict[int, int], business: int) -> ClaimRequest:
-    partition = await shop.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
+async def request_for(database: DatabaseFixture, epochs: dict[int, int], business: int) -> ClaimRequest:
+    partition = await database.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
     return ClaimRequest(business, epochs[partition], 1)
 
 
 async def test_an_error_in_a_round_ends_neither_the_dispatcher_nor_the_wait(servers: Floor) -> None:
     services, epochs = await owned(servers)
-    business = await servers.shop.business()
-    await servers.shop.run(business, 2)
+    business = await servers.database.business()
+    await servers.database.run(business, 2)
     answers = Answers(services, Stumbles(services, "AC1"))
-    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
+    answers.dispatcher.enqueue(await request_for(servers.database, epochs, business))
     assert await answers.code(business) == VerdictCode.TAKEN
     await answers.close()
 
 
 async def test_a_business_that_fails_on_its_answer_does_not_affect_the_others(servers: Floor) -> None:
     services, epochs = await owned(servers)
-    businesses = [await servers.shop.business() for _ in range(4)]
+    businesses = [await servers.database.business() for _ in range(4)]
     for business in businesses:
-        await servers.shop.run(business, 2)
+        await servers.database.run(business, 2)
     answers = Answers(services, RateLimiter(services, "AC1"))
     answers.broken = {businesses[1]}
     for business in businesses:
-        answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
+        answers.dispatcher.enqueue(await request_for(servers.database, epochs, business))
     assert [await answers.code(business) for business in businesses] == [VerdictCode.TAKEN] * 4
-    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, businesses[3]))
+    answers.dispatcher.enqueue(await request_for(servers.database, epochs, businesses[3]))
     assert await answers.code(businesses[3], 2) == VerdictCode.TAKEN
     await answers.close()
 
@@ -111,26 +111,26 @@ async def test_a_business_that_fails_on_its_answer_does_not_affect_the_others(se
 async def test_a_foreign_lock_on_one_business_s_row_delays_only_that_business(servers: Floor) -> None:
     """It gets the verdict `busy`; the others in its batch are claimed for, and later claims do not wait for the lock at all."""
     services, epochs = await owned(servers)
-    businesses = [await servers.shop.business() for _ in range(6)]
-    runs = {business: await servers.shop.run(business, 3) for business in businesses}
+    businesses = [await servers.database.business() for _ in range(6)]
+    runs = {business: await servers.database.run(business, 3) for business in businesses}
     stuck, others = businesses[2], [b for b in businesses if b != businesses[2]]
     answers = Answers(services, RateLimiter(services, "AC1"))
-    async with servers.shop.pool.acquire() as foreign, foreign.transaction():
+    async with servers.database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM public.outbound_call_jobs WHERE run_id = $1 FOR UPDATE", runs[stuck])
         for business in businesses:
-            answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
+            answers.dispatcher.enqueue(await request_for(servers.database, epochs, business))
         assert [await answers.code(business) for business in others] == [VerdictCode.TAKEN] * 5
         assert await answers.code(stuck) in {VerdictCode.BUSY, VerdictCode.EMPTY, VerdictCode.PUT_OFF, VerdictCode.AGAIN}
         loop = asyncio.get_running_loop()
-        answers.dispatcher.enqueue(await request_for(servers.shop, epochs, stuck))
+        answers.dispatcher.enqueue(await request_for(servers.database, epochs, stuck))
         begun = loop.time()
         for business in others:
-            answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
+            answers.dispatcher.enqueue(await request_for(servers.database, epochs, business))
         assert [await answers.code(business, 2) for business in others] == [VerdictCode.TAKEN] * 5
         # The lock is waited for two seconds; ten times what these take.
         assert loop.time() - begun < 1.5
     count = len(answers.codes[stuck])
-    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, stuck))
+    answers.dispatcher.enqueue(await request_for(servers.database, epochs, stuck))
     await waiting.until(lambda: _taken(answers, stuck, count), BOUND_SECONDS, "it goes on when the lock is gone")
     await answers.close()
 
@@ -142,13 +142,13 @@ async def _taken(answers: Answers, business: int, count: int) -> bool:
 async def test_a_result_that_never_comes_is_not_waited_for_for_ever(servers: Floor) -> None:
     """A call let through alone after a failure, and lost with its coroutine."""
     services, epochs = await owned(servers)
-    business = await servers.shop.business()
-    await servers.shop.run(business, 3)
+    business = await servers.database.business()
+    await servers.database.run(business, 3)
     answers = Answers(services, RateLimiter(services, "AC1"))
-    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
+    answers.dispatcher.enqueue(await request_for(servers.database, epochs, business))
     assert await answers.code(business) == VerdictCode.TAKEN
     answers.breaker._failures = 1
     answers.breaker._results_until = services.clock.boot() + 1
-    answers.dispatcher.enqueue(await request_for(servers.shop, epochs, business))
+    answers.dispatcher.enqueue(await request_for(servers.database, epochs, business))
     assert await answers.code(business, 2) == VerdictCode.TAKEN
     await answers.close()

@@ -1,7 +1,4 @@
-"""The embedded servers keep their data through stops and crashes, and are never two in one place.
-
-On the road of a call: under it.
-"""
+"""The embedded servers keep their data through stops and crashes, and are never two in one place."""
 
 from __future__ import annotations
 
@@ -115,9 +112,9 @@ async def test_a_port_in_use_is_said(tmp_path: Path) -> None:
 async def test_a_stale_pid_file_of_a_living_stranger_does_not_stop_the_start(tmp_path: Path) -> None:
     async with postgres.running(tmp_path / "postgres", fast=True):
         pass
-    stranger = os.getpid()
+    other_pid = os.getpid()
     notice = tmp_path / "postgres" / "cluster" / "postmaster.pid"
-    notice.write_text(f"{stranger}\n{notice.parent}\n1\n5432\n\n{LOCALHOST}\n  1  1\nready   \n")
+    notice.write_text(f"{other_pid}\n{notice.parent}\n1\n5432\n\n{LOCALHOST}\n  1  1\nready   \n")
     async with postgres.running(tmp_path / "postgres", fast=True) as url:
         assert await ask(url, "SELECT 1") == 1
 

@@ -1,7 +1,4 @@
-"""No server outlives the process that started it, whoever it runs as, and the next start recovers.
-
-On the road of a call: under it.
-"""
+"""No server outlives the process that started it, whoever it runs as, and the next start recovers."""
 
 from __future__ import annotations
 

@@ -34,47 +34,47 @@ async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
 
 
 @pytest_asyncio.fixture
-async def shop(postgres: Postgres) -> AsyncIterator[DatabaseFixture]:
+async def database(postgres: Postgres) -> AsyncIterator[DatabaseFixture]:
     """A worker that owns all of it."""
     pool = await open_pool(postgres.url, name="test", size=2)
     yield await DatabaseFixture(pool).open()
     pool._pool.terminate()
 
 
-async def states(postgres: Postgres, intents: list[ClaimedAttempt]) -> list[AttemptState]:
+async def states(postgres: Postgres, attempts: list[ClaimedAttempt]) -> list[AttemptState]:
     """What the log says after a crash."""
     await postgres.restart(Stop.IMMEDIATE)
     pool = await open_pool(postgres.url, name="test", size=1)
     try:
-        return [attempt.state for attempt in await DatabaseFixture(pool).attempts.states([(i.business_id, i.attempt_id) for i in intents])]
+        return [attempt.state for attempt in await DatabaseFixture(pool).attempts.states([(i.business_id, i.attempt_id) for i in attempts])]
     finally:
         await pool.close()
 
 
-async def test_a_claim(postgres: Postgres, shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 3)
-    intents, _ = await shop.claim(business)
-    assert await states(postgres, intents) == [AttemptState.PLACING] * 3
+async def test_a_claim(postgres: Postgres, database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 3)
+    attempts, _ = await database.claim(business)
+    assert await states(postgres, attempts) == [AttemptState.PLACING] * 3
 
 
-async def test_a_fact(postgres: Postgres, shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 3)
-    intents, _ = await shop.claim(business)
-    await shop.record(intents[0], AttemptState.OVER, outcome="busy")
-    assert await states(postgres, intents[:1]) == [AttemptState.OVER]
+async def test_a_fact(postgres: Postgres, database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 3)
+    attempts, _ = await database.claim(business)
+    await database.record(attempts[0], AttemptState.OVER, outcome="busy")
+    assert await states(postgres, attempts[:1]) == [AttemptState.OVER]
 
 
-async def test_an_event(postgres: Postgres, shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    async with shop.pool.acquire() as connection, connection.transaction():
+async def test_an_event(postgres: Postgres, database: DatabaseFixture) -> None:
+    business = await database.business()
+    async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")
         await connection.execute("INSERT INTO dialer.outbox (business_id, type, data) VALUES ($1, 'run.finished', '{}')", business)
-    told = await Outbox(shop.pool).next(10)
+    events = await Outbox(database.pool).next(10)
     await postgres.restart(Stop.IMMEDIATE)
     pool = await open_pool(postgres.url, name="test", size=1)
     kept = await Outbox(pool).next(10)
     await pool.close()
-    assert [event.serial for event in kept] == [event.serial for event in told]
+    assert [event.serial for event in kept] == [event.serial for event in events]
     assert "run.finished" in {event.type for event in kept}

@@ -1,4 +1,4 @@
-"""A stranger holds a row, as an open transaction of another program does: nobody but the lead or the business of that row notices."""
+"""A foreign transaction holds a row lock: only the lead or the business of that row is delayed."""
 
 from __future__ import annotations
 
@@ -38,175 +38,175 @@ ROWS = {
 
 
 @asynccontextmanager
-async def held(shop: DatabaseFixture, row: str, business_id: int) -> AsyncIterator[None]:
-    async with shop.pool.acquire() as stranger:
-        transaction = stranger.transaction()
+async def held(database: DatabaseFixture, row: str, business_id: int) -> AsyncIterator[None]:
+    async with database.pool.acquire() as foreign:
+        transaction = foreign.transaction()
         await transaction.start()
-        await stranger.execute(ROWS[row], business_id)
+        await foreign.execute(ROWS[row], business_id)
         try:
             yield
         finally:
             await transaction.rollback()
 
 
-async def loaded(shop: DatabaseFixture, leads: int = 4) -> int:
+async def loaded(database: DatabaseFixture, leads: int = 4) -> int:
     """A business with a running run, one call on the line with a callback, and a lead that waits for another turn."""
-    business = await shop.business()
-    await shop.run(business, leads)
-    first, second = (await shop.claim(business, permits=2))[0]
-    await shop.attempts.record(
+    business = await database.business()
+    await database.run(business, leads)
+    first, second = (await database.claim(business, permits=2))[0]
+    await database.attempts.record(
         [Fact(business, first.attempt_id, first.nonce, AttemptState.RINGING, sid=f"CA{business}", callback={"CallStatus": "ringing"})]
     )
-    await shop.record(second, AttemptState.NOT_SENT)
+    await database.record(second, AttemptState.NOT_SENT)
     return business
 
 
 @pytest.mark.parametrize("row", ROWS)
-async def test_a_batch_goes_on_around_a_held_row(shop: DatabaseFixture, row: str) -> None:
-    victim, others = await loaded(shop), [await loaded(shop) for _ in range(OTHERS)]
-    async with held(shop, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-        intents, verdicts = await shop.claim(victim, *others, permits=1)
-        assert {intent.business_id for intent in intents} >= set(others)
+async def test_a_batch_goes_on_around_a_held_row(database: DatabaseFixture, row: str) -> None:
+    victim, others = await loaded(database), [await loaded(database) for _ in range(OTHERS)]
+    async with held(database, row, victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+        attempts, verdicts = await database.claim(victim, *others, permits=1)
+        assert {attempt.business_id for attempt in attempts} >= set(others)
         assert verdicts[victim].code in {VerdictCode.BUSY, VerdictCode.AGAIN, VerdictCode.GATE}
-        facts = [over(intent) for intent in intents]
-        recorded = {answer.business_id: answer.verdict for answer in await shop.attempts.record(facts)}
+        facts = [over(attempt) for attempt in attempts]
+        recorded = {answer.business_id: answer.verdict for answer in await database.attempts.record(facts)}
         assert {recorded[business] for business in others} == {RecordVerdict.APPLIED}
 
 
-def over(intent: ClaimedAttempt) -> Fact:
+def over(attempt: ClaimedAttempt) -> Fact:
     return Fact(
-        intent.business_id, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-{intent.attempt_id}", outcome="busy",
-        callback={"CallStatus": "busy", "CallSid": f"CA-{intent.attempt_id}"},
+        attempt.business_id, attempt.attempt_id, attempt.nonce, AttemptState.OVER, sid=f"CA-{attempt.attempt_id}", outcome="busy",
+        callback={"CallStatus": "busy", "CallSid": f"CA-{attempt.attempt_id}"},
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("row", ["attempt", "job", "all jobs", "lane", "run"])
-async def test_a_fact_whose_row_is_held_comes_again(shop: DatabaseFixture, row: str) -> None:
-    victim = await shop.business()
-    run = await shop.run(victim, 1)
-    [intent] = (await shop.claim(victim))[0]
-    async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
-        async with held(shop, row, victim):
-            waiting = asyncio.ensure_future(ledger.record(over(intent)))
-            [answer] = await shop.attempts.record([over(intent)])
+async def test_a_fact_whose_row_is_held_comes_again(database: DatabaseFixture, row: str) -> None:
+    victim = await database.business()
+    run = await database.run(victim, 1)
+    [attempt] = (await database.claim(victim))[0]
+    async with FactWriter(database.attempts, patience_seconds=60) as writer:
+        async with held(database, row, victim):
+            waiting = asyncio.ensure_future(writer.record(over(attempt)))
+            [answer] = await database.attempts.record([over(attempt)])
             assert answer.verdict == RecordVerdict.BUSY
         assert (await waiting).verdict == RecordVerdict.APPLIED
-    assert (await shop.checked_run(victim, run)).failed == 1
+    assert (await database.checked_run(victim, run)).failed == 1
 
 
-async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 3)
-    async with held(shop, "job", business):
-        intents, verdicts = await shop.claim(business, permits=3)
-        assert (len(intents), verdicts[business].code) == (2, VerdictCode.AGAIN)
-        assert (await shop.claim(business, permits=3))[1][business].code == VerdictCode.PUT_OFF
-    await shop.pool.execute("UPDATE dialer.retries SET due_at = now()")
-    [last], _ = await shop.claim(business, permits=3)
-    assert last.job_id not in {intent.job_id for intent in intents}
-    assert (await shop.checked_run(business, run)).in_progress == 3
+async def test_a_lead_whose_job_is_held_is_put_off_and_called_later(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 3)
+    async with held(database, "job", business):
+        attempts, verdicts = await database.claim(business, permits=3)
+        assert (len(attempts), verdicts[business].code) == (2, VerdictCode.AGAIN)
+        assert (await database.claim(business, permits=3))[1][business].code == VerdictCode.PUT_OFF
+    await database.pool.execute("UPDATE dialer.retries SET due_at = now()")
+    [last], _ = await database.claim(business, permits=3)
+    assert last.job_id not in {attempt.job_id for attempt in attempts}
+    assert (await database.checked_run(business, run)).in_progress == 3
 
 
-async def test_a_time_zone_that_is_held_is_not_passed(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 4, zones=["Asia/Tokyo", "UTC"])
-    async with shop.pool.acquire() as stranger, stranger.transaction():
-        await stranger.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
-        intents, verdicts = await shop.claim(business, permits=3)
-        assert (len(intents), verdicts[business].code) == (2, VerdictCode.BUSY)
-    assert len((await shop.claim(business, permits=3))[0]) == 1
-    assert (await shop.checked_run(business, run)).cursor_position == 3
+async def test_a_time_zone_that_is_held_is_not_passed(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 4, zones=["Asia/Tokyo", "UTC"])
+    async with database.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 AND zone = 'UTC' FOR UPDATE", run)
+        attempts, verdicts = await database.claim(business, permits=3)
+        assert (len(attempts), verdicts[business].code) == (2, VerdictCode.BUSY)
+    assert len((await database.claim(business, permits=3))[0]) == 1
+    assert (await database.checked_run(business, run)).cursor_position == 3
 
 
-async def test_many_facts_behind_a_held_row_do_not_delay_another_business(shop: DatabaseFixture) -> None:
-    victim, other = await shop.business(max_calls=60), await shop.business()
-    await shop.run(victim, 60, concurrency=60)
-    await shop.run(other, 3)
-    stuck, free = (await shop.claim(victim, permits=60))[0], (await shop.claim(other))[0]
-    async with FactWriter(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts, held(shop, "lane", victim):
-        waiting = [facts.create_task(ledger.record(over(intent))) for intent in stuck]
+async def test_many_facts_behind_a_held_row_do_not_delay_another_business(database: DatabaseFixture) -> None:
+    victim, other = await database.business(max_calls=60), await database.business()
+    await database.run(victim, 60, concurrency=60)
+    await database.run(other, 3)
+    stuck, free = (await database.claim(victim, permits=60))[0], (await database.claim(other))[0]
+    async with FactWriter(database.attempts, patience_seconds=60) as writer, asyncio.TaskGroup() as facts, held(database, "lane", victim):
+        waiting = [facts.create_task(writer.record(over(attempt))) for attempt in stuck]
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-            for intent in free:
-                assert (await ledger.record(over(intent))).verdict == RecordVerdict.APPLIED
+            for attempt in free:
+                assert (await writer.record(over(attempt))).verdict == RecordVerdict.APPLIED
         assert not any(task.done() for task in waiting)
     assert {task.result().verdict for task in waiting} == {RecordVerdict.APPLIED}
 
 
-async def test_a_fact_postgresql_will_never_take_is_given_up_alone(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 3)
-    intents, _ = await shop.claim(business)
-    async with FactWriter(shop.attempts, patience_seconds=60) as ledger, asyncio.TaskGroup() as facts:
-        good = [facts.create_task(ledger.record(over(intent))) for intent in intents[1:]]
-        bad = Fact(business, intents[0].attempt_id, intents[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
+async def test_a_fact_postgresql_will_never_take_is_given_up_alone(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 3)
+    attempts, _ = await database.claim(business)
+    async with FactWriter(database.attempts, patience_seconds=60) as writer, asyncio.TaskGroup() as facts:
+        good = [facts.create_task(writer.record(over(attempt))) for attempt in attempts[1:]]
+        bad = Fact(business, attempts[0].attempt_id, attempts[0].nonce, AttemptState.OVER, outcome="busy", callback={"text": "\x00"})
         with pytest.raises(Exception, match="unsupported Unicode escape sequence"):
-            await ledger.record(bad)
+            await writer.record(bad)
     assert {task.result().verdict for task in good} == {RecordVerdict.APPLIED}
 
 
-async def test_a_business_has_a_budget_of_waiting_facts(shop: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_business_has_a_budget_of_waiting_facts(database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sql.attempts.fact_writer.MAX_WAITING_FACTS", 2)
-    business, other = await shop.business(max_calls=10), await shop.business()
+    business, other = await database.business(max_calls=10), await database.business()
     for one in (business, other):
-        await shop.run(one, 10, concurrency=10)
-    stuck, [free, *_] = (await shop.claim(business, permits=10))[0], (await shop.claim(other))[0]
-    async with FactWriter(shop.attempts, patience_seconds=60) as ledger:
-        async with held(shop, "lane", business):
-            told = asyncio.gather(*(ledger.record(over(intent)) for intent in stuck), return_exceptions=True)
-            assert (await ledger.record(over(free))).verdict == RecordVerdict.APPLIED
-        answers = await told
+        await database.run(one, 10, concurrency=10)
+    stuck, [free, *_] = (await database.claim(business, permits=10))[0], (await database.claim(other))[0]
+    async with FactWriter(database.attempts, patience_seconds=60) as writer:
+        async with held(database, "lane", business):
+            recording = asyncio.gather(*(writer.record(over(attempt)) for attempt in stuck), return_exceptions=True)
+            assert (await writer.record(over(free))).verdict == RecordVerdict.APPLIED
+        answers = await recording
     assert sum(isinstance(answer, NotRecordedError) for answer in answers) == len(stuck) - 2
     assert [answer.verdict for answer in answers if not isinstance(answer, BaseException)] == [RecordVerdict.APPLIED, RecordVerdict.APPLIED]
 
 
-async def second_call(shop: DatabaseFixture, business: int, leads: int = 3) -> Fact:
+async def second_call(database: DatabaseFixture, business: int, leads: int = 3) -> Fact:
     """An attempt with a second call, and the fact that this one is over."""
-    await shop.run(business, leads)
-    [intent, *_] = (await shop.claim(business))[0]
+    await database.run(business, leads)
+    [attempt, *_] = (await database.claim(business))[0]
     for sid in ("CA-first", "CA-second"):
-        await shop.record(intent, AttemptState.PLACED, sid=f"{sid}{business}")
-    return Fact(business, intent.attempt_id, intent.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
+        await database.record(attempt, AttemptState.PLACED, sid=f"{sid}{business}")
+    return Fact(business, attempt.attempt_id, attempt.nonce, AttemptState.OVER, sid=f"CA-second{business}", outcome="canceled")
 
 
-async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(shop: DatabaseFixture) -> None:
-    victim = await shop.business()
-    fact = await second_call(shop, victim)
-    async with held(shop, "sid", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-        [answer] = await shop.attempts.record([fact])
+async def test_the_row_of_a_second_call_that_is_held_delays_no_fact(database: DatabaseFixture) -> None:
+    victim = await database.business()
+    fact = await second_call(database, victim)
+    async with held(database, "sid", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+        [answer] = await database.attempts.record([fact])
         assert answer.verdict == RecordVerdict.SECOND
-    assert [call.sid for call in await shop.attempts.excess_calls([await shop.partition(victim)])] == [fact.sid]
-    await shop.attempts.record([fact])
-    assert await shop.attempts.excess_calls([await shop.partition(victim)]) == []
+    assert [call.sid for call in await database.attempts.excess_calls([await database.partition(victim)])] == [fact.sid]
+    await database.attempts.record([fact])
+    assert await database.attempts.excess_calls([await database.partition(victim)]) == []
 
 
-async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_written(shop: DatabaseFixture) -> None:
-    """A key that a stranger is inserting cannot be passed over: it is waited for, and not by the others."""
-    victim, other = await shop.business(), await shop.business()
+async def test_a_statement_that_meets_a_lock_is_halved_and_the_others_are_written(database: DatabaseFixture) -> None:
+    """A key that a foreign transaction is inserting cannot be skipped: its own fact waits for it, and no other does."""
+    victim, other = await database.business(), await database.business()
     for business in (victim, other):
-        await shop.run(business, 3)
-    [stuck, *_], free = (await shop.claim(victim))[0], (await shop.claim(other))[0]
-    async with FactWriter(shop.attempts, patience_seconds=60) as ledger, shop.pool.acquire() as stranger:
-        transaction = stranger.transaction()
+        await database.run(business, 3)
+    [stuck, *_], free = (await database.claim(victim))[0], (await database.claim(other))[0]
+    async with FactWriter(database.attempts, patience_seconds=60) as writer, database.pool.acquire() as foreign:
+        transaction = foreign.transaction()
         await transaction.start()
-        await stranger.execute(
+        await foreign.execute(
             "INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES ($1, $2, 0)", f"CA-{stuck.attempt_id}", victim
         )
-        waiting = asyncio.ensure_future(ledger.record(over(stuck)))
+        waiting = asyncio.ensure_future(writer.record(over(stuck)))
         async with asyncio.timeout(2 * LOCK_TIMEOUT_SECONDS):
-            for intent in free:
-                assert (await ledger.record(over(intent))).verdict == RecordVerdict.APPLIED
+            for attempt in free:
+                assert (await writer.record(over(attempt))).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
         assert (await waiting).verdict == RecordVerdict.APPLIED
 
 
-async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 3)
-    for n, intent in enumerate((await shop.claim(business))[0]):
-        await shop.record(intent, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
-        [attempt] = await shop.attempts.states([(business, intent.attempt_id)])
-        await shop.attempts.postpone_check(attempt, 15.0, {"missing": 1.0})
+async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 3)
+    for n, attempt in enumerate((await database.claim(business))[0]):
+        await database.record(attempt, AttemptState.LIVE if n else AttemptState.RINGING, sid=f"CA{n}")
+        [row] = await database.attempts.states([(business, attempt.attempt_id)])
+        await database.attempts.postpone_check(row, 15.0, {"missing": 1.0})
         # One moves the call on, the other says again what is known.
-        await shop.record(intent, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
-        assert (await shop.record(intent, AttemptState.NOT_PLACED, by_person=True)).verdict == RecordVerdict.REFUSED
+        await database.record(attempt, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
+        assert (await database.record(attempt, AttemptState.NOT_PLACED, by_person=True)).verdict == RecordVerdict.REFUSED

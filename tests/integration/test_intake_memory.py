@@ -79,6 +79,6 @@ MAPPED_KILOBYTES = 33_000
 )
 def test_a_body_of_32_mb_takes_a_bounded_part_of_the_memory(kind: str, start: str, again: str, end: str, answer: str, most: int) -> None:
     ran = subprocess.run([sys.executable, "-c", CHILD, kind, start, again, end], capture_output=True, text=True, timeout=100, check=True)
-    before, after, said = ran.stdout.strip().split(" ", 2)
-    assert said == answer
+    before, after, printed = ran.stdout.strip().split(" ", 2)
+    assert printed == answer
     assert int(after) - int(before) <= most

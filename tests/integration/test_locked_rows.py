@@ -1,4 +1,4 @@
-"""A foreign transaction holds rows that the workers share, or all rows of one business: who is not concerned goes on meanwhile."""
+"""A foreign transaction holds rows that the workers share, or all rows of one business: whatever needs other rows goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ OTHERS = 5
 
 
 @asynccontextmanager
-async def held(shop: DatabaseFixture, statement: str, *arguments: object) -> AsyncIterator[None]:
-    """A session of somebody else that has locked these rows and does nothing."""
-    async with shop.pool.acquire() as foreign:
+async def held(database: DatabaseFixture, statement: str, *arguments: object) -> AsyncIterator[None]:
+    """A foreign session that has locked these rows and does nothing."""
+    async with database.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SET idle_in_transaction_session_timeout = 0")
@@ -37,14 +37,14 @@ async def held(shop: DatabaseFixture, statement: str, *arguments: object) -> Asy
             await transaction.rollback()
 
 
-class Stranger:
-    """Another service, at the stream of commands."""
+class CommandSender:
+    """Another service, which writes to the stream of commands."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = from_url(redis_url)
         self._sent = 0
 
-    async def sends(self, business: int, run: int, kind: str) -> None:
+    async def send(self, business: int, run: int, kind: str) -> None:
         self._sent += 1
         fields = {"v": "1", "id": f"c{self._sent}", "type": kind, "business_id": str(business), "run_id": str(run)}
         await self._redis.xadd("dialer:commands", fields)  # type: ignore[arg-type]
@@ -53,16 +53,16 @@ class Stranger:
         await self._redis.aclose()
 
 
-async def until_dialled(shop: DatabaseFixture, business: int, run: int) -> None:
+async def until_dialled(database: DatabaseFixture, business: int, run: int) -> None:
     async def dialled() -> bool:
-        return (await shop.checked_run(business, run)).queued == 0
+        return (await database.checked_run(business, run)).queued == 0
 
     await waiting.until(dialled, RECOVERED_SECONDS, f"run {run} dialled")
 
 
-async def until_status(shop: DatabaseFixture, business: int, run: int, status: str, seconds: float) -> None:
+async def until_status(database: DatabaseFixture, business: int, run: int, status: str, seconds: float) -> None:
     async def has_it() -> bool:
-        return (await shop.checked_run(business, run)).status == status
+        return (await database.checked_run(business, run)).status == status
 
     await waiting.until(has_it, seconds, f"run {run} {status}")
 
@@ -76,7 +76,7 @@ async def test_a_shared_row_that_is_held(
     table: str,
 ) -> None:
     """Calls, commands of the stream and cancel by HTTP go on, or go on again within 10 s, while the lock is still held."""
-    shop, stranger = floor.shop, Stranger(redis_url)
+    database, sender = floor.database, CommandSender(redis_url)
     async with floor.worker(twilio.url, "one") as (_, one), floor.worker(twilio.url, "two") as (_, two):
 
         async def all_owned() -> bool:
@@ -84,21 +84,21 @@ async def test_a_shared_row_that_is_held(
 
         await waiting.until(all_owned, RECOVERED_SECONDS, "all owned")
         before = {one.ownership.incarnation, two.ownership.incarnation}
-        async with held(shop, f"SELECT FROM dialer.{table} FOR UPDATE"), serving(database_url, redis_url, shop) as site:
+        async with held(database, f"SELECT FROM dialer.{table} FOR UPDATE"), serving(database_url, redis_url, database) as site:
             if table == "workers":
                 # The leases run out: only then is there something to recover from.
                 async def both_are_others() -> bool:
                     return not before & {one.ownership.incarnation, two.ownership.incarnation}
 
                 await waiting.until(both_are_others, RECOVERED_SECONDS, "both workers are new incarnations")
-            business, paused = await shop.business(), await shop.business()
-            await until_dialled(shop, business, await shop.run(business, 2))
+            business, paused = await database.business(), await database.business()
+            await until_dialled(database, business, await database.run(business, 2))
             by_http = await site.load(3, start=False)
             assert (await site.post(f"/api/outbound_calls/jobs/{by_http}/cancel", {})).json["status"] == "cancelled"
-            by_stream = await shop.run(paused, 2, start=False)
-            await stranger.sends(paused, by_stream, "run.cancel")
-            await until_status(shop, paused, by_stream, "cancelled", RECOVERED_SECONDS)
-    await stranger.close()
+            by_stream = await database.run(paused, 2, start=False)
+            await sender.send(paused, by_stream, "run.cancel")
+            await until_status(database, paused, by_stream, "cancelled", RECOVERED_SECONDS)
+    await sender.close()
 
 
 async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
@@ -110,10 +110,10 @@ async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Sim
                 return len(goes.ownership.epochs) > 0
 
             # Of a newcomer's share none is given within 30 s: what it gets is what nobody has.
-            await floor.shop.pool.execute("UPDATE dialer.partitions SET owner = $1, epoch = epoch + 1", goes.ownership.incarnation)
-            await floor.shop.pool.execute("UPDATE dialer.partitions SET owner = NULL")
+            await floor.database.pool.execute("UPDATE dialer.partitions SET owner = $1, epoch = epoch + 1", goes.ownership.incarnation)
+            await floor.database.pool.execute("UPDATE dialer.partitions SET owner = NULL")
             await waiting.until(has_some, RECOVERED_SECONDS, "has some")
-            async with held(floor.shop, "SELECT FROM dialer.workers FOR UPDATE"):
+            async with held(floor.database, "SELECT FROM dialer.workers FOR UPDATE"):
                 await worker.stop()
                 assert goes.ownership.epochs == {}
 
@@ -135,38 +135,38 @@ async def test_a_business_that_is_held_does_not_keep_the_commands_of_others_wait
     redis_url: str,
     statement: str,
 ) -> None:
-    shop, stranger = floor.shop, Stranger(redis_url)
+    database, sender = floor.database, CommandSender(redis_url)
     async with floor.worker(twilio.url):
-        locked = [await shop.business() for _ in range(4)]
-        free = [await shop.business() for _ in range(OTHERS)]
-        runs = {business: await shop.run(business, 3, start=False) for business in (*locked, *free)}
+        locked = [await database.business() for _ in range(4)]
+        free = [await database.business() for _ in range(OTHERS)]
+        runs = {business: await database.run(business, 3, start=False) for business in (*locked, *free)}
         for business in locked:
             # Something of theirs is in the inbox already, and comes again.
-            await stranger.sends(business, runs[business], "run.pause")
-        async with held(shop, statement.replace("= $1", "= ANY ($1)"), locked):
+            await sender.send(business, runs[business], "run.pause")
+        async with held(database, statement.replace("= $1", "= ANY ($1)"), locked):
             for business in (*locked, *free):
                 for _ in range(3):
-                    await stranger.sends(business, runs[business], "run.pause")
-                await stranger.sends(business, runs[business], "run.stop")
+                    await sender.send(business, runs[business], "run.pause")
+                await sender.send(business, runs[business], "run.stop")
             for business in free:
-                await until_status(shop, business, runs[business], "stopped", COMMANDED_SECONDS)
+                await until_status(database, business, runs[business], "stopped", COMMANDED_SECONDS)
         for business in locked:
-            await until_status(shop, business, runs[business], "stopped", RECOVERED_SECONDS)
-    await stranger.close()
+            await until_status(database, business, runs[business], "stopped", RECOVERED_SECONDS)
+    await sender.close()
 
 
-async def test_a_job_that_is_held_does_not_hold_up_the_cancel_of_its_run(shop: DatabaseFixture) -> None:
+async def test_a_job_that_is_held_does_not_hold_up_the_cancel_of_its_run(database: DatabaseFixture) -> None:
     """The counters say it at once; the row follows when it is free, and the run says so only then."""
     from dialer.messages import CommandType  # noqa: PLC0415 for this test alone
 
-    business = await shop.business()
-    run = await shop.run(business, 5)
-    async with held(shop, "SELECT FROM public.outbound_call_jobs WHERE run_id = $1 AND position = 2 FOR UPDATE", run):
-        answer = await shop.command(business, CommandType.CANCEL, run)
+    business = await database.business()
+    run = await database.run(business, 5)
+    async with held(database, "SELECT FROM public.outbound_call_jobs WHERE run_id = $1 AND position = 2 FOR UPDATE", run):
+        answer = await database.command(business, CommandType.CANCEL, run)
         assert (answer.status, answer.cancelled_jobs) == ("cancelled", 5)
-        assert await shop.runs.to_rewrite(list(range(256)), 10) == [(business, run)]
-        assert await shop.runs.rewrite(business, run, 1, 1000) is None
-        assert await shop.runs.to_rewrite(list(range(256)), 10) == [(business, run)]
-    assert await shop.runs.rewrite(business, run, 1, 1000) is None
-    assert await shop.runs.to_rewrite(list(range(256)), 10) == []
-    await shop.checked_run(business, run)
+        assert await database.runs.to_rewrite(list(range(256)), 10) == [(business, run)]
+        assert await database.runs.rewrite(business, run, 1, 1000) is None
+        assert await database.runs.to_rewrite(list(range(256)), 10) == [(business, run)]
+    assert await database.runs.rewrite(business, run, 1, 1000) is None
+    assert await database.runs.to_rewrite(list(range(256)), 10) == []
+    await database.checked_run(business, run)

@@ -45,7 +45,7 @@ async def send(
 
 
 async def runs_of(site: Site) -> list[tuple[str, str, int]]:
-    return [(run.name or "", run.status, run.total_leads) for run in await site.shop.runs.page(site.business)]
+    return [(run.name or "", run.status, run.total_leads) for run in await site.database.runs.page(site.business)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1255"])
@@ -55,7 +55,7 @@ async def test_a_file_is_loaded_in_any_of_its_encodings(browser: BrowserSession,
     assert "2 leads are ready" in text_of(response)
     assert "All rows were accepted" in text_of(response)
     assert await runs_of(site) == [("Trial", RunStatus.PENDING, 2)]
-    assert await site.shop.pool.fetchval("SELECT lead_name FROM outbound_call_jobs WHERE lead_id = 1") == "נועה"
+    assert await site.database.pool.fetchval("SELECT lead_name FROM outbound_call_jobs WHERE lead_id = 1") == "נועה"
 
 
 async def test_rejected_rows_are_reported_and_the_others_can_be_started(browser: BrowserSession, site: Site) -> None:

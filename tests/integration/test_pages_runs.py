@@ -46,7 +46,7 @@ async def test_an_empty_list_says_how_to_start(browser: BrowserSession) -> None:
 
 async def test_runs_are_listed_filtered_and_paged(browser: BrowserSession, site: Site) -> None:
     runs = [await site.load(1, start=False, name=f"Run number {n}.") for n in range(27)]
-    await site.shop.command(site.business, CommandType.CANCEL, runs[0])
+    await site.database.command(site.business, CommandType.CANCEL, runs[0])
     page = await browser.get("/")
     assert "Run number 26." in text_of(page)
     assert "Run number 1." not in text_of(page)
@@ -70,7 +70,7 @@ async def test_names_are_text_and_never_markup(browser: BrowserSession, site: Si
 
 async def test_another_business_has_no_pages(browser: BrowserSession, site: Site, caplog: pytest.LogCaptureFixture) -> None:
     theirs = await site.rivals_run()
-    job_id = await site.shop.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 LIMIT 1", theirs)
+    job_id = await site.database.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 LIMIT 1", theirs)
     ours = await site.load(1)
     for path in (
         f"/runs/{theirs}",
@@ -89,7 +89,7 @@ async def test_another_business_has_no_pages(browser: BrowserSession, site: Site
         assert any(record.getMessage().startswith("[SECURITY]") for record in caplog.records), path
     for action in ("start", "cancel", "stop"):
         assert (await browser.post(f"/runs/{theirs}/{action}")).status == 404
-    assert (await site.shop.checked_run(site.rival, theirs)).status == RunStatus.RUNNING
+    assert (await site.database.checked_run(site.rival, theirs)).status == RunStatus.RUNNING
 
 
 def missing_path(missing: Response, path: str) -> bytes:
@@ -112,14 +112,14 @@ async def test_the_buttons_follow_the_state(browser: BrowserSession, site: Site)
     await browser.post(f"{page}/pause")
     assert buttons(await browser.get(page)) == ["resume", "cancel", "stop"]
     await browser.post(f"{page}/resume")
-    await site.shop.claim(site.business)
+    await site.database.claim(site.business)
     assert "Also hang up" in text_of(await browser.get(f"{page}/cancel"))
     await browser.post(f"{page}/cancel", {"hang_up": "1"})
     cancelling = await browser.get(page)
     assert buttons(cancelling) == []
     assert "Cancelling" in text_of(cancelling)
     assert EMAIL in text_of(cancelling)
-    assert await site.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 3
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 3
     assert (await browser.post(f"{page}/cancel")).headers["Location"] == f"{page}?done=cancel"
 
 
@@ -135,10 +135,10 @@ async def test_a_stop_after_the_end_changes_nothing_and_says_so(browser: Browser
 
 async def test_the_counts_are_links_to_their_leads(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(60)
-    intents, _ = await site.shop.claim(site.business)
-    await site.shop.record(intents[0], AttemptState.OVER, outcome="completed", answered_by="human")
-    await site.shop.record(intents[1], AttemptState.OVER, outcome="busy")
-    await site.shop.record(intents[2], AttemptState.RINGING, sid="CA" + "1" * 32)
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="completed", answered_by="human")
+    await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
+    await site.database.record(attempts[2], AttemptState.RINGING, sid="CA" + "1" * 32)
     page = await browser.get(f"/runs/{run_id}")
     assert [count(page, key) for key in ("completed", "failed", "in_progress", "queued")] == ["1", "1", "1", "57"]
     for key, shown in (("completed", ["Lead 1"]), ("failed", ["Lead 2"]), ("in_progress", ["Lead 3"]), ("skipped", [])):
@@ -163,24 +163,24 @@ async def test_leads_are_paged_by_the_address(browser: BrowserSession, site: Sit
 
 async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
-    [intent], _ = await site.shop.claim(site.business)
-    await site.post_callback(intent, "ringing", SequenceNumber="1")
-    await site.post_callback(intent, "completed", SequenceNumber="3", CallDuration="37", AnsweredBy="human")
-    page = await browser.get(f"/runs/{run_id}/jobs/{intent.job_id}")
+    [attempt], _ = await site.database.claim(site.business)
+    await site.post_callback(attempt, "ringing", SequenceNumber="1")
+    await site.post_callback(attempt, "completed", SequenceNumber="3", CallDuration="37", AnsweredBy="human")
+    page = await browser.get(f"/runs/{run_id}/jobs/{attempt.job_id}")
     words = text_of(page)
     for response in ("Call 1", "Ringing", "Call ended", "37 seconds", "our response: 204", "SequenceNumber", "A person answered"):
         assert response in words
-    assert intent.nonce not in page.body.decode()
+    assert attempt.nonce not in page.body.decode()
     assert buttons(page) == []
 
 
 async def test_one_lead_is_cancelled_on_its_page(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(4)
-    intents, _ = await site.shop.claim(site.business)
-    job_id = await site.shop.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run_id)
+    attempts, _ = await site.database.claim(site.business)
+    job_id = await site.database.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run_id)
     response = await browser.post(f"/runs/{run_id}/jobs/{job_id}/cancel")
     assert response.headers["Location"].endswith("?done=cancelled")
-    on_the_line = f"/runs/{run_id}/jobs/{intents[0].job_id}"
+    on_the_line = f"/runs/{run_id}/jobs/{attempts[0].job_id}"
     assert (await browser.post(f"{on_the_line}/cancel")).headers["Location"].endswith("?refused=1")
     assert "Hang up this call" in text_of(await browser.get(on_the_line))
     assert (await browser.post(f"{on_the_line}/cancel", {"hang_up": "1"})).headers["Location"].endswith("?done=hung_up")
@@ -197,7 +197,7 @@ async def test_errors_are_pages(browser: BrowserSession, site: Site) -> None:
     for path in ("/nothing", "/runs/0", "/runs/abc", "/runs/99999999999", "/static/../keys.py", "/static/nothing.css"):
         response = await browser.get(path)
         assert (response.status, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8"), path
-    await site.shop.pool.execute("ALTER TABLE dialer.audit_log RENAME TO lost")
+    await site.database.pool.execute("ALTER TABLE dialer.audit_log RENAME TO lost")
     response = await browser.get(f"/runs/{await site.load(1, start=False)}")
     assert response.status == 500
     reference = re.search(r"reference: ([0-9a-f]{12})", text_of(response))

@@ -67,7 +67,7 @@ async def test_another_site_cannot_press_a_button(site: Site) -> None:
     await browser.sign_in()
     response = await browser.post(f"/runs/{run_id}/cancel", **{"Sec-Fetch-Site": "cross-site"})
     assert (response.status, "another site" in text_of(response)) == (403, True)
-    assert (await site.shop.checked_run(site.business, run_id)).cancel_requested is False
+    assert (await site.database.checked_run(site.business, run_id)).cancel_requested is False
 
 
 async def test_a_viewer_has_no_buttons(site: Site) -> None:

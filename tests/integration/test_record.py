@@ -22,317 +22,317 @@ PLACED, RINGING, LIVE, OVER = AttemptState.PLACED, AttemptState.RINGING, Attempt
 UNKNOWN, NOT_SENT, NOT_PLACED = AttemptState.UNKNOWN, AttemptState.NOT_SENT, AttemptState.NOT_PLACED
 
 
-async def test_a_call_from_placing_to_over(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
+async def test_a_call_from_placing_to_over(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
     for state in (PLACED, RINGING, LIVE):
-        assert (await shop.record(intent, state, sid="CA1")).verdict == RecordVerdict.APPLIED
-        assert (await shop.checked_run(business, run)).in_progress == 1
-    result = await shop.record(intent, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
+        assert (await database.record(attempt, state, sid="CA1")).verdict == RecordVerdict.APPLIED
+        assert (await database.checked_run(business, run)).in_progress == 1
+    result = await database.record(attempt, OVER, sid="CA1", outcome="completed", answered_by="machine_start", duration=7)
     assert (result.verdict, result.run_ended) == (RecordVerdict.APPLIED, True)
-    seen = await shop.checked_run(business, run)
+    seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed, seen.ended_at is not None) == ("completed", 1, True)
-    job = await shop.pool.fetchrow("SELECT outcome, twilio_call_sid, attempts FROM outbound_call_jobs WHERE run_id = $1", run)
+    job = await database.pool.fetchrow("SELECT outcome, twilio_call_sid, attempts FROM outbound_call_jobs WHERE run_id = $1", run)
     assert tuple(job or ()) == ("machine", "CA1", 1)
-    assert await shop.inflight(business) == []
+    assert await database.inflight(business) == []
 
 
 @pytest.mark.parametrize(
     ("outcome", "counted"), [("busy", "failed"), ("no-answer", "failed"), ("failed", "failed"), ("canceled", "cancelled")]
 )
-async def test_where_an_outcome_is_counted(shop: DatabaseFixture, outcome: str, counted: str) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, OVER, sid="CA1", outcome=outcome)
-    seen = await shop.checked_run(business, run)
+async def test_where_an_outcome_is_counted(database: DatabaseFixture, outcome: str, counted: str) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, OVER, sid="CA1", outcome=outcome)
+    seen = await database.checked_run(business, run)
     assert (getattr(seen, counted), seen.status) == (1, "completed")
 
 
-async def test_every_fact_twice_and_in_any_order_changes_nothing_more(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 2)
-    intents, _ = await shop.claim(business)
-    await shop.record(intents[0], OVER, sid="CA1", outcome="busy")
+async def test_every_fact_twice_and_in_any_order_changes_nothing_more(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 2)
+    attempts, _ = await database.claim(business)
+    await database.record(attempts[0], OVER, sid="CA1", outcome="busy")
     for state in (PLACED, RINGING, LIVE, UNKNOWN, OVER):
         assert (
-            await shop.record(intents[0], state, sid="CA1", outcome="completed" if state is OVER else None)
+            await database.record(attempts[0], state, sid="CA1", outcome="completed" if state is OVER else None)
         ).verdict == RecordVerdict.KNOWN
-    assert (await shop.record(intents[0], NOT_SENT)).verdict == RecordVerdict.REFUSED
-    seen = await shop.checked_run(business, run)
+    assert (await database.record(attempts[0], NOT_SENT)).verdict == RecordVerdict.REFUSED
+    seen = await database.checked_run(business, run)
     assert (seen.failed, seen.in_progress) == (1, 1)
-    await shop.record(intents[1], LIVE, sid="CA2")
-    assert (await shop.record(intents[1], PLACED, sid="CA2")).state is LIVE
+    await database.record(attempts[1], LIVE, sid="CA2")
+    assert (await database.record(attempts[1], PLACED, sid="CA2")).state is LIVE
 
 
-async def test_a_callback_before_the_posts_own_answer(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, RINGING, sid="CA1", token=None)
-    assert (await shop.record(intent, PLACED, sid="CA1")).verdict == RecordVerdict.KNOWN
-    assert (await shop.checked_run(business, run)).in_progress == 1
+async def test_a_callback_before_the_posts_own_answer(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, RINGING, sid="CA1", token=None)
+    assert (await database.record(attempt, PLACED, sid="CA1")).verdict == RecordVerdict.KNOWN
+    assert (await database.checked_run(business, run)).in_progress == 1
 
 
-async def test_not_sent_goes_to_the_front_and_is_no_dial(shop: DatabaseFixture) -> None:
-    business = await shop.business(max_calls=1)
-    run = await shop.run(business, 3)
-    [intent] = (await shop.claim(business))[0]
-    assert (await shop.record(intent, NOT_SENT, token=str(uuid4()))).verdict == RecordVerdict.REFUSED
-    assert (await shop.record(intent, NOT_SENT)).verdict == RecordVerdict.APPLIED
-    assert (await shop.record(intent, NOT_SENT)).verdict != RecordVerdict.APPLIED
-    seen = await shop.checked_run(business, run)
+async def test_not_sent_goes_to_the_front_and_is_no_dial(database: DatabaseFixture) -> None:
+    business = await database.business(max_calls=1)
+    run = await database.run(business, 3)
+    [attempt] = (await database.claim(business))[0]
+    assert (await database.record(attempt, NOT_SENT, token=str(uuid4()))).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_SENT)).verdict == RecordVerdict.APPLIED
+    assert (await database.record(attempt, NOT_SENT)).verdict != RecordVerdict.APPLIED
+    seen = await database.checked_run(business, run)
     assert (seen.queued, seen.in_progress, seen.cursor_position) == (3, 0, 1)
-    [again] = (await shop.claim(business))[0]
-    assert (again.job_id, again.attempt_id != intent.attempt_id) == (intent.job_id, True)
-    assert await shop.pool.fetchval("SELECT attempts FROM outbound_call_jobs WHERE id = $1", again.job_id) == 1
+    [again] = (await database.claim(business))[0]
+    assert (again.job_id, again.attempt_id != attempt.attempt_id) == (attempt.job_id, True)
+    assert await database.pool.fetchval("SELECT attempts FROM outbound_call_jobs WHERE id = $1", again.job_id) == 1
 
 
-async def test_unknown_keeps_its_slot_until_the_truth_is_found(shop: DatabaseFixture) -> None:
-    business = await shop.business(max_calls=1)
-    run = await shop.run(business, 2)
-    [intent] = (await shop.claim(business))[0]
-    assert (await shop.record(intent, UNKNOWN)).verdict == RecordVerdict.APPLIED
-    assert (await shop.claim(business))[1][business].code == VerdictCode.FULL
-    assert (await shop.record(intent, NOT_SENT)).verdict == RecordVerdict.REFUSED
-    assert (await shop.checked_run(business, run)).in_progress == 1
-    await shop.record(intent, PLACED, sid="CA1")
-    assert (await shop.record(intent, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
+async def test_unknown_keeps_its_slot_until_the_truth_is_found(database: DatabaseFixture) -> None:
+    business = await database.business(max_calls=1)
+    run = await database.run(business, 2)
+    [attempt] = (await database.claim(business))[0]
+    assert (await database.record(attempt, UNKNOWN)).verdict == RecordVerdict.APPLIED
+    assert (await database.claim(business))[1][business].code == VerdictCode.FULL
+    assert (await database.record(attempt, NOT_SENT)).verdict == RecordVerdict.REFUSED
+    assert (await database.checked_run(business, run)).in_progress == 1
+    await database.record(attempt, PLACED, sid="CA1")
+    assert (await database.record(attempt, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
 
 
-async def test_unknown_by_a_stranger_only_after_its_time(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == RecordVerdict.KNOWN
-    await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '3 seconds'")
-    assert (await shop.record(intent, UNKNOWN, token=None)).verdict == RecordVerdict.APPLIED
+async def test_unknown_by_a_stranger_only_after_its_time(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    assert (await database.record(attempt, UNKNOWN, token=None)).verdict == RecordVerdict.KNOWN
+    await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '3 seconds'")
+    assert (await database.record(attempt, UNKNOWN, token=None)).verdict == RecordVerdict.APPLIED
 
 
-async def absent(shop: DatabaseFixture, business: int) -> tuple[dict[str, object], int]:
-    partition = await shop.partition(business)
-    return {"owner": str(shop.incarnation), "epoch": shop.epochs[partition], "lag_seconds": 60.0, "token": None}, partition
+async def absent(database: DatabaseFixture, business: int) -> tuple[dict[str, object], int]:
+    partition = await database.partition(business)
+    return {"owner": str(database.incarnation), "epoch": database.epochs[partition], "lag_seconds": 60.0, "token": None}, partition
 
 
-async def test_not_placed_needs_the_fence_and_the_lag(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    proof, _ = await absent(shop, business)
-    await shop.record(intent, UNKNOWN)
-    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.REFUSED
-    await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
-    assert (await shop.record(intent, NOT_PLACED, **{**proof, "epoch": 0})).verdict == RecordVerdict.REFUSED
-    assert (await shop.record(intent, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == RecordVerdict.REFUSED
-    assert (await shop.record(intent, NOT_PLACED, **proof)).verdict == RecordVerdict.APPLIED
-    assert (await shop.checked_run(business, run)).queued == 1
-    assert await shop.inflight(business) == []
+async def test_not_placed_needs_the_fence_and_the_lag(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    proof, _ = await absent(database, business)
+    await database.record(attempt, UNKNOWN)
+    assert (await database.record(attempt, NOT_PLACED, **proof)).verdict == RecordVerdict.REFUSED
+    await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
+    assert (await database.record(attempt, NOT_PLACED, **{**proof, "epoch": 0})).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_PLACED, **{**proof, "owner": str(uuid4())})).verdict == RecordVerdict.REFUSED
+    assert (await database.record(attempt, NOT_PLACED, **proof)).verdict == RecordVerdict.APPLIED
+    assert (await database.checked_run(business, run)).queued == 1
+    assert await database.inflight(business) == []
 
 
-async def not_placed(shop: DatabaseFixture, business: int) -> None:
-    await shop.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds' WHERE business_id = $1", business)
+async def not_placed(database: DatabaseFixture, business: int) -> None:
+    await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds' WHERE business_id = $1", business)
 
 
-async def test_late_proof_takes_back_the_next_try(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, UNKNOWN)
-    await not_placed(shop, business)
-    await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
-    result = await shop.record(intent, LIVE, sid="CA1", token=None)
+async def test_late_proof_takes_back_the_next_try(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, UNKNOWN)
+    await not_placed(database, business)
+    await database.record(attempt, NOT_PLACED, **(await absent(database, business))[0])
+    result = await database.record(attempt, LIVE, sid="CA1", token=None)
     assert (result.verdict, result.hang_up) == (RecordVerdict.APPLIED, False)
-    assert (await shop.checked_run(business, run)).in_progress == 1
-    assert await shop.inflight(business) == [intent.attempt_id]
-    assert (await shop.claim(business))[0] == []
-    await shop.record(intent, OVER, sid="CA1", outcome="completed")
-    seen = await shop.checked_run(business, run)
+    assert (await database.checked_run(business, run)).in_progress == 1
+    assert await database.inflight(business) == [attempt.attempt_id]
+    assert (await database.claim(business))[0] == []
+    await database.record(attempt, OVER, sid="CA1", outcome="completed")
+    seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed) == ("completed", 1)
 
 
-async def test_late_proof_without_room_is_excess_and_hung_up(shop: DatabaseFixture) -> None:
-    business = await shop.business(max_calls=1)
-    run = await shop.run(business, 2)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, UNKNOWN)
-    await not_placed(shop, business)
-    await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
+async def test_late_proof_without_room_is_excess_and_hung_up(database: DatabaseFixture) -> None:
+    business = await database.business(max_calls=1)
+    run = await database.run(business, 2)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, UNKNOWN)
+    await not_placed(database, business)
+    await database.record(attempt, NOT_PLACED, **(await absent(database, business))[0])
     # The lead waits at the front; another one takes the only slot.
-    await shop.pool.execute("UPDATE dialer.retries SET due_at = now() + interval '1 hour'")
-    [other] = (await shop.claim(business))[0]
-    result = await shop.record(intent, LIVE, sid="CA1", token=None)
+    await database.pool.execute("UPDATE dialer.retries SET due_at = now() + interval '1 hour'")
+    [other] = (await database.claim(business))[0]
+    result = await database.record(attempt, LIVE, sid="CA1", token=None)
     assert (result.verdict, result.hang_up, result.sid) == (RecordVerdict.APPLIED, True, "CA1")
-    assert await shop.inflight(business) == [other.attempt_id]
-    assert (await shop.checked_run(business, run)).in_progress == 2
-    await shop.record(intent, OVER, sid="CA1", outcome="completed")
-    await shop.record(other, OVER, sid="CA2", outcome="busy")
-    seen = await shop.checked_run(business, run)
+    assert await database.inflight(business) == [other.attempt_id]
+    assert (await database.checked_run(business, run)).in_progress == 2
+    await database.record(attempt, OVER, sid="CA1", outcome="completed")
+    await database.record(other, OVER, sid="CA2", outcome="busy")
+    seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed, seen.failed) == ("completed", 1, 1)
 
 
-async def test_late_proof_when_the_lead_is_on_the_line_again(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, UNKNOWN)
-    await not_placed(shop, business)
-    await shop.record(intent, NOT_PLACED, **(await absent(shop, business))[0])
-    [again] = (await shop.claim(business))[0]
-    result = await shop.record(intent, LIVE, sid="CA1", token=None)
-    assert (result.hang_up, await shop.inflight(business)) == (True, [again.attempt_id])
-    await shop.record(intent, OVER, sid="CA1", outcome="completed")
-    await shop.record(again, OVER, sid="CA2", outcome="no-answer")
-    seen = await shop.checked_run(business, run)
+async def test_late_proof_when_the_lead_is_on_the_line_again(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, UNKNOWN)
+    await not_placed(database, business)
+    await database.record(attempt, NOT_PLACED, **(await absent(database, business))[0])
+    [again] = (await database.claim(business))[0]
+    result = await database.record(attempt, LIVE, sid="CA1", token=None)
+    assert (result.hang_up, await database.inflight(business)) == (True, [again.attempt_id])
+    await database.record(attempt, OVER, sid="CA1", outcome="completed")
+    await database.record(again, OVER, sid="CA2", outcome="no-answer")
+    seen = await database.checked_run(business, run)
     assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
 
 
-async def test_a_second_sid_is_excess(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.record(intent, RINGING, sid="CA1", token=None)
-    second = await shop.record(intent, PLACED, sid="CA2")
+async def test_a_second_sid_is_excess(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.record(attempt, RINGING, sid="CA1", token=None)
+    second = await database.record(attempt, PLACED, sid="CA2")
     assert (second.verdict, second.hang_up, second.sid) == (RecordVerdict.SECOND, True, "CA2")
-    assert (await shop.checked_run(business, run)).in_progress == 1
-    assert await shop.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
+    assert (await database.checked_run(business, run)).in_progress == 1
+    assert await database.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
 
 
-async def test_a_sid_of_another_attempt_is_refused(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 2)
-    one, other = (await shop.claim(business))[0]
-    await shop.record(one, PLACED, sid="CA1")
-    assert (await shop.record(other, PLACED, sid="CA1", token=None)).verdict == RecordVerdict.REFUSED
-    await shop.record(other, PLACED, sid="CA2")
-    confused = await shop.record(other, RINGING, sid="CA1", token=None)
+async def test_a_sid_of_another_attempt_is_refused(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 2)
+    one, other = (await database.claim(business))[0]
+    await database.record(one, PLACED, sid="CA1")
+    assert (await database.record(other, PLACED, sid="CA1", token=None)).verdict == RecordVerdict.REFUSED
+    await database.record(other, PLACED, sid="CA2")
+    confused = await database.record(other, RINGING, sid="CA1", token=None)
     assert (confused.verdict, confused.hang_up) == (RecordVerdict.REFUSED, False)
 
 
-async def test_another_nonce_or_business_is_a_stranger(shop: DatabaseFixture) -> None:
-    business, other = await shop.business(), await shop.business()
-    await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
+async def test_another_nonce_or_business_is_a_stranger(database: DatabaseFixture) -> None:
+    business, other = await database.business(), await database.business()
+    await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
     wrong = [
-        Fact(business, intent.attempt_id, "0" * 32, LIVE, sid="CA1"),
-        Fact(other, intent.attempt_id, intent.nonce, LIVE, sid="CA1"),
-        Fact(business, intent.attempt_id + 99, intent.nonce, LIVE, sid="CA1"),
+        Fact(business, attempt.attempt_id, "0" * 32, LIVE, sid="CA1"),
+        Fact(other, attempt.attempt_id, attempt.nonce, LIVE, sid="CA1"),
+        Fact(business, attempt.attempt_id + 99, attempt.nonce, LIVE, sid="CA1"),
     ]
     for fact in wrong:
-        [result] = await shop.attempts.record([fact])
+        [result] = await database.attempts.record([fact])
         assert result.verdict == RecordVerdict.STRANGER
 
 
-async def test_after_cancel_what_was_not_sent_is_cancelled(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 10)
-    intents, _ = await shop.claim(business)
-    answer = await shop.command(business, CommandType.CANCEL, run)
+async def test_after_cancel_what_was_not_sent_is_cancelled(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 10)
+    attempts, _ = await database.claim(business)
+    answer = await database.command(business, CommandType.CANCEL, run)
     assert (answer.in_progress, answer.status, answer.cancel_requested) == (3, "running", True)
-    await shop.record(intents[0], NOT_SENT)
-    await shop.record(intents[1], OVER, sid="CA1", outcome="completed")
-    assert (await shop.checked_run(business, run)).status == "running"
-    result = await shop.record(intents[2], OVER, sid="CA2", outcome="busy")
-    seen = await shop.checked_run(business, run)
+    await database.record(attempts[0], NOT_SENT)
+    await database.record(attempts[1], OVER, sid="CA1", outcome="completed")
+    assert (await database.checked_run(business, run)).status == "running"
+    result = await database.record(attempts[2], OVER, sid="CA2", outcome="busy")
+    seen = await database.checked_run(business, run)
     assert (result.run_ended, seen.status, seen.cancelled, seen.completed, seen.failed) == (True, "cancelled", 8, 1, 1)
 
 
-async def test_after_stop_calls_are_still_recorded_and_the_run_drains(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 10)
-    intents, _ = await shop.claim(business)
-    answer = await shop.command(business, CommandType.STOP, run)
+async def test_after_stop_calls_are_still_recorded_and_the_run_drains(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 10)
+    attempts, _ = await database.claim(business)
+    answer = await database.command(business, CommandType.STOP, run)
     assert (answer.status, answer.in_progress, answer.cancelled_jobs) == ("stopped", 3, 7)
-    for n, intent in enumerate(intents):
-        await shop.record(intent, OVER, sid=f"CA{n}", outcome="completed")
-    seen = await shop.checked_run(business, run)
+    for n, attempt in enumerate(attempts):
+        await database.record(attempt, OVER, sid=f"CA{n}", outcome="completed")
+    seen = await database.checked_run(business, run)
     assert (seen.status, seen.completed, seen.cancelled, seen.in_progress) == ("stopped", 3, 7, 0)
-    kinds = [row["type"] for row in await shop.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)]
+    kinds = [row["type"] for row in await database.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)]
     assert (kinds.count("run.finished"), kinds.count("run.drained"), kinds[-1]) == (1, 1, "run.drained")
 
 
-async def test_hang_up_is_remembered_until_the_sid_is_known(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    await shop.command(business, CommandType.CANCEL, run, hang_up=True)
-    result = await shop.record(intent, PLACED, sid="CA1")
+async def test_hang_up_is_remembered_until_the_sid_is_known(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    await database.command(business, CommandType.CANCEL, run, hang_up=True)
+    result = await database.record(attempt, PLACED, sid="CA1")
     assert (result.hang_up, result.sid) == (True, "CA1")
-    assert not (await shop.record(intent, OVER, sid="CA1", outcome="canceled")).hang_up
-    assert (await shop.checked_run(business, run)).cancelled == 1
+    assert not (await database.record(attempt, OVER, sid="CA1", outcome="canceled")).hang_up
+    assert (await database.checked_run(business, run)).cancelled == 1
 
 
 @pytest.mark.parametrize("rule", refusals.CODES, ids=lambda rule: str(rule.code))
-async def test_a_call_that_fails_for_the_accounts_fault_burns_no_lead(shop: DatabaseFixture, rule: refusals.Rule) -> None:
+async def test_a_call_that_fails_for_the_accounts_fault_burns_no_lead(database: DatabaseFixture, rule: refusals.Rule) -> None:
     """By the table: the lead fails, or waits; what meets every lead pauses the run with the code."""
-    business = await shop.business()
-    run = await shop.run(business, 3)
-    [intent], _ = await shop.claim(business, permits=1)
-    await shop.record(intent, PLACED, sid="CA1")
-    await shop.record(intent, OVER, sid="CA1", outcome="failed", error_code=rule.code)
-    found = await shop.checked_run(business, run)
+    business = await database.business()
+    run = await database.run(business, 3)
+    [attempt], _ = await database.claim(business, permits=1)
+    await database.record(attempt, PLACED, sid="CA1")
+    await database.record(attempt, OVER, sid="CA1", outcome="failed", error_code=rule.code)
+    found = await database.checked_run(business, run)
     is_account = rule.action is refusals.Action.ACCOUNT
     assert (found.failed, found.queued) == ((1, 2) if rule.action is refusals.Action.LEAD else (0, 3))
     assert (found.status, str(rule.code) in (found.last_error or "")) == ("paused" if is_account else "running", is_account)
-    kinds = [row["type"] for row in await shop.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1", run)]
+    kinds = [row["type"] for row in await database.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1", run)]
     assert ("run.paused" in kinds) == is_account
 
 
-async def test_a_hundred_settles_at_once_add_up(shop: DatabaseFixture) -> None:
-    businesses = [await shop.business() for _ in range(10)]
-    runs = {business: await shop.run(business, 10) for business in businesses}
-    async with FactWriter(shop.attempts, patience_seconds=10) as ledger:
-        while intents := (await shop.claim(*businesses))[0]:
-            facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in intents]
+async def test_a_hundred_settles_at_once_add_up(database: DatabaseFixture) -> None:
+    businesses = [await database.business() for _ in range(10)]
+    runs = {business: await database.run(business, 10) for business in businesses}
+    async with FactWriter(database.attempts, patience_seconds=10) as writer:
+        while attempts := (await database.claim(*businesses))[0]:
+            facts = [Fact(i.business_id, i.attempt_id, i.nonce, OVER, sid=f"CA{i.attempt_id}", outcome="completed") for i in attempts]
             # Each is brought twice, as callbacks are.
-            result = await asyncio.gather(*(ledger.record(fact) for fact in facts + facts))
+            result = await asyncio.gather(*(writer.record(fact) for fact in facts + facts))
             assert [answer.verdict for answer in result].count(RecordVerdict.APPLIED) == len(facts)
     for business, run in runs.items():
-        seen = await shop.checked_run(business, run)
+        seen = await database.checked_run(business, run)
         assert (seen.status, seen.completed) == ("completed", 10)
 
 
-async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(shop: DatabaseFixture) -> None:
-    one, other = await shop.business(), await shop.business()
+async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(database: DatabaseFixture) -> None:
+    one, other = await database.business(), await database.business()
     for business in (one, other):
-        await shop.run(business, 1)
-    intents = {intent.business_id: intent for intent in (await shop.claim(one, other))[0]}
-    async with FactWriter(shop.attempts, patience_seconds=10) as ledger, shop.pool.acquire() as foreign:
+        await database.run(business, 1)
+    attempts = {attempt.business_id: attempt for attempt in (await database.claim(one, other))[0]}
+    async with FactWriter(database.attempts, patience_seconds=10) as writer, database.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
-        waiting = asyncio.ensure_future(ledger.record(Fact(one, intents[one].attempt_id, intents[one].nonce, LIVE, sid="CA1")))
+        waiting = asyncio.ensure_future(writer.record(Fact(one, attempts[one].attempt_id, attempts[one].nonce, LIVE, sid="CA1")))
         async with asyncio.timeout(2):
             assert (
-                await ledger.record(Fact(other, intents[other].attempt_id, intents[other].nonce, LIVE, sid="CA2"))
+                await writer.record(Fact(other, attempts[other].attempt_id, attempts[other].nonce, LIVE, sid="CA2"))
             ).verdict == RecordVerdict.APPLIED
         assert not waiting.done()
         await transaction.rollback()
         assert (await waiting).verdict == RecordVerdict.APPLIED
 
 
-async def test_only_a_fact_that_moves_the_run_waits_for_it(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 3)
-    rings, ends, second = (await shop.claim(business))[0]
-    await shop.record(second, LIVE, sid="CA3")
-    async with shop.pool.acquire() as foreign, foreign.transaction():
+async def test_only_a_fact_that_moves_the_run_waits_for_it(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 3)
+    rings, ends, second = (await database.claim(business))[0]
+    await database.record(second, LIVE, sid="CA3")
+    async with database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
         async with asyncio.timeout(2):
-            assert (await shop.record(rings, LIVE, sid="CA1")).verdict == RecordVerdict.APPLIED
-            assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.BUSY
-            assert (await shop.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.BUSY
-    assert (await shop.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.APPLIED
-    assert (await shop.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.SECOND
-    seen = await shop.checked_run(business, run)
+            assert (await database.record(rings, LIVE, sid="CA1")).verdict == RecordVerdict.APPLIED
+            assert (await database.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.BUSY
+            assert (await database.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.BUSY
+    assert (await database.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.APPLIED
+    assert (await database.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.SECOND
+    seen = await database.checked_run(business, run)
     assert (seen.in_progress, seen.failed) == (2, 1)
 
 
-async def test_a_ledger_loses_its_patience(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    await shop.run(business, 1)
-    [intent] = (await shop.claim(business))[0]
-    async with FactWriter(shop.attempts, patience_seconds=0.2) as ledger, shop.pool.acquire() as foreign, foreign.transaction():
+async def test_a_ledger_loses_its_patience(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 1)
+    [attempt] = (await database.claim(business))[0]
+    async with FactWriter(database.attempts, patience_seconds=0.2) as writer, database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
         with pytest.raises(NotRecordedError):
-            await ledger.record(Fact(business, intent.attempt_id, intent.nonce, LIVE, sid="CA1"))
+            await writer.record(Fact(business, attempt.attempt_id, attempt.nonce, LIVE, sid="CA1"))

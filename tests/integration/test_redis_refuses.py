@@ -1,4 +1,4 @@
-"""A Redis that refuses writes, or hangs: no event is lost, each is told once and in order; nobody pays a time-out for each question."""
+"""A Redis that refuses writes, or hangs: no event is lost, each is published once and in order, and no request waits for a time-out each time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Own:
     def __init__(self, server: Valkey, raw: redis.Redis, path: Path) -> None:
         self.server, self.raw, self.url, self.path = server, raw, server.url, path
 
-    async def told(self) -> list[dict[str, str]]:
+    async def events(self) -> list[dict[str, str]]:
         found: Any = await self.raw.xrange(EVENTS)
         return [fields for _, fields in found]
 
@@ -117,114 +117,114 @@ async def refused(own: Own) -> bool:
     return await waiting.until(answer, BOUND_SECONDS, "it refuses writes")
 
 
-async def fill(shop: DatabaseFixture, first: int, last: int) -> None:
+async def fill(database: DatabaseFixture, first: int, last: int) -> None:
     for run in RUNS:
-        await shop.pool.execute(INSERT, run, first, last)
+        await database.pool.execute(INSERT, run, first, last)
 
 
-async def left(shop: DatabaseFixture) -> int:
-    return int(await shop.pool.fetchval("SELECT count(*) FROM dialer.outbox"))
+async def left(database: DatabaseFixture) -> int:
+    return int(await database.pool.fetchval("SELECT count(*) FROM dialer.outbox"))
 
 
-async def empty(shop: DatabaseFixture) -> None:
+async def empty(database: DatabaseFixture) -> None:
     async def answer() -> bool:
-        return await left(shop) == 0
+        return await left(database) == 0
 
     await waiting.until(answer, BOUND_SECONDS, "the outbox is empty")
 
 
-def in_order(told: list[dict[str, str]]) -> dict[str, list[str]]:
+def in_order(events: list[dict[str, str]]) -> dict[str, list[str]]:
     per_run: dict[str, list[str]] = defaultdict(list)
-    for fields in told:
+    for fields in events:
         per_run[fields["run_id"]].append(fields["data"])
     return dict(per_run)
 
 
 @pytest.mark.parametrize("refuses", [full, read_only, without_replicas, without_a_disk])
 async def test_what_redis_refuses_waits_and_is_told_once_and_in_order(
-    own: Own, streams: Streams, shop: DatabaseFixture, refuses: Callable[[Own], Any]
+    own: Own, streams: Streams, database: DatabaseFixture, refuses: Callable[[Own], Any]
 ) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            await stack.enter_async_context(Relay(Outbox(shop.pool), streams))
-        await fill(shop, 1, EACH)
-        await empty(shop)
+            await stack.enter_async_context(Relay(Outbox(database.pool), streams))
+        await fill(database, 1, EACH)
+        await empty(database)
         async with refuses(own):
             assert await refused(own)
-            await fill(shop, EACH + 1, 2 * EACH)
-            one = Relay(Outbox(shop.pool), streams)
+            await fill(database, EACH + 1, 2 * EACH)
+            one = Relay(Outbox(database.pool), streams)
             with pytest.raises(RedisUnavailableError):
                 await one.relay()
             assert not await streams.ping()
             assert not await streams.can_write()
             assert await streams.answers()
-            # Nothing else is lost silently either: who asks is told so.
+            # Nothing else is lost silently either: the caller gets an error.
             assert not await streams.keep_callback("1.1.x", {"CallSid": "CA1"})
             assert not await streams.send_hint(1, RunChanged(7, 1, CommandType.STOP))
             assert not await streams.publish([Event("run.progress", 7, 1, at=datetime.now(UTC))])
-            assert await left(shop) == len(RUNS) * EACH
-        await empty(shop)
-    told = await own.told()
-    assert in_order(told) == {str(run): [f'{{"n": {n}}}' for n in range(1, 2 * EACH + 1)] for run in RUNS}
-    assert max(Counter(fields["id"] for fields in told).values()) == 1
+            assert await left(database) == len(RUNS) * EACH
+        await empty(database)
+    events = await own.events()
+    assert in_order(events) == {str(run): [f'{{"n": {n}}}' for n in range(1, 2 * EACH + 1)] for run in RUNS}
+    assert max(Counter(fields["id"] for fields in events).values()) == 1
     assert await streams.ping()
 
 
-async def test_a_stream_that_is_none_loses_nothing(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
-    """WRONGTYPE: the entry that was refused must not be marked as told."""
+async def test_a_stream_that_is_none_loses_nothing(own: Own, streams: Streams, database: DatabaseFixture) -> None:
+    """WRONGTYPE: the entry that was refused must not be marked as published."""
     await own.raw.set(EVENTS, "a text")
-    await fill(shop, 1, EACH)
-    relay = Relay(Outbox(shop.pool), streams)
+    await fill(database, 1, EACH)
+    relay = Relay(Outbox(database.pool), streams)
     assert await relay.relay() == 0
     assert await own.raw.exists(*[mark(EVENTS, serial) for serial in range(1, 100)]) == 0
     await own.raw.delete(EVENTS)
-    while await Relay(Outbox(shop.pool), streams).relay():
+    while await Relay(Outbox(database.pool), streams).relay():
         pass
-    assert in_order(await own.told()) == {str(run): [f'{{"n": {n}}}' for n in range(1, EACH + 1)] for run in RUNS}
+    assert in_order(await own.events()) == {str(run): [f'{{"n": {n}}}' for n in range(1, EACH + 1)] for run in RUNS}
 
 
-async def test_an_event_redis_will_not_take_holds_up_its_own_run_only(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
+async def test_an_event_redis_will_not_take_holds_up_its_own_run_only(own: Own, streams: Streams, database: DatabaseFixture) -> None:
     """The stream of what was rejected cannot be written: 300 rejections wait, with the later events of their run, and nobody else does."""
     await own.raw.set(REJECTED, "a text")
     rejection = {"entry": "5-0", "reason": "no", "fields": {"id": "x"}}
     for _ in range(300):
-        await shop.pool.execute(ONE, 1, "command.rejected", rejection)
-    await shop.pool.execute(ONE, 1, "run.finished", {})
-    await shop.pool.execute(INSERT, 2, 1, EACH)
-    relay = Relay(Outbox(shop.pool), streams)
-    while await left(shop) > 301:
+        await database.pool.execute(ONE, 1, "command.rejected", rejection)
+    await database.pool.execute(ONE, 1, "run.finished", {})
+    await database.pool.execute(INSERT, 2, 1, EACH)
+    relay = Relay(Outbox(database.pool), streams)
+    while await left(database) > 301:
         await relay.relay()
-    assert [fields["run_id"] for fields in await own.told()] == ["2"] * EACH
+    assert [fields["run_id"] for fields in await own.events()] == ["2"] * EACH
     await own.raw.delete(REJECTED)
-    fresh = Relay(Outbox(shop.pool), streams)
+    fresh = Relay(Outbox(database.pool), streams)
     while await fresh.relay():
         pass
-    told = await own.told()
-    assert (len(told), told[-1]["type"], await own.raw.xlen(REJECTED)) == (EACH + 301, "run.finished", 300)
+    events = await own.events()
+    assert (len(events), events[-1]["type"], await own.raw.xlen(REJECTED)) == (EACH + 301, "run.finished", 300)
 
 
-async def test_a_relay_that_was_frozen_tells_nothing_again(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
-    """It read the outbox, stood still for minutes, and wakes when the others have told it all and the marks are forgotten."""
-    await fill(shop, 1, EACH)
-    outbox = Outbox(shop.pool)
+async def test_a_relay_that_was_frozen_tells_nothing_again(own: Own, streams: Streams, database: DatabaseFixture) -> None:
+    """It read the outbox, stood still for minutes, and wakes when the others have published it all and the marks are gone."""
+    await fill(database, 1, EACH)
+    outbox = Outbox(database.pool)
     read_at = await streams.time()
     read = await outbox.next(200)
     while await Relay(outbox, streams).relay():
         pass
-    before = await own.told()
+    before = await own.events()
     ends = [await own.raw.ttl(mark(EVENTS, event.serial)) for event in read]
     assert all(0 < seconds <= KEEP_RELAYED_SECONDS for seconds in ends)
     # What the passing of two minutes does.
     await own.raw.delete(*[mark(EVENTS, event.serial) for event in read])
     with pytest.raises(RedisUnavailableError):
         await streams.relay(read, read_at - KEEP_RELAYED_SECONDS)
-    assert await own.told() == before
+    assert await own.events() == before
 
 
-async def test_what_was_told_and_not_deleted_is_not_told_again_after_hours(own: Own, streams: Streams, shop: DatabaseFixture) -> None:
+async def test_what_was_told_and_not_deleted_is_not_told_again_after_hours(own: Own, streams: Streams, database: DatabaseFixture) -> None:
     """PostgreSQL goes away between the two: the mark waits for it."""
-    await fill(shop, 1, 1)
-    read = await Outbox(shop.pool).next(200)
+    await fill(database, 1, 1)
+    read = await Outbox(database.pool).next(200)
     await streams.relay(read, await streams.time())
     assert min([await own.raw.ttl(mark(EVENTS, event.serial)) for event in read]) > 24 * 3600
 
@@ -234,7 +234,7 @@ async def test_a_text_nobody_can_send_is_cut_and_the_rest_is_told(own: Own, stre
     now = streams._clock.now()
     events = [Event("job.changed", 1, 2, at=now, data={"text": "x" * 3_000_000}, serial=1), Event("job.changed", 1, 2, at=now, serial=2)]
     assert (await streams.relay(events, await streams.time())).published == (1, 2)
-    assert [(fields["id"], fields["data"]) for fields in await own.told()] == [("e1", "{}"), ("e2", "{}")]
+    assert [(fields["id"], fields["data"]) for fields in await own.events()] == [("e1", "{}"), ("e2", "{}")]
 
 
 async def test_a_kept_callback_nobody_understands_is_passed(own: Own, streams: Streams) -> None:
@@ -305,18 +305,18 @@ async def test_only_one_probes_at_a_time(own: Own) -> None:
             await streams.close()
 
 
-async def test_a_web_process_says_that_redis_refuses_writes(own: Own, database_url: str, shop: DatabaseFixture) -> None:
-    async with serving(database_url, own.url, shop) as site:
+async def test_a_web_process_says_that_redis_refuses_writes(own: Own, database_url: str, database: DatabaseFixture) -> None:
+    async with serving(database_url, own.url, database) as site:
         for refuses in (full, read_only):
             assert (await site.get("/readyz", token=None)).json["redis"] == "ok"
             async with refuses(own):
-                said = await site.get("/readyz", token=None)
-                assert (said.status, said.json) == (200, {"status": "degraded", "database": "ok", "redis": "refuses writes"})
+                response = await site.get("/readyz", token=None)
+                assert (response.status, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "refuses writes"})
 
 
-async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, database_url: str, shop: DatabaseFixture) -> None:
+async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, database_url: str, database: DatabaseFixture) -> None:
     """But for the first that find out, before the answer or after it."""
-    async with TcpProxy(own.url) as proxy, serving(database_url, proxy.url, shop) as site:
+    async with TcpProxy(own.url) as proxy, serving(database_url, proxy.url, database) as site:
         runs = [await site.load(1) for _ in range(60)]
         proxy.hanging = True
         # Whoever asks first learns it for all.
@@ -328,8 +328,8 @@ async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, dat
             assert (await site.get(f"{RUNS_PATH}/{run}")).status == 200
             assert (await site.post(f"/api/outbound_calls/jobs/{run}/cancel")).status == 200
             spent.append(loop.time() - begun)
-        said = await site.get("/readyz", token=None)
-        assert said.json["redis"] == "away"
+        response = await site.get("/readyz", token=None)
+        assert response.json["redis"] == "away"
     # Each of these took over two seconds.
     assert waiting.percentile(spent, 0.9) < 0.5
     assert sum(spent) < 20

@@ -1,7 +1,4 @@
-"""The simulator behaves as Twilio does where the dialer could tell, and its ledger tells the truth.
-
-On the road of a call: the far end.
-"""
+"""The simulator behaves as Twilio does wherever the dialer could notice a difference, and its call log is correct."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ EVENTS: Final = ("initiated", "ringing", "answered", "completed")
 
 @dataclass
 class Dialer:
-    """Who is called back: checks each signature with Twilio's own library, keeps what came, answers as told."""
+    """The callback receiver: checks each signature with the library of Twilio, keeps each form, answers with `statuses`."""
 
     url: str = ""
     facts: list[CallbackFact] = field(default_factory=list)
@@ -60,7 +57,7 @@ class Dialer:
         self.unsigned += not verify(self.url, request.raw_path, form, request.headers, SecretStr(simulator.TEST_TOKEN))
         return http.Response(text=self.twiml, content_type="text/xml")
 
-    def said(self) -> list[str]:
+    def statuses_received(self) -> list[str]:
         return [fact.status for fact in self.facts]
 
 
@@ -132,7 +129,7 @@ async def running_api(
 async def test_an_answered_call_tells_its_whole_story_signed_and_in_order() -> None:
     async with running_api() as here:
         call = await here.end(await here.call())
-        assert here.dialer.said() == ["initiated", "ringing", "in-progress", "completed"]
+        assert here.dialer.statuses_received() == ["initiated", "ringing", "in-progress", "completed"]
         assert [fact.sequence for fact in here.dialer.facts] == [0, 1, 2, 3]
         assert here.dialer.unsigned == 0
         last = here.dialer.facts[-1]
@@ -146,17 +143,17 @@ async def test_an_answered_call_tells_its_whole_story_signed_and_in_order() -> N
 
 
 @pytest.mark.parametrize(
-    ("scenario", "said", "outcome"),
+    ("scenario", "statuses", "outcome"),
     [
         ("busy", ["initiated", "busy"], Outcome.BUSY),
         ("failed", ["initiated", "failed"], Outcome.FAILED),
         ("no-answer", ["initiated", "ringing", "no-answer"], Outcome.NO_ANSWER),
     ],
 )
-async def test_a_call_nobody_takes(scenario: str, said: list[str], outcome: Outcome) -> None:
+async def test_a_call_nobody_takes(scenario: str, statuses: list[str], outcome: Outcome) -> None:
     async with running_api(scenario=scenario) as here:
         call = await here.end(await here.call(Timeout="20"))
-        assert here.dialer.said() == said
+        assert here.dialer.statuses_received() == statuses
         assert here.dialer.facts[-1].outcome is outcome
         assert (call.answered_at, call.duration_seconds) == (None, None)
 
@@ -165,7 +162,7 @@ async def test_only_the_events_asked_for_are_told_and_by_default_the_end() -> No
     async with running_api() as here:
         await here.end(await here.call(StatusCallbackEvent=("answered",)))
         await here.end(await here.call(StatusCallbackEvent=()))
-        assert here.dialer.said() == ["in-progress", "completed"]
+        assert here.dialer.statuses_received() == ["in-progress", "completed"]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +209,7 @@ async def test_an_address_that_leads_nowhere_harms_nobody_else(address: str) -> 
         lost = await here.end(await here.call(Url=address, StatusCallback=address))
         assert (lost.status, here.sim.call_log.callbacks["delivered"], here.sim.call_log.callbacks["failed"]) == ("completed", 0, 4)
         await here.end(await here.call())
-        assert here.dialer.said()[-1] == "completed"
+        assert here.dialer.statuses_received()[-1] == "completed"
 
 
 async def test_a_hang_up_ends_a_call_wherever_it_stands() -> None:
@@ -250,12 +247,12 @@ async def refused(here: SimulatorClient, before: Callable[[], None]) -> None:
 async def test_a_callback_is_tried_again_as_its_fragment_says_under_one_token() -> None:
     async with running_api() as here:
         await refused(here, lambda: here.dialer.statuses.extend([500, 404, 204]))
-        assert here.dialer.said() == ["completed"] * 3
+        assert here.dialer.statuses_received() == ["completed"] * 3
         assert len(set(here.dialer.tokens)) == 1
         here.dialer.facts.clear()
         here.dialer.statuses = [500, 204]
         await here.end(await here.call(StatusCallback=f"{here.dialer.url}/callback", StatusCallbackEvent=("completed",)))
-        assert here.dialer.said() == ["completed"], "without a fragment only a connection that fails is tried again"
+        assert here.dialer.statuses_received() == ["completed"], "without a fragment only a connection that fails is tried again"
         assert here.sim.call_log.callbacks == {"delivered": 1, "failed": 1}
 
 
@@ -263,15 +260,15 @@ async def test_callbacks_are_dropped_doubled_and_reordered_on_demand() -> None:
     async with running_api() as here:
         here.sim.set_faults(Faults(callback_drop=1))
         await here.end(await here.call())
-        assert (here.dialer.said(), here.sim.call_log.callbacks["dropped"]) == ([], 4)
+        assert (here.dialer.statuses_received(), here.sim.call_log.callbacks["dropped"]) == ([], 4)
         here.sim.set_faults(Faults(callback_duplicate=1))
         await here.end(await here.call(StatusCallbackEvent=("ringing", "completed")))
-        assert here.dialer.said() == ["ringing", "ringing", "completed", "completed"]
+        assert here.dialer.statuses_received() == ["ringing", "ringing", "completed", "completed"]
         here.dialer.facts.clear()
         here.sim.set_faults(Faults(callback_reorder=0.5, callback_delay_seconds=1))
         for number in range(4):
             await here.end(await here.call(f"+9725000010{number}"))
-        assert sorted(here.dialer.said()) == sorted(["initiated", "ringing", "in-progress", "completed"] * 4)
+        assert sorted(here.dialer.statuses_received()) == sorted(["initiated", "ringing", "in-progress", "completed"] * 4)
         assert any(
             int(later["SequenceNumber"]) < int(earlier["SequenceNumber"])
             for earlier, later in pairwise(here.dialer.forms[-16:])

@@ -1,7 +1,4 @@
-"""The simulator's API refuses, filters and pages as Twilio's does; its control API switches faults and tells the truth.
-
-On the road of a call: the far end's front door.
-"""
+"""The simulator's API refuses, filters and pages as Twilio's does; its control API switches faults and tells the truth."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The simulator knows its calls after a restart, as a telephone company does.
-
-On the road of a call: the far end.
-"""
+"""The simulator knows its calls after a restart, as a telephone company does."""
 
 from __future__ import annotations
 

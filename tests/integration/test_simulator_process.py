@@ -1,7 +1,4 @@
-"""The simulator as a process of its own: it starts, says where, and stops when told.
-
-On the road of a call: what `make demo` dials through.
-"""
+"""The simulator as a process of its own: it starts, prints its address, and stops on a signal."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "said"),
+    ("arguments", "environment", "printed"),
     [
         (("--port", "0"), {}, "TWILIO_ACCOUNT_SID"),
         (("--port", "0"), {"TWILIO_ACCOUNT_SID": "me", "TWILIO_AUTH_TOKEN": "x"}, "TWILIO_ACCOUNT_SID"),
@@ -71,12 +68,12 @@ async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path:
         ((), CREDENTIALS, "--port"),
     ],
 )
-async def test_a_wrong_start_says_why_in_a_line_or_two(arguments: tuple[str, ...], environment: dict[str, str], said: str) -> None:
+async def test_a_wrong_start_says_why_in_a_line_or_two(arguments: tuple[str, ...], environment: dict[str, str], printed: str) -> None:
     process = await start(*arguments, environment=environment)
     async with asyncio.timeout(PATIENCE_SECONDS):
         _, errors = await process.communicate()
     assert process.returncode == 2
-    assert said in errors.decode()
+    assert printed in errors.decode()
     assert "Traceback" not in errors.decode()
 
 

@@ -1,7 +1,4 @@
-"""Every process and command stops at wrong settings, and at a database that refuses, with lines for a person and no traceback.
-
-On the road of a call: before it.
-"""
+"""Every process and command stops at wrong settings, and at a database that refuses, with lines for a person and no traceback."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ ASKING = tuple(command for command in COMMANDS if command[:1] != ("telephony.sim
 
 
 async def run(tmp_path: Path, *command: str, **environment: str) -> tuple[int, list[str]]:
-    """Run a command to its end; give its exit code and what it said on standard error."""
+    """Run a command to its end; give its exit code and what it wrote to standard error."""
     ours = {str(setting.alias) for setting in Settings.model_fields.values()}
     clean = {name: value for name, value in os.environ.items() if name not in ours}
     process = await asyncio.create_subprocess_exec(
@@ -68,24 +65,24 @@ async def run(tmp_path: Path, *command: str, **environment: str) -> tuple[int, l
     )
     try:
         async with asyncio.timeout(END_SECONDS):
-            _, said = await process.communicate(b"a long pass phrase\n")
+            _, errors = await process.communicate(b"a long pass phrase\n")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return process.returncode, said.decode().splitlines()
+    return process.returncode, errors.decode().splitlines()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 async def test_every_wrong_setting_is_said_at_once(tmp_path: Path, command: tuple[str, ...]) -> None:
-    code, said = await run(tmp_path, *command, **WRONG)
-    assert code == 2, said
-    named = [line.split(": ")[0] for line in said if "is not set" not in line]
+    code, lines = await run(tmp_path, *command, **WRONG)
+    assert code == 2, lines
+    named = [line.split(": ")[0] for line in lines if "is not set" not in line]
     # The simulator of `up` brings an account of its own.
     assert set(named) == WRONG.keys() - ({"TWILIO_AUTH_TOKEN"} if "--simulator" in command else set())
     assert len(named) == len(set(named))
-    assert "hush" not in "".join(said)
+    assert "hush" not in "".join(lines)
     assert not (tmp_path / "data").exists()
 
 
@@ -100,8 +97,8 @@ async def test_every_wrong_setting_is_said_at_once(tmp_path: Path, command: tupl
 )
 async def test_up_needs_an_address_that_the_provider_reaches(tmp_path: Path, environment: dict[str, str], named: set[str]) -> None:
     account = {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "0" * 32}
-    code, said = await run(tmp_path, "dialer", "up", **account, **environment)
-    assert (code, {line.split(":")[0] for line in said}) == (2, named), said
+    code, lines = await run(tmp_path, "dialer", "up", **account, **environment)
+    assert (code, {line.split(":")[0] for line in lines}) == (2, named), lines
     assert not (tmp_path / "data").exists()
 
 
@@ -131,24 +128,24 @@ async def test_a_database_that_refuses_is_one_line(tmp_path: Path, database_url:
     # Nothing is to be applied, and what only reads may.
     commands = [command for command in ASKING if fault != "read only" or command[0] != "sql"]
     ended = await asyncio.gather(*(run(tmp_path, *command, **SERVICE, **addresses) for command in commands))
-    for command, (code, said) in zip(commands, ended, strict=True):
-        assert (code, len(said)) == (1, 1), (command, said)
-        assert "hush" not in said[0]
-        assert sentence in said[0], command
+    for command, (code, lines) in zip(commands, ended, strict=True):
+        assert (code, len(lines)) == (1, 1), (command, lines)
+        assert "hush" not in lines[0]
+        assert sentence in lines[0], command
 
 
 async def test_a_port_that_is_taken_is_one_line(tmp_path: Path, database_url: str, redis_url: str) -> None:
     server = await asyncio.start_server(lambda _, __: None, "0.0.0.0", 0)  # noqa: S104 it is what the web process takes
     async with server:
         port = server.sockets[0].getsockname()[1]
-        code, said = await run(tmp_path, "web", **SERVICE, DATABASE_URL=database_url, REDIS_URL=redis_url, PORT=str(port))
-    assert (code, len(said)) == (1, 1), said
-    assert "PORT" in said[0]
-    assert "in use" in said[0]
+        code, lines = await run(tmp_path, "web", **SERVICE, DATABASE_URL=database_url, REDIS_URL=redis_url, PORT=str(port))
+    assert (code, len(lines)) == (1, 1), lines
+    assert "PORT" in lines[0]
+    assert "in use" in lines[0]
 
 
 async def test_a_process_says_which_variable_is_no_setting(tmp_path: Path) -> None:
     addresses = {"DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/d", "REDIS_URL": "redis://127.0.0.1:1"}
     for command in ("web", "actors"):
-        _, said = await run(tmp_path, command, **SERVICE, **addresses, DIALER_CALLS_PER_SECONDS="2")
-        assert "did you mean DIALER_CALLS_PER_SECOND?" in said[0], said
+        _, lines = await run(tmp_path, command, **SERVICE, **addresses, DIALER_CALLS_PER_SECONDS="2")
+        assert "did you mean DIALER_CALLS_PER_SECOND?" in lines[0], lines

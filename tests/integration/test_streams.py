@@ -1,4 +1,4 @@
-"""Streams on a real Valkey: words, commands, events; what happens when it is away, emptied, or written to by strangers."""
+"""Streams on a real Valkey: hints, commands, events; what happens when it is away, emptied, or written to by other programs."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ async def entries(raw: redis.Redis, stream: str) -> list[dict[str, str]]:
 
 async def test_words_reach_the_owner_in_order(streams: Streams) -> None:
     start = await streams.start_of_hints()
-    words = [RunChanged(7, n, CommandType.CANCEL, hang_up=n % 2 == 1) for n in range(5)]
-    for word in words:
-        assert await streams.send_hint(3, word)
+    hints = [RunChanged(7, n, CommandType.CANCEL, hang_up=n % 2 == 1) for n in range(5)]
+    for hint in hints:
+        assert await streams.send_hint(3, hint)
     found = await streams.hints_after({3: start, 4: start}, block_seconds=0.1)
-    assert [(partition, word) for partition, _, word in found] == [(3, word) for word in words]
+    assert [(partition, hint) for partition, _, hint in found] == [(3, hint) for hint in hints]
     assert await streams.hints_after({3: found[-1][1]}, block_seconds=0.01) == []
 
 
 async def test_a_word_nobody_understands_is_passed(streams: Streams, raw: redis.Redis) -> None:
     await raw.xadd("dialer:{p3}:inbox", {"kind": "poem", "body": "{"})
-    [(_, _, word)] = await streams.hints_after({3: "0-0"}, block_seconds=0.1)
-    assert word is None
+    [(_, _, hint)] = await streams.hints_after({3: "0-0"}, block_seconds=0.1)
+    assert hint is None
 
 
 async def test_each_event_once_however_many_relay_it(streams: Streams, raw: redis.Redis) -> None:

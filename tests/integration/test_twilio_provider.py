@@ -1,7 +1,4 @@
-"""Each way a POST can fail has its name: a raw server does the failing, one byte at a time.
-
-On the road of a call: the few milliseconds in which nobody knows whether there is one.
-"""
+"""Each way a POST can fail has its name: a raw server does the failing, one byte at a time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Answers that somebody else wrote, and questions that nobody answers: neither is taken for the provider's word, nor holds up a call.
-
-On the road of a call: 5, with something in between.
-"""
+"""Responses from an intermediary, and requests without a response: neither counts as the answer of the provider, nor delays a call."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """A worker that is stopped as its connection opens sends nothing when it wakes up after the deadline.
 
 A check before connecting only let such a worker send 3.8 s late (protocol section 2).
-
-On the road of a call: the gap between the claim and the POST.
 """
 
 from __future__ import annotations
@@ -68,7 +66,7 @@ class Listener:
 
 
 async def until_stopped(pid: int) -> None:
-    """Wait for the kernel's word that the process is stopped; it stays there to be asked again."""
+    """Wait until the kernel reports the process as stopped; WNOWAIT leaves the report readable."""
     await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
 
@@ -80,9 +78,9 @@ async def until_boot(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frozen_seconds", "said", "sent"), [(DEADLINE_SECONDS + LATE_SECONDS, "UnsentCall", b""), (0.0, "UnansweredCall", b"POST /")]
+    ("frozen_seconds", "outcome", "sent"), [(DEADLINE_SECONDS + LATE_SECONDS, "UnsentCall", b""), (0.0, "UnansweredCall", b"POST /")]
 )
-async def test_a_worker_stopped_as_its_connection_opens(frozen_seconds: float, said: str, sent: bytes) -> None:
+async def test_a_worker_stopped_as_its_connection_opens(frozen_seconds: float, outcome: str, sent: bytes) -> None:
     listener = Listener()
     server = await asyncio.start_server(listener.accept, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -94,7 +92,7 @@ async def test_a_worker_stopped_as_its_connection_opens(frozen_seconds: float, s
             await until_stopped(worker.pid)
             await until_boot(start + frozen_seconds)
             worker.send_signal(signal.SIGCONT)
-            assert said in (await worker.stdout.readline()).decode()
+            assert outcome in (await worker.stdout.readline()).decode()
             assert await worker.wait() == 0
             await listener.over.wait()
     finally:

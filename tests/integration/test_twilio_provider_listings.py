@@ -1,7 +1,4 @@
-"""A listing is read whole, or says that it is not.
-
-On the road of a call: how the reconciler finds out what became of a POST without an answer.
-"""
+"""A listing is read whole, or says that it is not."""
 
 from __future__ import annotations
 

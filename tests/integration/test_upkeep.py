@@ -28,100 +28,100 @@ DECIDED_SECONDS = 10.0
 MANY = 203  # more than are rewritten in the statement that cancels
 
 
-async def wal_of(shop: DatabaseFixture, limit: int) -> int:
+async def wal_of(database: DatabaseFixture, limit: int) -> int:
     """How many bytes of write-ahead log forgetting takes; the least of three, since the server writes some by itself."""
     found = []
     for _ in range(3):
-        before = await shop.pool.fetchval("SELECT pg_current_wal_insert_lsn()")
-        await shop.commands.forget(limit)
-        found.append(int(await shop.pool.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)", before)))
+        before = await database.pool.fetchval("SELECT pg_current_wal_insert_lsn()")
+        await database.commands.forget(limit)
+        found.append(int(await database.pool.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)", before)))
     return min(found)
 
 
-async def test_a_sweep_that_finds_nothing_writes_nothing(shop: DatabaseFixture) -> None:
-    await shop.pool.execute(CALLBACKS, 5_000, 1)
-    assert await wal_of(shop, BATCH) < PAGE_BYTES
-    assert await shop.pool.fetchval("SELECT count(*) FROM dialer.callbacks") == 5_000
+async def test_a_sweep_that_finds_nothing_writes_nothing(database: DatabaseFixture) -> None:
+    await database.pool.execute(CALLBACKS, 5_000, 1)
+    assert await wal_of(database, BATCH) < PAGE_BYTES
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.callbacks") == 5_000
 
 
-async def test_old_callbacks_go_in_batches_and_young_ones_stay(shop: DatabaseFixture) -> None:
-    await shop.pool.execute(CALLBACKS, 3 * BATCH + 10, 91)
-    await shop.pool.execute(CALLBACKS, 50, 89)
+async def test_old_callbacks_go_in_batches_and_young_ones_stay(database: DatabaseFixture) -> None:
+    await database.pool.execute(CALLBACKS, 3 * BATCH + 10, 91)
+    await database.pool.execute(CALLBACKS, 50, 89)
     loop = asyncio.get_running_loop()
     began_at = loop.time()
-    went = [await shop.commands.forget(BATCH) for _ in range(4)]
+    went = [await database.commands.forget(BATCH) for _ in range(4)]
     seconds = loop.time() - began_at
     assert went == [BATCH, BATCH, BATCH, 10]
-    assert await shop.pool.fetchval("SELECT count(*) FROM dialer.callbacks") == 50
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.callbacks") == 50
     # 5,000 a second is asked for; on a busy machine a tenth of it shows the kind of work it is.
     assert (3 * BATCH) / seconds > 500
 
 
-async def test_a_callback_that_somebody_holds_stays_and_the_others_go(shop: DatabaseFixture) -> None:
-    await shop.pool.execute(CALLBACKS, 20, 91)
-    async with shop.pool.acquire() as foreign, foreign.transaction():
+async def test_a_callback_that_somebody_holds_stays_and_the_others_go(database: DatabaseFixture) -> None:
+    await database.pool.execute(CALLBACKS, 20, 91)
+    async with database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.callbacks ORDER BY id LIMIT 1 FOR UPDATE")
         async with asyncio.timeout(DECIDED_SECONDS):
-            assert await shop.commands.forget(BATCH) == 19
+            assert await database.commands.forget(BATCH) == 19
 
 
-async def test_an_id_used_again_after_it_was_forgotten_comes_last(shop: DatabaseFixture) -> None:
+async def test_an_id_used_again_after_it_was_forgotten_comes_last(database: DatabaseFixture) -> None:
     """It is another command: what was sent before it is decided before it."""
-    business = await shop.business()
-    run = await shop.run(business, 3)
+    business = await database.business()
+    run = await database.run(business, 3)
     again = Command(business, "again", CommandType.PAUSE, run, entry="1-0")
-    await shop.commands.receive("0-0", "1-0", [again])
-    await shop.commands.apply_received(business)
-    await shop.pool.execute("UPDATE dialer.inbox SET expires_at = now() - interval '1 second' WHERE id = 'again'")
+    await database.commands.receive("0-0", "1-0", [again])
+    await database.commands.apply_received(business)
+    await database.pool.execute("UPDATE dialer.inbox SET expires_at = now() - interval '1 second' WHERE id = 'again'")
     resume = Command(business, "between", CommandType.RESUME, run, entry="2-0")
-    await shop.commands.receive("1-0", "3-0", [resume, again])
-    applied, _ = await shop.commands.apply_received(business)
+    await database.commands.receive("1-0", "3-0", [resume, again])
+    applied, _ = await database.commands.apply_received(business)
     assert [(one.hint.command, one.answer.accepted) for one in applied] == [(CommandType.RESUME, True), (CommandType.PAUSE, True)]
 
 
-async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, MANY)
-    await shop.command(business, CommandType.CANCEL, run)
-    first = await shop.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
-    await shop.pool.execute(SLOW_JOBS)
-    rewriting = asyncio.ensure_future(shop.runs.rewrite(business, run, 1, 1000))
+async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, MANY)
+    await database.command(business, CommandType.CANCEL, run)
+    first = await database.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
+    await database.pool.execute(SLOW_JOBS)
+    rewriting = asyncio.ensure_future(database.runs.rewrite(business, run, 1, 1000))
 
     async def it_holds_rows() -> bool:
-        return bool(await shop.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+        return bool(await database.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
 
     await waiting.until(it_holds_rows, DECIDED_SECONDS, "rewriting")
 
     async def decided() -> Answer | None:
         # As the web process does: a try waits a moment for the row, and holds nothing until the next.
         with contextlib.suppress(RowLockedError):
-            return await shop.command(business, CommandType.CANCEL_JOB, run, job_id=first)
+            return await database.command(business, CommandType.CANCEL_JOB, run, job_id=first)
         return None
 
     answer = await waiting.until(decided, DECIDED_SECONDS, "cancelled")
     assert answer
     await rewriting
     assert (answer.accepted, answer.job_status) == (True, "cancelled")
-    await shop.checked_run(business, run)
+    await database.checked_run(business, run)
 
 
-async def test_the_retries_of_a_run_that_goes_on_stay(shop: DatabaseFixture) -> None:
-    business = await shop.business()
-    run = await shop.run(business, 3)
-    job = await shop.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
-    await shop.pool.execute("INSERT INTO dialer.retries VALUES ($1, $2, $3, now() + interval '1 day', 'busy')", business, run, job)
-    assert await shop.runs.rewrite(business, run, 1, 1000) is None
-    assert await shop.pool.fetchval("SELECT count(*) FROM dialer.retries WHERE run_id = $1", run) == 1
+async def test_the_retries_of_a_run_that_goes_on_stay(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await database.run(business, 3)
+    job = await database.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
+    await database.pool.execute("INSERT INTO dialer.retries VALUES ($1, $2, $3, now() + interval '1 day', 'busy')", business, run, job)
+    assert await database.runs.rewrite(business, run, 1, 1000) is None
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.retries WHERE run_id = $1", run) == 1
 
 
-async def test_commands_of_many_waiting_businesses_are_found_one_a_business(shop: DatabaseFixture) -> None:
-    businesses = [await shop.business() for _ in range(3)]
-    runs = [await shop.run(business, 3) for business in businesses]
+async def test_commands_of_many_waiting_businesses_are_found_one_a_business(database: DatabaseFixture) -> None:
+    businesses = [await database.business() for _ in range(3)]
+    runs = [await database.run(business, 3) for business in businesses]
     entries = [Command(businesses[0], f"c{n}", CommandType.PAUSE, runs[0], entry=f"1-{n}") for n in range(60)]
     entries += [Command(b, "c", CommandType.STOP, r, entry="2-0") for b, r in zip(businesses[1:], runs[1:], strict=True)]
-    await shop.commands.receive("0-0", "2-0", entries)
-    assert await shop.commands.waiting() == businesses
-    assert await shop.commands.waiting([businesses[0]]) == businesses[1:]
-    applied, is_busy = await shop.commands.apply_received(businesses[0])
+    await database.commands.receive("0-0", "2-0", entries)
+    assert await database.commands.waiting() == businesses
+    assert await database.commands.waiting([businesses[0]]) == businesses[1:]
+    applied, is_busy = await database.commands.apply_received(businesses[0])
     assert (len(applied), is_busy) == (25, False)
-    assert await shop.commands.waiting() == businesses
+    assert await database.commands.waiting() == businesses

@@ -53,7 +53,7 @@ async def test_a_request_without_valid_credentials_gets_401(site: Site, headers:
 
 
 async def test_a_revoked_token_is_rejected(site: Site) -> None:
-    await site.shop.pool.execute("UPDATE dialer.tokens SET revoked_at = now() WHERE hash = $1", hashlib.sha256(b"operator").digest())
+    await site.database.pool.execute("UPDATE dialer.tokens SET revoked_at = now() WHERE hash = $1", hashlib.sha256(b"operator").digest())
     assert (await site.get(RUNS)).status == 401
     assert (await site.get(RUNS, token="viewer")).status == 200
 
@@ -71,7 +71,7 @@ async def test_a_viewer_can_read_but_not_change(site: Site) -> None:
     ):
         response = await site.post(path, body, token="viewer")
         assert (response.status, response.code) == (403, "forbidden"), path
-    assert (await site.shop.checked_run(site.business, run_id)).status == "running"
+    assert (await site.database.checked_run(site.business, run_id)).status == "running"
     assert (await site.post(f"{RUNS}/{run_id}/pause", token="admin")).status == 200
 
 
@@ -80,7 +80,7 @@ async def test_a_session_reads_and_changes(site: Site) -> None:
     run_id = await site.load(1)
     assert (await by_cookie(site, "GET", f"{RUNS}/{run_id}", cookie, {})).status == 200
     assert (await by_cookie(site, "POST", f"{RUNS}/{run_id}/pause", cookie, SAME)).status == 200
-    [actor] = await site.shop.pool.fetch("SELECT actor FROM dialer.audit_log WHERE action = 'run.pause'")
+    [actor] = await site.database.pool.fetch("SELECT actor FROM dialer.audit_log WHERE action = 'run.pause'")
     assert actor["actor"].startswith("user:")
 
 
@@ -93,7 +93,7 @@ async def test_another_site_cannot_use_the_session(site: Site, headers: dict[str
     run_id = await site.load(1)
     response = await by_cookie(site, "POST", f"{RUNS}/{run_id}/pause", cookie, headers)
     assert (response.status, response.code) == (403, "cross_site")
-    assert (await site.shop.checked_run(site.business, run_id)).status == "running"
+    assert (await site.database.checked_run(site.business, run_id)).status == "running"
 
 
 async def test_our_own_pages_may_use_it_in_an_older_browser(site: Site) -> None:
@@ -105,7 +105,7 @@ async def test_our_own_pages_may_use_it_in_an_older_browser(site: Site) -> None:
 async def test_a_new_password_ends_the_sessions(site: Site) -> None:
     cookie = await session(site)
     assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 200
-    await site.shop.pool.execute("UPDATE dialer.users SET password_hash = 'another'")
+    await site.database.pool.execute("UPDATE dialer.users SET password_hash = 'another'")
     assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 401
 
 
@@ -120,7 +120,7 @@ async def test_a_session_sealed_for_another_purpose_is_rejected(site: Site) -> N
 
 
 async def sessions_of(site: Site) -> list[Record]:
-    found: list[Record] = await site.shop.pool.fetch("SELECT * FROM dialer.sessions ORDER BY id")
+    found: list[Record] = await site.database.pool.fetch("SELECT * FROM dialer.sessions ORDER BY id")
     return found
 
 
@@ -152,15 +152,15 @@ async def test_a_copied_cookie_does_not_outlive_the_sign_out(site: Site) -> None
 async def test_a_session_expires_and_others_do_not(site: Site) -> None:
     cookie = await session(site)
     other = await session(site, "noa@example.com")
-    await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now() WHERE id = (SELECT min(id) FROM dialer.sessions)")
+    await site.database.pool.execute("UPDATE dialer.sessions SET expires_at = now() WHERE id = (SELECT min(id) FROM dialer.sessions)")
     assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 401
     assert (await by_cookie(site, "GET", RUNS, other, {})).status == 200
 
 
 async def test_a_session_with_a_locked_row_works(site: Site) -> None:
     cookie = await session(site)
-    await site.shop.pool.execute("UPDATE dialer.sessions SET last_seen_at = now() - interval '1 hour'")
-    async with site.shop.pool.acquire() as holder, holder.transaction():
+    await site.database.pool.execute("UPDATE dialer.sessions SET last_seen_at = now() - interval '1 hour'")
+    async with site.database.pool.acquire() as holder, holder.transaction():
         await holder.execute("SELECT FROM dialer.sessions FOR UPDATE")
         assert (await by_cookie(site, "GET", RUNS, cookie, {})).status == 200
 
@@ -168,13 +168,13 @@ async def test_a_session_with_a_locked_row_works(site: Site) -> None:
 async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_address(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.05
-    stranger = BrowserSession(site)
+    visitor = BrowserSession(site)
     for _ in range(10):
-        assert (await stranger.sign_in("dana@example.com", "wrong")).status == 401
+        assert (await visitor.sign_in("dana@example.com", "wrong")).status == 401
     assert (await BrowserSession(site).sign_in("dana@example.com", "correct horse")).status == 303
     # Concurrent wrong tries from the same address do not lock it out either.
     responses = await asyncio.gather(
-        *(stranger.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
+        *(visitor.sign_in("dana@example.com", "wrong") for _ in range(10)), BrowserSession(site).sign_in("dana@example.com")
     )
     assert responses[-1].status == 303
 
@@ -182,9 +182,9 @@ async def test_the_right_password_signs_in_after_ten_wrong_ones_from_the_same_ad
 async def test_tries_on_other_accounts_from_the_same_address_lock_no_one_out(site: Site) -> None:
     await site.user("dana@example.com", "correct horse")
     passwords(site).delays.longest_seconds = 0.0
-    stranger = BrowserSession(site)
+    visitor = BrowserSession(site)
     responses = await asyncio.gather(
-        *(stranger.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
+        *(visitor.sign_in(f"{number}@example.com", "wrong") for number in range(CHECKS_WAITING_PER_CROWD + 5)),
         BrowserSession(site).sign_in("dana@example.com"),
     )
     assert (responses[-1].status, {response.status for response in responses[:-1]}) == (303, {401})
@@ -194,7 +194,7 @@ async def test_a_recognized_browser_is_not_slowed_down_by_other_tries(site: Site
     await site.user("dana@example.com", "correct horse")
     browser = BrowserSession(site)
     await browser.sign_in("dana@example.com")
-    await site.shop.pool.execute("UPDATE dialer.sessions SET expires_at = now()")
+    await site.database.pool.execute("UPDATE dialer.sessions SET expires_at = now()")
     delays = passwords(site).delays
     counted = [("address", "127.0.0.1"), ("account", "dana@example.com")]
     for _ in range(30):

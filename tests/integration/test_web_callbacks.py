@@ -22,53 +22,53 @@ if TYPE_CHECKING:
 
 async def one_call(site: Site, count: int = 1) -> ClaimedAttempt:
     await site.load(count)
-    intents, _ = await site.shop.claim(site.business)
-    return intents[0]
+    attempts, _ = await site.database.claim(site.business)
+    return attempts[0]
 
 
-async def state_of(site: Site, intent: ClaimedAttempt) -> str:
-    state: str = await site.shop.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
+async def state_of(site: Site, attempt: ClaimedAttempt) -> str:
+    state: str = await site.database.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", attempt.attempt_id)
     return state
 
 
 async def received(site: Site) -> int:
-    count: int = await site.shop.pool.fetchval("SELECT count(*) FROM dialer.callbacks")
+    count: int = await site.database.pool.fetchval("SELECT count(*) FROM dialer.callbacks")
     return count
 
 
 async def test_a_call_from_ring_to_end(site: Site) -> None:
-    intent = await one_call(site)
+    attempt = await one_call(site)
     for n, (status, state) in enumerate(
         (("initiated", "placed"), ("ringing", "ringing"), ("in-progress", "live"), ("completed", "over")),
     ):
-        response = await site.post_callback(intent, status, SequenceNumber=str(n), CallDuration="9")
+        response = await site.post_callback(attempt, status, SequenceNumber=str(n), CallDuration="9")
         assert (response.status, response.body) == (204, b"")
-        assert await state_of(site, intent) == state
-    run = await site.shop.checked_run(site.business, intent.run_id)
+        assert await state_of(site, attempt) == state
+    run = await site.database.checked_run(site.business, attempt.run_id)
     assert (run.status, run.completed) == ("completed", 1)
-    assert await site.shop.inflight(site.business) == []
+    assert await site.database.inflight(site.business) == []
 
 
 async def test_repeated_and_late_callbacks_change_nothing(site: Site) -> None:
-    intent = await one_call(site)
+    attempt = await one_call(site)
     for status in ("ringing", "completed", "completed", "initiated", "in-progress", "completed"):
-        assert (await site.post_callback(intent, status)).status == 204
-    run = await site.shop.checked_run(site.business, intent.run_id)
+        assert (await site.post_callback(attempt, status)).status == 204
+    run = await site.database.checked_run(site.business, attempt.run_id)
     assert (run.completed, run.in_progress, run.status) == (1, 0, "completed")
     assert await received(site) == 4, "the same callback again is the same row"
 
 
 async def test_concurrent_callbacks_settle_once(site: Site) -> None:
-    intent = await one_call(site)
-    responses = await asyncio.gather(*(site.post_callback(intent, status) for status in ["ringing", "completed"] * 10))
+    attempt = await one_call(site)
+    responses = await asyncio.gather(*(site.post_callback(attempt, status) for status in ["ringing", "completed"] * 10))
     assert {response.status for response in responses} == {204}
-    assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
+    assert (await site.database.checked_run(site.business, attempt.run_id)).completed == 1
 
 
 async def test_unsigned_and_wrongly_signed_callbacks_change_nothing(site: Site) -> None:
-    intent = await one_call(site)
-    reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-    form = callback(intent, "completed")
+    attempt = await one_call(site)
+    reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+    form = callback(attempt, "completed")
     bodies = set()
     for path in (f"/callbacks/{reference}", f"/twiml/{reference}", "/callbacks/1-1-" + "0" * 32, "/callbacks/nonsense", "/twiml/1-2-3-4"):
         for response in (
@@ -80,152 +80,154 @@ async def test_unsigned_and_wrongly_signed_callbacks_change_nothing(site: Site) 
             assert response.status == 403
             bodies.add(response.body)
     assert len(bodies) == 1
-    signed_for_another_path = await site.post_callback(intent, "completed", path="twiml/../callbacks")
+    signed_for_another_path = await site.post_callback(attempt, "completed", path="twiml/../callbacks")
     assert signed_for_another_path.status == 403
-    assert await state_of(site, intent) == "placing"
+    assert await state_of(site, attempt) == "placing"
     assert await received(site) == 0
 
 
 async def test_a_signed_callback_with_an_unknown_reference_gets_404(site: Site) -> None:
-    intent = await one_call(site)
+    attempt = await one_call(site)
     for reference in (
-        f"{intent.business_id}-{intent.attempt_id}-{'0' * 32}",
-        f"{site.rival}-{intent.attempt_id}-{intent.nonce}",
+        f"{attempt.business_id}-{attempt.attempt_id}-{'0' * 32}",
+        f"{site.rival}-{attempt.attempt_id}-{attempt.nonce}",
         "nonsense",
     ):
-        response = await site.sign_and_post(f"/callbacks/{reference}", callback(intent, "completed"))
+        response = await site.sign_and_post(f"/callbacks/{reference}", callback(attempt, "completed"))
         assert (response.status, response.code) == (404, "not_found")
-    assert await state_of(site, intent) == "placing"
+    assert await state_of(site, attempt) == "placing"
 
 
 @pytest.mark.parametrize("fields", [{"CallDuration": "-1"}, {"SequenceNumber": "first"}, {"ErrorCode": "1234567"}, {"Timestamp": "now"}])
 async def test_a_malformed_side_field_does_not_cost_the_end_of_the_call(site: Site, fields: dict[str, str]) -> None:
-    intent = await one_call(site)
-    reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-    response = await site.sign_and_post(f"/callbacks/{reference}", callback(intent, "completed") | fields)
-    assert (response.status, await state_of(site, intent)) == (204, "over")
+    attempt = await one_call(site)
+    reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+    response = await site.sign_and_post(f"/callbacks/{reference}", callback(attempt, "completed") | fields)
+    assert (response.status, await state_of(site, attempt)) == (204, "over")
 
 
 @pytest.mark.parametrize("fields", [{"CallStatus": "exploded"}, {"CallSid": "CA1"}])
 async def test_a_signed_callback_with_a_malformed_field_gets_400(site: Site, fields: dict[str, str]) -> None:
-    intent = await one_call(site)
-    reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-    response = await site.sign_and_post(f"/callbacks/{reference}", callback(intent, "completed") | fields)
+    attempt = await one_call(site)
+    reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+    response = await site.sign_and_post(f"/callbacks/{reference}", callback(attempt, "completed") | fields)
     assert (response.status, response.code) == (400, "bad_request")
-    assert await state_of(site, intent) == "placing"
+    assert await state_of(site, attempt) == "placing"
 
 
 async def test_the_owner_is_notified(site: Site, redis_url: str) -> None:
-    intent = await one_call(site)
-    await site.post_callback(intent, "completed")
-    partition = await site.shop.partition(site.business)
+    attempt = await one_call(site)
+    await site.post_callback(attempt, "completed")
+    partition = await site.database.partition(site.business)
     streams = Streams(redis_url)
-    words = [word for _, _, word in await streams.hints_after({partition: NOWHERE}, block_seconds=1)]
+    hints = [hint for _, _, hint in await streams.hints_after({partition: NOWHERE}, block_seconds=1)]
     await streams.close()
-    assert [word for word in words if isinstance(word, CallChanged)] == [
-        CallChanged(site.business, intent.run_id, intent.job_id, intent.attempt_id, "over", f"CA{intent.attempt_id:032x}")
+    assert [hint for hint in hints if isinstance(hint, CallChanged)] == [
+        CallChanged(site.business, attempt.run_id, attempt.job_id, attempt.attempt_id, "over", f"CA{attempt.attempt_id:032x}")
     ]
 
 
 async def test_an_answered_call_is_greeted(site: Site) -> None:
-    intent = await one_call(site)
-    response = await site.post_callback(intent, "in-progress", path="twiml")
+    attempt = await one_call(site)
+    response = await site.post_callback(attempt, "in-progress", path="twiml")
     assert (response.status, response.headers["Content-Type"].split(";")[0]) == (200, "text/xml")
     assert b"<Say" in response.body
-    assert await state_of(site, intent) == "live"
+    assert await state_of(site, attempt) == "live"
 
 
 @pytest.mark.parametrize("how", ["cancelled", "over", "not_sent", "no_room"])
 async def test_a_call_that_should_not_exist_is_hung_up(site: Site, how: str) -> None:
-    intent = await one_call(site)
+    attempt = await one_call(site)
     if how == "cancelled":
-        await site.post(f"/api/outbound_calls/jobs/{intent.run_id}/cancel", {"hang_up": True})
+        await site.post(f"/api/outbound_calls/jobs/{attempt.run_id}/cancel", {"hang_up": True})
     elif how == "over":
-        await site.post_callback(intent, "completed")
+        await site.post_callback(attempt, "completed")
     elif how == "not_sent":
-        await site.shop.record(intent, AttemptState.NOT_SENT, reason="gate")
+        await site.database.record(attempt, AttemptState.NOT_SENT, reason="gate")
     else:
-        await not_placed(site, intent)
+        await not_placed(site, attempt)
         # Another lead is on this line now.
-        await site.shop.claim(site.business)
-        await site.shop.pool.execute("UPDATE dialer.lanes SET max_calls = 1, cap = greatest(1, cardinality(inflight))")
-    response = await site.post_callback(intent, "in-progress", path="twiml")
+        await site.database.claim(site.business)
+        await site.database.pool.execute("UPDATE dialer.lanes SET max_calls = 1, cap = greatest(1, cardinality(inflight))")
+    response = await site.post_callback(attempt, "in-progress", path="twiml")
     assert response.status == 200
     assert b"<Hangup" in response.body
     assert b"<Say" not in response.body
 
 
-async def not_placed(site: Site, intent: ClaimedAttempt) -> None:
-    await site.shop.record(intent, AttemptState.UNKNOWN, reason="time-out")
-    await site.shop.record(intent, AttemptState.NOT_PLACED, by_person=True)
+async def not_placed(site: Site, attempt: ClaimedAttempt) -> None:
+    await site.database.record(attempt, AttemptState.UNKNOWN, reason="time-out")
+    await site.database.record(attempt, AttemptState.NOT_PLACED, by_person=True)
 
 
 async def test_an_answered_call_recorded_as_not_placed_is_greeted(site: Site) -> None:
-    intent = await one_call(site)
-    await not_placed(site, intent)
-    response = await site.post_callback(intent, "in-progress", path="twiml")
+    attempt = await one_call(site)
+    await not_placed(site, attempt)
+    response = await site.post_callback(attempt, "in-progress", path="twiml")
     assert (response.status, b"<Say" in response.body) == (200, True)
-    assert await state_of(site, intent) == "live"
-    await site.post_callback(intent, "completed")
-    run = await site.shop.checked_run(site.business, intent.run_id)
+    assert await state_of(site, attempt) == "live"
+    await site.post_callback(attempt, "completed")
+    run = await site.database.checked_run(site.business, attempt.run_id)
     assert (run.completed, run.in_progress) == (1, 0)
 
 
 async def test_a_second_call_of_an_attempt_is_not_greeted(site: Site) -> None:
-    intent = await one_call(site)
-    await site.post_callback(intent, "in-progress")
-    response = await site.post_callback(intent, "in-progress", path="twiml", CallSid="CA" + "f" * 32)
+    attempt = await one_call(site)
+    await site.post_callback(attempt, "in-progress")
+    response = await site.post_callback(attempt, "in-progress", path="twiml", CallSid="CA" + "f" * 32)
     assert (response.status, b"<Say" in response.body) == (200, False)
 
 
 async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
-    intent = await one_call(site)
+    attempt = await one_call(site)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     own = "AC" + "7" * 32
-    await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE business_id = $1", site.business, own)
-    assert (await site.post_callback(intent, "completed")).status == 403, "the account that placed it is not known any more"
-    await site.shop.pool.execute(
+    await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE business_id = $1", site.business, own)
+    assert (await site.post_callback(attempt, "completed")).status == 403, "the account that placed it is not known any more"
+    await site.database.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, own, sealed
     )
-    assert (await site.post_callback(intent, "completed")).status == 403
-    assert (await site.post_callback(intent, "completed", auth_token="their own token")).status == 204
+    assert (await site.post_callback(attempt, "completed")).status == 403
+    assert (await site.post_callback(attempt, "completed", auth_token="their own token")).status == 204
 
 
 async def test_nothing_is_lost_without_redis(site_without_redis: Site) -> None:
-    intent = await one_call(site_without_redis)
-    assert (await site_without_redis.post_callback(intent, "completed")).status == 204
-    assert (await site_without_redis.shop.checked_run(site_without_redis.business, intent.run_id)).status == "completed"
+    attempt = await one_call(site_without_redis)
+    assert (await site_without_redis.post_callback(attempt, "completed")).status == 204
+    assert (await site_without_redis.database.checked_run(site_without_redis.business, attempt.run_id)).status == "completed"
 
 
 async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
-    postgres: Postgres, database_url: str, redis_url: str, shop: DatabaseFixture
+    postgres: Postgres, database_url: str, redis_url: str, database: DatabaseFixture
 ) -> None:
-    async with serving(database_url, redis_url, shop) as site:
-        intent = await one_call(site)
+    async with serving(database_url, redis_url, database) as site:
+        attempt = await one_call(site)
         await postgres.stop()
-        assert (await site.post_callback(intent, "completed", CallDuration="7")).status == 204
-        greeted = await site.post_callback(intent, "in-progress", path="twiml")
+        assert (await site.post_callback(attempt, "completed", CallDuration="7")).status == 204
+        greeted = await site.post_callback(attempt, "in-progress", path="twiml")
         # Its run may have been cancelled; without PostgreSQL that is unknown.
         assert (greeted.status, b"<Say" in greeted.body) == (200, False)
-        assert (await site.post_callback(intent, "completed", auth_token="another")).status == 403
-        foreign = await site.post_callback(intent, "completed", AccountSid="AC" + "9" * 32)
+        assert (await site.post_callback(attempt, "completed", auth_token="another")).status == 403
+        foreign = await site.post_callback(attempt, "completed", AccountSid="AC" + "9" * 32)
         assert (foreign.status, foreign.code) == (503, "database_away")
         assert int(foreign.headers["Retry-After"]) > 0
         assert (await site.get(RUNS)).status == 503
         assert (await site.get("/readyz")).status == 503
         await postgres.start()
         async with asyncio.timeout(10):
-            while await state_of(site, intent) != "over":
+            while await state_of(site, attempt) != "over":
                 assert (await site.get("/readyz")).status == 200
-        assert (await site.shop.checked_run(site.business, intent.run_id)).completed == 1
+        assert (await site.database.checked_run(site.business, attempt.run_id)).completed == 1
 
 
-async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(postgres: Postgres, database_url: str, shop: DatabaseFixture) -> None:
-    async with serving(database_url, NO_REDIS, shop) as site:
-        intent = await one_call(site)
+async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(
+    postgres: Postgres, database_url: str, database: DatabaseFixture
+) -> None:
+    async with serving(database_url, NO_REDIS, database) as site:
+        attempt = await one_call(site)
         await postgres.stop()
-        response = await site.post_callback(intent, "completed")
+        response = await site.post_callback(attempt, "completed")
         assert (response.status, response.code) == (503, "database_away")
         await postgres.start()
-        assert (await site.post_callback(intent, "completed")).status == 204
-        assert await state_of(site, intent) == "over"
+        assert (await site.post_callback(attempt, "completed")).status == 204
+        assert await state_of(site, attempt) == "over"

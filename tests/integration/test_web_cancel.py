@@ -23,7 +23,7 @@ def cancel_of(run_id: int) -> str:
 
 
 async def run_now(site: Site, run_id: int) -> Run:
-    run = await site.shop.runs.get(site.business, run_id)
+    run = await site.database.runs.get(site.business, run_id)
     assert run
     return run
 
@@ -36,12 +36,12 @@ async def requested(site: Site, run_id: int) -> None:
 
 async def expire(site: Site) -> None:
     """Make the attempts look as if their worker had died and seven seconds had passed since the claim."""
-    await site.shop.pool.execute("UPDATE dialer.attempts SET send_by = send_by - interval '8 seconds'")
+    await site.database.pool.execute("UPDATE dialer.attempts SET send_by = send_by - interval '8 seconds'")
 
 
 async def test_cancel_in_the_middle(site: Site) -> None:
     run_id = await site.load(10)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     response = await site.post(cancel_of(run_id))
     assert response.json == {
         "success": True,
@@ -51,15 +51,15 @@ async def test_cancel_in_the_middle(site: Site) -> None:
         "in_progress": 3,
         "already_ended": False,
     }
-    taken, verdicts = await site.shop.claim(site.business, permits=3)
+    taken, verdicts = await site.database.claim(site.business, permits=3)
     assert (taken, verdicts[site.business].code) == ([], VerdictCode.FULL)
-    run = await site.shop.checked_run(site.business, run_id)
+    run = await site.database.checked_run(site.business, run_id)
     assert (run.queued, run.cancelled, run.in_progress) == (0, 7, 3)
-    for intent in intents:
-        await site.shop.record(intent, AttemptState.OVER, outcome="completed")
-    taken, verdicts = await site.shop.claim(site.business)
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="completed")
+    taken, verdicts = await site.database.claim(site.business)
     assert taken == []
-    run = await site.shop.checked_run(site.business, run_id)
+    run = await site.database.checked_run(site.business, run_id)
     assert (run.status, run.cancelled, run.completed, run.failed) == ("cancelled", 7, 3, 0)
     shown = (await site.get(f"{RUNS}/{run_id}/jobs")).json["items"]
     assert [job["status"] for job in shown] == ["completed"] * 3 + ["cancelled"] * 7
@@ -67,11 +67,11 @@ async def test_cancel_in_the_middle(site: Site) -> None:
 
 async def test_cancel_is_harmless_when_repeated_and_when_ended(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     first, again = await site.post(cancel_of(run_id)), await site.post(cancel_of(run_id))
     assert first.json == again.json
-    for intent in intents:
-        await site.shop.record(intent, AttemptState.OVER, outcome="busy")
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="busy")
     ended = await site.post(cancel_of(run_id))
     assert (ended.status, ended.json["already_ended"], ended.json["status"], ended.json["in_progress"]) == (200, True, "cancelled", 0)
 
@@ -80,12 +80,12 @@ async def test_a_pending_run_is_cancelled_at_once(site: Site) -> None:
     run_id = await site.load(4, start=False)
     response = await site.post(cancel_of(run_id), {})
     assert (response.json["status"], response.json["in_progress"]) == ("cancelled", 0)
-    assert (await site.shop.checked_run(site.business, run_id)).cancelled == 4
+    assert (await site.database.checked_run(site.business, run_id)).cancelled == 4
 
 
 async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: Site) -> None:
     run_id = await site.load(10)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     response = await site.post(STOP, {"run_id": run_id})
     assert response.json == {
         "success": True,
@@ -97,29 +97,29 @@ async def test_stop_ends_the_run_at_once_and_records_what_is_on_the_line(site: S
     }
     again = await site.post(STOP, {"run_id": run_id})
     assert (again.json["cancelled_jobs"], again.json["already_ended"], again.json["in_progress"]) == (0, True, 3)
-    for intent in intents:
-        await site.shop.record(intent, AttemptState.OVER, outcome="completed")
-    run = await site.shop.checked_run(site.business, run_id)
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="completed")
+    run = await site.database.checked_run(site.business, run_id)
     assert (run.status, run.in_progress, run.completed, run.cancelled) == ("stopped", 0, 3, 7)
     assert run.ended_at
 
 
 async def test_hang_up_is_recorded(site: Site) -> None:
     run_id = await site.load(3)
-    await site.shop.claim(site.business)
+    await site.database.claim(site.business)
     await site.post(cancel_of(run_id), {"hang_up": True})
-    assert await site.shop.pool.fetchval("SELECT bool_and(hang_up_at IS NOT NULL) FROM dialer.attempts")
+    assert await site.database.pool.fetchval("SELECT bool_and(hang_up_at IS NOT NULL) FROM dialer.attempts")
 
 
 async def test_wait_answers_when_the_worker_has_reported(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     waiting = asyncio.ensure_future(site.post(cancel_of(run_id), {"wait": True}))
     await requested(site, run_id)
-    await site.shop.record(intents[0], AttemptState.PLACED, sid="CA1")
-    await site.shop.record(intents[1], AttemptState.NOT_SENT, reason="gate")
+    await site.database.record(attempts[0], AttemptState.PLACED, sid="CA1")
+    await site.database.record(attempts[1], AttemptState.NOT_SENT, reason="gate")
     assert not waiting.done()
-    await site.shop.record(intents[2], AttemptState.UNKNOWN, reason="time-out")
+    await site.database.record(attempts[2], AttemptState.UNKNOWN, reason="time-out")
     response = await waiting
     assert (response.status, response.json["uncertain"], response.json["in_progress"]) == (200, 1, 3)
 
@@ -127,14 +127,14 @@ async def test_wait_answers_when_the_worker_has_reported(site: Site) -> None:
 @pytest.mark.parametrize("body", [{}, {"hang_up": False}])
 async def test_wait_needs_no_worker(site: Site, body: dict[str, bool]) -> None:
     run_id = await site.load(5)
-    await site.shop.claim(site.business)
+    await site.database.claim(site.business)
     waiting = asyncio.ensure_future(site.post(STOP, {"run_id": run_id, "wait": True, **body}))
     await requested(site, run_id)
     assert not waiting.done()
     await expire(site)
     response = await waiting
     assert (response.json["status"], response.json["uncertain"]) == ("stopped", 3)
-    states = await site.shop.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
+    states = await site.database.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
     assert [row["state"] for row in states] == ["unknown"]
 
 
@@ -174,18 +174,18 @@ async def test_no_lead_is_claimed_after_the_response_to_a_cancel(site: Site) -> 
     async def claim_on() -> int:
         taken = 0
         while not (await run_now(site, run_id)).status.ended:
-            intents, _ = await site.shop.claim(site.business)
-            for intent in intents:
-                while (await site.shop.record(intent, AttemptState.OVER, outcome="busy")).verdict is RecordVerdict.BUSY:
+            attempts, _ = await site.database.claim(site.business)
+            for attempt in attempts:
+                while (await site.database.record(attempt, AttemptState.OVER, outcome="busy")).verdict is RecordVerdict.BUSY:
                     pass
-            taken += len(intents)
+            taken += len(attempts)
         return taken
 
     claiming = asyncio.ensure_future(claim_on())
     response = await site.post(cancel_of(run_id))
-    created = await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts")
+    created = await site.database.pool.fetchval("SELECT max(id) FROM dialer.attempts")
     assert response.status == 200
     async with asyncio.timeout(20):
         await claiming
     # Every call created before the response was counted in its in_progress; none was created after it.
-    assert await site.shop.pool.fetchval("SELECT max(id) FROM dialer.attempts") == created
+    assert await site.database.pool.fetchval("SELECT max(id) FROM dialer.attempts") == created

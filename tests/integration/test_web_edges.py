@@ -93,10 +93,10 @@ PATH_URL = "https://example.com/ringing/dialer"
 
 
 @pytest.mark.parametrize("stripped", [True, False])
-async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop: DatabaseFixture, stripped: bool) -> None:  # noqa: FBT001
-    async with serving(database_url, redis_url, shop, PUBLIC_URL=PATH_URL) as site:
+async def test_a_public_url_with_a_path(database_url: str, redis_url: str, database: DatabaseFixture, stripped: bool) -> None:  # noqa: FBT001
+    async with serving(database_url, redis_url, database, PUBLIC_URL=PATH_URL) as site:
         await site.load(1)
-        [call], _ = await shop.claim(site.business)
+        [call], _ = await database.claim(site.business)
 
         async def say(kind: str, status: str) -> Response:
             path = f"/{kind}/{Reference(call.business_id, call.attempt_id, call.nonce)}"
@@ -114,16 +114,16 @@ async def test_a_public_url_with_a_path(database_url: str, redis_url: str, shop:
 
 async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> None:
     await site.load(2)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     theirs = "AC" + "7" * 32
     # The business now has its own account; the first call was placed with the default account, the second with its own.
-    await site.shop.pool.execute(
+    await site.database.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, theirs, sealed
     )
-    for intent, account in zip(intents, (ACCOUNT, theirs), strict=True):
-        await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", intent.attempt_id, account)
-    first, second = intents
+    for attempt, account in zip(attempts, (ACCOUNT, theirs), strict=True):
+        await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", attempt.attempt_id, account)
+    first, second = attempts
     assert (await site.post_callback(first, "ringing", auth_token="their own token")).status == 403
     assert (await site.post_callback(first, "ringing")).status == 204
     assert (await site.post_callback(second, "ringing")).status == 403
@@ -155,12 +155,12 @@ async def test_a_page_opened_over_http_says_where_to_sign_in(site: Site, languag
 
 async def signed_in_from(site: Site, forwarded: str) -> str:
     await BrowserSession(site).post("/login", {"email": EMAIL, "password": PASSWORD}, **{"X-Forwarded-For": forwarded})
-    found: str = await site.shop.pool.fetchval("SELECT address FROM dialer.sessions ORDER BY id DESC LIMIT 1")
+    found: str = await site.database.pool.fetchval("SELECT address FROM dialer.sessions ORDER BY id DESC LIMIT 1")
     return found
 
 
-async def test_the_client_address_comes_from_trusted_proxies(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
-    async with serving(database_url, redis_url, shop, DIALER_TRUSTED_PROXIES="127.0.0.0/8, 10.1.0.7") as site:
+async def test_the_client_address_comes_from_trusted_proxies(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
+    async with serving(database_url, redis_url, database, DIALER_TRUSTED_PROXIES="127.0.0.0/8, 10.1.0.7") as site:
         await site.user(EMAIL, PASSWORD)
         assert await signed_in_from(site, "203.0.113.5") == "203.0.113.5"
         assert await signed_in_from(site, "6.6.6.6, 203.0.113.5:4711, 10.1.0.7") == "203.0.113.5"
@@ -175,9 +175,9 @@ async def test_the_client_cannot_choose_its_address(site: Site) -> None:
 
 @pytest.mark.parametrize("module", ["web", "actors"])
 async def test_without_the_account_a_business_needs_a_process_does_not_start(
-    module: str, database_url: str, redis_url: str, shop: DatabaseFixture
+    module: str, database_url: str, redis_url: str, database: DatabaseFixture
 ) -> None:
-    await shop.business()
+    await database.business()
     names = {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -195,8 +195,8 @@ async def test_without_the_account_a_business_needs_a_process_does_not_start(
     assert [line.split()[0] for line in lines] == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"], lines
 
 
-async def test_no_account_is_needed_while_every_business_has_its_own(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
-    await shop.business()
-    await shop.pool.execute("UPDATE dialer.businesses SET account_sid = $1, auth_token_sealed = 'x'", "AC" + "7" * 32)
-    async with serving(database_url, redis_url, shop, TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="") as site:
+async def test_no_account_is_needed_while_every_business_has_its_own(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
+    await database.business()
+    await database.pool.execute("UPDATE dialer.businesses SET account_sid = $1, auth_token_sealed = 'x'", "AC" + "7" * 32)
+    async with serving(database_url, redis_url, database, TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="") as site:
         assert (await site.get("/readyz", token=None)).status == 200

@@ -23,7 +23,7 @@ async def test_readiness_reports_each_dependency(site: Site) -> None:
     assert (await site.get("/healthz", token=None)).json == {"status": "ok"}
     response = await site.get("/readyz", token=None)
     assert (response.status, response.json) == (200, {"status": "ok", "database": "ok", "redis": "ok"})
-    await site.shop.pool.execute("DELETE FROM dialer.schema_migrations WHERE kind = 'function'")
+    await site.database.pool.execute("DELETE FROM dialer.schema_migrations WHERE kind = 'function'")
     response = await site.get("/readyz", token=None)
     assert (response.status, response.json["database"]) == (503, "migrations pending")
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 async def test_jobs_are_filtered_and_paged(site: Site) -> None:
     run_id = await site.load(7)
-    intents, _ = await site.shop.claim(site.business)
-    await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     path = f"{RUNS}/{run_id}/jobs"
     first = (await site.get(f"{path}?limit=4")).json
     rest = (await site.get(f"{path}?limit=4&cursor={first['next_cursor']}")).json
@@ -33,98 +33,98 @@ async def test_jobs_are_filtered_and_paged(site: Site) -> None:
 
 async def test_a_job_shows_its_attempts_and_their_timeline(site: Site) -> None:
     run_id = await site.load(1)
-    [intent], _ = await site.shop.claim(site.business)
-    await site.post_callback(intent, "ringing", SequenceNumber="1")
-    await site.post_callback(intent, "completed", SequenceNumber="3", CallDuration="7", AnsweredBy="human")
-    job = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json
+    [attempt], _ = await site.database.claim(site.business)
+    await site.post_callback(attempt, "ringing", SequenceNumber="1")
+    await site.post_callback(attempt, "completed", SequenceNumber="3", CallDuration="7", AnsweredBy="human")
+    job = (await site.get(f"{RUNS}/{run_id}/jobs/{attempt.job_id}")).json
     assert (job["status"], job["outcome"], job["attempt_count"]) == ("completed", "human", 1)
-    [attempt] = job["attempts"]
-    assert (attempt["state"], attempt["duration_seconds"]) == ("over", 7)
-    assert [entry["status"] for entry in attempt["timeline"] if entry["event"] == "callback"] == ["ringing", "completed"]
-    assert {"placing", "ringing", "ended"} <= {entry["event"] for entry in attempt["timeline"]}
-    times = [entry["at"] for entry in attempt["timeline"]]
+    [detail] = job["attempts"]
+    assert (detail["state"], detail["duration_seconds"]) == ("over", 7)
+    assert [entry["status"] for entry in detail["timeline"] if entry["event"] == "callback"] == ["ringing", "completed"]
+    assert {"placing", "ringing", "ended"} <= {entry["event"] for entry in detail["timeline"]}
+    times = [entry["at"] for entry in detail["timeline"]]
     assert times == sorted(times)
 
 
 async def test_one_lead_is_cancelled(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     waiting = (await site.get(f"{RUNS}/{run_id}/jobs?status=queued")).json["items"][0]["job_id"]
     path = f"{RUNS}/{run_id}/jobs"
     assert (await site.post(f"{path}/{waiting}/cancel")).json == {"job_id": waiting, "status": "cancelled", "in_progress": 0}
     assert (await site.post(f"{path}/{waiting}/cancel")).json["status"] == "cancelled"
-    on_the_line = intents[0].job_id
+    on_the_line = attempts[0].job_id
     response = await site.post(f"{path}/{on_the_line}/cancel")
     assert (response.status, response.code) == (409, "in_progress")
     response = await site.post(f"{path}/{on_the_line}/cancel", {"hang_up": True})
     assert (response.status, response.json["in_progress"]) == (200, 1)
-    assert (await site.shop.checked_run(site.business, run_id)).cancelled == 1
+    assert (await site.database.checked_run(site.business, run_id)).cancelled == 1
 
 
 async def test_a_person_resolves_an_unknown_attempt(site: Site) -> None:
     run_id = await site.load(2)
-    intents, _ = await site.shop.claim(site.business)
-    paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
+    attempts, _ = await site.database.claim(site.business)
+    paths = [f"{RUNS}/{run_id}/jobs/{attempt.job_id}/resolve" for attempt in attempts]
     response = await site.post(paths[0], {"as": "not_placed"})
     assert (response.status, response.code) == (409, "invalid_state"), "its worker may be sending it now"
-    for intent in intents:
-        await site.shop.record(intent, AttemptState.UNKNOWN, reason="time-out")
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.UNKNOWN, reason="time-out")
     over = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
     assert (over.status, over.json["status"], over.json["attempt_state"]) == (200, "failed", "over")
     again = await site.post(paths[0], {"as": "over"}, headers={"Idempotency-Key": "r"})
     assert again.body == over.body
     back = await site.post(paths[1], {"as": "not_placed"})
     assert (back.json["status"], back.json["attempt_state"]) == ("queued", "not_placed")
-    assert await site.shop.inflight(site.business) == []
+    assert await site.database.inflight(site.business) == []
     assert (await site.post(paths[1], {"as": "gone"})).status == 422
-    audited = await site.shop.pool.fetch("SELECT actor, job_id FROM dialer.audit_log WHERE action = 'job.resolve' ORDER BY id")
-    assert [row["job_id"] for row in audited] == [intent.job_id for intent in intents]
-    await site.shop.checked_run(site.business, run_id)
+    audited = await site.database.pool.fetch("SELECT actor, job_id FROM dialer.audit_log WHERE action = 'job.resolve' ORDER BY id")
+    assert [row["job_id"] for row in audited] == [attempt.job_id for attempt in attempts]
+    await site.database.checked_run(site.business, run_id)
 
 
 async def test_a_person_resolves_a_call_the_provider_does_not_know(site: Site) -> None:
     run_id = await site.load(2)
-    intents, _ = await site.shop.claim(site.business)
-    paths = [f"{RUNS}/{run_id}/jobs/{intent.job_id}/resolve" for intent in intents]
-    for intent, sid in zip(intents, ("CA1", "CA2"), strict=True):
-        await site.shop.record(intent, AttemptState.LIVE, sid=sid)
+    attempts, _ = await site.database.claim(site.business)
+    paths = [f"{RUNS}/{run_id}/jobs/{attempt.job_id}/resolve" for attempt in attempts]
+    for attempt, sid in zip(attempts, ("CA1", "CA2"), strict=True):
+        await site.database.record(attempt, AttemptState.LIVE, sid=sid)
     response = await site.post(paths[0], {"as": "not_placed"})
     assert (response.status, response.code) == (409, "invalid_state"), "it has a sid, and the provider knows it as far as we know"
-    [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
-    await site.shop.attempts.postpone_check(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
+    [row] = await site.database.attempts.states([(site.business, attempts[0].attempt_id)])
+    await site.database.attempts.postpone_check(row, 15.0, {"missing": row.as_of.timestamp()})
     back = await site.post(paths[0], {"as": "not_placed"})
     assert (back.status, back.json["status"], back.json["attempt_state"]) == (200, "queued", "not_placed")
     over = await site.post(paths[1], {"as": "over"})
     assert (over.status, over.json["status"], over.json["attempt_state"]) == (200, "failed", "over"), (
-        "any open attempt may be response to be over"
+        "any open attempt may be resolved as over"
     )
-    assert await site.shop.inflight(site.business) == []
-    await site.shop.checked_run(site.business, run_id)
+    assert await site.database.inflight(site.business) == []
+    await site.database.checked_run(site.business, run_id)
 
 
 async def test_a_call_the_provider_does_not_know_is_marked_everywhere(site: Site) -> None:
     run_id = await site.load(2)
-    intents, _ = await site.shop.claim(site.business)
-    for intent, sid, state in zip(intents, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):
-        await site.shop.record(intent, state, sid=sid)
+    attempts, _ = await site.database.claim(site.business)
+    for attempt, sid, state in zip(attempts, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):
+        await site.database.record(attempt, state, sid=sid)
     path, sentence = f"/runs/{run_id}", "The provider does not know this call."
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site)
     await browser.sign_in(EMAIL, PASSWORD)
 
-    async def shown(intent: ClaimedAttempt) -> tuple[list[str | None], bool]:
-        [attempt] = (await site.get(f"{RUNS}/{run_id}/jobs/{intent.job_id}")).json["attempts"]
-        return [attempt["missing_since"]], sentence in (await browser.get(f"{path}/jobs/{intent.job_id}")).body.decode()
+    async def shown(attempt: ClaimedAttempt) -> tuple[list[str | None], bool]:
+        [detail] = (await site.get(f"{RUNS}/{run_id}/jobs/{attempt.job_id}")).json["attempts"]
+        return [detail["missing_since"]], sentence in (await browser.get(f"{path}/jobs/{attempt.job_id}")).body.decode()
 
-    assert [await shown(intent) for intent in intents] == [([None], False)] * 2
+    assert [await shown(attempt) for attempt in attempts] == [([None], False)] * 2
     assert sentence not in (await browser.get(path)).body.decode()
-    [attempt] = await site.shop.attempts.states([(site.business, intents[0].attempt_id)])
-    await site.shop.attempts.postpone_check(attempt, 15.0, {"missing": attempt.as_of.timestamp()})
-    assert [await shown(intent) for intent in intents] == [([attempt.as_of.isoformat()], True), ([None], False)]
+    [row] = await site.database.attempts.states([(site.business, attempts[0].attempt_id)])
+    await site.database.attempts.postpone_check(row, 15.0, {"missing": row.as_of.timestamp()})
+    assert [await shown(attempt) for attempt in attempts] == [([row.as_of.isoformat()], True), ([None], False)]
     page = (await browser.get(path)).body.decode()
-    assert (page.count(sentence), f'id="missing-{intents[0].job_id}"' in page) == (1, True)
-    await site.post(f"{RUNS}/{run_id}/jobs/{intents[0].job_id}/resolve", {"as": "over"})
-    assert await shown(intents[0]) == ([None], False), "what is over is not missing"
+    assert (page.count(sentence), f'id="missing-{attempts[0].job_id}"' in page) == (1, True)
+    await site.post(f"{RUNS}/{run_id}/jobs/{attempts[0].job_id}/resolve", {"as": "over"})
+    assert await shown(attempts[0]) == ([None], False), "what is over is not missing"
 
 
 async def test_the_export_has_every_lead_and_no_formula(site: Site) -> None:

@@ -58,21 +58,21 @@ async def publish_and_wait(listener: Listener, streams: Streams, event: Event) -
 async def finish(site: Site, run_id: int) -> None:
     """Dial every lead as a worker would; each is answered."""
     while True:
-        intents, _ = await site.shop.claim(site.business)
-        if not intents:
+        attempts, _ = await site.database.claim(site.business)
+        if not attempts:
             break
-        for intent in intents:
-            await site.post_callback(intent, "completed")
-    assert (await site.shop.checked_run(site.business, run_id)).status.ended
+        for attempt in attempts:
+            await site.post_callback(attempt, "completed")
+    assert (await site.database.checked_run(site.business, run_id)).status.ended
 
 
 async def test_the_full_state_comes_first(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     async with site.listen(run_id) as listening:
         reset = await listening.next()
     assert (reset.name, reset.data["run"]["in_progress"], reset.data["run"]["total_leads"]) == ("reset", 3, 5)
-    assert [call["job_id"] for call in reset.data["calls"]] == [intent.job_id for intent in intents]
+    assert [call["job_id"] for call in reset.data["calls"]] == [attempt.job_id for attempt in attempts]
     assert reset.id
 
 
@@ -106,13 +106,13 @@ async def test_a_run_that_is_over_ends_at_once(site: Site) -> None:
 
 async def test_a_stopped_run_ends_when_its_calls_do(site: Site) -> None:
     run_id = await site.load(5)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     async with site.listen(run_id) as listening:
         await site.post("/api/outbound/stop-queue", {"run_id": run_id})
         received = await listening.until("run.finished")
         assert "end" not in [event.name for event in received]
-        for intent in intents:
-            await site.post_callback(intent, "completed")
+        for attempt in attempts:
+            await site.post_callback(attempt, "completed")
         assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
 
 
@@ -210,15 +210,15 @@ async def test_without_redis_the_state_is_sent_repeatedly(site_without_redis: Si
     run_id = await site.load(4)
     async with site.listen(run_id) as listening:
         assert (await listening.next()).data["run"]["in_progress"] == 0
-        await site.shop.claim(site.business)
+        await site.database.claim(site.business)
         while (reset := await listening.next()).data["run"]["in_progress"] == 0:
             assert (reset.name, reset.id) == ("reset", None)
         assert reset.data["run"]["in_progress"] == 3
         await site.post("/api/outbound/stop-queue", {"run_id": run_id})
-        for attempt in await site.shop.attempts.open_of_partitions(list(range(256))):
-            intent_fact = await site.shop.pool.fetchval("SELECT dialer.rank_of($1)", attempt.state)
-            assert intent_fact == 1
-            await site.shop.pool.execute(
+        for attempt in await site.database.attempts.open_of_partitions(list(range(256))):
+            attempt_fact = await site.database.pool.fetchval("SELECT dialer.rank_of($1)", attempt.state)
+            assert attempt_fact == 1
+            await site.database.pool.execute(
                 "UPDATE dialer.attempts SET send_by = now() - interval '9 seconds' WHERE id = $1", attempt.attempt_id
             )
         await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel", {"wait": True})
@@ -228,12 +228,12 @@ async def test_without_redis_the_state_is_sent_repeatedly(site_without_redis: Si
         assert (await listening.until("end"))[-1].data["run"]["status"] == "stopped"
 
 
-async def test_redis_comes_back_empty(database_url: str, shop: DatabaseFixture, tmp_path: Path) -> None:
+async def test_redis_comes_back_empty(database_url: str, database: DatabaseFixture, tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()
     streams = Streams(valkey.url)
     try:
-        async with serving(database_url, valkey.url, shop) as site:
+        async with serving(database_url, valkey.url, database) as site:
             run_id = await site.load(3)
             async with site.listen(run_id) as listening:
                 await listening.until("reset")
@@ -255,8 +255,8 @@ async def test_redis_comes_back_empty(database_url: str, shop: DatabaseFixture, 
         await valkey.stop()
 
 
-async def test_streams_end_when_the_process_does(database_url: str, redis_url: str, shop: DatabaseFixture) -> None:
-    async with serving(database_url, redis_url, shop) as site:
+async def test_streams_end_when_the_process_does(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
+    async with serving(database_url, redis_url, database) as site:
         run_id = await site.load(3, start=False)
         async with site.listen(run_id) as listening:
             await listening.next()
@@ -267,9 +267,9 @@ async def test_streams_end_when_the_process_does(database_url: str, redis_url: s
 
 async def test_the_end_of_a_job_is_an_event(site: Site) -> None:
     run_id = await site.load(3)
-    intents, _ = await site.shop.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     async with site.listen(run_id) as listening:
         await listening.next()
-        await site.shop.record(intents[0], AttemptState.OVER, outcome="busy")
+        await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
         received = await listening.until("job.changed")
-    assert (received[-1].data["job_id"], received[-1].data["data"]["outcome"]) == (intents[0].job_id, "busy")
+    assert (received[-1].data["job_id"], received[-1].data["data"]["outcome"]) == (attempts[0].job_id, "busy")

@@ -18,7 +18,7 @@ CSV = {"Content-Type": "text/csv"}
 
 
 async def runs_of(site: Site) -> int:
-    found: int = await site.shop.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business)
+    found: int = await site.database.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business)
     return found
 
 

@@ -17,7 +17,7 @@ COUNTS = ("queued", "in_progress", "completed", "failed", "cancelled", "skipped"
 
 
 async def runs_of(site: Site) -> int:
-    found: int = await site.shop.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business)
+    found: int = await site.database.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business)
     return found
 
 
@@ -47,7 +47,7 @@ async def test_wrong_queries_are_rejected_by_name(site: Site, query: str) -> Non
 
 async def test_a_run_has_the_fields_of_the_contract(site: Site) -> None:
     run_id = await site.load(5)
-    await site.shop.claim(site.business)
+    await site.database.claim(site.business)
     run = (await site.get(f"{RUNS}/{run_id}")).json
     assert sum(run[name] for name in COUNTS) == run["total_leads"] == 5
     assert (run["in_progress"], run["cursor_position"], run["can_cancel"], run["cancel_requested"]) == (3, 3, True, False)
@@ -86,7 +86,7 @@ async def test_an_impossible_id_is_answered_like_a_missing_one(site: Site, numbe
 
 async def test_another_business_s_rows_are_answered_like_missing_ones(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     theirs, ours, missing = await site.rivals_run(), await site.load(1), 424242
-    job_id = await site.shop.pool.fetchval("SELECT min(id) FROM public.outbound_call_jobs WHERE run_id = $1", theirs)
+    job_id = await site.database.pool.fetchval("SELECT min(id) FROM public.outbound_call_jobs WHERE run_id = $1", theirs)
 
     def asked(run_id: int, job_id: int) -> list[tuple[str, str, object]]:
         return [
@@ -115,7 +115,7 @@ async def test_another_business_s_rows_are_answered_like_missing_ones(site: Site
         absent = await site.request(method, other, json=other_body)
         assert (response.status, response.body) == (absent.status, absent.body) == (404, absent.body), path
         assert {name for name in response.headers if name != "Date"} == {name for name in absent.headers if name != "Date"}
-    run = await site.shop.checked_run(site.rival, theirs)
+    run = await site.database.checked_run(site.rival, theirs)
     assert (run.status, run.queued, run.cancel_requested) == ("running", 2, False)
 
 

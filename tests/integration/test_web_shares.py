@@ -28,9 +28,9 @@ CLOCK = SystemClock()
 
 
 @asynccontextmanager
-async def held(shop: DatabaseFixture, query: str, *values: object) -> AsyncIterator[None]:
+async def held(database: DatabaseFixture, query: str, *values: object) -> AsyncIterator[None]:
     """A transaction of another program, left open."""
-    async with shop.pool.acquire() as holder, holder.transaction():
+    async with database.pool.acquire() as holder, holder.transaction():
         await holder.execute(query, *values)
         yield
 
@@ -48,8 +48,8 @@ def cancel(run_id: int) -> str:
 
 async def test_commands_on_a_locked_run_delay_no_other_request(site: Site) -> None:
     run_id = await site.load(5)
-    theirs = await site.shop.run(site.rival, 4)
-    [call, *_], _ = await site.shop.claim(site.rival)
+    theirs = await site.database.run(site.rival, 4)
+    [call, *_], _ = await site.database.claim(site.rival)
 
     async def rival() -> list[float]:
         return [
@@ -59,7 +59,7 @@ async def test_commands_on_a_locked_run_delay_no_other_request(site: Site) -> No
         ]
 
     alone = max(await rival())
-    async with held(site.shop, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
+    async with held(site.database, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
         clicks = [asyncio.ensure_future(site.post(cancel(run_id))) for _ in range(12)]
         await somebody_waits(site)
         meanwhile = [max(await rival()) for _ in range(5)]
@@ -69,7 +69,7 @@ async def test_commands_on_a_locked_run_delay_no_other_request(site: Site) -> No
     assert sorted(meanwhile)[2] < max(10 * alone, 0.5)
     responses = await asyncio.gather(*clicks)
     assert {response.status for response in responses} == {200}
-    assert (await site.shop.checked_run(site.business, run_id)).cancelled == 5
+    assert (await site.database.checked_run(site.business, run_id)).cancelled == 5
 
 
 WAITING = """SELECT count(*) FROM pg_stat_activity
@@ -78,13 +78,13 @@ WHERE application_name = 'web' AND wait_event_type = 'Lock' AND datname = curren
 
 async def somebody_waits(site: Site) -> None:
     async with asyncio.timeout(10):
-        while not await site.shop.pool.fetchval(WAITING):
+        while not await site.database.pool.fetchval(WAITING):
             pass
 
 
 async def test_commands_on_a_locked_run_time_out_and_further_ones_are_rejected(site: Site) -> None:
     run_id = await site.load(1)
-    async with held(site.shop, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
+    async with held(site.database, "SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id):
         responses = await asyncio.gather(*(site.post(cancel(run_id)) for _ in range(40)))
     assert {(response.status, response.code) for response in responses} == {(503, "busy")}
     assert all(int(response.headers["Retry-After"]) > 0 for response in responses)
@@ -121,7 +121,7 @@ async def test_a_tenant_cannot_take_every_connection(site: Site) -> None:
 
 async def test_commands_and_callbacks_have_a_reserve(site: Site) -> None:
     run_id = await site.load(3)
-    [call, *_], _ = await site.shop.claim(site.business)
+    [call, *_], _ = await site.database.claim(site.business)
     assert (await site.get(RUNS)).status == 200
     everybody = [Use(f"business:{number}") for number in range(100, 120)]
     async with await taken_by(site, *everybody):
@@ -133,12 +133,12 @@ async def test_commands_and_callbacks_have_a_reserve(site: Site) -> None:
 async def test_unsigned_callbacks_for_many_businesses_share_one_tenant(site: Site) -> None:
     """All from one address, as behind a proxy: with the share of unsigned callbacks in use, Twilio's callbacks still get through."""
     run_id = await site.load(3)
-    calls, _ = await site.shop.claim(site.business)
+    calls, _ = await site.database.claim(site.business)
     sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     own = "AC" + "7" * 32
     theirs = calls[1]
-    await site.shop.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", theirs.attempt_id, own)
-    await site.shop.pool.execute(
+    await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", theirs.attempt_id, own)
+    await site.database.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, own, sealed
     )
 
@@ -172,57 +172,57 @@ async def test_a_task_uses_the_share_of_its_tenant(site: Site) -> None:
     assert CURRENT_USE.get().tenant == "process"
 
 
-async def state_of(shop: DatabaseFixture, intent: ClaimedAttempt) -> str:
-    state: str = await shop.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", intent.attempt_id)
+async def state_of(database: DatabaseFixture, attempt: ClaimedAttempt) -> str:
+    state: str = await database.pool.fetchval("SELECT state FROM dialer.attempts WHERE id = $1", attempt.attempt_id)
     return state
 
 
-async def over(shop: DatabaseFixture, intents: list[ClaimedAttempt]) -> None:
+async def over(database: DatabaseFixture, attempts: list[ClaimedAttempt]) -> None:
     async with asyncio.timeout(30):
-        while [await state_of(shop, intent) for intent in intents] != ["over"] * len(intents):
+        while [await state_of(database, attempt) for attempt in attempts] != ["over"] * len(attempts):
             pass
 
 
-async def keep(streams: Streams, intents: list[ClaimedAttempt]) -> None:
-    for intent in intents:
-        reference = Reference(intent.business_id, intent.attempt_id, intent.nonce)
-        assert await streams.keep_callback(str(reference), callback(intent, "completed"))
+async def keep(streams: Streams, attempts: list[ClaimedAttempt]) -> None:
+    for attempt in attempts:
+        reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        assert await streams.keep_callback(str(reference), callback(attempt, "completed"))
 
 
 async def test_a_deferred_callback_that_fails_delays_no_other(site: Site, redis_url: str) -> None:
     await site.load(3)
-    await site.shop.run(site.rival, 3)
-    stuck, _ = await site.shop.claim(site.business)
-    theirs, _ = await site.shop.claim(site.rival)
+    await site.database.run(site.rival, 3)
+    stuck, _ = await site.database.claim(site.business)
+    theirs, _ = await site.database.claim(site.rival)
     streams = Streams(redis_url)
     for number, query in enumerate(
         ("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", "SELECT FROM dialer.attempts WHERE business_id = $1 FOR UPDATE")
     ):
-        async with held(site.shop, query, site.business):
+        async with held(site.database, query, site.business):
             await keep(streams, [stuck[number], theirs[number]])
-            await over(site.shop, [theirs[number]])
-            assert await state_of(site.shop, stuck[number]) == "placing"
-        await over(site.shop, [stuck[number]])
+            await over(site.database, [theirs[number]])
+            assert await state_of(site.database, stuck[number]) == "placing"
+        await over(site.database, [stuck[number]])
     async with asyncio.timeout(30):
         while await streams.kept_callbacks(10):
             pass
     await streams.close()
 
 
-async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: str, shop: DatabaseFixture) -> None:
+async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: str, database: DatabaseFixture) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)
         writer.close()
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with serving(database_url, f"redis://127.0.0.1:{port}/0", shop) as site:
+    async with serving(database_url, f"redis://127.0.0.1:{port}/0", database) as site:
         cancels, gets = [], []
         for _ in range(5):
-            run_id = await site.shop.run(site.business, 2)
+            run_id = await site.database.run(site.business, 2)
             gets.append(await seconds(site.get(f"{RUNS}/{run_id}")))
             cancels.append(await seconds(site.post(cancel(run_id))))
-            assert (await site.shop.checked_run(site.business, run_id)).cancelled == 2
+            assert (await site.database.checked_run(site.business, run_id)).cancelled == 2
     server.close()
     # Each of them took more than a second.
     assert (min(gets) < 0.5, min(cancels) < 0.5) == (True, True), (gets, cancels)

@@ -63,7 +63,7 @@ async def numbers(listening: EventReader, count: int) -> list[tuple[int, int]]:
 async def test_one_stream_has_all_runs_of_the_business_and_no_others(site: Site, streams: Streams) -> None:
     first, second = await site.load(2), await site.load(2)
     foreign = await site.rivals_run()
-    await site.shop.claim(site.business)
+    await site.database.claim(site.business)
     async with site.listen(None) as listening:
         reset = (await listening.until("reset"))[-1]
         await streams.publish(
@@ -81,7 +81,7 @@ async def test_a_business_s_reset_is_bounded_and_has_only_active_runs(site: Site
     ended = await site.load(1)
     drained = await site.load(3)
     await site.post(f"/api/outbound_calls/jobs/{ended}/cancel")
-    await site.shop.claim(site.business)
+    await site.database.claim(site.business)
     await site.post("/api/outbound/stop-queue", {"run_id": drained})
     async with site.listen(None) as listening:
         reset = (await listening.until("reset"))[-1].data
@@ -144,8 +144,8 @@ async def test_a_malformed_entry_does_no_harm(site: Site, streams: Streams, redi
     async with site.listen(run_id) as listening, site.listen(None) as wide:
         await listening.until("reset")
         await wide.until("reset")
-        async with redis.from_url(redis_url) as stranger:
-            await stranger.xadd(EVENTS, fields)
+        async with redis.from_url(redis_url) as foreign:
+            await foreign.xadd(EVENTS, fields)
         await streams.publish([progress(site.business, run_id, 7)])
         for each in (listening, wide):
             received = await each.until("run.progress")
@@ -179,11 +179,11 @@ async def test_a_failed_fan_out_restarts(site: Site, streams: Streams, monkeypat
     assert (await site.get("/healthz")).status == 200
 
 
-async def test_a_redis_that_rejects_writes_counts_as_unavailable(database_url: str, shop: DatabaseFixture, tmp_path: Path) -> None:
+async def test_a_redis_that_rejects_writes_counts_as_unavailable(database_url: str, database: DatabaseFixture, tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     await valkey.start()
     try:
-        async with serving(database_url, valkey.url, shop) as site, redis.from_url(valkey.url) as operator:
+        async with serving(database_url, valkey.url, database) as site, redis.from_url(valkey.url) as operator:
             run_id = await site.load(3)
             async with site.listen(run_id) as listening, site.listen(None) as wide:
                 assert (await listening.until("reset"))[-1].data["live"] is True
@@ -193,7 +193,7 @@ async def test_a_redis_that_rejects_writes_counts_as_unavailable(database_url: s
                     while (received := await each.next()).name != "reset" or received.data["live"]:
                         pass
                     assert received.id is None
-                await site.shop.claim(site.business)
+                await site.database.claim(site.business)
                 # There is no event about it; the next state includes it.
                 while (received := await listening.next()).data["run"]["in_progress"] != 3:
                     pass
@@ -232,7 +232,7 @@ async def test_a_stream_ends_when_its_credential_is_revoked(site: Site, monkeypa
     run_id = await site.load(1)
     async with site.listen(run_id, token="viewer") as listening, site.listen(None, token="operator") as other:
         await listening.until("reset")
-        await site.shop.pool.execute("DELETE FROM dialer.tokens WHERE hash = $1", token_digest("viewer"))
+        await site.database.pool.execute("DELETE FROM dialer.tokens WHERE hash = $1", token_digest("viewer"))
         async with asyncio.timeout(10):
             while True:
                 try:

@@ -46,7 +46,7 @@ async def until_told(watching: list[Watching], resets: int) -> None:
 
 
 async def committed(site: Site) -> int:
-    return int(await site.shop.pool.fetchval(COMMITTED))
+    return int(await site.database.pool.fetchval(COMMITTED))
 
 
 async def test_without_redis_a_run_is_read_once_a_round_for_all_listeners(site_without_redis: Site) -> None:
@@ -54,7 +54,7 @@ async def test_without_redis_a_run_is_read_once_a_round_for_all_listeners(site_w
     run_id = await site.load(4)
     tokens = [f"watcher {n}" for n in range(STREAMS // PER_USER)]
     for token in tokens:
-        await site.shop.businesses.create_token(site.business, role=Role.VIEWER, digest=token_digest(token))
+        await site.database.businesses.create_token(site.business, role=Role.VIEWER, digest=token_digest(token))
     watching = [Watching() for _ in range(STREAMS)]
     address = site.client.make_url(f"{RUNS}/{run_id}/events")
     async with AsyncExitStack() as stack:

@@ -40,23 +40,23 @@ async def reasons(site: Site, run: int) -> list[str]:
 async def test_every_reason_to_wait_is_reported(site: Site) -> None:
     run = await site.load(6)
     beat = "UPDATE outbound_call_runs SET lock_ts = now() AT TIME ZONE 'UTC' WHERE business_id = $1"
-    await site.shop.pool.execute(beat, site.business)
+    await site.database.pool.execute(beat, site.business)
     assert await reasons(site, run) == []
-    intents, _ = await site.shop.claim(site.business)
-    for intent in intents[1:]:
-        await site.shop.record(intent, AttemptState.PLACED, sid=f"CA{intent.attempt_id}")
-    await site.shop.record(intents[0], AttemptState.UNKNOWN)
+    attempts, _ = await site.database.claim(site.business)
+    for attempt in attempts[1:]:
+        await site.database.record(attempt, AttemptState.PLACED, sid=f"CA{attempt.attempt_id}")
+    await site.database.record(attempts[0], AttemptState.UNKNOWN)
     assert await reasons(site, run) == ["unconfirmed_calls"]
-    await site.shop.record(intents[0], AttemptState.PLACED, sid="CA0")
+    await site.database.record(attempts[0], AttemptState.PLACED, sid="CA0")
     assert await reasons(site, run) == ["lines_in_use"]
-    for intent in intents:
-        await site.shop.record(intent, AttemptState.OVER, outcome="busy")
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="busy")
     for reason in ("history", "busy", "parked", "clock"):
-        await site.shop.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
-        await site.shop.pool.execute("INSERT INTO dialer.stalls (business_id, reason) VALUES ($1, $2)", site.business, reason)
+        await site.database.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
+        await site.database.pool.execute("INSERT INTO dialer.stalls (business_id, reason) VALUES ($1, $2)", site.business, reason)
         assert await reasons(site, run) == [reason]
-    await site.shop.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
-    await site.shop.pool.execute(
+    await site.database.pool.execute("DELETE FROM dialer.stalls WHERE business_id = $1", site.business)
+    await site.database.pool.execute(
         "UPDATE outbound_call_runs SET lock_ts = lock_ts - interval '1 minute' WHERE business_id = $1", site.business
     )
     assert await reasons(site, run) == ["no_worker"]

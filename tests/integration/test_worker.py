@@ -47,8 +47,8 @@ async def twilio() -> AsyncIterator[Simulator]:
 class Floor:
     """Workers on the servers of a test."""
 
-    def __init__(self, shop: DatabaseFixture, database_url: str, redis_url: str, stack: AsyncExitStack) -> None:
-        self.shop = shop
+    def __init__(self, database: DatabaseFixture, database_url: str, redis_url: str, stack: AsyncExitStack) -> None:
+        self.database = database
         self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         self._stack = stack
 
@@ -78,11 +78,11 @@ class Floor:
 
 
 @pytest_asyncio.fixture
-async def floor(shop: DatabaseFixture, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
-    # The shop owns every partition, for its own claims; here the workers are to have them.
-    await shop.workers.leave(shop.incarnation)
+async def floor(database: DatabaseFixture, database_url: str, redis_url: str) -> AsyncIterator[Floor]:
+    # The fixture owns every partition, for its own claims; here the workers are to have them.
+    await database.workers.leave(database.incarnation)
     async with AsyncExitStack() as stack:
-        yield Floor(shop, database_url, redis_url, stack)
+        yield Floor(database, database_url, redis_url, stack)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -90,44 +90,44 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Floor, twilio: Simulator) -> None:
-    business = await floor.shop.business()
-    run = await floor.shop.run(business, 5)
+    business = await floor.database.business()
+    run = await floor.database.run(business, 5)
 
     async def paused() -> bool:
-        return (await floor.shop.checked_run(business, run)).status == "paused"
+        return (await floor.database.checked_run(business, run)).status == "paused"
 
     async with floor.worker(twilio.url, TWILIO_AUTH_TOKEN="wrong"):
         await until(paused)
 
         async def all_back() -> bool:
-            return (await floor.shop.checked_run(business, run)).queued == 5
+            return (await floor.database.checked_run(business, run)).queued == 5
 
         await until(all_back)
-    seen = await floor.shop.checked_run(business, run)
+    seen = await floor.database.checked_run(business, run)
     assert (seen.failed, "account" in (seen.last_error or "")) == (0, True)
 
 
 @pytest.mark.parametrize(("pace", "at_once"), [(0, 3), (0.01, 1)])
 async def test_nobody_listens_and_no_lead_is_burned(floor: Floor, pace: float, at_once: int) -> None:
     """Refused connections open the circuit breaker; leads and permits are given back; calls go on when the provider is back."""
-    business = await floor.shop.business()
-    run = await floor.shop.run(business, 4)
+    business = await floor.database.business()
+    run = await floor.database.run(business, 4)
     port = free_port()
 
     async def tried() -> bool:
-        return bool(await floor.shop.pool.fetchval("SELECT count(*) >= 3 FROM dialer.attempts WHERE state = 'not_sent'"))
+        return bool(await floor.database.pool.fetchval("SELECT count(*) >= 3 FROM dialer.attempts WHERE state = 'not_sent'"))
 
     async with floor.worker(f"http://127.0.0.1:{port}", DIALER_CALLS_PER_SECOND=pace):
         await until(tried)
-        assert (await floor.shop.checked_run(business, run)).failed == 0
-        assert not await floor.shop.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'unknown'")
+        assert (await floor.database.checked_run(business, run)).failed == 0
+        assert not await floor.database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'unknown'")
         async with simulator.running(port=port, scenario="slow", speed=1) as late:
 
             async def dialled() -> bool:
                 return len(late.call_log.calls) == at_once
 
             await until(dialled)
-        assert (await floor.shop.checked_run(business, run)).failed == 0
+        assert (await floor.database.checked_run(business, run)).failed == 0
 
 
 async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> None:
@@ -146,14 +146,14 @@ async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> Non
 
 async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_lead(floor: Floor) -> None:
     own, token = "AC" + "5" * 32, "5" * 32
-    slow, other = await floor.shop.business(), await floor.shop.business()
+    slow, other = await floor.database.business(), await floor.database.business()
     sealed = Seal("x" * 40, "account").close(token.encode())
-    await floor.shop.pool.execute(
+    await floor.database.pool.execute(
         "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", other, own, sealed
     )
     accounts = {simulator.TEST_ACCOUNT: simulator.TEST_TOKEN, own: token}
     async with simulator.running(port=0, accounts=accounts, scenario="slow", speed=1) as both:
-        runs = {slow: await floor.shop.run(slow, 3)}
+        runs = {slow: await floor.database.run(slow, 3)}
         async with floor.worker(both.url, DIALER_CALLS_PER_SECOND=0.01):
 
             def called(account: str) -> int:
@@ -163,7 +163,7 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
                 return called(simulator.TEST_ACCOUNT) == 1
 
             await until(the_first_waits)
-            runs[other] = await floor.shop.run(other, 3)
+            runs[other] = await floor.database.run(other, 3)
 
             async def the_other_is_called() -> bool:
                 return called(own) == 1
@@ -171,7 +171,7 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
             await until(the_other_is_called)
             assert called(simulator.TEST_ACCOUNT) == 1
     for business, run in runs.items():
-        seen = await floor.shop.checked_run(business, run)
+        seen = await floor.database.checked_run(business, run)
         assert (seen.status, seen.queued, seen.in_progress) == ("running", 2, 1)
 
 
@@ -205,7 +205,7 @@ async def test_with_redis_away_each_worker_keeps_its_share_of_the_pace(floor: Fl
 
 
 async def test_a_worker_whose_lease_ran_out_comes_back_as_another(floor: Floor, twilio: Simulator) -> None:
-    business = await floor.shop.business()
+    business = await floor.database.business()
     async with floor.worker(twilio.url) as (_, services):
 
         async def owns_all() -> bool:
@@ -213,16 +213,16 @@ async def test_a_worker_whose_lease_ran_out_comes_back_as_another(floor: Floor, 
 
         await until(owns_all)
         first = services.ownership.incarnation
-        await floor.shop.pool.execute("UPDATE dialer.workers SET lease_until = now() - interval '1 second'")
+        await floor.database.pool.execute("UPDATE dialer.workers SET lease_until = now() - interval '1 second'")
 
         async def is_another() -> bool:
             return services.ownership.incarnation != first and await owns_all()
 
         await until(is_another)
-        run = await floor.shop.run(business, 1)
+        run = await floor.database.run(business, 1)
 
         async def dialled() -> bool:
-            return (await floor.shop.checked_run(business, run)).queued == 0
+            return (await floor.database.checked_run(business, run)).queued == 0
 
         await until(dialled)
 
@@ -241,24 +241,24 @@ async def test_what_stops_gives_everything_back_and_the_other_takes_it(floor: Fl
             return len(stays.ownership.epochs) == 256
 
         await until(has_all)
-        owners = await floor.shop.pool.fetch("SELECT DISTINCT owner FROM dialer.partitions")
+        owners = await floor.database.pool.fetch("SELECT DISTINCT owner FROM dialer.partitions")
         assert [row["owner"] for row in owners] == [stays.ownership.incarnation]
 
 
 async def test_one_poisoned_business_among_many(floor: Floor, twilio: Simulator) -> None:
     """Its claim fails in PostgreSQL; it is parked, and its neighbours in the same batch are dialled."""
-    businesses = [await floor.shop.business() for _ in range(12)]
-    runs = {business: await floor.shop.run(business, 2) for business in businesses}
+    businesses = [await floor.database.business() for _ in range(12)]
+    runs = {business: await floor.database.run(business, 2) for business in businesses}
     poisoned = businesses[5]
     # Its second lane entry would repeat an attempt's id: the CHECK refuses the whole batch it is in.
-    await floor.shop.pool.execute("UPDATE dialer.lanes SET cap = 0 WHERE business_id = $1", poisoned)
+    await floor.database.pool.execute("UPDATE dialer.lanes SET cap = 0 WHERE business_id = $1", poisoned)
 
     async def others_dialled() -> bool:
-        return all([(await floor.shop.checked_run(b, run)).queued == 0 for b, run in runs.items() if b != poisoned])
+        return all([(await floor.database.checked_run(b, run)).queued == 0 for b, run in runs.items() if b != poisoned])
 
     async with floor.worker(twilio.url):
         await until(others_dialled)
-    assert (await floor.shop.checked_run(poisoned, runs[poisoned])).queued == 2
+    assert (await floor.database.checked_run(poisoned, runs[poisoned])).queued == 2
 
 
 async def test_each_business_has_its_share_wherever_it_is_driven(
@@ -267,7 +267,7 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
     """Ten businesses at one worker, two at the other, which is 2 ms further from Redis."""
     # A machine that stands still for longer than a lease would move the businesses, and this would measure something else.
     monkeypatch.setattr(lease, "LEASE_SECONDS", 120.0)
-    shop, pace = floor.shop, {"DIALER_CALLS_PER_SECOND": 20}
+    database, pace = floor.database, {"DIALER_CALLS_PER_SECOND": 20}
     async with (
         TcpProxy(redis_url, delay_seconds=0.001) as proxy,
         floor.worker(twilio.url, "near", **pace) as (_, near),
@@ -278,7 +278,7 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
             return near.ownership.workers == far.ownership.workers == 2 and len(near.ownership.epochs) + len(far.ownership.epochs) == 256
 
         await until(both_are_there)
-        await shop.pool.execute("UPDATE dialer.partitions SET owner = NULL")
+        await database.pool.execute("UPDATE dialer.partitions SET owner = NULL")
 
         async def each_has_some() -> bool:
             return min(len(near.ownership.epochs), len(far.ownership.epochs)) > 50 and await both_are_there()
@@ -286,19 +286,19 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
         await until(each_has_some)
         driven: dict[bool, list[int]] = {True: [], False: []}
         while len(driven[True]) < 10 or len(driven[False]) < 2:
-            business = await shop.business(max_calls=100)
-            partition = await shop.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
+            business = await database.business(max_calls=100)
+            partition = await database.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
             driven[partition in near.ownership.epochs].append(business)
         businesses = driven[True][:10] + driven[False][:2]
         for business in businesses:
-            await shop.run(business, 60, concurrency=100)
+            await database.run(business, 60, concurrency=100)
 
         async def dialled() -> bool:
-            return bool(await shop.pool.fetchval("SELECT count(*) >= 240 FROM dialer.attempts"))
+            return bool(await database.pool.fetchval("SELECT count(*) >= 240 FROM dialer.attempts"))
 
         # Twelve seconds of the pace.
         await waiting.until(dialled, 120, "240 calls")
-        found = await shop.pool.fetch("SELECT business_id, count(*) AS n FROM dialer.attempts WHERE state <> 'not_sent' GROUP BY 1")
+        found = await database.pool.fetch("SELECT business_id, count(*) AS n FROM dialer.attempts WHERE state <> 'not_sent' GROUP BY 1")
     count = {row["business_id"]: row["n"] for row in found}
     fair = sum(count.values()) / len(businesses)
     assert {b: count.get(b, 0) for b in businesses if abs(count.get(b, 0) - fair) > 0.2 * fair} == {}

@@ -43,9 +43,11 @@ DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catal
 """
 
 
-async def heart(shop: Any, run: int) -> Any:  # noqa: ANN401
-    """How long ago the run's worker said that it drives it; None when none ever did."""
-    return await shop.pool.fetchval("SELECT extract(epoch FROM dialer.utc() - lock_ts)::float8 FROM outbound_call_runs WHERE id = $1", run)
+async def heart(database: Any, run: int) -> Any:  # noqa: ANN401
+    """How long ago the run's worker last wrote that it drives it; None when none ever did."""
+    return await database.pool.fetchval(
+        "SELECT extract(epoch FROM dialer.utc() - lock_ts)::float8 FROM outbound_call_runs WHERE id = $1", run
+    )
 
 
 async def test_a_business_whose_account_cannot_be_opened(
@@ -54,46 +56,46 @@ async def test_a_business_whose_account_cannot_be_opened(
     database_url: str,
     redis_url: str,
 ) -> None:
-    """Its run is not said to be driven; the API and the page say why, in the reader's language, until it can be opened again."""
-    shop = floor.shop
-    async with serving(database_url, redis_url, shop) as site:
+    """Its run is not shown as driven; the API and the page say why, in the reader's language, until it can be opened again."""
+    database = floor.database
+    async with serving(database_url, redis_url, database) as site:
         run, rivals = await site.load(3), await site.rivals_run()
-        await shop.pool.execute(
+        await database.pool.execute(
             "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", site.business
         )
         async with floor.worker(twilio.url):
 
-            async def said() -> bool:
-                stalled = await shop.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", site.business)
-                return stalled == "account" and await heart(shop, rivals) is not None
+            async def reason_is_shown() -> bool:
+                stalled = await database.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", site.business)
+                return stalled == "account" and await heart(database, rivals) is not None
 
-            await until(said)
-            assert await heart(shop, run) is None
+            await until(reason_is_shown)
+            assert await heart(database, run) is None
             [wait] = (await site.get(f"{RUNS}/{run}")).json["waits_for"]
             assert (wait["reason"], bool(wait["since"]), "credentials" in wait["detail"]) == ("account", True, True)
             [wait] = (await site.get(f"{RUNS}/{run}", headers={"Accept-Language": "he"})).json["waits_for"]
             assert "חשבון" in wait["detail"]
             page = await site.get(f"/runs/{run}")
             assert b'id="waits-account"' in page.body
-            await shop.pool.execute("UPDATE dialer.businesses SET account_sid = NULL, auth_token_sealed = NULL")
+            await database.pool.execute("UPDATE dialer.businesses SET account_sid = NULL, auth_token_sealed = NULL")
 
             async def goes_on() -> bool:
-                seen = await shop.checked_run(site.business, run)
-                return seen.queued == 0 and not await shop.pool.fetchval("SELECT count(*) FROM dialer.stalls")
+                seen = await database.checked_run(site.business, run)
+                return seen.queued == 0 and not await database.pool.fetchval("SELECT count(*) FROM dialer.stalls")
 
             await until(goes_on)
 
 
 async def test_a_lane_that_stays_locked_is_told_and_one_that_was_is_not(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
-    shop = floor.shop
-    business = await shop.business()
-    run = await shop.run(business, 3)
+    database = floor.database
+    business = await database.business()
+    run = await database.run(business, 3)
 
     async def reason() -> str | None:
-        found: str | None = await shop.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", business)
+        found: str | None = await database.pool.fetchval("SELECT reason FROM dialer.stalls WHERE business_id = $1", business)
         return found
 
-    async with shop.pool.acquire() as foreign:
+    async with database.pool.acquire() as foreign:
         transaction = foreign.transaction()
         await transaction.start()
         await foreign.execute("SET idle_in_transaction_session_timeout = 0")
@@ -107,7 +109,7 @@ async def test_a_lane_that_stays_locked_is_told_and_one_that_was_is_not(floor: F
             await transaction.rollback()
 
             async def is_over() -> bool:
-                return await reason() is None and (await shop.checked_run(business, run)).queued == 0
+                return await reason() is None and (await database.checked_run(business, run)).queued == 0
 
             await until(is_over)
 
@@ -119,17 +121,17 @@ async def test_a_worker_whose_poll_fails_says_no_more_that_it_drives(
 ) -> None:
     monkeypatch.setattr(actors.supervisor.router, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(actors.duties.heartbeat, "DRIVEN_SECONDS", 1.0)
-    shop = floor.shop
-    run = await shop.run(await shop.business(), 50)
+    database = floor.database
+    run = await database.run(await database.business(), 50)
 
     async def driven() -> bool:
-        ago = await heart(shop, run)
+        ago = await heart(database, run)
         return ago is not None
 
     async def not_driven() -> bool:
-        return bool(await heart(shop, run) > STALE_SECONDS)
+        return bool(await heart(database, run) > STALE_SECONDS)
 
-    async with floor.worker(twilio.url), shop.pool.acquire() as foreign:
+    async with floor.worker(twilio.url), database.pool.acquire() as foreign:
         await until(driven)
         async with foreign.transaction():
             await foreign.execute("SET idle_in_transaction_session_timeout = 0")
@@ -141,24 +143,24 @@ async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simula
     """Job rows take long to rewrite; a run that is driven meanwhile says so all the same."""
     from dialer.messages import CommandType  # noqa: PLC0415 for this test alone
 
-    shop = floor.shop
-    business = await shop.business()
-    large = await shop.run(business, 5_000, start=False)
-    await shop.command(business, CommandType.CANCEL, large)
-    await shop.pool.execute(SLOW_JOBS)
+    database = floor.database
+    business = await database.business()
+    large = await database.run(business, 5_000, start=False)
+    await database.command(business, CommandType.CANCEL, large)
+    await database.pool.execute(SLOW_JOBS)
     async with floor.worker(twilio.url):
 
         async def rewriting() -> bool:
-            return bool(await shop.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+            return bool(await database.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
 
         await until(rewriting)
-        run = await shop.run(await shop.business(), 50)
+        run = await database.run(await database.business(), 50)
 
         async def driven() -> bool:
-            return await heart(shop, run) is not None
+            return await heart(database, run) is not None
 
         await waiting.until(driven, LATE_SECONDS, "driven")
-        assert await shop.runs.to_rewrite(list(range(256)), 10)
+        assert await database.runs.to_rewrite(list(range(256)), 10)
 
 
 async def test_a_dispatcher_whose_loop_fails_is_restarted(floor: Floor, twilio: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -173,11 +175,11 @@ async def test_a_dispatcher_whose_loop_fails_is_restarted(floor: Floor, twilio: 
         return await take(self, *arguments, **named)
 
     monkeypatch.setattr(RateLimiter, "take", fails_once)
-    business = await floor.shop.business()
-    run = await floor.shop.run(business, 2)
+    business = await floor.database.business()
+    run = await floor.database.run(business, 2)
 
     async def dialled() -> bool:
-        return (await floor.shop.checked_run(business, run)).queued == 0
+        return (await floor.database.checked_run(business, run)).queued == 0
 
     async with floor.worker(twilio.url) as (worker, _):
         await until(dialled)
@@ -198,7 +200,7 @@ async def test_a_lease_that_is_restarted_joins_again(floor: Floor, twilio: Simul
         await until(owns_all)
         running.cancel()
         await asyncio.wait([running])
-    # The same life may be told twice: the answer to the first may have been lost.
+    # The same heartbeat may arrive twice: the reply to the first may have been lost.
     await services.workers.join(services.ownership.incarnation, "again", 6)
     assert (await services.workers.renew(services.ownership.incarnation, 6)).renewed
 
@@ -210,9 +212,9 @@ async def test_the_clock_of_the_database_jumps(
     database_url: str,
     jump_seconds: int,
 ) -> None:
-    """No lead is taken for as long as the provider may be late, and the reason is told; then it goes on."""
-    shop = floor.shop
-    business = await shop.business()
+    """No lead is taken for as long as the provider may be late, and the reason is shown; then it goes on."""
+    database = floor.database
+    business = await database.business()
     connection = await asyncpg.connect(database_url)
     await connection.execute(SKEWED_CLOCK)
     await connection.close()
@@ -220,28 +222,28 @@ async def test_the_clock_of_the_database_jumps(
         leases: set[Any] = set()
 
         async def renewed_twice() -> bool:
-            leases.add(await shop.pool.fetchval("SELECT max(lease_until) FROM dialer.workers"))
+            leases.add(await database.pool.fetchval("SELECT max(lease_until) FROM dialer.workers"))
             return len(leases - {None}) > 2
 
         await until(renewed_twice)
         assert services.ownership.clock_trusted_from == 0
-        await shop.pool.execute("UPDATE skewed.clock SET by = make_interval(secs => $1)", jump_seconds)
+        await database.pool.execute("UPDATE skewed.clock SET by = make_interval(secs => $1)", jump_seconds)
 
         async def noticed() -> bool:
             return services.ownership.clock_trusted_from > 0
 
         await until(noticed)
-        run = await shop.run(business, 2)
+        run = await database.run(business, 2)
 
-        async def told() -> bool:
-            return bool(await shop.pool.fetchval("SELECT reason = 'clock' FROM dialer.stalls WHERE business_id = $1", business))
+        async def reason_is_shown() -> bool:
+            return bool(await database.pool.fetchval("SELECT reason = 'clock' FROM dialer.stalls WHERE business_id = $1", business))
 
-        await until(told)
-        assert (await shop.checked_run(business, run)).queued == 2
+        await until(reason_is_shown)
+        assert (await database.checked_run(business, run)).queued == 2
         assert services.clock.boot() < services.ownership.clock_trusted_from + 5
 
         async def taken() -> bool:
-            return (await shop.checked_run(business, run)).queued == 0
+            return (await database.checked_run(business, run)).queued == 0
 
         await until(taken)
         assert services.clock.boot() >= services.ownership.clock_trusted_from
@@ -254,10 +256,10 @@ async def test_all_connections_are_taken_by_others_for_a_while(
     redis_url: str,
 ) -> None:
     """The worker waits and goes on; the web process says that it is away, and is back."""
-    shop = floor.shop
-    business = await shop.business()
+    database = floor.database
+    business = await database.business()
     async with AsyncExitStack() as stack:
-        site = await stack.enter_async_context(serving(database_url, redis_url, shop))
+        site = await stack.enter_async_context(serving(database_url, redis_url, database))
         worker, _ = await stack.enter_async_context(floor.worker(twilio.url))
         run = await site.load(3, start=False)
         others = await _take_all(database_url)
@@ -266,16 +268,16 @@ async def test_all_connections_are_taken_by_others_for_a_while(
             loop = asyncio.get_running_loop()
             began_at, statuses = loop.time(), set()
             while loop.time() - began_at < 5:
-                await shop.pool.fetchval(killed)
+                await database.pool.fetchval(killed)
                 others += await _take_all(database_url)
                 statuses.add((await site.get(f"{RUNS}/{run}")).status)
             assert (503 in statuses, statuses <= {200, 503}) == (True, True)
         finally:
             await asyncio.gather(*(other.close() for other in others))
-        second = await shop.run(business, 2)
+        second = await database.run(business, 2)
 
         async def dialled() -> bool:
-            return (await shop.checked_run(business, second)).queued == 0
+            return (await database.checked_run(business, second)).queued == 0
 
         await until(dialled)
         assert not worker.failed
@@ -293,12 +295,12 @@ async def _take_all(database_url: str) -> list[Any]:
 
 async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_followed(floor: Floor) -> None:  # noqa: F811
     """Its calls were placed with the default account; then it is given one of its own, sealed with another key."""
-    shop = floor.shop
-    business = await shop.business(2)
-    run = await shop.run(business, 4, concurrency=2)
+    database = floor.database
+    business = await database.business(2)
+    run = await database.run(business, 4, concurrency=2)
 
     async def open_states() -> list[str]:
-        rows = await shop.pool.fetch("SELECT state FROM dialer.attempts WHERE business_id = $1 AND dialer.is_open(state)", business)
+        rows = await database.pool.fetch("SELECT state FROM dialer.attempts WHERE business_id = $1 AND dialer.is_open(state)", business)
         return sorted(row["state"] for row in rows)
 
     async with simulator.running(port=0, scenario="slow", speed=1) as there:
@@ -308,7 +310,7 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
                 return len(there.call_log.calls) == 2 and "placing" not in await open_states()
 
             await until(placed)
-        await shop.pool.execute(
+        await database.pool.execute(
             "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", business
         )
         async with floor.worker(there.url, "second") as (_, services):
@@ -321,9 +323,9 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
 
             await waiting.until(ended, FOLLOWED_SECONDS, "its calls are over")
 
-            async def said() -> bool:
-                return bool(await shop.pool.fetchval("SELECT reason = 'account' FROM dialer.stalls WHERE business_id = $1", business))
+            async def reason_is_shown() -> bool:
+                return bool(await database.pool.fetchval("SELECT reason = 'account' FROM dialer.stalls WHERE business_id = $1", business))
 
-            await until(said)
-            assert (await shop.checked_run(business, run)).queued == 2
+            await until(reason_is_shown)
+            assert (await database.checked_run(business, run)).queued == 2
         assert len(there.call_log.calls) == 2, "no lead is taken"

@@ -1,7 +1,4 @@
-"""A worker that is refused one lead after the other burns no list, and one that hears no callback frees its slots all the same.
-
-On the road of a call: 4 and 5, when there is none.
-"""
+"""A worker that is refused one lead after the other burns no list, and one that hears no callback frees its slots all the same."""
 
 from __future__ import annotations
 
@@ -32,17 +29,17 @@ FIRST_LOOK_SECONDS = 15.0
 
 async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
     """Dial under these faults until the run is paused; return it, and how many leads the provider was asked for."""
-    business = await floor.shop.business(SLOTS)
-    run = await floor.shop.run(business, LEADS, concurrency=SLOTS)
+    business = await floor.database.business(SLOTS)
+    run = await floor.database.run(business, LEADS, concurrency=SLOTS)
     async with simulator.running(port=0, scenario="answer", speed=50) as twilio:
         twilio.set_faults(Faults.model_validate(faults))
 
         async def is_paused() -> bool:
-            return (await floor.shop.checked_run(business, run)).status == "paused"
+            return (await floor.database.checked_run(business, run)).status == "paused"
 
         async with floor.worker(twilio.url):
             await until(is_paused)
-        return await floor.shop.checked_run(business, run), len(twilio.call_log.received)
+        return await floor.database.checked_run(business, run), len(twilio.call_log.received)
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 21205), (400, 10001), (404, 20404), (400, 21609), (400, 21215), (400, 29999)])
@@ -58,7 +55,7 @@ async def test_a_proxys_page_burns_no_lead_and_pauses_the_run(floor: Floor, stat
     seen, _ = await paused(floor, {"refuse_before": 1, "refuse_status": status, "refuse_body": "html"})
     assert seen.failed == 0
     assert f"HTTP {status}" in (seen.last_error or "")
-    states = await floor.shop.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
+    states = await floor.database.pool.fetch("SELECT DISTINCT state FROM dialer.attempts")
     assert {row["state"] for row in states} <= {"unknown", "not_placed"}, "it may have been passed on"
 
 
@@ -76,21 +73,21 @@ async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_aske
     """A live call was asked for once a minute, one by one."""
     app = http.Application()
     app.router.add_post("/twiml/{reference}", speak)
-    business = await floor.shop.business(40)
+    business = await floor.database.business(40)
     async with TestServer(app) as scripts, simulator.running(port=0, scenario="answer", speed=2) as twilio:
         twilio.set_faults(Faults(callback_drop=1))
-        run = await floor.shop.run(business, 40, concurrency=40)
+        run = await floor.database.run(business, 40, concurrency=40)
         async with floor.worker(twilio.url, PUBLIC_URL=str(scripts.make_url("")).rstrip("/")):
 
             async def ended() -> bool:
-                return (await floor.shop.checked_run(business, run)).status == "completed"
+                return (await floor.database.checked_run(business, run)).status == "completed"
 
             await waiting.until(ended, ALL_ENDED_SECONDS, "the run has ended")
-        rows = await floor.shop.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
+        rows = await floor.database.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
         calls = twilio.call_log.calls
         late = [(row["ended_at"] - over).total_seconds() for row in rows if (over := calls[row["sid"]].ended_at) is not None]
         longest = max((call.duration_seconds or 0) for call in calls.values()) / 2
         assert len(late) == 40
         assert longest > FIRST_LOOK_SECONDS, "some are live for longer than it takes to the first question"
         assert max(late) < FREED_SECONDS
-        assert twilio.fetches < 2 * len(late), "one a call, at its end, and not one a call and look"
+        assert twilio.fetches < 2 * len(late), "one for each call, at its end, and not one for each check of each call"

@@ -72,13 +72,13 @@ async def test_check_says_by_its_exit_code(empty_database_url: str, *, before: b
         await migrate(empty_database_url)
     environment = {"DATABASE_URL": empty_database_url}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sql", "check", env=environment, stdout=asyncio.subprocess.PIPE)
-    said, _ = await process.communicate()
-    assert (process.returncode, b"pending" in said) == (code, not before)
+    output, _ = await process.communicate()
+    assert (process.returncode, b"pending" in output) == (code, not before)
 
 
-async def test_the_words_of_the_model_and_of_the_functions_are_the_same(shop: DatabaseFixture) -> None:
+async def test_the_words_of_the_model_and_of_the_functions_are_the_same(database: DatabaseFixture) -> None:
     for state, rank in RANK.items():
-        assert await shop.pool.fetchval("SELECT dialer.rank_of($1)", state) == rank
-        assert await shop.pool.fetchval("SELECT dialer.is_open($1)", state) == state.open
+        assert await database.pool.fetchval("SELECT dialer.rank_of($1)", state) == rank
+        assert await database.pool.fetchval("SELECT dialer.is_open($1)", state) == state.open
     for outcome, status in JOB_AFTER.items():
-        assert await shop.pool.fetchval("SELECT dialer.job_after($1)", outcome) == status
+        assert await database.pool.fetchval("SELECT dialer.job_after($1)", outcome) == status

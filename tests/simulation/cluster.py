@@ -18,7 +18,7 @@ from dialer.clock import SeededIds
 from sql.attempts.fact_writer import FactWriter
 from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
-from sql.runs.runs import NewLead
+from sql.runs.new_run import NewLead
 from telephony.provider import Account
 from tests.simulation.fake_redis import FakeRedis, FakeStreams
 from tests.simulation.fake_store import FakeAttempts, FakeCommands, FakeOutbox, FakeRuns, FakeStore, FakeTimelines, FakeWorkers
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-WORKER_PATIENCE_SECONDS, FRONT_PATIENCE_SECONDS = 7 * 24 * 3600.0, 2.0
+WORKER_PATIENCE_SECONDS, WEB_PATIENCE_SECONDS = 7 * 24 * 3600.0, 2.0
 BOOT_SECONDS = 1000.0
 D = TypeVar("D", bound=FakeStore)
 
@@ -108,20 +108,20 @@ class SimulatedCluster:
         self.db.rewrite_here = 3
         self.link = Link(self.loop, SeededRandom(schedule.seed, "database"), lambda: DatabaseUnavailableError("simulated"))
         self.server = FakeRedis(self.loop)
-        self.company = FakeTwilio(self.loop, schedule, SeededRandom(schedule.seed, "company"), faults)
-        self.judge = Judge(schedule, self.db, self.company, self.server)
-        self.link.after = self.judge.look
-        self.company.created = self.judge.created
-        self.company.written = self.judge.written
-        self.wires: list[FakeStreams] = []
-        self.desks: list[FakeStore] = []
+        self.twilio = FakeTwilio(self.loop, schedule, SeededRandom(schedule.seed, "company"), faults)
+        self.judge = Judge(schedule, self.db, self.twilio, self.server)
+        self.link.after = self.judge.check
+        self.twilio.created = self.judge.created
+        self.twilio.written = self.judge.written
+        self.opened_streams: list[FakeStreams] = []
+        self.stores: list[FakeStore] = []
         self.machines: list[Machine] = []
         self.errors = ErrorLog()
         self.forgotten_accounts: set[str] = set()
         self._born = 0
         # Kill, or freeze for longer than a lease, the first worker at this step of its tasks; 0: not.
         self.first_kill = self.first_freeze = 0
-        self.front: FakeWeb | None = None
+        self.web: FakeWeb | None = None
 
     # -- people and rows -------------------------------------------------------------------------------------------------------------
 
@@ -144,34 +144,34 @@ class SimulatedCluster:
 
     # -- processes -------------------------------------------------------------------------------------------------------------------
 
-    def wire(self, clock: MachineClock) -> FakeStreams:
+    def open_streams(self, clock: MachineClock) -> FakeStreams:
         """A client of Redis for one process."""
-        wire = FakeStreams(self.server, self.link.chance, clock)
-        wire.lost, wire.repeats = self.schedule.troubles.wire_lost, self.schedule.troubles.wire_repeats
-        if self.company.troubles is None:
-            wire.calm()
-        self.wires.append(wire)
-        return wire
+        streams = FakeStreams(self.server, self.link.chance, clock)
+        streams.lost, streams.repeats = self.schedule.troubles.redis_lost, self.schedule.troubles.redis_repeats
+        if self.twilio.troubles is None:
+            streams.calm()
+        self.opened_streams.append(streams)
+        return streams
 
     @asynccontextmanager
-    async def _log(self, attempts: FakeAttempts, wire: FakeStreams, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
+    async def _log(self, attempts: FakeAttempts, streams: FakeStreams, patience_seconds: float) -> AsyncIterator[tuple[Relay, FactWriter]]:
         """The real relay and the real fact writer, as each process has them."""
         async with (
-            Relay(self._desk(FakeOutbox), wire) as relay,  # type: ignore[arg-type]
+            Relay(self._store(FakeOutbox), streams) as relay,  # type: ignore[arg-type]
             FactWriter(attempts, patience_seconds=patience_seconds, wrote=relay.kick) as facts,  # type: ignore[arg-type]
         ):
             yield relay, facts
 
-    def open_front(self) -> None:
+    def open_web(self) -> None:
         """Start the web process."""
         process = Process(self.loop, "web")
         clock = MachineClock(self.loop, 0.0)
-        attempts, wire = self._desk(FakeAttempts), self.wire(clock)
+        attempts, streams = self._store(FakeAttempts), self.open_streams(clock)
 
         async def serve() -> None:
-            async with self._log(attempts, wire, FRONT_PATIENCE_SECONDS) as (_relay, facts):
-                self.front = FakeWeb(process, self.company, facts, attempts, self._desk(FakeCommands), wire, self.judge)
-                self.company.call_back = self.front.call_back
+            async with self._log(attempts, streams, WEB_PATIENCE_SECONDS) as (_relay, facts):
+                self.web = FakeWeb(process, self.twilio, facts, attempts, self._store(FakeCommands), streams, self.judge)
+                self.twilio.call_back = self.web.call_back
                 await self.loop.create_future()
 
         process.spawn(serve())
@@ -197,12 +197,12 @@ class SimulatedCluster:
         skew = self.schedule.troubles.skew_seconds * (1 if nth % 2 else -1)
         clock = MachineClock(self.loop, skew)
         lag = 0.0 if "lag_is_ignored" in self.faults else LAG_SECONDS
-        wire, attempts = self.wire(clock), self._desk(FakeAttempts)
-        async with self._log(attempts, wire, WORKER_PATIENCE_SECONDS) as (relay, facts):
+        streams, attempts = self.open_streams(clock), self._store(FakeAttempts)
+        async with self._log(attempts, streams, WORKER_PATIENCE_SECONDS) as (relay, facts):
             services = Services(
-                    attempts=attempts, facts=facts, workers=self._desk(FakeWorkers), timelines=self._desk(FakeTimelines),
-                    commands=self._desk(FakeCommands), runs=self._desk(FakeRuns),
-                    streams=wire, relay=relay, provider=FakeProvider(self.company, clock),
+                    attempts=attempts, facts=facts, workers=self._store(FakeWorkers), timelines=self._store(FakeTimelines),
+                    commands=self._store(FakeCommands), runs=self._store(FakeRuns),
+                    streams=streams, relay=relay, provider=FakeProvider(self.twilio, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
                     policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
                     ownership=Ownership(ids.uuid(), {}),
@@ -214,30 +214,30 @@ class SimulatedCluster:
             await worker.stop()
         machine.process.kill()
 
-    def _desk(self, kind: type[D]) -> D:
-        desk = kind(self.db, self.link)
-        desk.locked = self.schedule.troubles.locked if self.company.troubles is not None else 0.0
-        self.desks.append(desk)
-        return desk
+    def _store(self, kind: type[D]) -> D:
+        store = kind(self.db, self.link)
+        store.locked = self.schedule.troubles.locked if self.twilio.troubles is not None else 0.0
+        self.stores.append(store)
+        return store
 
     # -- the schedule ----------------------------------------------------------------------------------------------------------------
 
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""
-        self.company.troubles = None
-        self.company.is_away = self.server.is_away = False
+        self.twilio.troubles = None
+        self.twilio.is_away = self.server.is_away = False
         self.link.calm()
-        for wire in self.wires:
-            wire.calm()
-        for desk in self.desks:
-            desk.locked = 0.0
+        for streams in self.opened_streams:
+            streams.calm()
+        for store in self.stores:
+            store.locked = 0.0
 
     def fingerprint(self) -> str:
         """What happened, in one hash: the same seed gives the same."""
         seen = hashlib.sha256()
         for event in self.db.every_event:
             seen.update(repr(event).encode())
-        for entry in self.company.calls.values():
+        for entry in self.twilio.calls.values():
             seen.update(repr(entry).encode())
-        seen.update(repr((self.loop.now, self.loop.born, self.server.told, self.judge.steps)).encode())
+        seen.update(repr((self.loop.now, self.loop.born, self.server.published, self.judge.steps)).encode())
         return seen.hexdigest()

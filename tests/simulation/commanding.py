@@ -27,7 +27,7 @@ def end_if_done(db: Database, run: Run) -> bool:
     run.status = "cancelled" if run.cancel_requested else "completed"
     run.ended_at = db.clock()
     db.touched.add(run.id)
-    db.tell(run.business_id, run.id, "run.finished", summary(run))
+    db.add_event(run.business_id, run.id, "run.finished", summary(run))
     return True
 
 
@@ -68,7 +68,7 @@ def receive(db: Database, start: str, end: str, entries: Sequence[Command | Malf
     db.position = end
     for entry in entries:
         if isinstance(entry, MalformedCommand):
-            db.tell(0, None, "command.rejected", {"code": "malformed", "entry": entry.entry}, command_id=entry.fields.get("id"))
+            db.add_event(0, None, "command.rejected", {"code": "malformed", "entry": entry.entry}, command_id=entry.fields.get("id"))
             continue
         is_new = receive_one(db, entry)
         row = db.inbox[entry.business_id, entry.id]
@@ -124,7 +124,7 @@ def answer(db: Database, row: Received, found: dict[str, Any], *, duplicate: boo
     """Publish the answer to a command."""
     kind = "command.accepted" if found["accepted"] else "command.rejected"
     run_id, job_id = (of.run_id, of.job_id) if of else (row.run_id, row.job_id)
-    db.tell(row.business_id, run_id, kind, {"duplicate": duplicate, "code": found.get("code", "")}, job_id=job_id, command_id=row.id)
+    db.add_event(row.business_id, run_id, kind, {"duplicate": duplicate, "code": found.get("code", "")}, job_id=job_id, command_id=row.id)
 
 
 def _cancel_job(db: Database, run: Run, row: Received) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _cancel_job(db: Database, run: Run, row: Received) -> dict[str, Any]:
         db.retries.pop(job.id, None)
         run.queued -= 1
         run.cancelled += 1
-        db.tell(run.business_id, run.id, "job.changed", {"status": "cancelled", "lead_id": job.lead_id}, job_id=job.id)
+        db.add_event(run.business_id, run.id, "job.changed", {"status": "cancelled", "lead_id": job.lead_id}, job_id=job.id)
         end_if_done(db, run)
         counted = "cancelled"
     status = job.status if counted == "in_progress" else counted
@@ -158,14 +158,14 @@ def _change_run(db: Database, run: Run, row: Received) -> dict[str, Any]:
             end_if_done(db, run)
         elif not ended:
             run.status, run.ended_at = "stopped", db.clock()
-            db.tell(run.business_id, run.id, "run.finished", summary(run))
+            db.add_event(run.business_id, run.id, "run.finished", summary(run))
         return {"accepted": True, "already_ended": ended, "cancelled_jobs": emptied}
     needed = {CommandType.START: "pending", CommandType.PAUSE: "running", CommandType.RESUME: "paused"}[kind]
     if run.cancel_requested or run.status != needed:
         return {"accepted": False, "code": "invalid_state"}
     run.status = "paused" if kind is CommandType.PAUSE else "running"
     run.started = run.started or kind is CommandType.START
-    db.tell(run.business_id, run.id, VERBS[kind], {})
+    db.add_event(run.business_id, run.id, VERBS[kind], {})
     end_if_done(db, run)
     return {"accepted": True}
 
@@ -200,7 +200,7 @@ def pause_refused(db: Database, business_id: int, run_id: int, reason: str) -> N
     run = db.runs.get(run_id)
     if run and run.business_id == business_id and run.status == "running" and run.started and not run.cancel_requested:
         run.status, run.last_error = "paused", reason
-        db.tell(business_id, run_id, "run.paused", {"last_error": reason})
+        db.add_event(business_id, run_id, "run.paused", {"last_error": reason})
 
 
 def join(db: Database, incarnation: UUID, seconds: float) -> None:

@@ -48,7 +48,7 @@ class Stream:
 
 
 class FakeRedis:
-    """One Redis; `told` is every durable event that was ever in the stream, for the judge."""
+    """One Redis; `published` is every durable event that was ever in the stream, for the judge."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
@@ -57,7 +57,7 @@ class FakeRedis:
         self.commands = Stream()
         self.relayed: dict[int, float] = {}
         self.accounts: dict[str, Account] = {}
-        self.told: list[tuple[int, int | None]] = []
+        self.published: list[tuple[int, int | None]] = []
         self.rejected: list[int] = []
         self._bells: list[asyncio.Future[None]] = []
 
@@ -97,7 +97,7 @@ class FakeRedis:
         for event in events:
             serial = event.serial or 0
             if self.relayed.get(serial, -1.0) < self.loop.now:
-                self.told.append((serial, event.run_id))
+                self.published.append((serial, event.run_id))
                 self.relayed[serial] = inf
         return tuple(event.serial or 0 for event in events)
 

@@ -1,4 +1,4 @@
-"""The simulated telephone company: it creates calls, answers or does not, sends callbacks, and keeps its own call log.
+"""The simulated provider: it creates calls, answers or does not, sends callbacks, and keeps its own call log.
 
 The judge relies on the call log: which calls there were, when each began and ended, and for which attempt.
 """
@@ -58,7 +58,7 @@ class Entry:
     answered: bool = False
     sequence: int = 0
     error_code: int | None = None
-    # The company made it besides the one it was asked for.
+    # The provider made it besides the one it was asked for.
     unasked: bool = False
     history: list[str] = field(default_factory=list)
 
@@ -73,8 +73,8 @@ class FakeTwilio:
         self.faults = faults
         self.troubles: Troubles | None = schedule.troubles
         self.is_away = False
-        # How far this clock is ahead of the database's, in what the company says; negative: behind.
-        self.clock_seconds = schedule.troubles.company_clock_seconds
+        # How far this clock is ahead of the database's, in what the provider says; negative: behind.
+        self.clock_seconds = schedule.troubles.provider_clock_seconds
         # Calls that it does not know any more.
         self.forgotten: set[str] = set()
         self.calls: dict[str, Entry] = {}
@@ -104,11 +104,11 @@ class FakeTwilio:
         return entry
 
     def now(self) -> datetime:
-        """What the company's clock shows, in whole seconds."""
+        """What the provider's clock shows, in whole seconds."""
         return moment(self.loop.now + self.clock_seconds).replace(microsecond=0)
 
     def call(self, account: Account, sid: str) -> Entry | None:
-        """A call of this account, as long as the company knows it."""
+        """A call of this account, as long as the provider knows it."""
         entry = self.calls.get(sid)
         return entry if entry and entry.account == account.sid and sid not in self.forgotten else None
 
@@ -160,24 +160,24 @@ class FakeTwilio:
 
 
 class FakeProvider:
-    """`Provider` of one worker: what it sees of the company over its own connections."""
+    """`Provider` of one worker: what it sees of the provider over its own connections."""
 
-    def __init__(self, company: FakeTwilio, clock: Clock) -> None:
-        self.company = company
+    def __init__(self, twilio: FakeTwilio, clock: Clock) -> None:
+        self.twilio = twilio
         self.clock = clock
 
     async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
-        company, chance = self.company, self.company.chance
+        twilio, chance = self.twilio, self.twilio.chance
         if deadline <= self.clock.boot():
             return UnsentCall("the deadline had passed")
-        await self._wait(chance.random() * (SLOW_CONNECT_SECONDS if company.hits("slow_connection") else CONNECT_SECONDS))
-        if company.is_away or company.hits("connection_refused"):
+        await self._wait(chance.random() * (SLOW_CONNECT_SECONDS if twilio.hits("slow_connection") else CONNECT_SECONDS))
+        if twilio.is_away or twilio.hits("connection_refused"):
             return UnsentCall("refused")
         # Checked once more when the connection is open: a worker that was frozen meanwhile must not write.
-        if self.clock.boot() >= deadline and "post_after_the_deadline" not in company.faults:
+        if self.clock.boot() >= deadline and "post_after_the_deadline" not in twilio.faults:
             return UnsentCall("the deadline had passed")
         answer = self._write(account, request)
-        for _ in range(1 if "retry_post" in company.faults else 0):
+        for _ in range(1 if "retry_post" in twilio.faults else 0):
             try:
                 async with asyncio.timeout(1.0):
                     return await asyncio.shield(answer)
@@ -187,93 +187,93 @@ class FakeProvider:
             async with asyncio.timeout(max(deadline - self.clock.boot(), 0.0)):
                 return await answer
         except TimeoutError:
-            return UnsentCall("timeout") if "timeout_is_not_sent" in company.faults else UnansweredCall("timeout")
+            return UnsentCall("timeout") if "timeout_is_not_sent" in twilio.faults else UnansweredCall("timeout")
 
     def _write(self, account: Account, request: CallRequest) -> asyncio.Future[PlaceResult]:
-        """The request is on its way and cannot be cancelled; the company decides what it does."""
-        company, loop = self.company, self.company.loop
-        company.written(Reference.parse(request.url.rsplit("/", 1)[1]))
+        """The request is on its way and cannot be cancelled; the provider decides what it does."""
+        twilio, loop = self.twilio, self.twilio.loop
+        twilio.written(Reference.parse(request.url.rsplit("/", 1)[1]))
         answer: asyncio.Future[PlaceResult] = loop.create_future()
 
         def arrive() -> None:
             result = self._treat(account, request)
-            if company.hits("answer_lost"):
+            if twilio.hits("answer_lost"):
                 return
-            seconds = company.chance.random() * (SLOW_SECONDS if company.hits("slow_answer") else QUICK_SECONDS)
+            seconds = twilio.chance.random() * (SLOW_SECONDS if twilio.hits("slow_answer") else QUICK_SECONDS)
             loop.call_later(seconds, settle, answer, result, context=loop.outside)
 
-        transit = company.chance.random() * (LONGEST_TRANSIT_SECONDS if company.hits("slow_answer") else QUICK_SECONDS)
+        transit = twilio.chance.random() * (LONGEST_TRANSIT_SECONDS if twilio.hits("slow_answer") else QUICK_SECONDS)
         loop.call_later(transit, arrive, context=loop.outside)
         return answer
 
     def _treat(self, account: Account, request: CallRequest) -> PlaceResult:
-        company = self.company
+        twilio = self.twilio
         refusal = self._refusal()
         if refusal is not None:
             return refusal
-        if company.hits("foreign_answer"):
+        if twilio.hits("foreign_answer"):
             self._perhaps(account, request)
             return UnansweredCall("HTTP 403", foreign=True)
-        if company.hits("server_error"):
+        if twilio.hits("server_error"):
             self._perhaps(account, request)
-            return UnsentCall("500") if "server_error_is_not_sent" in company.faults else UnansweredCall("500")
-        before = next(iter(company.calls), None)
-        entry = company.create(account.sid, request)
-        if company.hits("two_calls"):
-            company.create(account.sid, request, unasked=True)
-        return PlacedCall(before if before and company.hits("another_sid") else entry.sid, "queued")
+            return UnsentCall("500") if "server_error_is_not_sent" in twilio.faults else UnansweredCall("500")
+        before = next(iter(twilio.calls), None)
+        entry = twilio.create(account.sid, request)
+        if twilio.hits("two_calls"):
+            twilio.create(account.sid, request, unasked=True)
+        return PlacedCall(before if before and twilio.hits("another_sid") else entry.sid, "queued")
 
     def _refusal(self) -> PlaceResult | None:
-        company = self.company
-        if company.hits("throttled"):
-            return UnsentCall("429", retry_after_seconds=company.chance.choice([None, 1.0]), throttled=True)
-        if company.hits("account_refused"):
+        twilio = self.twilio
+        if twilio.hits("throttled"):
+            return UnsentCall("429", retry_after_seconds=twilio.chance.choice([None, 1.0]), throttled=True)
+        if twilio.hits("account_refused"):
             return RefusedCall(20003, "authenticate", 401)
-        return RefusedCall(21211, "invalid", 400) if company.hits("refused_number") else None
+        return RefusedCall(21211, "invalid", 400) if twilio.hits("refused_number") else None
 
     def _perhaps(self, account: Account, request: CallRequest) -> None:
-        if self.company.chance.hits(0.5):
-            self.company.create(account.sid, request)
+        if self.twilio.chance.hits(0.5):
+            self.twilio.create(account.sid, request)
 
     async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
-        company = self.company
-        await self._wait(company.chance.random() * QUICK_SECONDS)
-        if company.is_away or company.hits("listing_broken"):
+        twilio = self.twilio
+        await self._wait(twilio.chance.random() * QUICK_SECONDS)
+        if twilio.is_away or twilio.hits("listing_broken"):
             return None
-        entry = company.call(account, sid)
+        entry = twilio.call(account, sid)
         return NoSuchCall() if entry is None else self._facts(entry)
 
     async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
-        company = self.company
-        await self._wait(company.chance.random() * QUICK_SECONDS)
-        if company.is_away or company.hits("listing_broken"):
-            return Listing((), complete="broken_listing_counts" in company.faults)
+        twilio = self.twilio
+        await self._wait(twilio.chance.random() * QUICK_SECONDS)
+        if twilio.is_away or twilio.hits("listing_broken"):
+            return Listing((), complete="broken_listing_counts" in twilio.faults)
         found = [
-            self._facts(e) for e in company.calls.values()
-            if company.call(account, e.sid) and e.from_ == from_ and to in {None, e.to}
-            and e.shown_from <= company.loop.now and moment(e.created_at + company.clock_seconds) >= since
+            self._facts(e) for e in twilio.calls.values()
+            if twilio.call(account, e.sid) and e.from_ == from_ and to in {None, e.to}
+            and e.shown_from <= twilio.loop.now and moment(e.created_at + twilio.clock_seconds) >= since
         ]  # fmt: skip
-        return Listing(tuple(reversed(found)), complete=True, at=company.now())
+        return Listing(tuple(reversed(found)), complete=True, at=twilio.now())
 
     async def list_live(self, account: Account) -> LiveListing:
-        company = self.company
-        await self._wait(company.chance.random() * QUICK_SECONDS)
-        if company.is_away or company.hits("listing_broken"):
+        twilio = self.twilio
+        await self._wait(twilio.chance.random() * QUICK_SECONDS)
+        if twilio.is_away or twilio.hits("listing_broken"):
             return LiveListing((), complete=False)
-        known = [e for e in company.calls.values() if company.call(account, e.sid) and e.shown_from <= company.loop.now]
+        known = [e for e in twilio.calls.values() if twilio.call(account, e.sid) and e.shown_from <= twilio.loop.now]
         facts = [self._facts(e) for e in known if e.ended_at is None]
         return LiveListing(tuple(call for call in facts if call.status not in TERMINAL), complete=True)
 
     async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
-        company, loop = self.company, self.company.loop
-        entry = company.call(account, sid)
-        if entry is None or company.is_away or company.hits("listing_broken"):
+        twilio, loop = self.twilio, self.twilio.loop
+        entry = twilio.call(account, sid)
+        if entry is None or twilio.is_away or twilio.hits("listing_broken"):
             await self._wait(QUICK_SECONDS)
             return False
         if live or not entry.answered:
             status = "completed" if entry.answered else "canceled"
-            loop.call_later(QUICK_SECONDS, lambda: company.end(entry, status), context=loop.outside)
-        await self._wait(company.chance.random() * QUICK_SECONDS)
+            loop.call_later(QUICK_SECONDS, lambda: twilio.end(entry, status), context=loop.outside)
+        await self._wait(twilio.chance.random() * QUICK_SECONDS)
         return True
 
     async def close(self) -> None:
@@ -281,15 +281,15 @@ class FakeProvider:
 
     def _facts(self, entry: Entry) -> CallFacts:
         status = entry.status
-        if len(entry.history) > 1 and self.company.hits("stale_answer"):
+        if len(entry.history) > 1 and self.twilio.hits("stale_answer"):
             # Eventually consistent: what was true a moment ago.
             status = entry.history[-2]
-        created = moment(entry.created_at + self.company.clock_seconds).replace(microsecond=0)
+        created = moment(entry.created_at + self.twilio.clock_seconds).replace(microsecond=0)
         answered_by = "human" if entry.answered else None
         return CallFacts(entry.sid, status, entry.to, entry.from_, created, None, None, 1 if status == "completed" else None, answered_by)
 
     async def _wait(self, seconds: float) -> None:
-        loop = self.company.loop
+        loop = self.twilio.loop
         reached = loop.create_future()
         loop.call_later(seconds, settle, reached, None, context=loop.outside)
         await reached

@@ -1,4 +1,4 @@
-"""What the web process does, as far as it matters here: callbacks are applied, the owner is told, people give commands."""
+"""What the web process does, as far as it matters here: callbacks are applied, the owner is notified, people send commands."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class FakeWeb:
     def __init__(
         self,
         process: Process,
-        company: FakeTwilio,
+        twilio: FakeTwilio,
         facts: FactWriter,
         attempts: FakeAttempts,
         commands: FakeCommands,
-        wire: FakeStreams,
+        streams: FakeStreams,
         judge: Judge,
     ) -> None:
         self._process = process
-        self._company = company
+        self._twilio = twilio
         self._facts = facts
         self._attempts = attempts
         self._commands = commands
-        self._wire = wire
+        self._streams = streams
         self._judge = judge
-        self._given = 0
+        self._sent = 0
 
     def call_back(self, entry: Entry, status: str, sequence: int, nth: int) -> None:
         """A callback arrives."""
@@ -71,13 +71,13 @@ class FakeWeb:
         try:
             result = await self._facts.record(fact)
         except NotRecordedError:
-            # 503: the company comes again.
+            # 503: the provider tries again.
             if nth < DELIVERIES:
-                self._company.deliver(entry, status, sequence, nth + 1)
+                self._twilio.deliver(entry, status, sequence, nth + 1)
             return
         if status == "in-progress" and (result.hang_up or result.state in CLOSED):
-            # What the answer to the address of what is said does: a hang-up at once.
-            self._company.end(entry, "completed")
+            # The script that the call fetches would hang up at once; so does this.
+            self._twilio.end(entry, "completed")
         if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:
             return
         if result.verdict != RecordVerdict.KNOWN or result.hang_up:
@@ -85,12 +85,14 @@ class FakeWeb:
                 named.business_id, result.run_id, result.job_id, named.attempt_id, result.state, result.sid, hang_up=result.hang_up,
                 error_code=fact.error_code,
             )  # fmt: skip
-            await self._wire.send_hint(result.partition, hint)
+            await self._streams.send_hint(result.partition, hint)
 
-    async def give(self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool) -> None:
-        """A person's command, tried until it is answered; the judge hears when it was."""
-        self._given += 1
-        command = Command(business_id, f"http:{self._given}", kind, run_id, job_id, hang_up, "person")
+    async def send_command(
+        self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool
+    ) -> None:
+        """A person's command, retried until it is answered; the judge is notified of the answer."""
+        self._sent += 1
+        command = Command(business_id, f"http:{self._sent}", kind, run_id, job_id, hang_up, "person")
         for _ in range(TRIES):
             try:
                 answer = await self._commands.apply(command)
@@ -99,7 +101,7 @@ class FakeWeb:
                 continue
             self._judge.answered(command, answer)
             if answer.accepted and answer.partition is not None:
-                await self._wire.send_hint(answer.partition, RunChanged(business_id, run_id, kind, job_id, hang_up))
+                await self._streams.send_hint(answer.partition, RunChanged(business_id, run_id, kind, job_id, hang_up))
             if wait and answer.accepted and kind in {CommandType.CANCEL, CommandType.STOP}:
                 await self._wait(business_id, run_id)
             return

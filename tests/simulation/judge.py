@@ -1,4 +1,4 @@
-"""The judge: compares the promises with the company's call log and the rows; our own counters are never trusted."""
+"""The judge: compares the promises with the provider's call log and the rows; our own counters are never trusted."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class ViolationError(Exception):
 class Judge:
     """Watches one schedule."""
 
-    def __init__(self, schedule: Schedule, db: Database, company: FakeTwilio, server: FakeRedis) -> None:
+    def __init__(self, schedule: Schedule, db: Database, twilio: FakeTwilio, server: FakeRedis) -> None:
         self._schedule = schedule
         self._db = db
-        self._company = company
+        self._twilio = twilio
         self._server = server
         self._limits: dict[int, int] = {}
         self._seen = 0
@@ -62,7 +62,7 @@ class Judge:
         """From now on the business may have so many calls; what it may have had before stays allowed."""
         self._limits[business_id] = max(max_calls, self._limits.get(business_id, 0))
 
-    def look(self) -> None:
+    def check(self) -> None:
         """After each statement: the counters of what it touched, and the attempts it made."""
         self.steps += 1
         if self._broken is not None:
@@ -83,7 +83,7 @@ class Judge:
         if answer.accepted and command.type in ENDINGS - {CommandType.CANCEL_JOB}:
             self._closed.add(command.run_id)
         if answer.accepted and command.hang_up and command.type in ENDINGS:
-            self._unwanted.append((command.run_id, command.job_id, self._company.loop.now))
+            self._unwanted.append((command.run_id, command.job_id, self._twilio.loop.now))
 
     def waited(self, run_id: int) -> None:
         """A client that asked to wait got its answer: from now on no request for a call of this run may be sent."""
@@ -92,7 +92,7 @@ class Judge:
     def written(self, reference: Reference) -> None:
         """A worker writes a request for a call."""
         attempt = self._db.attempts[reference.attempt_id]
-        jumped = self._company.loop.now - self.clock_jumped_at <= JUMP_FORGOTTEN_SECONDS
+        jumped = self._twilio.loop.now - self.clock_jumped_at <= JUMP_FORGOTTEN_SECONDS
         if attempt.run_id in self._quiet and not jumped:
             self._fail("P4", f"a request for run {attempt.run_id} was sent after the answer to a cancel that waited")
         if self._db.clock() > attempt.send_by and not jumped:
@@ -102,7 +102,7 @@ class Judge:
         self._written.add(reference.attempt_id)
 
     def created(self, entry: Entry) -> None:
-        """The company has begun a call."""
+        """The provider has begun a call."""
         attempt = self._db.attempts[entry.reference.attempt_id]
         calls = self._calls_of[attempt.job_id]
         calls.append(entry)
@@ -110,7 +110,7 @@ class Judge:
             self.excess += 1
             return
         now = [
-            e for e in self._company.calls.values()
+            e for e in self._twilio.calls.values()
             if e.ended_at is None and e.reference.business_id == attempt.business_id and not self._is_beyond_us(e)
         ]  # fmt: skip
         live = len(now)
@@ -128,10 +128,10 @@ class Judge:
 
     def _is_beyond_us(self, call: Entry) -> bool:
         """It made two calls of one request, or neither lists this one nor knows it when asked: then P1 and P2 are not promised."""
-        return call.unasked or call.sid in self._company.forgotten or call.sid in self._db.excess_sids
+        return call.unasked or call.sid in self._twilio.forgotten or call.sid in self._db.excess_sids
 
     def _no_fault(self, call: Entry) -> bool:
-        """An end that says nothing of the lead, which is called again: withdrawn from the company's queue, or too many calls at once."""
+        """An end that says nothing of the lead, which is called again: withdrawn from the provider's queue, or too many calls at once."""
         withdrawn = self._db.attempts[call.reference.attempt_id].withdrawn
         return call.error_code is not None or (call.status == "canceled" and withdrawn)
 
@@ -182,7 +182,7 @@ class Judge:
             run.in_progress == 0 and not run.rewrite_pending and (run.status in ENDED or run.status in {"paused", "pending"})
             for run in db.runs.values()
         )
-        calls = all(entry.ended_at is not None or entry.sid in self._company.forgotten for entry in self._company.calls.values())
+        calls = all(entry.ended_at is not None or entry.sid in self._twilio.forgotten for entry in self._twilio.calls.values())
         excess = any(attempt.open for attempt in db.attempts.values())
         return runs and calls and not excess and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
 
@@ -212,12 +212,12 @@ class Judge:
         return {
             "runs": [(r.id, r.status, r.counters()) for r in db.runs.values() if r.status not in ENDED],
             "attempts": [(a.id, a.job_id, a.state, a.sid) for a in db.attempts.values() if a.open],
-            "calls": [e.sid for e in self._company.calls.values() if e.ended_at is None],
+            "calls": [e.sid for e in self._twilio.calls.values() if e.ended_at is None],
             "outbox": len(db.outbox),
         }
 
     def _every_call_counts(self) -> None:
-        """What the rows say of a lead is what the company says of its call."""
+        """What the rows say of a lead is what the provider says of its call."""
         for job_id, calls in self._calls_of.items():
             job = self._db.jobs[job_id]
             if any(self._is_beyond_us(call) or self._no_fault(call) for call in calls):
@@ -232,7 +232,7 @@ class Judge:
         if self._schedule.late_listings:
             return
         # The last freeze may begin in the time of trouble and end after it.
-        calm_at = max(self._schedule.trouble_seconds, self._company.loop.thawed_at)
+        calm_at = max(self._schedule.trouble_seconds, self._twilio.loop.thawed_at)
         for run_id, job_id, asked_at in self._unwanted:
             for job in self._db.runs[run_id].jobs:
                 for entry in self._calls_of[job.id] if job_id in {None, job.id} else ():
@@ -241,7 +241,7 @@ class Judge:
                         self._fail("P4", f"{entry.sid} of lead {job.id} was to be hung up, and went on for {late:.0f} s")
 
     def _events(self) -> None:
-        published = [serial for serial, _ in self._server.told]
+        published = [serial for serial, _ in self._server.published]
         first: dict[int, int] = {}
         for at, serial in enumerate(published):
             first.setdefault(serial, at)
@@ -252,9 +252,9 @@ class Judge:
             if event.run_id is not None and first[event.serial] < last.get(event.run_id, -1):
                 self._fail("P7", f"event {event.serial} of run {event.run_id} was published before an earlier one")
             last[event.run_id] = first[event.serial]
-        self._ends_are_told()
+        self._ends_are_published()
 
-    def _ends_are_told(self) -> None:
+    def _ends_are_published(self) -> None:
         """Each end of a run once, and of each lead the end that it has."""
         ends = Counter(event.run_id for event in self._db.every_event if event.type == "run.finished")
         for run in self._db.runs.values():

@@ -28,7 +28,7 @@ PLACED_SECONDS: Final = 90.0
 LOST_SECONDS: Final = RING_SECONDS + LIMIT_SECONDS + 3 * LAG_SECONDS + 30.0
 # The slot of a call that has ended, when no callback says so.
 NOTICED_SECONDS: Final = 15.0
-# A gate that the provider cannot keep up with is shut for 30 s, then lets one call through to see, and may shut again.
+# A circuit breaker that opens stays open for 30 s, then lets one call through as a probe, and may open again.
 TAKEN_SECONDS: Final = 100.0
 SECOND_CALL_SECONDS: Final = 20.0
 COMMAND_SECONDS, EVENT_SECONDS, REWRITTEN_SECONDS, OWNED_SECONDS = 10.0, 10.0, 30.0, 12.0
@@ -52,7 +52,7 @@ class Liveness:
         # What is due by the database's clock comes so much later when it was set back; and no lead is taken while it is not trusted.
         self._grace = jumps * LONGEST_SET_BACK_SECONDS + (LAG_SECONDS if jumps else 0.0)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Hold every state against its bound.
 
         Raises:
@@ -83,8 +83,8 @@ class Liveness:
             if row.answer is None:
                 yield ("command not decided", (row.business_id, row.id)), COMMAND_SECONDS
         for serial in db.outbox:
-            yield ("event not told", serial), EVENT_SECONDS
-        for sid in db.excess_live - self._cluster.company.forgotten:
+            yield ("event not published", serial), EVENT_SECONDS
+        for sid in db.excess_live - self._cluster.twilio.forgotten:
             yield ("second call not over", sid), SECOND_CALL_SECONDS
         if any(machine.process.alive for machine in self._cluster.machines):
             for n, partition in enumerate(db.partitions):
@@ -92,13 +92,13 @@ class Liveness:
                     yield ("partition without an owner", n), OWNED_SECONDS
 
     def _attempts(self) -> Iterator[tuple[State, float]]:
-        db, company = self._cluster.db, self._cluster.company
-        ended = {entry.reference.attempt_id: entry for entry in company.calls.values() if entry.ended_at is not None and not entry.unasked}
+        db, twilio = self._cluster.db, self._cluster.twilio
+        ended = {entry.reference.attempt_id: entry for entry in twilio.calls.values() if entry.ended_at is not None and not entry.unasked}
         for attempt in db.attempts.values():
             if not attempt.open:
                 continue
             call = ended.get(attempt.id)
-            if attempt.sid in company.forgotten:
+            if attempt.sid in twilio.forgotten:
                 yield ("unknown call", attempt.id), LOST_SECONDS
             elif call is not None and attempt.sid == call.sid and call.shown_from <= self._cluster.loop.now:
                 yield ("slot of a call that has ended", attempt.id), NOTICED_SECONDS

@@ -80,7 +80,7 @@ def _find(db: Database, fact: Fact) -> JudgedFact | None:
     lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
     room = lane.max_calls - len(lane.inflight)
     elsewhere = fact.sid is not None and db.sids.get(fact.sid, fact.attempt_id) != fact.attempt_id
-    # The answer to its own POST names the call of another attempt: it is unknown which call is whose. A person has to look.
+    # The answer to its own POST names the call of another attempt: it is unknown which call is whose. A person has to decide.
     confused = elsewhere and attempt.state in {PLACING, UNKNOWN} and fact.token == attempt.token
     if confused:
         fact = replace(fact, state=UNKNOWN, sid=None, evidence={**(attempt.evidence or {}), CONFUSED: True})
@@ -286,11 +286,11 @@ def _write_events(db: Database, run: Run, judged: list[JudgedFact], delta: Count
         if j.second_is_new or (j.now_excess and not j.was_excess):
             events.append((2, j, "call.excess", {"attempt_id": j.attempt.id}))
     for _, j, kind, data in sorted(events, key=lambda t: (t[0], t[1].job.id)):
-        db.tell(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
+        db.add_event(j.lane.business_id, run.id, kind, data, job_id=j.job.id)
     ends = bool(delta) and _count(db, run, delta)
     if not ends and run.status == "running" and not run.cancel_requested and any(_is_account_fault(j) for j in judged):
         run.status = "paused"
-        db.tell(run.business_id, run.id, "run.paused", {})
+        db.add_event(run.business_id, run.id, "run.paused", {})
     return ends
 
 
@@ -310,7 +310,7 @@ def _count(db: Database, run: Run, delta: Counter[str]) -> bool:
         run.status = "cancelled" if run.cancel_requested else "completed"
         run.ended_at = db.clock()
     if ends or drained:
-        db.tell(run.business_id, run.id, "run.finished" if ends else "run.drained", summary(run))
+        db.add_event(run.business_id, run.id, "run.finished" if ends else "run.drained", summary(run))
     return ends
 
 

@@ -210,7 +210,7 @@ class Database:
         # PostgreSQL rewrites the job rows of runs up to this size at once, larger ones soon after.
         self.rewrite_here = 200
 
-    def tell(
+    def add_event(
         self,
         business_id: int,
         run_id: int | None,

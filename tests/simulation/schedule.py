@@ -27,11 +27,11 @@ class Troubles:
     locked: float = 0.0
     database_away: int = 0
     # Redis
-    wire_lost: float = 0.0
-    wire_repeats: float = 0.0
-    wire_away: int = 0
+    redis_lost: float = 0.0
+    redis_repeats: float = 0.0
+    redis_away: int = 0
     flushes: int = 0
-    # The telephone company
+    # The provider
     slow_connection: float = 0.0
     connection_refused: float = 0.0
     throttled: float = 0.0
@@ -49,8 +49,8 @@ class Troubles:
     another_sid: float = 0.0
     forgets: float = 0.0
     keeps_queued: float = 0.0
-    company_clock_seconds: float = 0.0
-    company_away: int = 0
+    provider_clock_seconds: float = 0.0
+    provider_away: int = 0
     callback_lost: float = 0.0
     callback_twice: float = 0.0
     callback_late: float = 0.0
@@ -87,13 +87,13 @@ class Schedule:
 
     @property
     def late_listings(self) -> bool:
-        """True when the company shows calls later than we are told: then P1 and P2 are not promised, only counted."""
+        """True when the provider shows calls later than we are told: then P1 and P2 are not promised, only counted."""
         return self.listing_lag_seconds > LONGEST_LISTING_LAG_SECONDS
 
 
 RATES = {
     "statement_lost": (0.005, 0.05), "reply_lost": (0.005, 0.05), "slow": (0.01, 0.1), "locked": (0.01, 0.2),
-    "wire_lost": (0.01, 0.3), "wire_repeats": (0.05, 0.5),
+    "redis_lost": (0.01, 0.3), "redis_repeats": (0.05, 0.5),
     "slow_connection": (0.05, 0.4), "connection_refused": (0.05, 0.5), "throttled": (0.05, 0.4), "server_error": (0.05, 0.3),
     "answer_lost": (0.05, 0.3),
     "slow_answer": (0.05, 0.3), "stale_answer": (0.1, 0.6), "listing_broken": (0.1, 0.5), "refused_number": (0.05, 0.3),
@@ -103,9 +103,9 @@ RATES = {
 }  # fmt: skip
 TIMES = {
     "database_away": 2,
-    "wire_away": 2,
+    "redis_away": 2,
     "flushes": 2,
-    "company_away": 2,
+    "provider_away": 2,
     "kills": 4,
     "freezes": 4,
     "stops": 2,
@@ -116,7 +116,7 @@ TIMES = {
     "account_changes": 3,
 }
 # Around the margin of the reconciler, and far beyond it.
-COMPANY_CLOCK_SECONDS = (400.0, 4_000.0)
+PROVIDER_CLOCK_SECONDS = (400.0, 4_000.0)
 LONGEST_SET_BACK_SECONDS = 30.0
 SILENCES = ("callback_lost", "answer_lost", "server_error", "slow_answer", "foreign_answer")  # fmt: skip
 
@@ -136,11 +136,11 @@ def draw(seed: int) -> Schedule:
     if chance.hits(SHARE_OF_TROUBLES):
         troubles["skew_seconds"] = chance.uniform(0.5, 30.0)
     if chance.hits(SHARE_OF_TROUBLES):
-        troubles["company_clock_seconds"] = chance.uniform(-1.0, 1.0) * chance.choice(COMPANY_CLOCK_SECONDS)
+        troubles["provider_clock_seconds"] = chance.uniform(-1.0, 1.0) * chance.choice(PROVIDER_CLOCK_SECONDS)
     mood = chance.random()
     silent, late = mood < SHARE_OF_SILENT, mood > 1 - SHARE_OF_LATE
     if silent or late:
-        # The company takes calls and says nothing of them: the hardest thing to be right about.
+        # The provider takes calls and says nothing of them: the hardest thing to be right about.
         troubles |= {"answer_lost": chance.uniform(0.2, 0.6), "callback_lost": chance.uniform(0.4, 1.0)}
         troubles["callback_late"] = chance.uniform(0.2, 0.8)
         # And in half of these schedules its lists fail too.
@@ -164,10 +164,10 @@ def draw(seed: int) -> Schedule:
 def _do_not_ask_too_much(troubles: dict[str, float], chance: SeededRandom, *, silent: bool, late: bool) -> None:
     """Drop troubles that no system could survive together."""
     if late:
-        # A call that is listed after it was given up, and waits in the company's queue for ever.
+        # A call that is listed after it was given up, and waits in the provider's queue for ever.
         troubles.pop("keeps_queued", None)
     if "forgets" in troubles:
-        # A call that the company neither lists nor ends in time is beyond what is promised.
+        # A call that the provider neither lists nor ends in time is beyond what is promised.
         troubles.pop("talks_on", None)
     if "two_calls" in troubles:
         # Of two calls that look alike only a callback, or the answer to the POST, tells whose they are.

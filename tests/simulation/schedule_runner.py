@@ -20,7 +20,7 @@ from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Rule 4 and the look at a live call are the longest waits; both have passed twice within this.
+# Rule 4 and the check of a live call are the longest waits; both have passed twice within this.
 MOST_CALM_SECONDS = 240.0
 LOOK_SECONDS = 1.0
 STEPS_TO_A_KILL = 300
@@ -66,7 +66,7 @@ def run(schedule: Schedule, faults: frozenset[str] = frozenset(), prepare: Calla
         schedule.seed,
         violation,
         cluster.fingerprint(),
-        len(cluster.company.calls),
+        len(cluster.twilio.calls),
         cluster.loop.now,
         cluster.judge.excess,
         cluster.judge.steps,
@@ -93,7 +93,7 @@ async def _direct(cluster: SimulatedCluster) -> None:
     cluster.load()
     cluster.link.lost, cluster.link.reply_lost = cluster.schedule.troubles.statement_lost, cluster.schedule.troubles.reply_lost
     cluster.link.slow = cluster.schedule.troubles.slow
-    cluster.open_front()
+    cluster.open_web()
     for _ in range(cluster.schedule.workers):
         cluster.open_worker()
     ScheduleRunner(cluster).plan()
@@ -103,7 +103,7 @@ async def _direct(cluster: SimulatedCluster) -> None:
     _go_on(cluster)
     liveness = Liveness(cluster, cluster.loop.now)
     for _ in range(int(MOST_CALM_SECONDS / LOOK_SECONDS)):
-        liveness.look()
+        liveness.check()
         if cluster.judge.everything_ended():
             break
         await pause(LOOK_SECONDS)
@@ -136,8 +136,8 @@ class ScheduleRunner:
         for times, work in (
             (troubles.kills, self._kill), (troubles.freezes, self._freeze), (troubles.stops, self._stop),
             (troubles.commands, self._command), (troubles.pauses, self._pause),
-            (troubles.flushes, self._flush), (troubles.wire_away, self._wire_away), (troubles.database_away, self._database_away),
-            (troubles.company_away, self._company_away), (troubles.limits_changed, self._change_limit),
+            (troubles.flushes, self._flush), (troubles.redis_away, self._redis_away), (troubles.database_away, self._database_away),
+            (troubles.provider_away, self._provider_away), (troubles.limits_changed, self._change_limit),
             (troubles.clock_jumps, self._jump), (troubles.account_changes, self._change_account),
         ):  # fmt: skip
             for _ in range(times):
@@ -170,7 +170,7 @@ class ScheduleRunner:
     def _flush(self) -> None:
         self._cluster.server.flush()
 
-    def _wire_away(self) -> None:
+    def _redis_away(self) -> None:
         self._cluster.server.is_away = True
         self._at(self._chance.uniform(*ABSENCE_SECONDS), lambda: setattr(self._cluster.server, "is_away", False))
 
@@ -178,9 +178,9 @@ class ScheduleRunner:
         self._cluster.link.is_away = True
         self._at(self._chance.uniform(*ABSENCE_SECONDS), lambda: setattr(self._cluster.link, "is_away", False))
 
-    def _company_away(self) -> None:
-        self._cluster.company.is_away = True
-        self._at(self._chance.uniform(*ABSENCE_SECONDS), lambda: setattr(self._cluster.company, "is_away", False))
+    def _provider_away(self) -> None:
+        self._cluster.twilio.is_away = True
+        self._at(self._chance.uniform(*ABSENCE_SECONDS), lambda: setattr(self._cluster.twilio, "is_away", False))
 
     def _change_limit(self) -> None:
         business_id, max_calls = self._chance.randint(1, len(self._cluster.schedule.businesses)), self._chance.randint(1, 3)
@@ -217,8 +217,8 @@ class ScheduleRunner:
         cluster, run = self._cluster, self._cluster.db.runs[run_id]
         job_id = self._chance.choice(run.jobs).id if kind is CommandType.CANCEL_JOB else None
         hang_up, wait = self._chance.hits(0.3), self._chance.hits(0.5)
-        if cluster.front is not None:
-            cluster.front.receive(cluster.front.give(run.business_id, kind, run_id, job_id=job_id, hang_up=hang_up, wait=wait))
+        if cluster.web is not None:
+            cluster.web.receive(cluster.web.send_command(run.business_id, kind, run_id, job_id=job_id, hang_up=hang_up, wait=wait))
 
     def _send(self, kind: CommandType, run_id: int) -> None:
         """Another service's command to the stream, twice now and then, with a malformed one before it now and then."""

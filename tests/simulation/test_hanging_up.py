@@ -37,7 +37,7 @@ def test_the_next_poll_finds_a_hang_up_without_a_hint() -> None:
         cluster.loop.call_later(CANCELLED_AT, lambda: command(cluster.db, cancel), context=cluster.loop.outside)
 
     assert run(TALKERS, prepare=prepare).violation == ""
-    ends = [call.ended_at or float("inf") for call in stages[0].company.calls.values() if call.answered]
+    ends = [call.ended_at or float("inf") for call in stages[0].twilio.calls.values() if call.answered]
     assert max(ends) > CANCELLED_AT
     assert max(ends) < CANCELLED_AT + POLL_SECONDS + HANGING_UP_SECONDS
 

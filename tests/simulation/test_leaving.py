@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.simulation
 
-TOLD_AT, HAND_OVER_SECONDS = 6.0, 1.0
+STOP_AT, HAND_OVER_SECONDS = 6.0, 1.0
 # Connections that take up to five seconds: there is always a POST in progress.
 SLOW = Schedule(
     seed=0, workers=2, businesses=(3, 3, 3, 3), runs=tuple((n, 20, 3) for n in (1, 2, 3, 4)), shared_numbers=False, accounts=1,
@@ -26,7 +26,7 @@ SLOW = Schedule(
 
 
 @dataclass(slots=True)
-class Seen:
+class Shares:
     """The partitions some time after a worker was told to stop: those still its own, those of them with a POST, those of nobody."""
 
     kept: set[int]
@@ -34,27 +34,27 @@ class Seen:
     orphans: set[int]
 
 
-def seen(db: Database) -> Seen:
+def shares_of(db: Database) -> Shares:
     [leaver] = db.leaving
     kept = {n for n, partition in enumerate(db.partitions) if partition.owner == leaver}
     placing = {db.lanes[a.business_id].partition for a in db.attempts.values() if a.state is AttemptState.PLACING}
-    return Seen(kept, placing & kept, {n for n, partition in enumerate(db.partitions) if partition.owner is None})
+    return Shares(kept, placing & kept, {n for n, partition in enumerate(db.partitions) if partition.owner is None})
 
 
 def test_only_what_has_a_post_in_progress_waits_for_it() -> None:
-    looks: list[Seen] = []
+    snapshots: list[Shares] = []
 
     def prepare(cluster: SimulatedCluster) -> None:
-        def tell() -> None:
+        def stop() -> None:
             # Whichever joined first: the other gets no share of partitions that have just changed hands.
             machine = next(machine for machine in cluster.machines if machine.ownership and machine.ownership.epochs)
             machine.process.context.run(machine.stopping.set)
 
-        cluster.loop.call_later(TOLD_AT, tell, context=cluster.loop.outside)
-        cluster.loop.call_later(TOLD_AT + HAND_OVER_SECONDS, lambda: looks.append(seen(cluster.db)), context=cluster.loop.outside)
+        cluster.loop.call_later(STOP_AT, stop, context=cluster.loop.outside)
+        cluster.loop.call_later(STOP_AT + HAND_OVER_SECONDS, lambda: snapshots.append(shares_of(cluster.db)), context=cluster.loop.outside)
 
     assert run(SLOW, prepare=prepare).violation == ""
-    [look] = looks
-    assert look.kept == look.placing
-    assert look.placing
-    assert not look.orphans
+    [shares] = snapshots
+    assert shares.kept == shares.placing
+    assert shares.placing
+    assert not shares.orphans

@@ -34,10 +34,10 @@ class Watch:
         self._cluster = cluster
         self._since: dict[int, float] = {}
         self.longest = 0.0
-        cluster.link.after = self.look
+        cluster.link.after = self.check
 
-    def look(self) -> None:
-        self._cluster.judge.look()
+    def check(self) -> None:
+        self._cluster.judge.check()
         now = self._cluster.loop.now
         for business_id in self._cluster.db.lanes:
             if waits(self._cluster.db, business_id):

@@ -1,4 +1,4 @@
-"""What a telephone company may do besides losing answers: another clock, calls it forgets, a queue, limits, a proxy in between."""
+"""What a provider may do besides losing answers: another clock, calls it forgets, a queue, limits, a proxy in between."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BASE = Schedule(
 @pytest.mark.parametrize(
     "troubles",
     [
-        Troubles(answer_lost=0.4, callback_lost=0.7, company_clock_seconds=-7.0),
-        Troubles(answer_lost=0.4, callback_lost=0.7, company_clock_seconds=30.0),
+        Troubles(answer_lost=0.4, callback_lost=0.7, provider_clock_seconds=-7.0),
+        Troubles(answer_lost=0.4, callback_lost=0.7, provider_clock_seconds=30.0),
         Troubles(forgets=0.2, callback_lost=0.7),
         Troubles(foreign_answer=0.4, callback_lost=0.3),
         Troubles(at_its_limit=0.4),

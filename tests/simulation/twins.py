@@ -12,7 +12,8 @@ from dialer.model import AttemptState
 from sql.attempts.attempts import Attempts, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
-from sql.runs.runs import NewLead, NewRun, Request, Runs
+from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 from tests.simulation import claiming, commanding, recording
 from tests.simulation.loading import load_business, load_run
@@ -119,13 +120,13 @@ class Twins:
 
     def claim(self, incarnation: UUID, requests: Sequence[ClaimRequest]) -> None:
         token = uuid4()
-        intents, verdicts = self.run(
+        attempts, verdicts = self.run(
             self.attempts.claim(incarnation, token, requests, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)
         )
         ours, codes = claiming.claim(self.memory, requests, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
-        assert [replace(i, nonce="") for i in sorted(intents, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
+        assert [replace(i, nonce="") for i in sorted(attempts, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
         assert {v.business_id: v.code for v in verdicts} == {v.business_id: v.code for v in codes}
-        for theirs, mine in zip(sorted(intents, key=lambda i: i.attempt_id), ours, strict=True):
+        for theirs, mine in zip(sorted(attempts, key=lambda i: i.attempt_id), ours, strict=True):
             self.nonces[theirs.attempt_id] = theirs.nonce
             self.tokens[theirs.attempt_id] = str(token)
             assert self.memory.attempts[mine.attempt_id].nonce == mine.nonce

@@ -1,7 +1,4 @@
-"""The reader of Server-Sent Events.
-
-On the road of a call: at its far end, where a person looks on.
-"""
+"""The reader of Server-Sent Events."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Every wrong setting is found, all of them at once, a line each, and no value that could be a secret is shown.
-
-On the road of a call: before it.
-"""
+"""Every wrong setting is found, all of them at once, a line each, and no value that could be a secret is shown."""
 
 from __future__ import annotations
 

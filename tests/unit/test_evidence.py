@@ -1,4 +1,4 @@
-"""Two looks prove what neither does: apart by the database's clock and by the worker's own."""
+"""Two checks prove what one alone cannot: apart by the database's clock and by the worker's own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def attempt(evidence: dict[str, Any] | None = None) -> OpenAttempt:
 
 
 def at(seconds: float, boot: float | None = None, by: str = ME, trusted_from: float = 0.0) -> Moment:
-    """So long after the last moment it could be sent; by the worker's own clock, if nothing is said, as long."""
+    """So long after the last moment it could be sent; by the worker's own clock, by default, as long."""
     return Moment(SENT_BY.timestamp() + seconds, 1000 + (seconds if boot is None else boot), by, trusted_from)
 
 

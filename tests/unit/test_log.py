@@ -1,7 +1,4 @@
-"""No phone number and no secret reaches a log line, by whatever road it comes; what is neither stays readable.
-
-On the road of a call: beside every step of it.
-"""
+"""No phone number and no secret reaches a log line, by whatever road it comes; what is neither stays readable."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""However people write a phone number, seven digits of it never come out; times, ids, addresses and decimals do.
-
-On the road of a call: beside every step of it.
-"""
+"""However people write a phone number, seven digits of it never come out; times, ids, addresses and decimals do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The doors to time and chance: deadlines never run backwards, ids of one seed repeat.
-
-On the road of a call: before its claim.
-"""
+"""The doors to time and chance: deadlines never run backwards, ids of one seed repeat."""
 
 from __future__ import annotations
 

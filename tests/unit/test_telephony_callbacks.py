@@ -1,7 +1,4 @@
-"""Who may tell us of a call, and what we make of it.
-
-On the road of a call: the way back, before `web/twilio/routes.py` applies a fact.
-"""
+"""Which callbacks are authentic, and how their forms are parsed."""
 
 from __future__ import annotations
 

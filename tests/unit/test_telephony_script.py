@@ -1,7 +1,4 @@
-"""What a call says is TwiML, whatever the text holds.
-
-On the road of a call: the moment after somebody answers.
-"""
+"""What a call says is TwiML, whatever the text holds."""
 
 from __future__ import annotations
 

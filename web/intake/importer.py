@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import Field
 
 from dialer.messages import MAX_NAME_CHARACTERS, CommandType, RunChanged
-from sql.runs.runs import IdReusedError, NewRun, Request
+from sql.runs.new_run import IdReusedError, NewRun, Request
 from web.intake.csv_file import rows_of
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
-from sql.runs.runs import NewLead
+from sql.runs.new_run import NewLead
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid

@@ -1,0 +1,55 @@
+-- When the zones of a run are open, as run_zones stores it. Nothing stored is closed, so a change of rules deletes what
+-- was computed by the old ones in its own transaction, and a worker computes it anew.
+
+-- The calling hours that hold for a run; a JSON null is always.
+CREATE OR REPLACE FUNCTION dialer.hours_of(settings jsonb, of_business jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN settings ? 'calling_hours' THEN settings -> 'calling_hours' ELSE coalesce(of_business, 'null') END
+$$;
+
+-- True when the calls of each calendar day are counted: a window then ends with the day of the called person.
+CREATE OR REPLACE FUNCTION dialer.counts_days(settings jsonb, of_business integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN settings ? 'max_per_day' THEN settings -> 'max_per_day' <> 'null' ELSE of_business IS NOT NULL END
+$$;
+
+-- Delete the windows of a run, or of all runs of a business that have not ended. A run without hours and without a
+-- daily cap is always open, and needs no worker to say so. The caller has locked the lane, or the run.
+CREATE OR REPLACE FUNCTION dialer.reset_windows_v1(p_business_id integer, p_run_id integer) RETURNS void
+LANGUAGE sql AS $$
+    UPDATE dialer.run_zones z
+    SET opens_at = CASE WHEN w.always THEN '-infinity'::timestamptz END,
+        closes_at = CASE WHEN w.always THEN 'infinity'::timestamptz END, day_from = NULL, day_to = NULL
+    FROM (SELECT r.id, dialer.hours_of(r.settings, b.calling_hours) = 'null'
+                       AND NOT dialer.counts_days(r.settings, b.max_per_day) AS always
+          FROM public.outbound_call_runs r JOIN dialer.businesses b ON b.business_id = r.business_id
+          WHERE r.business_id = p_business_id AND (p_run_id IS NULL OR r.id = p_run_id)
+            AND r.status IN ('pending', 'running', 'paused')) w
+    WHERE z.business_id = p_business_id AND z.run_id = w.id
+$$;
+
+-- Store windows that a worker has computed, unless the rules it computed them by have changed since.
+CREATE OR REPLACE FUNCTION dialer.store_windows_v1(
+    p_business_ids integer[], p_run_ids integer[], p_zones text[], p_hours jsonb[], p_by_day boolean[],
+    p_opens_at timestamptz[], p_closes_at timestamptz[], p_day_from timestamptz[], p_day_to timestamptz[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    held_lanes integer[];
+    stored integer;
+BEGIN
+    held_lanes := ARRAY(SELECT l.business_id FROM dialer.lanes l WHERE l.business_id = ANY (p_business_ids)
+                        ORDER BY l.business_id FOR NO KEY UPDATE SKIP LOCKED);
+    UPDATE dialer.run_zones z
+    SET opens_at = w.opens_at, closes_at = w.closes_at, day_from = w.day_from, day_to = w.day_to
+    FROM unnest(p_business_ids, p_run_ids, p_zones, p_hours, p_by_day, p_opens_at, p_closes_at, p_day_from, p_day_to)
+             AS w (business_id, run_id, zone, hours, by_day, opens_at, closes_at, day_from, day_to)
+    JOIN public.outbound_call_runs r ON r.id = w.run_id AND r.business_id = w.business_id
+    JOIN dialer.businesses b ON b.business_id = w.business_id
+    WHERE w.business_id = ANY (held_lanes) AND dialer.hours_of(r.settings, b.calling_hours) = w.hours
+      AND dialer.counts_days(r.settings, b.max_per_day) = w.by_day
+      AND z.business_id = w.business_id AND z.run_id = w.run_id AND z.zone = w.zone;
+    GET DIAGNOSTICS stored = ROW_COUNT;
+    RETURN stored;
+END
+$$;
