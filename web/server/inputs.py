@@ -25,6 +25,8 @@ JSON: Final = "application/json"
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MOMENT: Final = msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00")
+# By the kinds of pydantic, those of dialer/policy/field_errors.py, and our own.
 WRONG: Final[dict[str, str]] = {
     "missing": msgid("is missing"),
     "extra_forbidden": msgid("is not a known field"),
@@ -42,6 +44,23 @@ WRONG: Final[dict[str, str]] = {
     "string_too_long": msgid("must have at most {max_length} characters"),
     "literal_error": msgid("must be one of {expected}"),
     "string_unicode": msgid("must be text"),
+    "float_type": msgid("must be a number"),
+    "float_parsing": msgid("must be a number"),
+    "finite_number": msgid("must be a number"),
+    "greater_than": msgid("must be more than {gt}"),
+    "dict_type": msgid("must be an object"),
+    "model_type": msgid("must be an object"),
+    "too_short": msgid("must have at least {min_length} entries"),
+    "too_long": msgid("must have at most {max_length} entries"),
+    "moment": MOMENT,
+    "interval": msgid('must be two times, as ["09:00", "13:00"]'),
+    "time_of_day": msgid("must be times as 09:00, from 00:00 to 24:00"),
+    "interval_order": msgid("must end later than it begins, on the same day"),
+    "intervals_overlap": msgid("must not overlap: one begins at {begin}, before the end of another at {end}"),
+    "calendar_date": msgid("must be dates of the calendar, as 2026-12-25; {date} is none"),
+    "amount": msgid('must be an amount of money as "12.50", and more than zero'),
+    "currency": msgid("must be a currency by its three letters, as USD"),
+    "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
 }
 
 
@@ -96,7 +115,16 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
     Raises:
         ApiError: 422, naming the fields.
     """
-    values: dict[str, Any] = {}
+    return check(model, query_texts(request), texts=True)
+
+
+def query_texts(request: http.Request) -> dict[str, str]:
+    """The fields of the query string.
+
+    Raises:
+        ApiError: 422, when one is empty or given twice.
+    """
+    values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
             raise errors.wrong_field(name, Text(msgid("is given twice")))
@@ -104,7 +132,7 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
             # `?status=` is more likely a mistake than a wish for no filter.
             raise errors.wrong_field(name, Text(msgid("must not be empty")))
         values[name] = value
-    return check(model, values, texts=True)
+    return values
 
 
 def check(model: type[Model], values: Mapping[str, Any], *, texts: bool = False) -> Model:
