@@ -22,9 +22,11 @@ Minutes = tuple[tuple[int, int], ...]
 
 DAY: Final = timedelta(days=1)
 TIME: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00")
-DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DATE: Final = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 MAX_INTERVALS: Final = 24
 MAX_DATES: Final = 1000
+# Seven days that nobody can list by their date.
+ANY_WEEK: Final = tuple(date(1, 1, day) for day in range(1, 8))
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -44,11 +46,10 @@ def _interval(times: list[str]) -> list[str]:
 
 
 def _apart(intervals: list[list[str]]) -> list[list[str]]:
-    ordered = sorted(intervals)
-    for (_, end), (begin, _) in pairwise(ordered):
+    for (_, end), (begin, _) in pairwise(sorted(intervals)):
         if begin < end:
             refuse("intervals_overlap", begin=begin, end=end)
-    return ordered
+    return intervals
 
 
 def _calendar_date(text: str) -> date:
@@ -72,7 +73,19 @@ Dates = Annotated[dict[str, Intervals], AfterValidator(_calendar), Field(max_len
 
 
 def _minutes(intervals: list[list[str]]) -> Minutes:
-    return tuple((_minute(begin), _minute(end)) for begin, end in intervals)
+    return tuple((_minute(begin), _minute(end)) for begin, end in sorted(intervals))
+
+
+def _is_within(inner: Minutes, outer: Minutes) -> bool:
+    """Whether all of the inner intervals is covered by the outer ones."""
+    return all(_covers(outer, begin, end) for begin, end in inner)
+
+
+def _covers(outer: Minutes, begin: int, end: int) -> bool:
+    for opens, closes in outer:
+        if opens <= begin < closes:
+            begin = closes
+    return begin >= end
 
 
 class CallingHours(BaseModel):
@@ -96,13 +109,22 @@ class CallingHours(BaseModel):
 
     def on(self, day: date, country: str) -> Minutes:
         """When it is open on this calendar day, for a lead in this country (ISO 3166): sorted, apart, perhaps touching."""
+        return self._on(day, holiday=is_holiday(country, day), eve=is_holiday(country, day + DAY))
+
+    def is_within(self, other: CallingHours) -> bool:
+        """Whether the other hours are open whenever these are, in any country: each day may be a holiday, an eve, both or neither."""
+        days = [*ANY_WEEK, *self.listed, *other.listed]
+        kinds = [{"holiday": holiday, "eve": eve} for holiday in (False, True) for eve in (False, True)]
+        return all(_is_within(self._on(day, **kind), other._on(day, **kind)) for day in days for kind in kinds)
+
+    def _on(self, day: date, *, holiday: bool, eve: bool) -> Minutes:
         listed = self.listed.get(day)
         if listed is not None:
             return listed
-        if self.holidays == "closed" and is_holiday(country, day):
+        if holiday and self.holidays == "closed":
             return ()
         usual = self.week[day.weekday()]
-        return self._eve if usual and self._eve is not None and is_holiday(country, day + DAY) else usual
+        return self._eve if eve and usual and self._eve is not None else usual
 
     @cached_property
     def week(self) -> tuple[Minutes, ...]:

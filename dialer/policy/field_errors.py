@@ -13,6 +13,9 @@ SENTENCES: Final[dict[str, str]] = {
     "interval_order": "must end later than it begins, on the same day",
     "intervals_overlap": "must not overlap: one begins at {begin}, before the end of another at {end}",
     "calendar_date": "must be dates of the calendar, as 2026-12-25; {date} is none",
+    "amount": 'must be an amount of money as "12.50", and more than zero',
+    "currency": "must be a currency by its three letters, as USD",
+    "budget": 'must have "calls", or "amount" and "currency", or all three',
 }
 
 

@@ -26,7 +26,6 @@ JSON: Final = "application/json"
 Model = TypeVar("Model", bound=BaseModel)
 
 MOMENT: Final = msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00")
-# By the kinds of pydantic, those of dialer/policy/field_errors.py, and our own.
 WRONG: Final[dict[str, str]] = {
     "missing": msgid("is missing"),
     "extra_forbidden": msgid("is not a known field"),
@@ -48,11 +47,11 @@ WRONG: Final[dict[str, str]] = {
     "float_parsing": msgid("must be a number"),
     "finite_number": msgid("must be a number"),
     "greater_than": msgid("must be more than {gt}"),
-    "dict_type": msgid("must be an object"),
     "model_type": msgid("must be an object"),
+    "dict_type": msgid("must be an object"),
     "too_short": msgid("must have at least {min_length} entries"),
     "too_long": msgid("must have at most {max_length} entries"),
-    "moment": MOMENT,
+    # Those of dialer/policy/field_errors.py.
     "interval": msgid('must be two times, as ["09:00", "13:00"]'),
     "time_of_day": msgid("must be times as 09:00, from 00:00 to 24:00"),
     "interval_order": msgid("must end later than it begins, on the same day"),
@@ -60,6 +59,7 @@ WRONG: Final[dict[str, str]] = {
     "calendar_date": msgid("must be dates of the calendar, as 2026-12-25; {date} is none"),
     "amount": msgid('must be an amount of money as "12.50", and more than zero'),
     "currency": msgid("must be a currency by its three letters, as USD"),
+    "moment": MOMENT,
     "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
 }
 
