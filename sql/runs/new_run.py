@@ -23,7 +23,7 @@ TEXT = statements("runs")
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A checked lead: `phone` is E.164, `zone` the name of its time zone; `variables` are checked and not stored yet.
+    """A checked lead: `phone` is E.164, `zone` its zone key; `variables` are checked and not stored yet.
 
     A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
     """

@@ -26,7 +26,7 @@ SELECT extract(epoch FROM a.ended_at - greatest(a.send_by + interval '2 seconds'
 FROM dialer.attempts a WHERE a.business_id = $1 AND a.state = 'not_placed'
 """
 LAG_SECONDS = 2
-# All slots are held until absence is shown, 7 s after the claims; a dozen failures in a row would open the circuit breaker for half a minute.
+# All slots are held until absence is shown, 7 s after the claims; a dozen failures in a row would open the circuit breaker for 30 s.
 SHUT_ONCE_SECONDS = 12.0
 STATES = "SELECT state, count(*) FROM dialer.attempts WHERE business_id = ANY ($1::integer[]) GROUP BY state"
 # How many attempts are unknown now, and how many of them hold a slot.

@@ -283,7 +283,7 @@ def settings(database_url: str, redis_url: str, api_url: str) -> Settings:
 
 
 async def until_published(client: redis.Redis, types: set[str], *, on_the_line: bool = False) -> None:
-    """Wait, with a bound, until each of these types has been published; with on_the_line, call.progress counts only once it names a call."""
+    """Wait until each of these types has been published; with on_the_line, call.progress counts only once it names a call."""
     last, waiting = "0-0", set(types)
     async with asyncio.timeout(WAIT_SECONDS):
         while waiting:

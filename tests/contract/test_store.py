@@ -32,6 +32,20 @@ RUN_COMMANDS = [kind for kind in CommandType if kind is not CommandType.CANCEL_J
 PHONES = [f"+1202555{n:04}" for n in range(8)]
 NO_CALL = [AttemptState.NOT_PLACED, AttemptState.NOT_PLACED, AttemptState.NOT_SENT]
 REPORTED = [AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER]
+ZONES = ["JP:Asia/Tokyo", "US:UTC"]
+HOURS = {"monday": [["09:00", "17:00"]]}
+RETRIES = {"no-answer": {"times": 2, "after_minutes": [0.1, 2]}, "machine": {"times": 1, "after_minutes": [0.02]}}
+# As a run may be given them, and as a business may have them.
+SETTINGS: list[dict[str, Any]] = [
+    {}, {}, {}, {"retries": RETRIES}, {"min_gap_hours": 0.01, "recently_called": "skip"}, {"min_gap_hours": 0.01}, {"budget": {"calls": 2}},
+    {"max_per_day": 1}, {"max_per_day": None, "retries": None}, {"calling_hours": None}, {"calling_hours": HOURS},
+]  # fmt: skip
+RULES: list[dict[str, Any]] = [
+    {"retries": RETRIES}, {"gap_hours": 0.003}, {"gap_hours": 0.0}, {"max_per_day": 2}, {"max_per_day": None}, {"countries": ["US"]},
+    {"countries": None}, {"stopped": True}, {"stopped": False}, {"stopped": False}, {"calling_hours": HOURS}, {"calling_hours": None},
+]  # fmt: skip
+# Open for long, about to close, closed, not open yet; with the day's begin and end. None never opens.
+WINDOWS = [(-50.05, 900.05, -3.05, 1800.05)] * 3 + [(-50.05, 3.05, -9.05, 30.05), (-9.0, -3.0, -9.05, 3.0), (4.05, 60.05, 0.05, 90.05), None]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -51,7 +65,7 @@ class Store(RuleBasedStateMachine):
         for worker in self.workers:
             self.twins.join(worker)
         self.business(3)
-        self.run_(0, 5, ["UTC"], 3, 0, start=True)
+        self.run_(0, 5, ZONES[1:], 3, 0, {}, start=True)
         self.take_over(0)
 
     def begun(self) -> None:
@@ -68,13 +82,15 @@ class Store(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.db.runs) < 5)
     @rule(
-        n=st.integers(0, 2), leads=st.sampled_from([1, 2, 3, 5, MANY_LEADS]), zones=st.sampled_from([["UTC"], ["Asia/Tokyo", "UTC"]]),
-        concurrency=st.integers(1, 3), priority=st.integers(0, 1), start=st.booleans(),
+        n=st.integers(0, 2), leads=st.sampled_from([1, 2, 3, 5, MANY_LEADS]), zones=st.sampled_from([ZONES[1:], ZONES]),
+        concurrency=st.integers(1, 3), priority=st.integers(0, 1), settings=st.sampled_from(SETTINGS), start=st.booleans(),
     )  # fmt: skip
-    def run_(self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, *, start: bool) -> None:
+    def run_(
+        self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, settings: dict[str, Any], *, start: bool
+    ) -> None:
         business_id = n % len(self.db.lanes) + 1
         phones = [PHONES[i] if i < len(PHONES) else f"+1202556{i:04}" for i in range(leads)]
-        run_id = self.twins.load(business_id, phones, zones, concurrency, priority)
+        run_id = self.twins.load(business_id, phones, zones, concurrency, priority, settings)
         if start:
             self.twins.command(Command(business_id, f"start{run_id}", CommandType.START, run_id, requested_by="t"))
 
@@ -198,6 +214,28 @@ class Store(RuleBasedStateMachine):
     def _newest(self, n: int) -> Any:  # noqa: ANN401 an attempt in memory
         newest = sorted(self.db.attempts)[-8:]
         return self.db.attempts[newest[n % len(newest)]]
+
+    @rule(n=st.integers(0, 2), change=st.sampled_from(RULES))
+    def change_rules(self, n: int, change: dict[str, Any]) -> None:
+        self.twins.change_rules(n % len(self.db.lanes) + 1, **change)
+
+    @rule(n=st.integers(0, 2), phone=st.sampled_from(PHONES))
+    def refuse_number(self, n: int, phone: str) -> None:
+        self.twins.refuse_number(n % len(self.db.lanes) + 1, phone)
+
+    @rule(n=st.integers(0, 9), zone=st.sampled_from(ZONES), window=st.sampled_from(WINDOWS))
+    def open_zone(self, n: int, zone: str, window: tuple[float, float, float, float] | None) -> None:
+        self.twins.open_zone(n % len(self.db.runs) + 1, zone, window)
+
+    @rule(worker=st.integers(0, 1), window=st.sampled_from(WINDOWS), change=st.sampled_from(RULES))
+    def claim_within_rules(self, worker: int, window: tuple[float, float, float, float] | None, change: dict[str, Any]) -> None:
+        """The rules of the run that has most to lose change, and its zones open or close, before two claims."""
+        run = max(self.db.runs.values(), key=lambda run: (run.status == "running", run.queued))
+        self.twins.change_rules(run.business_id, **change)
+        for zone in ZONES:
+            self.twins.open_zone(run.id, zone, window)
+        self.claim(worker, [3, 3, 3], 2)
+        self.claim(worker, [3, 3, 3], 2)
 
     @rule(seconds=st.sampled_from([1.3, 2.6, 5.4, 7.7, 61.0]))
     def advance(self, seconds: float) -> None:

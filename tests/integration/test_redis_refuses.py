@@ -1,4 +1,4 @@
-"""A Redis that refuses writes, or hangs: no event is lost, each is published once and in order, and no request waits for a time-out each time."""
+"""A Redis that refuses writes, or hangs: no event is lost, each is published once and in order, and not every request times out."""
 
 from __future__ import annotations
 

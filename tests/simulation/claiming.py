@@ -1,4 +1,5 @@
-"""Claim as sql/attempts/claim_v1.sql does it, in memory and in the same steps: room, eligible, offer, pick, take, pass, verdict."""
+"""Claim as sql/attempts/claim_v1.sql does it, in memory and in the same steps: room, eligible, offer, check, pick, take,
+pass, verdict."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sql.attempts.attempts import ClaimedAttempt, Verdict
 from sql.attempts.verdicts import VerdictCode
+from tests.simulation import checking, commanding
 from tests.simulation.rows import Attempt, Retry, moment
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sql.attempts.attempts import ClaimRequest
+    from tests.simulation.checking import Check
     from tests.simulation.rows import Database, Job, Lane, Run, Zone
 
 SCAN = 1000
@@ -42,26 +45,30 @@ class Room:
     may_take: int
     held: bool
     owned: bool
+    stopped: bool
 
 
 @dataclass(slots=True)
 class EligibleRun:
-    """A run that may take leads; `held` is false when another session has locked its row."""
+    """A run that may take leads from `zones`; `held` is false when another session has locked its row."""
 
     run: Run
     held: bool
     may_take: int
+    zones: list[Zone]
 
 
 @dataclass(slots=True)
 class Offer:
-    """A lead that a run could take; `zone` is None for a retry."""
+    """A lead that a run could take; `check` is the rule that keeps it from being called."""
 
     run: Run
     job: Job
-    zone: Zone | None
+    zone: Zone
+    is_retry: bool
     due_at: float
     nth: int = 0
+    check: Check | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +76,7 @@ class Pick:
     """A lead in turn, with its fate: None beyond the slots and permits of the business."""
 
     offer: Offer
-    fate: Literal["take", "put_off"] | None
+    fate: Literal["take", "put_off", "end"] | None
 
 
 def claim(db: Database, requests: Sequence[ClaimRequest], parameters: Claim) -> tuple[list[ClaimedAttempt], list[Verdict]]:
@@ -88,10 +95,14 @@ def _claim_one(db: Database, request: ClaimRequest, parameters: Claim) -> tuple[
     room = _room(db, request, parameters)
     runs = _eligible(db, room, parameters)
     offers = [offer for run in runs for offer in _offer(db, run)]
+    for offer in offers:
+        offer.check = checking.check(db, offer.run, offer.job, offer.zone)
     picks = _pick(db, room, runs, offers)
     taken = _take(db, room, picks, parameters)
     barren = _pass(db, runs, offers, picks)
-    return taken, _verdict(db, room, runs, picks, barren=barren)
+    for run in {pick.offer.run.id: pick.offer.run for pick in picks if pick.fate == "end"}.values():
+        commanding.end_if_done(db, run)
+    return taken, _verdict(db, room, runs, picks, parameters, barren=barren)
 
 
 def _room(db: Database, request: ClaimRequest, parameters: Claim) -> Room:
@@ -101,17 +112,26 @@ def _room(db: Database, request: ClaimRequest, parameters: Claim) -> Room:
         # The fault: count the calls known to be ringing or live, and trust the count.
         slots = lane.max_calls - sum(1 for i in lane.inflight if db.attempts[i].state in {"ringing", "live", "placed"})
     owned = db.owns(lane.partition, parameters.incarnation, request.epoch)
-    return Room(lane, slots, min(request.permits, slots), lane.business_id not in parameters.locked_lanes, owned)
+    stopped = db.rules[lane.business_id].stopped and "stop_is_ignored" not in db.faults
+    return Room(lane, slots, min(request.permits, slots), lane.business_id not in parameters.locked_lanes, owned, stopped)
 
 
 def _eligible(db: Database, room: Room, parameters: Claim) -> list[EligibleRun]:
-    if not (room.held and room.owned and room.slots > 0):
+    if not (room.held and room.owned and room.slots > 0 and not room.stopped):
         return []
-    return [
-        EligibleRun(run, run.id not in parameters.locked_runs, min(room.slots, run.concurrency - run.in_progress))
-        for run in db.runs_of[room.lane.business_id]
-        if _takes_leads(db, run)
-    ]
+    return [_eligible_run(db, room, run, parameters) for run in db.runs_of[room.lane.business_id] if _takes_leads(db, run)]
+
+
+def _eligible_run(db: Database, room: Room, run: Run, parameters: Claim) -> EligibleRun:
+    left = checking.budget_left(run) if "budget_is_ignored" not in db.faults else None
+    most = min(room.slots, run.concurrency - run.in_progress, *([] if left is None else [left]))
+    held = run.id not in parameters.locked_runs
+    zones = [zone for zone in run.zones if held and most > 0 and checking.may_offer(db, run, zone, _send_by(db, parameters))]
+    return EligibleRun(run, held, most, zones)
+
+
+def _send_by(db: Database, parameters: Claim) -> float:
+    return db.clock() + parameters.send_seconds
 
 
 def _takes_leads(db: Database, run: Run) -> bool:
@@ -125,11 +145,15 @@ def _offer(db: Database, eligible: EligibleRun) -> list[Offer]:
     if not eligible.held or eligible.may_take <= 0:
         return []
     run, now = eligible.run, db.clock()
-    due = [r for r in db.retries.values() if r.run_id == run.id and r.due_at <= now and db.jobs[r.job_id].status == "queued"]
+    zones = {zone.name: zone for zone in eligible.zones}
+    due = [
+        r for r in db.retries.values()
+        if r.run_id == run.id and r.zone in zones and r.due_at <= now and db.jobs[r.job_id].status == "queued"
+    ]  # fmt: skip
     due.sort(key=lambda r: (r.due_at, r.job_id))
-    offers = [Offer(run, db.jobs[r.job_id], None, r.due_at) for r in due[: eligible.may_take]]
+    offers = [Offer(run, db.jobs[r.job_id], zones[r.zone], is_retry=True, due_at=r.due_at) for r in due[: eligible.may_take]]
     offers.sort(key=lambda offer: (offer.due_at, offer.job.position))
-    fresh = [offer for zone in run.zones for offer in _offer_of_zone(run, zone, eligible.may_take)]
+    fresh = [offer for zone in eligible.zones for offer in _offer_of_zone(run, zone, eligible.may_take)]
     fresh.sort(key=lambda offer: offer.job.position)
     offers += fresh[: eligible.may_take]
     for nth, offer in enumerate(offers, start=1):
@@ -142,7 +166,7 @@ def _offer_of_zone(run: Run, zone: Zone, most: int) -> list[Offer]:
     for position in range(zone.next, min(zone.last, zone.next + SCAN - 1) + 1):
         job = run.jobs[position - 1]
         if job.status == "queued":
-            offers.append(Offer(run, job, zone, 0.0))
+            offers.append(Offer(run, job, zone, is_retry=False, due_at=0.0))
             if len(offers) == most:
                 break
     return offers
@@ -154,25 +178,50 @@ def _pick(db: Database, room: Room, runs: list[EligibleRun], offers: list[Offer]
     turns = [offer for offer in offers if offer.nth <= may_take[offer.run.id]]
     turns.sort(key=lambda o: (-o.run.priority, o.run.in_progress + o.nth, o.run.served_at, o.run.id, o.nth))
     in_use = {db.attempts[i].phone for i in room.lane.inflight}
-    picks = []
-    for turn, offer in enumerate(turns, start=1):
+    picks, calls = [], 0
+    for offer in turns:
+        calls += offer.check is None
+        within = calls <= room.may_take if offer.check is None else calls < room.may_take
         number_in_use = offer.job.phone in in_use and "same_phone_twice" not in db.faults
         in_use.add(offer.job.phone)
-        picks.append(Pick(offer, None if turn > room.may_take else "put_off" if number_in_use else "take"))
+        picks.append(Pick(offer, _fate(offer, number_in_use=number_in_use) if within else None))
     return picks
+
+
+def _fate(offer: Offer, *, number_in_use: bool) -> Literal["take", "put_off", "end"]:
+    if offer.check is not None and offer.check.ends_as is not None:
+        return "end"
+    return "put_off" if offer.check is not None or number_in_use else "take"
 
 
 def _take(db: Database, room: Room, picks: list[Pick], parameters: Claim) -> list[ClaimedAttempt]:
     """Create the attempts, put off the other picked leads, and occupy the slots."""
     lane = room.lane
     taken = [_attempt(db, lane, pick.offer, parameters) for pick in picks if pick.fate == "take"]
-    for job in (pick.offer.job for pick in picks if pick.fate == "put_off"):
-        db.retries[job.id] = Retry(job.id, job.run_id, lane.business_id, db.clock() + SAME_PHONE_SECONDS, "same_phone")
+    for pick in picks:
+        if pick.fate in {"put_off", "end"}:
+            _refuse(db, pick.offer)
     if taken:
         if "count_instead_of_set" in db.faults:
             lane.cap = max(lane.cap, len(lane.inflight) + len(taken))
         lane.hold(lane.inflight + [attempt.attempt_id for attempt in taken])
     return taken
+
+
+def _refuse(db: Database, offer: Offer) -> None:
+    """Put a lead off, or end it without a call."""
+    job, check = offer.job, offer.check
+    if check is not None:
+        db.refusals[job.id, check.rule] = "skip" if check.ends_as else "wait"
+    if check is None or check.ends_as is None:
+        until = check.until if check is not None else None
+        due_at = db.clock() + SAME_PHONE_SECONDS if until is None else until
+        db.retries[job.id] = Retry(job.id, job.run_id, job.business_id, offer.zone.name, due_at, check.rule if check else "same_phone")
+        return
+    if offer.is_retry:
+        db.retries.pop(job.id, None)
+    job.status, job.reason = check.ends_as, check.reason
+    db.add_event(job.business_id, job.run_id, "job.changed", {"status": job.status, "lead_id": job.lead_id}, job_id=job.id)
 
 
 def _attempt(db: Database, lane: Lane, offer: Offer, parameters: Claim) -> ClaimedAttempt:
@@ -200,20 +249,34 @@ def _pass(db: Database, runs: list[EligibleRun], offers: list[Offer], picks: lis
         if eligible.held:
             mine = [offer for offer in offers if offer.run is eligible.run]
             barren = _pass_zones(eligible, mine, [pick.offer for pick in picked]) or barren
-            taken = sum(1 for pick in picked if pick.offer.run is eligible.run and pick.fate == "take")
-            eligible.run.queued -= taken
-            eligible.run.in_progress += taken
-            db.touched.add(eligible.run.id)
+            _count(db, eligible.run, [pick for pick in picked if pick.offer.run is eligible.run])
     return barren
 
 
+def _count(db: Database, run: Run, picked: list[Pick]) -> None:
+    taken = sum(1 for pick in picked if pick.fate == "take")
+    for check in (pick.offer.check for pick in picked if pick.fate == "end"):
+        assert check is not None
+        assert check.ends_as is not None
+        run.queued -= 1
+        setattr(run, check.ends_as, getattr(run, check.ends_as) + 1)
+    run.queued -= taken
+    run.in_progress += taken
+    run.calls_count += taken
+    db.touched.add(run.id)
+    left = checking.budget_left(run)
+    if left is not None and left <= 0 and run.queued > 0 and "budget_is_ignored" not in db.faults:
+        run.status = "paused"
+        db.add_event(run.business_id, run.id, "run.paused", {})
+
+
 def _pass_zones(eligible: EligibleRun, offers: list[Offer], picked: list[Offer]) -> bool:
-    fresh = [offer.zone for offer in offers if offer.zone is not None]
+    fresh = [offer.zone for offer in offers if not offer.is_retry]
     barren = False
-    for zone in eligible.run.zones:
-        if zone.next > zone.last or eligible.may_take <= 0:
+    for zone in eligible.zones:
+        if zone.next > zone.last:
             continue
-        last = max((offer.job.position for offer in picked if offer.zone is zone), default=0)
+        last = max((offer.job.position for offer in picked if offer.zone is zone and not offer.is_retry), default=0)
         was = zone.next
         if last:
             zone.next = last + 1
@@ -224,16 +287,20 @@ def _pass_zones(eligible: EligibleRun, offers: list[Offer], picked: list[Offer])
     return barren
 
 
-def _verdict(db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], *, barren: bool) -> Verdict:
+def _verdict(
+    db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], parameters: Claim, *, barren: bool
+) -> Verdict:
     fates = [pick.fate for pick in picks]
     taken = fates.count("take")
-    now, ids = db.clock(), {eligible.run.id for eligible in runs}
-    due_at = min((r.due_at for r in db.retries.values() if r.run_id in ids and r.due_at > now), default=None)
+    send_by = _send_by(db, parameters)
+    chances = [checking.next_chance(db, eligible.run, zone, send_by) for eligible in runs for zone in eligible.run.zones]
+    due_at = min((chance for chance in chances if chance is not None), default=None)
     cases = (
         (not room.owned, VerdictCode.NOT_OWNER),
         (not room.held, VerdictCode.BUSY),
+        (room.stopped, VerdictCode.STOPPED),
         (room.slots - taken <= 0, VerdictCode.FULL),
-        ("put_off" in fates or barren, VerdictCode.AGAIN),
+        ("put_off" in fates or "end" in fates or barren, VerdictCode.AGAIN),
         (len(picks) > taken, VerdictCode.GATE),
         (not all(eligible.held for eligible in runs), VerdictCode.BUSY),
         (due_at is not None, VerdictCode.PUT_OFF),

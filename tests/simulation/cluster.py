@@ -139,7 +139,7 @@ class SimulatedCluster:
             for n in range(1, leads + 1):
                 number += 1
                 phone = f"+1202555{n:04}" if schedule.shared_numbers else f"+1202555{number + 500:04}"
-                found.append(NewLead(n, phone, None, ("UTC", "Asia/Tokyo")[n % 2] if run % 2 else "UTC"))
+                found.append(NewLead(n, phone, None, ("US:UTC", "US:Asia/Tokyo")[n % 2] if run % 2 else "US:UTC"))
             load_run(self.db, business_id, found, concurrency=concurrency)
 
     # -- processes -------------------------------------------------------------------------------------------------------------------

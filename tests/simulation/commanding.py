@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import Command, CommandType
 from sql.commands.commands import MalformedCommand
+from tests.simulation import checking
 from tests.simulation.recording import counted_as, summary
 from tests.simulation.rows import ENDED, Received
 
@@ -165,6 +166,8 @@ def _change_run(db: Database, run: Run, row: Received) -> dict[str, Any]:
         return {"accepted": False, "code": "invalid_state"}
     run.status = "paused" if kind is CommandType.PAUSE else "running"
     run.started = run.started or kind is CommandType.START
+    if kind is CommandType.START:
+        checking.reset_windows(db, run)
     db.add_event(run.business_id, run.id, VERBS[kind], {})
     end_if_done(db, run)
     return {"accepted": True}

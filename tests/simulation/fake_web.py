@@ -90,7 +90,7 @@ class FakeWeb:
     async def send_command(
         self, business_id: int, kind: CommandType, run_id: int, *, job_id: int | None, hang_up: bool, wait: bool
     ) -> None:
-        """A person's command, retried until it is answered; the judge is notified of the answer."""
+        """A person's command, retried until it is answered; the judge gets the answer."""
         self._sent += 1
         command = Command(business_id, f"http:{self._sent}", kind, run_id, job_id, hang_up, "person")
         for _ in range(TRIES):

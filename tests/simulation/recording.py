@@ -11,6 +11,7 @@ from dialer.policy.checks import EXPIRY_SECONDS, pause_before_check
 from sql.attempts.attempts import RecordResult
 from sql.attempts.verdicts import RecordVerdict
 from telephony import refusals
+from tests.simulation import checking
 from tests.simulation.rows import ENDED, IN_PROGRESS, OPEN, Retry
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class JudgedFact:
     room: int
     newest: bool
     job_was: str
+    retry_seconds: float | None = None
     verdict: RecordVerdict = RecordVerdict.BUSY
     enters: bool = False
     leaves: bool = False
@@ -142,7 +144,24 @@ def _weigh(db: Database, judged: list[JudgedFact]) -> None:
             places[j.lane.business_id] += 1
             j.enters = j.newest and now_open and places[j.lane.business_id] <= j.room
         j.now_excess = (j.was is NOT_PLACED and not j.enters and now_open) or j.was_excess
+        j.retry_seconds = _retry_seconds(db, j)
         j.job_now = _job_after(db, j)
+
+
+def _retry_seconds(db: Database, j: JudgedFact) -> float | None:
+    """After how long the lead is called again because of how this call ended; None: it is not."""
+    unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
+    if not j.newest or j.fact.state is not OVER or unwanted or j.run.status not in {"running", "paused"} or _is_no_fault(j):
+        return None
+    outcome = job_outcome(j.fact.outcome, j.fact.answered_by or j.attempt.answered_by)
+    rule = checking.retries_of(db, j.run).get(outcome)
+    ended = [a for a in db.attempts.values() if a.job_id == j.job.id and a is not j.attempt and a.state is OVER and not a.no_fault]
+    earlier = sum(1 for a in ended if job_outcome(a.outcome, a.answered_by) == outcome)
+    if rule is None or (earlier >= rule["times"] and "retries_without_end" not in db.faults):
+        return None
+    if "retry_at_once" in db.faults:
+        return 0.0
+    return 60.0 * float(rule["after_minutes"][min(earlier, len(rule["after_minutes"]) - 1)])
 
 
 def _job_after(db: Database, j: JudgedFact) -> str:
@@ -150,6 +169,8 @@ def _job_after(db: Database, j: JudgedFact) -> str:
     if not j.newest and "any_attempt_moves_the_job" not in db.faults:
         return j.job_was
     unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
+    if j.retry_seconds is not None:
+        return "queued"
     if state is OVER and _is_no_fault(j):
         return "cancelled" if unwanted else "queued"
     if state is OVER:
@@ -231,6 +252,7 @@ def _move_attempt(db: Database, j: JudgedFact) -> None:
     attempt.state = fact.state
     attempt.sid = attempt.sid or fact.sid
     attempt.excess = j.now_excess
+    attempt.no_fault = attempt.no_fault or (fact.state is OVER and _is_no_fault(j))
     attempt.outcome = fact.outcome or attempt.outcome
     attempt.answered_by = fact.answered_by or attempt.answered_by
     attempt.evidence = fact.evidence or attempt.evidence
@@ -246,18 +268,22 @@ def _move_attempt(db: Database, j: JudgedFact) -> None:
 def _move_job(db: Database, j: JudgedFact, delta: Counter[str]) -> None:
     job, fact = j.job, j.fact
     job.status = j.job_now
-    if fact.state in {NOT_SENT, NOT_PLACED} or j.job_now == "queued":
+    retried = j.job_now == "queued" and j.retry_seconds is not None
+    if fact.state in {NOT_SENT, NOT_PLACED} or (j.job_now == "queued" and not retried):
         job.attempts = max(job.attempts - 1, 0)
     elif j.was is NOT_PLACED:
         job.attempts += 1
-    if fact.state is OVER and j.job_now != "queued":
-        job.outcome = job_outcome(fact.outcome, fact.answered_by)
+    if fact.state is OVER and (j.job_now != "queued" or retried):
+        job.outcome = job_outcome(fact.outcome, j.attempt.answered_by)
     job.sid = j.bound or fact.sid or job.sid
     if j.job_now == "queued" and not ("lead_is_forgotten" in db.faults and fact.state is NOT_PLACED):
         pause = TOO_MANY_SECONDS if fact.state is OVER and not j.attempt.withdrawn else 0.0
-        db.retries[job.id] = Retry(job.id, j.run.id, job.business_id, db.clock() + pause, fact.state)
+        due_at = db.clock() + (pause if j.retry_seconds is None else j.retry_seconds)
+        zone = j.run.zone_of(job.position).name
+        db.retries[job.id] = Retry(job.id, j.run.id, job.business_id, zone, due_at, "retry" if retried else fact.state)
     elif j.job_was == "queued":
         db.retries.pop(job.id, None)
+    delta["calls_count"] += (j.was is NOT_PLACED) - (fact.state in {NOT_SENT, NOT_PLACED})
     delta[counted_as(j.job_now, j.run.cancel_requested)] += 1
     delta[counted_as(j.job_was, j.run.cancel_requested)] -= 1
     if "settle_twice" in db.faults and j.was is OVER:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 # The account of businesses without one of their own.
 ACCOUNT_SID = "AC0"
 
-START = datetime(2030, 1, 1, tzinfo=UTC)
+# A few seconds before a minute and a day begin: calling hours and daily caps have their edges there.
+START = datetime(2029, 12, 31, 23, 59, 48, tzinfo=UTC)
+NEVER, ALWAYS = float("inf"), float("-inf")
 OPEN = frozenset(state for state, rank in RANK.items() if rank <= RANK[AttemptState.LIVE])
 IN_PROGRESS = frozenset({JobStatus.DIALING, JobStatus.CALLING})
 ENDED = frozenset({"completed", "cancelled", "stopped", "failed"})
@@ -61,13 +63,38 @@ class Job:
     attempts: int = 0
     attempt_id: int | None = None
     sid: str | None = None
+    reason: str | None = None
 
 
 @dataclass(slots=True)
 class Zone:
+    """Open from `opens_at` to `closes_at`; None: not computed, so closed."""
+
+    name: str
     first: int
     last: int
     next: int
+    opens_at: float | None = None
+    closes_at: float | None = None
+    day_from: float | None = None
+    day_to: float | None = None
+
+    @property
+    def never_opens(self) -> bool:
+        return self.opens_at == NEVER
+
+
+@dataclass(slots=True)
+class BusinessRules:
+    """The rules of calling of a business, as its row has them; `registers` are the do-not-call lists in force, 0 is its own."""
+
+    calling_hours: dict[str, Any] | None = None
+    retries: dict[str, Any] | None = None
+    gap_hours: float = 0.0
+    max_per_day: int | None = None
+    countries: list[str] | None = None
+    stopped: bool = False
+    do_not_call: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,10 +119,16 @@ class Run:
     served_at: float = -1.0
     ended_at: float | None = None
     last_error: str | None = None
+    ancestors: tuple[int, ...] = ()
+    calls_count: int = 0
     locked_by: str | None = None
     locked_at: float = -1e9
     jobs: list[Job] = field(default_factory=list)
     zones: list[Zone] = field(default_factory=list)
+
+    def zone_of(self, position: int) -> Zone:
+        """The zone of the lead at this position."""
+        return next(zone for zone in self.zones if zone.first <= position <= zone.last)
 
     def counters(self) -> dict[str, int]:
         """The six counters by name."""
@@ -126,6 +159,8 @@ class Attempt:
     answered_by: str | None = None
     evidence: dict[str, Any] | None = None
     withdrawn: bool = False
+    # It ended in a way that says nothing about the lead.
+    no_fault: bool = False
 
     @property
     def open(self) -> bool:
@@ -137,6 +172,7 @@ class Retry:
     job_id: int
     run_id: int
     business_id: int
+    zone: str
     due_at: float
     reason: str
 
@@ -197,6 +233,9 @@ class Database:
         self.excess_sids: set[str] = set()
         self.excess_live: set[str] = set()
         self.retries: dict[int, Retry] = {}
+        self.rules: dict[int, BusinessRules] = {}
+        # The verdict of each rule on a lead, the last time it kept it from being called.
+        self.refusals: dict[tuple[int, str], str] = {}
         self.workers: dict[UUID, float] = {}
         self.leaving: set[UUID] = set()
         self.partitions = [Partition() for _ in range(partitions)]

@@ -15,9 +15,9 @@ from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
 from sql.runs.new_run import NewLead, NewRun, Request
 from sql.runs.runs import Runs
 from sql.workers.workers import Workers
-from tests.simulation import claiming, commanding, recording
+from tests.simulation import checking, claiming, commanding, recording
 from tests.simulation.loading import load_business, load_run
-from tests.simulation.rows import ACCOUNT_SID, Attempt, Database
+from tests.simulation.rows import ACCOUNT_SID, NEVER, Attempt, Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,24 +27,33 @@ if TYPE_CHECKING:
 TABLES = (
     "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
     " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.users, dialer.tokens,"
-    " outbound_call_jobs, outbound_call_runs"
+    " dialer.do_not_call, dialer.refusals, outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """
 UPDATE dialer.attempts SET send_by = send_by - $1::interval, next_check_at = next_check_at - $1::interval,
     created_at = created_at - $1::interval;
 UPDATE dialer.retries SET due_at = due_at - $1::interval;
+UPDATE dialer.run_zones SET opens_at = opens_at - $1::interval, closes_at = closes_at - $1::interval,
+    day_from = day_from - $1::interval, day_to = day_to - $1::interval;
 UPDATE dialer.workers SET lease_until = lease_until - $1::interval;
 UPDATE dialer.inbox SET expires_at = expires_at - $1::interval
 """
 LANES = "SELECT business_id, inflight, max_calls, cap FROM dialer.lanes ORDER BY business_id"
 RUNS = """SELECT id, status, queued_count, in_progress_count, completed_count, failed_count, cancelled_count, skipped_count,
-cursor_position, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended
+cursor_position, calls_count, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended
 FROM outbound_call_runs ORDER BY id"""
-JOBS = "SELECT id, status, outcome, attempts, attempt_id, twilio_call_sid FROM outbound_call_jobs ORDER BY id"
+JOBS = "SELECT id, status, outcome, attempts, attempt_id, twilio_call_sid, reason FROM outbound_call_jobs ORDER BY id"
 ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, checks, outcome, answered_by,
 phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence FROM dialer.attempts ORDER BY id"""
-RETRIES = "SELECT job_id, reason FROM dialer.retries ORDER BY job_id"
-ZONES = "SELECT run_id, first_position, last_position, next_position FROM dialer.run_zones ORDER BY run_id, first_position"
+RETRIES = "SELECT job_id, zone, reason FROM dialer.retries ORDER BY job_id"
+REFUSALS = "SELECT job_id, rule, verdict FROM dialer.refusals ORDER BY job_id, rule"
+RULES = """UPDATE dialer.businesses SET calling_hours = $2, retries = $3, min_gap_hours = $4, max_per_day = $5, allowed_countries = $6,
+stopped_at = CASE WHEN $7 THEN now() END WHERE business_id = $1"""
+WINDOW = """UPDATE dialer.run_zones SET opens_at = now() + $3 * interval '1 second', closes_at = now() + $4 * interval '1 second',
+day_from = now() + $5 * interval '1 second', day_to = now() + $6 * interval '1 second' WHERE run_id = $1 AND zone = $2"""
+REFUSED_NUMBER = "INSERT INTO dialer.do_not_call (business_id, phone) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+ZONES = """SELECT run_id, first_position, last_position, next_position, opens_at IS NULL AS unknown
+FROM dialer.run_zones ORDER BY run_id, first_position"""
 SIDS = "SELECT sid, attempt_id, excess, excess AND over_at IS NULL AS live FROM dialer.call_sids ORDER BY sid"
 OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY id"
 INBOX = "SELECT business_id, id, answer FROM dialer.inbox WHERE type <> 'run.create' ORDER BY business_id, id"
@@ -89,12 +98,44 @@ class Twins:
         assert load_business(self.memory, partition, max_calls, caller_id="+12025550100") == made
         return int(made)
 
-    def load(self, business_id: int, phones: Sequence[str], zones: Sequence[str], concurrency: int, priority: int) -> int:
+    def load(
+        self, business_id: int, phones: Sequence[str], zones: Sequence[str], concurrency: int, priority: int, settings: dict[str, Any]
+    ) -> int:
         leads = [NewLead(n, phone, None, zones[n % len(zones)]) for n, phone in enumerate(phones, start=1)]
-        new = NewRun(business_id, None, concurrency, leads, priority=priority)
+        new = NewRun(business_id, None, concurrency, leads, priority=priority, settings=settings)
         answer, _ = self.run(self.runs.create(new, Request(f"http:{uuid4()}", b"", "test", {})))
-        assert load_run(self.memory, business_id, leads, concurrency=concurrency, priority=priority) == answer["run_id"]
+        assert load_run(self.memory, business_id, leads, concurrency=concurrency, priority=priority, settings=settings) == answer["run_id"]
         return int(answer["run_id"])
+
+    def change_rules(self, business_id: int, **changes: object) -> None:
+        """Change the rules of a business in both."""
+        checking.change_rules(self.memory, business_id, **changes)
+        r = self.memory.rules[business_id]
+        self.run(
+            self.pool.execute(
+                RULES, business_id, r.calling_hours, r.retries, r.gap_hours, r.max_per_day, r.countries, r.stopped
+            )
+        )  # fmt: skip
+        self.run(self.pool.execute("SELECT dialer.reset_windows_v1($1, NULL)", business_id))
+
+    def refuse_number(self, business_id: int, phone: str) -> None:
+        """Put a number on the do-not-call list of a business."""
+        self.run(self.pool.execute(REFUSED_NUMBER, business_id, phone))
+        self.memory.rules[business_id].do_not_call[phone] = 0
+
+    def open_zone(self, run_id: int, zone: str, window: tuple[float, float, float, float] | None) -> None:
+        """Store a window, in seconds from now; None: it never opens."""
+        offsets = window or (NEVER, NEVER, None, None)
+        if window is None:
+            never = "UPDATE dialer.run_zones SET opens_at = 'infinity', closes_at = 'infinity' WHERE run_id = $1 AND zone = $2"
+            self.run(self.pool.execute(never, run_id, zone))
+        else:
+            self.run(self.pool.execute(WINDOW, run_id, zone, *window))
+        times = [None if offset is None else self.memory.clock() + offset for offset in offsets]
+        for row in (row for row in self.memory.runs[run_id].zones if row.name == zone):
+            row.opens_at, row.closes_at = times[:2]
+            if window is not None:
+                row.day_from, row.day_to = times[2:]
 
     def join(self, incarnation: UUID) -> None:
         self.run(self.workers.join(incarnation, "w", 6.0))
@@ -191,7 +232,7 @@ class Twins:
             assert theirs == ours, f"PostgreSQL {theirs}, in memory {ours}"
 
     async def _rows(self) -> list[Any]:
-        tables = (LANES, RUNS, JOBS, ATTEMPTS, RETRIES, ZONES, SIDS, OUTBOX, PARTITIONS)
+        tables = (LANES, RUNS, JOBS, ATTEMPTS, RETRIES, REFUSALS, ZONES, SIDS, OUTBOX, PARTITIONS)
         found: list[Any] = [[tuple(row) for row in await self.pool.fetch(query)] for query in tables]
         answers = [dict(row) for row in await self.pool.fetch(INBOX)]
         found.append({(r["business_id"], r["id"]): _compared(r["answer"]) for r in answers})
@@ -201,13 +242,14 @@ class Twins:
         db = self.memory
         return [
             [(lane.business_id, lane.inflight, lane.max_calls, lane.cap) for lane in db.lanes.values()],
-            [(r.id, r.status, *r.counters().values(), r.cursor, r.cancel_requested, r.rewrite_pending, r.started, r.ended_at is not None)
+            [(r.id, r.status, *r.counters().values(), r.cursor, r.calls_count, r.cancel_requested, r.rewrite_pending, r.started, r.ended_at is not None)
              for r in db.runs.values()],
-            [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid) for j in db.jobs.values()],
+            [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid, j.reason) for j in db.jobs.values()],
             [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.checks, a.outcome,
               a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence) for a in db.attempts.values()],
-            [(r.job_id, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
-            [(r.id, z.first, z.last, z.next) for r in db.runs.values() for z in r.zones],
+            [(r.job_id, r.zone, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
+            sorted((job_id, rule, verdict) for (job_id, rule), verdict in db.refusals.items()),
+            [(r.id, z.first, z.last, z.next, z.opens_at is None) for r in db.runs.values() for z in r.zones],
             [(sid, attempt, sid in db.excess_sids, sid in db.excess_live) for sid, attempt in sorted(db.sids.items())],
             [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in db.every_event],
             [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 from dialer.model import BIGINT_MAX
 from sql.runs.new_run import NewLead
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
+from web.intake.phones.zones import zone_key
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import storable
@@ -100,7 +101,7 @@ class BadRowError(Exception):
 
 
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> CheckedRows:
-    """Check leads, each with its row number; `region` and `zone` of the business are the defaults of a lead."""
+    """Check leads, each with its row number; `region` and `zone` are those of the business."""
     checked = CheckedRows()
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
@@ -146,7 +147,7 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
         external_id=lead_id if isinstance(lead_id, str) else None,
         phone=reading.e164,
         name=_name(row.get("name")),
-        zone=timezone or zone,
+        zone=zone_key(reading.e164, timezone, region, zone),
         variables=_variables(row.get("variables")),
     )
     return lead_id, reading, lead
