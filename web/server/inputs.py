@@ -26,6 +26,9 @@ JSON: Final = "application/json"
 Model = TypeVar("Model", bound=BaseModel)
 
 MOMENT: Final = msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00")
+COUNTRY: Final = msgid("must be countries by their two letters, as IL; {code} is none")
+ZONE: Final = msgid("must be a time zone, as Asia/Jerusalem")
+REPEATED: Final = msgid("must not name one twice")
 WRONG: Final[dict[str, str]] = {
     "missing": msgid("is missing"),
     "extra_forbidden": msgid("is not a known field"),
@@ -59,8 +62,12 @@ WRONG: Final[dict[str, str]] = {
     "calendar_date": msgid("must be dates of the calendar, as 2026-12-25; {date} is none"),
     "amount": msgid('must be an amount of money as "12.50", and more than zero'),
     "currency": msgid("must be a currency by its three letters, as USD"),
-    "moment": MOMENT,
     "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
+    # Those of web/operations.
+    "moment": MOMENT,
+    "country": COUNTRY,
+    "zone": ZONE,
+    "repeated": REPEATED,
 }
 
 
