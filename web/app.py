@@ -16,6 +16,7 @@ from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
+from sql.dialling.dialling import Dialling
 from sql.jobs.jobs import Jobs
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
@@ -29,7 +30,7 @@ from web import pages
 from web.access.auth import identify
 from web.access.credential_checks import CredentialChecks
 from web.access.passwords import Passwords
-from web.api import docs, export, jobs, runs
+from web.api import dialling, docs, export, jobs, runs
 from web.events import stream
 from web.events.fanout import Fanout
 from web.events.states import LiveStates
@@ -37,7 +38,7 @@ from web.intake.limiter import UploadLimiter
 from web.intake.received import MAX_BODY_BYTES
 from web.operations.commands import PendingCommands
 from web.operations.owner_hints import OwnerHints
-from web.operations.provider_outage import OutageReader
+from web.operations.reports.provider_outage import OutageReader
 from web.server import health, i18n, keys, metrics
 from web.server.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.server.error_responses import answer_errors
@@ -88,7 +89,7 @@ def create_app(settings: Settings) -> http.Application:
     app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    for module in (runs, jobs, export, stream, health, metrics, docs):
+    for module in (runs, jobs, dialling, export, stream, health, metrics, docs):
         app.add_routes(module.routes)
     routes.setup(app)
     pages.setup(app)
@@ -113,6 +114,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.COMMANDS] = Commands(pool)
     app[keys.ATTEMPTS] = Attempts(pool)
     app[keys.RESOLUTIONS] = Resolutions(pool)
+    app[keys.DIALLING] = Dialling(pool)
     app[keys.PASSWORDS] = Passwords(app[keys.BUSINESSES], app[keys.CLOCK])
     yield
     await pool.close()

@@ -6,6 +6,11 @@ SELECT *, dialer.rules_of(business_id) AS rules FROM public.outbound_call_runs
 WHERE business_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND ($3::integer IS NULL OR id < $3)
 ORDER BY id DESC LIMIT $4
 
+-- name: page_before
+SELECT id FROM public.outbound_call_runs
+WHERE business_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND id >= $3
+ORDER BY id LIMIT $4
+
 -- name: some
 SELECT *, dialer.rules_of(business_id) AS rules FROM public.outbound_call_runs
 WHERE business_id = $1 AND id = ANY ($2::integer[])
@@ -116,6 +121,14 @@ WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 A
   AND l.partition = ANY ($1::smallint[])
   AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
+
+-- name: to_start
+SELECT r.business_id, r.id, floor(extract(epoch FROM r.schedule_at))::bigint AS at,
+       extract(epoch FROM r.schedule_at - (clock_timestamp() AT TIME ZONE 'UTC'))::float8 AS seconds
+FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
+WHERE r.status = 'pending' AND r.schedule_at IS NOT NULL AND l.partition = ANY ($1::smallint[])
+  AND r.id <> ALL ($3::integer[])
+ORDER BY r.schedule_at, r.id LIMIT $2
 
 -- name: end_if_done
 SELECT dialer.end_if_done_v1(r.business_id, r.id)

@@ -89,6 +89,16 @@ class Waits:
     unconfirmed_since: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """A pending run that starts by itself: `at` in epoch seconds, by the database's clock in `seconds`, negative when it is due."""
+
+    business_id: int
+    run_id: int
+    at: int
+    seconds: float
+
+
 class Runs:
     """The runs of all businesses, in PostgreSQL."""
 
@@ -106,6 +116,10 @@ class Runs:
     ) -> list[Run]:
         """The newest runs of a business, with ids below `before`."""
         return [_run(row) for row in await self._pool.fetch(TEXT["page"], business_id, statuses, before, limit)]
+
+    async def ids_from(self, business_id: int, *, statuses: Sequence[str] | None, start: int, limit: int) -> list[int]:
+        """The ids of the oldest `limit` runs with ids from `start` on, the oldest first."""
+        return [row["id"] for row in await self._pool.fetch(TEXT["page_before"], business_id, statuses, start, limit)]
 
     async def some(self, business_id: int, run_ids: Sequence[int]) -> list[Run]:
         """Those of these runs that belong to the business."""
@@ -170,6 +184,11 @@ class Runs:
     async def end_if_done(self, business_id: int, run_id: int) -> bool:
         """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
+
+    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:
+        """The pending runs of these partitions that start by themselves, except `but`: the first `limit`, the earliest first."""
+        found = await self._pool.fetch(TEXT["to_start"], list(partitions), limit, list(but))
+        return [ScheduledRun(row["business_id"], row["id"], row["at"], row["seconds"]) for row in found]
 
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
         """Zones of running runs of these partitions whose window has passed or is not known."""

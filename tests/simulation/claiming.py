@@ -1,5 +1,6 @@
 """Claim as sql/attempts/claim_v1.sql does it, in memory and in the same steps: room, eligible, offer, check, pick, take,
-pass, verdict."""
+pass, verdict.
+"""
 
 from __future__ import annotations
 
@@ -287,9 +288,7 @@ def _pass_zones(eligible: EligibleRun, offers: list[Offer], picked: list[Offer])
     return barren
 
 
-def _verdict(
-    db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], parameters: Claim, *, barren: bool
-) -> Verdict:
+def _verdict(db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], parameters: Claim, *, barren: bool) -> Verdict:
     fates = [pick.fate for pick in picks]
     taken = fates.count("take")
     send_by = _send_by(db, parameters)

@@ -10,14 +10,14 @@ from pydantic import Field
 from dialer.messages import SERIAL_MAX, CommandType
 from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
-from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, statuses_of
+from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.replies import canonical_json, reply
 from web.api.serializers import moment, run_json, wait_json
 from web.intake.importer import import_request, import_run, reject_other_types, upload
 from web.operations.commands import submit
 from web.operations.drain_wait import until_placed
-from web.operations.runs import list_runs, requested_run
-from web.operations.waits_for import outage_since, waits_for
+from web.operations.reports.waits_for import outage_since, waits_for
+from web.operations.runs import list_runs, requested_run, start_of_previous_runs
 from web.server.inputs import Input, body_of, id_of, query_of
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ async def index(request: http.Request) -> http.Response:
     """List the runs of a business, the newest first."""
     principal = require_principal(request)
     query = query_of(request, RunsQuery)
-    statuses = statuses_of(query.status, RunStatus)
+    statuses = words_of("status", query.status, RunStatus)
     runs, more = await list_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
-    return page_response([run_json(run) for run in runs], runs[-1].run_id if more else None)
+    previous = await start_of_previous_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
+    return page_response([run_json(run) for run in runs], following=runs[-1].run_id if more else None, previous=previous)
 
 
 @routes.get("/api/outbound/runs/{run_id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from web.operations.waits_for import SENTENCES
+from web.operations.reports.waits_for import SENTENCES
 from web.server import i18n
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
-    from web.operations.waits_for import Wait
+    from web.operations.reports.waits_for import Wait
 
 # The columns that hold the time of each step of a call, and its name in the timeline.
 MOMENTS: Final = {
@@ -71,6 +71,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "twilio_call_sid": job.twilio_call_sid,
         "started_at": moment(job.started_at),
         "ended_at": moment(job.ended_at),
+        "reason": job.reason,
         "error": job.error,
     }
 

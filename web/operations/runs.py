@@ -43,6 +43,16 @@ async def list_runs(
     return runs[:limit], len(runs) > limit
 
 
+async def start_of_previous_runs(
+    request: http.Request, principal: Principal, *, statuses: Sequence[str] | None, before: int | None, limit: int
+) -> int | None:
+    """The id below which the page of newer runs begins; None when there are no newer ones."""
+    if before is None:
+        return None
+    found = await request.app[keys.RUNS].ids_from(principal.business_id, statuses=statuses, start=before, limit=limit + 1)
+    return (found[limit] if len(found) > limit else found[-1] + 1) if found else None
+
+
 async def audit_of_run(request: http.Request, principal: Principal, run_id: int, *, limit: int) -> list[AuditEntry]:
     """The newest `limit` entries of the audit log about this run, the newest first."""
     return await Audit(request.app[keys.POOL]).of_run(principal.business_id, run_id, limit=limit)

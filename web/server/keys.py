@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sql.attempts.fact_writer import FactWriter
     from sql.businesses.businesses import Businesses
     from sql.commands.commands import Commands
+    from sql.dialling.dialling import Dialling
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
     from sql.resolutions.resolutions import Resolutions
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from web.intake.limiter import TenantLimiter, UploadLimiter
     from web.operations.commands import PendingCommands
     from web.operations.owner_hints import OwnerHints
-    from web.operations.provider_outage import OutageReader
+    from web.operations.reports.provider_outage import OutageReader
     from web.server.metrics import Metrics
     from web.server.tenancy import KnownTokens
     from web.twilio.receiver import CallbackReceiver
@@ -52,6 +53,7 @@ RUNS: Final[http.AppKey[Runs]] = http.AppKey("runs")
 JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
 COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
 ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
+DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
 FACTS: Final[http.AppKey[FactWriter]] = http.AppKey("facts")
 RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import RunStatus
 from web.access.auth import require_principal
+from web.operations.reports.waits_for import SENTENCES, SHOWN_ELSEWHERE, outage_since, waits_for
 from web.operations.runs import is_live, requested_run
-from web.operations.waits_for import SENTENCES, SHOWN_ELSEWHERE, outage_since, waits_for
 from web.pages import frame
 from web.pages.run.activity import run_activity
 from web.pages.run.run_actions import ACTIONS, error_after, notice_after

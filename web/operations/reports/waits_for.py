@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.model import AttemptState, RunStatus
 from dialer.policy.checks import longest_seconds
-from web.operations.provider_outage import provider_waited_for_since
+from web.operations.reports.provider_outage import provider_waited_for_since
 from web.server import keys
 from web.server.i18n import msgid
 
