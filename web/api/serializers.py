@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
+    from sql.businesses.businesses import Business
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
     from web.operations.reports.waits_for import Wait
@@ -53,7 +54,31 @@ def run_json(run: Run) -> dict[str, Any]:
         "locked_by_worker": run.locked_by_worker,
         "lock_ts": moment(run.lock_ts),
         "last_error": run.last_error,
+        "priority": run.priority,
+        "schedule_at": moment(run.schedule_at),
+        "archived": run.archived_at is not None,
         "settings": run.settings,
+        "effective_settings": run.effective_settings,
+    }
+
+
+def business_json(business: Business) -> dict[str, Any]:
+    """A business, as `GET /api/business` shows it; `max_calls_limit` is what the command line allowed."""
+    return {
+        "business_id": business.business_id,
+        "name": business.name,
+        "region": business.region,
+        "timezone": business.timezone,
+        "caller_ids": [business.caller_id],
+        "max_calls": business.max_calls,
+        "max_calls_limit": business.max_calls_limit,
+        "calling_hours": business.calling_hours,
+        "retries": business.retries,
+        "min_gap_hours": business.min_gap_hours,
+        "max_per_day": business.max_per_day,
+        "allowed_countries": business.allowed_countries,
+        "required_registers": business.required_registers,
+        "retention_days": business.retention_days,
     }
 
 

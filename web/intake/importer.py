@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from dialer.messages import CommandType, RunChanged
-from sql.runs.new_run import IdReusedError, NewRun, Request
+from sql.runs.new_run import IdReusedError, Request
 from web.intake.rows import CheckedRows, check_rows
-from web.operations.business import own_business
 from web.operations.idempotency import request_id
-from web.operations.run_settings import check_settings, kept
+from web.operations.runs import announce_run
+from web.operations.settings.business import own_business
+from web.operations.settings.run_settings import check_settings, new_run
 from web.server import errors, keys
 from web.server.error_responses import translated
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
     from web.access.auth import Principal
     from web.intake.imports.import_request import ImportRequest
-    from web.operations.run_settings import RunSettings
 
 
 async def import_run(request: http.Request, principal: Principal, wanted: ImportRequest) -> dict[str, Any]:
@@ -39,39 +36,14 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     found = report(request, rows)
     if not rows.accepted:
         raise no_leads(found)
-    new = new_run(principal, business, wanted.settings, loosened, rows)
+    new = new_run(principal, business, wanted.settings, loosened, rows.accepted)
     try:
         identity = Request(wanted.request_id or request_id(request), wanted.digest, principal.actor, found)
         answer, _ = await request.app[keys.RUNS].create(new, identity)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
-    announce(request, business, answer["run_id"], is_running=wanted.settings.start)
+    announce_run(request, business, answer["run_id"], answer["status"])
     return answer
-
-
-def new_run(
-    principal: Principal, business: Business, settings: RunSettings, loosened: Sequence[str], rows: CheckedRows | None = None
-) -> NewRun:
-    """The run that these settings, which have been checked, describe."""
-    return NewRun(
-        business_id=business.business_id,
-        name=settings.name,
-        concurrency=settings.concurrency or business.max_calls,
-        leads=rows.accepted if rows else (),
-        start=settings.start,
-        priority=settings.priority,
-        settings=kept(settings),
-        created_by_user_id=principal.user_id,
-        schedule_at=settings.schedule_at,
-        loosens=loosened,
-    )
-
-
-def announce(request: http.Request, business: Business, run_id: int, *, is_running: bool) -> None:
-    """Let the events of a change out, and the owner of a running run claim its leads."""
-    request.app[keys.RELAY].kick()
-    if is_running:
-        request.app[keys.OWNER_HINTS].send(business.partition, RunChanged(business.business_id, run_id, CommandType.START))
 
 
 async def checked(wanted: ImportRequest, business: Business) -> CheckedRows:

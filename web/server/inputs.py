@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from dialer.messages import SERIAL_MAX
 from dialer.model import bounded_id
@@ -25,10 +26,6 @@ JSON: Final = "application/json"
 
 Model = TypeVar("Model", bound=BaseModel)
 
-MOMENT: Final = msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00")
-COUNTRY: Final = msgid("must be countries by their two letters, as IL; {code} is none")
-ZONE: Final = msgid("must be a time zone, as Asia/Jerusalem")
-REPEATED: Final = msgid("must not name one twice")
 WRONG: Final[dict[str, str]] = {
     "missing": msgid("is missing"),
     "extra_forbidden": msgid("is not a known field"),
@@ -64,10 +61,10 @@ WRONG: Final[dict[str, str]] = {
     "currency": msgid("must be a currency by its three letters, as USD"),
     "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
     # Those of web/operations.
-    "moment": MOMENT,
-    "country": COUNTRY,
-    "zone": ZONE,
-    "repeated": REPEATED,
+    "moment": msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00"),
+    "country": msgid("must be countries by their two letters, as IL; {code} is none"),
+    "zone": msgid("must be a time zone, as Asia/Jerusalem"),
+    "repeated": msgid("must not name one twice"),
 }
 
 
@@ -180,6 +177,15 @@ def storable(text: str) -> bool:
         return b"\x00" not in text.encode()
     except UnicodeEncodeError:
         return False
+
+
+def refuse(kind: str, **context: str) -> NoReturn:
+    """Refuse a value, within a validator; `kind` is one of WRONG.
+
+    Raises:
+        PydanticCustomError: always.
+    """
+    raise PydanticCustomError(kind, WRONG[kind], context)
 
 
 def _no_constant(name: str) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sql.runs.changes import Addition, EndedRunError, RunChanges
 from sql.runs.new_run import IdReusedError, Request
-from web.intake.importer import announce, checked, no_leads, report
-from web.operations.business import own_business
+from web.intake.importer import checked, no_leads, report
 from web.operations.idempotency import request_id
-from web.operations.runs import requested_run
+from web.operations.runs import announce_run, requested_run
+from web.operations.settings.business import own_business
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -47,7 +47,7 @@ async def add_leads(request: http.Request, principal: Principal, wanted: ImportR
         raise errors.idempotency_conflict() from None
     except EndedRunError:
         raise errors.invalid_state() from None
-    announce(request, business, run.run_id, is_running=answer["status"] == "running")
+    announce_run(request, business, run.run_id, answer["status"])
     return answer
 
 

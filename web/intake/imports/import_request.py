@@ -13,7 +13,7 @@ from web.intake.csv_file import rows_of
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of
 from web.intake.received import received
-from web.operations.run_settings import RunSettings, settings_of_query, settings_of_texts
+from web.operations.settings.run_settings import RunSettings, settings_of_query, settings_of_texts
 from web.server import errors, keys
 from web.server.bodies import UPLOAD_PACE
 from web.server.errors import ApiError, Text
@@ -104,7 +104,7 @@ async def import_request(request: http.Request, body: ReceivedBody) -> ImportReq
 
 def import_of_table(settings: RunSettings, source: Source) -> ImportRequest:
     """The import of a run whose leads are in a CSV file."""
-    digest = hashlib.sha256(settings.model_dump_json().encode() + b"\n")
+    digest = hashlib.sha256(settings.model_dump_json(exclude_unset=True).encode(errors="replace") + b"\n")
     return ImportRequest(settings, lambda: rows_of(source), _digested(digest, source))
 
 

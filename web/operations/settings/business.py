@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import phonenumbers
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from dialer.policy.registers import RequiredRegister
-from dialer.policy.run_settings import Rules
+from dialer.policy.run_settings import CallingRules
 from dialer.policy.time_zones import zone_names
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import COUNTRY, REPEATED, ZONE, storable
+from web.server.inputs import refuse, storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -30,19 +29,19 @@ MAX_RETENTION_DAYS: Final = 36_500
 
 def _country(code: str) -> str:
     if code not in phonenumbers.SUPPORTED_REGIONS:
-        raise PydanticCustomError("country", COUNTRY, {"code": code[:20]})
+        refuse("country", code=code[:20])
     return code
 
 
 def _zone(name: str) -> str:
     if name not in zone_names():
-        raise PydanticCustomError("zone", ZONE)
+        refuse("zone")
     return name
 
 
 def _distinct(registers: list[RequiredRegister]) -> list[RequiredRegister]:
     if len({register.name for register in registers}) < len(registers):
-        raise PydanticCustomError("repeated", REPEATED)
+        refuse("repeated")
     return registers
 
 
@@ -50,16 +49,16 @@ Country = Annotated[str, AfterValidator(_country)]
 Registers = Annotated[list[RequiredRegister], AfterValidator(_distinct), Field(max_length=MAX_REGISTERS)]
 
 
-class BusinessChanges(Rules):
+class BusinessChanges(CallingRules):
     """The fields of a business to be changed; those that are not given stay as they are."""
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)] = ""
     region: Country = ""
     timezone: Annotated[str, AfterValidator(_zone)] = ""
-    caller_ids: list[str] = []
+    caller_ids: list[str] = Field(default_factory=list)
     max_calls: Annotated[int, Field(ge=1)] = 0
     allowed_countries: Annotated[list[Country], Field(min_length=1, max_length=MAX_COUNTRIES)] | None = None
-    required_registers: Registers = []
+    required_registers: Registers = Field(default_factory=list)
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
 
 
@@ -89,7 +88,7 @@ async def change_business(request: http.Request, principal: Principal, changes: 
 
 
 def _checked(business: Business, changes: BusinessChanges) -> dict[str, Any]:
-    given = changes.given()
+    given: dict[str, Any] = changes.given()
     if given.pop("caller_ids", [business.caller_id]) != [business.caller_id]:
         raise errors.wrong_field(name="caller_ids", why=Text(msgid("can only be changed at the command line")))
     if changes.max_calls > business.max_calls_limit:

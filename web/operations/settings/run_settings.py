@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, PlainValidator
-from pydantic_core import PydanticCustomError
 
 from dialer.messages import MAX_NAME_CHARACTERS
 from dialer.model import Role
-from dialer.policy.run_settings import Rules, RunRules, loosens
+from dialer.policy.run_settings import Budget, CallingRules, RunRules, loosens
+from sql.runs.new_run import NewRun
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import MOMENT, check, query_texts, storable
+from web.server.inputs import check, query_texts, refuse, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
+    from sql.runs.new_run import NewLead
     from web.access.auth import Principal
 
 SCHEDULED_WITHIN: Final = timedelta(days=60)
@@ -42,7 +43,7 @@ def _moment(value: object) -> datetime | None:
             return moment
     except (ValueError, OverflowError):
         pass
-    raise PydanticCustomError("moment", MOMENT)
+    refuse("moment")
 
 
 Moment = Annotated[datetime | None, PlainValidator(_moment)]
@@ -85,9 +86,27 @@ def kept(settings: RunSettings) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in idle or value != idle[name]}
 
 
-def business_rules(business: Business) -> Rules:
+def business_rules(business: Business) -> CallingRules:
     """The rules of a business, which hold for its runs without their own."""
-    return Rules.model_validate({name: getattr(business, name) for name in Rules.model_fields})
+    return CallingRules.model_validate({name: getattr(business, name) for name in CallingRules.model_fields})
+
+
+def new_run(
+    principal: Principal, business: Business, settings: RunSettings, loosened: Sequence[str], leads: Sequence[NewLead] = ()
+) -> NewRun:
+    """The run that these settings describe, after `check_settings`."""
+    return NewRun(
+        business_id=business.business_id,
+        name=settings.name,
+        concurrency=settings.concurrency or business.max_calls,
+        leads=leads,
+        start=settings.start,
+        priority=settings.priority,
+        settings=kept(settings),
+        created_by_user_id=principal.user_id,
+        schedule_at=settings.schedule_at,
+        loosens=loosened,
+    )
 
 
 def check_settings(request: http.Request, principal: Principal, business: Business, settings: RunSettings) -> list[str]:
@@ -100,7 +119,7 @@ def check_settings(request: http.Request, principal: Principal, business: Busine
     if settings.start and settings.schedule_at:
         raise errors.wrong_field(name="schedule_at", why=Text(msgid("cannot be given together with start")))
     check_schedule(request, settings.schedule_at)
-    check_texts(settings)
+    check_storable(settings.name, settings.budget)
     return allowed_to_loosen(principal, loosens(business_rules(business), settings))
 
 
@@ -127,16 +146,15 @@ def check_schedule(request: http.Request, schedule_at: datetime | None) -> None:
     raise errors.wrong_field(name="schedule_at", why=Text(why))
 
 
-def check_texts(settings: RunRules) -> None:
+def check_storable(name: str | None, budget: Budget | None) -> None:
     """PostgreSQL can store the name, and there are prices for a budget in money.
 
     Raises:
         ApiError: 422.
     """
-    name = getattr(settings, "name", None)
     if name is not None and not storable(name):
         raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
-    if settings.budget and settings.budget.amount is not None:
+    if budget and budget.amount is not None:
         raise errors.wrong_field(name="budget.amount", why=Text(msgid("cannot be used: no price table has been imported")))
 
 
