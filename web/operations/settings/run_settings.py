@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 
 from dialer.messages import MAX_NAME_CHARACTERS
 from dialer.model import Role
@@ -39,14 +39,18 @@ def _moment(value: object) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if moment and moment.tzinfo:
-            return moment
-    except (ValueError, OverflowError):
-        pass
-    refuse("moment")
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        refuse("moment")
+    return moment
 
 
-Moment = Annotated[datetime | None, PlainValidator(_moment)]
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+Moment = Annotated[datetime | None, PlainValidator(_moment), PlainSerializer(_iso)]
 
 
 class RunSettings(RunRules):
