@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from dialer.policy.field_errors import refuse
 from dialer.policy.public_holidays import is_holiday
@@ -35,9 +35,13 @@ def _minute(text: str) -> int:
     return int(text[:2]) * 60 + int(text[3:])
 
 
-def _interval(times: list[str]) -> list[str]:
-    if len(times) != len(("from", "to")):
+def _pair(value: object) -> object:
+    if not isinstance(value, list) or [type(time) for time in value] != [str, str]:
         refuse("interval")
+    return value
+
+
+def _interval(times: list[str]) -> list[str]:
     if not all(TIME.fullmatch(time) for time in times):
         refuse("time_of_day")
     if times[0] >= times[1]:
@@ -67,7 +71,7 @@ def _calendar(dates: dict[str, list[list[str]]]) -> dict[str, list[list[str]]]:
     return dates
 
 
-Interval = Annotated[list[str], AfterValidator(_interval)]
+Interval = Annotated[list[str], BeforeValidator(_pair), AfterValidator(_interval)]
 Intervals = Annotated[list[Interval], AfterValidator(_apart), Field(max_length=MAX_INTERVALS)]
 Dates = Annotated[dict[str, Intervals], AfterValidator(_calendar), Field(max_length=MAX_DATES)]
 
