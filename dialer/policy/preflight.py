@@ -1,6 +1,6 @@
 """What will become of the leads of a run before it is started: called, when first, and if not, why.
 
-The rules come in the order in which the claim decides them (sql/attempts/check_v1.sql). A lead whose zone is closed is decided when it opens.
+The rules come in the order in which the claim decides them (sql/attempts/check_v1.sql). A lead of a closed zone is decided when it opens.
 """
 
 from __future__ import annotations

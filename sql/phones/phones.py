@@ -19,7 +19,7 @@ CHUNK = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class PhoneHistory:
+class KnownPhone:
     """`is_listed` on a do-not-call list that is in force; `calls` are when its calls were claimed, of those that may have been placed."""
 
     is_listed: bool
@@ -46,12 +46,12 @@ class Phones:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def histories(self, business_id: int, phones: Sequence[str], since: datetime | None) -> dict[int, PhoneHistory]:
-        """The histories of these phones by their index, where there is one; calls later than `since`, None: no calls."""
-        found: dict[int, PhoneHistory] = {}
+    async def known(self, business_id: int, phones: Sequence[str], since: datetime | None) -> dict[int, KnownPhone]:
+        """What is known of these phones, by their index, where there is something; calls later than `since`, None: no calls."""
+        found: dict[int, KnownPhone] = {}
         for start in range(0, len(phones), CHUNK):
-            rows = await self._pool.fetch(TEXT["histories"], business_id, phones[start : start + CHUNK], since)
-            found |= {start + row["n"] - 1: PhoneHistory(row["is_listed"], row["calls"]) for row in rows}
+            rows = await self._pool.fetch(TEXT["known"], business_id, phones[start : start + CHUNK], since)
+            found |= {start + row["n"] - 1: KnownPhone(row["is_listed"], row["calls"]) for row in rows}
         return found
 
     async def outlook(self, business_id: int) -> Outlook:

@@ -1,4 +1,4 @@
--- name: histories
+-- name: known
 SELECT t.n::integer AS n, d.is_listed, coalesce(e.calls, '{}') AS calls
 FROM unnest($2::text[]) WITH ORDINALITY AS t (phone, n)
 CROSS JOIN LATERAL (

@@ -45,7 +45,12 @@ RULES: list[dict[str, Any]] = [
     {"countries": None}, {"stopped": True}, {"stopped": False}, {"stopped": False}, {"calling_hours": HOURS}, {"calling_hours": None},
 ]  # fmt: skip
 # Open for long, about to close, closed, not open yet; with the day's begin and end. None never opens.
-WINDOWS = [(-50.05, 900.05, -3.05, 1800.05)] * 3 + [(-50.05, 3.05, -9.05, 30.05), (-9.0, -3.0, -9.05, 3.0), (4.05, 60.05, 0.05, 90.05), None]
+WINDOWS = [(-50.05, 900.05, -3.05, 1800.05)] * 3 + [
+    (-50.05, 3.05, -9.05, 30.05),
+    (-9.0, -3.0, -9.05, 3.0),
+    (4.05, 60.05, 0.05, 90.05),
+    None,
+]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -85,9 +90,7 @@ class Store(RuleBasedStateMachine):
         n=st.integers(0, 2), leads=st.sampled_from([1, 2, 3, 5, MANY_LEADS]), zones=st.sampled_from([ZONES[1:], ZONES]),
         concurrency=st.integers(1, 3), priority=st.integers(0, 1), settings=st.sampled_from(SETTINGS), start=st.booleans(),
     )  # fmt: skip
-    def run_(
-        self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, settings: dict[str, Any], *, start: bool
-    ) -> None:
+    def run_(self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, settings: dict[str, Any], *, start: bool) -> None:
         business_id = n % len(self.db.lanes) + 1
         phones = [PHONES[i] if i < len(PHONES) else f"+1202556{i:04}" for i in range(leads)]
         run_id = self.twins.load(business_id, phones, zones, concurrency, priority, settings)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from web.operations.reports.waits_for import SENTENCES
 from web.server import i18n
+from web.server.error_responses import translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sql.businesses.businesses import Business
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
+    from web.operations.reports.preflight import PreflightReport
     from web.operations.reports.waits_for import Wait
 
 # The columns that hold the time of each step of a call, and its name in the timeline.
@@ -79,6 +81,23 @@ def business_json(business: Business) -> dict[str, Any]:
         "allowed_countries": business.allowed_countries,
         "required_registers": business.required_registers,
         "retention_days": business.retention_days,
+    }
+
+
+def preflight_json(request: http.Request, found: PreflightReport, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """What would become of a run; `rows` is the report of its rows, sentences are in the reader's language."""
+    return {
+        "will_call": found.will_call,
+        "rejected": rows["rejected"],
+        "duplicates": rows["duplicates"],
+        "skipped": found.skipped,
+        "waiting": found.waiting,
+        "recently_called": found.recently_called,
+        "first_call_at": moment(found.first_call_at),
+        "ends_at": moment(found.ends_at),
+        # No price table has been imported.
+        "most_cost": None,
+        "warnings": [{"code": warning.code, "detail": translated(request, warning.text)} for warning in found.warnings],
     }
 
 
