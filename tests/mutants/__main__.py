@@ -12,7 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ringmaster.local.postgres import Postgres
-from tests.mutants.faults import FAULTS, NO_FAULTS, Fault
+from tests.mutants.fault import Fault
+from tests.mutants.faults import FAULTS, NO_FAULTS
 from tests.mutants.layers import differential, simulation
 
 HEADER = ("fault", "caught by", "after", "symptom")

@@ -6,12 +6,8 @@ text of one of its functions); the simulation runs the first two, the last is co
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
+from typing import TYPE_CHECKING
 
 import actors.calls.call
 import actors.dispatch.circuit_breaker
@@ -24,52 +20,14 @@ from actors.supervisor.router import Router
 from dialer.model import AttemptState
 from sql.outbox.outbox import MAX_EVENTS_AT_ONCE, Relay
 from telephony.provider import UnansweredCall, UnsentCall
+from tests.mutants.fault import Fault
+from tests.mutants.rule_faults import RULE_FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from sql.attempts.attempts import ClaimedAttempt, Fact, OpenAttempt
     from telephony.provider import PlaceResult
-
-SQL = Path(__file__).parents[2] / "sql"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault: `replaces` are patches (object, attribute, new value), `sql` changes one of PostgreSQL's functions (file, old, new)."""
-
-    name: str
-    what: str
-    replaces: tuple[tuple[Any, str, Any], ...] = ()
-    sql: tuple[str, str, str] | None = None
-
-    def text(self) -> str:
-        """The faulty text of the function.
-
-        Raises:
-            LookupError: when the healthy text no longer exists, and the fault would have no effect.
-        """
-        if self.sql is None:
-            return ""
-        file, old, new = self.sql
-        healthy = next(SQL.glob(f"*/{file}.sql")).read_text()
-        if healthy.count(old) != 1:
-            message = f"{self.name}: {file}.sql has {healthy.count(old)} times: {old}"
-            raise LookupError(message)
-        return healthy.replace(old, new)
-
-    @contextmanager
-    def applied(self) -> Iterator[frozenset[str]]:
-        """Apply the patches; yield the name for the simulation."""
-        patches = [patch.object(target, name, new) for target, name, new in self.replaces]
-        for one in patches:
-            one.start()
-        try:
-            yield frozenset({self.name})
-        finally:
-            for one in patches:
-                one.stop()
 
 
 async def _never(_: object) -> None:
@@ -116,6 +74,7 @@ NO_FAULTS = (
 )
 
 FAULTS = (
+    *RULE_FAULTS,
     Fault("count_instead_of_set", "slots are counted from calls that are known to ring, and the limit gives way"),
     Fault("unknown_frees_its_slot", "an unknown attempt frees its slot"),
     Fault("free_on_lease_end", "a take-over empties the lanes of the dead worker"),

@@ -18,7 +18,7 @@ from tests.mutants.faults import FAULTS, NO_FAULTS
 from tests.simulation.schedule_runner import play
 
 if TYPE_CHECKING:
-    from tests.mutants.faults import Fault
+    from tests.mutants.fault import Fault
 
 EXAMPLES, STEPS = 200, 40
 SYMPTOM_CHARACTERS = 110

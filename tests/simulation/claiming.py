@@ -1,6 +1,4 @@
-"""Claim as sql/attempts/claim_v1.sql does it, in memory and in the same steps: room, eligible, offer, check, pick, take,
-pass, verdict.
-"""
+"""Claim as sql/attempts/claim_v1.sql does it, in memory and in the same steps: room, eligible, offer, check, pick, take, pass, verdict."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.network import Link
 from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import ACCOUNT_SID, Database, moment
+from tests.simulation.rules import ZONES
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
 
 if TYPE_CHECKING:
@@ -133,14 +134,19 @@ class SimulatedCluster:
             partition = n * 2654435761 % 4294967296 >> 24
             load_business(self.db, partition % schedule.partitions, max_calls, caller_id=f"+120255501{n:02}", account_sid=account)
             self.judge.limit(n, max_calls)
+            for name, value in (schedule.rules.businesses[n - 1] if schedule.rules.businesses else {}).items():
+                setattr(self.db.rules[n], name, value)
         number = 0
         for run, (business_id, leads, concurrency) in enumerate(schedule.runs, start=1):
             found = []
             for n in range(1, leads + 1):
                 number += 1
                 phone = f"+1202555{n:04}" if schedule.shared_numbers else f"+1202555{number + 500:04}"
-                found.append(NewLead(n, phone, None, ("US:UTC", "US:Asia/Tokyo")[n % 2] if run % 2 else "US:UTC"))
-            load_run(self.db, business_id, found, concurrency=concurrency)
+                found.append(NewLead(n, phone, None, ZONES[n % 2] if run % 2 else ZONES[0]))
+            settings = schedule.rules.runs[run - 1] if schedule.rules.runs else {}
+            earlier = [r.id for r in self.db.runs_of[business_id]]
+            ancestors = tuple(earlier) if settings and self.chance.hits(0.3) else ()
+            load_run(self.db, business_id, found, concurrency=concurrency, settings=settings, ancestors=ancestors)
 
     # -- processes -------------------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from dialer.streams.relay_script import Topic
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
     from sql.commands.commands import MalformedCommand
-    from sql.runs.runs import ScheduledRun
     from sql.runs.windows import StoredWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
@@ -365,10 +364,6 @@ class FakeRuns(FakeStore):
 
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
         return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
-
-    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:  # noqa: ARG002
-        """No run of a schedule waits for a time of its own."""
-        return []
 
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
         def statement() -> list[ClosedZone]:

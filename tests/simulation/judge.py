@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
+from tests.simulation.checking import retries_of
 from tests.simulation.recording import counted_as
 from tests.simulation.rows import ENDED, IN_PROGRESS
+from tests.simulation.rule_judge import RuleJudge
 from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ HANG_UP_SECONDS = 15.0
 # A request that was on its way when the database's clock was set keeps its deadline by the worker's own clock; who waits for it waits by
 # the database's.
 JUMP_FORGOTTEN_SECONDS = 6.0
+# A run whose leads all wait for longer than this by a rule is left as it is.
+LONG_SECONDS = 250.0
 
 
 class ViolationError(Exception):
@@ -55,6 +59,7 @@ class Judge:
         self.steps = 0
         self.clock_jumped_at = -1e9
         self._broken: ViolationError | None = None
+        self.rules = RuleJudge(db, jumps=schedule.troubles.clock_jumps > 0)
 
     # -- while it runs -------------------------------------------------------------------------------------------------------------
 
@@ -99,6 +104,8 @@ class Judge:
             self._fail("P2", f"attempt {attempt.id} was sent {self._db.clock() - attempt.send_by:.2f} s after its last moment")
         if reference.attempt_id in self._written:
             self._fail("P2", f"attempt {attempt.id} was sent twice")
+        for fault in () if jumped else self.rules.written(attempt):
+            self._fail("P8", fault)
         self._written.add(reference.attempt_id)
 
     def created(self, entry: Entry) -> None:
@@ -121,10 +128,19 @@ class Judge:
                 "P1", f"business {attempt.business_id} has {live} calls at once, {self._limits[attempt.business_id]} are allowed"
             )
         counted = [call for call in calls if not self._no_fault(call) and not self._is_beyond_us(call)]
-        if len(counted) > 1:
+        if len(counted) > 1 and self.rules.too_early(attempt, counted[:-1]):
+            self._fail("P8", f"attempt {attempt.id} is a retry that came too early")
+        if len(counted) > 1 and not self.rules.may_repeat(counted[:-1]):
             self._too_many(
                 "P2", f"lead {attempt.job_id} is called {len(counted)} times: attempts {[c.reference.attempt_id for c in counted]}"
             )
+
+        asked_for = [
+            e for e in self._twilio.calls.values()
+            if e.reference.business_id == attempt.business_id and not self._is_beyond_us(e)
+        ]  # fmt: skip
+        for fault in self.rules.created(entry, asked_for):
+            self._too_many("P8", fault)
 
     def _is_beyond_us(self, call: Entry) -> bool:
         """It made two calls of one request, or neither lists this one nor knows it when asked: then P1 and P2 are not promised."""
@@ -144,9 +160,11 @@ class Judge:
     def _claimed(self, attempt: Attempt) -> None:
         if attempt.run_id in self._closed:
             self._fail("P4", f"attempt {attempt.id} was taken after its run {attempt.run_id} was cancelled or stopped")
+        for fault in self.rules.claimed(attempt):
+            self._fail("P8", fault)
         again = {call.reference.attempt_id for call in self._calls_of.get(attempt.job_id, ()) if self._no_fault(call)}
         for other in self._db.attempts.values():
-            over = other.state is AttemptState.OVER and other.id not in again
+            over = other.state is AttemptState.OVER and other.id not in again and not self.rules.may_follow(other)
             if other.job_id == attempt.job_id and other.id != attempt.id and (other.open or over):
                 self._too_many("P2", f"attempt {attempt.id} was made while attempt {other.id} of the same lead is {other.state}")
 
@@ -179,7 +197,9 @@ class Judge:
         """True when nothing is left to be done."""
         db = self._db
         runs = all(
-            run.in_progress == 0 and not run.rewrite_pending and (run.status in ENDED or run.status in {"paused", "pending"})
+            run.in_progress == 0
+            and not run.rewrite_pending
+            and (run.status in ENDED or run.status in {"paused", "pending"} or self.rules.waits(run, LONG_SECONDS))
             for run in db.runs.values()
         )
         calls = all(entry.ended_at is not None or entry.sid in self._twilio.forgotten for entry in self._twilio.calls.values())
@@ -220,8 +240,9 @@ class Judge:
         """What the rows say of a lead is what the provider says of its call."""
         for job_id, calls in self._calls_of.items():
             job = self._db.jobs[job_id]
-            if any(self._is_beyond_us(call) or self._no_fault(call) for call in calls):
-                # Its outcome cannot be known, or it says nothing about the lead.
+            retried = retries_of(self._db, self._db.runs[job.run_id])
+            if retried or any(self._is_beyond_us(call) or self._no_fault(call) for call in calls):
+                # Its outcome cannot be known, it says nothing about the lead, or the lead waited for another call.
                 continue
             expected = {"completed": "completed", "canceled": "cancelled"}.get(calls[-1].status, "failed")
             if len(calls) == 1 and job.status != expected and not self._schedule.late_listings:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.simulation.cluster import SimulatedCluster
+    from tests.simulation.rows import Lane, Run
 
 # Its worker has 5 s to send it and 2 s to say so, and the poll comes every 5 s.
 PLACING_SECONDS: Final = 20.0
@@ -30,6 +31,8 @@ LOST_SECONDS: Final = RING_SECONDS + LIMIT_SECONDS + 3 * LAG_SECONDS + 30.0
 NOTICED_SECONDS: Final = 15.0
 # A circuit breaker that opens stays open for 30 s, then lets one call through as a probe, and may open again.
 TAKEN_SECONDS: Final = 100.0
+# The windows of a run are computed every second, by the owner of its partition.
+WINDOW_SECONDS: Final = 20.0
 SECOND_CALL_SECONDS: Final = 20.0
 COMMAND_SECONDS, EVENT_SECONDS, REWRITTEN_SECONDS, OWNED_SECONDS = 10.0, 10.0, 30.0, 12.0
 # A worker that was frozen, or the one that takes over from it, needs a lease's time to begin again.
@@ -117,8 +120,14 @@ class Liveness:
                 yield ("leads of a cancelled run that say queued", run.id), REWRITTEN_SECONDS
             if run.status in ENDED or run.status != "running" or not run.queued:
                 continue
-            # A lead waits while another lead's call to the same number is in progress.
-            talking = {db.attempts[i].phone for i in lane.inflight}
-            waits = any(job.status == "queued" and job.phone in talking for job in run.jobs)
-            if not waits and len(lane.inflight) < lane.max_calls and run.in_progress < run.concurrency:
+            for zone in run.zones:
+                if zone.closes_at is None or zone.closes_at <= db.clock():
+                    yield ("zone without a window of run", (run.id, zone.name)), WINDOW_SECONDS
+            if len(lane.inflight) < lane.max_calls and run.in_progress < run.concurrency and not self._waits(run, lane):
                 yield ("no lead taken of run, queued", (run.id, run.queued)), TAKEN_SECONDS
+
+    def _waits(self, run: Run, lane: Lane) -> bool:
+        """A lead waits while another lead's call to the same number is in progress, or a rule keeps it."""
+        talking = {self._cluster.db.attempts[i].phone for i in lane.inflight}
+        in_use = any(job.status == "queued" and job.phone in talking for job in run.jobs)
+        return in_use or self._cluster.judge.rules.waits(run, 0.0)

@@ -164,7 +164,7 @@ def _retry_seconds(db: Database, j: JudgedFact) -> float | None:
     return 60.0 * float(rule["after_minutes"][min(earlier, len(rule["after_minutes"]) - 1)])
 
 
-def _job_after(db: Database, j: JudgedFact) -> str:
+def _job_after(db: Database, j: JudgedFact) -> str:  # noqa: PLR0911 - one line per status, as in the function
     state = j.fact.state
     if not j.newest and "any_attempt_moves_the_job" not in db.faults:
         return j.job_was

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.simulation.randomness import SeededRandom
+from tests.simulation.rules import Rules, draw_rules
 
 RING_SECONDS, LIMIT_SECONDS = 6, 20
 LAG_SECONDS = 12.0
@@ -84,6 +85,7 @@ class Schedule:
     trouble_seconds: float
     listing_lag_seconds: float
     troubles: Troubles = field(default_factory=Troubles)
+    rules: Rules = field(default_factory=Rules)
 
     @property
     def late_listings(self) -> bool:
@@ -146,19 +148,25 @@ def draw(seed: int) -> Schedule:
         # And in half of these schedules its lists fail too.
         troubles["listing_broken"] = chance.choice([0.0, chance.uniform(0.3, 0.9)])
     _do_not_ask_too_much(troubles, chance, silent=silent, late=late)
+    rules = draw_rules(seed, len(businesses), len(runs))
     return Schedule(
         seed=seed,
         workers=chance.randint(1, 3),
         businesses=businesses,
         runs=runs,
-        shared_numbers=chance.hits(0.3),
+        shared_numbers=chance.hits(0.3) or _has_gap(rules),
         accounts=chance.randint(1, 2),
         calls_per_second=chance.choice([0.0, 0.0, 2.0, 20.0]),
         partitions=4,
         trouble_seconds=chance.uniform(6.0, 25.0),
         listing_lag_seconds=LATE_LISTING_LAG_SECONDS if late else chance.choice([0.0, *[LONGEST_LISTING_LAG_SECONDS] * 2]),
         troubles=Troubles(**troubles),  # type: ignore[arg-type]
+        rules=rules,
     )
+
+
+def _has_gap(rules: Rules) -> bool:
+    return any("min_gap_hours" in settings for settings in rules.runs) or any("gap_hours" in business for business in rules.businesses)
 
 
 def _do_not_ask_too_much(troubles: dict[str, float], chance: SeededRandom, *, silent: bool, late: bool) -> None:

@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dialer.messages import CommandType
-from tests.simulation import commanding
+from tests.simulation import checking, commanding
 from tests.simulation.cluster import SimulatedCluster
 from tests.simulation.judge import ViolationError
 from tests.simulation.liveness import Liveness
 from tests.simulation.loop import StalledError, pause
 from tests.simulation.rows import CheckError
+from tests.simulation.rules import LONGEST_STOP_SECONDS, draw_change
 from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class ScheduleRunner:
 
     def plan(self) -> None:
         """Set a timer for everything that is to happen."""
-        troubles = self._cluster.schedule.troubles
+        troubles, rules = self._cluster.schedule.troubles, self._cluster.schedule.rules
         for run_id in self._cluster.db.runs:
             self._at(self._chance.random() * 3.0, partial(self.give, CommandType.START, run_id))
         for times, work in (
@@ -139,6 +140,7 @@ class ScheduleRunner:
             (troubles.flushes, self._flush), (troubles.redis_away, self._redis_away), (troubles.database_away, self._database_away),
             (troubles.provider_away, self._provider_away), (troubles.limits_changed, self._change_limit),
             (troubles.clock_jumps, self._jump), (troubles.account_changes, self._change_account),
+            (rules.changes, self._change_rules), (rules.refused_numbers, self._refuse_number), (rules.stops, self._stop_dialling),
         ):  # fmt: skip
             for _ in range(times):
                 self._at(self._chance.random() * self._cluster.schedule.trouble_seconds, work)
@@ -197,6 +199,25 @@ class ScheduleRunner:
         """A business gets an account of its own, another one, or none."""
         lane = self._cluster.db.lanes[self._chance.randint(1, len(self._cluster.schedule.businesses))]
         lane.account_sid = self._chance.choice([None, "AC1", "AC2"])
+
+    def _change_rules(self) -> None:
+        """An admin changes rules of a business."""
+        changes = draw_change(self._chance, ("calling_hours", "gap_hours", "max_per_day", "countries"))
+        checking.change_rules(self._cluster.db, self._a_business(), **changes)
+
+    def _refuse_number(self) -> None:
+        """A person does not want to be called any more."""
+        db = self._cluster.db
+        job = self._chance.choice(list(db.jobs.values()))
+        db.rules[job.business_id].do_not_call[job.phone] = self._chance.choice([0, 1])
+
+    def _stop_dialling(self) -> None:
+        rules = self._cluster.db.rules[self._a_business()]
+        rules.stopped = True
+        self._at(self._chance.uniform(1.0, LONGEST_STOP_SECONDS), lambda: setattr(rules, "stopped", False))
+
+    def _a_business(self) -> int:
+        return self._chance.randint(1, len(self._cluster.schedule.businesses))
 
     def _pause(self) -> None:
         run_id = self._chance.choice(list(self._cluster.db.runs))

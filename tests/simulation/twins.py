@@ -242,8 +242,8 @@ class Twins:
         db = self.memory
         return [
             [(lane.business_id, lane.inflight, lane.max_calls, lane.cap) for lane in db.lanes.values()],
-            [(r.id, r.status, *r.counters().values(), r.cursor, r.calls_count, r.cancel_requested, r.rewrite_pending, r.started, r.ended_at is not None)
-             for r in db.runs.values()],
+            [(r.id, r.status, *r.counters().values(), r.cursor, r.calls_count, r.cancel_requested, r.rewrite_pending, r.started,
+              r.ended_at is not None) for r in db.runs.values()],
             [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid, j.reason) for j in db.jobs.values()],
             [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.checks, a.outcome,
               a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence) for a in db.attempts.values()],

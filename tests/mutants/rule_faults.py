@@ -1,0 +1,61 @@
+"""Deliberate faults in the rules of calling."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+RULE_FAULTS = (
+    Fault("hours_are_ignored", "leads are called outside of their calling hours"),
+    Fault("calls_after_closing", "a lead is taken so late that its call may begin after the zone has closed"),
+    Fault("windows_outlive_the_rules", "a change of the hours leaves the windows that were computed by the old ones"),
+    Fault("windows_of_old_rules", "a window is stored although the rules have changed since it was computed"),
+    Fault("do_not_call_is_ignored", "a number on the business's own do-not-call list is called"),
+    Fault("register_is_ignored", "a number on an official register is called"),
+    Fault("country_is_ignored", "a country that may not be called is called"),
+    Fault("daily_cap_is_ignored", "a number is called more often on one day than it may be"),
+    Fault("gap_is_ignored", "two runs call the same number in short succession"),
+    Fault("budget_is_ignored", "a run goes on when its budget is used up"),
+    Fault("stop_is_ignored", "leads are taken while the dialling of the business is stopped"),
+    Fault("retries_without_end", "a lead is retried for ever"),
+    Fault("retry_at_once", "a retry does not wait for its pause"),
+    Fault(
+        "closing_ignored_in_sql", "a claim looks at the opening of a zone alone",
+        sql=("check_v1", "SELECT opens_at <= now() AND send_by < closes_at OR", "SELECT opens_at <= now() OR"),
+    ),
+    Fault(
+        "gap_counts_ancestors_in_sql", "calls of the run that is called again count for the gap",
+        sql=("check_v1", "WHERE o.run_id <> ALL (r.lineage)", "WHERE o.run_id >= ALL (r.lineage)"),
+    ),
+    Fault(
+        "unsent_counts_in_sql", "an attempt that was never sent counts for the daily cap and the gap",
+        sql=("check_v1", "\n              AND o.state NOT IN ('not_sent', 'not_placed')", ""),
+    ),
+    Fault(
+        "cap_is_one_more_in_sql", "the daily cap allows one call more",
+        sql=("check_v1", "e.today >= r.max_per_day", "e.today > r.max_per_day"),
+    ),
+    Fault(
+        "refused_beyond_the_permits_in_sql", "a lead is put off before the leads in front of it are taken, and the cursor passes them",
+        sql=("claim_v1", "ELSE t.calls < a.may_take END", "ELSE TRUE END"),
+    ),
+    Fault(
+        "retry_of_an_ended_lead_in_sql", "a lead that a rule ends keeps its retry",
+        sql=("claim_v1", "p.fate IN ('take', 'end') AND q.job_id", "p.fate = 'take' AND q.job_id"),
+    ),
+    Fault(
+        "one_retry_more_in_sql", "a lead is retried once more than its run says",
+        sql=("states", "WHERE t.earlier < w.times", "WHERE t.earlier <= w.times"),
+    ),
+    Fault(
+        "retry_after_a_hang_up_in_sql", "a call that a person has hung up is retried",
+        sql=("record_v1", "AND j.hang_up_at IS NULL AND j.run_was", "AND j.run_was"),
+    ),
+    Fault(
+        "budget_counts_unsent_in_sql", "an attempt that was never sent uses up the budget",
+        sql=("record_v1", "- (m.state IN ('not_sent', 'not_placed'))::int", ""),
+    ),
+    Fault(
+        "windows_kept_in_sql", "a change of rules does not delete the windows",
+        sql=("windows_v1", "SET opens_at = CASE WHEN w.always THEN '-infinity'::timestamptz END,", "SET opens_at = z.opens_at,"),
+    ),
+)  # fmt: skip

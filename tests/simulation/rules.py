@@ -1,0 +1,91 @@
+"""The rules of calling of a schedule: what its businesses and runs are given, and how people change them while it goes on.
+
+A schedule begins 12 s before midnight UTC, which is 9 in Tokyo: hours and days have their edges in the time of trouble.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.randomness import SeededRandom
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SHARE_WITH_RULES = 0.5
+SHARE_OF_RULES = 0.3
+ZONES = ("US:UTC", "US:Asia/Tokyo")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+# The minutes in which a schedule happens, from 23:59 UTC and from 08:59 in Tokyo on.
+MINUTES = (-1, 0, 1, 2)
+DAY_MINUTES = 24 * 60
+TOKYO_MINUTES = 9 * 60
+LONGEST_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of each business, the settings of each run, and how often people change something."""
+
+    businesses: tuple[dict[str, Any], ...] = ()
+    runs: tuple[dict[str, Any], ...] = ()
+    changes: int = 0
+    refused_numbers: int = 0
+    stops: int = 0
+
+
+def draw_rules(seed: int, businesses: int, runs: int) -> Rules:
+    """The rules of a seed; about half of the schedules have none."""
+    chance = SeededRandom(seed, "rules")
+    if not chance.hits(SHARE_WITH_RULES):
+        return Rules()
+    return Rules(
+        tuple(draw_change(chance, ("calling_hours", "retries", "gap_hours", "max_per_day", "countries")) for _ in range(businesses)),
+        tuple(_settings(chance) for _ in range(runs)),
+        *(chance.randint(1, most) if chance.hits(0.5) else 0 for most in (3, 4, 2)),
+    )
+
+
+def draw_change(chance: SeededRandom, names: Sequence[str]) -> dict[str, Any]:
+    """New values for some of these rules of a business."""
+    drawn: dict[str, Callable[[], Any]] = {
+        "calling_hours": lambda: draw_hours(chance),
+        "retries": lambda: _retries(chance),
+        "gap_hours": lambda: chance.uniform(5.0, 60.0) / 3600,
+        "max_per_day": lambda: chance.randint(1, 2),
+        "countries": lambda: chance.choice([["US"], ["US"], ["IL"]]),
+    }
+    return {name: drawn[name]() for name in names if chance.hits(SHARE_OF_RULES)}
+
+
+def _settings(chance: SeededRandom) -> dict[str, Any]:
+    drawn = draw_change(chance, ("calling_hours", "retries", "gap_hours", "max_per_day"))
+    if "gap_hours" in drawn:
+        drawn["min_gap_hours"] = drawn.pop("gap_hours")
+        drawn["recently_called"] = chance.choice(["wait", "skip"])
+    if chance.hits(SHARE_OF_RULES):
+        drawn["budget"] = {"calls": chance.randint(1, 4)}
+    return drawn
+
+
+def _retries(chance: SeededRandom) -> dict[str, Any]:
+    return {
+        outcome: {"times": chance.randint(1, 2), "after_minutes": [chance.uniform(0.05, 0.5) for _ in range(chance.randint(1, 2))]}
+        for outcome in ("no-answer", "busy", "failed")
+        if chance.hits(0.6)
+    }
+
+
+def draw_hours(chance: SeededRandom) -> dict[str, Any]:
+    """Every day the same: always open, but for some of the minutes of the schedule."""
+    closed = [minute for minute in MINUTES if chance.hits(0.4)]
+    shut = {(start + minute) % DAY_MINUTES for minute in closed for start in (0, TOKYO_MINUTES)}
+    edges = sorted({0, DAY_MINUTES, *shut, *(minute + 1 for minute in shut)})
+    intervals = [[_clock(start), _clock(end)] for start, end in pairwise(edges) if start not in shut]
+    return dict.fromkeys(WEEKDAYS, intervals)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
