@@ -179,6 +179,8 @@ CREATE TABLE dialer.do_not_call (
     added_by     TEXT,
     PRIMARY KEY (business_id, phone, register_id)
 );
+-- To export one list, and to delete a replaced one.
+CREATE INDEX do_not_call_by_register ON dialer.do_not_call (business_id, register_id, phone);
 
 -- One row per business: the ids of its open attempts. The CHECK rejects one too many, whatever statement adds it.
 CREATE TABLE dialer.lanes (

@@ -121,7 +121,7 @@ def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Ch
             checked.accepted.append(lead)
             checked.numbers.append(number)
             if reading.altered and isinstance(row, dict):
-                checked.read_as.append(ReadingChange(number, lead_id, _text(row["phone"]) or "", reading.e164))
+                checked.read_as.append(ReadingChange(number, lead_id, shown_text(row["phone"]) or "", reading.e164))
     return checked
 
 
@@ -225,11 +225,12 @@ def _identity(row: object) -> tuple[object, str | None]:
     if not isinstance(row, dict):
         return None, None
     lead_id, phone = row.get("lead_id"), row.get("phone")
-    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else _text(lead_id, MAX_LEAD_ID_CHARACTERS)
-    return shown, _text(phone)
+    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else shown_text(lead_id, MAX_LEAD_ID_CHARACTERS)
+    return shown, shown_text(phone)
 
 
-def _text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
+def shown_text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
+    """A rejected value as it is shown: text of at most `most` characters; None for what is neither text nor a number."""
     if not isinstance(value, (str, int, float)):
         return None
     return str(value)[:most].encode(errors="replace").decode().replace("\x00", "")
