@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dialer.clock import Clock, Ids
     from dialer.messages import Command, Event, Hint
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
+    from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import Answer, AppliedCommand, MalformedCommand
     from sql.runs.runs import ScheduledRun
     from sql.runs.windows import ClosedZone, StoredWindow
@@ -112,6 +113,14 @@ class Runs(Protocol):
     async def store_windows(self, windows: Sequence[StoredWindow]) -> int: ...
 
 
+class BulkOperations(Protocol):
+    """Operations on many leads; `sql.bulk.bulk_operations.BulkOperations` is the real one."""
+
+    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]: ...
+    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool: ...
+    async def fail(self, business_id: int, operation_id: int) -> None: ...
+
+
 class Streams(Protocol):
     """The streams; `dialer.streams.client.Streams` is the real one. May raise its RedisUnavailableError."""
 
@@ -191,6 +200,7 @@ class Services:
     timelines: Timelines
     commands: Commands
     runs: Runs
+    bulk_operations: BulkOperations
     streams: Streams
     relay: Relay
     provider: Provider

@@ -14,6 +14,7 @@ from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
+from actors.duties.operation_runner import OperationRunner
 from actors.duties.progress import ProgressPublisher
 from actors.duties.scheduled_runs import RunStarter
 from actors.lease import Lease
@@ -55,6 +56,7 @@ class Worker:
             JobRewriter(services).loop,
             RunCloser(services).loop,
             RunStarter(services).loop,
+            OperationRunner(services).loop,
             RetentionCleaner(services).loop,
             WindowPlanner(services).loop,
         )

@@ -14,6 +14,7 @@ from dialer.shares import Use
 from dialer.streams.client import Streams
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
+from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
 from sql.dialling.dialling import Dialling
@@ -21,6 +22,7 @@ from sql.do_not_call.do_not_call import DoNotCall
 from sql.jobs.jobs import Jobs
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
+from sql.reports.reports import Reports
 from sql.resolutions.resolutions import Resolutions
 from sql.runs.runs import Runs
 from sql.sessions.sessions import Sessions
@@ -31,7 +33,7 @@ from web import pages
 from web.access.auth import identify
 from web.access.credential_checks import CredentialChecks
 from web.access.passwords import Passwords
-from web.api import business, dialling, do_not_call, docs, export, jobs, run_changes, runs
+from web.api import bulk_operations, business, dialling, do_not_call, docs, export, jobs, run_changes, runs
 from web.events import stream
 from web.events.fanout import Fanout
 from web.events.states import LiveStates
@@ -90,7 +92,8 @@ def create_app(settings: Settings) -> http.Application:
     app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    for module in (runs, run_changes, business, jobs, dialling, do_not_call, export, stream, health, metrics, docs):
+    apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, docs)
+    for module in (*apis, stream, health, metrics):
         app.add_routes(module.routes)
     routes.setup(app)
     pages.setup(app)
@@ -117,6 +120,8 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.ATTEMPTS] = Attempts(pool)
     app[keys.RESOLUTIONS] = Resolutions(pool)
     app[keys.DIALLING] = Dialling(pool)
+    app[keys.BULK_OPERATIONS] = BulkOperations(pool)
+    app[keys.REPORTS] = Reports(pool)
     app[keys.PASSWORDS] = Passwords(app[keys.BUSINESSES], app[keys.CLOCK])
     yield
     await pool.close()

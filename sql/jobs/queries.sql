@@ -7,8 +7,7 @@ SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, 
 FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
-CROSS JOIN LATERAL (SELECT CASE WHEN j.status = 'queued' AND r.cancel_requested THEN 'cancelled'
-                    ELSE j.status END AS status) s
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.position > $3
   AND dialer.job_matches(j, s.status, $4::jsonb)
 ORDER BY j.position LIMIT $5
@@ -16,8 +15,7 @@ ORDER BY j.position LIMIT $5
 -- name: page_before
 SELECT j.position FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
-CROSS JOIN LATERAL (SELECT CASE WHEN j.status = 'queued' AND r.cancel_requested THEN 'cancelled'
-                    ELSE j.status END AS status) s
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.position <= $3
   AND dialer.job_matches(j, s.status, $4::jsonb)
 ORDER BY j.position DESC LIMIT $5
@@ -31,8 +29,7 @@ SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, 
 FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
-CROSS JOIN LATERAL (SELECT CASE WHEN j.status = 'queued' AND r.cancel_requested THEN 'cancelled'
-                    ELSE j.status END AS status) s
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.id = $3
 
 -- name: attempts

@@ -134,15 +134,3 @@ ORDER BY r.schedule_at, r.id LIMIT $2
 SELECT dialer.end_if_done_v1(r.business_id, r.id)
 FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
       WHERE q.business_id = $1 AND q.id = $2 FOR NO KEY UPDATE SKIP LOCKED) r
-
--- name: waits_for
-SELECT clock_timestamp() AS now, s.reason, s.detail, s.since,
-       coalesce(cardinality(l.inflight) >= l.max_calls, FALSE) AS is_full,
-       (SELECT min(a.created_at) FROM dialer.attempts a
-        WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id
-          AND (a.state = 'unknown'
-               OR a.created_at < now() - make_interval(
-                   secs => CASE a.state WHEN 'live' THEN $3::float8 ELSE $2::float8 END))) AS unconfirmed_since
-FROM (SELECT $1::integer AS business_id) b
-LEFT JOIN dialer.lanes l ON l.business_id = b.business_id
-LEFT JOIN dialer.stalls s ON s.business_id = b.business_id

@@ -73,23 +73,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """Reasons why calls of a business may have to wait.
-
-    `reason`, `detail` and `since` come from its worker, None while it takes leads; `is_full` when every slot is in use;
-    `unconfirmed_since` is when the oldest call was claimed whose outcome is unknown, or that goes on after its time limit; `now` is
-    database time.
-    """
-
-    now: datetime
-    reason: str | None
-    detail: str | None
-    since: datetime | None
-    is_full: bool
-    unconfirmed_since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class ScheduledRun:
     """A pending run that starts by itself: `at` in epoch seconds, by the database's clock in `seconds`, negative when it is due."""
 
@@ -154,11 +137,6 @@ class Runs:
             answer = {"run_id": run_id, "status": status, **request.answer}
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
             return answer, False
-
-    async def waits_for(self, business_id: int, *, ringing_seconds: float, live_seconds: float) -> Waits:
-        """Why calls of a business may have to wait; a call older than these, in its state, counts as unconfirmed."""
-        [row] = await self._pool.fetch(TEXT["waits_for"], business_id, ringing_seconds, live_seconds)
-        return Waits(**row)
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
         """Cancelled and stopped runs of these partitions whose job rows are not rewritten yet, except `but`: business_id, run_id."""

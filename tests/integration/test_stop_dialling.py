@@ -32,7 +32,8 @@ async def test_a_stopped_business_keeps_its_runs_and_takes_no_lead(site: Site) -
     seen = (await site.get(f"{RUNS}/{run}")).json
     assert (seen["status"], seen["queued"]) == ("running", 4)
     assert [reason for reason, detail in await reasons(site, run) if "A wrong script" in detail] == ["stopped"]
-    assert "stopped" not in dict(await reasons(site, rivals))
+    rival = (await site.get(f"{RUNS}/{rivals}", token="rival")).json
+    assert "stopped" not in [wait["reason"] for wait in rival["waits_for"]]
     assert (await site.post(STOP, {})).json["since"] == stopped["since"], "it has been stopped since then"
     resumed = (await site.post(RESUME, {"reason": "Corrected"})).json
     assert (resumed["stopped"], resumed["since"], resumed["reason"]) == (False, None, None)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.streams.relay_script import Topic
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
+    from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import MalformedCommand
+    from sql.runs.runs import ScheduledRun
     from sql.runs.windows import StoredWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
@@ -365,6 +367,10 @@ class FakeRuns(FakeStore):
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
         return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
+    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:  # noqa: ARG002
+        """No run of a schedule waits for a time of its own."""
+        return []
+
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
         def statement() -> list[ClosedZone]:
             asked, now = set(partitions), self.db.clock()
@@ -404,6 +410,19 @@ def _seconds(time: datetime | None) -> float | None:
     if time >= FAR:
         return NEVER
     return (time - START).total_seconds() if time.year > 1 else ALWAYS
+
+
+class FakeBulkOperations:
+    """`sql.bulk.bulk_operations.BulkOperations`: nobody asks for one in a schedule."""
+
+    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]:  # noqa: ARG002
+        return []
+
+    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool:
+        raise AssertionError(business_id, operation_id, chunk)
+
+    async def fail(self, business_id: int, operation_id: int) -> None:
+        raise AssertionError(business_id, operation_id)
 
 
 class FakeOutbox(FakeStore):

@@ -11,7 +11,9 @@ from pydantic import Field
 from dialer.model import Role
 from web.access.auth import require_principal
 from web.api.replies import canonical_json
+from web.api.serializers import moment, said
 from web.operations.dialling import change_dialling
+from web.operations.reports.summary import business_summary
 from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -41,6 +43,16 @@ async def stop(request: http.Request) -> http.Response:
 async def resume(request: http.Request) -> http.Response:
     """Take leads again."""
     return await _change(request, stop=False)
+
+
+@routes.get("/api/outbound/summary")
+async def summary(request: http.Request) -> http.Response:
+    """Show how the business stands: its lines, its runs, the calls of today, and what needs somebody's attention."""
+    found = await business_summary(request, require_principal(request))
+    alarms = [{"code": alarm.reason, "since": moment(alarm.since), "detail": said(request, alarm.sentence)} for alarm in found.alarms]
+    lines = {"max": found.lines.max, "in_use": found.lines.in_use, "free": max(found.lines.max - found.lines.in_use, 0)}
+    today = {"calls": found.calls, "outcomes": found.outcomes}
+    return http.json_response({"lines": lines, "running": found.lines.running, "today": today, "alarms": alarms})
 
 
 async def _change(request: http.Request, *, stop: bool) -> http.Response:

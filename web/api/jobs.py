@@ -12,10 +12,11 @@ from dialer.model import JobStatus, Role
 from sql.jobs.jobs import JobFilter
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
-from web.api.serializers import attempt_json, job_json
+from web.api.serializers import attempt_json, job_json, why_json
 from web.operations.commands import submit
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
 from web.operations.jobs import attempts_of, job_ids, list_jobs, requested_job, resolve_job, start_of_previous_jobs
+from web.operations.reports.why import why
 from web.operations.runs import requested_run
 from web.server import errors
 from web.server.errors import Text
@@ -67,12 +68,13 @@ async def index(request: http.Request) -> http.Response:
 
 @routes.get("/api/outbound/runs/{run_id}/jobs/{job_id}")
 async def detail(request: http.Request) -> http.Response:
-    """Show one job with its attempts and their callbacks."""
+    """Show one job with its attempts and their callbacks, and why it was not called or is not yet."""
     principal = require_principal(request)
     run_id, job = await requested_job(request, principal)
     attempts = await attempts_of(request, principal, run_id, job.job_id)
+    reasons = await why(request, principal.business_id, run_id, job.job_id)
     body = {**job_json(job), "run_id": run_id, "attempt_count": job.attempts, "attempts": [attempt_json(attempt) for attempt in attempts]}
-    return http.json_response(body)
+    return http.json_response({**body, "why": [why_json(request, reason) for reason in reasons]})
 
 
 @routes.post("/api/outbound/runs/{run_id}/jobs/{job_id}/cancel")

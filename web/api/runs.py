@@ -12,12 +12,12 @@ from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.replies import canonical_json, reply
-from web.api.serializers import moment, run_json, wait_json
+from web.api.serializers import run_detail_json, run_json
 from web.intake.importer import import_run
 from web.intake.imports.import_request import imported
 from web.operations.commands import submit
 from web.operations.drain_wait import until_placed
-from web.operations.reports.waits_for import outage_since, waits_for
+from web.operations.reports.run_report import run_detail
 from web.operations.runs import list_runs, requested_run, start_of_previous_runs
 from web.server.inputs import Input, body_of, id_of, query_of
 
@@ -76,11 +76,10 @@ async def index(request: http.Request) -> http.Response:
 
 @routes.get("/api/outbound/runs/{run_id}")
 async def detail(request: http.Request) -> http.Response:
-    """Show one run, and why it waits."""
+    """Show one run: how its leads ended, why it waits, when it will end."""
     run = await requested_run(request, require_principal(request))
-    waits = await waits_for(request, run)
-    waiting = {"waits_for": [wait_json(request, wait) for wait in waits], "provider_waited_for_since": moment(outage_since(waits))}
-    return http.json_response({**run_json(run), **waiting})
+    detail = await run_detail(request, run)
+    return http.json_response({**run_json(run), **run_detail_json(request, detail)})
 
 
 @routes.post("/api/outbound/runs/{run_id}/{verb:start|pause|resume}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from web.operations.reports.waits_for import SENTENCES
+from web.operations.reports.waits_for import outage_since
 from web.server import i18n
 from web.server.error_responses import translated
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
     from web.operations.reports.preflight import PreflightReport
+    from web.operations.reports.run_report import RunDetail
     from web.operations.reports.waits_for import Wait
+    from web.operations.reports.why import Reason
+    from web.server.errors import Text
 
 # The columns that hold the time of each step of a call, and its name in the timeline.
 MOMENTS: Final = {
@@ -120,9 +123,32 @@ def job_json(job: Job) -> dict[str, Any]:
     }
 
 
-def wait_json(request: http.Request, wait: Wait) -> dict[str, Any]:
-    """Why a run takes no lead, with the sentence in the reader's language."""
-    return {"reason": wait.reason, "since": moment(wait.since), "detail": i18n.sentence(request, SENTENCES[wait.reason])}
+def run_detail_json(request: http.Request, detail: RunDetail) -> dict[str, Any]:
+    """What is added to a run where one is shown; sentences in the reader's language."""
+    return {
+        "outcomes": detail.outcomes,
+        "waits_for": [_wait_json(request, wait) for wait in detail.waits],
+        "provider_waited_for_since": moment(outage_since(detail.waits)),
+        "ends_at": moment(detail.ends_at),
+    }
+
+
+def _wait_json(request: http.Request, wait: Wait) -> dict[str, Any]:
+    until = {"until": moment(wait.until)} if wait.until else {}
+    return {"reason": wait.reason, "since": moment(wait.since), **until, "detail": said(request, wait.sentence)}
+
+
+def why_json(request: http.Request, reason: Reason) -> dict[str, Any]:
+    """One rule that kept a lead from being called, with the sentence in the reader's language."""
+    refusal = reason.refusal
+    until = {"until": moment(refusal.until)} if refusal.until else {}
+    sentence = said(request, reason.sentence)
+    return {"at": moment(refusal.at), "rule": refusal.rule, "verdict": refusal.verdict, **until, "detail": sentence}
+
+
+def said(request: http.Request, text: Text) -> str:
+    """A sentence in the reader's language."""
+    return i18n.sentence(request, text.text, **text.values)
 
 
 def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:
