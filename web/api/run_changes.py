@@ -14,7 +14,7 @@ from web.intake.imports.import_request import imported
 from web.operations.reports.preflight import preflight
 from web.operations.settings.business import own_business
 from web.operations.settings.run_changes import AgainSettings, RunChange, call_again, change_run
-from web.operations.settings.run_settings import check_settings
+from web.operations.settings.run_fields import check_settings
 from web.server.inputs import body_of
 
 routes = http.RouteTableDef()

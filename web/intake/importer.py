@@ -10,7 +10,7 @@ from web.intake.rows import CheckedRows, check_rows
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run
 from web.operations.settings.business import own_business
-from web.operations.settings.run_settings import check_settings, new_run
+from web.operations.settings.run_fields import check_settings, new_run
 from web.server import errors, keys
 from web.server.error_responses import translated
 from web.server.errors import ApiError, Text

@@ -13,7 +13,7 @@ from web.intake.csv_file import rows_of
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of
 from web.intake.received import received
-from web.operations.settings.run_settings import RunSettings, settings_of_query, settings_of_texts
+from web.operations.settings.run_fields import RunSettings, settings_of_query, settings_of_texts
 from web.server import errors, keys
 from web.server.bodies import UPLOAD_PACE
 from web.server.errors import ApiError, Text

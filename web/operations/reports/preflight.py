@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.policy.earlier_calls import EarlierCall
 from dialer.policy.estimates import estimated_end
-from dialer.policy.preflight import Preflight, Prospect
+from dialer.policy.forecast import Preflight, Prospect
 from dialer.policy.registers import RequiredRegister, registers_too_old
 from dialer.policy.run_settings import effective
 from dialer.policy.time_zones import read_key
 from sql.phones.phones import Phones
-from web.operations.settings.run_settings import business_rules
+from web.operations.settings.run_fields import business_rules
 from web.server import keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
-    from dialer.policy.preflight import Forecast
+    from dialer.policy.forecast import Forecast
     from dialer.policy.run_settings import RunRules
     from sql.businesses.businesses import Business
     from sql.phones.phones import KnownPhone, Outlook
     from sql.runs.new_run import NewLead
-    from web.operations.settings.run_settings import RunSettings
+    from web.operations.settings.run_fields import RunSettings
 
 # How long a call of a business that has made none holds a line.
 CALL_SECONDS: Final = 60.0

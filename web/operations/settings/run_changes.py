@@ -17,7 +17,7 @@ from web.operations.idempotency import request_id
 from web.operations.job_filter import OUTCOMES
 from web.operations.runs import announce_run, requested_run, run_not_found
 from web.operations.settings.business import own_business
-from web.operations.settings.run_settings import (
+from web.operations.settings.run_fields import (
     Moment,
     RunSettings,
     allowed_to_loosen,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from web.intake.encoding import decoded
 from web.intake.form import Part, read_form
 from web.intake.imports.import_request import import_of_table
-from web.operations.settings.run_settings import settings_of_texts
+from web.operations.settings.run_fields import settings_of_texts
 from web.server import keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
