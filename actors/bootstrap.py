@@ -12,6 +12,7 @@ from dialer.sealing import Seal
 from dialer.streams.client import Streams
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
+from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
 from sql.outbox.outbox import Outbox, Relay
@@ -61,6 +62,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             timelines=Timelines(pool),
             commands=Commands(pool),
             runs=Runs(pool),
+            bulk_operations=BulkOperations(pool),
             streams=streams,
             relay=relay,
             provider=provider,

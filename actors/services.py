@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dialer.clock import Clock, Ids
     from dialer.messages import Command, Event, Hint
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
-    from sql.commands.commands import AppliedCommand, MalformedCommand
+    from sql.bulk.bulk_operations import RunningOperation
+    from sql.commands.commands import Answer, AppliedCommand, MalformedCommand
+    from sql.runs.runs import ScheduledRun
     from sql.runs.zone_windows import ClosedZone, ZoneWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
@@ -91,6 +93,7 @@ class Timelines(Protocol):
 class Commands(Protocol):
     """The inbox of commands; `sql.commands.commands.Commands` is the real one."""
 
+    async def apply(self, command: Command) -> Answer: ...
     async def position(self) -> str: ...
     async def receive(self, start: str, end: str, entries: Sequence[Command | MalformedCommand]) -> bool: ...
     async def waiting(self, but: Sequence[int] = ()) -> list[int]: ...
@@ -107,8 +110,17 @@ class Runs(Protocol):
     async def end_if_done(self, business_id: int, run_id: int) -> bool: ...
     async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]: ...
     async def delete_part(self, business_id: int, run_id: int, limit: int) -> int: ...
+    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]: ...
     async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]: ...
     async def store_windows(self, windows: Sequence[ZoneWindow]) -> int: ...
+
+
+class BulkOperations(Protocol):
+    """Operations on many leads; `sql.bulk.bulk_operations.BulkOperations` is the real one."""
+
+    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]: ...
+    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool: ...
+    async def fail(self, business_id: int, operation_id: int) -> None: ...
 
 
 class Streams(Protocol):
@@ -190,6 +202,7 @@ class Services:
     timelines: Timelines
     commands: Commands
     runs: Runs
+    bulk_operations: BulkOperations
     streams: Streams
     relay: Relay
     provider: Provider

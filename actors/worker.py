@@ -14,7 +14,9 @@ from actors.duties.cleanup import JobRewriter, OldRunCleaner, RetentionCleaner, 
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
+from actors.duties.operation_runner import OperationRunner
 from actors.duties.progress import ProgressPublisher
+from actors.duties.scheduled_runs import RunStarter
 from actors.lease import Lease
 from actors.restarts import DutySupervisor
 from actors.supervisor.supervisor import BusinessSupervisor
@@ -53,6 +55,8 @@ class Worker:
             Heartbeat(services, self._supervisor, name).loop,
             JobRewriter(services).loop,
             RunCloser(services).loop,
+            RunStarter(services).loop,
+            OperationRunner(services).loop,
             RetentionCleaner(services).loop,
             OldRunCleaner(services).loop,
             WindowDuty(services).loop,

@@ -65,6 +65,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 ELSE status END
 $$;
 
+-- The status that is shown for a job: as above, a queued lead of a cancelled run is cancelled.
+CREATE OR REPLACE FUNCTION dialer.job_status(status text, cancel_requested boolean) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN status = 'queued' AND cancel_requested THEN 'cancelled' ELSE status END
+$$;
+
 -- The outcome shown for a job. For an answered call it says what answered: a person, a machine or a fax, if known.
 CREATE OR REPLACE FUNCTION dialer.job_outcome(outcome text, answered_by text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

@@ -1,5 +1,5 @@
--- Delete expired commands, and callbacks after 90 days, at most p_limit rows of each. Returns the larger of the two
--- counts: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that stays
+-- Delete expired commands, callbacks after 90 days, and operations 30 days after their end, at most p_limit rows of
+-- each. Returns the larger of the first two counts: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that stays
 -- would be a write too. Attempts are kept: they are the record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -19,6 +19,12 @@ BEGIN
         WHERE oldest.received_at < now() - interval '90 days' FOR UPDATE OF x SKIP LOCKED) old
     WHERE c.id = old.id;
     GET DIAGNOSTICS callbacks = ROW_COUNT;
+    DELETE FROM dialer.operations o USING (
+        SELECT x.operation_id FROM (SELECT y.operation_id, y.ended_at FROM dialer.operations y
+                                    ORDER BY y.operation_id LIMIT p_limit) oldest
+        JOIN dialer.operations x ON x.operation_id = oldest.operation_id
+        WHERE oldest.ended_at < now() - interval '30 days' FOR UPDATE OF x SKIP LOCKED) old
+    WHERE o.operation_id = old.operation_id;
     RETURN greatest(commands, callbacks);
 END
 $$;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,40 @@ EXPORT_PAGE_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
+class JobSearch:
+    """What a person looks for: LIKE patterns of the name and of phones in E.164, and a lead id; a job that fits one of them is found."""
+
+    name: str
+    lead_id: str
+    phones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a run: those that fit everything that is given."""
+
+    statuses: Sequence[str] | None = None
+    outcomes: Sequence[str] | None = None
+    search: JobSearch | None = None
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """As dialer.job_matches reads it."""
+        search = asdict(self.search) if self.search else {}
+        given = {"statuses": self.statuses, "outcomes": self.outcomes, **search}
+        return {name: value if isinstance(value, str) else list(value) for name, value in given.items() if value is not None}
+
+
+ALL_JOBS = JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A lead in its run.
 
     `lead_id` is as it was loaded, a number or a text; `attempt_state` is the state of its newest attempt, `position` its place in the run.
-    `missing_since` is set only for calls in progress that the provider does not know: since when.
+    `reason` says why it was skipped, or which rule ended it after a call. `missing_since` is set only for calls in progress that the
+    provider does not know: since when.
     """
 
     job_id: int
@@ -40,6 +69,7 @@ class Job:
     error: str | None
     position: int
     attempt_state: str | None
+    reason: str | None = None
     missing_since: datetime | None = None
 
 
@@ -50,18 +80,13 @@ class Jobs:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def page(
-        self,
-        business_id: int,
-        run_id: int,
-        *,
-        statuses: Sequence[str] | None = None,
-        outcome: str | None = None,
-        after: int = 0,
-        limit: int = 50,
-    ) -> list[Job]:
+    async def page(self, business_id: int, run_id: int, wanted: JobFilter = ALL_JOBS, *, after: int = 0, limit: int = 50) -> list[Job]:
         """The jobs of a run after position `after`, in the order they are dialled."""
-        return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, statuses, outcome, limit)]
+        return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, wanted.wanted, limit)]
+
+    async def positions_before(self, business_id: int, run_id: int, wanted: JobFilter, *, until: int, limit: int) -> list[int]:
+        """The positions of the last `limit` jobs up to position `until`, the last one first."""
+        return [row["position"] for row in await self._pool.fetch(TEXT["page_before"], business_id, run_id, until, wanted.wanted, limit)]
 
     async def get(self, business_id: int, run_id: int, job_id: int) -> Job | None:
         """One job; None when this run of this business has none with this id."""
@@ -117,5 +142,6 @@ def _job(row: Record) -> Job:
         error=row["error_message"],
         position=row["position"],
         attempt_state=row["attempt_state"],
+        reason=row["reason"],
         missing_since=row.get("missing_since"),
     )

@@ -1,29 +1,35 @@
 -- name: page
 SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,
-       j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, s.status,
+       j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.reason, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at
            ELSE j.completed_at END AS ended_at,
        a.state AS attempt_state, a.sid
 FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
-CROSS JOIN LATERAL (SELECT CASE WHEN j.status = 'queued' AND r.cancel_requested THEN 'cancelled'
-                    ELSE j.status END AS status) s
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.position > $3
-  AND ($4::text[] IS NULL OR s.status = ANY ($4)) AND ($5::text IS NULL OR j.outcome = $5)
-ORDER BY j.position LIMIT $6
+  AND dialer.job_matches(j, s.status, $4::jsonb)
+ORDER BY j.position LIMIT $5
+
+-- name: page_before
+SELECT j.position FROM public.outbound_call_runs r
+JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
+WHERE r.business_id = $1 AND r.id = $2 AND j.position <= $3
+  AND dialer.job_matches(j, s.status, $4::jsonb)
+ORDER BY j.position DESC LIMIT $5
 
 -- name: get
 SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,
-       j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, s.status,
+       j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.reason, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at
            ELSE j.completed_at END AS ended_at,
        a.state AS attempt_state, a.sid
 FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
-CROSS JOIN LATERAL (SELECT CASE WHEN j.status = 'queued' AND r.cancel_requested THEN 'cancelled'
-                    ELSE j.status END AS status) s
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.id = $3
 
 -- name: attempts
@@ -40,7 +46,7 @@ WHERE c.business_id = $1 AND c.attempt_id = ANY ($2::bigint[]) ORDER BY c.id
 -- name: on_the_line
 SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,
        j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at, j.completed_at, j.error_message,
-       j.position, j.status,
+       j.position, j.reason, j.status,
        NULL::timestamp AS ended_at, a.state AS attempt_state, a.sid,
        CASE WHEN dialer.is_open(a.state) THEN to_timestamp((a.evidence ->> 'missing')::float8) END AS missing_since
 FROM dialer.lanes l
@@ -51,7 +57,7 @@ WHERE l.business_id = $1 AND a.run_id = $2 ORDER BY a.id
 -- name: on_every_line
 SELECT j.id, a.run_id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name,
        j.outcome, j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at,
-       j.completed_at, j.error_message, j.position, j.status, NULL::timestamp AS ended_at, a.state AS attempt_state,
+       j.completed_at, j.error_message, j.position, j.reason, j.status, NULL::timestamp AS ended_at, a.state AS attempt_state,
        a.sid
 FROM dialer.lanes l
 JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id

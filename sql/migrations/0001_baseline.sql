@@ -102,7 +102,9 @@ CREATE TABLE dialer.businesses (
     stopped_at         TIMESTAMPTZ,
     stopped_by         TEXT,
     stop_reason        TEXT,
-    retention_days     INTEGER
+    retention_days     INTEGER,
+    -- What the command line allowed: the business itself may set the max_calls of its lane up to this.
+    max_calls_limit    INTEGER      NOT NULL
 );
 
 -- One row: set while all dialling of the installation is stopped.
@@ -177,6 +179,8 @@ CREATE TABLE dialer.do_not_call (
     added_by     TEXT,
     PRIMARY KEY (business_id, phone, register_id)
 );
+-- To export one list, and to delete a replaced one.
+CREATE INDEX do_not_call_by_register ON dialer.do_not_call (business_id, register_id, phone);
 
 -- One row per business: the ids of its open attempts. The CHECK rejects one too many, whatever statement adds it.
 CREATE TABLE dialer.lanes (
@@ -230,6 +234,8 @@ CREATE TABLE dialer.attempts (
 CREATE INDEX attempts_by_job ON dialer.attempts (job_id);
 -- The earlier calls to a number, for the gap and the daily cap. None of these columns changes, so updates stay HOT.
 CREATE INDEX attempts_by_phone ON dialer.attempts (business_id, phone, created_at);
+-- The calls of today, for the summary of a business.
+CREATE INDEX attempts_by_day ON dialer.attempts (business_id, created_at);
 -- Calls beyond the limit hold no slot, so no lane lists them: this index finds the few there are, to hang them up.
 CREATE INDEX attempts_excess ON dialer.attempts (business_id, id) WHERE excess;
 
@@ -284,6 +290,25 @@ CREATE TABLE dialer.refusals (
     detail       TEXT,
     PRIMARY KEY (job_id, rule)
 );
+
+-- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the order
+-- of `jobs`.
+CREATE TABLE dialer.operations (
+    operation_id  BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id   INTEGER      NOT NULL,
+    run_id        INTEGER      NOT NULL,
+    type          TEXT         NOT NULL,
+    status        TEXT         NOT NULL DEFAULT 'running',
+    requested_by  TEXT         NOT NULL,
+    jobs          BIGINT[]     NOT NULL,
+    done          INTEGER      NOT NULL DEFAULT 0,
+    skipped       INTEGER      NOT NULL DEFAULT 0,
+    -- The run that calls the leads again.
+    new_run_id    INTEGER,
+    created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    ended_at      TIMESTAMPTZ
+);
+CREATE INDEX operations_running ON dialer.operations (business_id, operation_id) WHERE status = 'running';
 
 CREATE TABLE dialer.callbacks (
     id           BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

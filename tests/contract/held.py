@@ -17,6 +17,9 @@ ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
 RUNS = INTEGRATION + "test_web_runs.py::"
 CANCEL = INTEGRATION + "test_web_cancel.py::"
 JOBS = INTEGRATION + "test_web_jobs.py::"
+SETTINGS = INTEGRATION + "test_web_settings.py::"
+MORE_LEADS = INTEGRATION + "test_web_more_leads.py::"
+BUSINESS = INTEGRATION + "test_web_business.py::"
 LOADING = INTEGRATION + "test_web_loading.py::"
 LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
@@ -136,7 +139,17 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
-        "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat"
+        "POST /api/outbound/runs/preflight": INTEGRATION + "test_web_preflight.py::test_it_equals_what_then_happens",
+        f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",
+        f"POST {RUN}/leads": MORE_LEADS + "test_leads_are_added_behind_the_others",
+        f"POST {RUN}/again": MORE_LEADS + "test_leads_are_called_again_by_their_outcomes",
+        "GET /api/business": BUSINESS + "test_a_business_is_shown",
+        "PATCH /api/business": BUSINESS + "test_a_business_is_changed_and_audited",
+        "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat",
+    },
+    (7, "command"): {
+        "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS
+        + "test_a_new_business_is_lawful_by_default",
     },
     (7, "reason of waits_for"): {
         "account": DUTIES + "test_a_business_whose_account_cannot_be_opened",

@@ -18,11 +18,19 @@ from dialer.clock import SeededIds
 from sql.attempts.fact_writer import FactWriter
 from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
-from sql.runs.runs import NewLead
+from sql.runs.new_run import NewLead
 from telephony.provider import Account
 from tests.simulation.fake_redis import FakeRedis, FakeStreams
 from tests.simulation.fake_runs import FakeRuns
-from tests.simulation.fake_store import FakeAttempts, FakeCommands, FakeOutbox, FakeStore, FakeTimelines, FakeWorkers
+from tests.simulation.fake_store import (
+    FakeAttempts,
+    FakeBulkOperations,
+    FakeCommands,
+    FakeOutbox,
+    FakeStore,
+    FakeTimelines,
+    FakeWorkers,
+)
 from tests.simulation.fake_twilio import FakeProvider, FakeTwilio
 from tests.simulation.fake_web import FakeWeb
 from tests.simulation.judge import Judge
@@ -208,7 +216,7 @@ class SimulatedCluster:
         async with self._log(attempts, streams, WORKER_PATIENCE_SECONDS) as (relay, facts):
             services = Services(
                     attempts=attempts, facts=facts, workers=self._store(FakeWorkers), timelines=self._store(FakeTimelines),
-                    commands=self._store(FakeCommands), runs=self._store(FakeRuns),
+                    commands=self._store(FakeCommands), runs=self._store(FakeRuns), bulk_operations=FakeBulkOperations(),
                     streams=streams, relay=relay, provider=FakeProvider(self.twilio, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
                     policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),

@@ -13,6 +13,7 @@ from tests.simulation.rows import ALWAYS, NEVER, START, moment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sql.runs.runs import ScheduledRun
     from sql.runs.zone_windows import ZoneWindow
     from tests.simulation.rows import Run
 
@@ -53,6 +54,10 @@ class FakeRuns(FakeStore):
 
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
         return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
+
+    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:  # noqa: ARG002
+        """No run of a schedule waits for a time of its own."""
+        return []
 
     async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:  # noqa: ARG002
         """Nothing is old enough in a schedule."""

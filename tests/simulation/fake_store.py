@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.streams.relay_script import Topic
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
+    from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import MalformedCommand
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
@@ -324,6 +325,19 @@ class FakeCommands(FakeStore):
     async def forget(self, limit: int) -> int:  # noqa: ARG002
         """Nothing is old enough in a schedule."""
         return 0
+
+
+class FakeBulkOperations:
+    """`sql.bulk.bulk_operations.BulkOperations`: nobody asks for one in a schedule."""
+
+    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]:  # noqa: ARG002
+        return []
+
+    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool:
+        raise AssertionError(business_id, operation_id, chunk)
+
+    async def fail(self, business_id: int, operation_id: int) -> None:
+        raise AssertionError(business_id, operation_id)
 
 
 class FakeOutbox(FakeStore):

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from aiohttp import web as http
 from pydantic import Field
 
 from dialer.messages import CommandType
 from dialer.model import JobStatus, Role
+from sql.jobs.jobs import JobFilter
 from web.access.auth import require_principal
-from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, statuses_of
-from web.api.serializers import attempt_json, job_json
+from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
+from web.api.serializers import attempt_json, job_json, why_json
 from web.operations.commands import submit
-from web.operations.jobs import attempts_of, job_ids, list_jobs, requested_job, resolve_job
+from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
+from web.operations.jobs import attempts_of, job_ids, list_jobs, requested_job, resolve_job, start_of_previous_jobs
+from web.operations.reports.why import why
 from web.operations.runs import requested_run
 from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, body_of, query_of, storable
 
+if TYPE_CHECKING:
+    from web.access.auth import Principal
+
 routes = http.RouteTableDef()
 
-MAX_OUTCOME_CHARACTERS: Final = 32
 POSITION_MAX: Final = 2**31 - 1
 RESOLVED_FIELDS: Final = ("job_id", "run_id", "status", "outcome", "attempt_state", "in_progress")
 
 
 class JobsQuery(Input):
-    """Which jobs to list; `status` may name several, separated by commas, `cursor` is the `next_cursor` of the page before."""
+    """Which jobs to list; `status` and `outcome` may name several, separated by commas, `cursor` is that of a page beside this one."""
 
     status: str | None = None
-    outcome: Annotated[str, Field(max_length=MAX_OUTCOME_CHARACTERS)] | None = None
+    outcome: str | None = None
+    search: Annotated[str, Field(max_length=MAX_SEARCH_CHARACTERS)] | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
-    cursor: Annotated[int, Field(ge=1, le=POSITION_MAX)] | None = None
+    cursor: Annotated[int, Field(ge=0, le=POSITION_MAX)] = 0
 
 
 class HangUp(Input):
@@ -54,23 +60,21 @@ async def index(request: http.Request) -> http.Response:
     principal = require_principal(request)
     run = await requested_run(request, principal)
     query = query_of(request, JobsQuery)
-    if query.outcome is not None and not storable(query.outcome):
-        raise errors.wrong_field(name="outcome", why=Text(msgid("must be text")))
-    statuses = statuses_of(query.status, JobStatus)
-    jobs, more = await list_jobs(
-        request, principal, run.run_id, statuses=statuses, outcome=query.outcome, after=query.cursor or 0, limit=query.limit
-    )
-    return page_response([job_json(job) for job in jobs], jobs[-1].position if more else None)
+    wanted = await _filter_of(request, principal, query)
+    jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=query.cursor, limit=query.limit)
+    previous = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=query.cursor, limit=query.limit)
+    return page_response([job_json(job) for job in jobs], following=jobs[-1].position if more else None, previous=previous)
 
 
 @routes.get("/api/outbound/runs/{run_id}/jobs/{job_id}")
 async def detail(request: http.Request) -> http.Response:
-    """Show one job with its attempts and their callbacks."""
+    """Show one job with its attempts and their callbacks, and why it was not called or is not yet."""
     principal = require_principal(request)
     run_id, job = await requested_job(request, principal)
     attempts = await attempts_of(request, principal, run_id, job.job_id)
+    reasons = await why(request, principal.business_id, run_id, job.job_id)
     body = {**job_json(job), "run_id": run_id, "attempt_count": job.attempts, "attempts": [attempt_json(attempt) for attempt in attempts]}
-    return http.json_response(body)
+    return http.json_response({**body, "why": [why_json(request, reason) for reason in reasons]})
 
 
 @routes.post("/api/outbound/runs/{run_id}/jobs/{job_id}/cancel")
@@ -90,3 +94,10 @@ async def resolve(request: http.Request) -> http.Response:
     judgement = (await body_of(request, Resolve)).as_
     answer = await resolve_job(request, principal, judgement)
     return http.json_response({name: answer[name] for name in RESOLVED_FIELDS})
+
+
+async def _filter_of(request: http.Request, principal: Principal, query: JobsQuery) -> JobFilter:
+    if query.search is not None and not storable(query.search):
+        raise errors.wrong_field(name="search", why=Text(msgid("must be text")))
+    statuses, outcomes = words_of("status", query.status, JobStatus), words_of("outcome", query.outcome, OUTCOMES)
+    return JobFilter(statuses, outcomes, await job_search(request, principal, query.search))

@@ -10,14 +10,15 @@ from pydantic import Field
 from dialer.messages import SERIAL_MAX, CommandType
 from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
-from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, statuses_of
+from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.replies import canonical_json, reply
-from web.api.serializers import moment, run_json, wait_json
-from web.intake.importer import import_request, import_run, reject_other_types, upload
+from web.api.serializers import run_detail_json, run_json
+from web.intake.importer import import_run
+from web.intake.imports.import_request import imported
 from web.operations.commands import submit
 from web.operations.drain_wait import until_placed
-from web.operations.runs import list_runs, requested_run
-from web.operations.waits_for import outage_since, waits_for
+from web.operations.reports.run_report import run_detail
+from web.operations.runs import list_runs, requested_run, start_of_previous_runs
 from web.server.inputs import Input, body_of, id_of, query_of
 
 if TYPE_CHECKING:
@@ -58,9 +59,8 @@ class Stopping(Ending):
 async def create(request: http.Request) -> http.Response:
     """Create a run from a list of leads."""
     principal = require_principal(request, Role.OPERATOR)
-    reject_other_types(request)
-    async with upload(request, principal.business_id) as body:
-        return canonical_json(await import_run(request, principal, await import_request(request, body)), status=201)
+    async with imported(request, principal.business_id) as wanted:
+        return canonical_json(await import_run(request, principal, wanted), status=201)
 
 
 @routes.get("/api/outbound/runs")
@@ -68,18 +68,18 @@ async def index(request: http.Request) -> http.Response:
     """List the runs of a business, the newest first."""
     principal = require_principal(request)
     query = query_of(request, RunsQuery)
-    statuses = statuses_of(query.status, RunStatus)
+    statuses = words_of("status", query.status, RunStatus)
     runs, more = await list_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
-    return page_response([run_json(run) for run in runs], runs[-1].run_id if more else None)
+    previous = await start_of_previous_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
+    return page_response([run_json(run) for run in runs], following=runs[-1].run_id if more else None, previous=previous)
 
 
 @routes.get("/api/outbound/runs/{run_id}")
 async def detail(request: http.Request) -> http.Response:
-    """Show one run, and why it waits."""
+    """Show one run: how its leads ended, why it waits, when it will end."""
     run = await requested_run(request, require_principal(request))
-    waits = await waits_for(request, run)
-    waiting = {"waits_for": [wait_json(request, wait) for wait in waits], "provider_waited_for_since": moment(outage_since(waits))}
-    return http.json_response({**run_json(run), **waiting})
+    detail = await run_detail(request, run)
+    return http.json_response({**run_json(run), **run_detail_json(request, detail)})
 
 
 @routes.post("/api/outbound/runs/{run_id}/{verb:start|pause|resume}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from web.operations.waits_for import SENTENCES
+from web.operations.reports.waits_for import outage_since
 from web.server import i18n
+from web.server.error_responses import translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
+    from sql.businesses.businesses import Business
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
-    from web.operations.waits_for import Wait
+    from web.operations.reports.preflight import PreflightReport
+    from web.operations.reports.run_report import RunDetail
+    from web.operations.reports.waits_for import Wait
+    from web.operations.reports.why import Reason
+    from web.server.errors import Text
 
 # The columns that hold the time of each step of a call, and its name in the timeline.
 MOMENTS: Final = {
@@ -53,7 +59,48 @@ def run_json(run: Run) -> dict[str, Any]:
         "locked_by_worker": run.locked_by_worker,
         "lock_ts": moment(run.lock_ts),
         "last_error": run.last_error,
+        "priority": run.priority,
+        "schedule_at": moment(run.schedule_at),
+        "archived": run.archived_at is not None,
         "settings": run.settings,
+        "effective_settings": run.effective_settings,
+    }
+
+
+def business_json(business: Business) -> dict[str, Any]:
+    """A business, as `GET /api/business` shows it; `max_calls_limit` is what the command line allowed."""
+    return {
+        "business_id": business.business_id,
+        "name": business.name,
+        "region": business.region,
+        "timezone": business.timezone,
+        "caller_ids": [business.caller_id],
+        "max_calls": business.max_calls,
+        "max_calls_limit": business.max_calls_limit,
+        "calling_hours": business.calling_hours,
+        "retries": business.retries,
+        "min_gap_hours": business.min_gap_hours,
+        "max_per_day": business.max_per_day,
+        "allowed_countries": business.allowed_countries,
+        "required_registers": business.required_registers,
+        "retention_days": business.retention_days,
+    }
+
+
+def preflight_json(request: http.Request, found: PreflightReport, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """What would become of a run; `rows` is the report of its rows, sentences are in the reader's language."""
+    return {
+        "will_call": found.will_call,
+        "rejected": rows["rejected"],
+        "duplicates": rows["duplicates"],
+        "skipped": found.skipped,
+        "waiting": found.waiting,
+        "recently_called": found.recently_called,
+        "first_call_at": moment(found.first_call_at),
+        "ends_at": moment(found.ends_at),
+        # No price table has been imported.
+        "most_cost": None,
+        "warnings": [{"code": warning.code, "detail": translated(request, warning.text)} for warning in found.warnings],
     }
 
 
@@ -71,13 +118,37 @@ def job_json(job: Job) -> dict[str, Any]:
         "twilio_call_sid": job.twilio_call_sid,
         "started_at": moment(job.started_at),
         "ended_at": moment(job.ended_at),
+        "reason": job.reason,
         "error": job.error,
     }
 
 
-def wait_json(request: http.Request, wait: Wait) -> dict[str, Any]:
-    """Why a run takes no lead, with the sentence in the reader's language."""
-    return {"reason": wait.reason, "since": moment(wait.since), "detail": i18n.sentence(request, SENTENCES[wait.reason])}
+def run_detail_json(request: http.Request, detail: RunDetail) -> dict[str, Any]:
+    """What is added to a run where one is shown; sentences in the reader's language."""
+    return {
+        "outcomes": detail.outcomes,
+        "waits_for": [_wait_json(request, wait) for wait in detail.waits],
+        "provider_waited_for_since": moment(outage_since(detail.waits)),
+        "ends_at": moment(detail.ends_at),
+    }
+
+
+def _wait_json(request: http.Request, wait: Wait) -> dict[str, Any]:
+    until = {"until": moment(wait.until)} if wait.until else {}
+    return {"reason": wait.reason, "since": moment(wait.since), **until, "detail": said(request, wait.sentence)}
+
+
+def why_json(request: http.Request, reason: Reason) -> dict[str, Any]:
+    """One rule that kept a lead from being called, with the sentence in the reader's language."""
+    refusal = reason.refusal
+    until = {"until": moment(refusal.until)} if refusal.until else {}
+    sentence = said(request, reason.sentence)
+    return {"at": moment(refusal.at), "rule": refusal.rule, "verdict": refusal.verdict, **until, "detail": sentence}
+
+
+def said(request: http.Request, text: Text) -> str:
+    """A sentence in the reader's language."""
+    return i18n.sentence(request, text.text, **text.values)
 
 
 def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import JOB_ID_MAX, CallChanged
+from sql.jobs.jobs import ALL_JOBS
 from sql.resolutions.resolutions import Resolution
 from web.operations.idempotency import request_id
 from web.operations.runs import run_not_found, warn_foreign
@@ -12,11 +13,9 @@ from web.server import errors, keys
 from web.server.inputs import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web as http
 
-    from sql.jobs.jobs import Job
+    from sql.jobs.jobs import Job, JobFilter
     from web.access.auth import Principal
     from web.server.errors import ApiError
 
@@ -52,17 +51,24 @@ async def list_jobs(
     request: http.Request,
     principal: Principal,
     run_id: int,
+    wanted: JobFilter = ALL_JOBS,
     *,
-    statuses: Sequence[str] | None,
-    outcome: str | None,
     after: int,
     limit: int,
 ) -> tuple[list[Job], bool]:
     """At most `limit` jobs of a run at positions above `after`, in the order they are dialled, and whether there are more."""
-    jobs = await request.app[keys.JOBS].page(
-        principal.business_id, run_id, statuses=statuses, outcome=outcome, after=after, limit=limit + 1
-    )
+    jobs = await request.app[keys.JOBS].page(principal.business_id, run_id, wanted, after=after, limit=limit + 1)
     return jobs[:limit], len(jobs) > limit
+
+
+async def start_of_previous_jobs(
+    request: http.Request, principal: Principal, run_id: int, wanted: JobFilter, *, after: int, limit: int
+) -> int | None:
+    """The position after which the page before `after` begins; None when there is no job before."""
+    if not after:
+        return None
+    found = await request.app[keys.JOBS].positions_before(principal.business_id, run_id, wanted, until=after, limit=limit + 1)
+    return (found[limit] if len(found) > limit else 0) if found else None
 
 
 async def resolve_job(request: http.Request, principal: Principal, judgement: str) -> dict[str, Any]:

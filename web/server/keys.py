@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from dialer.streams.client import Streams
     from sql.attempts.attempts import Attempts
     from sql.attempts.fact_writer import FactWriter
+    from sql.bulk.bulk_operations import BulkOperations
     from sql.businesses.businesses import Businesses
     from sql.commands.commands import Commands
+    from sql.dialling.dialling import Dialling
+    from sql.do_not_call.do_not_call import DoNotCall
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
+    from sql.reports.reports import Reports
     from sql.resolutions.resolutions import Resolutions
     from sql.runs.runs import Runs
     from sql.sessions.sessions import Sessions
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from web.intake.limiter import TenantLimiter, UploadLimiter
     from web.operations.commands import PendingCommands
     from web.operations.owner_hints import OwnerHints
-    from web.operations.provider_outage import OutageReader
+    from web.operations.reports.provider_outage import OutageReader
     from web.server.metrics import Metrics
     from web.server.tenancy import KnownTokens
     from web.twilio.receiver import CallbackReceiver
@@ -50,8 +54,12 @@ BUSINESSES: Final[http.AppKey[Businesses]] = http.AppKey("businesses")
 SESSIONS: Final[http.AppKey[Sessions]] = http.AppKey("sessions")
 RUNS: Final[http.AppKey[Runs]] = http.AppKey("runs")
 JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
+DO_NOT_CALL: Final[http.AppKey[DoNotCall]] = http.AppKey("do_not_call")
 COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
 ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
+DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")
+REPORTS: Final[http.AppKey[Reports]] = http.AppKey("reports")
+BULK_OPERATIONS: Final[http.AppKey[BulkOperations]] = http.AppKey("bulk_operations")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
 FACTS: Final[http.AppKey[FactWriter]] = http.AppKey("facts")
 RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from sql.jobs.jobs import JobFilter
 from web.operations.jobs import list_jobs
 from web.pages import labels
 from web.server.inputs import optional_id
@@ -28,8 +29,8 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
     """What the template of the leads needs."""
     chosen, outcome = chosen_status(request), _chosen_outcome(request)
     after = optional_id(request.query.get("after", "")) or 0
-    statuses = labels.JOB_FILTERS.get(chosen)
-    jobs, more = await list_jobs(request, principal, run.run_id, statuses=statuses, outcome=outcome or None, after=after, limit=PAGE_LEADS)
+    wanted = JobFilter(labels.JOB_FILTERS.get(chosen), [outcome] if outcome else None)
+    jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
     query = {name: value for name, value in (("status", chosen), ("outcome", outcome)) if value}
     return {
         "run": run,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import RunStatus
 from web.access.auth import require_principal
+from web.operations.reports.waits_for import SHOWN_ELSEWHERE, outage_since, waits_for
 from web.operations.runs import is_live, requested_run
-from web.operations.waits_for import SENTENCES, SHOWN_ELSEWHERE, outage_since, waits_for
 from web.pages import frame
 from web.pages.run.activity import run_activity
 from web.pages.run.run_actions import ACTIONS, error_after, notice_after
@@ -16,10 +16,13 @@ from web.server import i18n, keys
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web as http
 
     from sql.runs.runs import Run
     from web.access.auth import Principal
+    from web.operations.reports.waits_for import Wait
 
 IDLE_TEXTS: Final = {
     RunStatus.RUNNING: msgid("No calls on the line right now."),
@@ -58,9 +61,15 @@ async def _state_values(request: http.Request, principal: Principal, run: Run) -
         "over": not is_live(run),
         "calls": calls,
         "outage_since": outage_since(waits),
-        "waits": [(wait, i18n.sentence(request, SENTENCES[wait.reason])) for wait in waits if wait.reason not in SHOWN_ELSEWHERE],
+        "waits": _shown(request, waits),
         "activity": await run_activity(request, principal, run.run_id),
         "actions": () if run.cancel_requested else ACTIONS.get(run.status, ()),
         "idle_text": i18n.sentence(request, IDLE_TEXTS.get(run.status, IDLE_TEXTS[RunStatus.RUNNING])),
         "chosen": chosen_status(request),
     }
+
+
+def _shown(request: http.Request, waits: Sequence[Wait]) -> list[tuple[Wait, str]]:
+    """The waits that no other part of the page shows, each with its sentence."""
+    shown = [wait for wait in waits if wait.reason not in SHOWN_ELSEWHERE]
+    return [(wait, i18n.sentence(request, wait.sentence.text, **wait.sentence.values)) for wait in shown]

@@ -72,9 +72,12 @@ async def provider_waited_for_since(request: http.Request, run: Run) -> datetime
 
     Also None while Redis, which stores that time, is unavailable.
     """
-    if run.status is not RunStatus.RUNNING:
-        return None
-    business = await request.app[keys.BUSINESSES].get(run.business_id)
+    return await provider_away_since(request, run.business_id) if run.status is RunStatus.RUNNING else None
+
+
+async def provider_away_since(request: http.Request, business_id: int) -> datetime | None:
+    """The same for the account of a business, whatever its runs do."""
+    business = await request.app[keys.BUSINESSES].get(business_id)
     account_sid = request.app[keys.ACCOUNTS].sid_of(business.account_sid if business else None)
     outage = await request.app[keys.OUTAGES].outage(account_sid)
     return datetime.fromtimestamp(outage.since, UTC) if outage else None

@@ -1,0 +1,1 @@
+"""Operations on many leads of a run."""

@@ -1,0 +1,219 @@
+-- Operations on many leads of a run: jobs.cancel, jobs.again, jobs.do_not_call. A worker carries them out in chunks;
+-- each chunk and the count of it are one transaction, so a worker that dies repeats nothing and loses nothing.
+
+-- Note an operation, with the leads it is about: those that `wanted` selects (dialer.job_matches), or of those the ones
+-- in p_job_ids. Received, noted, audited and answered in one call; codes of refusals: id_reused, not_found, crowded.
+CREATE OR REPLACE FUNCTION dialer.begin_operation_v1(
+    p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_wanted jsonb, p_job_ids bigint[],
+    p_requested_by text, p_keep interval)
+RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    most_running CONSTANT integer := 20;
+    request dialer.inbox;
+    is_new boolean;
+    operation dialer.operations;
+    reply jsonb;
+BEGIN
+    request.business_id := p_business_id;
+    request.id := p_id;
+    request.digest := p_digest;
+    request.type := p_type;
+    request.run_id := p_run_id;
+    request.hang_up := FALSE;
+    request.requested_by := p_requested_by;
+    is_new := dialer.receive_command_v1(request, p_keep);
+    IF is_new IS NULL THEN
+        RETURN jsonb_build_object('code', 'id_reused');
+    ELSIF NOT is_new THEN
+        RETURN (SELECT i.answer FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id);
+    END IF;
+    IF most_running <= (SELECT count(*) FROM dialer.operations o
+                        WHERE o.business_id = p_business_id AND o.status = 'running') THEN
+        -- Not kept: the same request may be sent again.
+        DELETE FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id;
+        RETURN jsonb_build_object('code', 'crowded');
+    END IF;
+    INSERT INTO dialer.operations (business_id, run_id, type, requested_by, jobs, status, ended_at)
+    SELECT p_business_id, r.id, p_type, left(p_requested_by, 255), c.jobs,
+           CASE c.jobs WHEN '{}' THEN 'done' ELSE 'running' END, CASE c.jobs WHEN '{}' THEN now() END
+    FROM public.outbound_call_runs r
+    CROSS JOIN LATERAL (SELECT dialer.jobs_chosen_v1(r, p_wanted, p_job_ids) AS jobs) c
+    WHERE r.business_id = p_business_id AND r.id = p_run_id
+    RETURNING * INTO operation;
+    IF NOT FOUND THEN
+        reply := jsonb_build_object('code', 'not_found');
+    ELSE
+        reply := jsonb_build_object('code', '', 'operation_id', operation.operation_id);
+        INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
+        VALUES (p_business_id, p_requested_by, p_type, p_run_id,
+                jsonb_build_object('command_id', p_id, 'operation_id', operation.operation_id, 'wanted', p_wanted,
+                                   'leads', cardinality(operation.jobs)));
+    END IF;
+    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = reply
+    WHERE i.business_id = p_business_id AND i.id = p_id;
+    RETURN reply;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION dialer.jobs_chosen_v1(run public.outbound_call_runs, p_wanted jsonb, p_job_ids bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF p_job_ids IS NULL THEN
+        RETURN ARRAY(SELECT j.id FROM public.outbound_call_jobs j
+                     WHERE j.run_id = run.id AND j.business_id = run.business_id
+                       AND dialer.job_matches(j, dialer.job_status(j.status, run.cancel_requested), p_wanted)
+                     ORDER BY j.position);
+    END IF;
+    RETURN ARRAY(SELECT j.id FROM public.outbound_call_jobs j
+                 JOIN (SELECT DISTINCT unnest(p_job_ids) AS id) w ON w.id = j.id
+                 WHERE j.run_id = run.id AND j.business_id = run.business_id
+                   AND dialer.job_matches(j, dialer.job_status(j.status, run.cancel_requested), p_wanted)
+                 ORDER BY j.position);
+END
+$$;
+
+-- Carry out the next p_chunk leads of an operation. Returns NULL when another worker is doing so, or it is over.
+CREATE OR REPLACE FUNCTION dialer.operate_v1(p_business_id integer, p_operation_id bigint, p_chunk integer)
+RETURNS boolean
+LANGUAGE plpgsql
+-- A foreign lock delays this operation, and holds a connection for no longer.
+SET lock_timeout = '200ms' AS $$
+DECLARE
+    operation dialer.operations;
+    first integer;
+    chunk bigint[];
+    changed integer;
+BEGIN
+    SELECT * INTO operation FROM dialer.operations o
+    WHERE o.business_id = p_business_id AND o.operation_id = p_operation_id AND o.status = 'running'
+        FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    first := operation.done + operation.skipped + 1;
+    -- The leads that are called again make one run.
+    chunk := CASE operation.type WHEN 'jobs.again' THEN operation.jobs
+                                 ELSE operation.jobs[first:first + p_chunk - 1] END;
+    IF operation.type = 'jobs.cancel' THEN
+        changed := dialer.cancel_jobs_v1(p_business_id, operation.run_id, chunk);
+    ELSIF operation.type = 'jobs.do_not_call' THEN
+        changed := dialer.forbid_jobs_v1(p_business_id, operation.run_id, chunk, operation.requested_by);
+    ELSE
+        SELECT a.run_id, a.copied INTO operation.new_run_id, changed
+        FROM dialer.call_jobs_again_v1(p_business_id, operation.run_id, chunk, operation.requested_by) a;
+    END IF;
+    UPDATE dialer.operations o
+    SET done = o.done + changed, skipped = o.skipped + cardinality(chunk) - changed,
+        new_run_id = operation.new_run_id,
+        status = CASE WHEN first + cardinality(chunk) > cardinality(o.jobs) THEN 'done' ELSE 'running' END,
+        ended_at = CASE WHEN first + cardinality(chunk) > cardinality(o.jobs) THEN now() END
+    WHERE o.business_id = p_business_id AND o.operation_id = p_operation_id;
+    RETURN TRUE;
+END
+$$;
+
+-- Cancel those of these leads that are queued; returns how many.
+CREATE OR REPLACE FUNCTION dialer.cancel_jobs_v1(p_business_id integer, p_run_id integer, p_jobs bigint[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    run public.outbound_call_runs;
+    cancelled integer;
+BEGIN
+    SELECT * INTO run FROM public.outbound_call_runs r
+    WHERE r.id = p_run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
+    IF run.cancel_requested OR run.status NOT IN ('pending', 'running', 'paused') THEN
+        -- Its queued leads count as cancelled already.
+        RETURN 0;
+    END IF;
+    WITH held AS (
+        SELECT j.id FROM public.outbound_call_jobs j
+        WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id AND j.status = 'queued'
+        ORDER BY j.id FOR NO KEY UPDATE
+    ), changed AS (
+        UPDATE public.outbound_call_jobs j SET status = 'cancelled', completed_at = dialer.utc()
+        FROM held h WHERE j.id = h.id AND j.business_id = p_business_id
+        RETURNING j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id
+    ), no_retry AS (
+        DELETE FROM dialer.retries t USING changed c WHERE t.job_id = c.id AND t.business_id = p_business_id
+    ), told AS (
+        INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
+        SELECT p_business_id, p_run_id, c.id, 'job.changed',
+               jsonb_build_object('status', 'cancelled', 'lead_id', c.lead_id)
+        FROM changed c ORDER BY c.id
+    )
+    SELECT count(*)::integer INTO cancelled FROM changed;
+    UPDATE public.outbound_call_runs r SET queued_count = r.queued_count - cancelled,
+        cancelled_count = r.cancelled_count + cancelled, updated_at = dialer.utc()
+    WHERE r.id = p_run_id AND r.business_id = p_business_id AND cancelled > 0;
+    PERFORM dialer.end_if_done_v1(p_business_id, p_run_id);
+    RETURN cancelled;
+END
+$$;
+
+-- Put the numbers of these leads on the do-not-call list of the business; returns how many were not there.
+CREATE OR REPLACE FUNCTION dialer.forbid_jobs_v1(p_business_id integer, p_run_id integer, p_jobs bigint[], p_by text)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    added integer;
+BEGIN
+    PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
+    INSERT INTO dialer.do_not_call (business_id, phone, added_by)
+    SELECT DISTINCT p_business_id, j.phone, p_by FROM public.outbound_call_jobs j
+    WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id AND j.phone IS NOT NULL
+    ORDER BY j.phone
+    ON CONFLICT (business_id, phone, register_id) DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    RETURN added;
+END
+$$;
+
+-- Make a pending run of those of these leads that have ended, with the settings of their run; returns it, and how many
+-- leads it has. None: no run is made.
+CREATE OR REPLACE FUNCTION dialer.call_jobs_again_v1(p_business_id integer, p_run_id integer, p_jobs bigint[],
+                                                     p_by text)
+RETURNS TABLE (run_id integer, copied integer)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    source public.outbound_call_runs;
+    made integer;
+    leads integer;
+BEGIN
+    SELECT * INTO source FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
+    SELECT count(*) INTO leads FROM public.outbound_call_jobs j
+    WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id
+      AND dialer.job_status(j.status, source.cancel_requested) IN ('completed', 'failed', 'cancelled', 'skipped');
+    IF leads = 0 THEN
+        RETURN QUERY SELECT NULL::integer, 0;
+        RETURN;
+    END IF;
+    INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority,
+                                           settings, ancestors)
+    VALUES (p_business_id, source.name, 'pending', source.concurrency, leads, leads, source.priority,
+            source.settings - 'schedule_at', source.ancestors || source.id)
+    RETURNING id INTO made;
+    WITH chosen AS MATERIALIZED (
+        SELECT j.lead_id, j.external_id, j.lead_name, j.phone, z.zone,
+               row_number() OVER (ORDER BY z.zone, j.position)::integer AS position
+        FROM public.outbound_call_jobs j
+        JOIN dialer.run_zones z ON z.run_id = j.run_id AND z.business_id = j.business_id
+            AND j.position BETWEEN z.first_position AND z.last_position
+        WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id
+          AND dialer.job_status(j.status, source.cancel_requested) IN ('completed', 'failed', 'cancelled', 'skipped')
+    ), jobs AS (
+        INSERT INTO public.outbound_call_jobs (run_id, business_id, lead_id, external_id, lead_name, phone, position)
+        SELECT made, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
+    )
+    INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
+    SELECT p_business_id, made, c.zone, min(c.position), max(c.position), min(c.position) FROM chosen c
+    GROUP BY c.zone;
+    PERFORM dialer.reset_windows_v1(p_business_id, made);
+    INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
+    VALUES (p_business_id, p_by, 'run.again', made, jsonb_build_object('of', p_run_id, 'leads', leads));
+    RETURN QUERY SELECT made, leads;
+END
+$$;

@@ -1,0 +1,1 @@
+"""Stopping all dialling, of a business or of the installation."""

@@ -1,0 +1,77 @@
+"""Runs that start by themselves: at their time, once, by whichever worker is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dialer.messages import CommandType
+from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
+
+if TYPE_CHECKING:
+    from telephony.simulator import Simulator
+
+SCHEDULE = "UPDATE outbound_call_runs SET schedule_at = dialer.utc() + make_interval(secs => $2) WHERE id = $1"
+EARLY = "SELECT started_at - schedule_at FROM outbound_call_runs WHERE id = $1"
+
+
+async def test_it_starts_at_its_time_once_and_is_dialled(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+    database = floor.database
+    business = await database.business()
+    soon, later = await database.run(business, 2, start=False), await database.run(business, 2, start=False)
+    await database.pool.execute(SCHEDULE, soon, 1.5)
+    await database.pool.execute(SCHEDULE, later, 3600)
+    async with floor.worker(twilio.url, "one"), floor.worker(twilio.url, "two"):
+
+        async def dialled() -> bool:
+            return (await database.checked_run(business, soon)).queued == 0
+
+        await until(dialled)
+    late = (await database.pool.fetchval(EARLY, soon)).total_seconds()
+    assert 0 <= late < 1
+    assert (await database.checked_run(business, later)).status == "pending"
+    log = await database.pool.fetch("SELECT actor, detail ->> 'command_id' AS id FROM dialer.audit_log WHERE action = 'run.start'")
+    at = await database.pool.fetchval("SELECT floor(extract(epoch FROM schedule_at))::bigint FROM outbound_call_runs WHERE id = $1", soon)
+    assert [(row["actor"], row["id"]) for row in log] == [("schedule", f"schedule:{soon}:{at}")]
+
+
+async def test_a_time_that_passed_without_a_worker_is_made_up_for(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+    database = floor.database
+    business = await database.business()
+    due, cancelled, started = [await database.run(business, 1, start=False) for _ in range(3)]
+    for run in (due, cancelled, started):
+        await database.pool.execute(SCHEDULE, run, -60)
+    await database.command(business, CommandType.CANCEL, cancelled)
+    await database.command(business, CommandType.START, started)
+    async with floor.worker(twilio.url):
+
+        async def over() -> bool:
+            return [(await database.checked_run(business, run)).queued for run in (due, started)] == [0, 0]
+
+        await until(over)
+    assert (await database.checked_run(business, cancelled)).status == "cancelled"
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.audit_log WHERE actor = 'schedule'") == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, 60])
+async def test_a_locked_run_delays_no_other(floor: Floor, twilio: Simulator, seconds: int) -> None:  # noqa: F811
+    database = floor.database
+    business = await database.business()
+    held, free = await database.run(business, 1, start=False), await database.run(business, 1, start=False)
+    await database.pool.execute(SCHEDULE, held, seconds)
+    await database.pool.execute(SCHEDULE, free, 0)
+
+    async def starts() -> bool:
+        return (await database.checked_run(business, free)).started_at is not None
+
+    async with floor.worker(twilio.url):
+        async with database.pool.acquire() as foreign, foreign.transaction():
+            await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", held)
+            await until(starts)
+        if seconds < 0:
+
+            async def follows() -> bool:
+                return (await database.checked_run(business, held)).started_at is not None
+
+            await until(follows)

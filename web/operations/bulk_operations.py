@@ -1,0 +1,55 @@
+"""Does something to many leads of a run at once: noted here, carried out by a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dialer.model import Role
+from sql.bulk.bulk_operations import BulkRequest
+from web.access.auth import require_principal
+from web.operations.idempotency import request_id
+from web.operations.runs import run_not_found, warn_foreign
+from web.server import errors, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web as http
+
+    from sql.bulk.bulk_operations import BulkOperation, BulkType
+    from sql.jobs.jobs import JobFilter
+    from web.access.auth import Principal
+
+
+async def begin_operation(request: http.Request, kind: BulkType, run_id: int, wanted: JobFilter, job_ids: Sequence[int] | None) -> int:
+    """Note an operation of the signed-in operator on these leads of a run, and return its id.
+
+    Raises:
+        ApiError: 401, 403, 404, 409 or 503.
+    """
+    principal = require_principal(request, Role.OPERATOR)
+    asked = BulkRequest(principal.business_id, run_id, kind, principal.actor, request_id(request), wanted, job_ids)
+    code, operation_id = await request.app[keys.BULK_OPERATIONS].begin(asked)
+    if operation_id is not None:
+        return operation_id
+    if code == "id_reused":
+        raise errors.idempotency_conflict()
+    if code == "crowded":
+        raise errors.crowded()
+    raise await run_not_found(request, principal, run_id)
+
+
+async def requested_operation(request: http.Request, principal: Principal, operation_id: int) -> BulkOperation:
+    """How far an operation of this business is.
+
+    Raises:
+        ApiError: 404, when the business has none with this id.
+    """
+    operations = request.app[keys.BULK_OPERATIONS]
+    found = await operations.get(principal.business_id, operation_id)
+    if found is not None:
+        return found
+    owner = await operations.foreign(principal.business_id, operation_id)
+    if owner is not None:
+        warn_foreign(principal, "operation", operation_id, owner)
+    raise errors.not_found()

@@ -1,0 +1,82 @@
+"""What a person asks about one run: how its leads ended, why it waits, when it will end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from dialer.model import RunStatus
+from web.operations.job_filter import OUTCOMES
+from web.operations.reports.waits_for import WaitReason, business_report, waits_of
+from web.server import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from aiohttp import web as http
+
+    from sql.reports.reports import RunReport
+    from sql.runs.runs import Run
+    from web.operations.reports.waits_for import Wait
+
+# Nobody knows when these end.
+UNKNOWN_END: Final = frozenset(
+    {
+        WaitReason.STOPPED,
+        WaitReason.ACCOUNT,
+        WaitReason.REGISTER_TOO_OLD,
+        WaitReason.BUDGET,
+        WaitReason.PAUSED,
+        WaitReason.NO_WORKER,
+        WaitReason.PARKED,
+        WaitReason.PROVIDER_AWAY,
+        WaitReason.SCHEDULED,
+    }
+)
+LONGEST: Final = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """`outcomes` has every outcome of the contract; `ends_at` is an estimate, None when it is not known."""
+
+    waits: list[Wait]
+    outcomes: dict[str, int]
+    ends_at: datetime | None
+
+
+async def run_detail(request: http.Request, run: Run) -> RunDetail:
+    """The answers for one run.
+
+    Raises:
+        DatabaseUnavailableError: when PostgreSQL is unavailable.
+    """
+    reports = request.app[keys.REPORTS]
+    report = await reports.of_run(run.business_id, run.run_id)
+    business = await business_report(request, run.business_id)
+    waits = await waits_of(request, run, report, business)
+    ends_at = estimated_end(run, report, waits, lines=business.max_calls, now=business.now)
+    return RunDetail(waits, all_outcomes(await reports.outcomes(run.business_id, run.run_id)), ends_at)
+
+
+def all_outcomes(found: dict[str, int]) -> dict[str, int]:
+    """These counts, with 0 for each outcome that none has."""
+    return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
+
+
+def estimated_end(run: Run, report: RunReport, waits: Sequence[Wait], *, lines: int, now: datetime) -> datetime | None:
+    """When the last lead will have been called, if the next calls hold a line as long as the last ones did.
+
+    The `lines` of the business are shared evenly with its other runs. None unless the run is running and has had calls, and when something
+    stops it that ends at no known time; hours that close in between are not considered.
+    """
+    if run.status is not RunStatus.RUNNING or run.cancel_requested or report.call_seconds is None:
+        return None
+    if any(wait.reason in UNKNOWN_END for wait in waits):
+        return None
+    begins = max(now, min((until for until in report.leads_wait.values() if until), default=now))
+    share = min(run.concurrency, max(lines / (report.other_runs + 1), 1))
+    seconds = (run.queued + run.in_progress / 2) * report.call_seconds / share
+    return begins + timedelta(seconds=round(seconds)) if seconds < LONGEST.total_seconds() else None
