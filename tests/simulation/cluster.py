@@ -20,10 +20,10 @@ from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
 from sql.runs.runs import NewLead
 from telephony.provider import Account
+from tests.simulation.fake_operations import FakeBulkOperations
 from tests.simulation.fake_redis import FakeRedis, FakeStreams
 from tests.simulation.fake_store import (
     FakeAttempts,
-    FakeBulkOperations,
     FakeCommands,
     FakeOutbox,
     FakeRuns,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.streams.relay_script import Topic
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
-    from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import MalformedCommand
     from sql.runs.runs import ScheduledRun
     from sql.runs.windows import StoredWindow
@@ -410,19 +409,6 @@ def _seconds(time: datetime | None) -> float | None:
     if time >= FAR:
         return NEVER
     return (time - START).total_seconds() if time.year > 1 else ALWAYS
-
-
-class FakeBulkOperations:
-    """`sql.bulk.bulk_operations.BulkOperations`: nobody asks for one in a schedule."""
-
-    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]:  # noqa: ARG002
-        return []
-
-    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool:
-        raise AssertionError(business_id, operation_id, chunk)
-
-    async def fail(self, business_id: int, operation_id: int) -> None:
-        raise AssertionError(business_id, operation_id)
 
 
 class FakeOutbox(FakeStore):
