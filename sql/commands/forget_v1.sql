@@ -1,6 +1,6 @@
 -- Delete expired commands, callbacks after 90 days, and operations 30 days after their end, at most p_limit rows of
--- each. Returns the larger of the first two counts: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that stays
--- would be a write too. Attempts are kept: they are the record of who was called.
+-- each. Returns the larger of the first two counts: p_limit means that there is more to delete. Only rows to be deleted
+-- are locked: locking a row that stays would be a write too. Attempts are kept: they are the record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
