@@ -33,6 +33,7 @@ BULK = INTEGRATION + "test_bulk_operations.py::"
 DIALLING = INTEGRATION + "test_stop_dialling.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
+DO_NOT_CALL = INTEGRATION + "test_do_not_call.py::"
 ALL = "*"
 RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
 CALLS = "/2010-04-01/Accounts/{sid}/Calls"
@@ -148,6 +149,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         f"POST {RUN}/again": MORE_LEADS + "test_leads_are_called_again_by_their_outcomes",
         "GET /api/business": BUSINESS + "test_a_business_is_shown",
         "PATCH /api/business": BUSINESS + "test_a_business_is_changed_and_audited",
+        "GET /api/outbound/do-not-call": DO_NOT_CALL + "test_pages_in_both_directions_and_a_search",
+        "POST /api/outbound/do-not-call": DO_NOT_CALL + "test_claims_that_run_while_numbers_are_added_take_none_after_the_answer",
+        "DELETE /api/outbound/do-not-call": DO_NOT_CALL + "test_numbers_are_removed_unless_a_register_has_them",
+        "GET /api/outbound/do-not-call.csv": DO_NOT_CALL + "test_the_export_is_read_back_and_has_no_formula",
         "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat",
         "POST /api/stop-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
         "POST /api/resume-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
@@ -180,4 +185,8 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         ALL: INTEGRATION + "test_web_waiting.py::test_every_reason_to_wait_is_reported",
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
+    (9, "command"): {
+        "python -m dialer dnc import|export --business ID [--file F] [--register NAME] [--json]": INTEGRATION
+        + "test_cli_do_not_call.py::test_a_list_is_imported_and_exported",
+    },
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PREFLIGHT = f"{RUNS}/preflight"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NEVER: dict[str, Any] = {}
-ALL_DAY = {**dict.fromkeys(WEEKDAYS, [["00:00", "24:00"]]), "holidays": "open"}
+ALL_DAY = {**{day: [["00:00", "24:00"]] for day in WEEKDAYS}, "holidays": "open"}
 TABLES = ("public.outbound_call_runs", "public.outbound_call_jobs", "dialer.inbox", "dialer.audit_log", "dialer.lead_numbers")
 
 
