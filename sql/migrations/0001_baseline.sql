@@ -102,7 +102,9 @@ CREATE TABLE dialer.businesses (
     stopped_at         TIMESTAMPTZ,
     stopped_by         TEXT,
     stop_reason        TEXT,
-    retention_days     INTEGER
+    retention_days     INTEGER,
+    -- What the command line allowed: the business itself may set the max_calls of its lane up to this.
+    max_calls_limit    INTEGER      NOT NULL
 );
 
 -- One row: set while all dialling of the installation is stopped.
@@ -289,8 +291,8 @@ CREATE TABLE dialer.refusals (
     PRIMARY KEY (job_id, rule)
 );
 
--- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the order
--- of `jobs`.
+-- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the
+-- order of `jobs`.
 CREATE TABLE dialer.operations (
     operation_id  BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     business_id   INTEGER      NOT NULL,

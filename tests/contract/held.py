@@ -17,6 +17,9 @@ ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
 RUNS = INTEGRATION + "test_web_runs.py::"
 CANCEL = INTEGRATION + "test_web_cancel.py::"
 JOBS = INTEGRATION + "test_web_jobs.py::"
+SETTINGS = INTEGRATION + "test_web_settings.py::"
+MORE_LEADS = INTEGRATION + "test_web_more_leads.py::"
+BUSINESS = INTEGRATION + "test_web_business.py::"
 LOADING = INTEGRATION + "test_web_loading.py::"
 LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
@@ -141,6 +144,12 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
+        "POST /api/outbound/runs/preflight": INTEGRATION + "test_web_preflight.py::test_it_equals_what_then_happens",
+        f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",
+        f"POST {RUN}/leads": MORE_LEADS + "test_leads_are_added_behind_the_others",
+        f"POST {RUN}/again": MORE_LEADS + "test_leads_are_called_again_by_their_outcomes",
+        "GET /api/business": BUSINESS + "test_a_business_is_shown",
+        "PATCH /api/business": BUSINESS + "test_a_business_is_changed_and_audited",
         "GET /api/outbound/do-not-call": DO_NOT_CALL + "test_pages_in_both_directions_and_a_search",
         "POST /api/outbound/do-not-call": DO_NOT_CALL + "test_claims_that_run_while_numbers_are_added_take_none_after_the_answer",
         "DELETE /api/outbound/do-not-call": DO_NOT_CALL + "test_numbers_are_removed_unless_a_register_has_them",
@@ -157,6 +166,8 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "GET /api/operations/{operation_id}": BULK + "test_a_worker_carries_them_out_for_all_businesses_and_past_a_lock",
     },
     (7, "command"): {
+        "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS
+        + "test_a_new_business_is_lawful_by_default",
         "python -m dialer stop-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
         "python -m dialer resume-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
     },

@@ -12,7 +12,7 @@ from dialer.model import AttemptState
 from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
 from tests.web_site import RUNS, serving
 from web.operations.job_filter import OUTCOMES, phone_patterns
-from web.operations.reports.summary import midnight
+from web.operations.reports.business_summary import midnight
 
 if TYPE_CHECKING:
     from telephony.simulator import Simulator
@@ -152,10 +152,11 @@ async def test_a_run_that_waits_for_the_pace_of_its_account(
         run = await site.load(3)
 
         async def is_paced() -> bool:
-            return await waits(site, run) == ["paced"]
+            return [wait["reason"] for wait in (await shown(site, run))["waits_for"]] == ["paced"]
 
         async with floor.worker(twilio.url, DIALER_CALLS_PER_SECOND=0.01):
             await until(is_paced)
+            assert await waits(site, run) == ["paced"]
 
 
 async def test_the_end_is_estimated_from_recent_calls(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
-from sql.runs.runs import NewLead
+from sql.runs.new_run import NewLead
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 from web.intake.phones.zones import zone_key
 from web.server.errors import ApiError, Text
@@ -82,9 +82,10 @@ class ReadingChange:
 
 @dataclass(slots=True)
 class CheckedRows:
-    """Rows that have been checked."""
+    """Rows that have been checked; `numbers` are the rows of the accepted leads, in the same order."""
 
     accepted: list[NewLead] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
     duplicates: list[DuplicateRow] = field(default_factory=list)
     read_as: list[ReadingChange] = field(default_factory=list)
@@ -118,6 +119,7 @@ def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Ch
             leads.add(lead_id)
             phones[lead.phone] = lead_id
             checked.accepted.append(lead)
+            checked.numbers.append(number)
             if reading.altered and isinstance(row, dict):
                 checked.read_as.append(ReadingChange(number, lead_id, shown_text(row["phone"]) or "", reading.e164))
     return checked

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dialer.policy.registers import MAX_NAME
 from web.access.auth import require_principal
-from web.intake.importer import CSV, upload
+from web.intake.imports.import_request import CSV, upload
 from web.intake.phone_lists.phone_list import MAX_REASON_CHARACTERS, PhoneList, check_phones
 from web.intake.phone_lists.phone_rows import PhoneRow, phone_rows
 from web.operations.do_not_call import ListChange, change_list, require_changer
