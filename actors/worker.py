@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.duties.calling_windows import WindowDuty
-from actors.duties.cleanup import JobRewriter, OldRunCleaner, RetentionCleaner, RunCloser
+from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser, RunRetention
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
@@ -58,7 +58,7 @@ class Worker:
             RunStarter(services).loop,
             OperationRunner(services).loop,
             RetentionCleaner(services).loop,
-            OldRunCleaner(services).loop,
+            RunRetention(services).loop,
             WindowDuty(services).loop,
         )
 

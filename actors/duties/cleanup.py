@@ -101,13 +101,13 @@ class RetentionCleaner:
             pass
 
 
-class OldRunCleaner:
+class RunRetention:
     """Deletes the runs that their businesses do not want to keep any longer, a part of each in turn."""
 
     def __init__(self, services: Services) -> None:
         """For the partitions of this worker."""
         self._services = services
-        self.loop = Loop("old run cleaner", self._delete_old_runs, pause=SWEEP_PAUSE_SECONDS)
+        self.loop = Loop("run retention", self._delete_old_runs, pause=SWEEP_PAUSE_SECONDS)
 
     async def _delete_old_runs(self) -> None:
         partitions = list(self._services.ownership.epochs)

@@ -20,10 +20,10 @@ from ringmaster.errors import CommandError, OptionError
 from ringmaster.output import print_result
 from sql.businesses.businesses import Businesses
 from sql.do_not_call.do_not_call import OWN_LIST, DoNotCall, LaterRegisterError, ListRequest
-from web.api.csv_cells import LIST_COLUMNS, cells_of_number
 from web.intake.encoding import PIECE_BYTES
 from web.intake.phone_lists.phone_list import MAX_REASON_CHARACTERS, check_phones
 from web.intake.phone_lists.phone_rows import phone_rows
+from web.operations.csv_cells import LIST_COLUMNS, cells_of_number
 from web.server.errors import ApiError
 
 if TYPE_CHECKING:

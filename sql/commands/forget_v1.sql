@@ -1,7 +1,7 @@
 -- Delete expired commands, callbacks after 90 days, operations 30 days after their end, and the numbers of a
 -- do-not-call register that has been replaced, at most p_limit rows of each. Returns the largest of these counts but
--- that of operations: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row that
--- stays would be a write too. Attempts are kept: they are the record of who was called.
+-- that of operations: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row
+-- that stays would be a write too. Attempts are kept: they are the record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -12,7 +12,8 @@ BEGIN
                   WHERE j.run_id = p_run_id AND j.business_id = p_business_id
                   ORDER BY j.position LIMIT p_limit FOR UPDATE SKIP LOCKED);
     WITH attempt AS (
-        DELETE FROM dialer.attempts a WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id RETURNING a.id, a.sid
+        DELETE FROM dialer.attempts a WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id
+        RETURNING a.id, a.sid
     ), callback AS (
         DELETE FROM dialer.callbacks c USING attempt a WHERE c.attempt_id = a.id AND c.business_id = p_business_id
     )

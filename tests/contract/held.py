@@ -145,6 +145,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
         "POST /api/outbound/runs/preflight": INTEGRATION + "test_web_preflight.py::test_it_equals_what_then_happens",
+        f"GET {RUN}": REPORTS + "test_closed_and_waiting_leads_say_until_when",
         f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",
         f"POST {RUN}/leads": MORE_LEADS + "test_leads_are_added_behind_the_others",
         f"POST {RUN}/again": MORE_LEADS + "test_leads_are_called_again_by_their_outcomes",
@@ -164,6 +165,9 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         f"POST {RUN}/jobs/again": BULK + "test_leads_that_have_ended_are_called_again",
         f"POST {RUN}/jobs/do-not-call": BULK + "test_numbers_are_never_called_again",
         "GET /api/operations/{operation_id}": BULK + "test_a_worker_carries_them_out_for_all_businesses_and_past_a_lock",
+    },
+    (7, "promise"): {
+        "retention_days": INTEGRATION + "test_upkeep.py::test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls_count",
     },
     (7, "command"): {
         "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS

@@ -12,12 +12,12 @@ from dialer.model import Role
 from dialer.policy.registers import MAX_NAME
 from sql.do_not_call.do_not_call import ListEntry, ListPlace
 from web.access.auth import require_principal
-from web.api.csv_cells import LIST_COLUMNS, cells_of_number
 from web.api.export import send_csv
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response
 from web.api.replies import canonical_json
 from web.api.serializers import moment
 from web.intake.phone_lists.phone_import import import_phones, read_phones
+from web.operations.csv_cells import LIST_COLUMNS, cells_of_number
 from web.operations.do_not_call import exported_numbers, list_filter, list_numbers, remove_numbers, start_of_previous_numbers
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS
 from web.server import errors, keys

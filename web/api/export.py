@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web as http
 
 from web.access.auth import require_principal
-from web.api.csv_cells import escaped
 from web.api.serializers import job_json
 from web.intake.limiter import TenantLimiter
+from web.operations.csv_cells import escaped
 from web.operations.runs import requested_run
 from web.server import keys
 from web.server.i18n import msgid
