@@ -129,6 +129,10 @@ async def test_a_shorter_gap_lets_waiting_leads_go_at_once(site: Site) -> None:
     await site.load(1, min_gap_hours=24)
     for _ in range(2):
         assert (await site.database.claim(site.business))[0] == []
+    # A run of an admin's without a gap does not wait.
+    await site.post(RUNS, {"leads": leads(1), "start": True, "min_gap_hours": None}, token="admin")
+    [attempt], _ = await site.database.claim(site.business)
+    await site.post_callback(attempt, "completed", CallDuration="1")
     await patch(site, {"min_gap_hours": 0})
     # The lead of the run that was given a gap of its own goes on waiting.
     assert len((await site.database.claim(site.business))[0]) == 1
