@@ -34,6 +34,25 @@ BATCH = MAX_PERMITS_PER_CLAIM // SLOTS
 # Not all tables: with one that was analysed while it was empty, record is planned to read all of it, until autovacuum analyses it again.
 LOADED_TABLES = "outbound_call_jobs, outbound_call_runs, dialer.run_zones, dialer.lanes, dialer.businesses, dialer.partitions"
 
+RULES = (
+    """UPDATE dialer.businesses SET calling_hours = '{"monday": [["08:00", "21:00"]]}', min_gap_hours = 24, max_per_day = 3,
+    retries = '{"no-answer": {"times": 2, "after_minutes": [30, 240]}}', allowed_countries = '{US,IL}',
+    required_registers = '[{"name": "national", "max_age_days": 15}]'""",
+    """UPDATE dialer.run_zones SET opens_at = now() - interval '1 hour', closes_at = now() + interval '9 hours',
+    day_from = date_trunc('day', now()), day_to = date_trunc('day', now()) + interval '1 day'""",
+    "INSERT INTO dialer.registers (business_id, name, current) SELECT business_id, 'national', TRUE FROM dialer.businesses",
+)
+HISTORY = (
+    """INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
+                                created_at, send_by, outcome)
+    SELECT 1 + n % $2, 0, 0, 'over', gen_random_uuid(), gen_random_uuid(),
+           '+1' || lpad((n % $2)::text, 4, '0') || lpad((1 + n / $2)::text, 6, '0'),
+           '+12025550100', 'AC', 30, now() - interval '2 days', now(), 'completed'
+    FROM generate_series(0, $1::integer - 1) n""",
+    """INSERT INTO dialer.do_not_call (business_id, phone, register_id)
+    SELECT 1 + n % $2, '+2' || lpad(n::text, 10, '0'), n % 2 FROM generate_series(0, $1::integer - 1) n""",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -52,8 +71,11 @@ class Figures:
         return self.calls / self.seconds
 
 
-async def measure(businesses: int = 200, leads: int = 100) -> Figures:
-    """Dial `leads` of each of `businesses` as fast as PostgreSQL claims and records them, with fsync on."""
+async def measure(businesses: int = 200, leads: int = 100, *, history: int = 0) -> Figures:
+    """Dial `leads` of each of `businesses` as fast as PostgreSQL claims and records them, with fsync on.
+
+    With `history`, all rules of calling are on, and so many phones have been called before.
+    """
     with TemporaryDirectory(prefix="ringmaster-bench-") as folder:
         server = Postgres(Path(folder) / "postgres")
         await server.start()
@@ -61,15 +83,17 @@ async def measure(businesses: int = 200, leads: int = 100) -> Figures:
             await migrate(server.url)
             pool = await open_pool(server.url, name="bench", size=2 * CLAIMERS + 2)
             try:
-                return await _measure(pool, businesses, leads)
+                return await _measure(pool, businesses, leads, history)
             finally:
                 await pool.close()
         finally:
             await server.stop()
 
 
-async def _measure(pool: Pool, businesses: int, leads: int) -> Figures:
+async def _measure(pool: Pool, businesses: int, leads: int, history: int) -> Figures:
     ids = await _load(pool, businesses, leads)
+    if history:
+        await _turn_rules_on(pool, businesses, history)
     incarnation = uuid4()
     workers = Workers(pool)
     await workers.join(incarnation, "bench", 3600)
@@ -94,13 +118,20 @@ async def _load(pool: Pool, businesses: int, leads: int) -> list[int]:
     ids = []
     for n in range(businesses):
         business = await Businesses(pool).create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS)
-        rows = [NewLead(k, f"+1{n:04}{k:06}", None, "UTC") for k in range(1, leads + 1)]
+        rows = [NewLead(k, f"+1{n:04}{k:06}", None, "US:UTC") for k in range(1, leads + 1)]
         await Runs(pool).create(NewRun(business, "bench", SLOTS, rows, start=True), Request(f"http:{uuid4()}", b"", "bench", {}))
         ids.append(business)
-    await pool.execute(
-        "VACUUM ANALYZE outbound_call_jobs, outbound_call_runs, dialer.run_zones, dialer.lanes, dialer.businesses, dialer.partitions"
-    )
+    await pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}")
     return ids
+
+
+async def _turn_rules_on(pool: Pool, businesses: int, history: int) -> None:
+    """Every rule, with a do-not-call list and a register for each business; none keeps a lead of the benchmark from being called."""
+    for statement in RULES:
+        await pool.execute(statement)
+    for statement in HISTORY:
+        await pool.execute(statement, history, businesses)
+    await pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}, dialer.attempts, dialer.do_not_call, dialer.registers")
 
 
 class _Round:

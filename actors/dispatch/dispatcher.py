@@ -72,6 +72,8 @@ class Dispatcher:
         self._claimed = claimed
         self._queue: OrderedDict[int, ClaimRequest] = OrderedDict()
         self._permits_returned = asyncio.Event()
+        # Since when each waits for a permit, by the boot clock.
+        self.paced_since: dict[int, float] = {}
         # Taken out of the queue, and not answered yet.
         self._served: dict[int, ClaimRequest] = {}
         # Businesses whose last claim met a lock are claimed for alone, one at a time, until a claim succeeds.
@@ -87,6 +89,7 @@ class Dispatcher:
     def remove(self, business_id: int) -> None:
         """Take a business out of the queue."""
         self._queue.pop(business_id, None)
+        self.paced_since.pop(business_id, None)
         self._alone.discard(business_id)
 
     def record(self, result: PlaceResult) -> None:
@@ -152,16 +155,24 @@ class Dispatcher:
         """How many permits there are, and when none, after how many seconds to ask again."""
         open_seconds = await self._breaker.open_seconds()
         if open_seconds > 0:
+            self.paced_since.clear()
             return 0, open_seconds
         waiting = self._servable()
+        self._note_pace(waiting)
         wanted, businesses = (1, 1) if self._breaker.half_open else (sum(request.permits for request in waiting), len(waiting))
         return await self._limiter.take(wanted, businesses=businesses, most=MAX_PERMITS_PER_CLAIM)
+
+    def _note_pace(self, waiting: Sequence[ClaimRequest]) -> None:
+        now = self._services.clock.boot()
+        for request in waiting:
+            self.paced_since.setdefault(request.business_id, now)
 
     def _share(self, permits: int) -> list[ClaimRequest]:
         """Deal the permits out one by one in turn. A served business leaves the queue, and joins its end by asking again."""
         served = self._servable()[: min(permits, MAX_BUSINESSES_PER_CLAIM)]
         for request in served:
             self._served[request.business_id] = self._queue.pop(request.business_id)
+            self.paced_since.pop(request.business_id, None)
         shares = dict.fromkeys((request.business_id for request in served), 0)
         while permits > 0 and any(shares[request.business_id] < request.permits for request in served):
             for request in served:

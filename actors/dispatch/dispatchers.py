@@ -36,6 +36,10 @@ class Dispatchers:
             self._by_sid[account_sid] = self._started(account_sid)
         return self._by_sid[account_sid]
 
+    def paced_since(self) -> dict[int, float]:
+        """The businesses that wait for a permit of their account, each since when by the boot clock."""
+        return {business_id: since for dispatcher in self._by_sid.values() for business_id, since in dispatcher.paced_since.items()}
+
     def close(self) -> None:
         """Claim nothing more."""
         for dispatcher in self._by_sid.values():

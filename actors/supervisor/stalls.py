@@ -13,7 +13,7 @@ from sql.attempts.verdicts import VerdictCode
 from sql.workers.workers import Stall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from actors.services import Services
 
@@ -21,16 +21,17 @@ PAUSE_SECONDS = 1.0
 # A partition that changes hands brings its rows along, so write all reasons this often even if none has changed.
 WRITE_ALL_EVERY_ROUNDS = 10
 
-ACCOUNT, HISTORY, BUSY, PARKED, CLOCK = "account", "history", "busy", "parked", "clock"
+ACCOUNT, HISTORY, BUSY, PARKED, CLOCK, PACED = "account", "history", "busy", "parked", "clock", "paced"
 DETAILS = {
     ACCOUNT: "The auth token of the account cannot be opened with this SECRET_KEY.",
     HISTORY: "The database has been restored or failed over: its calls are compared with the provider's before the next lead is taken.",
     BUSY: "Another program holds a row of this business or of its run in the database.",
     PARKED: "Taking a lead fails with an error of this business alone; it is tried again every 30 seconds. The log has the error.",
     CLOCK: "The clock of the database has jumped.",
+    PACED: "It waits for its turn: calls of its provider account are placed at a limited pace.",
 }
-# Rows are locked for milliseconds all the time.
-REPORT_AFTER_SECONDS = {BUSY: 3.0}
+# Rows are locked for milliseconds all the time, and a turn comes within seconds.
+REPORT_AFTER_SECONDS = {BUSY: 3.0, PACED: 3.0}
 # Verdicts of a claim that say nothing about the business.
 NEUTRAL = frozenset({VerdictCode.AWAY, VerdictCode.NOT_OWNER})
 REASONS = {VerdictCode.UNLISTED: HISTORY, VerdictCode.BUSY: BUSY, VerdictCode.PARKED: PARKED}
@@ -45,10 +46,11 @@ class _Reason:
 class StallReporter:
     """The stalled businesses of this worker, each with one reason at most."""
 
-    def __init__(self, services: Services, claiming: Callable[[], Iterable[int]]) -> None:
-        """`claiming` returns the businesses that this worker claims leads for."""
+    def __init__(self, services: Services, claiming: Callable[[], Iterable[int]], paced: Callable[[], Mapping[int, float]]) -> None:
+        """`claiming` returns the businesses that this worker claims leads for, `paced` those that wait for a permit, each since when."""
         self._services = services
         self._claiming = claiming
+        self._paced = paced
         self._reasons: dict[int, _Reason] = {}
         # None: not known.
         self._written: dict[int, str] | None = None
@@ -86,7 +88,8 @@ class StallReporter:
 
     def _stalls(self) -> list[Stall]:
         now, trusted_from = self._services.clock.boot(), self._services.ownership.clock_trusted_from
-        current = dict(self._reasons)
+        paced = {business_id: _Reason(PACED, since) for business_id, since in self._paced().items()}
+        current = paced | self._reasons
         if now < trusted_from:
             jumped_at = trusted_from - self._services.policy.lag_seconds
             current |= {business_id: _Reason(CLOCK, jumped_at) for business_id in self._claiming()}

@@ -31,7 +31,7 @@ class BusinessSupervisor:
         self._services = services
         pauser = RunPauser(services, tasks)
         excess = ExcessCalls(services, tasks)
-        stalls = StallReporter(services, lambda: (entry.business_id for entry in self._registry.claiming()))
+        stalls = StallReporter(services, lambda: (entry.business_id for entry in self._registry.claiming()), self._paced_since)
         self._effects = EffectRunner(services, tasks, duties, stalls, pauser, publish, self._poll)
         self._registry = self._effects.registry
         self._router = Router(services, tasks, self._effects, pauser, excess)
@@ -50,6 +50,9 @@ class BusinessSupervisor:
         self._services.ownership.epochs.update(epochs)
         self._router.add(epochs, start)
         await self._router.poll_once(list(epochs))
+
+    def _paced_since(self) -> dict[int, float]:
+        return self._effects.dispatchers.paced_since()
 
     async def _poll(self, partitions: list[int]) -> None:
         await self._router.poll_once(partitions)

@@ -68,7 +68,8 @@ BEGIN
     zones := ARRAY(SELECT z
                    FROM unnest(runs) r JOIN unnest(room) a ON a.business_id = r.business_id
                    JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
-                   WHERE r.held AND r.may_take > 0 AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
+                   WHERE r.held AND r.may_take > 0
+                     AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
                      AND (z.next_position <= z.last_position
                           OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                    ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
@@ -186,9 +187,11 @@ BEGIN
     RETURN ARRAY(
         WITH turn AS MATERIALIZED (
             -- The order across all runs of a business: by priority, then by fewest calls in progress, then the run
-            -- that was served longest ago. `calls` counts the leads up to this one that no rule keeps from being called.
+            -- that was served longest ago. `call` is the number of the call that this lead would be: a lead that a rule
+            -- keeps from being called takes no place.
             SELECT c.*, row_number() OVER turns AS turn,
-                   count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING) AS calls
+                   count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING)
+                       + (c.rule IS NOT NULL)::integer AS call
             FROM unnest(offers) c JOIN unnest(runs) r ON r.id = c.run_id
             WHERE c.nth <= r.may_take
             WINDOW turns AS (
@@ -197,8 +200,7 @@ BEGIN
         ), within AS MATERIALIZED (
             -- The leads within the slots and permits of their business, and those before them that are not called.
             SELECT t.*, a.inflight
-            FROM turn t JOIN unnest(room) a ON a.business_id = t.business_id
-            WHERE CASE WHEN t.rule IS NULL THEN t.calls <= a.may_take ELSE t.calls < a.may_take END
+            FROM turn t JOIN unnest(room) a ON a.business_id = t.business_id AND t.call <= a.may_take
         ), due AS MATERIALIZED (
             -- The retries whose rows we could lock.
             SELECT q.job_id FROM within t JOIN dialer.retries q ON q.job_id = t.job_id AND q.business_id = t.business_id
@@ -208,10 +210,11 @@ BEGIN
             SELECT j.id
             FROM within t JOIN public.outbound_call_jobs j ON j.id = t.job_id AND j.business_id = t.business_id
             WHERE j.status = 'queued' ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED
-        ), allowed AS (
+        ), allowed AS MATERIALIZED (
             -- Whether its job is locked or its number in use: one open attempt to a number at a time, across all runs.
             SELECT w.job_id, f.id IS NULL AS locked,
-                   EXISTS (SELECT FROM dialer.attempts o WHERE o.id = ANY (w.inflight) AND o.phone = w.phone)
+                   EXISTS (SELECT FROM dialer.attempts o
+                           WHERE o.business_id = w.business_id AND o.phone = w.phone AND o.id = ANY (w.inflight))
                    OR row_number() OVER (PARTITION BY w.business_id, w.phone ORDER BY w.turn) > 1 AS number_in_use
             FROM within w LEFT JOIN free f ON f.id = w.job_id
             WHERE NOT w.is_retry OR EXISTS (SELECT FROM due d WHERE d.job_id = w.job_id)

@@ -156,7 +156,8 @@ BEGIN
                     ELSE j.job_was END AS job_now
         FROM judged j
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN j.newest AND j.state = 'over' AND j.retries IS NOT NULL AND NOT j.cancel_requested
+            SELECT CASE WHEN j.newest AND j.state = 'over' AND NOT j.cancel_requested
+                             AND j.retries ? dialer.job_outcome(j.outcome, j.known_answerer)
                              AND j.hang_up_at IS NULL AND j.run_was IN ('running', 'paused')
                              AND NOT dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at)
                         THEN dialer.retry_seconds(j.business_id, j.job_id, j.attempt_id,
@@ -166,7 +167,8 @@ BEGIN
     ), moved AS MATERIALIZED (
         -- The effect on the counters; an attempt for which no slot is left is excess.
         SELECT w.*, w.job_now <> w.job_was AS job_moves,
-               w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried, dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
+               w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried,
+               dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
                w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
         FROM weighed w
     ), attempt AS (

@@ -1,6 +1,6 @@
 -- Stop all dialling of a business, or resume it. The lane is locked first, as a claim does: a claim in progress ends
--- before, and every later one finds the business stopped. Runs keep their state. Received, decided, audited and answered
--- in one call, so that a repeated request gets the same answer; the code of a refusal is id_reused.
+-- before, and every later one finds the business stopped. Runs keep their state. Received, decided, audited and
+-- answered in one call, so that a repeated request gets the same answer; the code of a refusal is id_reused.
 CREATE OR REPLACE FUNCTION dialer.stop_dialling_v1(
     p_business_id integer, p_id text, p_digest bytea, p_type text, p_reason text, p_requested_by text, p_keep interval)
 RETURNS jsonb

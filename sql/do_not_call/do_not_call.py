@@ -101,7 +101,7 @@ class ListRequestReusedError(Exception):
     """The Idempotency-Key was used before with another body."""
 
 
-class RegisterReplacedError(Exception):
+class LaterRegisterError(Exception):
     """A register was not put in force: a later import was faster, or this one has taken a day."""
 
 
@@ -137,7 +137,7 @@ class DoNotCall:
         """Let these numbers take the place of the register with this `name`; otherwise as `add`.
 
         Raises:
-            RegisterReplacedError: when a later import was put in force meanwhile.
+            LaterRegisterError: when a later import was put in force meanwhile.
         """
         answer = await self._receive(request, "do_not_call.replace_register")
         if answer is not None:
@@ -149,7 +149,7 @@ class DoNotCall:
             added += await self._pool.fetchval(TEXT["load_register"], business_id, register_id, numbers, request.requested_by)
         detail = {**request.detail, "id": request.id}
         if not await self._pool.fetchval(TEXT["replace_register"], business_id, register_id, added, request.requested_by, detail):
-            raise RegisterReplacedError
+            raise LaterRegisterError
         return await self._answer(request, entries, added, report)
 
     async def remove(self, business_id: int, phones: Sequence[str], requested_by: str) -> Removal:
@@ -176,10 +176,6 @@ class DoNotCall:
     async def registers(self, business_id: int) -> list[Register]:
         """The registers in force, by name."""
         return [Register(**row) for row in await self._pool.fetch(TEXT["registers"], business_id)]
-
-    async def forget(self, limit: int) -> int:
-        """Delete numbers of a register that has been replaced, at most `limit`; returns how many: `limit` means there is more."""
-        return int(await self._pool.fetchval(TEXT["forget_register"], limit))
 
     async def _receive(self, request: ListRequest, kind: str) -> dict[str, Any] | None:
         known = await self._pool.fetchval(

@@ -34,11 +34,7 @@ SELECT dialer.replace_register_v1($1::integer, $2::integer, $3::integer, $4::tex
 SELECT g.register_id, g.name, g.imported_at, g.numbers FROM dialer.registers g
 WHERE g.business_id = $1 AND g.current ORDER BY g.name
 
--- name: forget_register
-SELECT dialer.forget_register_v1($1::integer)
-
 -- name: page
--- Numbers in force, after a phone and a register; of one register, or of all.
 SELECT d.phone, d.register_id, g.name AS register, d.reason, d.added_at, d.added_by
 FROM dialer.do_not_call d
 LEFT JOIN dialer.registers g ON g.register_id = d.register_id AND g.business_id = d.business_id
@@ -47,7 +43,6 @@ WHERE d.business_id = $1 AND (d.register_id = 0 OR g.current) AND (d.phone, d.re
 ORDER BY d.phone, d.register_id LIMIT $6
 
 -- name: page_before
--- The start of the page before: up to a phone and a register, backwards.
 SELECT d.phone, d.register_id
 FROM dialer.do_not_call d
 LEFT JOIN dialer.registers g ON g.register_id = d.register_id AND g.business_id = d.business_id

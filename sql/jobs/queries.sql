@@ -57,8 +57,8 @@ WHERE l.business_id = $1 AND a.run_id = $2 ORDER BY a.id
 -- name: on_every_line
 SELECT j.id, a.run_id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name,
        j.outcome, j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at,
-       j.completed_at, j.error_message, j.position, j.reason, j.status, NULL::timestamp AS ended_at, a.state AS attempt_state,
-       a.sid
+       j.completed_at, j.error_message, j.position, j.reason, j.status, NULL::timestamp AS ended_at,
+       a.state AS attempt_state, a.sid
 FROM dialer.lanes l
 JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
 JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.business_id

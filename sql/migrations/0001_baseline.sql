@@ -291,8 +291,8 @@ CREATE TABLE dialer.refusals (
     PRIMARY KEY (job_id, rule)
 );
 
--- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the order
--- of `jobs`.
+-- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the
+-- order of `jobs`.
 CREATE TABLE dialer.operations (
     operation_id  BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     business_id   INTEGER      NOT NULL,

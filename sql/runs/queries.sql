@@ -122,6 +122,20 @@ WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 A
   AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
 
+-- name: to_delete
+SELECT r.business_id, r.id
+FROM dialer.lanes l
+JOIN dialer.businesses b ON b.business_id = l.business_id AND b.retention_days IS NOT NULL
+JOIN public.outbound_call_runs r ON r.business_id = l.business_id
+WHERE l.partition = ANY ($1::smallint[]) AND r.status IN ('completed', 'cancelled', 'stopped', 'failed')
+  AND r.in_progress_count = 0 AND NOT r.rewrite_pending
+  AND r.ended_at < dialer.utc() - make_interval(days => b.retention_days)
+  AND r.ended_at < dialer.utc() - dialer.history_needed(b.business_id, b.min_gap_hours)
+ORDER BY r.id LIMIT $2
+
+-- name: delete_run
+SELECT dialer.delete_run_v1($1::integer, $2::integer, $3::integer)
+
 -- name: to_start
 SELECT r.business_id, r.id, floor(extract(epoch FROM r.schedule_at))::bigint AS at,
        extract(epoch FROM r.schedule_at - (clock_timestamp() AT TIME ZONE 'UTC'))::float8 AS seconds

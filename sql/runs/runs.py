@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.model import RunStatus
 from sql.runs.new_run import insert_run, load, numbered, receive, started
-from sql.runs.windows import ClosedZone
+from sql.runs.zone_windows import ClosedZone
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sql.pool import Pool
     from sql.runs.new_run import NewRun, Request
-    from sql.runs.windows import StoredWindow
+    from sql.runs.zone_windows import ZoneWindow
 
 TEXT = statements("runs")
 # What holds for a run that was not given these; the business has no rule for them.
@@ -163,6 +163,15 @@ class Runs:
         """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
+    async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
+        """Ended runs of these partitions that their business does not want to keep any longer: business_id, run_id."""
+        rows = await self._pool.fetch(TEXT["to_delete"], list(partitions), limit)
+        return [(row["business_id"], row["id"]) for row in rows]
+
+    async def delete_part(self, business_id: int, run_id: int, limit: int) -> int:
+        """Delete at most `limit` leads of a run with all about them, and the run with the last of them; return how many."""
+        return int(await self._pool.fetchval(TEXT["delete_run"], business_id, run_id, limit))
+
     async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:
         """The pending runs of these partitions that start by themselves, except `but`: the first `limit`, the earliest first."""
         found = await self._pool.fetch(TEXT["to_start"], list(partitions), limit, list(but))
@@ -173,7 +182,7 @@ class Runs:
         rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit)
         return [ClosedZone(**row) for row in rows]
 
-    async def store_windows(self, windows: Sequence[StoredWindow]) -> int:
+    async def store_windows(self, windows: Sequence[ZoneWindow]) -> int:
         """Store windows, except where the rules have changed meanwhile or the lane is locked; return how many rows were changed."""
         columns = [list(column) for column in zip(*(window.row for window in windows), strict=True)]
         return int(await self._pool.fetchval(TEXT["store_windows"], *columns))

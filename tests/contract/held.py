@@ -28,8 +28,13 @@ COMMANDS = INTEGRATION + "test_commands.py::"
 RECORD = INTEGRATION + "test_record.py::"
 CLAIM = INTEGRATION + "test_claim.py::"
 DUTIES = INTEGRATION + "test_worker_duties.py::"
+REPORTS = INTEGRATION + "test_run_reports.py::"
+BULK = INTEGRATION + "test_bulk_operations.py::"
+DIALLING = INTEGRATION + "test_stop_dialling.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
+DO_NOT_CALL = INTEGRATION + "test_do_not_call.py::"
+DNC = INTEGRATION + "test_cli_do_not_call.py::"
 ALL = "*"
 RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
 CALLS = "/2010-04-01/Accounts/{sid}/Calls"
@@ -140,21 +145,55 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
         "POST /api/outbound/runs/preflight": INTEGRATION + "test_web_preflight.py::test_it_equals_what_then_happens",
+        f"GET {RUN}": REPORTS + "test_closed_and_waiting_leads_say_until_when",
         f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",
         f"POST {RUN}/leads": MORE_LEADS + "test_leads_are_added_behind_the_others",
         f"POST {RUN}/again": MORE_LEADS + "test_leads_are_called_again_by_their_outcomes",
         "GET /api/business": BUSINESS + "test_a_business_is_shown",
         "PATCH /api/business": BUSINESS + "test_a_business_is_changed_and_audited",
+        "GET /api/outbound/do-not-call": DO_NOT_CALL + "test_pages_in_both_directions_and_a_search",
+        "POST /api/outbound/do-not-call": DO_NOT_CALL + "test_claims_that_run_while_numbers_are_added_take_none_after_the_answer",
+        "DELETE /api/outbound/do-not-call": DO_NOT_CALL + "test_numbers_are_removed_unless_a_register_has_them",
+        "GET /api/outbound/do-not-call.csv": DO_NOT_CALL + "test_the_export_is_read_back_and_has_no_formula",
         "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat",
+        "POST /api/stop-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
+        "POST /api/resume-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
+        "GET /api/outbound/summary": REPORTS + "test_the_summary_of_a_business",
+        f"GET {RUN}/jobs?search=": REPORTS + "test_leads_are_found_by_name_number_and_id",
+        f"GET {RUN}/jobs?outcome=": REPORTS + "test_outcomes_are_a_list_of_known_words",
+        f"POST {RUN}/jobs/cancel": BULK + "test_queued_leads_are_cancelled_in_chunks",
+        f"POST {RUN}/jobs/again": BULK + "test_leads_that_have_ended_are_called_again",
+        f"POST {RUN}/jobs/do-not-call": BULK + "test_numbers_are_never_called_again",
+        "GET /api/operations/{operation_id}": BULK + "test_a_worker_carries_them_out_for_all_businesses_and_past_a_lock",
+    },
+    (7, "promise"): {
+        "retention_days": INTEGRATION + "test_upkeep.py::test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls_count",
     },
     (7, "command"): {
         "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS
         + "test_a_new_business_is_lawful_by_default",
+        "python -m dialer stop-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
+        "python -m dialer resume-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
     },
+    (7, "reason of a skipped lead"): {ALL: REPORTS + "test_every_reason_to_skip_a_lead_is_shown"},
+    (7, "rule of why"): {ALL: REPORTS + "test_every_refusal_is_told_in_both_languages"},
     (7, "reason of waits_for"): {
         "account": DUTIES + "test_a_business_whose_account_cannot_be_opened",
         "provider_away": INTEGRATION + "test_web_waiting.py::test_a_run_that_waits_for_the_provider_says_since_when",
+        "other_run": REPORTS + "test_the_lines_are_in_use_by_this_run_or_by_another",
+        "scheduled": REPORTS + "test_a_scheduled_run_says_when_and_one_that_nobody_starts_that_there_is_no_worker",
+        **dict.fromkeys(("closed", "retry", "recently_called"), REPORTS + "test_closed_and_waiting_leads_say_until_when"),
+        "register_too_old": REPORTS + "test_a_register_that_is_missing_or_old",
+        "paced": REPORTS + "test_a_run_that_waits_for_the_pace_of_its_account",
+        "budget": REPORTS + "test_a_budget_that_is_used_up_comes_before_the_pause_it_made",
+        "stopped": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
         ALL: INTEGRATION + "test_web_waiting.py::test_every_reason_to_wait_is_reported",
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
+    (9, "command"): {
+        "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC
+        + "test_a_list_is_imported_and_exported",
+        "python -m dialer dnc export --business ID [--file F] [--register NAME] [--json]": DNC
+        + "test_a_register_is_replaced_from_standard_input",
+    },
 }

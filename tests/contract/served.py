@@ -128,11 +128,6 @@ def _request_is_served(promise: Promise) -> bool:
 EXTRA: dict[str, Callable[[], bool]] = {
     "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _errors_of("sql", "migrate", "--dry-run"),
     f"7 | request | {RUN}": lambda: {"outcomes", "waits_for", "ends_at", "effective_settings"} <= properties("Run").keys(),
-    "7 | request | GET /api/outbound/runs/{run_id}/jobs?outcome=": lambda: (
-        "lost,human" in str(openapi()["paths"]["/api/outbound/runs/{run_id}/jobs"]["get"])
-    ),
-    "7 | answer of | GET /api/outbound/runs paged": lambda: "previous_cursor" in properties("RunPage"),
-    f"7 | answer of | outcomes of {RUN}": lambda: "outcomes" in properties("Run"),
     "7 | field of a run to load | record announced": lambda: "script" in properties("NewRun"),
     "4 | promise | sealed answers": lambda: "POST /api/tokens" in operations(),
     "7 | promise | retention_days": lambda: any("retention_days" in text and "DELETE" in text for text in every_statement().values()),

@@ -98,6 +98,9 @@ ASKED: dict[str, Callable[[Scene], Awaitable[dict[str, Any]]]] = {
     f"POST {JOB}/cancel": lambda scene: scene.ask(f"POST {JOB}/cancel", {"hang_up": True}, job=2),
     f"POST {JOB}/resolve": lambda scene: scene.ask(f"POST {JOB}/resolve", {"as": "over"}, job=1),
     f"POST {RUNS}/preflight": lambda scene: scene.ask(f"POST {RUNS}/preflight", {"leads": ROWS}),
+    f"GET {RUNS} paged": lambda scene: scene.ask(f"GET {RUNS}"),
+    "GET /api/outbound/summary": lambda scene: scene.ask("GET /api/outbound/summary"),
+    "POST /api/stop-dialling": lambda scene: scene.ask("POST /api/stop-dialling", {"reason": "x"}),
     "GET /readyz": lambda scene: scene.ask("GET /readyz"),
 }
 
@@ -259,4 +262,4 @@ async def beating(database: DatabaseFixture, business: int, run: int) -> list[tu
 
 def test_every_answer_that_is_promised_is_a_request_that_is_promised() -> None:
     requests = {promise.name for promise in promises() if promise.kind == "request"}
-    assert {request.removesuffix(" with wait").removesuffix(" when paused") for request in ASKED} - requests == set()
+    assert {request.removesuffix(" with wait").removesuffix(" when paused").removesuffix(" paged") for request in ASKED} - requests == set()

@@ -46,11 +46,8 @@ RULES: list[dict[str, Any]] = [
 ]  # fmt: skip
 # Open for long, about to close, closed, not open yet; with the day's begin and end. None never opens.
 WINDOWS = [(-50.05, 900.05, -3.05, 1800.05)] * 3 + [
-    (-50.05, 3.05, -9.05, 30.05),
-    (-9.0, -3.0, -9.05, 3.0),
-    (4.05, 60.05, 0.05, 90.05),
-    None,
-]
+    (-50.05, 3.05, -9.05, 30.05), (-9.0, -3.0, -9.05, 3.0), (4.05, 60.05, 0.05, 90.05), None,
+]  # fmt: skip
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -205,6 +202,23 @@ class Store(RuleBasedStateMachine):
         epoch = self.epochs[me].get(self.db.lanes[attempt.business_id].partition, 0)
         fence = {"owner": str(me), "epoch": epoch, "lag_seconds": LAG_SECONDS}
         self.twins.record([Fact(attempt.business_id, attempt.id, "", state, token=token, **fence)])  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7), worker=st.integers(0, 1), state=st.sampled_from(REPORTED))
+    def late_proof(self, n: int, worker: int, state: AttemptState) -> None:
+        """A call that was thought absent turns up, while its lead waits for another turn."""
+        self.silence(n, worker, 66.4, AttemptState.NOT_PLACED)
+        self.callbacks(n, [state])
+
+    @precondition(lambda self: self.db.attempts)
+    @rule(n=st.integers(0, 7))
+    def withdrawn(self, n: int) -> None:
+        """A call that the provider kept in its queue is withdrawn there."""
+        attempt = self._newest(n)
+        self.twins.record([Fact(attempt.business_id, attempt.id, "", AttemptState.PLACED, sid=f"CA-{attempt.id}")])
+        self.twins.withdraw(attempt)
+        over = Fact(attempt.business_id, attempt.id, "", AttemptState.OVER, sid=f"CA-{attempt.id}", outcome=Outcome.CANCELED)
+        self.twins.record([over])
 
     @precondition(lambda self: self.db.attempts)
     @rule(n=st.integers(0, 7), mine=st.booleans())

@@ -9,7 +9,7 @@ import pytest
 
 from dialer.model import AttemptState
 from sql.attempts.verdicts import VerdictCode
-from sql.do_not_call.do_not_call import TEXT, DoNotCall, ListRequest
+from sql.do_not_call.do_not_call import ADDED_AT_ONCE, TEXT, DoNotCall, ListRequest
 from tests.chaos import waiting
 from tests.web_site import leads
 
@@ -190,8 +190,8 @@ async def test_a_listed_number_is_called_by_no_run(site: Site) -> None:
 
 
 async def test_claims_that_run_while_numbers_are_added_take_none_after_the_answer(site: Site) -> None:
-    await site.load(40, concurrency=3)
-    phones = [lead["phone"] for lead in leads(40)]
+    await site.load(20, concurrency=3)
+    phones = [lead["phone"] for lead in leads(20)]
     answered: set[str] = set()
     wrong: list[str] = []
 
@@ -237,9 +237,26 @@ async def test_a_register_is_replaced_as_a_whole(site: Site) -> None:
     assert log[0] == ("do_not_call.replace_register", {"register": "IL", "numbers": 2, "rejected": 1})
     rows = "SELECT count(*) FROM dialer.do_not_call"
     assert await site.database.pool.fetchval(rows) == 6
-    assert [await DoNotCall(site.database.pool).forget(1) for _ in range(4)] == [1, 1, 0, 0], "those of the former import"
+    assert [await site.database.commands.forget(1) for _ in range(4)] == [1, 1, 0, 0], "those of the former import"
     assert await site.database.pool.fetchval(rows) == 4
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.registers") == 2
+
+
+async def test_a_register_is_in_force_until_its_next_import(site: Site) -> None:
+    [first, second] = [lead["phone"] for lead in leads(2)]
+    await site.post(LIST, {"phones": [first], "register": "IL"}, token="admin")
+    await site.load(2)
+    assert [attempt.phone for attempt in await claimed_until_none(site)] == [second]
+    await site.post(LIST, {"phones": [second], "register": "IL"}, token="admin")
+    await site.load(2)
+    assert [attempt.phone for attempt in await claimed_until_none(site)] == [first]
+
+
+async def test_a_long_list_is_added_in_parts_and_is_one_entry_of_the_audit_log(site: Site) -> None:
+    numbers = [f"+9725212{n:05}" for n in range(ADDED_AT_ONCE + 500)]
+    answer = (await upload(site, "\n".join(numbers))).json
+    assert (answer["added"], answer["already"], answer["rejected_count"]) == (len(numbers), 0, 0)
+    assert [row["detail"] for row in await site.database.pool.fetch(AUDITED)] == [{"added": len(numbers), "rejected": 0}]
 
 
 async def test_a_slow_import_of_a_register_does_not_undo_a_later_one(site: Site) -> None:
@@ -252,12 +269,11 @@ async def test_a_slow_import_of_a_register_does_not_undo_a_later_one(site: Site)
 
 
 async def test_an_import_that_was_cut_off_is_deleted_after_a_day(site: Site) -> None:
-    lists = DoNotCall(site.database.pool)
     begun = await site.database.pool.fetchval(TEXT["begin_register"], site.business, "IL")
     await site.database.pool.fetchval(TEXT["load_register"], site.business, begun, [A, B], "cli")
     assert await listed(site) == []
-    assert await lists.forget(10) == 0, "it may still be going on"
+    assert await site.database.commands.forget(10) == 0, "it may still be going on"
     await site.database.pool.execute("UPDATE dialer.registers SET imported_at = now() - interval '25 hours'")
     assert not await site.database.pool.fetchval(TEXT["replace_register"], site.business, begun, 2, "cli", {})
-    assert await lists.forget(10) == 2
+    assert await site.database.commands.forget(10) == 2
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.registers") == 0

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actors.supervisor import stalls
 from dialer.model import AttemptState
-from tests.web_site import RUNS
+from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
+from tests.web_site import RUNS, serving
 from web.operations.job_filter import OUTCOMES, phone_patterns
-from web.operations.reports.summary import midnight
+from web.operations.reports.business_summary import midnight
 
 if TYPE_CHECKING:
+    from telephony.simulator import Simulator
     from tests.web_site import Site
 
 SUMMARY = "/api/outbound/summary"
@@ -137,6 +140,25 @@ async def test_the_lines_are_in_use_by_this_run_or_by_another(site: Site) -> Non
     assert await waits(site, second) == []
 
 
+async def test_a_run_that_waits_for_the_pace_of_its_account(
+    floor: Floor,  # noqa: F811
+    twilio: Simulator,  # noqa: F811
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(stalls.REPORT_AFTER_SECONDS, stalls.PACED, 0.0)
+    async with serving(database_url, redis_url, floor.database) as site:
+        run = await site.load(3)
+
+        async def is_paced() -> bool:
+            return [wait["reason"] for wait in (await shown(site, run))["waits_for"]] == ["paced"]
+
+        async with floor.worker(twilio.url, DIALER_CALLS_PER_SECOND=0.01):
+            await until(is_paced)
+            assert await waits(site, run) == ["paced"]
+
+
 async def test_the_end_is_estimated_from_recent_calls(site: Site) -> None:
     run = await running(site, 30)
     assert (await shown(site, run))["ends_at"] is None, "nobody knows yet how long a call takes"
@@ -193,6 +215,39 @@ async def test_why_a_lead_is_not_called(site: Site) -> None:
         last,
     )
     assert {"gap", "new"} == {reason["rule"] for reason in await why(last)}
+
+
+RULES = {
+    "do_not_call": "skip",
+    "register": "skip",
+    "country": "skip",
+    "hours": "skip",
+    "gap": "wait",
+    "daily_cap": "wait",
+    "budget": "wait",
+}
+
+
+async def test_every_refusal_is_told_in_both_languages(site: Site) -> None:
+    run = await running(site, 1)
+    [job] = (await site.get(f"{RUNS}/{run}/jobs")).json["items"]
+    refuse = "INSERT INTO dialer.refusals (business_id, run_id, job_id, rule, verdict) VALUES ($1, $2, $3, $4, $5)"
+    for rule, verdict in RULES.items():
+        await site.database.pool.execute(refuse, site.business, run, job["job_id"], rule, verdict)
+    path = f"{RUNS}/{run}/jobs/{job['job_id']}"
+    english, hebrew = (await site.get(path)).json["why"], (await site.get(path, headers=HEBREW)).json["why"]
+    assert {reason["rule"]: reason["verdict"] for reason in english} == RULES
+    details = {reason["detail"] for reason in [*english, *hebrew]}
+    assert len(details) == 2 * len(RULES), "each has a sentence of its own"
+    assert (await site.get(path.replace(str(job["job_id"]), "424242"))).body == (await site.get(path, token="rival")).body
+
+
+async def test_every_reason_to_skip_a_lead_is_shown(site: Site) -> None:
+    run = await running(site, 4)
+    reasons = ["do_not_call", "hours_never_open", "country_not_allowed", "recently_called"]
+    skip = "UPDATE outbound_call_jobs SET status = 'skipped', reason = ($2::text[])[position] WHERE run_id = $1"
+    await site.database.pool.execute(skip, run, reasons)
+    assert [job["reason"] for job in (await site.get(f"{RUNS}/{run}/jobs?status=skipped")).json["items"]] == reasons
 
 
 async def test_leads_are_found_by_name_number_and_id(site: Site) -> None:

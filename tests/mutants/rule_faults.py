@@ -6,7 +6,6 @@ from tests.mutants.fault import Fault
 
 RULE_FAULTS = (
     Fault("hours_are_ignored", "leads are called outside of their calling hours"),
-    Fault("calls_after_closing", "a lead is taken so late that its call may begin after the zone has closed"),
     Fault("windows_outlive_the_rules", "a change of the hours leaves the windows that were computed by the old ones"),
     Fault("windows_of_old_rules", "a window is stored although the rules have changed since it was computed"),
     Fault("do_not_call_is_ignored", "a number on the business's own do-not-call list is called"),
@@ -18,6 +17,10 @@ RULE_FAULTS = (
     Fault("stop_is_ignored", "leads are taken while the dialling of the business is stopped"),
     Fault("retries_without_end", "a lead is retried for ever"),
     Fault("retry_at_once", "a retry does not wait for its pause"),
+    Fault(
+        "taken_too_late_in_sql", "a lead is taken so late that its call may begin after the zone has closed",
+        sql=("check_v1", "SELECT opens_at <= now() AND send_by < closes_at OR", "SELECT opens_at <= now() AND now() < closes_at OR"),
+    ),
     Fault(
         "closing_ignored_in_sql", "a claim looks at the opening of a zone alone",
         sql=("check_v1", "SELECT opens_at <= now() AND send_by < closes_at OR", "SELECT opens_at <= now() OR"),
@@ -36,7 +39,7 @@ RULE_FAULTS = (
     ),
     Fault(
         "refused_beyond_the_permits_in_sql", "a lead is put off before the leads in front of it are taken, and the cursor passes them",
-        sql=("claim_v1", "ELSE t.calls < a.may_take END", "ELSE TRUE END"),
+        sql=("claim_v1", "+ (c.rule IS NOT NULL)::integer AS call", "* (c.rule IS NULL)::integer AS call"),
     ),
     Fault(
         "retry_of_an_ended_lead_in_sql", "a lead that a rule ends keeps its retry",

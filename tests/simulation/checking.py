@@ -64,8 +64,6 @@ def is_open(db: Database, zone: Zone, send_by: float) -> bool:
     """Whether calls of a claim made now may be sent until `send_by`."""
     if "hours_are_ignored" in db.faults:
         return True
-    if "calls_after_closing" in db.faults:
-        send_by = db.clock()
     return zone.opens_at is not None and zone.closes_at is not None and zone.opens_at <= db.clock() and send_by < zone.closes_at
 
 

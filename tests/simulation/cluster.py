@@ -20,13 +20,13 @@ from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
 from sql.runs.new_run import NewLead
 from telephony.provider import Account
+from tests.simulation.fake_operations import FakeBulkOperations
 from tests.simulation.fake_redis import FakeRedis, FakeStreams
+from tests.simulation.fake_runs import FakeRuns
 from tests.simulation.fake_store import (
     FakeAttempts,
-    FakeBulkOperations,
     FakeCommands,
     FakeOutbox,
-    FakeRuns,
     FakeStore,
     FakeTimelines,
     FakeWorkers,

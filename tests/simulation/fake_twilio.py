@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.simulation.schedule import Schedule, Troubles
 
 CONNECT_SECONDS = 0.05
+HIDDEN = 0.5
 QUICK_SECONDS = 0.03
 SLOW_SECONDS = 7.0
 # What a worker waits for: the real provider's own bounds.
@@ -241,7 +242,9 @@ class FakeProvider:
         if twilio.is_away or twilio.hits("listing_broken"):
             return None
         entry = twilio.call(account, sid)
-        return NoSuchCall() if entry is None else self._facts(entry)
+        # A call that its lists do not show yet may be unknown to the rest of it too.
+        unseen = entry is None or (entry.shown_from > twilio.loop.now and twilio.chance.hits(HIDDEN))
+        return NoSuchCall() if entry is None or unseen else self._facts(entry)
 
     async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
         twilio = self.twilio

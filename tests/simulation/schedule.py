@@ -147,6 +147,8 @@ def draw(seed: int) -> Schedule:
         troubles["callback_late"] = chance.uniform(0.2, 0.8)
         # And in half of these schedules its lists fail too.
         troubles["listing_broken"] = chance.choice([0.0, chance.uniform(0.3, 0.9)])
+        # And in some the clock jumps between two lists.
+        troubles["clock_jumps"] = chance.randint(3, 6) if chance.hits(0.3) else troubles.get("clock_jumps", 0)
     _do_not_ask_too_much(troubles, chance, silent=silent, late=late)
     rules = draw_rules(seed, len(businesses), len(runs))
     return Schedule(

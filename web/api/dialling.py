@@ -13,7 +13,7 @@ from web.access.auth import require_principal
 from web.api.replies import canonical_json
 from web.api.serializers import moment, said
 from web.operations.dialling import change_dialling
-from web.operations.reports.summary import business_summary
+from web.operations.reports.business_summary import business_summary
 from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid

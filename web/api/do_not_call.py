@@ -12,11 +12,12 @@ from dialer.model import Role
 from dialer.policy.registers import MAX_NAME
 from sql.do_not_call.do_not_call import ListEntry, ListPlace
 from web.access.auth import require_principal
-from web.api.export import escaped, send_csv
+from web.api.export import send_csv
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response
 from web.api.replies import canonical_json
 from web.api.serializers import moment
 from web.intake.phone_lists.phone_import import import_phones, read_phones
+from web.operations.csv_cells import LIST_COLUMNS, cells_of_number
 from web.operations.do_not_call import exported_numbers, list_filter, list_numbers, remove_numbers, start_of_previous_numbers
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS
 from web.server import errors, keys
@@ -33,7 +34,6 @@ routes = http.RouteTableDef()
 MAX_REMOVED: Final = 5_000
 # The digits of a number and the register it is on; 0 is the beginning of the list.
 CURSOR: Final = re.compile(r"0|(?P<digits>[1-9][0-9]{1,14})\.(?P<register>0|[1-9][0-9]{0,8})", re.ASCII)
-COLUMNS: Final = ("phone", "reason", "added_at", "added_by")
 
 
 class ListQuery(Input):
@@ -95,12 +95,12 @@ async def export(request: http.Request) -> http.StreamResponse:
     _reject_unstorable(register=query.register_)
     async with request.app[keys.EXPORTS].hold(principal.business_id):
         entries = await exported_numbers(request, principal, query.register_)
-        return await send_csv(request, "do-not-call", COLUMNS, _rows(entries), mark=query.mark)
+        return await send_csv(request, "do-not-call", LIST_COLUMNS, _rows(entries), mark=query.mark)
 
 
 async def _rows(entries: AsyncIterator[ListEntry]) -> AsyncIterator[list[str | None]]:
     async for entry in entries:
-        yield [entry.phone, escaped(entry.reason), moment(entry.added_at), escaped(entry.added_by)]
+        yield cells_of_number(entry)
 
 
 def _entry_json(entry: ListEntry) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aiohttp import web as http
 from web.access.auth import require_principal
 from web.api.serializers import job_json
 from web.intake.limiter import TenantLimiter
+from web.operations.csv_cells import escaped
 from web.operations.runs import requested_run
 from web.server import keys
 from web.server.i18n import msgid
@@ -33,8 +34,6 @@ COLUMNS: Final = (
     "job_id", "lead_id", "phone", "name", "status", "outcome", "attempts", "twilio_call_sid", "started_at", "ended_at", "error",
 )  # fmt: skip
 CHUNK_CHARACTERS: Final = 64 * 1024
-# A spreadsheet evaluates a cell that begins with one of these as a formula (OWASP, CSV injection).
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 FREE_TEXT: Final = frozenset({"name", "error"})
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -78,11 +77,6 @@ async def send_csv(
     await response.write(_drain(buffer))
     await response.write_eof()
     return response
-
-
-def escaped(cell: str | None) -> str | None:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell and cell.startswith(FORMULA) else cell
 
 
 async def _rows(request: http.Request, run: Run) -> AsyncIterator[list[Any]]:

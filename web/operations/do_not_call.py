@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from dialer.model import Role
 from sql.do_not_call.do_not_call import (
     OWN_LIST,
+    LaterRegisterError,
     ListFilter,
     ListPlace,
     ListRequest,
     ListRequestReusedError,
-    RegisterReplacedError,
 )
 from web.access.auth import require_principal
 from web.operations.idempotency import request_id
@@ -68,7 +68,7 @@ async def change_list(request: http.Request, change: ListChange) -> dict[str, An
         return await lists.replace_register(wanted, change.register, change.entries, change.report)
     except ListRequestReusedError:
         raise errors.idempotency_conflict() from None
-    except RegisterReplacedError:
+    except LaterRegisterError:
         text = Text(msgid("A later import of this register has been faster, and is in force."))
         raise ApiError(409, "invalid_state", text) from None
 

@@ -48,7 +48,7 @@ class PhoneList:
         number = int(phone[1:])
         self._numbers.append(number)
         if reason:
-            self._reasons[number] = reason
+            self._reasons.setdefault(number, reason)
 
     def reject(self, row: int, phone: str | None, reason: str, text: Text) -> None:
         """Count a row, and report it if there are not too many."""
@@ -90,7 +90,5 @@ def _reason(text: str) -> str:
 
 
 def _too_many(most: int) -> ApiError:
-    text = Text(
-        msgid("At most {most} numbers are allowed in one upload. Import a longer list with: python -m dialer dnc import"), {"most": most}
-    )
+    text = Text(msgid("At most {most} numbers are allowed in one upload; import a longer list at the command line."), {"most": most})
     return ApiError(413, "too_many_phones", text)

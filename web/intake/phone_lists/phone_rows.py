@@ -64,12 +64,20 @@ def _header(records: Records, region: str) -> tuple[int, list[str], list[Record]
         if isinstance(record, UnreadableRecord):
             continue
         names = [column_name(cell) for cell in record]
-        if names.count(PHONE) == 1:
-            return above + 1, names, []
-        if len([name for name in names if name]) == 1 and _is_phone(record[0], region):
-            return above, [PHONE], [record]
+        if PHONE in names:
+            return above + 1, _distinct(names), []
+        if len([name for name in names if name]) == 1 and any(_is_phone(cell, region) for cell in record):
+            return above, [PHONE if name else "" for name in names], [record]
     text = Text(msgid("The first line must name the columns; these are missing: {columns}."), {"columns": PHONE})
     raise ApiError(422, "missing_column", text, details=[{"field": PHONE, "message": Text(msgid("is missing"))}])
+
+
+def _distinct(names: list[str]) -> list[str]:
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    if twice:
+        text = Text(msgid("This column appears twice in the header."))
+        raise ApiError(422, "wrong_header", text, details=[{"field": name, "message": text} for name in twice])
+    return names
 
 
 def _is_phone(cell: str, region: str) -> bool:

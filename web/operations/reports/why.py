@@ -33,7 +33,6 @@ SENTENCES: Final = {
     ("gap", WAIT): msgid("This number was called recently. It is called again when enough time has passed."),
     ("daily_cap", WAIT): msgid("This number has been called as often as is allowed in one day. It is called again on another day."),
     ("budget", WAIT): msgid("The budget of the campaign is used up. This person is called when it is raised and the campaign resumed."),
-    ("number", SKIP): msgid("The provider refuses calls to this number. It is not called again."),
     ("retry", WAIT): msgid("This person was called before. The next try is made after a pause."),
     ("number_in_use", WAIT): msgid("Another call to this number is in progress. This one is made when that one has ended."),
     ("paused", WAIT): msgid("The campaign is paused. This person is called when it is resumed."),
