@@ -506,6 +506,16 @@ CREATE TYPE dialer.claim_pick AS (
     reason       TEXT
 );
 
+-- Which leads of a run an operation is about; see dialer.job_matches. NULL: all.
+CREATE TYPE dialer.job_filter AS (
+    job_ids      BIGINT[],
+    statuses     TEXT[],
+    outcomes     TEXT[],
+    name_like    TEXT,
+    lead_id_is   TEXT,
+    phones_like  TEXT[]
+);
+
 -- A call of the provider that the database has lost, with the job it belongs to: see dialer.match_calls_v1.
 CREATE TYPE dialer.orphaned_call AS (
     sid            TEXT,
