@@ -9,8 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from actors.duties.calling_windows import WindowPlanner
-from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser
+from actors.duties.calling_windows import WindowDuty
+from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser, RunRetention
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
@@ -58,7 +58,8 @@ class Worker:
             RunStarter(services).loop,
             OperationRunner(services).loop,
             RetentionCleaner(services).loop,
-            WindowPlanner(services).loop,
+            RunRetention(services).loop,
+            WindowDuty(services).loop,
         )
 
     async def start(self) -> None:

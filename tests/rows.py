@@ -10,7 +10,8 @@ from dialer.messages import Command, CommandType
 from sql.attempts.attempts import Attempts, ClaimedAttempt, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Answer, Commands
-from sql.runs.runs import NewLead, NewRun, Request, Run, Runs
+from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.runs import Run, Runs
 from sql.workers.workers import Workers
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
 from sql.dialling.dialling import Dialling
+from sql.do_not_call.do_not_call import DoNotCall
 from sql.jobs.jobs import Jobs
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
@@ -32,7 +33,7 @@ from web import pages
 from web.access.auth import identify
 from web.access.credential_checks import CredentialChecks
 from web.access.passwords import Passwords
-from web.api import bulk_operations, dialling, docs, export, jobs, runs
+from web.api import bulk_operations, business, dialling, do_not_call, docs, export, jobs, run_changes, runs
 from web.events import stream
 from web.events.fanout import Fanout
 from web.events.states import LiveStates
@@ -91,7 +92,8 @@ def create_app(settings: Settings) -> http.Application:
     app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    for module in (runs, jobs, bulk_operations, dialling, export, stream, health, metrics, docs):
+    apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, docs)
+    for module in (*apis, stream, health, metrics):
         app.add_routes(module.routes)
     routes.setup(app)
     pages.setup(app)
@@ -113,6 +115,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.SESSIONS] = Sessions(pool)
     app[keys.RUNS] = Runs(pool)
     app[keys.JOBS] = Jobs(pool)
+    app[keys.DO_NOT_CALL] = DoNotCall(pool)
     app[keys.COMMANDS] = Commands(pool)
     app[keys.ATTEMPTS] = Attempts(pool)
     app[keys.RESOLUTIONS] = Resolutions(pool)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from dialer.concurrency.loop import Loop
 from dialer.policy.calling_hours import CallingHours
 from dialer.policy.windows import next_window
-from sql.runs.windows import StoredWindow
+from sql.runs.zone_windows import ZoneWindow
 
 if TYPE_CHECKING:
     from actors.services import Services
-    from sql.runs.windows import ClosedZone
+    from sql.runs.zone_windows import ClosedZone
 
 PAUSE_SECONDS = 1.0
 # At most a millisecond each, all in one step of the event loop.
@@ -27,7 +27,7 @@ KNOWN_HOURS = 1_000
 log = logging.getLogger(__name__)
 
 
-class WindowPlanner:
+class WindowDuty:
     """The windows of the runs of this worker's partitions."""
 
     def __init__(self, services: Services) -> None:
@@ -44,14 +44,14 @@ class WindowPlanner:
                 return
 
 
-def _window(zone: ClosedZone) -> StoredWindow:
+def _window(zone: ClosedZone) -> ZoneWindow:
     try:
         window = next_window(_hours(json.dumps(zone.hours)), zone.zone, zone.now, by_day=zone.by_day)
     except ValueError:
         # Checked when they were set, so another program has written them. The zone stays closed for a day.
         log.exception("the calling hours of run %d are not valid: nothing is dialled", zone.run_id)
         window = next_window(CallingHours(), zone.zone, zone.now, by_day=zone.by_day)
-    return StoredWindow(zone, window)
+    return ZoneWindow(zone, window)
 
 
 @lru_cache(KNOWN_HOURS)

@@ -99,3 +99,24 @@ class RetentionCleaner:
     async def _delete_expired(self) -> None:
         while not self.loop.closed and await self._services.commands.forget(MAX_DELETED) >= MAX_DELETED:
             pass
+
+
+class RunRetention:
+    """Deletes the runs that their businesses do not want to keep any longer, a part of each in turn."""
+
+    def __init__(self, services: Services) -> None:
+        """For the partitions of this worker."""
+        self._services = services
+        self.loop = Loop("run retention", self._delete_old_runs, pause=SWEEP_PAUSE_SECONDS)
+
+    async def _delete_old_runs(self) -> None:
+        partitions = list(self._services.ownership.epochs)
+        runs = await self._services.runs.to_delete(partitions, MAX_RUNS) if partitions else []
+        while runs and not self.loop.closed:
+            runs = [(business_id, run_id) for business_id, run_id in runs if await self._delete_part(business_id, run_id)]
+
+    async def _delete_part(self, business_id: int, run_id: int) -> bool:
+        """True while there may be more of it."""
+        deleted = await self._services.runs.delete_part(business_id, run_id, CHUNK_ROWS)
+        log.info("deleted %d leads of run %d, which is past its retention time", deleted, run_id)
+        return deleted == CHUNK_ROWS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -10,10 +10,14 @@ import phonenumbers
 from phonenumbers import timezone as phone_zones
 
 from dialer.config import load
+from dialer.model import bounded_id
+from dialer.policy.calling_hours import default_hours
+from dialer.policy.run_settings import MAX_GAP_HOURS
+from dialer.policy.run_settings import MAX_PER_DAY as MOST_PER_DAY
 from ringmaster.database import address, connected
 from ringmaster.errors import OptionError
 from ringmaster.output import print_result
-from sql.businesses.businesses import Businesses
+from sql.businesses.businesses import NO_RULES, Businesses, StartingRules
 from web.intake.phone_numbers import RefusedPhoneError, read_international
 
 if TYPE_CHECKING:
@@ -24,18 +28,28 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARACTERS = 200
 MAX_CALLS = 1000  # as DIALER_MAX_CALLS_PER_BUSINESS
+# Of a new business: lawful by default (docs/rules.md).
+ALWAYS = "always"
+UNLIMITED = "none"
+CALLING_HOURS = ("default", ALWAYS)
+MIN_GAP_HOURS = 24.0
+MAX_PER_DAY = 3
 UNKNOWN_ZONE = phone_zones.UNKNOWN_TIMEZONE
 
 
 @dataclass(frozen=True, slots=True)
 class NewBusiness:
-    """A validated tenant. `caller_id` is E.164, `region` the ISO country its leads' numbers are read in."""
+    """A validated tenant. `caller_id` is E.164, `region` the ISO country its leads' numbers are read in.
+
+    Without `rules` it calls at any hour, and a phone as often as a run says.
+    """
 
     name: str
     caller_id: str
     region: str
     timezone: str
     max_calls: int
+    rules: StartingRules = NO_RULES
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,6 +60,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     create.add_argument("--caller-id", required=True, metavar="+E164", help="the number its calls come from, such as +12125550100")
     create.add_argument("--timezone", metavar="ZONE", help="such as Asia/Jerusalem (default: where the caller id is)")
     create.add_argument("--max-calls", type=int, metavar="N", help="calls at once (default: DIALER_MAX_CALLS_PER_BUSINESS, 3)")
+    hours = "default: 08:00 to 21:00 where the lead is, in Israel not on Saturdays and holidays; always: at any hour"
+    create.add_argument("--calling-hours", choices=CALLING_HOURS, default=CALLING_HOURS[0], help=hours)
+    gap = f"hours between calls of two runs to one phone, 0: none (default: {MIN_GAP_HOURS:g})"
+    create.add_argument("--min-gap-hours", type=float, default=MIN_GAP_HOURS, metavar="H", help=gap)
+    a_day = f"calls to one phone on a day, or none (default: {MAX_PER_DAY})"
+    create.add_argument("--max-per-day", default=str(MAX_PER_DAY), metavar="N", help=a_day)
     create.add_argument("--json", action="store_true", help="print one JSON object")
     create.set_defaults(run=run)
 
@@ -58,8 +78,9 @@ async def run(options: Namespace) -> int:
     """
     max_calls = load().max_calls_per_business if options.max_calls is None else options.max_calls
     new = validate(name=options.name, caller_id=options.caller_id, timezone=options.timezone, max_calls=max_calls)
+    rules = starting_rules(new.region, options.calling_hours, options.min_gap_hours, options.max_per_day)
     async with connected(address()) as pool:
-        created = await create(pool, new)
+        created = await create(pool, replace(new, rules=rules))
     print_result(created, "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}", as_json=options.json)
     return 0
 
@@ -83,10 +104,26 @@ def validate(*, name: str, caller_id: str, timezone: str | None, max_calls: int)
     return NewBusiness(name, phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), region, zone, max_calls)
 
 
+def starting_rules(region: str, calling_hours: str, min_gap_hours: float, max_per_day: str) -> StartingRules:
+    """Validate the options that are rules of calling; `region` has the default hours.
+
+    Raises:
+        OptionError: naming the wrong option.
+    """
+    if not 0 <= min_gap_hours <= MAX_GAP_HOURS:
+        raise OptionError(option="--min-gap-hours", problem=f"a number of hours from 0 to {MAX_GAP_HOURS:g}")
+    try:
+        most = None if max_per_day == UNLIMITED else bounded_id(max_per_day, MOST_PER_DAY)
+    except ValueError:
+        raise OptionError(option="--max-per-day", problem=f"a number from 1 to {MOST_PER_DAY}, or {UNLIMITED}") from None
+    hours = None if calling_hours == ALWAYS else default_hours(region).model_dump(mode="json", exclude_unset=True)
+    return StartingRules(hours, min_gap_hours, most)
+
+
 async def create(pool: Pool, new: NewBusiness) -> dict[str, Any]:
     """Add the business with its lane; return the fields of `--json`."""
     fields = {"name": new.name, "caller_id": new.caller_id, "region": new.region, "timezone": new.timezone, "max_calls": new.max_calls}
-    return {"business_id": await Businesses(pool).create(**fields), **fields}  # type: ignore[arg-type]
+    return {"business_id": await Businesses(pool).create(**fields, rules=new.rules), **fields}  # type: ignore[arg-type]
 
 
 def _number(caller_id: str) -> phonenumbers.PhoneNumber:

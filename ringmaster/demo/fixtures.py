@@ -64,6 +64,7 @@ async def create(pool: Pool, leads: Path | None) -> list[Tenant]:
 
 
 async def _create(pool: Pool, fixture: FixtureBusiness, leads: Path) -> Tenant:
+    # Without rules of calling: nobody is called, and the demo runs at any hour.
     new = business.validate(name=fixture.name, caller_id=fixture.caller_id, timezone=None, max_calls=MAX_CALLS)
     business_id = int((await business.create(pool, new))["business_id"])
     password = secrets.token_urlsafe(PASSWORD_BYTES)

@@ -17,7 +17,8 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.has_due_retry(p_business_id integer, p_run_id integer, p_zone text) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM dialer.retries t
-                   WHERE t.business_id = p_business_id AND t.run_id = p_run_id AND t.zone = p_zone AND t.due_at <= now())
+                   WHERE t.business_id = p_business_id AND t.run_id = p_run_id AND t.zone = p_zone
+                     AND t.due_at <= now())
 $$;
 
 -- When a lead of this zone can be claimed next: NULL when it has none, or some can be claimed now. A window that is not

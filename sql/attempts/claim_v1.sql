@@ -68,7 +68,8 @@ BEGIN
     zones := ARRAY(SELECT z
                    FROM unnest(runs) r JOIN unnest(room) a ON a.business_id = r.business_id
                    JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
-                   WHERE r.held AND r.may_take > 0 AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
+                   WHERE r.held AND r.may_take > 0
+                     AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
                      AND (z.next_position <= z.last_position
                           OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                    ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);

@@ -167,7 +167,8 @@ BEGIN
     ), moved AS MATERIALIZED (
         -- The effect on the counters; an attempt for which no slot is left is excess.
         SELECT w.*, w.job_now <> w.job_was AS job_moves,
-               w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried, dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
+               w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried,
+               dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
                w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
         FROM weighed w
     ), attempt AS (

@@ -81,14 +81,15 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 ELSE 'answered' END
 $$;
 
--- How many seconds after this attempt its lead is called again; NULL when it is not. `retries` is as in contract section
--- 7; each outcome is counted by itself, and the last pause repeats. dialer/policy/retries.py has the same rule.
+-- How many seconds after this attempt its lead is called again; NULL when it is not. `retries` is as in contract,
+-- section 7: each outcome is counted by itself, and the last pause repeats. dialer/policy/retries.py has the same rule.
 CREATE OR REPLACE FUNCTION dialer.retry_seconds(
     p_business_id integer, p_job_id bigint, p_attempt_id bigint, p_outcome text, retries jsonb)
 RETURNS double precision
 LANGUAGE sql STABLE AS $$
     SELECT 60 * (w.minutes ->> least(t.earlier, jsonb_array_length(w.minutes) - 1))::float8
-    FROM (SELECT retries -> p_outcome -> 'after_minutes' AS minutes, (retries -> p_outcome ->> 'times')::integer AS times
+    FROM (SELECT retries -> p_outcome -> 'after_minutes' AS minutes,
+                 (retries -> p_outcome ->> 'times')::integer AS times
           WHERE p_outcome IN ('no-answer', 'busy', 'failed', 'machine') AND retries ? p_outcome) w
     CROSS JOIN LATERAL (
         SELECT count(*)::integer AS earlier FROM dialer.attempts a

@@ -91,6 +91,7 @@ DECLARE
     first integer;
     chunk bigint[];
     changed integer;
+    phones text[];
 BEGIN
     SELECT * INTO operation FROM dialer.operations o
     WHERE o.business_id = p_business_id AND o.operation_id = p_operation_id AND o.status = 'running'
@@ -105,14 +106,20 @@ BEGIN
     IF operation.type = 'jobs.cancel' THEN
         changed := dialer.cancel_jobs_v1(p_business_id, operation.run_id, chunk);
     ELSIF operation.type = 'jobs.do_not_call' THEN
-        changed := dialer.forbid_jobs_v1(p_business_id, operation.run_id, chunk, operation.requested_by);
+        phones := ARRAY(SELECT DISTINCT j.phone FROM public.outbound_call_jobs j
+                        WHERE j.id = ANY (chunk) AND j.run_id = operation.run_id AND j.business_id = p_business_id
+                          AND j.phone IS NOT NULL);
+        SELECT n.added, n.audit_id INTO changed, operation.audit_id
+        FROM dialer.add_do_not_call_v1(
+            p_business_id, phones, array_fill(NULL::text, ARRAY[cardinality(phones)]), operation.requested_by,
+            jsonb_build_object('operation_id', p_operation_id), operation.audit_id) n;
     ELSE
         SELECT a.run_id, a.copied INTO operation.new_run_id, changed
         FROM dialer.call_jobs_again_v1(p_business_id, operation.run_id, chunk, operation.requested_by) a;
     END IF;
     UPDATE dialer.operations o
     SET done = o.done + changed, skipped = o.skipped + cardinality(chunk) - changed,
-        new_run_id = operation.new_run_id,
+        new_run_id = operation.new_run_id, audit_id = operation.audit_id,
         status = CASE WHEN first + cardinality(chunk) > cardinality(o.jobs) THEN 'done' ELSE 'running' END,
         ended_at = CASE WHEN first + cardinality(chunk) > cardinality(o.jobs) THEN now() END
     WHERE o.business_id = p_business_id AND o.operation_id = p_operation_id;
@@ -156,24 +163,6 @@ BEGIN
     WHERE r.id = p_run_id AND r.business_id = p_business_id AND cancelled > 0;
     PERFORM dialer.end_if_done_v1(p_business_id, p_run_id);
     RETURN cancelled;
-END
-$$;
-
--- Put the numbers of these leads on the do-not-call list of the business; returns how many were not there.
-CREATE OR REPLACE FUNCTION dialer.forbid_jobs_v1(p_business_id integer, p_run_id integer, p_jobs bigint[], p_by text)
-RETURNS integer
-LANGUAGE plpgsql AS $$
-DECLARE
-    added integer;
-BEGIN
-    PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
-    INSERT INTO dialer.do_not_call (business_id, phone, added_by)
-    SELECT DISTINCT p_business_id, j.phone, p_by FROM public.outbound_call_jobs j
-    WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id AND j.phone IS NOT NULL
-    ORDER BY j.phone
-    ON CONFLICT (business_id, phone, register_id) DO NOTHING;
-    GET DIAGNOSTICS added = ROW_COUNT;
-    RETURN added;
 END
 $$;
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -11,6 +11,8 @@ from dialer.model import Role
 from sql.statements import statements
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sql.pool import Pool
 
 TEXT = statements("businesses")
@@ -26,7 +28,10 @@ class NoSuchBusinessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """A tenant. `region` is the country for parsing its leads' numbers, `caller_id` E.164, `account_sid` None for the default account."""
+    """A tenant. `region` is the country for parsing its leads' numbers, `caller_id` E.164, `account_sid` None for the default account.
+
+    The rules of calling hold for runs without their own: `calling_hours` None is always, any other None no limit.
+    """
 
     business_id: int
     name: str
@@ -37,6 +42,27 @@ class Business:
     auth_token_sealed: bytes | None
     max_calls: int
     partition: int
+    max_calls_limit: int
+    calling_hours: dict[str, Any] | None
+    retries: dict[str, Any] | None
+    min_gap_hours: float
+    max_per_day: int | None
+    allowed_countries: list[str] | None
+    required_registers: list[dict[str, Any]]
+    retention_days: int | None
+    stopped_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartingRules:
+    """The rules of calling of a new business: `calling_hours` as in contract section 7, None for always; no gap and no limit a day."""
+
+    calling_hours: dict[str, Any] | None = None
+    min_gap_hours: float = 0.0
+    max_per_day: int | None = None
+
+
+NO_RULES = StartingRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +92,12 @@ class Businesses:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def create(self, *, name: str, caller_id: str, region: str, timezone: str, max_calls: int) -> int:
-        """Add a business with its lane; return its id."""
-        return int(await self._pool.fetchval(TEXT["insert"], name, caller_id, region, timezone, max_calls))
+    async def create(
+        self, *, name: str, caller_id: str, region: str, timezone: str, max_calls: int, rules: StartingRules = NO_RULES
+    ) -> int:
+        """Add a business with its lane; return its id. `max_calls` is also the most that it may set itself."""
+        values = name, caller_id, region, timezone, max_calls, rules.calling_hours, rules.min_gap_hours, rules.max_per_day
+        return int(await self._pool.fetchval(TEXT["insert"], *values))
 
     async def get(self, business_id: int) -> Business | None:
         """One business; None when there is none."""
@@ -86,6 +115,10 @@ class Businesses:
     async def set_max_calls(self, business_id: int, max_calls: int) -> None:
         """Allow `max_calls` calls at once from now on; calls in flight beyond that finish."""
         await self._pool.execute(TEXT["set_max_calls"], business_id, max_calls)
+
+    async def change(self, business_id: int, changes: dict[str, Any], actor: str) -> None:
+        """Change the fields of a business that are in `changes`; they hold for every claim after it, and are in the audit log."""
+        await self._pool.execute(TEXT["change"], business_id, changes, actor)
 
     async def create_user(self, business_id: int, *, email: str, role: Role, password_hash: str) -> int:
         """Add a person; return the id.

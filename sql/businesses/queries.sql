@@ -1,6 +1,8 @@
 -- name: insert
 WITH business AS (
-    INSERT INTO dialer.businesses (name, caller_id, region, timezone) VALUES ($1, $2, $3, $4) RETURNING business_id
+    INSERT INTO dialer.businesses (name, caller_id, region, timezone, max_calls_limit, calling_hours, min_gap_hours,
+                                   max_per_day)
+    VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8) RETURNING business_id
 )
 INSERT INTO dialer.lanes (business_id, partition, max_calls, cap, timeline)
 SELECT business_id, dialer.partition_of(business_id), $5, $5, (SELECT max(h.id) FROM dialer.timelines h) FROM business
@@ -8,7 +10,8 @@ RETURNING business_id
 
 -- name: get
 SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls,
-       l.partition
+       l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day, b.allowed_countries,
+       b.required_registers, b.retention_days, b.stopped_at
 FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) WHERE b.business_id = $1
 
 -- name: without_account
@@ -16,6 +19,9 @@ SELECT count(*) FROM dialer.businesses WHERE account_sid IS NULL OR auth_token_s
 
 -- name: set_max_calls
 SELECT dialer.set_max_calls_v1($1::integer, $2::integer)
+
+-- name: change
+SELECT dialer.change_business_v1($1::integer, $2::jsonb, $3::text)
 
 -- name: insert_user
 INSERT INTO dialer.users (business_id, email, role, password_hash) VALUES ($1, $2, $3, $4) RETURNING user_id

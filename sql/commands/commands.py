@@ -122,9 +122,9 @@ class Commands:
         return applied, len(applied) < len(rows)
 
     async def forget(self, limit: int) -> int:
-        """Delete expired commands, and callbacks after 90 days, at most `limit` of each.
+        """Delete expired commands, callbacks after 90 days, and numbers of replaced do-not-call registers, at most `limit` of each.
 
-        Returns the larger of the two counts; `limit` means that there is more to delete.
+        Returns the largest count; `limit` means that there is more to delete.
         """
         return int(await self._pool.fetchval(TEXT["forget"], limit))
 

@@ -102,7 +102,9 @@ CREATE TABLE dialer.businesses (
     stopped_at         TIMESTAMPTZ,
     stopped_by         TEXT,
     stop_reason        TEXT,
-    retention_days     INTEGER
+    retention_days     INTEGER,
+    -- What the command line allowed: the business itself may set the max_calls of its lane up to this.
+    max_calls_limit    INTEGER      NOT NULL
 );
 
 -- One row: set while all dialling of the installation is stopped.
@@ -177,6 +179,8 @@ CREATE TABLE dialer.do_not_call (
     added_by     TEXT,
     PRIMARY KEY (business_id, phone, register_id)
 );
+-- To export one list, and to delete a replaced one.
+CREATE INDEX do_not_call_by_register ON dialer.do_not_call (business_id, register_id, phone);
 
 -- One row per business: the ids of its open attempts. The CHECK rejects one too many, whatever statement adds it.
 CREATE TABLE dialer.lanes (
@@ -301,6 +305,8 @@ CREATE TABLE dialer.operations (
     skipped       INTEGER      NOT NULL DEFAULT 0,
     -- The run that calls the leads again.
     new_run_id    INTEGER,
+    -- The entry of the audit log that counts the numbers added to the do-not-call list.
+    audit_id      BIGINT,
     created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
     ended_at      TIMESTAMPTZ
 );

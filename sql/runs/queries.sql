@@ -1,8 +1,8 @@
 -- name: get
-SELECT * FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2
+SELECT *, dialer.rules_of(business_id) AS rules FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2
 
 -- name: page
-SELECT * FROM public.outbound_call_runs
+SELECT *, dialer.rules_of(business_id) AS rules FROM public.outbound_call_runs
 WHERE business_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND ($3::integer IS NULL OR id < $3)
 ORDER BY id DESC LIMIT $4
 
@@ -12,10 +12,11 @@ WHERE business_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND id >= $
 ORDER BY id LIMIT $4
 
 -- name: some
-SELECT * FROM public.outbound_call_runs WHERE business_id = $1 AND id = ANY ($2::integer[])
+SELECT *, dialer.rules_of(business_id) AS rules FROM public.outbound_call_runs
+WHERE business_id = $1 AND id = ANY ($2::integer[])
 
 -- name: active
-SELECT * FROM public.outbound_call_runs
+SELECT *, dialer.rules_of(business_id) AS rules FROM public.outbound_call_runs
 WHERE business_id = $1
   AND (status IN ('pending', 'running', 'paused')
        OR id IN (SELECT a.run_id FROM dialer.lanes l
@@ -42,7 +43,7 @@ SELECT set_config('lock_timeout', '30s', TRUE)
 -- name: receive_request
 SELECT dialer.receive_command_v1(
     jsonb_populate_record(NULL::dialer.inbox, jsonb_build_object(
-        'business_id', $1::integer, 'id', $2::text, 'digest', $3::bytea, 'type', 'run.create', 'hang_up', FALSE,
+        'business_id', $1::integer, 'id', $2::text, 'digest', $3::bytea, 'type', $6::text, 'hang_up', FALSE,
         'requested_by', $4::text)),
     make_interval(secs => $5::float8))
 
@@ -55,9 +56,32 @@ WHERE business_id = $1 AND id = $2
 
 -- name: insert
 INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority,
-                                       settings, created_by_user_id)
-VALUES ($1, $2, 'pending', $3, $4, $4, $5, $6::jsonb, $7)
+                                       settings, created_by_user_id, schedule_at, ancestors)
+VALUES ($1, $2, 'pending', $3, $4, $4, $5, $6::jsonb, $7, $8::timestamptz AT TIME ZONE 'UTC', $9::integer[])
 RETURNING id
+
+-- name: change
+SELECT dialer.change_run_settings_v1($1::integer, $2::integer, $3::jsonb, $4::text, $5::text[])
+
+-- name: one_addition
+SELECT pg_advisory_xact_lock(dialer.additions_lock(), $1::integer)
+
+-- name: known_leads
+SELECT coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS shown, j.lead_id, j.phone
+FROM public.outbound_call_jobs j
+WHERE j.business_id = $1 AND j.run_id = $2 AND (j.lead_id = ANY ($3::bigint[]) OR j.phone = ANY ($4::text[]))
+
+-- name: last_position
+SELECT coalesce(max(j.position), 0) FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2
+
+-- name: count_addition
+SELECT dialer.count_addition_v1($1::integer, $2::integer, $3::integer, $4::text)
+
+-- name: copy_leads
+SELECT dialer.copy_leads_v1($1::integer, $2::integer, $3::integer, $4::text[])
+
+-- name: lineage
+SELECT r.ancestors || r.id FROM public.outbound_call_runs r WHERE r.business_id = $1 AND r.id = $2
 
 -- name: insert_zone
 INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
@@ -97,6 +121,20 @@ WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 A
   AND l.partition = ANY ($1::smallint[])
   AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
+
+-- name: to_delete
+SELECT r.business_id, r.id
+FROM dialer.lanes l
+JOIN dialer.businesses b ON b.business_id = l.business_id AND b.retention_days IS NOT NULL
+JOIN public.outbound_call_runs r ON r.business_id = l.business_id
+WHERE l.partition = ANY ($1::smallint[]) AND r.status IN ('completed', 'cancelled', 'stopped', 'failed')
+  AND r.in_progress_count = 0 AND NOT r.rewrite_pending
+  AND r.ended_at < dialer.utc() - make_interval(days => b.retention_days)
+  AND r.ended_at < dialer.utc() - dialer.history_needed(b.business_id, b.min_gap_hours)
+ORDER BY r.id LIMIT $2
+
+-- name: delete_run
+SELECT dialer.delete_run_v1($1::integer, $2::integer, $3::integer)
 
 -- name: to_start
 SELECT r.business_id, r.id, floor(extract(epoch FROM r.schedule_at))::bigint AS at,

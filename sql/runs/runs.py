@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
 from dialer.model import RunStatus
-from sql.commands.commands import TEXT as COMMAND_TEXT
-from sql.runs.windows import ClosedZone
+from sql.runs.new_run import insert_run, load, numbered, receive, started
+from sql.runs.zone_windows import ClosedZone
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from asyncpg import Record
 
-    from sql.pool import Connection, Pool
-    from sql.runs.windows import StoredWindow
+    from sql.pool import Pool
+    from sql.runs.new_run import NewRun, Request
+    from sql.runs.zone_windows import ZoneWindow
 
 TEXT = statements("runs")
+# What holds for a run that was not given these; the business has no rule for them.
+DEFAULTS = {"machine_detection": None, "record": False, "recently_called": "wait", "budget": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as in the contract; times are aware, in UTC."""
+    """A run as in the contract; times are aware, in UTC.
+
+    `settings` is what it was given, `rules` the rules of calling of its business.
+    """
 
     run_id: int
     business_id: int
@@ -51,6 +55,16 @@ class Run:
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     settings: dict[str, Any]
+    priority: int
+    schedule_at: datetime | None
+    archived_at: datetime | None
+    rules: dict[str, Any]
+
+    @property
+    def effective_settings(self) -> dict[str, Any]:
+        """What holds now: the settings that the run was given, and the rules of its business where it was given none."""
+        given = {name: value for name, value in self.settings.items() if name != "schedule_at"}
+        return {**DEFAULTS, **self.rules, **given, "priority": self.priority}
 
     @property
     def can_cancel(self) -> bool:
@@ -66,49 +80,6 @@ class ScheduledRun:
     run_id: int
     at: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class NewLead:
-    """A checked lead: `phone` is E.164, `zone` the name of its time zone; `variables` are checked and not stored yet.
-
-    A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
-    """
-
-    lead_id: int | None
-    phone: str
-    name: str | None
-    zone: str
-    external_id: str | None = None
-    variables: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """A run to be loaded. `concurrency` is how many of the business's calls it may hold at once."""
-
-    business_id: int
-    name: str | None
-    concurrency: int
-    leads: Sequence[NewLead]
-    start: bool = False
-    priority: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)
-    created_by_user_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The HTTP request that loads a run: `id` from its Idempotency-Key, or new; `answer` is the answer besides run_id and status."""
-
-    id: str
-    digest: bytes
-    requested_by: str
-    answer: dict[str, Any]
-
-
-class IdReusedError(Exception):
-    """The Idempotency-Key was used before with another body."""
 
 
 class Runs:
@@ -155,18 +126,14 @@ class Runs:
             IdReusedError: when the id was used before with another digest.
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
-        new = replace(new, leads=await self._numbered(new))
+        new = replace(new, leads=await numbered(self._pool, new.business_id, new.leads))
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(TEXT["lock_timeout_while_loading"])
-            is_new = await connection.fetchval(
-                TEXT["receive_request"], new.business_id, request.id, request.digest, request.requested_by, KEEP_HTTP_SECONDS
-            )
-            if is_new is None:
-                raise IdReusedError
-            if not is_new:
-                return await connection.fetchval(TEXT["answer_of_request"], new.business_id, request.id), True
-            run_id = await _load(connection, new)
-            status = await _start(connection, new, run_id, request) if new.start else RunStatus.PENDING
+            repeated = await receive(connection, new.business_id, request)
+            if repeated is not None:
+                return repeated, True
+            run_id = await insert_run(connection, new, request)
+            await load(connection, new.business_id, run_id, new.leads, after=0)
+            status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer}
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
             return answer, False
@@ -196,6 +163,15 @@ class Runs:
         """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
+    async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
+        """Ended runs of these partitions that their business does not want to keep any longer: business_id, run_id."""
+        rows = await self._pool.fetch(TEXT["to_delete"], list(partitions), limit)
+        return [(row["business_id"], row["id"]) for row in rows]
+
+    async def delete_part(self, business_id: int, run_id: int, limit: int) -> int:
+        """Delete at most `limit` leads of a run with all about them, and the run with the last of them; return how many."""
+        return int(await self._pool.fetchval(TEXT["delete_run"], business_id, run_id, limit))
+
     async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:
         """The pending runs of these partitions that start by themselves, except `but`: the first `limit`, the earliest first."""
         found = await self._pool.fetch(TEXT["to_start"], list(partitions), limit, list(but))
@@ -206,62 +182,10 @@ class Runs:
         rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit)
         return [ClosedZone(**row) for row in rows]
 
-    async def store_windows(self, windows: Sequence[StoredWindow]) -> int:
+    async def store_windows(self, windows: Sequence[ZoneWindow]) -> int:
         """Store windows, except where the rules have changed meanwhile or the lane is locked; return how many rows were changed."""
         columns = [list(column) for column in zip(*(window.row for window in windows), strict=True)]
         return int(await self._pool.fetchval(TEXT["store_windows"], *columns))
-
-    async def _numbered(self, new: NewRun) -> Sequence[NewLead]:
-        texts = [lead.external_id for lead in new.leads if lead.external_id is not None]
-        if not texts:
-            return new.leads
-        await self._pool.execute(TEXT["number_leads"], new.business_id, texts)
-        rows = await self._pool.fetch(TEXT["lead_numbers"], new.business_id, texts)
-        numbers = {row["external_id"]: row["lead_id"] for row in rows}
-        return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in new.leads]
-
-
-async def _load(connection: Connection, new: NewRun) -> int:
-    run_id: int = await connection.fetchval(
-        TEXT["insert"], new.business_id, new.name, new.concurrency, len(new.leads), new.priority, new.settings, new.created_by_user_id
-    )
-    ordered = sorted(new.leads, key=lambda lead: lead.zone)
-    await connection.copy_records_to_table(
-        "outbound_call_jobs",
-        schema_name="public",
-        columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
-        records=[
-            (run_id, new.business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(ordered, start=1)
-        ],
-    )
-    for zone, first, last in _zones(ordered):
-        await connection.execute(TEXT["insert_zone"], new.business_id, run_id, zone, first, last)
-    return run_id
-
-
-def _zones(ordered: Sequence[NewLead]) -> Iterator[tuple[str, int, int]]:
-    first = 1
-    for zone, leads in groupby(ordered, key=lambda lead: lead.zone):
-        last = first + sum(1 for _ in leads) - 1
-        yield zone, first, last
-        first = last + 1
-
-
-async def _start(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:
-    command = Command(new.business_id, f"{request.id}:start", CommandType.START, run_id, requested_by=request.requested_by)
-    found = await connection.fetchval(
-        COMMAND_TEXT["command"],
-        new.business_id,
-        command.id,
-        command.digest,
-        command.type,
-        run_id,
-        None,
-        command.hang_up,
-        command.requested_by,
-        command.keep_seconds,
-    )
-    return RunStatus(found["status"])
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -293,4 +217,8 @@ def _run(row: Record) -> Run:
         cancel_requested_at=_utc(row["cancel_requested_at"]),
         cancel_requested_by=row["cancel_requested_by"],
         settings=row["settings"],
+        priority=row["priority"],
+        schedule_at=_utc(row["schedule_at"]),
+        archived_at=_utc(row["archived_at"]),
+        rules=row["rules"] or {},
     )

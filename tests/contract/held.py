@@ -17,6 +17,9 @@ ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
 RUNS = INTEGRATION + "test_web_runs.py::"
 CANCEL = INTEGRATION + "test_web_cancel.py::"
 JOBS = INTEGRATION + "test_web_jobs.py::"
+SETTINGS = INTEGRATION + "test_web_settings.py::"
+MORE_LEADS = INTEGRATION + "test_web_more_leads.py::"
+BUSINESS = INTEGRATION + "test_web_business.py::"
 LOADING = INTEGRATION + "test_web_loading.py::"
 LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
@@ -30,6 +33,8 @@ BULK = INTEGRATION + "test_bulk_operations.py::"
 DIALLING = INTEGRATION + "test_stop_dialling.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
+DO_NOT_CALL = INTEGRATION + "test_do_not_call.py::"
+DNC = INTEGRATION + "test_cli_do_not_call.py::"
 ALL = "*"
 RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
 CALLS = "/2010-04-01/Accounts/{sid}/Calls"
@@ -139,6 +144,17 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
+        "POST /api/outbound/runs/preflight": INTEGRATION + "test_web_preflight.py::test_it_equals_what_then_happens",
+        f"GET {RUN}": REPORTS + "test_closed_and_waiting_leads_say_until_when",
+        f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",
+        f"POST {RUN}/leads": MORE_LEADS + "test_leads_are_added_behind_the_others",
+        f"POST {RUN}/again": MORE_LEADS + "test_leads_are_called_again_by_their_outcomes",
+        "GET /api/business": BUSINESS + "test_a_business_is_shown",
+        "PATCH /api/business": BUSINESS + "test_a_business_is_changed_and_audited",
+        "GET /api/outbound/do-not-call": DO_NOT_CALL + "test_pages_in_both_directions_and_a_search",
+        "POST /api/outbound/do-not-call": DO_NOT_CALL + "test_claims_that_run_while_numbers_are_added_take_none_after_the_answer",
+        "DELETE /api/outbound/do-not-call": DO_NOT_CALL + "test_numbers_are_removed_unless_a_register_has_them",
+        "GET /api/outbound/do-not-call.csv": DO_NOT_CALL + "test_the_export_is_read_back_and_has_no_formula",
         "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat",
         "POST /api/stop-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
         "POST /api/resume-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
@@ -150,7 +166,12 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         f"POST {RUN}/jobs/do-not-call": BULK + "test_numbers_are_never_called_again",
         "GET /api/operations/{operation_id}": BULK + "test_a_worker_carries_them_out_for_all_businesses_and_past_a_lock",
     },
+    (7, "promise"): {
+        "retention_days": INTEGRATION + "test_upkeep.py::test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls_count",
+    },
     (7, "command"): {
+        "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS
+        + "test_a_new_business_is_lawful_by_default",
         "python -m dialer stop-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
         "python -m dialer resume-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
     },
@@ -169,4 +190,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         ALL: INTEGRATION + "test_web_waiting.py::test_every_reason_to_wait_is_reported",
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
+    (9, "command"): {
+        "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC
+        + "test_a_list_is_imported_and_exported",
+        "python -m dialer dnc export --business ID [--file F] [--register NAME] [--json]": DNC
+        + "test_a_register_is_replaced_from_standard_input",
+    },
 }

@@ -128,12 +128,10 @@ def _request_is_served(promise: Promise) -> bool:
 EXTRA: dict[str, Callable[[], bool]] = {
     "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _errors_of("sql", "migrate", "--dry-run"),
     f"7 | request | {RUN}": lambda: {"outcomes", "waits_for", "ends_at", "effective_settings"} <= properties("Run").keys(),
-    "7 | answer of | POST /api/outbound/runs/preflight": lambda: "POST /api/outbound/runs/preflight" in operations(),
-    f"7 | answer of | all settings of {RUN}": lambda: "priority" in properties("Run")["settings"].get("properties", {}),
     "7 | field of a run to load | record announced": lambda: "script" in properties("NewRun"),
     "4 | promise | sealed answers": lambda: "POST /api/tokens" in operations(),
-    "7 | promise | retention_days": lambda: any("retention_days" in text for text in every_statement().values()),
-    "7 | promise | lawful demo": lambda: "--calling-hours" in str(commands()["business create"].format_help()),
+    "7 | promise | retention_days": lambda: any("retention_days" in text and "DELETE" in text for text in every_statement().values()),
+    "7 | promise | lawful demo": lambda: "calling_hours" in (ROOT / "ringmaster" / "demo" / "campaign.py").read_text(encoding="utf-8"),
     "8 | promise | adopt both variants": lambda: any("legacy_archive" in text for text in every_statement().values()),
     "8 | promise | dialer.legacy_archive": lambda: any("legacy_archive" in text for text in every_statement().values()),
     "8 | promise | old statements": lambda: any("legacy_archive" in text for text in every_statement().values()),
@@ -144,7 +142,7 @@ EXTRA: dict[str, Callable[[], bool]] = {
     "9 | promise | redis+cluster://": lambda: _takes(redis_address, "redis+cluster://h:6379"),
     # A list of two is still one odd secret today: when it is a list, an empty one in it is refused.
     "9 | promise | several secrets": lambda: not _takes(auth_token, "a,,b"),
-    "9 | promise | own accounts only": lambda: "GET /api/business" in operations(),
+    "9 | promise | own accounts only": lambda: "provider_account" in properties("BusinessChange"),
 }
 
 

@@ -26,7 +26,8 @@ from sql.businesses.businesses import Businesses
 from sql.commands.commands import MalformedCommand
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
-from sql.runs.runs import NewLead, NewRun, Request, Runs
+from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.runs import Runs
 from telephony import simulator
 
 if TYPE_CHECKING:

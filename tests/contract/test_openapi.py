@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = Path(__file__).parents[2] / "web" / "api" / "openapi.yaml"
 # Routes that are no part of the API: pages, and the description itself.
+DO_NOT_CALL = "/api/outbound/do-not-call"
 BESIDE = re.compile(r"/(api/docs.*|api/openapi\.yaml|static/.*|login|logout|language.*|runs.*|)$")
 
 
@@ -152,6 +153,28 @@ async def test_reports_and_operations_are_as_described(site: Site) -> None:
         await ask("GET", "/api/outbound/summary")
         await ask("GET", run, run_id)
         await ask("GET", f"{jobs}/{{job_id}}", run_id, job_id)
+
+
+async def test_what_is_answered_about_do_not_call_is_what_is_described(site: Site) -> None:
+    async def ask(method: str, query: str = "", path: str = DO_NOT_CALL, **more: Any) -> Response:  # noqa: ANN401 - whatever aiohttp's client takes
+        response = await site.request(method, path + query, **more)
+        holds(response, method, path)
+        return response
+
+    await ask("POST", json={"phones": ["0521234567", "100", 7], "reason": "x"})
+    await ask("POST", "?register=IL", token="admin", data=b"0521234568\n", headers={"Content-Type": "text/csv"})
+    await ask("POST", "?register=IL", json={"phones": ["x"]})
+    await ask("POST", data=b"x", headers={"Content-Type": "text/plain"})
+    for body in ({}, {"phones": ["0521234567"], "x": 1}):
+        await ask("POST", json=body)
+    await ask("GET", "?limit=1")
+    await ask("GET", "?cursor=x")
+    await ask("GET", path=f"{DO_NOT_CALL}.csv")
+    await ask("GET", "?register=US", path=f"{DO_NOT_CALL}.csv")
+    for phone in ("0521234567", "0521234568", "x"):
+        await ask("DELETE", json={"phones": [phone]})
+    await ask("DELETE", json={"phones": ["0521234567"]}, token="viewer")
+    await ask("GET", token=None)
 
 
 async def test_events_have_the_shape_described(site: Site) -> None:

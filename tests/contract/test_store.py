@@ -87,9 +87,7 @@ class Store(RuleBasedStateMachine):
         n=st.integers(0, 2), leads=st.sampled_from([1, 2, 3, 5, MANY_LEADS]), zones=st.sampled_from([ZONES[1:], ZONES]),
         concurrency=st.integers(1, 3), priority=st.integers(0, 1), settings=st.sampled_from(SETTINGS), start=st.booleans(),
     )  # fmt: skip
-    def run_(
-        self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, settings: dict[str, Any], *, start: bool
-    ) -> None:
+    def run_(self, n: int, leads: int, zones: list[str], concurrency: int, priority: int, settings: dict[str, Any], *, start: bool) -> None:
         business_id = n % len(self.db.lanes) + 1
         phones = [PHONES[i] if i < len(PHONES) else f"+1202556{i:04}" for i in range(leads)]
         run_id = self.twins.load(business_id, phones, zones, concurrency, priority, settings)

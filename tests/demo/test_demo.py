@@ -42,7 +42,7 @@ async def test_every_lead_of_both_businesses_is_dialled_and_accounted_for(run: R
         assert cells(demo.out, "most calls at once") == [3, 3]
         assert cells(demo.out, "rows rejected") == [5, 6]
         assert cells(demo.out, "rows twice") == [2, 2]
-        assert "Premium-rate numbers are not called." in demo.out
+        assert "Premium-rate, shared-cost and personal numbers are not called." in demo.out
         assert re.search(r"^Harbor Light Dental: running, \d+ of 50 done, [0-3] on the line", demo.out, re.MULTILINE)
         assert demo.left() == []
 

@@ -131,6 +131,10 @@ async def test_without_json_a_person_reads_a_line(database_url: str) -> None:
         (("business", "create", "--name", "x", "--caller-id", "+18005550100"), b"", "--timezone"),  # anywhere in North America
         ((*US, "--max-calls", "0"), b"", "--max-calls"),
         ((*US, "--max-calls", "many"), b"", "--max-calls"),
+        ((*US, "--calling-hours", "never"), b"", "--calling-hours"),
+        ((*US, "--min-gap-hours", "-1"), b"", "--min-gap-hours"),
+        ((*US, "--min-gap-hours", "nan"), b"", "--min-gap-hours"),
+        ((*US, "--max-per-day", "0"), b"", "--max-per-day"),
         (("user", "create", "--business", "1", "--email", "maya", "--role", "admin", "--password-stdin"), b"long enough\n", "--email"),
         (("user", "create", "--business", "1", "--email", "a@b.c", "--role", "admin", "--password-stdin"), b"short\n", "--password-stdin"),
         (
@@ -191,3 +195,26 @@ async def test_accounts_need_only_what_a_server_has_installed(database_url: str)
     refused = await command(database_url, "demo", "--exit", interpreter=("-c", without))
     assert refused.code == 1
     assert "requirements-local.txt" in refused.err
+
+
+async def test_a_new_business_is_lawful_by_default(database_url: str) -> None:
+    always = ("--calling-hours", "always", "--min-gap-hours", "0", "--max-per-day", "none")
+    for create in (
+        ("business", "create", "--name", "IL", "--caller-id", "+972501000001"),
+        US,
+        (*US, *always),
+        (*US, "--min-gap-hours", "1.5", "--max-per-day", "7"),
+    ):
+        assert (await command(database_url, *create)).code == 0
+    async with await open_pool(database_url, name="test", size=1) as pool:
+        israeli, american, free, own = [await Businesses(pool).get(number) for number in (1, 2, 3, 4)]
+    assert israeli
+    assert american
+    assert israeli.calling_hours
+    assert american.calling_hours
+    assert (israeli.calling_hours["saturday"], israeli.calling_hours["friday"]) == ([], [["08:00", "15:00"]])
+    assert (israeli.calling_hours["holidays"], israeli.calling_hours["holiday_eves"]) == ("closed", [["08:00", "15:00"]])
+    assert american.calling_hours["saturday"] == american.calling_hours["monday"] == [["08:00", "21:00"]]
+    assert american.calling_hours["holidays"] == "open"
+    rules = [(found.calling_hours is None, found.min_gap_hours, found.max_per_day) for found in (israeli, american, free, own) if found]
+    assert rules == [(False, 24, 3), (False, 24, 3), (True, 0, None), (False, 1.5, 7)]

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dialer.messages import Command, CommandType
+from dialer.model import AttemptState
 from sql.errors import RowLockedError
 from tests.chaos import waiting
 
@@ -125,3 +126,23 @@ async def test_commands_of_many_waiting_businesses_are_found_one_a_business(data
     applied, is_busy = await database.commands.apply_received(businesses[0])
     assert (len(applied), is_busy) == (25, False)
     assert await database.commands.waiting() == businesses
+
+
+async def test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls_count(database: DatabaseFixture) -> None:
+    business, everything = await database.business(), list(range(256))
+    runs = [await database.run(business, 2) for _ in range(2)]
+    while attempts := (await database.claim(business))[0]:
+        for attempt in attempts:
+            await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", outcome="completed")
+    kept = await database.run(business, 2)
+    await database.pool.execute("UPDATE outbound_call_runs SET ended_at = ended_at - interval '10 days' WHERE id = ANY ($1)", runs)
+    assert await database.runs.to_delete(everything, 10) == []
+    await database.pool.execute("UPDATE dialer.businesses SET retention_days = 5, min_gap_hours = 300 WHERE business_id = $1", business)
+    assert await database.runs.to_delete(everything, 10) == []
+    await database.pool.execute("UPDATE dialer.businesses SET min_gap_hours = 24 WHERE business_id = $1", business)
+    assert await database.runs.to_delete(everything, 10) == [(business, run) for run in runs]
+    assert [await database.runs.delete_part(business, runs[0], 1) for _ in range(2)] == [1, 1]
+    assert await database.runs.delete_part(business, runs[1], 10) == 2
+    left = await database.pool.fetchval("SELECT (SELECT count(*) FROM dialer.attempts) + (SELECT count(*) FROM dialer.call_sids)")
+    assert (left, await database.runs.get(business, runs[0])) == (0, None)
+    assert (await database.checked_run(business, kept)).queued == 2

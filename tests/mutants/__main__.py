@@ -10,11 +10,14 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringmaster.local.postgres import Postgres
-from tests.mutants.fault import Fault
 from tests.mutants.faults import FAULTS, NO_FAULTS
 from tests.mutants.layers import differential, simulation
+
+if TYPE_CHECKING:
+    from tests.mutants.fault import Fault
 
 HEADER = ("fault", "caught by", "after", "symptom")
 

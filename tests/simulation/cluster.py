@@ -18,15 +18,15 @@ from dialer.clock import SeededIds
 from sql.attempts.fact_writer import FactWriter
 from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
-from sql.runs.runs import NewLead
+from sql.runs.new_run import NewLead
 from telephony.provider import Account
 from tests.simulation.fake_operations import FakeBulkOperations
 from tests.simulation.fake_redis import FakeRedis, FakeStreams
+from tests.simulation.fake_runs import FakeRuns
 from tests.simulation.fake_store import (
     FakeAttempts,
     FakeCommands,
     FakeOutbox,
-    FakeRuns,
     FakeStore,
     FakeTimelines,
     FakeWorkers,

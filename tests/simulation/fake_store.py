@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType, Event, RunChanged
@@ -11,12 +10,11 @@ from dialer.policy.checks import EXPIRY_SECONDS
 from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
 from sql.errors import RowLockedError
-from sql.runs.windows import ClosedZone
 from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal
-from tests.simulation import checking, claiming, commanding, recording
+from tests.simulation import claiming, commanding, recording
 from tests.simulation.network import StatementError
 from tests.simulation.recording import CONFUSED
-from tests.simulation.rows import ALWAYS, NEVER, START, moment
+from tests.simulation.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,16 +23,14 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.streams.relay_script import Topic
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
+    from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import MalformedCommand
-    from sql.runs.runs import ScheduledRun
-    from sql.runs.windows import StoredWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
     from tests.simulation.network import Link
-    from tests.simulation.rows import Attempt, Database, Run
+    from tests.simulation.rows import Attempt, Database
 
 LIMIT = 100
-FAR = datetime(9999, 12, 31, tzinfo=UTC)
 MAX_CHECKS = 1000
 
 
@@ -331,84 +327,17 @@ class FakeCommands(FakeStore):
         return 0
 
 
-class FakeRuns(FakeStore):
-    """`sql.runs.runs.Runs`, as far as the housekeeping needs it."""
+class FakeBulkOperations:
+    """`sql.bulk.bulk_operations.BulkOperations`: nobody asks for one in a schedule."""
 
-    async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
-        def statement() -> list[tuple[int, int]]:
-            first: dict[int, int] = {}
-            for run in self.db.runs.values():
-                if run.rewrite_pending and run.id not in but and self.db.lanes[run.business_id].partition in set(partitions):
-                    first.setdefault(run.business_id, run.id)
-            return sorted(first.items())[:limit]
-
-        found: list[tuple[int, int]] = await self.link.ask(statement)
-        return found
-
-    async def rewrite(self, business_id: int, run_id: int, start: int, chunk: int) -> int | None:  # noqa: ARG002
-        found: int | None = await self.link.ask(lambda: commanding.rewrite_rows(self.db, self.db.runs[run_id], start, 2))
-        return found
-
-    async def to_end(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
-        def statement() -> list[tuple[int, int]]:
-            asked = set(partitions)
-            found = [
-                (r.business_id, r.id)
-                for r in self.db.runs.values()
-                if r.status == "running" and r.started and not r.queued and not r.in_progress and r.id not in but
-                and self.db.lanes[r.business_id].partition in asked
-            ]  # fmt: skip
-            return found[:limit]
-
-        found: list[tuple[int, int]] = await self.link.ask(statement)
-        return found
-
-    async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
-        return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
-
-    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:  # noqa: ARG002
-        """No run of a schedule waits for a time of its own."""
+    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]:  # noqa: ARG002
         return []
 
-    async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
-        def statement() -> list[ClosedZone]:
-            asked, now = set(partitions), self.db.clock()
-            runs = [r for r in self.db.runs.values() if r.status == "running" and r.started and not r.cancel_requested]
-            zones = {
-                (r.id, z.name): r
-                for r in runs if self.db.lanes[r.business_id].partition in asked
-                for z in r.zones if z.closes_at is None or z.closes_at <= now
-            }  # fmt: skip
-            return [self._closed(run, name) for (_, name), run in sorted(zones.items(), key=lambda item: item[0])[:limit]]
+    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool:
+        raise AssertionError(business_id, operation_id, chunk)
 
-        found: list[ClosedZone] = await self.link.ask(statement)
-        return found
-
-    def _closed(self, run: Run, name: str) -> ClosedZone:
-        hours, by_day = checking.hours_of(self.db, run), checking.max_per_day_of(self.db, run) is not None
-        return ClosedZone(run.business_id, run.id, name, hours, by_day, moment(self.db.clock()))
-
-    async def store_windows(self, windows: Sequence[StoredWindow]) -> int:
-        return int(await self.link.ask(lambda: sum(self._store(window) for window in windows)))
-
-    def _store(self, window: StoredWindow) -> int:
-        """Store one, unless the rules have changed since it was computed."""
-        run = self.db.runs[window.of.run_id]
-        now = self._closed(run, window.of.zone)
-        if (now.hours, now.by_day) != (window.of.hours, window.of.by_day) and "windows_of_old_rules" not in self.db.faults:
-            return 0
-        opens_at, closes_at, day_from, day_to = (_seconds(time) for time in window.row[5:])
-        for zone in (zone for zone in run.zones if zone.name == window.of.zone):
-            zone.opens_at, zone.closes_at, zone.day_from, zone.day_to = opens_at, closes_at, day_from, day_to
-        return 1
-
-
-def _seconds(time: datetime | None) -> float | None:
-    if time is None:
-        return None
-    if time >= FAR:
-        return NEVER
-    return (time - START).total_seconds() if time.year > 1 else ALWAYS
+    async def fail(self, business_id: int, operation_id: int) -> None:
+        raise AssertionError(business_id, operation_id)
 
 
 class FakeOutbox(FakeStore):

@@ -10,7 +10,7 @@ from tests.simulation.rows import BusinessRules, Job, Lane, Run, Zone
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.runs.runs import NewLead
+    from sql.runs.new_run import NewLead
     from tests.simulation.rows import Database
 
 

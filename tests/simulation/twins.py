@@ -12,7 +12,8 @@ from dialer.model import AttemptState
 from sql.attempts.attempts import Attempts, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
-from sql.runs.runs import NewLead, NewRun, Request, Runs
+from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 from tests.simulation import checking, claiming, commanding, recording
 from tests.simulation.loading import load_business, load_run

@@ -142,10 +142,16 @@ def test_the_same_id_as_text_and_as_number_is_two() -> None:
     ]
 
 
-def test_a_lead_has_the_business_s_zone_unless_it_says_its_own() -> None:
-    rows = [{"lead_id": 1, "phone": "0501234567"}, {"lead_id": 2, "phone": "0501234568", "timezone": "Europe/Paris"}]
+def test_a_lead_has_the_zones_of_its_number_unless_it_says_its_own() -> None:
+    rows = [
+        {"lead_id": 1, "phone": "0501234567"},
+        {"lead_id": 2, "phone": "0501234568", "timezone": "Europe/Paris"},
+        {"lead_id": 3, "phone": "+1 208 555 1234"},
+        {"lead_id": 4, "phone": "+1 208 555 1235", "timezone": ""},
+    ]
     checked = check_rows(enumerate(rows), "IL", "Asia/Jerusalem")
-    assert [lead.zone for lead in checked.accepted] == ["Asia/Jerusalem", "Europe/Paris"]
+    idaho = "US:America/Boise,America/Los_Angeles"
+    assert [lead.zone for lead in checked.accepted] == ["IL:Asia/Jerusalem", "IL:Europe/Paris", idaho, idaho]
 
 
 @given(st.binary(max_size=200))

@@ -11,12 +11,15 @@ from aiohttp import web as http
 from web.access.auth import require_principal
 from web.api.serializers import job_json
 from web.intake.limiter import TenantLimiter
+from web.operations.csv_cells import escaped
 from web.operations.runs import requested_run
 from web.server import keys
 from web.server.i18n import msgid
 from web.server.inputs import Input, query_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
 
@@ -31,8 +34,6 @@ COLUMNS: Final = (
     "job_id", "lead_id", "phone", "name", "status", "outcome", "attempts", "twilio_call_sid", "started_at", "ended_at", "error",
 )  # fmt: skip
 CHUNK_CHARACTERS: Final = 64 * 1024
-# A spreadsheet evaluates a cell that begins with one of these as a formula (OWASP, CSV injection).
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 FREE_TEXT: Final = frozenset({"name", "error"})
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -55,19 +56,22 @@ async def export(request: http.Request) -> http.StreamResponse:
     run = await requested_run(request, principal)
     mark = query_of(request, ExportQuery).mark
     async with request.app[keys.EXPORTS].hold(principal.business_id):
-        return await _send(request, run, mark=mark)
+        return await send_csv(request, f"run-{run.run_id}", COLUMNS, _rows(request, run), mark=mark)
 
 
-async def _send(request: http.Request, run: Run, *, mark: bool) -> http.StreamResponse:
-    disposition = f'attachment; filename="run-{run.run_id}.csv"'
+async def send_csv(
+    request: http.Request, name: str, columns: Sequence[str], rows: AsyncIterator[Sequence[Any]], *, mark: bool
+) -> http.StreamResponse:
+    """Send a CSV file called `name` while its rows are read; `mark` puts a byte order mark in front."""
+    disposition = f'attachment; filename="{name}.csv"'
     response = http.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition})
     await response.prepare(request)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     await response.write(BYTE_ORDER_MARK if mark else b"")
-    async for job in request.app[keys.JOBS].export(run.business_id, run.run_id):
-        writer.writerow(_cells(job))
+    async for row in rows:
+        writer.writerow(row)
         if buffer.tell() >= CHUNK_CHARACTERS:
             await response.write(_drain(buffer))
     await response.write(_drain(buffer))
@@ -75,13 +79,14 @@ async def _send(request: http.Request, run: Run, *, mark: bool) -> http.StreamRe
     return response
 
 
+async def _rows(request: http.Request, run: Run) -> AsyncIterator[list[Any]]:
+    async for job in request.app[keys.JOBS].export(run.business_id, run.run_id):
+        yield _cells(job)
+
+
 def _cells(job: Job) -> list[Any]:
     cells = job_json(job)
-    return [_escaped(cells[name]) if name in FREE_TEXT else cells[name] for name in COLUMNS]
-
-
-def _escaped(cell: str | None) -> str | None:
-    return f"'{cell}" if cell and cell.startswith(FORMULA) else cell
+    return [escaped(cells[name]) if name in FREE_TEXT else cells[name] for name in COLUMNS]
 
 
 def _drain(buffer: io.StringIO) -> bytes:

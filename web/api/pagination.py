@@ -31,7 +31,7 @@ def words_of(name: str, text: str | None, known: Iterable[str]) -> list[str] | N
     return words
 
 
-def page_response(items: list[dict[str, Any]], *, following: int | None, previous: int | None) -> http.Response:
+def page_response(items: list[dict[str, Any]], *, following: int | str | None, previous: int | str | None) -> http.Response:
     """A page of a list; `following` and `previous` are the cursors of the pages beside it, None where there is none."""
     cursors = {"next_cursor": following, "previous_cursor": previous}
     return http.json_response({"items": items, **{name: None if value is None else str(value) for name, value in cursors.items()}})

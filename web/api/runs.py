@@ -13,7 +13,8 @@ from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.replies import canonical_json, reply
 from web.api.serializers import run_detail_json, run_json
-from web.intake.importer import import_request, import_run, reject_other_types, upload
+from web.intake.importer import import_run
+from web.intake.imports.import_request import imported
 from web.operations.commands import submit
 from web.operations.drain_wait import until_placed
 from web.operations.reports.run_report import run_detail
@@ -58,9 +59,8 @@ class Stopping(Ending):
 async def create(request: http.Request) -> http.Response:
     """Create a run from a list of leads."""
     principal = require_principal(request, Role.OPERATOR)
-    reject_other_types(request)
-    async with upload(request, principal.business_id) as body:
-        return canonical_json(await import_run(request, principal, await import_request(request, body)), status=201)
+    async with imported(request, principal.business_id) as wanted:
+        return canonical_json(await import_run(request, principal, wanted), status=201)
 
 
 @routes.get("/api/outbound/runs")

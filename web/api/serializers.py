@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from web.operations.reports.waits_for import outage_since
 from web.server import i18n
+from web.server.error_responses import translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
+    from sql.businesses.businesses import Business
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
+    from web.operations.reports.preflight import PreflightReport
     from web.operations.reports.run_report import RunDetail
     from web.operations.reports.waits_for import Wait
     from web.operations.reports.why import Reason
@@ -56,7 +59,48 @@ def run_json(run: Run) -> dict[str, Any]:
         "locked_by_worker": run.locked_by_worker,
         "lock_ts": moment(run.lock_ts),
         "last_error": run.last_error,
+        "priority": run.priority,
+        "schedule_at": moment(run.schedule_at),
+        "archived": run.archived_at is not None,
         "settings": run.settings,
+        "effective_settings": run.effective_settings,
+    }
+
+
+def business_json(business: Business) -> dict[str, Any]:
+    """A business, as `GET /api/business` shows it; `max_calls_limit` is what the command line allowed."""
+    return {
+        "business_id": business.business_id,
+        "name": business.name,
+        "region": business.region,
+        "timezone": business.timezone,
+        "caller_ids": [business.caller_id],
+        "max_calls": business.max_calls,
+        "max_calls_limit": business.max_calls_limit,
+        "calling_hours": business.calling_hours,
+        "retries": business.retries,
+        "min_gap_hours": business.min_gap_hours,
+        "max_per_day": business.max_per_day,
+        "allowed_countries": business.allowed_countries,
+        "required_registers": business.required_registers,
+        "retention_days": business.retention_days,
+    }
+
+
+def preflight_json(request: http.Request, found: PreflightReport, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """What would become of a run; `rows` is the report of its rows, sentences are in the reader's language."""
+    return {
+        "will_call": found.will_call,
+        "rejected": rows["rejected"],
+        "duplicates": rows["duplicates"],
+        "skipped": found.skipped,
+        "waiting": found.waiting,
+        "recently_called": found.recently_called,
+        "first_call_at": moment(found.first_call_at),
+        "ends_at": moment(found.ends_at),
+        # No price table has been imported.
+        "most_cost": None,
+        "warnings": [{"code": warning.code, "detail": translated(request, warning.text)} for warning in found.warnings],
     }
 
 

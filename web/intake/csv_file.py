@@ -56,7 +56,7 @@ def rows_of(source: Source) -> Iterator[tuple[int, object]]:
     """
     lines = lines_of(decoded(source))
     top = list(islice(lines, MAX_TITLE_LINES))
-    delimiter = _separator_line(top) or _delimiter(top)
+    delimiter = separator_line(top) or delimiter_of(top)
     records = Records(chain(top, lines), RowShape(delimiter))
     above, header = _header(records)
     records.shape = RowShape(delimiter, len(header), header.index("lead_id"), header.index("phone"))
@@ -74,7 +74,7 @@ def rows_of(source: Source) -> Iterator[tuple[int, object]]:
         yield number, BadRowCellsError({}, "second_header") if again else _row(header, record)
 
 
-def _separator_line(top: list[str | None]) -> str | None:
+def separator_line(top: list[str | None]) -> str | None:
     """The delimiter named by Excel's line `sep=;`, which is removed from `top`, because Excel does not count it as a row."""
     match = SEPARATOR_LINE.fullmatch(INVISIBLE.sub("", top[0])) if top and top[0] else None
     if match is None:
@@ -83,11 +83,11 @@ def _separator_line(top: list[str | None]) -> str | None:
     return match["mark"]
 
 
-def _delimiter(top: Sequence[str | None]) -> str:
+def delimiter_of(top: Sequence[str | None], columns: frozenset[str] = COLUMNS) -> str:
     """The delimiter that gives the most known columns in one of these lines, or else the most frequent one in the first line."""
 
     def known(mark: str, line: str) -> int:
-        return len({_column(cell) for cell in line.split(mark)} & COLUMNS)
+        return len({column_name(cell) for cell in line.split(mark)} & columns)
 
     lines = [line for line in top if line and not line.isspace()]
     return max(DELIMITERS, key=lambda mark: (max((known(mark, line) for line in lines), default=0), lines[0].count(mark) if lines else 0))
@@ -101,7 +101,7 @@ def _header(records: Records) -> tuple[int, list[str]]:
     """
     first: list[str] = []
     for above, record in enumerate(islice(records, MAX_TITLE_LINES)):
-        names = [_column(cell) for cell in record] if isinstance(record, list) else []
+        names = [column_name(cell) for cell in record] if isinstance(record, list) else []
         if set(REQUIRED) <= set(names):
             return above, _distinct(names)
         first = first or [name for name in names if name]
@@ -113,7 +113,7 @@ def _header(records: Records) -> tuple[int, list[str]]:
 
 def _is_header(record: Record) -> bool:
     """Whether a row below the header names columns again."""
-    return isinstance(record, list) and len({_column(cell) for cell in record} & COLUMNS) >= len(REQUIRED)
+    return isinstance(record, list) and len({column_name(cell) for cell in record} & COLUMNS) >= len(REQUIRED)
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -172,6 +172,7 @@ def _lead_id(cell: str) -> int | str:
     return text
 
 
-def _column(cell: str) -> str:
+def column_name(cell: str) -> str:
+    """The name of a column: lower case, without marks and spaces."""
     name = INVISIBLE.sub("", cell).strip().strip('"').strip().lower()
     return NOT_IN_NAMES.sub("_", name)[:MAX_HEADER_CHARACTERS]

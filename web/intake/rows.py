@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
-from sql.runs.runs import NewLead
+from sql.runs.new_run import NewLead
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
+from web.intake.phones.zones import zone_key
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import storable
@@ -81,9 +82,10 @@ class ReadingChange:
 
 @dataclass(slots=True)
 class CheckedRows:
-    """Rows that have been checked."""
+    """Rows that have been checked; `numbers` are the rows of the accepted leads, in the same order."""
 
     accepted: list[NewLead] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
     duplicates: list[DuplicateRow] = field(default_factory=list)
     read_as: list[ReadingChange] = field(default_factory=list)
@@ -99,7 +101,7 @@ class BadRowError(Exception):
 
 
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> CheckedRows:
-    """Check leads, each with its row number; `region` and `zone` of the business are the defaults of a lead."""
+    """Check leads, each with its row number; `region` and `zone` are those of the business."""
     checked = CheckedRows()
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
@@ -117,8 +119,9 @@ def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> Ch
             leads.add(lead_id)
             phones[lead.phone] = lead_id
             checked.accepted.append(lead)
+            checked.numbers.append(number)
             if reading.altered and isinstance(row, dict):
-                checked.read_as.append(ReadingChange(number, lead_id, _text(row["phone"]) or "", reading.e164))
+                checked.read_as.append(ReadingChange(number, lead_id, shown_text(row["phone"]) or "", reading.e164))
     return checked
 
 
@@ -144,7 +147,7 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
         external_id=lead_id if isinstance(lead_id, str) else None,
         phone=reading.e164,
         name=_name(row.get("name")),
-        zone=timezone or zone,
+        zone=zone_key(reading.e164, timezone, region, zone),
         variables=_variables(row.get("variables")),
     )
     return lead_id, reading, lead
@@ -222,11 +225,12 @@ def _identity(row: object) -> tuple[object, str | None]:
     if not isinstance(row, dict):
         return None, None
     lead_id, phone = row.get("lead_id"), row.get("phone")
-    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else _text(lead_id, MAX_LEAD_ID_CHARACTERS)
-    return shown, _text(phone)
+    shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else shown_text(lead_id, MAX_LEAD_ID_CHARACTERS)
+    return shown, shown_text(phone)
 
 
-def _text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
+def shown_text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:
+    """A rejected value as it is shown: text of at most `most` characters; None for what is neither text nor a number."""
     if not isinstance(value, (str, int, float)):
         return None
     return str(value)[:most].encode(errors="replace").decode().replace("\x00", "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from dialer.messages import CommandType, RunChanged
+from dialer.model import RunStatus
 from sql.audit.audit import Audit
 from web.server import errors, keys
 from web.server.inputs import id_of
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.audit.audit import AuditEntry
+    from sql.businesses.businesses import Business
     from sql.runs.runs import Run
     from web.access.auth import Principal
     from web.server.errors import ApiError
@@ -51,6 +54,13 @@ async def start_of_previous_runs(
         return None
     found = await request.app[keys.RUNS].ids_from(principal.business_id, statuses=statuses, start=before, limit=limit + 1)
     return (found[limit] if len(found) > limit else found[-1] + 1) if found else None
+
+
+def announce_run(request: http.Request, business: Business, run_id: int, status: str) -> None:
+    """Publish the events of a change, and let the owner of a running run claim its leads."""
+    request.app[keys.RELAY].kick()
+    if status == RunStatus.RUNNING:
+        request.app[keys.OWNER_HINTS].send(business.partition, RunChanged(business.business_id, run_id, CommandType.START))
 
 
 async def audit_of_run(request: http.Request, principal: Principal, run_id: int, *, limit: int) -> list[AuditEntry]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from dialer.messages import SERIAL_MAX
 from dialer.model import bounded_id
@@ -59,6 +60,11 @@ WRONG: Final[dict[str, str]] = {
     "amount": msgid('must be an amount of money as "12.50", and more than zero'),
     "currency": msgid("must be a currency by its three letters, as USD"),
     "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
+    # Those of web/operations.
+    "moment": msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00"),
+    "country": msgid("must be countries by their two letters, as IL; {code} is none"),
+    "zone": msgid("must be a time zone, as Asia/Jerusalem"),
+    "repeated": msgid("must not name one twice"),
 }
 
 
@@ -113,7 +119,16 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
     Raises:
         ApiError: 422, naming the fields.
     """
-    values: dict[str, Any] = {}
+    return check(model, query_texts(request), texts=True)
+
+
+def query_texts(request: http.Request) -> dict[str, str]:
+    """The fields of the query string.
+
+    Raises:
+        ApiError: 422, when one is empty or given twice.
+    """
+    values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
             raise errors.wrong_field(name, Text(msgid("is given twice")))
@@ -121,7 +136,7 @@ def query_of(request: http.Request, model: type[Model]) -> Model:
             # `?status=` is more likely a mistake than a wish for no filter.
             raise errors.wrong_field(name, Text(msgid("must not be empty")))
         values[name] = value
-    return check(model, values, texts=True)
+    return values
 
 
 def check(model: type[Model], values: Mapping[str, Any], *, texts: bool = False) -> Model:
@@ -162,6 +177,15 @@ def storable(text: str) -> bool:
         return b"\x00" not in text.encode()
     except UnicodeEncodeError:
         return False
+
+
+def refuse(kind: str, **context: str) -> NoReturn:
+    """Refuse a value, within a validator; `kind` is one of WRONG.
+
+    Raises:
+        PydanticCustomError: always.
+    """
+    raise PydanticCustomError(kind, WRONG[kind], context)
 
 
 def _no_constant(name: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sql.businesses.businesses import Businesses
     from sql.commands.commands import Commands
     from sql.dialling.dialling import Dialling
+    from sql.do_not_call.do_not_call import DoNotCall
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
     from sql.reports.reports import Reports
@@ -53,6 +54,7 @@ BUSINESSES: Final[http.AppKey[Businesses]] = http.AppKey("businesses")
 SESSIONS: Final[http.AppKey[Sessions]] = http.AppKey("sessions")
 RUNS: Final[http.AppKey[Runs]] = http.AppKey("runs")
 JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
+DO_NOT_CALL: Final[http.AppKey[DoNotCall]] = http.AppKey("do_not_call")
 COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
 ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
 DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")

@@ -39,7 +39,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.TOO_LONG: msgid("The phone number has too many digits."),
     Refusal.EMERGENCY: msgid("Emergency numbers are never called."),
     Refusal.SHORT_NUMBER: msgid("Short numbers are not called."),
-    Refusal.PREMIUM: msgid("Premium-rate numbers are not called."),
+    Refusal.PREMIUM: msgid("Premium-rate, shared-cost and personal numbers are not called."),
     Refusal.SATELLITE: msgid("Satellite and international network numbers are not called."),
     Refusal.EXTENSION: msgid("Numbers with an extension cannot be called."),
     Refusal.NOT_DIALABLE: msgid("This is a pager or a voicemail number."),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
-from web.intake.importer import import_run, upload
+from web.intake.importer import import_run
+from web.intake.imports.import_request import upload
 from web.pages import frame
 from web.pages.new_run.submission import editable, empty_submission, import_of, read_submission
 from web.server import errors, i18n, keys

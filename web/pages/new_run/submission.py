@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from web.intake.encoding import decoded
 from web.intake.form import Part, read_form
-from web.intake.importer import form_settings, import_of_table
+from web.intake.imports.import_request import import_of_table
+from web.operations.settings.run_fields import settings_of_texts
 from web.server import keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from web.access.auth import Principal
-    from web.intake.importer import ImportRequest
+    from web.intake.imports.import_request import ImportRequest
     from web.intake.received import ReceivedBody
 
 # A file with a mistake is copied into the form to be corrected there, up to this size.
@@ -75,7 +76,7 @@ def import_of(principal: Principal, submission: Submission) -> ImportRequest:
     source = submission.leads.source
     if not any(piece.strip() for piece in source()):
         raise ApiError(422, "no_leads", Text(msgid("Choose a file with leads, or paste rows.")))
-    settings = form_settings({name: getattr(submission.values, name).strip() for name in SETTINGS})
+    settings = settings_of_texts({name: getattr(submission.values, name).strip() for name in SETTINGS})
     request = import_of_table(settings, source)
     # The same form with another file is another run.
     digest = hashlib.sha256(b"|".join((principal.actor.encode(), submission.values.key.encode(errors="replace"), request.digest)))

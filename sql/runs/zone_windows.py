@@ -28,7 +28,7 @@ class ClosedZone:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredWindow:
+class ZoneWindow:
     """The next window of a zone; None when it never opens."""
 
     of: ClosedZone

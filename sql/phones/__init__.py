@@ -1,0 +1,1 @@
+"""Phones: what is known of them before they are called."""

@@ -1,0 +1,64 @@
+-- Leads that are added to a run, and leads of a run that are called again.
+
+-- The key of the advisory locks that make additions to one run follow each other.
+CREATE OR REPLACE FUNCTION dialer.additions_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 7417004 $$;
+
+-- Count leads whose rows this transaction has added to a run, and audit it. Locks lane and run only now, because
+-- writing many rows takes seconds. NULL when the run has ended or is being cancelled: the caller rolls back.
+CREATE OR REPLACE FUNCTION dialer.count_addition_v1(p_business_id integer, p_run_id integer, p_count integer,
+                                                    p_actor text)
+RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    lane dialer.lanes;
+    run public.outbound_call_runs;
+BEGIN
+    SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
+    SELECT * INTO run FROM public.outbound_call_runs r
+    WHERE r.id = p_run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
+    IF run.status NOT IN ('pending', 'running', 'paused') OR run.cancel_requested THEN
+        RETURN NULL;
+    END IF;
+    UPDATE public.outbound_call_runs r
+    SET total_leads = r.total_leads + p_count, queued_count = r.queued_count + p_count, updated_at = dialer.utc()
+    WHERE r.id = p_run_id AND r.business_id = p_business_id;
+    PERFORM dialer.reset_windows_v1(p_business_id, p_run_id);
+    INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
+    VALUES (p_business_id, p_actor, 'run.add', p_run_id, jsonb_build_object('leads', p_count));
+    RETURN jsonb_build_object('status', run.status, 'total_leads', run.total_leads + p_count, 'partition',
+                              lane.partition);
+END
+$$;
+
+-- Copy the leads of one run whose last call ended in one of these outcomes into a new run, which has none yet; return
+-- how many. A lead that is still to be called there is not copied.
+CREATE OR REPLACE FUNCTION dialer.copy_leads_v1(p_business_id integer, p_from integer, p_to integer, p_outcomes text[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    copied integer;
+BEGIN
+    WITH chosen AS (
+        SELECT j.lead_id, j.external_id, j.lead_name, j.phone, z.zone,
+               row_number() OVER (ORDER BY z.zone, j.position)::integer AS position
+        FROM public.outbound_call_jobs j
+        JOIN dialer.run_zones z ON z.run_id = j.run_id AND z.business_id = j.business_id
+            AND j.position BETWEEN z.first_position AND z.last_position
+        WHERE j.business_id = p_business_id AND j.run_id = p_from AND j.outcome = ANY (p_outcomes)
+          AND j.status IN ('completed', 'failed', 'cancelled')
+    ), jobs AS (
+        INSERT INTO public.outbound_call_jobs (run_id, business_id, lead_id, external_id, lead_name, phone, position)
+        SELECT p_to, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
+        RETURNING position
+    ), zones AS (
+        INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
+        SELECT p_business_id, p_to, c.zone, min(c.position), max(c.position), min(c.position) FROM chosen c
+        GROUP BY c.zone
+    )
+    SELECT count(*)::integer INTO copied FROM jobs;
+    UPDATE public.outbound_call_runs r SET total_leads = copied, queued_count = copied
+    WHERE r.id = p_to AND r.business_id = p_business_id;
+    RETURN copied;
+END
+$$;

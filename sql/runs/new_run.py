@@ -1,0 +1,160 @@
+"""Loads a run with its leads: the steps of one transaction, which locks the lane only in its last one, to start the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
+from dialer.model import RunStatus
+from sql.audit.audit import TEXT as AUDIT_TEXT
+from sql.commands.commands import TEXT as COMMAND_TEXT
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from sql.pool import Connection, Pool
+
+TEXT = statements("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class NewLead:
+    """A checked lead: `phone` is E.164, `zone` its zone key; `variables` are checked and not stored yet.
+
+    A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
+    """
+
+    lead_id: int | None
+    phone: str
+    name: str | None
+    zone: str
+    external_id: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be loaded. `concurrency` is how many of the business's calls it may hold at once."""
+
+    business_id: int
+    name: str | None
+    concurrency: int
+    leads: Sequence[NewLead]
+    start: bool = False
+    priority: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    created_by_user_id: int | None = None
+    schedule_at: datetime | None = None
+    # The runs whose leads it calls again, the oldest first.
+    ancestors: Sequence[int] = ()
+    # The rules of the business that it loosens, for the audit log.
+    loosens: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The HTTP request that loads leads: `id` from its Idempotency-Key, or new; `answer` is the answer besides run_id and status."""
+
+    id: str
+    digest: bytes
+    requested_by: str
+    answer: dict[str, Any]
+    type: str = "run.create"
+
+
+class IdReusedError(Exception):
+    """The Idempotency-Key was used before with another body."""
+
+
+async def numbered(pool: Pool, business_id: int, leads: Sequence[NewLead]) -> Sequence[NewLead]:
+    """The leads, those whose id is a text with the number that it has, or gets, in this business."""
+    texts = [lead.external_id for lead in leads if lead.external_id is not None]
+    if not texts:
+        return leads
+    await pool.execute(TEXT["number_leads"], business_id, texts)
+    rows = await pool.fetch(TEXT["lead_numbers"], business_id, texts)
+    numbers = {row["external_id"]: row["lead_id"] for row in rows}
+    return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in leads]
+
+
+async def receive(connection: Connection, business_id: int, request: Request) -> dict[str, Any] | None:
+    """Note a request that loads leads, in the transaction that does; return its answer if it is a repeat.
+
+    Raises:
+        IdReusedError: when the id was used before with another digest.
+    """
+    await connection.execute(TEXT["lock_timeout_while_loading"])
+    is_new = await connection.fetchval(
+        TEXT["receive_request"], business_id, request.id, request.digest, request.requested_by, KEEP_HTTP_SECONDS, request.type
+    )
+    if is_new is None:
+        raise IdReusedError
+    answer: dict[str, Any] | None = None if is_new else await connection.fetchval(TEXT["answer_of_request"], business_id, request.id)
+    return answer
+
+
+async def insert_run(connection: Connection, new: NewRun, request: Request) -> int:
+    """Add the row of a run, and return its id; its leads are counted, and their rows are for the caller to add."""
+    run_id: int = await connection.fetchval(
+        TEXT["insert"],
+        new.business_id,
+        new.name,
+        new.concurrency,
+        len(new.leads),
+        new.priority,
+        new.settings,
+        new.created_by_user_id,
+        new.schedule_at,
+        list(new.ancestors),
+    )
+    if new.loosens:
+        detail = {"settings": new.settings, "loosens": list(new.loosens)}
+        await connection.execute(AUDIT_TEXT["write"], new.business_id, request.requested_by, request.type, run_id, detail)
+    return run_id
+
+
+async def load(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead], *, after: int) -> None:
+    """Add the rows of leads at the positions behind `after`, and those of their time zones."""
+    ordered = sorted(leads, key=lambda lead: lead.zone)
+    await connection.copy_records_to_table(
+        "outbound_call_jobs",
+        schema_name="public",
+        columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
+        records=[
+            (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n)
+            for n, lead in enumerate(ordered, start=after + 1)
+        ],
+    )
+    for zone, first, last in _zones(ordered, after + 1):
+        await connection.execute(TEXT["insert_zone"], business_id, run_id, zone, first, last)
+
+
+def _zones(ordered: Sequence[NewLead], first: int) -> Iterator[tuple[str, int, int]]:
+    for zone, leads in groupby(ordered, key=lambda lead: lead.zone):
+        last = first + sum(1 for _ in leads) - 1
+        yield zone, first, last
+        first = last + 1
+
+
+async def started(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:
+    """Start a run that was just loaded, if that was asked for; return its status."""
+    if not new.start:
+        return RunStatus.PENDING
+    command = Command(new.business_id, f"{request.id}:start", CommandType.START, run_id, requested_by=request.requested_by)
+    found = await connection.fetchval(
+        COMMAND_TEXT["command"],
+        new.business_id,
+        command.id,
+        command.digest,
+        command.type,
+        run_id,
+        None,
+        command.hang_up,
+        command.requested_by,
+        command.keep_seconds,
+    )
+    return RunStatus(found["status"])

@@ -1,0 +1,48 @@
+"""Calling hours with a real worker: it computes the windows, and dials what is open."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from dialer.policy.calling_hours import WEEKDAYS
+from tests.integration.test_worker import Floor, floor, twilio, until
+
+if TYPE_CHECKING:
+    from telephony.simulator import Simulator
+
+__all__ = ["floor", "twilio"]
+
+OPEN, CLOSED = "US:Pacific/Kiritimati", "US:Pacific/Midway"
+EVERY_PHONE = [f"+1202555{n:04}" for n in range(1, 5)]
+
+
+def hours_open_in(zone: str) -> dict[str, Any]:
+    """Hours of all of today in one zone; its clock is 25 hours ahead of the other's, where it is another day."""
+    today = datetime.now(UTC).astimezone(ZoneInfo(zone.split(":")[1]))
+    days = {WEEKDAYS[(today + timedelta(days=n)).weekday()]: [["00:00", "24:00"]] for n in (0, 1)}
+    return {**days, "holidays": "open"}
+
+
+async def test_a_worker_opens_the_zones_whose_hours_have_come(floor: Floor, twilio: Simulator) -> None:
+    database = floor.database
+    business = await database.business()
+    await database.pool.execute("UPDATE dialer.businesses SET calling_hours = $2 WHERE business_id = $1", business, hours_open_in(OPEN))
+    run = await database.run(business, EVERY_PHONE, zones=[OPEN, CLOSED])
+
+    async def half_is_called() -> bool:
+        seen = await database.checked_run(business, run)
+        return seen.completed == 2
+
+    async with floor.worker(twilio.url):
+        await until(half_is_called)
+        waiting = await database.pool.fetch("SELECT zone, opens_at > now() AS later FROM dialer.run_zones WHERE run_id = $1", run)
+        assert {row["zone"]: row["later"] for row in waiting} == {OPEN: False, CLOSED: True}
+        await database.pool.execute("UPDATE dialer.businesses SET calling_hours = NULL WHERE business_id = $1", business)
+        await database.pool.execute("SELECT dialer.reset_windows_v1($1, NULL)", business)
+
+        async def all_is_called() -> bool:
+            return (await database.checked_run(business, run)).completed == 4
+
+        await until(all_is_called)

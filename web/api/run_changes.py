@@ -1,0 +1,56 @@
+"""What is done to a run after it was loaded, over HTTP: change it, add leads, call leads again; and what a run would do."""
+
+from __future__ import annotations
+
+from aiohttp import web as http
+
+from dialer.model import Role
+from web.access.auth import require_principal
+from web.api.replies import canonical_json
+from web.api.serializers import preflight_json, run_json
+from web.intake.importer import checked, report
+from web.intake.imports.additions import add_leads
+from web.intake.imports.import_request import imported
+from web.operations.reports.preflight import preflight
+from web.operations.settings.business import own_business
+from web.operations.settings.run_changes import AgainSettings, RunChange, call_again, change_run
+from web.operations.settings.run_fields import check_settings
+from web.server.inputs import body_of
+
+routes = http.RouteTableDef()
+
+
+@routes.patch("/api/outbound/runs/{run_id}")
+async def change(request: http.Request) -> http.Response:
+    """Change the settings of a run that has not ended, or archive one."""
+    principal = require_principal(request, Role.OPERATOR)
+    wanted = await body_of(request, RunChange)
+    return http.json_response(run_json(await change_run(request, principal, wanted)))
+
+
+@routes.post("/api/outbound/runs/{run_id}/leads")
+async def add(request: http.Request) -> http.Response:
+    """Add leads to a run that has not ended."""
+    principal = require_principal(request, Role.OPERATOR)
+    async with imported(request, principal.business_id) as wanted:
+        return canonical_json(await add_leads(request, principal, wanted), status=201)
+
+
+@routes.post("/api/outbound/runs/{run_id}/again")
+async def again(request: http.Request) -> http.Response:
+    """Call leads of a run again, by their last outcomes, as a new run."""
+    principal = require_principal(request, Role.OPERATOR)
+    wanted = await body_of(request, AgainSettings)
+    return canonical_json(await call_again(request, principal, wanted), status=201)
+
+
+@routes.post("/api/outbound/runs/preflight")
+async def check(request: http.Request) -> http.Response:
+    """Tell what would become of a run; nothing is written."""
+    principal = require_principal(request, Role.OPERATOR)
+    async with imported(request, principal.business_id) as wanted:
+        business = await own_business(request, principal)
+        check_settings(request, principal, business, wanted.settings)
+        rows = await checked(wanted, business)
+        found = await preflight(request, business, wanted.settings, rows.accepted)
+        return http.json_response(preflight_json(request, found, report(request, rows)))

@@ -1,0 +1,133 @@
+"""The do-not-call list of a business: adds and removes numbers, replaces a register, lists what is on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dialer.model import Role
+from sql.do_not_call.do_not_call import (
+    OWN_LIST,
+    LaterRegisterError,
+    ListFilter,
+    ListPlace,
+    ListRequest,
+    ListRequestReusedError,
+)
+from web.access.auth import require_principal
+from web.operations.idempotency import request_id
+from web.operations.job_filter import phone_patterns
+from web.server import errors, keys
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Sequence
+
+    from aiohttp import web as http
+
+    from sql.do_not_call.do_not_call import Entry, ListEntry, Register
+    from web.access.auth import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class ListChange:
+    """Numbers to be added, or to take the place of `register`; `report` goes into the answer, `digest` is that of the request."""
+
+    entries: Collection[Entry]
+    report: dict[str, Any]
+    digest: bytes
+    register: str | None = None
+
+
+def require_changer(request: http.Request, register: str | None) -> Principal:
+    """The principal, who may change the list; a register needs an admin: what is missing in it is called.
+
+    Raises:
+        ApiError: 401 or 403.
+    """
+    return require_principal(request, Role.OPERATOR if register is None else Role.ADMIN)
+
+
+async def change_list(request: http.Request, change: ListChange) -> dict[str, Any]:
+    """Add the numbers or replace the register; return the answer. From then on none of them is called.
+
+    Raises:
+        ApiError: 401, 403, 409 or 422.
+        DatabaseUnavailableError: when it failed half-way; repeating the request is harmless.
+    """
+    principal = require_changer(request, change.register)
+    detail = {"rejected": change.report["rejected_count"]}
+    wanted = ListRequest(principal.business_id, request_id(request), change.digest, principal.actor, detail)
+    lists = request.app[keys.DO_NOT_CALL]
+    try:
+        if change.register is None:
+            return await lists.add(wanted, change.entries, change.report)
+        if not change.entries:
+            raise ApiError(422, "no_numbers", Text(msgid("None of these rows has a phone number; the register stays as it was.")))
+        return await lists.replace_register(wanted, change.register, change.entries, change.report)
+    except ListRequestReusedError:
+        raise errors.idempotency_conflict() from None
+    except LaterRegisterError:
+        text = Text(msgid("A later import of this register has been faster, and is in force."))
+        raise ApiError(409, "invalid_state", text) from None
+
+
+async def remove_numbers(request: http.Request, phones: Sequence[str]) -> list[str]:
+    """Take numbers in E.164 off the list of the business; return those that were on it.
+
+    Raises:
+        ApiError: 401 or 403; 409 when one is on a register: none is removed then.
+    """
+    principal = require_principal(request, Role.OPERATOR)
+    removal = await request.app[keys.DO_NOT_CALL].remove(principal.business_id, phones, principal.actor)
+    if removal.on_register:
+        text = Text(msgid("Some of these numbers are on an official register. They leave it only with its next import."))
+        raise ApiError(409, "on_register", text, details=removal.on_register)
+    return removal.removed
+
+
+async def list_filter(request: http.Request, principal: Principal, *, register: str | None, search: str | None) -> ListFilter:
+    """Which numbers are meant; `search` is a number, or a part of one, in any spelling."""
+    if search is None:
+        return ListFilter(register)
+    business = await request.app[keys.BUSINESSES].get(principal.business_id)
+    return ListFilter(register, phone_patterns(search, business.region if business else ""))
+
+
+async def list_numbers(
+    request: http.Request, principal: Principal, wanted: ListFilter, *, after: ListPlace, limit: int
+) -> tuple[list[ListEntry], bool]:
+    """At most `limit` numbers in force after a place in the list, and whether there are more."""
+    found = await request.app[keys.DO_NOT_CALL].page(principal.business_id, wanted, after=after, limit=limit + 1)
+    return found[:limit], len(found) > limit
+
+
+async def start_of_previous_numbers(
+    request: http.Request, principal: Principal, wanted: ListFilter, *, after: ListPlace, limit: int
+) -> ListPlace | None:
+    """The place after which the page before `after` begins; None when there is no number before."""
+    if after == ListPlace():
+        return None
+    found = await request.app[keys.DO_NOT_CALL].places_before(principal.business_id, wanted, until=after, limit=limit + 1)
+    return (found[limit] if len(found) > limit else ListPlace()) if found else None
+
+
+async def registers_of(request: http.Request, principal: Principal) -> list[Register]:
+    """The official registers that the business has imported, with the time of the import."""
+    return await request.app[keys.DO_NOT_CALL].registers(principal.business_id)
+
+
+async def exported_numbers(request: http.Request, principal: Principal, register: str | None) -> AsyncIterator[ListEntry]:
+    """Every number of the business's own list, or of a register.
+
+    Raises:
+        ApiError: 404, when it has no such register.
+    """
+    register_id = OWN_LIST
+    if register is not None:
+        found = [one.register_id for one in await registers_of(request, principal) if one.name == register]
+        if not found:
+            raise errors.not_found()
+        [register_id] = found
+    return request.app[keys.DO_NOT_CALL].export(principal.business_id, register_id)

@@ -1,0 +1,183 @@
+"""The settings of a run: read from a request, held against the rules of its business, and kept as they were given."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import Field, PlainSerializer, PlainValidator
+
+from dialer.messages import MAX_NAME_CHARACTERS
+from dialer.model import Role
+from dialer.policy.run_settings import Budget, CallingRules, RunRules, loosens
+from sql.runs.new_run import NewRun
+from web.server import errors, keys
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
+from web.server.inputs import check, query_texts, refuse, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiohttp import web as http
+
+    from sql.businesses.businesses import Business
+    from sql.runs.new_run import NewLead
+    from web.access.auth import Principal
+
+SCHEDULED_WITHIN: Final = timedelta(days=60)
+# Columns of a run, which are not kept among its settings.
+COLUMNS: Final = frozenset({"name", "concurrency", "start", "archived", "outcomes"})
+# In a query string and in a form these are JSON.
+JSON_FIELDS: Final = frozenset({"calling_hours", "retries", "budget", "min_gap_hours", "max_per_day", "outcomes"})
+
+
+def _moment(value: object) -> datetime | None:
+    """A time with its zone, in ISO 8601."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        refuse("moment")
+    return moment
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+Moment = Annotated[datetime | None, PlainValidator(_moment), PlainSerializer(_iso)]
+
+
+class RunSettings(RunRules):
+    """How a run is dialled; `concurrency` None means all the lines of the business."""
+
+    name: Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    start: bool = False
+    schedule_at: Moment = None
+    machine_detection: Literal["Enable", "DetectMessageEnd"] | None = None
+    record: bool = False
+
+
+def settings_of_query(request: http.Request) -> RunSettings:
+    """The settings in the query string.
+
+    Raises:
+        ApiError: 422, naming the fields.
+    """
+    return settings_of_texts(query_texts(request))
+
+
+def settings_of_texts(texts: Mapping[str, str]) -> RunSettings:
+    """The settings in the fields of a form or a query; an empty field counts as not sent, objects are JSON.
+
+    Raises:
+        ApiError: 422, naming the fields.
+    """
+    return check(RunSettings, {name: _value(name, text) for name, text in texts.items() if text}, texts=True)
+
+
+def kept(settings: RunSettings) -> dict[str, Any]:
+    """What is stored and shown of the settings: those that the run was given, as JSON."""
+    given = {name: value for name, value in settings.given().items() if name not in COLUMNS}
+    # The claim returns these with each attempt: their defaults need not be there.
+    idle = {"machine_detection": None, "record": False}
+    return {name: value for name, value in given.items() if name not in idle or value != idle[name]}
+
+
+def business_rules(business: Business) -> CallingRules:
+    """The rules of a business, which hold for its runs without their own."""
+    return CallingRules.model_validate({name: getattr(business, name) for name in CallingRules.model_fields})
+
+
+def new_run(
+    principal: Principal, business: Business, settings: RunSettings, loosened: Sequence[str], leads: Sequence[NewLead] = ()
+) -> NewRun:
+    """The run that these settings describe, after `check_settings`."""
+    return NewRun(
+        business_id=business.business_id,
+        name=settings.name,
+        concurrency=settings.concurrency or business.max_calls,
+        leads=leads,
+        start=settings.start,
+        priority=settings.priority,
+        settings=kept(settings),
+        created_by_user_id=principal.user_id,
+        schedule_at=settings.schedule_at,
+        loosens=loosened,
+    )
+
+
+def check_settings(request: http.Request, principal: Principal, business: Business, settings: RunSettings) -> list[str]:
+    """Hold the settings of a new run against its business; return the rules of the business that it loosens.
+
+    Raises:
+        ApiError: 403 when only an admin may give it these, 422 naming the field that is wrong.
+    """
+    check_concurrency(settings.concurrency, business)
+    if settings.start and settings.schedule_at:
+        raise errors.wrong_field(name="schedule_at", why=Text(msgid("cannot be given together with start")))
+    check_schedule(request, settings.schedule_at)
+    check_storable(settings.name, settings.budget)
+    return allowed_to_loosen(principal, loosens(business_rules(business), settings))
+
+
+def check_concurrency(concurrency: int | None, business: Business) -> None:
+    """A run uses at most the lines of its business.
+
+    Raises:
+        ApiError: 422.
+    """
+    if concurrency is not None and concurrency > business.max_calls:
+        raise errors.wrong_field(name="concurrency", why=Text(msgid("must be at most {le}"), {"le": business.max_calls}))
+
+
+def check_schedule(request: http.Request, schedule_at: datetime | None) -> None:
+    """A run starts in the future, and within 60 days.
+
+    Raises:
+        ApiError: 422.
+    """
+    now = request.app[keys.CLOCK].now()
+    if schedule_at is None or now < schedule_at <= now + SCHEDULED_WITHIN:
+        return
+    why = msgid("must not be in the past") if schedule_at <= now else msgid("must be within 60 days")
+    raise errors.wrong_field(name="schedule_at", why=Text(why))
+
+
+def check_storable(name: str | None, budget: Budget | None) -> None:
+    """PostgreSQL can store the name, and there are prices for a budget in money.
+
+    Raises:
+        ApiError: 422.
+    """
+    if name is not None and not storable(name):
+        raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
+    if budget and budget.amount is not None:
+        raise errors.wrong_field(name="budget.amount", why=Text(msgid("cannot be used: no price table has been imported")))
+
+
+def allowed_to_loosen(principal: Principal, loosened: Sequence[str]) -> list[str]:
+    """The rules that a run loosens, if this principal may do so.
+
+    Raises:
+        ApiError: 403, for anybody but an admin.
+    """
+    if loosened and not principal.role.allows(Role.ADMIN):
+        sentence = msgid("The run would be called more freely than the rules of the business allow ({fields}): only an admin may do that.")
+        raise ApiError(403, "forbidden", Text(sentence, {"fields": ", ".join(loosened)}))
+    return list(loosened)
+
+
+def _value(name: str, text: str) -> object:
+    if name not in JSON_FIELDS:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise errors.wrong_field(name=name, why=Text(msgid("must be JSON"))) from None
