@@ -46,7 +46,7 @@ class BulkRequest:
     @property
     def digest(self) -> bytes:
         """SHA-256 of the content: the same id with another digest is another request."""
-        content = [self.type, self.run_id, self.wanted.wanted, None if self.job_ids is None else list(self.job_ids)]
+        content = [self.type, self.run_id, *self.wanted.arguments, None if self.job_ids is None else list(self.job_ids)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
@@ -98,8 +98,8 @@ class BulkOperations:
             request.digest,
             request.type,
             request.run_id,
-            request.wanted.wanted,
             None if request.job_ids is None else list(request.job_ids),
+            *request.wanted.arguments,
             request.requested_by,
             KEEP_HTTP_SECONDS,
         )

@@ -1,10 +1,10 @@
 -- Operations on many leads of a run: jobs.cancel, jobs.again, jobs.do_not_call. A worker carries them out in chunks;
 -- each chunk and the count of it are one transaction, so a worker that dies repeats nothing and loses nothing.
 
--- Note an operation, with the leads it is about: those that `wanted` selects (dialer.job_matches), or of those the ones
--- in p_job_ids. Received, noted, audited and answered in one call; codes of refusals: id_reused, not_found, crowded.
+-- Note an operation, with the leads it is about. Received, noted, audited and answered in one call; codes of refusals:
+-- id_reused, not_found, crowded.
 CREATE OR REPLACE FUNCTION dialer.begin_operation_v1(
-    p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_wanted jsonb, p_job_ids bigint[],
+    p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_wanted dialer.job_filter,
     p_requested_by text, p_keep interval)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
@@ -38,7 +38,7 @@ BEGIN
     SELECT p_business_id, r.id, p_type, left(p_requested_by, 255), c.jobs,
            CASE c.jobs WHEN '{}' THEN 'done' ELSE 'running' END, CASE c.jobs WHEN '{}' THEN now() END
     FROM public.outbound_call_runs r
-    CROSS JOIN LATERAL (SELECT dialer.jobs_chosen_v1(r, p_wanted, p_job_ids) AS jobs) c
+    CROSS JOIN LATERAL (SELECT dialer.jobs_chosen_v1(r, p_wanted) AS jobs) c
     WHERE r.business_id = p_business_id AND r.id = p_run_id
     RETURNING * INTO operation;
     IF NOT FOUND THEN
@@ -47,7 +47,8 @@ BEGIN
         reply := jsonb_build_object('code', '', 'operation_id', operation.operation_id);
         INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
         VALUES (p_business_id, p_requested_by, p_type, p_run_id,
-                jsonb_build_object('command_id', p_id, 'operation_id', operation.operation_id, 'wanted', p_wanted,
+                jsonb_build_object('command_id', p_id, 'operation_id', operation.operation_id, 'wanted',
+                                   jsonb_strip_nulls(to_jsonb(p_wanted) - 'job_ids'),
                                    'leads', cardinality(operation.jobs)));
     END IF;
     UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = reply
@@ -56,20 +57,25 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION dialer.jobs_chosen_v1(run public.outbound_call_runs, p_wanted jsonb, p_job_ids bigint[])
-RETURNS bigint[]
+CREATE OR REPLACE FUNCTION dialer.jobs_chosen_v1(run public.outbound_call_runs, w dialer.job_filter) RETURNS bigint[]
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF p_job_ids IS NULL THEN
+    IF w.job_ids IS NULL THEN
         RETURN ARRAY(SELECT j.id FROM public.outbound_call_jobs j
                      WHERE j.run_id = run.id AND j.business_id = run.business_id
-                       AND dialer.job_matches(j, dialer.job_status(j.status, run.cancel_requested), p_wanted)
+                       AND dialer.job_matches(
+                           dialer.job_status(j.status, run.cancel_requested), j.outcome, j.lead_name,
+                           coalesce(j.external_id, j.lead_id::text), j.phone,
+                           w.statuses, w.outcomes, w.name_like, w.lead_id_is, w.phones_like)
                      ORDER BY j.position);
     END IF;
     RETURN ARRAY(SELECT j.id FROM public.outbound_call_jobs j
-                 JOIN (SELECT DISTINCT unnest(p_job_ids) AS id) w ON w.id = j.id
+                 JOIN (SELECT DISTINCT unnest(w.job_ids) AS id) n ON n.id = j.id
                  WHERE j.run_id = run.id AND j.business_id = run.business_id
-                   AND dialer.job_matches(j, dialer.job_status(j.status, run.cancel_requested), p_wanted)
+                   AND dialer.job_matches(
+                       dialer.job_status(j.status, run.cancel_requested), j.outcome, j.lead_name,
+                       coalesce(j.external_id, j.lead_id::text), j.phone,
+                       w.statuses, w.outcomes, w.name_like, w.lead_id_is, w.phones_like)
                  ORDER BY j.position);
 END
 $$;
@@ -85,6 +91,7 @@ DECLARE
     first integer;
     chunk bigint[];
     changed integer;
+    phones text[];
 BEGIN
     SELECT * INTO operation FROM dialer.operations o
     WHERE o.business_id = p_business_id AND o.operation_id = p_operation_id AND o.status = 'running'
@@ -99,14 +106,20 @@ BEGIN
     IF operation.type = 'jobs.cancel' THEN
         changed := dialer.cancel_jobs_v1(p_business_id, operation.run_id, chunk);
     ELSIF operation.type = 'jobs.do_not_call' THEN
-        changed := dialer.forbid_jobs_v1(p_business_id, operation.run_id, chunk, operation.requested_by);
+        phones := ARRAY(SELECT DISTINCT j.phone FROM public.outbound_call_jobs j
+                        WHERE j.id = ANY (chunk) AND j.run_id = operation.run_id AND j.business_id = p_business_id
+                          AND j.phone IS NOT NULL);
+        SELECT n.added, n.audit_id INTO changed, operation.audit_id
+        FROM dialer.add_do_not_call_v1(
+            p_business_id, phones, array_fill(NULL::text, ARRAY[cardinality(phones)]), operation.requested_by,
+            jsonb_build_object('operation_id', p_operation_id), operation.audit_id) n;
     ELSE
         SELECT a.run_id, a.copied INTO operation.new_run_id, changed
         FROM dialer.call_jobs_again_v1(p_business_id, operation.run_id, chunk, operation.requested_by) a;
     END IF;
     UPDATE dialer.operations o
     SET done = o.done + changed, skipped = o.skipped + cardinality(chunk) - changed,
-        new_run_id = operation.new_run_id,
+        new_run_id = operation.new_run_id, audit_id = operation.audit_id,
         status = CASE WHEN first + cardinality(chunk) > cardinality(o.jobs) THEN 'done' ELSE 'running' END,
         ended_at = CASE WHEN first + cardinality(chunk) > cardinality(o.jobs) THEN now() END
     WHERE o.business_id = p_business_id AND o.operation_id = p_operation_id;
@@ -153,24 +166,6 @@ BEGIN
 END
 $$;
 
--- Put the numbers of these leads on the do-not-call list of the business; returns how many were not there.
-CREATE OR REPLACE FUNCTION dialer.forbid_jobs_v1(p_business_id integer, p_run_id integer, p_jobs bigint[], p_by text)
-RETURNS integer
-LANGUAGE plpgsql AS $$
-DECLARE
-    added integer;
-BEGIN
-    PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
-    INSERT INTO dialer.do_not_call (business_id, phone, added_by)
-    SELECT DISTINCT p_business_id, j.phone, p_by FROM public.outbound_call_jobs j
-    WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id AND j.phone IS NOT NULL
-    ORDER BY j.phone
-    ON CONFLICT (business_id, phone, register_id) DO NOTHING;
-    GET DIAGNOSTICS added = ROW_COUNT;
-    RETURN added;
-END
-$$;
-
 -- Make a pending run of those of these leads that have ended, with the settings of their run; returns it, and how many
 -- leads it has. None: no run is made.
 CREATE OR REPLACE FUNCTION dialer.call_jobs_again_v1(p_business_id integer, p_run_id integer, p_jobs bigint[],
@@ -184,16 +179,9 @@ DECLARE
     leads integer;
 BEGIN
     SELECT * INTO source FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
-    SELECT count(*) INTO leads FROM public.outbound_call_jobs j
-    WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id
-      AND dialer.job_status(j.status, source.cancel_requested) IN ('completed', 'failed', 'cancelled', 'skipped');
-    IF leads = 0 THEN
-        RETURN QUERY SELECT NULL::integer, 0;
-        RETURN;
-    END IF;
     INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority,
                                            settings, ancestors)
-    VALUES (p_business_id, source.name, 'pending', source.concurrency, leads, leads, source.priority,
+    VALUES (p_business_id, source.name, 'pending', source.concurrency, 0, 0, source.priority,
             source.settings - 'schedule_at', source.ancestors || source.id)
     RETURNING id INTO made;
     WITH chosen AS MATERIALIZED (
@@ -207,10 +195,20 @@ BEGIN
     ), jobs AS (
         INSERT INTO public.outbound_call_jobs (run_id, business_id, lead_id, external_id, lead_name, phone, position)
         SELECT made, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
+        RETURNING position
+    ), zones AS (
+        INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
+        SELECT p_business_id, made, c.zone, min(c.position), max(c.position), min(c.position) FROM chosen c
+        GROUP BY c.zone
     )
-    INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
-    SELECT p_business_id, made, c.zone, min(c.position), max(c.position), min(c.position) FROM chosen c
-    GROUP BY c.zone;
+    SELECT count(*) INTO leads FROM jobs;
+    IF leads = 0 THEN
+        DELETE FROM public.outbound_call_runs r WHERE r.id = made AND r.business_id = p_business_id;
+        RETURN QUERY SELECT NULL::integer, 0;
+        RETURN;
+    END IF;
+    UPDATE public.outbound_call_runs r SET total_leads = leads, queued_count = leads
+    WHERE r.id = made AND r.business_id = p_business_id;
     PERFORM dialer.reset_windows_v1(p_business_id, made);
     INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
     VALUES (p_business_id, p_by, 'run.again', made, jsonb_build_object('of', p_run_id, 'leads', leads));

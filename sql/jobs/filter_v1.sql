@@ -1,11 +1,14 @@
--- Whether a job is among those that a list or an operation on many leads is about. `wanted` holds `statuses`,
--- `outcomes`, and of a search `name` (a LIKE pattern), `lead_id` and `phones` (LIKE patterns), any of which is enough;
--- a key that is absent selects all. `status` is that of the job as it is shown.
-CREATE OR REPLACE FUNCTION dialer.job_matches(job public.outbound_call_jobs, status text, wanted jsonb) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT (NOT wanted ? 'statuses' OR wanted -> 'statuses' ? status)
-       AND (NOT wanted ? 'outcomes' OR coalesce(wanted -> 'outcomes' ? job.outcome, FALSE))
-       AND (NOT wanted ? 'name' OR coalesce(job.lead_name ILIKE (wanted ->> 'name'), FALSE)
-            OR coalesce(job.external_id, job.lead_id::text) = wanted ->> 'lead_id'
-            OR coalesce(job.phone LIKE ANY (ARRAY(SELECT jsonb_array_elements_text(wanted -> 'phones'))), FALSE))
+-- Whether a job is among those that a list or an operation on many leads is about: with one of these statuses, as they
+-- are shown, one of these outcomes, and found by a search: by its name (a LIKE pattern), its lead id or its phone (LIKE
+-- patterns), any of which is enough. NULL selects all. The planner inlines it: keep it one expression without a
+-- subquery.
+CREATE OR REPLACE FUNCTION dialer.job_matches(
+    status text, outcome text, name text, lead_id text, phone text, statuses text[], outcomes text[], name_like text,
+    lead_id_is text, phones_like text[])
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (statuses IS NULL OR status = ANY (statuses))
+       AND (outcomes IS NULL OR coalesce(outcome = ANY (outcomes), FALSE))
+       AND (name_like IS NULL OR coalesce(name ILIKE name_like, FALSE) OR coalesce(lead_id = lead_id_is, FALSE)
+            OR coalesce(phone LIKE ANY (phones_like), FALSE))
 $$;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,10 @@ class JobFilter:
     search: JobSearch | None = None
 
     @property
-    def wanted(self) -> dict[str, Any]:
-        """As dialer.job_matches reads it."""
-        search = asdict(self.search) if self.search else {}
-        given = {"statuses": self.statuses, "outcomes": self.outcomes, **search}
-        return {name: value if isinstance(value, str) else list(value) for name, value in given.items() if value is not None}
+    def arguments(self) -> tuple[Sequence[str] | None, Sequence[str] | None, str | None, str | None, Sequence[str] | None]:
+        """The last arguments of dialer.job_matches."""
+        search = (self.search.name, self.search.lead_id, list(self.search.phones)) if self.search else (None, None, None)
+        return self.statuses, self.outcomes, *search
 
 
 ALL_JOBS = JobFilter()
@@ -82,11 +81,13 @@ class Jobs:
 
     async def page(self, business_id: int, run_id: int, wanted: JobFilter = ALL_JOBS, *, after: int = 0, limit: int = 50) -> list[Job]:
         """The jobs of a run after position `after`, in the order they are dialled."""
-        return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, wanted.wanted, limit)]
+        return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, *wanted.arguments, limit)]
 
     async def positions_before(self, business_id: int, run_id: int, wanted: JobFilter, *, until: int, limit: int) -> list[int]:
         """The positions of the last `limit` jobs up to position `until`, the last one first."""
-        return [row["position"] for row in await self._pool.fetch(TEXT["page_before"], business_id, run_id, until, wanted.wanted, limit)]
+        return [
+            row["position"] for row in await self._pool.fetch(TEXT["page_before"], business_id, run_id, until, *wanted.arguments, limit)
+        ]
 
     async def get(self, business_id: int, run_id: int, job_id: int) -> Job | None:
         """One job; None when this run of this business has none with this id."""

@@ -9,16 +9,18 @@ JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.busine
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
 CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.position > $3
-  AND dialer.job_matches(j, s.status, $4::jsonb)
-ORDER BY j.position LIMIT $5
+  AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
+                         $4::text[], $5::text[], $6::text, $7::text, $8::text[])
+ORDER BY j.position LIMIT $9
 
 -- name: page_before
 SELECT j.position FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
 WHERE r.business_id = $1 AND r.id = $2 AND j.position <= $3
-  AND dialer.job_matches(j, s.status, $4::jsonb)
-ORDER BY j.position DESC LIMIT $5
+  AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
+                         $4::text[], $5::text[], $6::text, $7::text, $8::text[])
+ORDER BY j.position DESC LIMIT $9
 
 -- name: get
 SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,

@@ -305,6 +305,8 @@ CREATE TABLE dialer.operations (
     skipped       INTEGER      NOT NULL DEFAULT 0,
     -- The run that calls the leads again.
     new_run_id    INTEGER,
+    -- The entry of the audit log that counts the numbers added to the do-not-call list.
+    audit_id      BIGINT,
     created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
     ended_at      TIMESTAMPTZ
 );
@@ -508,6 +510,16 @@ CREATE TYPE dialer.claim_pick AS (
     until        TIMESTAMPTZ,
     ends_as      TEXT,
     reason       TEXT
+);
+
+-- Which leads of a run an operation is about; see dialer.job_matches. NULL: all.
+CREATE TYPE dialer.job_filter AS (
+    job_ids      BIGINT[],
+    statuses     TEXT[],
+    outcomes     TEXT[],
+    name_like    TEXT,
+    lead_id_is   TEXT,
+    phones_like  TEXT[]
 );
 
 -- A call of the provider that the database has lost, with the job it belongs to: see dialer.match_calls_v1.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,15 +77,17 @@ async def test_it_describes_every_route_and_no_other(site: Site) -> None:
     assert served == {(method, path) for path, methods in described()["paths"].items() for method in methods}
 
 
-async def test_what_is_answered_is_what_is_described(site: Site) -> None:
-    async def ask(method: str, path: str, *arguments: object, body: object = None, **more: Any) -> Response:  # noqa: ANN401 - whatever aiohttp's client takes
-        filled = path
-        for argument in arguments:
-            filled = re.sub(r"\{\w+\}", str(argument), filled, count=1)
-        response = await site.request(method, filled, **more, json=None if "data" in more else body)
-        holds(response, method, path)
-        return response
+async def ask_of(site: Site, method: str, path: str, *arguments: object, body: object = None, **more: Any) -> Response:  # noqa: ANN401 - whatever aiohttp's client takes
+    filled = path
+    for argument in arguments:
+        filled = re.sub(r"\{\w+\}", str(argument), filled, count=1)
+    response = await site.request(method, filled, **more, json=None if "data" in more else body)
+    holds(response, method, path)
+    return response
 
+
+async def test_what_is_answered_is_what_is_described(site: Site) -> None:
+    ask = partial(ask_of, site)
     run, jobs = f"{RUNS}/{{run_id}}", f"{RUNS}/{{run_id}}/jobs"
     job, cancel = f"{jobs}/{{job_id}}", "/api/outbound_calls/jobs/{job_id}/cancel"
     rows = [*leads(5), {"lead_id": 1, "phone": "0521234567"}, {"lead_id": 9, "phone": "100"}, 7]
@@ -128,6 +130,29 @@ async def test_what_is_answered_is_what_is_described(site: Site) -> None:
     await ask("POST", "/callbacks/{reference}", "nonsense", data={"CallStatus": "ringing"}, token=None)
     for path in ("/healthz", "/readyz", "/metrics"):
         await ask("GET", path, token=None)
+
+
+async def test_reports_and_operations_are_as_described(site: Site) -> None:
+    ask = partial(ask_of, site)
+    run, jobs = f"{RUNS}/{{run_id}}", f"{RUNS}/{{run_id}}/jobs"
+    run_id = await site.load(3)
+    job_id = (await ask("GET", jobs, run_id)).json["items"][2]["job_id"]
+    listed: list[dict[str, Any]] = [
+        {},
+        {"status": "lost"},
+        {"status": "queued,failed", "outcome": "busy", "search": "Lead", "job_ids": [1]},
+    ]
+    for verb in ("cancel", "again", "do-not-call"):
+        noted = [await ask("POST", f"{jobs}/{verb}", run_id, body=body) for body in listed]
+        await ask("GET", "/api/operations/{operation_id}", noted[-1].json["operation_id"])
+        await ask("POST", f"{jobs}/{verb}", 424242)
+    await ask("GET", "/api/operations/{operation_id}", 424242)
+    for path in ("/api/stop-dialling", "/api/resume-dialling"):
+        await ask("POST", path, body={"reason": "A wrong script"})
+        await ask("POST", path, body={"reason": 7})
+        await ask("GET", "/api/outbound/summary")
+        await ask("GET", run, run_id)
+        await ask("GET", f"{jobs}/{{job_id}}", run_id, job_id)
 
 
 async def test_what_is_answered_about_do_not_call_is_what_is_described(site: Site) -> None:

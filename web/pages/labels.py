@@ -83,7 +83,11 @@ ACTION_LABELS: Final[Mapping[str, str]] = {
     "run.resume": msgid("Resumed"),
     "run.cancel": msgid("Cancelled"),
     "run.stop": msgid("Stopped"),
+    "run.again": msgid("Created to call people again"),
     "job.cancel": msgid("One lead cancelled"),
+    "jobs.cancel": msgid("Leads cancelled"),
+    "jobs.again": msgid("People called again in a new campaign"),
+    "jobs.do_not_call": msgid("Leads added to the do-not-call list"),
 }
 
 BUTTON_LABELS: Final[Mapping[str, str]] = {
