@@ -47,7 +47,7 @@ LANGUAGE sql STABLE AS $$
         WHERE NOT EXISTS (
             SELECT FROM dialer.registers g
             WHERE g.business_id = p_business_id AND g.name = q ->> 'name' AND g.current
-              AND g.imported_at > now() - make_interval(days => (q ->> 'max_age_days')::integer)))
+              AND g.imported_at >= now() - make_interval(days => (q ->> 'max_age_days')::integer)))
 $$;
 
 -- Each offered lead with the first rule that keeps it from being called now, if any.

@@ -46,7 +46,8 @@ BEGIN
              AS w (business_id, run_id, zone, hours, by_day, opens_at, closes_at, day_from, day_to)
     JOIN public.outbound_call_runs r ON r.id = w.run_id AND r.business_id = w.business_id
     JOIN dialer.businesses b ON b.business_id = w.business_id
-    WHERE w.business_id = ANY (held_lanes) AND dialer.hours_of(r.settings, b.calling_hours) = w.hours
+    -- A client sends a JSON null as NULL.
+    WHERE w.business_id = ANY (held_lanes) AND dialer.hours_of(r.settings, b.calling_hours) = coalesce(w.hours, 'null')
       AND dialer.counts_days(r.settings, b.max_per_day) = w.by_day
       AND z.business_id = w.business_id AND z.run_id = w.run_id AND z.zone = w.zone;
     GET DIAGNOSTICS stored = ROW_COUNT;

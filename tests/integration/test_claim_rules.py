@@ -110,6 +110,18 @@ async def test_a_window_of_rules_that_have_changed_is_not_stored(database: Datab
     assert await database.runs.closed_zones(list(range(256)), 10) == []
 
 
+@pytest.mark.parametrize("columns", [{"max_per_day": 3}, {"max_per_day": 3, "calling_hours": HOURS}])
+async def test_a_window_is_stored_with_a_daily_cap(database: DatabaseFixture, columns: dict[str, object]) -> None:
+    business = await database.business()
+    await rules(database, business, **columns)
+    await database.run(business, [PHONE], zones=[ZONE])
+    [zone] = await database.runs.closed_zones(list(range(256)), 10)
+    now = datetime.now(UTC)
+    assert zone.by_day
+    assert await database.runs.store_windows([ZoneWindow(zone, Window(now - DAY, now + DAY, now - DAY, now + DAY))]) == 1
+    assert len((await database.claim(business))[0]) == 1
+
+
 async def test_an_open_end_is_stored_as_infinity(database: DatabaseFixture) -> None:
     business = await database.business()
     await rules(database, business, calling_hours=HOURS)
