@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms"}
 COMMAND_SECONDS = 60
-RUN = "GET /api/outbound/runs/{run_id}"
 
 
 @cache
@@ -127,10 +126,8 @@ def _request_is_served(promise: Promise) -> bool:
 # What is asked in the manner of no other row.
 EXTRA: dict[str, Callable[[], bool]] = {
     "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _errors_of("sql", "migrate", "--dry-run"),
-    f"7 | request | {RUN}": lambda: {"outcomes", "waits_for", "ends_at", "effective_settings"} <= properties("Run").keys(),
     "7 | field of a run to load | record announced": lambda: "script" in properties("NewRun"),
     "4 | promise | sealed answers": lambda: "POST /api/tokens" in operations(),
-    "7 | promise | retention_days": lambda: any("retention_days" in text and "DELETE" in text for text in every_statement().values()),
     "7 | promise | lawful demo": lambda: "calling_hours" in (ROOT / "ringmaster" / "demo" / "campaign.py").read_text(encoding="utf-8"),
     "8 | promise | adopt both variants": lambda: any("legacy_archive" in text for text in every_statement().values()),
     "8 | promise | dialer.legacy_archive": lambda: any("legacy_archive" in text for text in every_statement().values()),
