@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms"}
 COMMAND_SECONDS = 60
-RUN = "GET /api/outbound/runs/{run_id}"
 
 
 @cache

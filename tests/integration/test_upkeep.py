@@ -110,7 +110,9 @@ async def test_the_retries_of_a_run_that_goes_on_stay(database: DatabaseFixture)
     business = await database.business()
     run = await database.run(business, 3)
     job = await database.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
-    await database.pool.execute("INSERT INTO dialer.retries VALUES ($1, $2, $3, now() + interval '1 day', 'busy')", business, run, job)
+    await database.pool.execute(
+        "INSERT INTO dialer.retries VALUES ($1, $2, $3, 'UTC', now() + interval '1 day', 'busy')", business, run, job
+    )
     assert await database.runs.rewrite(business, run, 1, 1000) is None
     assert await database.pool.fetchval("SELECT count(*) FROM dialer.retries WHERE run_id = $1", run) == 1
 
