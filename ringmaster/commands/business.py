@@ -64,8 +64,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     create.add_argument("--calling-hours", choices=CALLING_HOURS, default=CALLING_HOURS[0], help=hours)
     gap = f"hours between calls of two runs to one phone, 0: none (default: {MIN_GAP_HOURS:g})"
     create.add_argument("--min-gap-hours", type=float, default=MIN_GAP_HOURS, metavar="H", help=gap)
-    a_day = f"calls to one phone on a day, or none (default: {MAX_PER_DAY})"
-    create.add_argument("--max-per-day", default=str(MAX_PER_DAY), metavar="N", help=a_day)
+    a_day = f"calls to one phone on a day (default: {MAX_PER_DAY})"
+    create.add_argument("--max-per-day", default=str(MAX_PER_DAY), metavar=f"N|{UNLIMITED}", help=a_day)
     create.add_argument("--json", action="store_true", help="print one JSON object")
     create.set_defaults(run=run)
 

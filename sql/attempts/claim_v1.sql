@@ -125,7 +125,8 @@ BEGIN
     RETURN ARRAY(
         SELECT ROW(r.id, r.business_id, r.priority, r.served_at, r.in_progress_count, r.settings,
                    r.id = ANY (held_runs), least(a.slots, r.concurrency - r.in_progress_count, e.budget_left),
-                   make_interval(secs => 3600 * coalesce((r.settings ->> 'min_gap_hours')::float8, b.min_gap_hours)),
+                   make_interval(secs => 3600 * CASE WHEN r.settings ? 'min_gap_hours'
+                       THEN coalesce((r.settings ->> 'min_gap_hours')::float8, 0) ELSE b.min_gap_hours END),
                    CASE WHEN r.settings ? 'max_per_day' THEN (r.settings ->> 'max_per_day')::integer
                         ELSE b.max_per_day END,
                    coalesce(r.settings ->> 'recently_called' = 'skip', FALSE), r.ancestors || r.id,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.web_site import RUNS, leads
 
 if TYPE_CHECKING:
@@ -71,38 +69,38 @@ async def test_a_business_is_changed_and_audited(site: Site) -> None:
     assert (await site.get(BUSINESS, token="rival")).json == rivals
 
 
-@pytest.mark.parametrize(
-    ("given", "field"),
-    [
-        ({"max_calls": 4}, "max_calls"),
-        ({"max_calls": 0}, "max_calls"),
-        ({"caller_ids": ["+12125550100"]}, "caller_ids"),
-        ({"region": "XX"}, "region"),
-        ({"timezone": "Mars/Olympus"}, "timezone"),
-        ({"name": " "}, "name"),
-        ({"name": None}, "name"),
-        ({"name": "a\x00b"}, "name"),
-        ({"allowed_countries": []}, "allowed_countries"),
-        ({"allowed_countries": ["il"]}, "allowed_countries.0"),
-        ({"required_registers": [{"name": "x"}]}, "required_registers.0.max_age_days"),
-        ({"required_registers": [{"name": "x", "max_age_days": 1}] * 2}, "required_registers"),
-        ({"required_registers": [{"name": "a\x00b", "max_age_days": 1}]}, "required_registers.0.name"),
-        ({"retention_days": 0}, "retention_days"),
-        ({"max_per_day": 0}, "max_per_day"),
-        ({"calling_hours": {"monday": [["08:00"]]}}, "calling_hours.monday.0"),
-        ({"script": None}, "script"),
-        ({"provider_account": {}}, "provider_account"),
-    ],
-)
-async def test_a_wrong_change_is_named_and_nothing_is_changed(site: Site, given: dict[str, Any], field: str) -> None:
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"max_calls": 4}, "max_calls"),
+    ({"max_calls": 0}, "max_calls"),
+    ({"caller_ids": ["+12125550100"]}, "caller_ids"),
+    ({"region": "XX"}, "region"),
+    ({"timezone": "Mars/Olympus"}, "timezone"),
+    ({"name": " "}, "name"),
+    ({"name": None}, "name"),
+    ({"name": "a\x00b"}, "name"),
+    ({"allowed_countries": []}, "allowed_countries"),
+    ({"allowed_countries": ["il"]}, "allowed_countries.0"),
+    ({"required_registers": [{"name": "x"}]}, "required_registers.0.max_age_days"),
+    ({"required_registers": [{"name": "x", "max_age_days": 1}] * 2}, "required_registers"),
+    ({"required_registers": [{"name": "a\x00b", "max_age_days": 1}]}, "required_registers.0.name"),
+    ({"retention_days": 0}, "retention_days"),
+    ({"max_per_day": 0}, "max_per_day"),
+    ({"calling_hours": {"monday": [["08:00"]]}}, "calling_hours.monday.0"),
+    ({"script": None}, "script"),
+    ({"provider_account": {}}, "provider_account"),
+]
+
+
+async def test_a_wrong_change_is_named_and_nothing_is_changed(site: Site) -> None:
     before = (await site.get(BUSINESS)).json
-    for language in ("en", "he"):
-        said = await site.request(
-            "PATCH", BUSINESS, json={**given, "retention_days": given.get("retention_days", 5)}, token="admin",
-            headers={"Accept-Language": language},
-        )  # fmt: skip
-        assert (said.status, [detail["field"] for detail in said.json["details"]]) == (422, [field])
-        assert said.json["details"][0]["message"].isascii() == (language == "en")
+    for given, field in WRONG:
+        for language in ("en", "he"):
+            said = await site.request(
+                "PATCH", BUSINESS, json={**given, "retention_days": given.get("retention_days", 5)}, token="admin",
+                headers={"Accept-Language": language},
+            )  # fmt: skip
+            assert (said.status, [detail["field"] for detail in said.json["details"]]) == (422, [field])
+            assert said.json["details"][0]["message"].isascii() == (language == "en")
     assert (await site.get(BUSINESS)).json == before
 
 
@@ -131,6 +129,10 @@ async def test_a_shorter_gap_lets_waiting_leads_go_at_once(site: Site) -> None:
     await site.load(1, min_gap_hours=24)
     for _ in range(2):
         assert (await site.database.claim(site.business))[0] == []
+    # A run of an admin's without a gap does not wait.
+    await site.post(RUNS, {"leads": leads(1), "start": True, "min_gap_hours": None}, token="admin")
+    [attempt], _ = await site.database.claim(site.business)
+    await site.post_callback(attempt, "completed", CallDuration="1")
     await patch(site, {"min_gap_hours": 0})
     # The lead of the run that was given a gap of its own goes on waiting.
     assert len((await site.database.claim(site.business))[0]) == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.web_site import RUNS, leads
 
 if TYPE_CHECKING:
@@ -155,24 +153,24 @@ async def test_the_calls_of_the_ancestors_do_not_count_for_the_gap(site: Site) -
     assert [attempt.run_id for attempt in (await site.database.claim(site.business))[0]] == [grandchild]
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "field"),
-    [
-        ({}, "invalid", "outcomes"),
-        ({"outcomes": []}, "invalid", "outcomes"),
-        ({"outcomes": ["sleepy"]}, "invalid", "outcomes.0"),
-        ({"outcomes": "busy"}, "invalid", "outcomes"),
-        ({"outcomes": ["busy"], "leads": []}, "invalid", "leads"),
-        ({"outcomes": ["busy"], "max_per_day": -1}, "invalid", "max_per_day"),
-        ({"outcomes": ["lost", "fax"]}, "no_leads", "outcomes"),
-    ],
-)
-async def test_what_cannot_be_called_again_is_named(site: Site, body: dict[str, Any], code: str, field: str) -> None:
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "invalid", "outcomes"),
+    ({"outcomes": []}, "invalid", "outcomes"),
+    ({"outcomes": ["sleepy"]}, "invalid", "outcomes.0"),
+    ({"outcomes": "busy"}, "invalid", "outcomes"),
+    ({"outcomes": ["busy"], "leads": []}, "invalid", "leads"),
+    ({"outcomes": ["busy"], "max_per_day": -1}, "invalid", "max_per_day"),
+    ({"outcomes": ["lost", "fax"]}, "no_leads", "outcomes"),
+]
+
+
+async def test_what_cannot_be_called_again_is_named(site: Site) -> None:
     source = await finished(site)
-    for language in ("en", "he"):
-        said = await site.post(f"{RUNS}/{source}/again", body, headers={"Accept-Language": language})
-        assert (said.status, said.code, said.json["details"][0]["field"]) == (422, code, field)
-        assert said.json["details"][0]["message"].isascii() == (language == "en") or field == "outcomes.0"
+    for body, code, field in WRONG:
+        for language in ("en", "he"):
+            said = await site.post(f"{RUNS}/{source}/again", body, headers={"Accept-Language": language})
+            assert (said.status, said.code, said.json["details"][0]["field"]) == (422, code, field)
+            assert said.json["details"][0]["message"].isascii() == (language == "en") or field == "outcomes.0"
     assert await site.database.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business) == 1
 
 
