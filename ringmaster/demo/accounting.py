@@ -120,7 +120,8 @@ def _in_attempts(evidence: Evidence) -> list[str]:
     most = 1 + sum(evidence.retries.values())
     more = [f"{job['lead_id']} ({job['attempts']} attempts)" for job in evidence.jobs if job["attempts"] > most]
     # Its last call ended like this, so it has had every further attempt that this outcome gets.
-    fewer = [f"{job['lead_id']} ({job['outcome']})" for job in evidence.jobs if job["attempts"] <= evidence.retries.get(job["outcome"], 0)]
+    retried = [job for job in evidence.jobs if job["outcome"] in evidence.retries]
+    fewer = [f"{job['lead_id']} ({job['outcome']})" for job in retried if job["attempts"] <= evidence.retries[job["outcome"]]]
     return _each("called again more often than the run may: lead", more) + _each("not called again: lead", fewer)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 1.0  # at least between two plain lines of a run
 COUNTDOWN_SECONDS = 10  # between two plain lines of a run that only waits
-BAR_CHARACTERS = 40
+BAR_CHARACTERS = 28  # a panel fits a terminal of 80 columns, and three of them one of 24 lines
 MAX_CALLS = 3
 
 
