@@ -12,7 +12,7 @@ from ringmaster.demo import sse
 from ringmaster.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from ringmaster.demo.sse import ServerEvent
 
@@ -51,13 +51,13 @@ class ApiClient:
         self._url = f"{url}/api/outbound/runs"
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    async def load(self, leads: bytes, *, name: str) -> LoadedRun:
-        """Load a CSV file of leads as a pending run with machine detection.
+    async def load(self, leads: bytes, *, name: str, settings: Mapping[str, Any] | None = None) -> LoadedRun:
+        """Load a CSV file of leads as a pending run with machine detection; `settings` are further fields of the run.
 
         Raises:
             ApiError: when no lead is accepted, or the file cannot be read.
         """
-        query = {"name": name, "machine_detection": "Enable"}
+        query = {"name": name, "machine_detection": "Enable"} | {field: json.dumps(value) for field, value in (settings or {}).items()}
         body = await self._request("POST", "", params=query, data=leads, headers={"Content-Type": "text/csv"}, seconds=LOAD_SECONDS)
         return LoadedRun(body["run_id"], body["accepted"], body["rejected"], body["duplicates"])
 

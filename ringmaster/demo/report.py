@@ -47,6 +47,8 @@ def table(columns: Sequence[SummaryColumn]) -> Table:
     for title, name in MEASURES:
         output.add_row(title, *(str(getattr(column.results, name)) for column in columns))
     output.add_section()
+    output.add_row("called again", *(str(column.results.called_again) for column in columns))
+    output.add_row("calls", *(str(column.results.calls) for column in columns))
     output.add_row("duration", *(f"{column.seconds:.1f} s" for column in columns))
     output.add_row("most calls at once", *(str(column.results.most_at_once) for column in columns))
     output.add_row("rows rejected", *(str(column.rejected) for column in columns))

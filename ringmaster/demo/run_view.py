@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import math
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import ENDED_RUNS
@@ -30,11 +32,20 @@ OUTCOME_LABELS = {
     "no-answer": "no answer",
     "canceled": "cancelled",
 }
+# What ends the wait, by the reason in `waits_for`; `created` is our own, of a run that does not exist yet.
+WAIT_LABELS = {
+    "created": "created at {until:%H:%M:%S}",
+    "closed": "opens at {until:%H:%M}",
+    "retry": "calls again",
+}
 
 
 @dataclass(slots=True)
 class RunView:
-    """One run. `counts` are those of the API; `calls` are those in progress, each with `lead_id` and `state` or `status`."""
+    """One run. `counts` are those of the API; `calls` are those in progress, each with `lead_id` and `state` or `status`.
+
+    `waits` are the reasons why no lead is taken, those of `waits_for` in the API. A run that does not exist yet has the run_id 0.
+    """
 
     name: str
     run_id: int
@@ -44,6 +55,7 @@ class RunView:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     calls: Sequence[Mapping[str, Any]] = ()
     last: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
+    waits: Sequence[Mapping[str, Any]] = ()
     end_seen: bool = False
 
     def __post_init__(self) -> None:
@@ -64,8 +76,20 @@ class RunView:
         """Replace status and counts by those of the API or of an event."""
         self.status, self.total = run["status"], run["total_leads"]
         self.counts = {name: run[name] for name in COUNTED}
+        # Events do not tell it. What was told last ends by itself.
+        self.waits = run.get("waits_for", self.waits)
         if self.over:
-            self.calls = ()
+            self.calls = self.waits = ()
+
+    def waiting(self, now: datetime, step_seconds: int = 1) -> str | None:
+        """What the run waits for, with a countdown in steps; None when it does not wait, or until nobody knows when."""
+        ends = [(datetime.fromisoformat(wait["until"]), str(wait["reason"])) for wait in self.waits if wait.get("until")]
+        until, reason = min(((until, reason) for until, reason in ends if until > now), default=(now, ""))
+        if not reason:
+            return None
+        seconds = math.ceil((until - now).total_seconds() / step_seconds) * step_seconds
+        label = WAIT_LABELS.get(reason, reason.replace("_", " ") + " until {until:%H:%M:%S}")
+        return f"waiting: {label.format(until=until.astimezone())}, in {seconds} s"
 
     def apply(self, event: ServerEvent) -> None:
         """Apply one event of the run's stream."""

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Caller(TypedDict):
-    """The calls of one caller id."""
+    """The calls of one caller id; `first_at` is when the first of them was created, in ISO 8601."""
 
     calls: int
+    first_at: str
     most_at_once: int
     now: int
     statuses: dict[str, int]
@@ -67,6 +68,7 @@ def as_json(call_log: CallLog) -> dict[str, list[dict[str, object]]]:
 def _caller(calls: list[Call]) -> Caller:
     return Caller(
         calls=len(calls),
+        first_at=min(call.created_at for call in calls).isoformat(),
         most_at_once=most_at_once(calls),
         now=sum(1 for call in calls if not call.over),
         statuses=dict(Counter(call.status for call in calls)),

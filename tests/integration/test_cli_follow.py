@@ -11,7 +11,7 @@ import pytest
 
 from dialer.clock import SystemClock
 from ringmaster import installation
-from ringmaster.demo import fixtures
+from ringmaster.demo import fixtures, late_opening
 from ringmaster.demo.client import ApiClient, ApiError
 from ringmaster.demo.follow import Follower
 from ringmaster.demo.run_view import RunView
@@ -31,7 +31,7 @@ END_SECONDS = 30.0
 
 @asynccontextmanager
 async def web(place: Path, database_url: str, redis_url: str) -> AsyncIterator[tuple[str, list[Tenant], aiohttp.ClientSession]]:
-    """A web process with the demo's two businesses: its address, they, and a session to ask it with."""
+    """A web process with the demo's businesses: its address, they, and a session to ask it with."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -52,11 +52,23 @@ async def web(place: Path, database_url: str, redis_url: str) -> AsyncIterator[t
 
 async def test_both_samples_are_loaded_and_their_bad_rows_refused(tmp_path: Path, database_url: str, redis_url: str) -> None:
     async with web(tmp_path, database_url, redis_url) as (url, tenants, session):
-        for tenant, refused in zip(tenants, (5, 6), strict=True):
+        for tenant, refused in zip(tenants[:2], (5, 6), strict=True):
             api = ApiClient(session, url, tenant.token)
             loaded = await api.load(tenant.leads.read_bytes(), name=tenant.run_name)
             assert (loaded.accepted, len(loaded.rejected), len(loaded.duplicates)) == (50, refused, 2)
             assert len([job async for job in api.jobs(loaded.run_id)]) == 50
+
+
+async def test_the_small_run_waits_for_its_hours(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    async with web(tmp_path, database_url, redis_url) as (url, tenants, session):
+        [tenant] = [tenant for tenant in tenants if tenant.late]
+        assert tenant.late
+        api = ApiClient(session, url, tenant.token)
+        settings = {"calling_hours": late_opening.hours(SystemClock().now()), "retries": tenant.late.retries}
+        loaded = await api.load(tenant.leads.read_bytes(), name=tenant.run_name, settings=settings)
+        assert (loaded.accepted, loaded.rejected, loaded.duplicates) == (5, [], [])
+        assert {job["phone"] async for job in api.jobs(loaded.run_id)} == tenant.late.scenarios.keys()
+        assert (await api.run(loaded.run_id))["settings"] == {**settings, "machine_detection": "Enable"}
 
 
 async def test_all_pages_of_jobs_are_read(tmp_path: Path, database_url: str, redis_url: str) -> None:

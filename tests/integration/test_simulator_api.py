@@ -183,6 +183,7 @@ async def test_the_call_log_has_every_request_and_the_calls_at_once(tmp_path: Pa
         assert (summary["calls"], summary["requests"], summary["requests_after"], summary["calls_after"]) == (5, 6, 3, 2)
         caller = summary["callers"][FROM]
         assert (caller["most_at_once"], caller["now"], caller["statuses"]["canceled"]) == (3, 2, 3)
+        assert caller["first_at"] == (await here.get("/simulator/ledger"))[1]["calls"][0]["created_at"]
         assert caller["to"] == {"+972500000100": 2, "+972500000101": 2, "+972500000102": 1}
         everything = (await here.get("/simulator/ledger"))[1]
         assert [entry["sid"] for entry in everything["calls"]] == [call.sid for call in first + second]

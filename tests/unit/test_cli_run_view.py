@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from ringmaster.demo.sse import ServerEvent
 from ringmaster.demo.terminal import status_line
 
 RUN = {"status": "running", "total_leads": 4, "queued": 2, "in_progress": 1, "completed": 1, "failed": 0, "cancelled": 0, "skipped": 0}
+NOW = datetime(2026, 5, 20, 12, 0, 45, 500_000, tzinfo=UTC)
+OPENS = NOW.replace(second=0, microsecond=0) + timedelta(minutes=1)
+LOCAL = f"{OPENS.astimezone():%H:%M}"
+CLOSED = {"reason": "closed", "since": None, "until": "2026-05-20T12:01:00Z", "detail": "It is outside the calling hours."}
 ENDED = RUN | {"status": "completed", "queued": 0, "in_progress": 0, "completed": 4}
 
 
@@ -65,3 +70,28 @@ def test_names_are_read_as_far_as_they_can_be() -> None:
     text = "\ufefflead_id,phone,name\n1,050,נועה\n1,051,other\n,052,nobody\nx,053,letters\n2,054\n3,055,\xe9"
     assert names(text.encode()) == {1: "נועה", 3: "é"}
     assert names("1,\xe9".encode("latin-1")) == {}
+
+
+def test_a_run_says_when_its_hours_open_and_counts_down(view: RunView) -> None:
+    view.update(RUN | {"waits_for": [CLOSED]})
+    assert view.waiting(NOW) == f"waiting: opens at {LOCAL}, in 15 s"
+    assert view.waiting(NOW, step_seconds=10) == f"waiting: opens at {LOCAL}, in 20 s"
+    view.apply(event("run.progress", RUN))
+    assert view.waiting(NOW + timedelta(seconds=10)) == f"waiting: opens at {LOCAL}, in 5 s"
+    assert view.waiting(OPENS) is None
+
+
+def test_of_several_waits_the_first_to_end_is_shown(view: RunView) -> None:
+    retry = {"reason": "retry", "until": "2026-05-20T12:00:50.25Z"}
+    view.update(RUN | {"waits_for": [CLOSED, retry]})
+    assert view.waiting(NOW) == "waiting: calls again, in 5 s"
+    assert status_line(view, view.waiting(NOW)).endswith("(1 completed) | waiting: calls again, in 5 s")
+
+
+def test_a_wait_without_a_known_end_is_not_shown(view: RunView) -> None:
+    view.update(RUN | {"waits_for": [{"reason": "lines_in_use", "since": None, "detail": "All lines are in use."}]})
+    assert view.waiting(NOW) is None
+    view.update(RUN | {"waits_for": [CLOSED | {"reason": "recently_called"}]})
+    assert view.waiting(NOW) == f"waiting: recently called until {LOCAL}:00, in 15 s"
+    view.update(ENDED)
+    assert view.waiting(NOW) is None
