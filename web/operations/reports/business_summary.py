@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from web.operations.reports.provider_outage import provider_away_since
 from web.operations.reports.run_report import all_outcomes
-from web.operations.reports.waits_for import DRIVEN, ORDER, Wait, WaitReason, business_report, of_business
+from web.operations.reports.waits_for import DRIVEN, ORDER, Wait, WaitReason, business_report, is_driven, of_business
 from web.server import keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -71,7 +71,7 @@ def _alarms(business: BusinessReport, lines: LinesReport, away_since: datetime |
     waits = [wait for wait in of_business(business) if wait.reason not in NO_ALARM]
     if away_since:
         waits.append(Wait(WaitReason.PROVIDER_AWAY, away_since))
-    if lines.undriven_since and business.reason != WaitReason.ACCOUNT:
+    if lines.undriven_since and is_driven(business):
         waits.append(Wait(WaitReason.NO_WORKER, lines.undriven_since))
     if business.unconfirmed_since:
         waits.append(Wait(WaitReason.UNCONFIRMED_CALLS, business.unconfirmed_since, text=Text(UNCONFIRMED_SENTENCE)))

@@ -167,6 +167,11 @@ def of_stop(business: BusinessReport) -> Iterator[Wait]:
     yield Wait(WaitReason.STOPPED, business.stopped_at, text=text)
 
 
+def is_driven(business: BusinessReport) -> bool:
+    """False when no worker drives the runs of this business, for a reason that is shown itself: it would find nothing to do."""
+    return business.stopped_at is None and business.register is None and business.reason != WaitReason.ACCOUNT
+
+
 def of_business(business: BusinessReport) -> Iterator[Wait]:
     """What stops all runs of a business: a stop, a register, and the reason its worker recorded."""
     yield from of_stop(business)
@@ -187,8 +192,7 @@ def _of_schedule(report: RunReport, business: BusinessReport) -> Iterator[Wait]:
 def _of_running(run: Run, business: BusinessReport, report: RunReport) -> Iterator[Wait]:
     yield from of_business(business)
     driven_at = run.lock_ts or run.started_at
-    # No worker drives a business whose saved credentials cannot be read; the account is then the reason to show.
-    if business.reason != WaitReason.ACCOUNT and driven_at and business.now - driven_at > DRIVEN:
+    if is_driven(business) and driven_at and business.now - driven_at > DRIVEN:
         yield Wait(WaitReason.NO_WORKER, driven_at)
     if report.leads_wait:
         yield from (Wait(WaitReason(reason), until=until) for reason, until in report.leads_wait.items())
