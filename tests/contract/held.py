@@ -59,7 +59,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "0": ACCOUNTS + "test_without_json_a_person_reads_a_line",
         "1": START + "test_a_database_that_refuses_is_one_line",
         "2": START + "test_every_wrong_setting_is_said_at_once",
-        "130": "tests/demo/test_demo.py::test_it_stays_up_until_ctrl_c_and_leaves_nothing",
+        "130": "tests/demo/test_demo.py::test_another_file_is_dialled_for_both_businesses_and_ctrl_c_ends_it_early",
     },
     (1, "process"): {ALL: NAMES + "test_the_procfile_is_that_of_the_page"},
     (2, "variable"): {ALL: NAMES + "test_every_setting_has_its_default"},
@@ -151,6 +151,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS
         + "test_a_new_business_is_lawful_by_default",
     },
+    (7, "promise"): {"lawful demo": "tests/demo/test_demo.py::test_every_lead_of_both_businesses_is_dialled_and_accounted_for"},
     (7, "reason of waits_for"): {
         "account": DUTIES + "test_a_business_whose_account_cannot_be_opened",
         "provider_away": INTEGRATION + "test_web_waiting.py::test_a_run_that_waits_for_the_provider_says_since_when",
