@@ -1,4 +1,4 @@
-"""`python -m dialer demo`: dials two businesses' leads through real processes and a simulated Twilio, and shows it live."""
+"""`python -m dialer demo`: dials the leads of three businesses through real processes and a simulated Twilio, and shows it live."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo = commands.add_parser(
         "demo",
         help="see it work, with nothing set up",
-        description="Start everything from scratch, dial two businesses' leads through a simulated Twilio, show it live, run until Ctrl-C.",
+        description="Start everything from scratch, dial the leads of two businesses and a small third through a simulated Twilio, show it live, run until Ctrl-C.",
     )
-    demo.add_argument("--exit", action="store_true", help="end when both runs are over: 0 if every lead is accounted for")
+    demo.add_argument("--exit", action="store_true", help="end when all runs are over: 0 if every lead is accounted for")
     demo.add_argument(
-        "--leads", type=Path, metavar="FILE.csv", help="dial this file, for both businesses (header lead_id,phone,name,timezone)"
+        "--leads", type=Path, metavar="FILE.csv", help="dial this file, for both large businesses (header lead_id,phone,name,timezone)"
     )
     demo.add_argument("--port", type=int, metavar="N", help="the web's port (default: 8080, or a free one)")
     demo.add_argument("--seed", type=int, default=SEED, metavar="N", help="decides who answers, is busy, ... (default: 7)")

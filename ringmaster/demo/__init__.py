@@ -1,1 +1,1 @@
-"""`python -m dialer demo`: two businesses that dial through the simulator, watched to the end and accounted for."""
+"""`python -m dialer demo`: three businesses that dial through the simulator, watched to the end and accounted for."""

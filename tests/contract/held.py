@@ -64,7 +64,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "0": ACCOUNTS + "test_without_json_a_person_reads_a_line",
         "1": START + "test_a_database_that_refuses_is_one_line",
         "2": START + "test_every_wrong_setting_is_said_at_once",
-        "130": "tests/demo/test_demo.py::test_it_stays_up_until_ctrl_c_and_leaves_nothing",
+        "130": "tests/demo/test_demo.py::test_another_file_is_dialled_for_both_businesses_and_ctrl_c_ends_it_early",
     },
     (1, "process"): {ALL: NAMES + "test_the_procfile_is_that_of_the_page"},
     (2, "variable"): {ALL: NAMES + "test_every_setting_has_its_default"},
@@ -167,6 +167,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "GET /api/operations/{operation_id}": BULK + "test_a_worker_carries_them_out_for_all_businesses_and_past_a_lock",
     },
     (7, "promise"): {
+        "lawful demo": "tests/demo/test_demo.py::test_every_lead_of_both_businesses_is_dialled_and_accounted_for",
         "retention_days": INTEGRATION + "test_upkeep.py::test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls_count",
     },
     (7, "command"): {
