@@ -39,7 +39,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo = commands.add_parser(
         "demo",
         help="see it work, with nothing set up",
-        description="Start everything from scratch, dial the leads of two businesses and a small third through a simulated Twilio, show it live, run until Ctrl-C.",
+        description="Start everything from scratch, dial the leads of two businesses and a small third through a simulated Twilio, "
+        "show it live, run until Ctrl-C.",
     )
     demo.add_argument("--exit", action="store_true", help="end when all runs are over: 0 if every lead is accounted for")
     demo.add_argument(
