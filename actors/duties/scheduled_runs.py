@@ -1,7 +1,7 @@
 """Starts the runs whose time has come: each worker those of its partitions, by the command that a person would send.
 
-The id of the command is made of the run and its time: two workers, or one that crashed after the start, start it once. When a worker dies,
-the next owner of its partitions finds the run still pending within seconds.
+The id of the command is made of the run and its time: two workers, or one that crashed after the start, start it once; a run whose time was
+changed meanwhile is not started. When a worker dies, the next owner of its partitions finds the run still pending within seconds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RunStarter:
         command_id = f"{REQUESTED_BY}:{run.run_id}:{run.at}"
         command = Command(run.business_id, command_id, CommandType.START, run.run_id, requested_by=REQUESTED_BY)
         try:
-            answer = await self._services.commands.apply(command)
+            answer = await self._services.commands.start_due(command, run.at)
         except DatabaseUnavailableError as error:
             log.warning("the scheduled start of run %d is postponed: %s", run.run_id, type(error).__name__)
             self._backoff.postpone(run.run_id)

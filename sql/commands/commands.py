@@ -24,8 +24,8 @@ MAX_APPLIED_AT_ONCE = 25
 class Answer:
     """The result of a command.
 
-    `code` says why it was rejected: not_found, invalid_state, in_progress, id_reused or internal; `shown` is the HTTP answer to the first
-    request with the same Idempotency-Key.
+    `code` says why it was rejected: not_found, invalid_state, in_progress, id_reused, busy or internal; `shown` is the HTTP answer to the
+    first request with the same Idempotency-Key.
     """
 
     accepted: bool
@@ -92,6 +92,17 @@ class Commands:
             command.keep_seconds,
         )
         return Answer.of(answer)
+
+    async def start_due(self, command: Command, at: int) -> Answer:
+        """Start a pending run whose time, `at` in epoch seconds, has come and has not been changed.
+
+        A rejected one is not remembered: `busy` when another session holds the run, else not_found or invalid_state.
+
+        Raises:
+            DatabaseUnavailableError: when it failed or its answer was lost; retrying with the same id is harmless.
+        """
+        values = command.business_id, command.id, command.digest, command.run_id, at, command.requested_by, command.keep_seconds
+        return Answer.of(await self._pool.fetchval(TEXT["start_due"], *values))
 
     async def remember(self, business_id: int, command_id: str, shown: dict[str, Any]) -> None:
         """Store the HTTP answer to a command, for repeats of it."""

@@ -4,6 +4,11 @@ SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer
 -- A client retries when the run is locked; it must not occupy a connection meanwhile.
 FROM set_config('lock_timeout', '100ms', TRUE)
 
+-- name: start_due
+SELECT dialer.start_due_v1($1::integer, $2::text, $3::bytea, $4::integer, $5::bigint, $6::text,
+                           make_interval(secs => $7::float8))
+FROM set_config('lock_timeout', '100ms', TRUE)
+
 -- name: remember
 UPDATE dialer.inbox SET answer = answer || jsonb_build_object('shown', $3::jsonb) WHERE business_id = $1 AND id = $2
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dialer.messages import CommandType
+from dialer.messages import Command, CommandType
 from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
 
 if TYPE_CHECKING:
     from telephony.simulator import Simulator
+    from tests.rows import DatabaseFixture
 
 SCHEDULE = "UPDATE outbound_call_runs SET schedule_at = dialer.utc() + make_interval(secs => $2) WHERE id = $1"
 EARLY = "SELECT started_at - schedule_at FROM outbound_call_runs WHERE id = $1"
@@ -75,3 +76,23 @@ async def test_a_locked_run_delays_no_other(floor: Floor, twilio: Simulator, sec
                 return (await database.checked_run(business, held)).started_at is not None
 
             await until(follows)
+
+
+@pytest.mark.parametrize("seconds", [3600, None])
+async def test_a_time_that_is_changed_after_it_was_read_holds(database: DatabaseFixture, seconds: int | None) -> None:
+    """The worker has read that the run is due; before its start arrives, a person puts it off: nothing starts, and nothing is audited."""
+    business = await database.business()
+    run = await database.run(business, 1, start=False)
+    await database.pool.execute(SCHEDULE, run, -1)
+    [due] = await database.runs.to_start([await database.partition(business)], 10)
+    command = Command(business, f"schedule:{run}:{due.at}", CommandType.START, run, requested_by="schedule")
+    read_at = await database.pool.fetchval("SELECT schedule_at FROM outbound_call_runs WHERE id = $1", run)
+    await database.pool.execute(SCHEDULE, run, seconds)
+    answer = await database.commands.start_due(command, due.at)
+    assert (answer.accepted, answer.code) == (False, "invalid_state")
+    assert (await database.checked_run(business, run)).status == "pending"
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.audit_log WHERE actor = 'schedule'") == 0
+    # The refusal is not remembered: when the time is set back, it is the run's time again.
+    await database.pool.execute("UPDATE outbound_call_runs SET schedule_at = $2 WHERE id = $1", run, read_at)
+    assert (await database.commands.start_due(command, due.at)).accepted
+    assert (await database.commands.start_due(command, due.at)).code == "invalid_state"

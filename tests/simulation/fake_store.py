@@ -298,6 +298,9 @@ class FakeCommands(FakeStore):
         found: Answer = await self.link.ask(statement)
         return found
 
+    async def start_due(self, command: Command, at: int) -> Answer:
+        raise AssertionError(command, at)
+
     async def position(self) -> str:
         return str(await self.link.ask(lambda: self.db.position))
 
