@@ -6,6 +6,7 @@ changed meanwhile is not started. When a worker dies, the next owner of its part
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # A run that was scheduled a moment ago is found within this; between, the loop wakes at the next time that it knows.
 POLL_SECONDS = 0.5
 MAX_RUNS = 100
+# Starts at once: each holds a connection, and claims need some too.
+STARTS_AT_ONCE = 4
 # Its row is locked, or the start was rejected.
 FIRST_POSTPONED_SECONDS = 0.1
 LONGEST_POSTPONED_SECONDS = 10.0
@@ -39,32 +42,43 @@ class RunStarter:
         self._services = services
         self._backoff = Backoff(services.clock, first_seconds=FIRST_POSTPONED_SECONDS, longest_seconds=LONGEST_POSTPONED_SECONDS)
         self._next_seconds = POLL_SECONDS
+        self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
         self.loop = Loop("scheduled runs", self._start_due, pause=lambda: self._next_seconds, retry_seconds=POLL_SECONDS)
 
     async def _start_due(self) -> None:
         partitions = list(self._services.ownership.epochs)
         runs = await self._services.runs.to_start(partitions, MAX_RUNS, self._backoff.postponed()) if partitions else []
-        waiting = [run.seconds for run in runs if run.seconds > 0]
+        due = [run for run in runs if run.seconds <= 0]
+        async with asyncio.TaskGroup() as starts:
+            for run in due:
+                starts.create_task(self._start(run))
         postponed = self._backoff.next_in()
-        self._next_seconds = min(POLL_SECONDS, *waiting, POLL_SECONDS if postponed is None else postponed)
-        for run in runs:
-            if run.seconds <= 0 and not self.loop.closed:
-                await self._start(run)
+        waiting = [run.seconds for run in runs if run.seconds > 0]
+        # Starting took a while, and there may be more than one batch: ask again at once. What could not be started is postponed.
+        self._next_seconds = 0.0 if due else min(POLL_SECONDS, *waiting, POLL_SECONDS if postponed is None else postponed)
 
     async def _start(self, run: ScheduledRun) -> None:
+        async with self._slots:
+            if self.loop.closed:
+                return
+            # Not again in the next batch, unless it is started.
+            self._backoff.postpone(run.run_id)
+            try:
+                await self._send_start(run)
+            except DatabaseUnavailableError as error:
+                log.warning("the scheduled start of run %d is postponed: %s", run.run_id, type(error).__name__)
+            except Exception:
+                log.exception("run %d cannot be started at its time", run.run_id)
+
+    async def _send_start(self, run: ScheduledRun) -> None:
         command_id = f"{REQUESTED_BY}:{run.run_id}:{run.at}"
         command = Command(run.business_id, command_id, CommandType.START, run.run_id, requested_by=REQUESTED_BY)
-        try:
-            answer = await self._services.commands.start_due(command, run.at)
-        except DatabaseUnavailableError as error:
-            log.warning("the scheduled start of run %d is postponed: %s", run.run_id, type(error).__name__)
-            self._backoff.postpone(run.run_id)
-            return
+        answer = await self._services.commands.start_due(command, run.at)
         if not answer.accepted:
-            # It was started or cancelled a moment ago, or the command was decided before: it is looked at again later.
+            # Another session holds it, or it was started, cancelled or put off a moment ago: it is looked at again later.
             log.warning("the scheduled start of run %d was rejected: %s", run.run_id, answer.code)
-            self._backoff.postpone(run.run_id)
             return
+        self._backoff.reset(run.run_id)
         self._services.relay.kick()
         if answer.partition is not None:
             # The owner polls too: a lost hint costs seconds.

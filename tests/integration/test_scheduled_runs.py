@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+import actors.duties.scheduled_runs
+from actors.duties.scheduled_runs import RunStarter
 from dialer.messages import Command, CommandType
-from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
+from tests.integration.test_worker import NOBODY, Floor, floor, twilio, until  # noqa: F401 fixtures
 
 if TYPE_CHECKING:
     from telephony.simulator import Simulator
     from tests.rows import DatabaseFixture
 
 SCHEDULE = "UPDATE outbound_call_runs SET schedule_at = dialer.utc() + make_interval(secs => $2) WHERE id = $1"
+MANY = """
+INSERT INTO outbound_call_runs (business_id, name, status, schedule_at)
+SELECT $1, 'run', 'pending', dialer.utc() FROM generate_series(1, $2::integer)
+"""
+PENDING = "SELECT count(*) FROM outbound_call_runs WHERE status = 'pending'"
 EARLY = "SELECT started_at - schedule_at FROM outbound_call_runs WHERE id = $1"
 
 
@@ -96,3 +104,26 @@ async def test_a_time_that_is_changed_after_it_was_read_holds(database: Database
     await database.pool.execute("UPDATE outbound_call_runs SET schedule_at = $2 WHERE id = $1", run, read_at)
     assert (await database.commands.start_due(command, due.at)).accepted
     assert (await database.commands.start_due(command, due.at)).code == "invalid_state"
+
+
+async def test_many_runs_of_one_moment_start_without_a_pause_between(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Some batches of runs are due at once. The poll would come after the test has given up."""
+    monkeypatch.setattr(actors.duties.scheduled_runs, "MAX_RUNS", 5)
+    monkeypatch.setattr(actors.duties.scheduled_runs, "POLL_SECONDS", 600.0)
+    database = floor.database
+    for business in [await database.business() for _ in range(3)]:
+        await database.pool.execute(MANY, business, 9)
+    services = await floor.services(NOBODY)
+    services.ownership.epochs.update(dict.fromkeys(range(256), 1))
+
+    async def all_started() -> bool:
+        return not await database.pool.fetchval(PENDING)
+
+    starter = RunStarter(services)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(starter.loop.run())
+        try:
+            await until(all_started)
+        finally:
+            starter.loop.close()
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.audit_log WHERE actor = 'schedule'") == 27
