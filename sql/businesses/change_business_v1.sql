@@ -31,9 +31,12 @@ BEGIN
         PERFORM dialer.reset_windows_v1(p_business_id, NULL);
     END IF;
     IF p_changes ?| ARRAY['min_gap_hours', 'max_per_day'] THEN
-        -- Leads that were put off by the former rule are decided again.
+        -- Leads that were put off by the former rule are decided again. Found by their runs, which have an index.
         UPDATE dialer.retries q SET due_at = now()
-        WHERE q.business_id = p_business_id AND q.reason IN ('gap', 'daily_cap') AND q.due_at > now();
+        FROM public.outbound_call_runs r
+        WHERE r.business_id = p_business_id AND r.status IN ('pending', 'running', 'paused')
+          AND q.run_id = r.id AND q.business_id = r.business_id AND q.reason IN ('gap', 'daily_cap')
+          AND q.due_at > now();
     END IF;
     INSERT INTO dialer.audit_log (business_id, actor, action, detail)
     VALUES (p_business_id, p_actor, 'business.change', p_changes);

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from tests.web_site import Response, Site
 
 BUSINESS = "/api/business"
+RETRIES_OF_OTHERS = """
+INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
+SELECT 100000 + n % 100, 100000 + n % 100, 1000000 + n, 'UTC', now() + interval '1 day', 'gap' FROM generate_series(1, 20000) n
+"""
+SCANS = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'dialer' AND relname = 'retries'"
 HOURS = {"sunday": [["08:00", "21:00"]], "holidays": "closed", "holiday_eves": []}
 
 
@@ -147,3 +152,19 @@ async def test_a_country_that_is_no_longer_allowed_is_not_called(site: Site) -> 
     run = await site.database.checked_run(site.business, run_id)
     assert (run.skipped, run.status) == (2, "completed")
     assert (await site.post(RUNS, {"leads": leads(1)})).status == 201
+
+
+async def test_a_shorter_gap_reads_no_leads_of_other_businesses(site: Site) -> None:
+    """The lane is held meanwhile: however many leads wait in all, the time depends on those of this business."""
+    run_id = await site.load(2)
+    database = site.database
+    [job, _] = await database.pool.fetch("SELECT id FROM outbound_call_jobs WHERE run_id = $1 ORDER BY id", run_id)
+    await database.pool.execute(RETRIES_OF_OTHERS)
+    put_off = "INSERT INTO dialer.retries VALUES ($1, $2, $3, 'UTC', now() + interval '1 day', 'gap')"
+    await database.pool.execute(put_off, site.business, run_id, job["id"])
+    async with database.pool.acquire() as connection, connection.transaction():
+        change = "SELECT dialer.change_business_v1($1, '{\"min_gap_hours\": 0}', 'test')"
+        await connection.execute(change, site.business)
+        assert await connection.fetchval(SCANS) == 0
+        due = "SELECT due_at <= now() FROM dialer.retries WHERE job_id = $1"
+        assert await connection.fetchval(due, job["id"])
