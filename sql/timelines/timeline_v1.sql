@@ -108,7 +108,8 @@ BEGIN
         END IF;
     END IF;
     UPDATE public.outbound_call_runs r
-    SET queued_count = r.queued_count - 1, in_progress_count = r.in_progress_count + 1, updated_at = dialer.utc()
+    SET queued_count = r.queued_count - 1, in_progress_count = r.in_progress_count + 1,
+        calls_count = r.calls_count + 1, updated_at = dialer.utc()
     WHERE r.id = p_orphan.run_id AND r.business_id = p_business_id;
     RETURN attempt;
 END

@@ -90,6 +90,17 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(database: Database
     assert await database.attempts.bound(["CA1"]) == {"CA1": found.attempt_id}
 
 
+async def test_a_forgotten_call_counts_for_the_budget(database: DatabaseFixture, calls: Calls) -> None:
+    business = await database.business()
+    run = await database.run(business, [MINE, THEIRS, FOREIGN])
+    await database.pool.execute("""UPDATE outbound_call_runs SET settings = '{"budget": {"calls": 2}}' WHERE id = $1""", run)
+    await elsewhere(database)
+    assert await calls.adopt(business, [MINE]) == 1
+    assert len((await database.claim(business))[0]) == 1
+    seen = await database.checked_run(business, run)
+    assert (seen.status, seen.in_progress, seen.queued) == ("paused", 2, 1)
+
+
 async def test_two_calls_to_a_number_are_those_of_two_leads_that_wait(database: DatabaseFixture, calls: Calls) -> None:
     business = await database.business()
     runs = [await database.run(business, [MINE]), await database.run(business, [MINE]), await database.run(business, [MINE])]
