@@ -103,6 +103,7 @@ BEGIN
         UPDATE public.outbound_call_runs r SET status = 'paused', started_at = dialer.utc(), last_error = lost_start
         WHERE r.id = p_orphan.run_id AND r.business_id = p_business_id AND r.status = 'pending';
         IF FOUND THEN
+            PERFORM dialer.reset_windows_v1(p_business_id, p_orphan.run_id);
             INSERT INTO dialer.outbox (business_id, run_id, type, data)
             VALUES (p_business_id, p_orphan.run_id, 'run.paused', jsonb_build_object('last_error', lost_start));
         END IF;
