@@ -248,6 +248,8 @@ CREATE TABLE dialer.call_sids (
     -- A second call of an attempt is hung up and checked until it is over.
     over_at      TIMESTAMPTZ
 );
+-- The second calls of an attempt, to delete them with it.
+CREATE INDEX call_sids_second ON dialer.call_sids (attempt_id) WHERE excess;
 CREATE INDEX call_sids_excess ON dialer.call_sids (business_id) WHERE excess AND over_at IS NULL;
 
 -- The jobs of a run, numbered by time zone: one cursor per zone and load. A zone is written COUNTRY:ZONE[,ZONE], such

@@ -16,6 +16,9 @@ BEGIN
         RETURNING a.id, a.sid
     ), callback AS (
         DELETE FROM dialer.callbacks c USING attempt a WHERE c.attempt_id = a.id AND c.business_id = p_business_id
+    ), second AS (
+        DELETE FROM dialer.call_sids s USING attempt a
+        WHERE s.attempt_id = a.id AND s.excess AND s.business_id = p_business_id AND s.sid IS DISTINCT FROM a.sid
     )
     DELETE FROM dialer.call_sids s USING attempt a WHERE s.sid = a.sid AND s.business_id = p_business_id;
     DELETE FROM dialer.refusals f WHERE f.job_id = ANY (jobs) AND f.business_id = p_business_id;

@@ -136,6 +136,8 @@ async def test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls
     while attempts := (await database.claim(business))[0]:
         for attempt in attempts:
             await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", outcome="completed")
+            await database.record(attempt, AttemptState.OVER, sid=f"CB{attempt.attempt_id}", outcome="completed")
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.call_sids WHERE excess") == 4
     kept = await database.run(business, 2)
     await database.pool.execute("UPDATE outbound_call_runs SET ended_at = ended_at - interval '10 days' WHERE id = ANY ($1)", runs)
     assert await database.runs.to_delete(everything, 10) == []
