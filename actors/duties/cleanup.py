@@ -107,16 +107,27 @@ class RunRetention:
     def __init__(self, services: Services) -> None:
         """For the partitions of this worker."""
         self._services = services
+        self._backoff = Backoff(services.clock, first_seconds=FIRST_POSTPONED_SECONDS, longest_seconds=LONGEST_POSTPONED_SECONDS)
         self.loop = Loop("run retention", self._delete_old_runs, pause=SWEEP_PAUSE_SECONDS)
 
     async def _delete_old_runs(self) -> None:
         partitions = list(self._services.ownership.epochs)
-        runs = await self._services.runs.to_delete(partitions, MAX_RUNS) if partitions else []
+        runs = await self._services.runs.to_delete(partitions, MAX_RUNS, self._backoff.postponed()) if partitions else []
+        for _, run_id in runs:
+            # A deleted run is not listed again; one that is left, with locked rows, lets others go first.
+            self._backoff.postpone(run_id)
         while runs and not self.loop.closed:
             runs = [(business_id, run_id) for business_id, run_id in runs if await self._delete_part(business_id, run_id)]
 
     async def _delete_part(self, business_id: int, run_id: int) -> bool:
         """True while there may be more of it."""
-        deleted = await self._services.runs.delete_part(business_id, run_id, CHUNK_ROWS)
-        log.info("deleted %d leads of run %d, which is past its retention time", deleted, run_id)
-        return deleted == CHUNK_ROWS
+        try:
+            deleted = await self._services.runs.delete_part(business_id, run_id, CHUNK_ROWS)
+        except DatabaseUnavailableError as error:
+            log.warning("deleting run %d is postponed: %s", run_id, type(error).__name__)
+        except Exception:
+            log.exception("run %d cannot be deleted", run_id)
+        else:
+            log.info("deleted %d leads of run %d, which is past its retention time", deleted, run_id)
+            return deleted == CHUNK_ROWS
+        return False

@@ -131,6 +131,7 @@ WHERE l.partition = ANY ($1::smallint[]) AND r.status IN ('completed', 'cancelle
   AND r.in_progress_count = 0 AND NOT r.rewrite_pending
   AND r.ended_at < dialer.utc() - make_interval(days => b.retention_days)
   AND r.ended_at < dialer.utc() - dialer.history_needed(b.business_id, b.min_gap_hours)
+  AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
 
 -- name: delete_run

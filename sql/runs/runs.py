@@ -163,9 +163,9 @@ class Runs:
         """End this run if it has nothing left, in case that was missed; False also while its row is locked."""
         return bool(await self._pool.fetchval(TEXT["end_if_done"], business_id, run_id))
 
-    async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:
-        """Ended runs of these partitions that their business does not want to keep any longer: business_id, run_id."""
-        rows = await self._pool.fetch(TEXT["to_delete"], list(partitions), limit)
+    async def to_delete(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Ended runs of these partitions that their business does not want to keep any longer, except `but`: business_id, run_id."""
+        rows = await self._pool.fetch(TEXT["to_delete"], list(partitions), limit, list(but))
         return [(row["business_id"], row["id"]) for row in rows]
 
     async def delete_part(self, business_id: int, run_id: int, limit: int) -> int:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 import actors.duties.heartbeat
 import actors.supervisor.router
 from actors.dispatch.rate_limiter import RateLimiter
+from actors.duties.cleanup import RunRetention
 from actors.lease import Lease
 from actors.restarts import DutySupervisor
 from actors.supervisor.supervisor import BusinessSupervisor
@@ -21,7 +22,7 @@ from telephony import simulator
 from telephony.provider import Account
 from tests.chaos import waiting
 from tests.integration.test_upkeep import SLOW_JOBS
-from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
+from tests.integration.test_worker import NOBODY, Floor, floor, twilio, until  # noqa: F401 fixtures
 from tests.web_site import RUNS, serving
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ CREATE FUNCTION skewed.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT 
 CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
     'SELECT pg_catalog.clock_timestamp() + by FROM skewed.clock';
 DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catalog, public', current_database()); END $$;
+"""
+
+
+NOT_THIS_RUN = """
+CREATE FUNCTION pg_temp_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF OLD.run_id = {} THEN RAISE EXCEPTION 'on purpose'; END IF; RETURN OLD; END $$;
+CREATE TRIGGER kept BEFORE DELETE ON public.outbound_call_jobs FOR EACH ROW EXECUTE FUNCTION pg_temp_kept();
 """
 
 
@@ -161,6 +169,29 @@ async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simula
 
         await waiting.until(driven, LATE_SECONDS, "driven")
         assert await database.runs.to_rewrite(list(range(256)), 10)
+
+
+async def test_a_run_that_cannot_be_deleted_keeps_no_other(floor: Floor) -> None:  # noqa: F811
+    database = floor.database
+    business = await database.business()
+    stuck, *others = [await database.run(business, 1, start=False) for _ in range(3)]
+    await database.pool.execute("UPDATE outbound_call_runs SET status = 'cancelled', ended_at = now() - interval '9 days'")
+    await database.pool.execute("UPDATE dialer.businesses SET retention_days = 5")
+    await database.pool.execute(NOT_THIS_RUN.format(stuck))
+    services = await floor.services(NOBODY)
+    services.ownership.epochs.update(dict.fromkeys(range(256), 1))
+    retention = RunRetention(services)
+
+    async def deleted() -> bool:
+        return bool(await database.pool.fetchval("SELECT array_agg(id) = $1 FROM outbound_call_runs", [stuck]))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(retention.loop.run())
+        try:
+            await until(deleted)
+        finally:
+            retention.loop.close()
+    assert (await database.runs.get(business, others[0]), await database.runs.to_delete(list(range(256)), 10, [stuck])) == (None, [])
 
 
 async def test_a_dispatcher_whose_loop_fails_is_restarted(floor: Floor, twilio: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -59,7 +59,7 @@ class FakeRuns(FakeStore):
         """No run of a schedule waits for a time of its own."""
         return []
 
-    async def to_delete(self, partitions: Sequence[int], limit: int) -> list[tuple[int, int]]:  # noqa: ARG002
+    async def to_delete(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:  # noqa: ARG002
         """Nothing is old enough in a schedule."""
         return []
 
