@@ -53,7 +53,7 @@ LANGUAGE sql STABLE AS $$
     FROM dialer.businesses b CROSS JOIN LATERAL jsonb_array_elements(b.required_registers) AS q (required)
     LEFT JOIN dialer.registers g ON g.business_id = b.business_id AND g.name = q.required ->> 'name' AND g.current
     WHERE b.business_id = p_business_id
-      AND coalesce(g.imported_at <= now() - make_interval(days => (q.required ->> 'max_age_days')::integer), TRUE)
+      AND coalesce(g.imported_at < now() - make_interval(days => (q.required ->> 'max_age_days')::integer), TRUE)
     ORDER BY g.imported_at NULLS FIRST LIMIT 1
 $$;
 

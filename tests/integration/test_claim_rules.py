@@ -233,6 +233,22 @@ async def test_stopped_dialling_takes_nothing_until_it_is_resumed(database: Data
     assert len((await database.claim(business))[0]) == 1
 
 
+async def test_at_its_very_age_a_register_may_be_relied_on_in_the_claim_and_in_what_a_person_is_told(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await rules(database, business, required_registers=[{"name": "national", "max_age_days": 15}])
+    insert = "INSERT INTO dialer.registers (business_id, name, imported_at, current) VALUES ($1, 'national', now() - $2::interval, TRUE)"
+    said = """
+    SELECT dialer.lacks_register(b.business_id, b.required_registers), EXISTS (SELECT FROM dialer.register_needed_v1(b.business_id))
+    FROM dialer.businesses b WHERE b.business_id = $1
+    """
+    for age, is_lacking in ((timedelta(days=15), False), (timedelta(days=15, microseconds=1), True)):
+        # One transaction, so now() is one moment.
+        async with database.pool.acquire() as connection, connection.transaction():
+            await connection.execute("DELETE FROM dialer.registers")
+            await connection.execute(insert, business, age)
+            assert tuple(await connection.fetchrow(said, business) or ()) == (is_lacking, is_lacking)
+
+
 @pytest.mark.parametrize(("age_days", "code"), [(14, VerdictCode.EMPTY), (16, OLD), (None, OLD)])
 async def test_a_register_that_is_too_old_or_missing_stops_the_business(
     database: DatabaseFixture, age_days: int | None, code: VerdictCode
@@ -240,7 +256,7 @@ async def test_a_register_that_is_too_old_or_missing_stops_the_business(
     business = await database.business()
     await rules(database, business, required_registers=[{"name": "national", "max_age_days": 15}])
     if age_days is not None:
-        insert = "INSERT INTO dialer.registers (business_id, name, imported_at, current) VALUES ($1, 'national', now() - $2, TRUE)"
+        insert = "INSERT INTO dialer.registers (business_id, name, imported_at, current) VALUES ($1, 'national', now() - $2::interval, TRUE)"
         await database.pool.execute(insert, business, timedelta(days=age_days))
     await database.run(business, [PHONE])
     _, verdicts = await database.claim(business)
