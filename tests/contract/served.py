@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.contract.contract_page import Promise
 
 ROOT = Path(__file__).parents[2]
-TOPICS = {"rules of calling", "scripts and accounts", "console", "adoption", "platforms"}
+TOPICS = {"scripts and accounts", "console", "adoption", "platforms"}
 COMMAND_SECONDS = 60
 
 
