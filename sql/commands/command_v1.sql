@@ -182,7 +182,8 @@ BEGIN
     IF command.applied_at IS NOT NULL THEN
         RETURN command.answer;
     END IF;
-    IF command.hang_up THEN
+    -- A start opens the zones of a run by the rules of its business: no change of them may come in between.
+    IF command.hang_up OR command.type = 'run.start' THEN
         PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     END IF;
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id;

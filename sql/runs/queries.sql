@@ -97,6 +97,7 @@ CROSS JOIN LATERAL (
     SELECT DISTINCT y.zone FROM dialer.run_zones y
     WHERE y.run_id = r.id AND y.business_id = r.business_id AND coalesce(y.closes_at <= now(), TRUE)) z
 WHERE l.partition = ANY ($1::smallint[]) AND r.started_at IS NOT NULL AND NOT r.cancel_requested
+  AND r.id <> ALL ($3::integer[])
 ORDER BY r.business_id, r.id, z.zone LIMIT $2
 
 -- name: store_windows

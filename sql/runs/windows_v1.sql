@@ -28,29 +28,42 @@ LANGUAGE sql AS $$
     WHERE z.business_id = p_business_id AND z.run_id = w.id
 $$;
 
--- Store windows that a worker has computed, unless the rules it computed them by have changed since.
+-- Store windows that a worker has computed, unless the rules it computed them by have changed since, or a row is
+-- locked. Returns the runs whose windows were stored.
 CREATE OR REPLACE FUNCTION dialer.store_windows_v1(
     p_business_ids integer[], p_run_ids integer[], p_zones text[], p_hours jsonb[], p_by_day boolean[],
     p_opens_at timestamptz[], p_closes_at timestamptz[], p_day_from timestamptz[], p_day_to timestamptz[])
-RETURNS integer
+RETURNS integer[]
 LANGUAGE plpgsql AS $$
 DECLARE
     held_lanes integer[];
-    stored integer;
+    held_zones dialer.run_zones[];
+    stored integer[];
 BEGIN
     held_lanes := ARRAY(SELECT l.business_id FROM dialer.lanes l WHERE l.business_id = ANY (p_business_ids)
                         ORDER BY l.business_id FOR NO KEY UPDATE SKIP LOCKED);
-    UPDATE dialer.run_zones z
-    SET opens_at = w.opens_at, closes_at = w.closes_at, day_from = w.day_from, day_to = w.day_to
-    FROM unnest(p_business_ids, p_run_ids, p_zones, p_hours, p_by_day, p_opens_at, p_closes_at, p_day_from, p_day_to)
-             AS w (business_id, run_id, zone, hours, by_day, opens_at, closes_at, day_from, day_to)
-    JOIN public.outbound_call_runs r ON r.id = w.run_id AND r.business_id = w.business_id
-    JOIN dialer.businesses b ON b.business_id = w.business_id
-    -- A client sends a JSON null as NULL.
-    WHERE w.business_id = ANY (held_lanes) AND dialer.hours_of(r.settings, b.calling_hours) = coalesce(w.hours, 'null')
-      AND dialer.counts_days(r.settings, b.max_per_day) = w.by_day
-      AND z.business_id = w.business_id AND z.run_id = w.run_id AND z.zone = w.zone;
-    GET DIAGNOSTICS stored = ROW_COUNT;
+    held_zones := ARRAY(SELECT z FROM unnest(p_business_ids, p_run_ids, p_zones) AS w (business_id, run_id, zone)
+                        JOIN dialer.run_zones z
+                            ON z.run_id = w.run_id AND z.zone = w.zone AND z.business_id = w.business_id
+                        WHERE w.business_id = ANY (held_lanes)
+                        ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
+    WITH changed AS (
+        UPDATE dialer.run_zones z
+        SET opens_at = w.opens_at, closes_at = w.closes_at, day_from = w.day_from, day_to = w.day_to
+        FROM unnest(p_business_ids, p_run_ids, p_zones, p_hours, p_by_day, p_opens_at, p_closes_at, p_day_from,
+                    p_day_to)
+                 AS w (business_id, run_id, zone, hours, by_day, opens_at, closes_at, day_from, day_to)
+        JOIN unnest(held_zones) h ON h.run_id = w.run_id AND h.zone = w.zone
+        JOIN public.outbound_call_runs r ON r.id = w.run_id AND r.business_id = w.business_id
+        JOIN dialer.businesses b ON b.business_id = w.business_id
+        -- A client sends a JSON null as NULL.
+        WHERE dialer.hours_of(r.settings, b.calling_hours) = coalesce(w.hours, 'null')
+          AND dialer.counts_days(r.settings, b.max_per_day) = w.by_day
+          AND z.business_id = w.business_id AND z.run_id = h.run_id AND z.zone = h.zone
+          AND z.first_position = h.first_position
+        RETURNING z.run_id
+    )
+    SELECT coalesce(array_agg(DISTINCT c.run_id), '{}') INTO stored FROM changed c;
     RETURN stored;
 END
 $$;

@@ -10,6 +10,8 @@ from dialer.policy.calling_hours import WEEKDAYS
 from tests.integration.test_worker import Floor, floor, twilio, until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from telephony.simulator import Simulator
 
 __all__ = ["floor", "twilio"]
@@ -46,3 +48,29 @@ async def test_a_worker_opens_the_zones_whose_hours_have_come(floor: Floor, twil
             return (await database.checked_run(business, run)).completed == 4
 
         await until(all_is_called)
+
+
+async def test_hours_that_cannot_be_read_and_a_locked_row_hold_up_no_other_run(floor: Floor, twilio: Simulator) -> None:
+    database = floor.database
+    broken, locked, other = [await database.business() for _ in range(3)]
+    for business in (broken, locked, other):
+        hours = {"x": 1} if business == broken else hours_open_in(OPEN)
+        await database.pool.execute("UPDATE dialer.businesses SET calling_hours = $2 WHERE business_id = $1", business, hours)
+    runs = [await database.run(business, EVERY_PHONE, zones=[OPEN]) for business in (broken, locked, other)]
+
+    def called(business: int, run: int) -> Callable[[], Awaitable[bool]]:
+        async def all_called() -> bool:
+            return (await database.checked_run(business, run)).completed == len(EVERY_PHONE)
+
+        return all_called
+
+    async with database.pool.acquire() as foreign:
+        held = foreign.transaction()
+        await held.start()
+        await foreign.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 FOR UPDATE", runs[1])
+        async with floor.worker(twilio.url):
+            await until(called(other, runs[2]))
+            await held.rollback()
+            await until(called(locked, runs[1]))
+    seen = await database.checked_run(broken, runs[0])
+    assert (seen.queued, seen.skipped) == (len(EVERY_PHONE), 0)
