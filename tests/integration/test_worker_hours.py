@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
+
 from dialer.policy.calling_hours import WEEKDAYS
 from tests.integration.test_worker import Floor, floor, twilio, until
 
@@ -50,7 +52,7 @@ async def test_a_worker_opens_the_zones_whose_hours_have_come(floor: Floor, twil
         await until(all_is_called)
 
 
-async def test_hours_that_cannot_be_read_and_a_locked_row_hold_up_no_other_run(floor: Floor, twilio: Simulator) -> None:
+async def test_hours_that_cannot_be_read_and_a_locked_row_hold_up_no_other_run(floor: Floor, twilio: Simulator, database_url: str) -> None:
     database = floor.database
     broken, locked, other = [await database.business() for _ in range(3)]
     for business in (broken, locked, other):
@@ -64,13 +66,12 @@ async def test_hours_that_cannot_be_read_and_a_locked_row_hold_up_no_other_run(f
 
         return all_called
 
-    async with database.pool.acquire() as foreign:
-        held = foreign.transaction()
-        await held.start()
-        await foreign.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 FOR UPDATE", runs[1])
-        async with floor.worker(twilio.url):
-            await until(called(other, runs[2]))
-            await held.rollback()
-            await until(called(locked, runs[1]))
+    foreign = await asyncpg.connect(database_url)  # the pool ends a session that idles in a transaction
+    await foreign.execute("BEGIN")
+    await foreign.execute("SELECT FROM dialer.run_zones WHERE run_id = $1 FOR UPDATE", runs[1])
+    async with floor.worker(twilio.url):
+        await until(called(other, runs[2]))
+        await foreign.close()
+        await until(called(locked, runs[1]))
     seen = await database.checked_run(broken, runs[0])
     assert (seen.queued, seen.skipped) == (len(EVERY_PHONE), 0)
