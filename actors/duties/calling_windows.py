@@ -30,7 +30,7 @@ PAUSE_SECONDS = 1.0
 MAX_ZONES = 128
 # Where more zones have to be open together, the search takes up to half a second: in a thread. With fewer it takes a millisecond or two.
 MANY_ZONES = 6
-FIRST_POSTPONED_SECONDS, LONGEST_POSTPONED_SECONDS = 1.0, 30.0
+FIRST_POSTPONED_SECONDS, LONGEST_POSTPONED_SECONDS = 1.0, 5.0
 KNOWN_HOURS, KNOWN_WINDOWS = 1_000, 10_000
 # A zone whose hours cannot be computed is looked at again, and one that never opens is searched again, after this.
 UNKNOWN_FOR = timedelta(days=1)
