@@ -4,10 +4,11 @@
 CREATE OR REPLACE FUNCTION dialer.additions_lock() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 7417004 $$;
 
--- Count leads whose rows this transaction has added to a run, and audit it. Locks lane and run only now, because
+-- Count leads whose rows this transaction has added to a run, with their zones, and audit it. Locks lane and run only now, because
 -- writing many rows takes seconds. NULL when the run has ended or is being cancelled: the caller rolls back.
-CREATE OR REPLACE FUNCTION dialer.count_addition_v1(p_business_id integer, p_run_id integer, p_count integer,
-                                                    p_actor text)
+CREATE OR REPLACE FUNCTION dialer.count_addition_v1(
+    p_business_id integer, p_run_id integer, p_count integer, p_zones text[], p_first integer[], p_last integer[],
+    p_actor text)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -23,7 +24,7 @@ BEGIN
     UPDATE public.outbound_call_runs r
     SET total_leads = r.total_leads + p_count, queued_count = r.queued_count + p_count, updated_at = dialer.utc()
     WHERE r.id = p_run_id AND r.business_id = p_business_id;
-    PERFORM dialer.reset_windows_v1(p_business_id, p_run_id);
+    PERFORM dialer.add_zones_v1(p_business_id, p_run_id, p_zones, p_first, p_last);
     INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
     VALUES (p_business_id, p_actor, 'run.add', p_run_id, jsonb_build_object('leads', p_count));
     RETURN jsonb_build_object('status', run.status, 'total_leads', run.total_leads + p_count, 'partition',
