@@ -5,7 +5,7 @@
 -- id_reused, not_found, crowded.
 CREATE OR REPLACE FUNCTION dialer.begin_operation_v1(
     p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_wanted dialer.job_filter,
-    p_requested_by text, p_keep interval)
+    p_requested_by text, p_keep interval, p_loosens text[])
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -49,7 +49,8 @@ BEGIN
         VALUES (p_business_id, p_requested_by, p_type, p_run_id,
                 jsonb_build_object('command_id', p_id, 'operation_id', operation.operation_id, 'wanted',
                                    jsonb_strip_nulls(to_jsonb(p_wanted) - 'job_ids'),
-                                   'leads', cardinality(operation.jobs)));
+                                   'leads', cardinality(operation.jobs))
+                || CASE p_loosens WHEN '{}' THEN '{}' ELSE jsonb_build_object('loosens', p_loosens) END);
     END IF;
     UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = reply
     WHERE i.business_id = p_business_id AND i.id = p_id;

@@ -4,8 +4,9 @@
 CREATE OR REPLACE FUNCTION dialer.additions_lock() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 7417004 $$;
 
--- Count leads whose rows this transaction has added to a run, with their zones, and audit it. Locks lane and run only now, because
--- writing many rows takes seconds. NULL when the run has ended or is being cancelled: the caller rolls back.
+-- Count leads whose rows this transaction has added to a run, add their zones, and audit it. Locks lane and run only
+-- now, because writing many rows takes seconds. NULL when the run has ended or is being cancelled: the caller rolls
+-- back.
 CREATE OR REPLACE FUNCTION dialer.count_addition_v1(
     p_business_id integer, p_run_id integer, p_count integer, p_zones text[], p_first integer[], p_last integer[],
     p_actor text)

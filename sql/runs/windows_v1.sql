@@ -20,7 +20,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT dialer.hours_of(settings, hours_of_business) = 'null' AND NOT dialer.counts_days(settings, max_of_business)
 $$;
 
--- Delete the windows of a run, or of all runs of a business that have not ended. The caller has locked the lane, or the run.
+-- Delete the windows of a run, or of all runs of a business that have not ended. The caller has locked the lane, or
+-- the run.
 CREATE OR REPLACE FUNCTION dialer.reset_windows_v1(p_business_id integer, p_run_id integer) RETURNS void
 LANGUAGE sql AS $$
     UPDATE dialer.run_zones z

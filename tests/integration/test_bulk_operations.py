@@ -10,7 +10,7 @@ import asyncpg
 import actors.duties.operation_runner
 from dialer.model import AttemptState
 from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
-from tests.web_site import RUNS, serving
+from tests.web_site import RUNS, leads, serving
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -124,6 +124,22 @@ async def test_leads_that_have_ended_are_called_again(site: Site) -> None:
     nobody = await begun(site, run, "again", status="dialing")
     assert await carried_out(site, nobody) == ("done", 1, 0, 1)
     assert (await shown(site, nobody))["new_run_id"] is None
+
+
+async def test_only_an_admin_calls_again_by_looser_rules_than_those_of_the_business(site: Site) -> None:
+    rules = {"calling_hours": {"monday": [["08:00", "21:00"]]}, "min_gap_hours": 24, "max_per_day": 3}
+    assert (await site.request("PATCH", "/api/business", json=rules, token="admin")).status == 200
+    loose = {"leads": leads(2), "calling_hours": None, "min_gap_hours": 0}
+    run = (await site.post(RUNS, loose, token="admin")).json["run_id"]
+    refused = await asked(site, run, "again")
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert (refused.json["error"]) == (await site.post(RUNS, loose)).json["error"]
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.operations") == 0
+    assert (await asked(site, run, "cancel")).status == 202
+    assert (await asked(site, run, "again", token="admin")).status == 202
+    audited = await site.database.pool.fetch("SELECT detail -> 'loosens' AS loosens FROM dialer.audit_log WHERE action LIKE 'jobs.%'")
+    assert [row["loosens"] for row in audited] == [None, ["calling_hours", "min_gap_hours"]]
+    assert (await site.post(f"{RUNS}/{run}/leads", {"leads": leads(1, 3)})).status == 201
 
 
 async def test_who_may_ask_and_for_what(site: Site) -> None:
