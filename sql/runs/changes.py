@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EndedRunError(Exception):
-    """The run has ended or is being cancelled: nothing can be added to it."""
+    """The run has ended, is being cancelled, or is being filled by an operation: nothing can be added to it."""
 
 
 class NoSuchLeadsError(Exception):

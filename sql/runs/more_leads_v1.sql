@@ -5,8 +5,8 @@ CREATE OR REPLACE FUNCTION dialer.additions_lock() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 7417004 $$;
 
 -- Count leads whose rows this transaction has added to a run, add their zones, and audit it. Locks lane and run only
--- now, because writing many rows takes seconds. NULL when the run has ended or is being cancelled: the caller rolls
--- back.
+-- now, because writing many rows takes seconds. NULL when the run has ended, is being cancelled, or is
+-- still being filled by an operation: the caller rolls back.
 CREATE OR REPLACE FUNCTION dialer.count_addition_v1(
     p_business_id integer, p_run_id integer, p_count integer, p_zones text[], p_first integer[], p_last integer[],
     p_actor text)
@@ -19,7 +19,8 @@ BEGIN
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     SELECT * INTO run FROM public.outbound_call_runs r
     WHERE r.id = p_run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
-    IF run.status NOT IN ('pending', 'running', 'paused') OR run.cancel_requested THEN
+    IF run.status NOT IN ('pending', 'running', 'paused') OR run.cancel_requested
+        OR dialer.is_being_filled(p_business_id, p_run_id) THEN
         RETURN NULL;
     END IF;
     UPDATE public.outbound_call_runs r
