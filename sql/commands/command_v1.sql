@@ -148,7 +148,8 @@ BEGIN
         END IF;
         RETURN jsonb_build_object('accepted', TRUE, 'already_ended', FALSE, 'cancelled_jobs', emptied);
     ELSIF p_run.cancel_requested OR ended
-        OR p_command.type = 'run.start' AND p_run.status <> 'pending'
+        OR p_command.type = 'run.start'
+            AND (p_run.status <> 'pending' OR dialer.is_being_filled(p_run.business_id, p_run.id))
         OR p_command.type = 'run.pause' AND p_run.status <> 'running'
         OR p_command.type = 'run.resume' AND p_run.status <> 'paused' THEN
         RETURN jsonb_build_object('accepted', FALSE, 'code', 'invalid_state');

@@ -132,7 +132,8 @@ class Runs:
             if repeated is not None:
                 return repeated, True
             run_id = await insert_run(connection, new, request)
-            await load(connection, new.business_id, run_id, new.leads, after=0)
+            ranges = await load(connection, new.business_id, run_id, new.leads, after=0)
+            await connection.execute(TEXT["add_zones"], new.business_id, run_id, *ranges)
             status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer}
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
