@@ -35,7 +35,7 @@ LANGUAGE sql STABLE AS $$
         UNION ALL
         SELECT min(t.due_at) FROM dialer.retries t
         WHERE t.business_id = zone.business_id AND t.run_id = zone.run_id AND t.zone = zone.zone
-          AND (o.at > now() OR t.due_at > now())) c
+          AND t.due_at > CASE WHEN o.at > now() THEN '-infinity' ELSE now() END) c
     WHERE c.due_at IS NOT NULL AND greatest(c.due_at, o.at) > now() AND o.at IS NOT NULL
 $$;
 
@@ -76,7 +76,7 @@ BEGIN
             FROM dialer.attempts o
             WHERE (r.gap > interval '0' OR r.max_per_day IS NOT NULL)
               AND o.business_id = c.business_id AND o.phone = c.phone
-              AND o.created_at > least(now() - r.gap, z.day_from)
+              AND o.created_at >= least(now() - r.gap, z.day_from)
               AND o.state NOT IN ('not_sent', 'not_placed')) e
         CROSS JOIN LATERAL (
             SELECT CASE WHEN NOT dialer.is_allowed(c.zone, a.countries) THEN 'country'

@@ -32,7 +32,7 @@ class BulkType(StrEnum):
 class BulkRequest:
     """What is done to which leads of a run: all that `wanted` selects, or those of them in `job_ids`.
 
-    `id` is from the Idempotency-Key, or new.
+    `id` is from the Idempotency-Key, or new; `loosens` names the rules of the business that a new run loosens, for the audit log.
     """
 
     business_id: int
@@ -42,6 +42,7 @@ class BulkRequest:
     id: str
     wanted: JobFilter = ALL_JOBS
     job_ids: Sequence[int] | None = None
+    loosens: Sequence[str] = ()
 
     @property
     def digest(self) -> bytes:
@@ -102,6 +103,7 @@ class BulkOperations:
             *request.wanted.arguments,
             request.requested_by,
             KEEP_HTTP_SECONDS,
+            list(request.loosens),
         )
         return answer["code"], answer.get("operation_id")
 

@@ -5,7 +5,7 @@
 -- id_reused, not_found, crowded.
 CREATE OR REPLACE FUNCTION dialer.begin_operation_v1(
     p_business_id integer, p_id text, p_digest bytea, p_type text, p_run_id integer, p_wanted dialer.job_filter,
-    p_requested_by text, p_keep interval)
+    p_requested_by text, p_keep interval, p_loosens text[])
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -38,7 +38,10 @@ BEGIN
     SELECT p_business_id, r.id, p_type, left(p_requested_by, 255), c.jobs,
            CASE c.jobs WHEN '{}' THEN 'done' ELSE 'running' END, CASE c.jobs WHEN '{}' THEN now() END
     FROM public.outbound_call_runs r
-    CROSS JOIN LATERAL (SELECT dialer.jobs_chosen_v1(r, p_wanted) AS jobs) c
+    CROSS JOIN LATERAL (SELECT dialer.jobs_chosen_v1(r, p_wanted) AS chosen) w
+    CROSS JOIN LATERAL (
+        SELECT CASE p_type WHEN 'jobs.again' THEN dialer.jobs_by_zone_v1(p_business_id, r.id, w.chosen)
+                           ELSE w.chosen END AS jobs) c
     WHERE r.business_id = p_business_id AND r.id = p_run_id
     RETURNING * INTO operation;
     IF NOT FOUND THEN
@@ -49,7 +52,8 @@ BEGIN
         VALUES (p_business_id, p_requested_by, p_type, p_run_id,
                 jsonb_build_object('command_id', p_id, 'operation_id', operation.operation_id, 'wanted',
                                    jsonb_strip_nulls(to_jsonb(p_wanted) - 'job_ids'),
-                                   'leads', cardinality(operation.jobs)));
+                                   'leads', cardinality(operation.jobs))
+                || CASE p_loosens WHEN '{}' THEN '{}' ELSE jsonb_build_object('loosens', p_loosens) END);
     END IF;
     UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = reply
     WHERE i.business_id = p_business_id AND i.id = p_id;
@@ -80,6 +84,18 @@ BEGIN
 END
 $$;
 
+-- These leads of a run by zone: their copies are numbered in this order, so that each zone of the new run has one row.
+CREATE OR REPLACE FUNCTION dialer.jobs_by_zone_v1(p_business_id integer, p_run_id integer, p_jobs bigint[])
+RETURNS bigint[]
+LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(SELECT j.id
+                 FROM public.outbound_call_jobs j
+                 LEFT JOIN dialer.run_zones z ON z.run_id = j.run_id AND z.business_id = j.business_id
+                     AND j.position BETWEEN z.first_position AND z.last_position
+                 WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id
+                 ORDER BY z.zone, j.position)
+$$;
+
 -- Carry out the next p_chunk leads of an operation. Returns NULL when another worker is doing so, or it is over.
 CREATE OR REPLACE FUNCTION dialer.operate_v1(p_business_id integer, p_operation_id bigint, p_chunk integer)
 RETURNS boolean
@@ -100,9 +116,7 @@ BEGIN
         RETURN NULL;
     END IF;
     first := operation.done + operation.skipped + 1;
-    -- The leads that are called again make one run.
-    chunk := CASE operation.type WHEN 'jobs.again' THEN operation.jobs
-                                 ELSE operation.jobs[first:first + p_chunk - 1] END;
+    chunk := operation.jobs[first:first + p_chunk - 1];
     IF operation.type = 'jobs.cancel' THEN
         changed := dialer.cancel_jobs_v1(p_business_id, operation.run_id, chunk);
     ELSIF operation.type = 'jobs.do_not_call' THEN
@@ -115,7 +129,8 @@ BEGIN
             jsonb_build_object('operation_id', p_operation_id), operation.audit_id) n;
     ELSE
         SELECT a.run_id, a.copied INTO operation.new_run_id, changed
-        FROM dialer.call_jobs_again_v1(p_business_id, operation.run_id, chunk, operation.requested_by) a;
+        FROM dialer.call_jobs_again_v1(p_business_id, operation.run_id, operation.new_run_id, chunk,
+                                       operation.requested_by, p_operation_id) a;
     END IF;
     UPDATE dialer.operations o
     SET done = o.done + changed, skipped = o.skipped + cardinality(chunk) - changed,
@@ -166,52 +181,87 @@ BEGIN
 END
 $$;
 
--- Make a pending run of those of these leads that have ended, with the settings of their run; returns it, and how many
--- leads it has. None: no run is made.
-CREATE OR REPLACE FUNCTION dialer.call_jobs_again_v1(p_business_id integer, p_run_id integer, p_jobs bigint[],
-                                                     p_by text)
+-- True while an operation still copies leads into this run. Nothing else may add leads to it, or start it: it would end
+-- with the leads that it has. The caller has locked the run.
+CREATE OR REPLACE FUNCTION dialer.is_being_filled(p_business_id integer, p_run_id integer) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM dialer.operations o
+                   WHERE o.business_id = p_business_id AND o.status = 'running' AND o.new_run_id = p_run_id)
+$$;
+
+-- Copy those of these leads that have ended into the new run of an operation, behind those it has; returns the run, and
+-- how many were copied. The first of them make the run, pending and with the settings of theirs. Into a run that was
+-- cancelled meanwhile no more are copied.
+CREATE OR REPLACE FUNCTION dialer.call_jobs_again_v1(
+    p_business_id integer, p_run_id integer, p_new_run_id integer, p_jobs bigint[], p_by text, p_operation_id bigint)
 RETURNS TABLE (run_id integer, copied integer)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     source public.outbound_call_runs;
-    made integer;
+    made public.outbound_call_runs;
+    ended bigint[];
     leads integer;
 BEGIN
     SELECT * INTO source FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
-    INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority,
-                                           settings, ancestors)
-    VALUES (p_business_id, source.name, 'pending', source.concurrency, 0, 0, source.priority,
-            source.settings - 'schedule_at', source.ancestors || source.id)
-    RETURNING id INTO made;
+    ended := ARRAY(SELECT j.id FROM public.outbound_call_jobs j
+                   WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id
+                     AND dialer.job_status(j.status, source.cancel_requested)
+                         IN ('completed', 'failed', 'cancelled', 'skipped'));
+    IF p_new_run_id IS NOT NULL THEN
+        SELECT * INTO made FROM public.outbound_call_runs r
+        WHERE r.id = p_new_run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
+    ELSIF ended <> '{}' THEN
+        INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count,
+                                               priority, settings, ancestors)
+        VALUES (p_business_id, source.name, 'pending', source.concurrency, 0, 0, source.priority,
+                source.settings - 'schedule_at', source.ancestors || source.id)
+        RETURNING * INTO made;
+        INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
+        VALUES (p_business_id, p_by, 'run.again', made.id,
+                jsonb_build_object('of', p_run_id, 'operation_id', p_operation_id));
+    END IF;
+    IF ended = '{}' OR made.status IS DISTINCT FROM 'pending' OR made.cancel_requested THEN
+        RETURN QUERY SELECT p_new_run_id, 0;
+        RETURN;
+    END IF;
+    leads := dialer.copy_jobs_v1(p_business_id, p_run_id, ended, made.id, made.total_leads);
+    UPDATE public.outbound_call_runs r
+    SET total_leads = r.total_leads + leads, queued_count = r.queued_count + leads, updated_at = dialer.utc()
+    WHERE r.id = made.id AND r.business_id = p_business_id;
+    RETURN QUERY SELECT made.id, leads;
+END
+$$;
+
+-- Copy these leads of a run into another, at the positions behind p_after, with their zones; returns how many.
+CREATE OR REPLACE FUNCTION dialer.copy_jobs_v1(p_business_id integer, p_from integer, p_jobs bigint[], p_to integer,
+                                               p_after integer)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    copied integer;
+    zones text[];
+    firsts integer[];
+    lasts integer[];
+BEGIN
     WITH chosen AS MATERIALIZED (
         SELECT j.lead_id, j.external_id, j.lead_name, j.phone, z.zone,
-               row_number() OVER (ORDER BY z.zone, j.position)::integer AS position
+               p_after + row_number() OVER (ORDER BY z.zone, j.position)::integer AS position
         FROM public.outbound_call_jobs j
         JOIN dialer.run_zones z ON z.run_id = j.run_id AND z.business_id = j.business_id
             AND j.position BETWEEN z.first_position AND z.last_position
-        WHERE j.id = ANY (p_jobs) AND j.run_id = p_run_id AND j.business_id = p_business_id
-          AND dialer.job_status(j.status, source.cancel_requested) IN ('completed', 'failed', 'cancelled', 'skipped')
+        WHERE j.id = ANY (p_jobs) AND j.run_id = p_from AND j.business_id = p_business_id
     ), jobs AS (
         INSERT INTO public.outbound_call_jobs (run_id, business_id, lead_id, external_id, lead_name, phone, position)
-        SELECT made, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
-        RETURNING position
-    ), zones AS (
-        INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
-        SELECT p_business_id, made, c.zone, min(c.position), max(c.position), min(c.position) FROM chosen c
-        GROUP BY c.zone
+        SELECT p_to, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
+    ), ranges AS (
+        SELECT c.zone, count(*) AS leads, min(c.position) AS first, max(c.position) AS last
+        FROM chosen c GROUP BY c.zone
     )
-    SELECT count(*) INTO leads FROM jobs;
-    IF leads = 0 THEN
-        DELETE FROM public.outbound_call_runs r WHERE r.id = made AND r.business_id = p_business_id;
-        RETURN QUERY SELECT NULL::integer, 0;
-        RETURN;
-    END IF;
-    UPDATE public.outbound_call_runs r SET total_leads = leads, queued_count = leads
-    WHERE r.id = made AND r.business_id = p_business_id;
-    PERFORM dialer.reset_windows_v1(p_business_id, made);
-    INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
-    VALUES (p_business_id, p_by, 'run.again', made, jsonb_build_object('of', p_run_id, 'leads', leads));
-    RETURN QUERY SELECT made, leads;
+    SELECT coalesce(sum(r.leads), 0), array_agg(r.zone ORDER BY r.zone), array_agg(r.first ORDER BY r.zone),
+           array_agg(r.last ORDER BY r.zone)
+    INTO copied, zones, firsts, lasts FROM ranges r;
+    PERFORM dialer.add_zones_v1(p_business_id, p_to, zones, firsts, lasts);
+    RETURN copied;
 END
 $$;

@@ -148,7 +148,8 @@ BEGIN
         END IF;
         RETURN jsonb_build_object('accepted', TRUE, 'already_ended', FALSE, 'cancelled_jobs', emptied);
     ELSIF p_run.cancel_requested OR ended
-        OR p_command.type = 'run.start' AND p_run.status <> 'pending'
+        OR p_command.type = 'run.start'
+            AND (p_run.status <> 'pending' OR dialer.is_being_filled(p_run.business_id, p_run.id))
         OR p_command.type = 'run.pause' AND p_run.status <> 'running'
         OR p_command.type = 'run.resume' AND p_run.status <> 'paused' THEN
         RETURN jsonb_build_object('accepted', FALSE, 'code', 'invalid_state');
@@ -182,7 +183,8 @@ BEGIN
     IF command.applied_at IS NOT NULL THEN
         RETURN command.answer;
     END IF;
-    IF command.hang_up THEN
+    -- A start opens the zones of a run by the rules of its business: no change of them may come in between.
+    IF command.hang_up OR command.type = 'run.start' THEN
         PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     END IF;
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id;

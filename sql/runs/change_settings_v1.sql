@@ -9,7 +9,8 @@ $$;
 -- Change a run: p_changes has the columns name, concurrency, priority, schedule_at and archived, and under `settings`
 -- what is to be kept as given. p_loosens names the rules of the business that the run then loosens, for the audit log.
 -- Returns the partition of its business and a code, empty on success: not_found, or invalid_state for a run that has
--- ended (which may still be archived), is being cancelled, or has been started and cannot be scheduled any more.
+-- ended (which may still be archived), is being cancelled, or has been started and cannot be scheduled any more, or
+-- cannot be yet, since an operation is still filling it.
 CREATE OR REPLACE FUNCTION dialer.change_run_settings_v1(
     p_business_id integer, p_run_id integer, p_changes jsonb, p_actor text, p_loosens text[])
 RETURNS jsonb
@@ -25,7 +26,8 @@ BEGIN
         RETURN jsonb_build_object('code', 'not_found');
     ELSIF (run.status IN ('completed', 'cancelled', 'stopped', 'failed') OR run.cancel_requested)
         AND p_changes - 'archived' - 'settings' || coalesce(p_changes -> 'settings', '{}') <> '{}'
-        OR p_changes ? 'schedule_at' AND run.status <> 'pending' THEN
+        OR p_changes ? 'schedule_at'
+            AND (run.status <> 'pending' OR dialer.is_being_filled(p_business_id, p_run_id)) THEN
         RETURN jsonb_build_object('code', 'invalid_state');
     END IF;
     UPDATE public.outbound_call_runs r

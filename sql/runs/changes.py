@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EndedRunError(Exception):
-    """The run has ended or is being cancelled: nothing can be added to it."""
+    """The run has ended, is being cancelled, or is being filled by an operation: nothing can be added to it."""
 
 
 class NoSuchLeadsError(Exception):
@@ -78,8 +78,8 @@ class RunChanges:
             report = addition.answer(known)
             new = [lead for n, lead in enumerate(leads) if n not in known]
             last = await connection.fetchval(TEXT["last_position"], business_id, run_id)
-            await load(connection, business_id, run_id, new, after=last)
-            counted = await connection.fetchval(TEXT["count_addition"], business_id, run_id, len(new), request.requested_by)
+            ranges = await load(connection, business_id, run_id, new, after=last)
+            counted = await connection.fetchval(TEXT["count_addition"], business_id, run_id, len(new), *ranges, request.requested_by)
             if counted is None:
                 raise EndedRunError
             answer = {"run_id": run_id, **report, "status": counted["status"], "total_leads": counted["total_leads"]}

@@ -4,10 +4,12 @@
 CREATE OR REPLACE FUNCTION dialer.additions_lock() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 7417004 $$;
 
--- Count leads whose rows this transaction has added to a run, and audit it. Locks lane and run only now, because
--- writing many rows takes seconds. NULL when the run has ended or is being cancelled: the caller rolls back.
-CREATE OR REPLACE FUNCTION dialer.count_addition_v1(p_business_id integer, p_run_id integer, p_count integer,
-                                                    p_actor text)
+-- Count leads whose rows this transaction has added to a run, add their zones, and audit it. Locks lane and run only
+-- now, because writing many rows takes seconds. NULL when the run has ended, is being cancelled, or is
+-- still being filled by an operation: the caller rolls back.
+CREATE OR REPLACE FUNCTION dialer.count_addition_v1(
+    p_business_id integer, p_run_id integer, p_count integer, p_zones text[], p_first integer[], p_last integer[],
+    p_actor text)
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -17,13 +19,14 @@ BEGIN
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     SELECT * INTO run FROM public.outbound_call_runs r
     WHERE r.id = p_run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
-    IF run.status NOT IN ('pending', 'running', 'paused') OR run.cancel_requested THEN
+    IF run.status NOT IN ('pending', 'running', 'paused') OR run.cancel_requested
+        OR dialer.is_being_filled(p_business_id, p_run_id) THEN
         RETURN NULL;
     END IF;
     UPDATE public.outbound_call_runs r
     SET total_leads = r.total_leads + p_count, queued_count = r.queued_count + p_count, updated_at = dialer.utc()
     WHERE r.id = p_run_id AND r.business_id = p_business_id;
-    PERFORM dialer.reset_windows_v1(p_business_id, p_run_id);
+    PERFORM dialer.add_zones_v1(p_business_id, p_run_id, p_zones, p_first, p_last);
     INSERT INTO dialer.audit_log (business_id, actor, action, run_id, detail)
     VALUES (p_business_id, p_actor, 'run.add', p_run_id, jsonb_build_object('leads', p_count));
     RETURN jsonb_build_object('status', run.status, 'total_leads', run.total_leads + p_count, 'partition',

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from sql.pool import Connection, Pool
 
+    # Zone keys, and the first and the last position of each.
+    ZoneRanges = tuple[list[str], list[int], list[int]]
+
 TEXT = statements("runs")
 
 
@@ -117,8 +120,8 @@ async def insert_run(connection: Connection, new: NewRun, request: Request) -> i
     return run_id
 
 
-async def load(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead], *, after: int) -> None:
-    """Add the rows of leads at the positions behind `after`, and those of their time zones."""
+async def load(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead], *, after: int) -> ZoneRanges:
+    """Add the rows of leads at the positions behind `after`; return the ranges of their zones, which are for the caller to add."""
     ordered = sorted(leads, key=lambda lead: lead.zone)
     await connection.copy_records_to_table(
         "outbound_call_jobs",
@@ -129,8 +132,8 @@ async def load(connection: Connection, business_id: int, run_id: int, leads: Seq
             for n, lead in enumerate(ordered, start=after + 1)
         ],
     )
-    for zone, first, last in _zones(ordered, after + 1):
-        await connection.execute(TEXT["insert_zone"], business_id, run_id, zone, first, last)
+    ranges = list(_zones(ordered, after + 1))
+    return [zone for zone, _, _ in ranges], [first for _, first, _ in ranges], [last for _, _, last in ranges]
 
 
 def _zones(ordered: Sequence[NewLead], first: int) -> Iterator[tuple[str, int, int]]:

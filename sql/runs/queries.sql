@@ -75,7 +75,8 @@ WHERE j.business_id = $1 AND j.run_id = $2 AND (j.lead_id = ANY ($3::bigint[]) O
 SELECT coalesce(max(j.position), 0) FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2
 
 -- name: count_addition
-SELECT dialer.count_addition_v1($1::integer, $2::integer, $3::integer, $4::text)
+SELECT dialer.count_addition_v1($1::integer, $2::integer, $3::integer, $4::text[], $5::integer[], $6::integer[],
+                                $7::text)
 
 -- name: copy_leads
 SELECT dialer.copy_leads_v1($1::integer, $2::integer, $3::integer, $4::text[])
@@ -83,9 +84,8 @@ SELECT dialer.copy_leads_v1($1::integer, $2::integer, $3::integer, $4::text[])
 -- name: lineage
 SELECT r.ancestors || r.id FROM public.outbound_call_runs r WHERE r.business_id = $1 AND r.id = $2
 
--- name: insert_zone
-INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
-VALUES ($1, $2, $3, $4, $5, $4)
+-- name: add_zones
+SELECT dialer.add_zones_v1($1::integer, $2::integer, $3::text[], $4::integer[], $5::integer[])
 
 -- name: closed_zones
 SELECT r.business_id, r.id AS run_id, z.zone, dialer.hours_of(r.settings, b.calling_hours) AS hours,
@@ -97,6 +97,7 @@ CROSS JOIN LATERAL (
     SELECT DISTINCT y.zone FROM dialer.run_zones y
     WHERE y.run_id = r.id AND y.business_id = r.business_id AND coalesce(y.closes_at <= now(), TRUE)) z
 WHERE l.partition = ANY ($1::smallint[]) AND r.started_at IS NOT NULL AND NOT r.cancel_requested
+  AND r.id <> ALL ($3::integer[])
 ORDER BY r.business_id, r.id, z.zone LIMIT $2
 
 -- name: store_windows

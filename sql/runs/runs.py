@@ -132,7 +132,8 @@ class Runs:
             if repeated is not None:
                 return repeated, True
             run_id = await insert_run(connection, new, request)
-            await load(connection, new.business_id, run_id, new.leads, after=0)
+            ranges = await load(connection, new.business_id, run_id, new.leads, after=0)
+            await connection.execute(TEXT["add_zones"], new.business_id, run_id, *ranges)
             status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer}
             await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
@@ -177,15 +178,15 @@ class Runs:
         found = await self._pool.fetch(TEXT["to_start"], list(partitions), limit, list(but))
         return [ScheduledRun(row["business_id"], row["id"], row["at"], row["seconds"]) for row in found]
 
-    async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
-        """Zones of running runs of these partitions whose window has passed or is not known."""
-        rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit)
+    async def closed_zones(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ClosedZone]:
+        """Zones of running runs of these partitions, except `but`, whose window has passed or is not known."""
+        rows = await self._pool.fetch(TEXT["closed_zones"], list(partitions), limit, list(but))
         return [ClosedZone(**row) for row in rows]
 
-    async def store_windows(self, windows: Sequence[ZoneWindow]) -> int:
-        """Store windows, except where the rules have changed meanwhile or the lane is locked; return how many rows were changed."""
+    async def store_windows(self, windows: Sequence[ZoneWindow]) -> set[int]:
+        """Store windows, except where the rules have changed meanwhile or a row is locked; return the runs that have new ones."""
         columns = [list(column) for column in zip(*(window.row for window in windows), strict=True)]
-        return int(await self._pool.fetchval(TEXT["store_windows"], *columns))
+        return set(await self._pool.fetchval(TEXT["store_windows"], *columns))
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -10,7 +11,7 @@ import asyncpg
 import actors.duties.operation_runner
 from dialer.model import AttemptState
 from tests.integration.test_worker import Floor, floor, twilio, until  # noqa: F401 fixtures
-from tests.web_site import RUNS, serving
+from tests.web_site import RUNS, leads, serving
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -124,6 +125,70 @@ async def test_leads_that_have_ended_are_called_again(site: Site) -> None:
     nobody = await begun(site, run, "again", status="dialing")
     assert await carried_out(site, nobody) == ("done", 1, 0, 1)
     assert (await shown(site, nobody))["new_run_id"] is None
+
+
+async def scattered(site: Site) -> int:
+    """A stopped run with 7 leads in Israel and 2 in New York, whose zones take turns."""
+    american = [{"lead_id": f"us{n}", "phone": f"+1202555010{n}", "timezone": "America/New_York"} for n in (1, 2)]
+    run = await site.load(4, start=False)
+    for more in ([american[0]], leads(3, 5), [american[1]]):
+        assert (await site.post(f"{RUNS}/{run}/leads", {"leads": more})).status == 201
+    assert (await site.post("/api/outbound/stop-queue", {"run_id": run})).status == 200
+    return run
+
+
+async def test_leads_are_called_again_in_chunks_and_the_new_run_waits_for_the_last(site: Site) -> None:
+    operation = await begun(site, await scattered(site), "again")
+    operations = site.client.server.app[keys.BULK_OPERATIONS]  # type: ignore[attr-defined]
+    assert await operations.carry_out(site.business, operation, 4)
+    seen = await shown(site, operation)
+    new = seen["new_run_id"]
+    assert (seen["status"], seen["done"], seen["skipped"]) == ("running", 4, 0)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for refused in (
+        await site.post(f"{RUNS}/{new}/start", {}),
+        await site.post(f"{RUNS}/{new}/leads", {"leads": leads(1, 50)}),
+        await site.request("PATCH", f"{RUNS}/{new}", json={"schedule_at": tomorrow}),
+    ):
+        assert (refused.status, refused.code) == (409, "invalid_state")
+    assert (await site.database.checked_run(site.business, new)).queued == 4
+    assert await carried_out(site, operation, chunk=4) == ("done", 9, 9, 0)
+    run = await site.database.checked_run(site.business, new)
+    assert (run.status, run.total_leads, run.queued) == ("pending", 9, 9)
+    jobs = (await site.get(f"{RUNS}/{new}/jobs")).json["items"]
+    assert [job["lead_id"] for job in jobs] == [*range(1, 8), "us1", "us2"]
+    zones = "SELECT zone, first_position, last_position, next_position FROM dialer.run_zones WHERE run_id = $1 ORDER BY first_position"
+    rows = await site.database.pool.fetch(zones, new)
+    assert [tuple(row) for row in rows] == [("IL:Asia/Jerusalem", 1, 7, 1), ("US:America/New_York", 8, 9, 8)]
+    assert (await site.post(f"{RUNS}/{new}/leads", {"leads": leads(1, 50)})).status == 201
+    assert (await site.post(f"{RUNS}/{new}/start", {})).status == 200
+
+
+async def test_a_new_run_that_is_cancelled_gets_no_more_leads(site: Site) -> None:
+    operation = await begun(site, await scattered(site), "again")
+    operations = site.client.server.app[keys.BULK_OPERATIONS]  # type: ignore[attr-defined]
+    assert await operations.carry_out(site.business, operation, 4)
+    new = (await shown(site, operation))["new_run_id"]
+    assert (await site.post(f"/api/outbound_calls/jobs/{new}/cancel", {})).status == 200
+    assert await carried_out(site, operation, chunk=4) == ("done", 9, 4, 5)
+    run = await site.database.checked_run(site.business, new)
+    assert (run.status, run.total_leads, run.cancelled) == ("cancelled", 4, 4)
+
+
+async def test_only_an_admin_calls_again_by_looser_rules_than_those_of_the_business(site: Site) -> None:
+    rules = {"calling_hours": {"monday": [["08:00", "21:00"]]}, "min_gap_hours": 24, "max_per_day": 3}
+    assert (await site.request("PATCH", "/api/business", json=rules, token="admin")).status == 200
+    loose = {"leads": leads(2), "calling_hours": None, "min_gap_hours": 0}
+    run = (await site.post(RUNS, loose, token="admin")).json["run_id"]
+    refused = await asked(site, run, "again")
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert (refused.json["error"]) == (await site.post(RUNS, loose)).json["error"]
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.operations") == 0
+    assert (await asked(site, run, "cancel")).status == 202
+    assert (await asked(site, run, "again", token="admin")).status == 202
+    audited = await site.database.pool.fetch("SELECT detail -> 'loosens' AS loosens FROM dialer.audit_log WHERE action LIKE 'jobs.%'")
+    assert [row["loosens"] for row in audited] == [None, ["calling_hours", "min_gap_hours"]]
+    assert (await site.post(f"{RUNS}/{run}/leads", {"leads": leads(1, 3)})).status == 201
 
 
 async def test_who_may_ask_and_for_what(site: Site) -> None:

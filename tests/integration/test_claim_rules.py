@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from dialer.model import AttemptState
 from dialer.policy.windows import Window
 from sql.attempts.verdicts import VerdictCode
 from sql.runs.zone_windows import ClosedZone, ZoneWindow
+from tests.chaos.waiting import until
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 PHONE = "+972501234567"
 ZONE = "IL:Asia/Jerusalem"
 DAY = timedelta(days=1)
+BOUND_SECONDS = 10.0
 LISTED = "do_not_call"
 OLD = VerdictCode.REGISTER_TOO_OLD
 HOURS = {"monday": [["09:00", "17:00"]]}
@@ -103,11 +106,30 @@ async def test_a_window_of_rules_that_have_changed_is_not_stored(database: Datab
     await rules(database, business, calling_hours={"monday": []})
     now = datetime.now(UTC)
     window = ZoneWindow(zone, Window(now - DAY, now + DAY, now - DAY, now + DAY))
-    assert await database.runs.store_windows([window]) == 0
+    assert await database.runs.store_windows([window]) == set()
     [now_closed] = await database.runs.closed_zones(list(range(256)), 10)
-    assert await database.runs.store_windows([ZoneWindow(now_closed, window.window)]) == 1
+    assert await database.runs.store_windows([ZoneWindow(now_closed, window.window)]) == {now_closed.run_id}
     assert isinstance(now_closed, ClosedZone)
     assert await database.runs.closed_zones(list(range(256)), 10) == []
+
+
+async def test_a_start_waits_for_a_change_of_rules_that_began_before(database: DatabaseFixture) -> None:
+    """It would open the zones for ever, by the rules that are no more."""
+    business = await database.business()
+    run = await database.run(business, [PHONE], zones=[ZONE], start=False)
+    async with database.pool.acquire() as admin, admin.transaction():
+        await admin.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR NO KEY UPDATE", business)
+        start = asyncio.create_task(database.command(business, CommandType.START, run))
+
+        async def start_waits() -> bool:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%command_v1%'"
+            return bool(await database.pool.fetchval(waiting))
+
+        await until(start_waits, BOUND_SECONDS, "the start waits for the lane")
+        await admin.execute("UPDATE dialer.businesses SET calling_hours = $2 WHERE business_id = $1", business, HOURS)
+        await admin.execute("SELECT dialer.reset_windows_v1($1, NULL)", business)
+    assert (await start).accepted
+    assert (await database.claim(business))[0] == []
 
 
 @pytest.mark.parametrize("columns", [{"max_per_day": 3}, {"max_per_day": 3, "calling_hours": HOURS}])
@@ -118,7 +140,7 @@ async def test_a_window_is_stored_with_a_daily_cap(database: DatabaseFixture, co
     [zone] = await database.runs.closed_zones(list(range(256)), 10)
     now = datetime.now(UTC)
     assert zone.by_day
-    assert await database.runs.store_windows([ZoneWindow(zone, Window(now - DAY, now + DAY, now - DAY, now + DAY))]) == 1
+    assert await database.runs.store_windows([ZoneWindow(zone, Window(now - DAY, now + DAY, now - DAY, now + DAY))]) == {zone.run_id}
     assert len((await database.claim(business))[0]) == 1
 
 
@@ -256,7 +278,9 @@ async def test_a_register_that_is_too_old_or_missing_stops_the_business(
     business = await database.business()
     await rules(database, business, required_registers=[{"name": "national", "max_age_days": 15}])
     if age_days is not None:
-        insert = "INSERT INTO dialer.registers (business_id, name, imported_at, current) VALUES ($1, 'national', now() - $2::interval, TRUE)"
+        insert = (
+            "INSERT INTO dialer.registers (business_id, name, imported_at, current) VALUES ($1, 'national', now() - $2::interval, TRUE)"
+        )
         await database.pool.execute(insert, business, timedelta(days=age_days))
     await database.run(business, [PHONE])
     _, verdicts = await database.claim(business)

@@ -56,8 +56,7 @@ async def test_leads_are_added_behind_the_others(site: Site) -> None:
     assert (run.total_leads, run.queued) == (4, 4)
     assert [job["lead_id"] for job in await jobs(site, run_id)] == [1, 2, 3, "y"]
     assert await zones(site, run_id) == [
-        ("IL:Asia/Jerusalem", 1, 2, 1),
-        ("IL:Asia/Jerusalem", 3, 3, 3),
+        ("IL:Asia/Jerusalem", 1, 3, 1),
         ("US:America/New_York", 4, 4, 4),
     ]
     taken = [attempt.phone for _ in range(2) for attempt in (await site.database.claim(site.business))[0]]
@@ -92,12 +91,55 @@ async def test_a_repeated_addition_takes_effect_once(site: Site) -> None:
 
 async def test_additions_at_once_lose_and_repeat_nothing(site: Site) -> None:
     run_id = await site.load(1)
-    said = await asyncio.gather(*(add(site, run_id, {"leads": leads(6, first)}) for first in (1, 3, 5)))
+    said = await asyncio.gather(*(add(site, run_id, {"leads": leads(6, first)}) for first in (1, 5, 9)))
     assert [answer.status for answer in said] == [201] * 3
     run = await site.database.checked_run(site.business, run_id)
-    assert run.total_leads == 10
-    assert sorted(job["lead_id"] for job in await jobs(site, run_id)) == list(range(1, 11))
-    assert sum(answer.json["accepted"] for answer in said) == 9
+    assert run.total_leads == 14
+    assert sorted(job["lead_id"] for job in await jobs(site, run_id)) == list(range(1, 15))
+    assert sum(answer.json["accepted"] for answer in said) == 13
+
+
+WINDOW = """UPDATE dialer.run_zones SET opens_at = now() - interval '1 hour', closes_at = now() + interval '1 hour', day_from = now(),
+day_to = now() WHERE business_id = $1 AND run_id = $2"""
+WINDOWS = """SELECT zone, count(*), count(DISTINCT (opens_at, closes_at, day_from, day_to)), bool_or(opens_at IS NULL)
+FROM dialer.run_zones WHERE business_id = $1 AND run_id = $2 GROUP BY zone ORDER BY zone"""
+
+
+def american(lead_id: int) -> dict[str, Any]:
+    return {"lead_id": lead_id, "phone": f"+1202555{lead_id:04}", "timezone": "America/New_York"}
+
+
+async def test_a_run_stays_open_and_its_zones_few_however_often_leads_are_added(site: Site) -> None:
+    run_id = await site.load(1, calling_hours={"monday": [["09:00", "10:00"]]})
+    await site.database.pool.execute(WINDOW, site.business, run_id)
+    for n in range(2, 6):
+        assert (await add(site, run_id, {"leads": leads(1, n)})).status == 201
+    assert await zones(site, run_id) == [("IL:Asia/Jerusalem", 1, 5, 1)]
+    assert len((await site.database.claim(site.business))[0]) == 3
+    await add(site, run_id, {"leads": [american(100)]})
+    await add(site, run_id, {"leads": leads(1, 6)})
+    assert [(zone, first, last) for zone, first, last, _ in await zones(site, run_id)] == [
+        ("IL:Asia/Jerusalem", 1, 5),
+        ("US:America/New_York", 6, 6),
+        ("IL:Asia/Jerusalem", 7, 7),
+    ]
+    rows = await site.database.pool.fetch(WINDOWS, site.business, run_id)
+    assert [tuple(row) for row in rows] == [("IL:Asia/Jerusalem", 2, 1, False), ("US:America/New_York", 1, 1, True)]
+    await site.database.checked_run(site.business, run_id)
+
+
+async def test_a_new_zone_of_a_run_without_hours_is_open_at_once(site: Site) -> None:
+    run_id = await site.load(1)
+    assert (await add(site, run_id, {"leads": [american(100)]})).status == 201
+    assert {attempt.phone for attempt in (await site.database.claim(site.business))[0]} == {"+972500000001", "+12025550100"}
+
+
+async def test_leads_are_added_past_a_zone_that_is_locked(site: Site) -> None:
+    run_id = await site.load(1)
+    async with site.database.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("SELECT FROM dialer.run_zones WHERE business_id = $1 FOR UPDATE", site.business)
+        assert (await add(site, run_id, {"leads": leads(1, 2)})).status == 201
+    assert await zones(site, run_id) == [("IL:Asia/Jerusalem", 1, 1, 1), ("IL:Asia/Jerusalem", 2, 2, 2)]
 
 
 async def test_nothing_is_added_to_a_run_that_has_ended(site: Site) -> None:

@@ -66,10 +66,10 @@ class FakeRuns(FakeStore):
     async def delete_part(self, business_id: int, run_id: int, limit: int) -> int:
         raise AssertionError(business_id, run_id, limit)
 
-    async def closed_zones(self, partitions: Sequence[int], limit: int) -> list[ClosedZone]:
+    async def closed_zones(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ClosedZone]:
         def statement() -> list[ClosedZone]:
             asked, now = set(partitions), self.db.clock()
-            runs = [r for r in self.db.runs.values() if r.status == "running" and r.started and not r.cancel_requested]
+            runs = [r for r in self.db.runs.values() if r.status == "running" and r.started and not r.cancel_requested and r.id not in but]
             zones = {
                 (r.id, z.name): r
                 for r in runs if self.db.lanes[r.business_id].partition in asked
@@ -84,19 +84,24 @@ class FakeRuns(FakeStore):
         hours, by_day = checking.hours_of(self.db, run), checking.max_per_day_of(self.db, run) is not None
         return ClosedZone(run.business_id, run.id, name, hours, by_day, moment(self.db.clock()))
 
-    async def store_windows(self, windows: Sequence[ZoneWindow]) -> int:
-        return int(await self.link.ask(lambda: sum(self._store(window) for window in windows)))
+    async def store_windows(self, windows: Sequence[ZoneWindow]) -> set[int]:
+        def statement() -> set[int]:
+            held = self.held()
+            return {window.of.run_id for window in windows if window.of.business_id not in held and self._store(window)}
 
-    def _store(self, window: ZoneWindow) -> int:
+        found: set[int] = await self.link.ask(statement)
+        return found
+
+    def _store(self, window: ZoneWindow) -> bool:
         """Store one, unless the rules have changed since it was computed."""
         run = self.db.runs[window.of.run_id]
         now = self._closed(run, window.of.zone)
         if (now.hours, now.by_day) != (window.of.hours, window.of.by_day) and "windows_of_old_rules" not in self.db.faults:
-            return 0
+            return False
         opens_at, closes_at, day_from, day_to = (_seconds(time) for time in window.row[5:])
         for zone in (zone for zone in run.zones if zone.name == window.of.zone):
             zone.opens_at, zone.closes_at, zone.day_from, zone.day_to = opens_at, closes_at, day_from, day_to
-        return 1
+        return True
 
 
 def _seconds(time: datetime | None) -> float | None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from dialer.messages import MAX_NAME_CHARACTERS
 from dialer.policy.calling_hours import CallingHours
 from dialer.policy.retries import Retries
-from dialer.policy.run_settings import MAX_PRIORITY, Budget, RunRules, loosens
+from dialer.policy.run_settings import MAX_PRIORITY, Budget, loosens
 from sql.runs.changes import NoSuchLeadsError, RunChanges
 from sql.runs.new_run import IdReusedError, Request
 from web.operations.idempotency import request_id
@@ -27,6 +27,7 @@ from web.operations.settings.run_fields import (
     check_settings,
     check_storable,
     new_run,
+    own_rules,
 )
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
@@ -128,6 +129,5 @@ def _checked(request: http.Request, principal: Principal, business: Business, ru
     check_storable(wanted.name, wanted.budget)
     if "calling_hours" not in given:
         return []
-    own = {name: value for name, value in run.settings.items() if name in RunRules.model_fields}
-    rules = RunRules.model_validate(own).model_copy(update={"calling_hours": wanted.calling_hours})
+    rules = own_rules(run).model_copy(update={"calling_hours": wanted.calling_hours})
     return allowed_to_loosen(principal, [name for name in loosens(business_rules(business), rules) if name == "calling_hours"])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sql.businesses.businesses import Business
     from sql.runs.new_run import NewLead
+    from sql.runs.runs import Run
     from web.access.auth import Principal
 
 SCHEDULED_WITHIN: Final = timedelta(days=60)
@@ -160,6 +161,11 @@ def check_storable(name: str | None, budget: Budget | None) -> None:
         raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
     if budget and budget.amount is not None:
         raise errors.wrong_field(name="budget.amount", why=Text(msgid("cannot be used: no price table has been imported")))
+
+
+def own_rules(run: Run) -> RunRules:
+    """The rules that a run was given itself."""
+    return RunRules.model_validate({name: value for name, value in run.settings.items() if name in RunRules.model_fields})
 
 
 def allowed_to_loosen(principal: Principal, loosened: Sequence[str]) -> list[str]:
