@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 # A stamp is named for what was installed: a changed lock or another Python installs again, nothing else does.
 RUN_STAMP := $(VENV)/.installed-local
 DEV_STAMP := $(VENV)/.installed-dev
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
 SEED ?= 1
@@ -48,7 +48,7 @@ $(DEV_STAMP): requirements-dev.txt | $(VENV)/bin/python
 demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
 	@$(PY) -m dialer demo --with-parent $(ARGS)
 
-# Two processes, each with servers of its own; the tests that measure real processes stay in one of them, one after the other.
+# Three processes, each with servers of its own, since much of the time is waiting; the tests that measure real processes stay in one of them, one after the other.
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 

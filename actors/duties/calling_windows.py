@@ -46,7 +46,7 @@ class _Rule(NamedTuple):
     by_day: bool
 
 
-class _Known(NamedTuple):
+class _Result(NamedTuple):
     """The window computed for a rule at a time; None: it never opens."""
 
     at: datetime
@@ -64,7 +64,7 @@ class WindowDuty:
         """For the partitions of this worker."""
         self._services = services
         self._backoff = Backoff(services.clock, first_seconds=FIRST_POSTPONED_SECONDS, longest_seconds=LONGEST_POSTPONED_SECONDS)
-        self._known: dict[_Rule, _Known] = {}
+        self._known: dict[_Rule, _Result] = {}
         self.loop = Loop("calling windows", self._compute, pause=PAUSE_SECONDS)
 
     async def _compute(self) -> None:
@@ -84,7 +84,7 @@ class WindowDuty:
         rule = _Rule(json.dumps(zone.hours), zone.zone, zone.by_day)
         known = self._known.get(rule)
         if known is None or not known.holds(zone.now):
-            known = self._known[rule] = _Known(zone.now, await self._search(rule, zone))
+            known = self._known[rule] = _Result(zone.now, await self._search(rule, zone))
             while len(self._known) > KNOWN_WINDOWS:
                 del self._known[next(iter(self._known))]
         return ZoneWindow(zone, known.window)
