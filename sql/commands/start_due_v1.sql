@@ -1,6 +1,7 @@
 -- Start a pending run at its time (epoch seconds): the command run.start, by the scheduler. Rejected as busy while
--- another session holds the lane or the run, and as invalid_state when the run is no longer pending or due, or its time has been
--- changed: what was read of it earlier does not start it. A rejection is not stored, since the time may be set back.
+-- another session holds the lane or the run, and as invalid_state when the run is no longer pending or due, or its
+-- time has been changed: what was read of it earlier does not start it. A rejection is not stored, since the time may
+-- be set back.
 CREATE OR REPLACE FUNCTION dialer.start_due_v1(
     p_business_id integer, p_id text, p_digest bytea, p_run_id integer, p_at bigint, p_requested_by text,
     p_keep interval)

@@ -160,7 +160,7 @@ async def test_a_storm_of_kills(cluster: Cluster) -> None:
     keep("kill storm", kills=kills, seed=seed, **await load.judged())
 
 
-@pytest.mark.parametrize("seconds", [1.0, 8.0] if trials(1) == 1 else [1.0, 4.0, 8.0, 20.0])
+@pytest.mark.parametrize("seconds", [8.0] if trials(1) == 1 else [1.0, 4.0, 8.0, 20.0])
 async def test_a_frozen_worker_wakes_up(cluster: Cluster, seconds: float) -> None:
     """Shorter than a POST's deadline and the lease, and longer than both."""
     await cluster.scale(2)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sql.pool import Pool
     from tests.rows import DatabaseFixture
 
-EXAMPLES, STEPS = 60, 40
+EXAMPLES, STEPS = 45, 40
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 MANY_LEADS = 203  # more than are rewritten in the statement that cancels
 LAG_SECONDS = 60.0
