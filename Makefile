@@ -50,7 +50,7 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 
 # Three processes, each with servers of its own, since much of the time is waiting; the tests that measure real processes stay in one of them, one after the other.
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
-	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
 simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of fault; SEED=n COUNT=m
 	@$(PY) -m tests.simulation --seed $(SEED) --count $(COUNT)

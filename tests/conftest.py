@@ -7,13 +7,14 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 import redis.asyncio
+from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from ringmaster.local.postgres import Postgres
 from ringmaster.local.valkey import Valkey
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
 
 MAINTENANCE = "postgres"
+PROCESSES = ("tests/chaos/", "tests/demo/")
 TEMPLATE = "migrated"
 ROOM_IN_MEMORY_BYTES = 2 << 30  # several times the use of a session
 REDIS_DATABASES = 64  # used in turn: a client that a test leaves blocked does not wake in the next test
@@ -31,13 +33,19 @@ REDIS_DATABASES = 64  # used in turn: a client that a test leaves blocked does n
 _numbers = itertools.count(1)
 
 
-# Before the hook of xdist, which reads the marks.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that start and measure many processes one after the other, in one process of the test run."""
-    for item in items:
-        if {"chaos", "demo"} & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("processes"))
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Sends the tests that start and measure many processes to one process of the test run, where they run one after the other.
+
+    xdist's own `loadgroup` has no effect with pytest 9.2: it writes its groups into the ids of tests, which pytest does not read.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "processes" if nodeid.startswith(PROCESSES) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:  # noqa: ANN401 xdist's producer of log lines
+    """How tests are shared by the processes of a test run."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
