@@ -48,7 +48,7 @@ $(DEV_STAMP): requirements-dev.txt | $(VENV)/bin/python
 demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everything it needs; ARGS="--exit --leads FILE.csv --port N"
 	@$(PY) -m dialer demo --with-parent $(ARGS)
 
-# Three processes, each with servers of its own, since much of the time is waiting; the tests that measure real processes stay in one of them, one after the other.
+# Three processes, each with servers of its own, since much of the time is waiting; those of whole processes run one after the other (tests/conftest.py).
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
 
 MAINTENANCE = "postgres"
-PROCESSES = ("tests/chaos/", "tests/demo/")
+# The tests of whole processes run one after the other in two rows: those that measure, and the others.
+ROWS = {
+    "tests/chaos/": "chaos",
+    **dict.fromkeys((f"tests/chaos/test_{name}.py" for name in ("cancel", "isolation", "rules", "workers")), "measured"),
+}
 TEMPLATE = "migrated"
 ROOM_IN_MEMORY_BYTES = 2 << 30  # several times the use of a session
 REDIS_DATABASES = 64  # used in turn: a client that a test leaves blocked does not wake in the next test
@@ -34,13 +38,14 @@ _numbers = itertools.count(1)
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Sends the tests that start and measure many processes to one process of the test run, where they run one after the other.
+    """Sends the tests of a row to one process of the test run, where they run one after the other.
 
     xdist's own `loadgroup` has no effect with pytest 9.2: it writes its groups into the ids of tests, which pytest does not read.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "processes" if nodeid.startswith(PROCESSES) else nodeid
+        path = nodeid.split("::", 1)[0]
+        return ROWS.get(path) or ROWS.get(path[: path.rfind("/") + 1]) or nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:  # noqa: ANN401 xdist's producer of log lines

@@ -44,7 +44,7 @@ async def test_pause_and_resume_in_one_pipeline_ends_resumed(cluster: Cluster) -
     run_id = await tenant.run(cluster.leads(400))
     await tenant.taken(run_id, 3)
     async with connected(cluster.valkey.url) as service:
-        for n in range(pairs := trials(60)):
+        for n in range(pairs := trials(30)):
             await service.send(command(tenant, run_id, "run.pause", f"pause-{n}"), command(tenant, run_id, "run.resume", f"resume-{n}"))
         await until(lambda: answered(service, run_id, 2 * pairs), DECIDED_SECONDS + pairs / 20, "every command is answered")
         events = await service.read(EVENTS, [run_id])

@@ -52,9 +52,10 @@ async def test_two_runs_share_three_slots_and_two_businesses_share_none(cluster:
     keep("two runs of one business and one of another", **figures)
 
 
-@pytest.mark.parametrize("hang_up", [False, True])
-@pytest.mark.parametrize("wait", [False, True])
-@pytest.mark.parametrize("how", ["cancel", "stop"])
+@pytest.mark.parametrize(
+    ("how", "wait", "hang_up"),
+    [("cancel", False, False), ("cancel", True, True), ("stop", True, False), ("stop", False, True)],
+)
 async def test_cancel_and_stop_in_the_middle(cluster: Cluster, how: str, *, wait: bool, hang_up: bool) -> None:
     tenant = await cluster.tenant()
     leads = cluster.leads(60)

@@ -40,7 +40,7 @@ def is_whole_at_home(cell: str, written: str, region: str) -> bool:
     return same_plan and re.sub("[^0-9]", "", cell) == re.sub("[^0-9]", "", national)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(region=st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)), data=st.data())
 def test_a_country_code_without_a_plus_never_rings_another(region: str, data: st.DataObject) -> None:
     number = data.draw(real_numbers(region))
@@ -57,7 +57,7 @@ def test_an_israeli_mobile_number_that_lost_its_zero_is_read() -> None:
     assert reading_of("508324103", "IL") == "+972508324103"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     region=st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
     foreign=st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS - {NEGLIGIBLE})),
@@ -71,7 +71,7 @@ def test_a_foreign_number_without_its_plus_never_rings_another(region: str, fore
         assert written in {None, right} or is_whole_at_home(cell, written, region), cell
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(region=st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)), data=st.data())
 def test_a_list_number_or_a_year_is_never_dialled(region: str, data: st.DataObject) -> None:
     number = data.draw(real_numbers(region))
@@ -83,7 +83,7 @@ def test_a_list_number_or_a_year_is_never_dialled(region: str, data: st.DataObje
         assert reading_of(cell, region) in {None, right}, cell
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(region=st.sampled_from(["IL", "US", "GB", "FR", "DE"]), data=st.data())
 def test_a_number_as_its_country_writes_it_is_read(region: str, data: st.DataObject) -> None:
     number = data.draw(real_numbers(region))
