@@ -54,9 +54,11 @@ WHERE c.column_name = 'business_id' AND t.table_type = 'BASE TABLE' AND c.table_
 """
 # Rows that stand there for a moment only, or for businesses that use what another test is about.
 EMPTY = {
+    "dialer.operations",
+    "dialer.refusals",
+    "dialer.registers",
     "dialer.outbox",
     "dialer.do_not_call",
-    "dialer.registers",
     "dialer.lead_numbers",
     "dialer.sessions",
     "dialer.stalls",
@@ -70,8 +72,8 @@ SHARED = {
 }
 # The last lead of a run waits for another turn.
 PUT_OFF = """
-INSERT INTO dialer.retries (business_id, run_id, job_id, due_at, reason)
-SELECT business_id, run_id, id, now() + interval '1 hour', 'same_phone' FROM outbound_call_jobs
+INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
+SELECT business_id, run_id, id, 'IL:Asia/Jerusalem', now() + interval '1 hour', 'same_phone' FROM outbound_call_jobs
 WHERE business_id = $1 AND run_id = $2 ORDER BY position DESC LIMIT 1
 """
 TAKEN = "SELECT count(*) FROM dialer.attempts WHERE created_at > $1 AND business_id = ANY ($2::integer[])"
