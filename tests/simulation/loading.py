@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.checking import reset_windows
 from tests.simulation.rows import BusinessRules, Job, Lane, Run, Zone
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def load_run(
         last = first + sum(1 for _ in found) - 1
         run.zones.append(Zone(name, first, last, first))
         first = last + 1
+    reset_windows(db, run)
     db.runs[run.id] = run
     db.runs_of[business_id].append(run)
     return run.id
