@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
     from tests.rows import DatabaseFixture
     from tests.web_site import Site
@@ -247,6 +248,27 @@ async def test_signing_out_in_one_window_ends_the_stream_of_all(user: BrowserUse
     for page in pages:
         await page.wait_for_url(re.compile("/login"))
     await until_streams(site, 0)
+
+
+async def test_a_page_reloads_once_when_each_of_its_fragments_is_rejected(user: BrowserUser, site: Site) -> None:
+    page = await window(user, await site.load(2))
+    await is_live(page)
+    fragments = await page.locator("[data-fragment]").count()
+    assert fragments > 1
+    rejected, reloads = asyncio.Semaphore(0), 0
+
+    async def hold_until_all_are_rejected(route: Route) -> None:
+        nonlocal reloads
+        reloads += 1
+        for _ in range(fragments):
+            await rejected.acquire()
+        await route.continue_()
+
+    page.on("response", lambda response: rejected.release() if response.status == HTTPStatus.UNAUTHORIZED else None)
+    await page.route(page.url, hold_until_all_are_rejected)
+    await user.page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url(re.compile("/login"))
+    assert reloads == 1
 
 
 @pytest.mark.parametrize("of", ["the same business", "another business"])

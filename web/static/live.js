@@ -16,6 +16,14 @@ const SILENCE_MILLISECONDS = 20_000;
 // The user this page was rendered for.
 const READER = document.querySelector("main").dataset.reader;
 
+let reloading = false;
+
+// Each fragment of a page learns of a sign-out by itself; a second reload would abort the first one on its way to the sign-in.
+function reloadOnce() {
+  if (!reloading) location.reload();
+  reloading = true;
+}
+
 class Fragment {
   constructor(element, fetched) {
     this.element = element;
@@ -52,10 +60,10 @@ class Fragment {
     let pause = 0;
     try {
       const response = await fetch(url, { headers: { Accept: "text/html" }, signal: aborting.signal });
-      if (response.status === 401 || response.status === 404) return location.reload();
+      if (response.status === 401 || response.status === 404) return reloadOnce();
       if (!response.ok) throw new Error(String(response.status));
       // Another user has signed in since; this page is not theirs.
-      if (response.headers.get("X-Reader") !== READER) return location.reload();
+      if (response.headers.get("X-Reader") !== READER) return reloadOnce();
       const text = await response.text();
       // The page or the filter has changed during the fetch, so this fragment is out of date.
       if (url === this.url()) await htmx.swap({ target: this.element, text, swap: "innerMorph" });
