@@ -48,10 +48,11 @@ HISTORY = (
     SELECT 1 + n % $2, 0, 0, 'over', gen_random_uuid(), gen_random_uuid(),
            '+1' || lpad((n % $2)::text, 4, '0') || lpad((1 + n / $2)::text, 6, '0'),
            '+12025550100', 'AC', 30, now() - interval '2 days', now(), 'completed'
-    FROM generate_series(0, $1::integer - 1) n""",
+    FROM generate_series($1::integer, $3::integer - 1) n""",
     """INSERT INTO dialer.do_not_call (business_id, phone, register_id)
-    SELECT 1 + n % $2, '+2' || lpad(n::text, 10, '0'), n % 2 FROM generate_series(0, $1::integer - 1) n""",
+    SELECT 1 + n % $2, '+2' || lpad(n::text, 10, '0'), n % 2 FROM generate_series($1::integer, $3::integer - 1) n""",
 )
+ROWS_A_STATEMENT = 20_000  # a statement of the pool times out
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,9 @@ async def _turn_rules_on(pool: Pool, businesses: int, history: int) -> None:
     """Every rule, with a do-not-call list and a register for each business; none keeps a lead of the benchmark from being called."""
     for statement in RULES:
         await pool.execute(statement)
-    for statement in HISTORY:
-        await pool.execute(statement, history, businesses)
+    for first in range(0, history, ROWS_A_STATEMENT):
+        for statement in HISTORY:
+            await pool.execute(statement, first, businesses, min(first + ROWS_A_STATEMENT, history))
     await pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}, dialer.attempts, dialer.do_not_call, dialer.registers")
 
 
