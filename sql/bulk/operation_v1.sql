@@ -10,28 +10,17 @@ RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
     most_running CONSTANT integer := 20;
-    request dialer.inbox;
-    is_new boolean;
     operation dialer.operations;
+    known CONSTANT jsonb := dialer.receive_request_v1(p_business_id, p_id, p_digest, p_type, p_run_id, NULL,
+                                                      p_requested_by, p_keep);
     reply jsonb;
 BEGIN
-    request.business_id := p_business_id;
-    request.id := p_id;
-    request.digest := p_digest;
-    request.type := p_type;
-    request.run_id := p_run_id;
-    request.hang_up := FALSE;
-    request.requested_by := p_requested_by;
-    is_new := dialer.receive_command_v1(request, p_keep);
-    IF is_new IS NULL THEN
-        RETURN jsonb_build_object('code', 'id_reused');
-    ELSIF NOT is_new THEN
-        RETURN (SELECT i.answer FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id);
+    IF known IS NOT NULL THEN
+        RETURN known;
     END IF;
     IF most_running <= (SELECT count(*) FROM dialer.operations o
                         WHERE o.business_id = p_business_id AND o.status = 'running') THEN
-        -- Not kept: the same request may be sent again.
-        DELETE FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id;
+        PERFORM dialer.forget_request_v1(p_business_id, p_id);
         RETURN jsonb_build_object('code', 'crowded');
     END IF;
     INSERT INTO dialer.operations (business_id, run_id, type, requested_by, jobs, status, ended_at)
@@ -55,9 +44,7 @@ BEGIN
                                    'leads', cardinality(operation.jobs))
                 || CASE p_loosens WHEN '{}' THEN '{}' ELSE jsonb_build_object('loosens', p_loosens) END);
     END IF;
-    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = reply
-    WHERE i.business_id = p_business_id AND i.id = p_id;
-    RETURN reply;
+    RETURN dialer.answer_request_v1(p_business_id, p_id, reply);
 END
 $$;
 

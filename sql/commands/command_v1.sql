@@ -244,10 +244,10 @@ BEGIN
     LOOP
         -- DO NOTHING does not lock an existing row, so a session that holds it delays no other command.
         INSERT INTO dialer.inbox AS i (business_id, id, digest, type, run_id, job_id, hang_up, requested_by, entry,
-                                       expires_at)
+                                       applied_at, expires_at)
         VALUES (p_command.business_id, p_command.id, p_command.digest, p_command.type, p_command.run_id,
                 p_command.job_id, p_command.hang_up,
-                p_command.requested_by, p_command.entry, now() + p_keep)
+                p_command.requested_by, p_command.entry, p_command.applied_at, now() + p_keep)
         ON CONFLICT (business_id, id) DO NOTHING;
         IF FOUND THEN
             RETURN TRUE;

@@ -12,6 +12,13 @@ FROM set_config('lock_timeout', '100ms', TRUE)
 -- name: remember
 UPDATE dialer.inbox SET answer = answer || jsonb_build_object('shown', $3::jsonb) WHERE business_id = $1 AND id = $2
 
+-- name: receive_request
+SELECT dialer.receive_request_v1($1::integer, $2::text, $3::bytea, $4::text, NULL, NULL, $5::text,
+                                 make_interval(secs => $6::float8))
+
+-- name: answer_request
+SELECT dialer.answer_request_v1($1::integer, $2::text, $3::jsonb)
+
 -- name: position
 SELECT entry FROM dialer.positions WHERE stream = 'dialer:commands' ORDER BY n DESC LIMIT 1
 

@@ -6,23 +6,13 @@ CREATE OR REPLACE FUNCTION dialer.stop_dialling_v1(
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
-    request dialer.inbox;
-    is_new boolean;
     lane dialer.lanes;
     business dialer.businesses;
-    found jsonb;
+    known CONSTANT jsonb := dialer.receive_request_v1(p_business_id, p_id, p_digest, p_type, NULL, NULL,
+                                                      p_requested_by, p_keep);
 BEGIN
-    request.business_id := p_business_id;
-    request.id := p_id;
-    request.digest := p_digest;
-    request.type := p_type;
-    request.hang_up := FALSE;
-    request.requested_by := p_requested_by;
-    is_new := dialer.receive_command_v1(request, p_keep);
-    IF is_new IS NULL THEN
-        RETURN jsonb_build_object('code', 'id_reused');
-    ELSIF NOT is_new THEN
-        RETURN (SELECT i.answer FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id);
+    IF known IS NOT NULL THEN
+        RETURN known;
     END IF;
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     UPDATE dialer.businesses b
@@ -35,15 +25,12 @@ BEGIN
     INSERT INTO dialer.audit_log (business_id, actor, action, detail)
     VALUES (p_business_id, p_requested_by, p_type,
             jsonb_strip_nulls(jsonb_build_object('command_id', p_id, 'reason', p_reason)));
-    found := jsonb_build_object(
+    RETURN dialer.answer_request_v1(p_business_id, p_id, jsonb_build_object(
         'code', '', 'stopped', business.stopped_at IS NOT NULL, 'since', business.stopped_at,
         'reason', business.stop_reason, 'in_progress', cardinality(lane.inflight), 'partition', lane.partition,
         -- A run of the business, to tell its worker.
         'run_id', (SELECT min(r.id) FROM public.outbound_call_runs r
-                   WHERE r.business_id = p_business_id AND r.status = 'running'));
-    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = found
-    WHERE i.business_id = p_business_id AND i.id = p_id;
-    RETURN found;
+                   WHERE r.business_id = p_business_id AND r.status = 'running')));
 END
 $$;
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dialer.messages import KEEP_HTTP_SECONDS
+from sql.commands.requests import answer_request, receive_request
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -97,10 +97,6 @@ class Removal:
     on_register: list[dict[str, str]]
 
 
-class ListRequestReusedError(Exception):
-    """The Idempotency-Key was used before with another body."""
-
-
 class LaterRegisterError(Exception):
     """A register was not put in force: a later import was faster, or this one has taken a day."""
 
@@ -118,7 +114,7 @@ class DoNotCall:
         A request that was cut off may be repeated; one that was answered gets its answer again.
 
         Raises:
-            ListRequestReusedError: when the id was used before with another digest.
+            IdReusedError: when the id was used before with another digest.
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
         answer = await self._receive(request, "do_not_call.add")
@@ -178,12 +174,9 @@ class DoNotCall:
         return [Register(**row) for row in await self._pool.fetch(TEXT["registers"], business_id)]
 
     async def _receive(self, request: ListRequest, kind: str) -> dict[str, Any] | None:
-        known = await self._pool.fetchval(
-            TEXT["receive"], request.business_id, request.id, request.digest, kind, request.requested_by, KEEP_HTTP_SECONDS
+        return await receive_request(
+            self._pool, request.business_id, request_id=request.id, digest=request.digest, kind=kind, requested_by=request.requested_by
         )
-        if known and "code" in known:
-            raise ListRequestReusedError
-        return dict(known) if known else None
 
     async def _answer(self, request: ListRequest, entries: Collection[Entry], added: int, report: dict[str, Any]) -> dict[str, Any]:
         on_the_line = [row["phone"] for row in await self._pool.fetch(TEXT["in_progress"], request.business_id)]
@@ -191,7 +184,7 @@ class DoNotCall:
         listed = {phone for phone, _ in entries if phone in looked_for} if looked_for else set()
         in_progress = sum(1 for phone in on_the_line if phone in listed)
         answer = {**report, "added": added, "already": len(entries) - added, "in_progress": in_progress}
-        return dict(await self._pool.fetchval(TEXT["answer"], request.business_id, request.id, answer))
+        return await answer_request(self._pool, request.business_id, request.id, answer)
 
     async def _rows(self, name: str, business_id: int, wanted: ListFilter, place: ListPlace, limit: int) -> list[Record]:
         patterns = None if wanted.phones is None else list(wanted.phones)

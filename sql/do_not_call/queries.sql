@@ -1,10 +1,3 @@
--- name: receive
-SELECT dialer.receive_do_not_call_v1($1::integer, $2::text, $3::bytea, $4::text, $5::text,
-                                     make_interval(secs => $6::float8))
-
--- name: answer
-SELECT dialer.answer_do_not_call_v1($1::integer, $2::text, $3::jsonb)
-
 -- name: add
 SELECT added, audit_id
 FROM dialer.add_do_not_call_v1($1::integer, $2::text[], $3::text[], $4::text, $5::jsonb, $6::bigint)

@@ -8,26 +8,15 @@ CREATE OR REPLACE FUNCTION dialer.resolve_v1(
 RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
-    request dialer.inbox;
-    is_new boolean;
     attempt dialer.attempts;
     about jsonb;
     recorded record;
     found jsonb;
+    known CONSTANT jsonb := dialer.receive_request_v1(p_business_id, p_id, p_digest, 'job.resolve', p_run_id, p_job_id,
+                                                      p_requested_by, p_keep);
 BEGIN
-    request.business_id := p_business_id;
-    request.id := p_id;
-    request.digest := p_digest;
-    request.type := 'job.resolve';
-    request.run_id := p_run_id;
-    request.job_id := p_job_id;
-    request.hang_up := FALSE;
-    request.requested_by := p_requested_by;
-    is_new := dialer.receive_command_v1(request, p_keep);
-    IF is_new IS NULL THEN
-        RETURN jsonb_build_object('code', 'id_reused');
-    ELSIF NOT is_new THEN
-        RETURN (SELECT i.answer FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id);
+    IF known IS NOT NULL THEN
+        RETURN known;
     END IF;
     SELECT a.* INTO attempt FROM public.outbound_call_jobs j
     JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
@@ -49,7 +38,7 @@ BEGIN
             'state', p_resolution, 'outcome', CASE p_resolution WHEN 'over' THEN 'failed' END, 'reason',
             'resolved as ' || p_resolution || ' by ' || p_requested_by))) l;
         IF recorded.verdict = 'busy' THEN
-            DELETE FROM dialer.inbox i WHERE i.business_id = p_business_id AND i.id = p_id;
+            PERFORM dialer.forget_request_v1(p_business_id, p_id);
             RETURN jsonb_build_object('code', 'busy');
         END IF;
         IF recorded.verdict = 'applied' THEN
@@ -65,8 +54,6 @@ BEGIN
                                   recorded.partition)
         INTO found FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.business_id = p_business_id;
     END IF;
-    UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = found
-    WHERE i.business_id = p_business_id AND i.id = p_id;
-    RETURN found;
+    RETURN dialer.answer_request_v1(p_business_id, p_id, found);
 END
 $$;

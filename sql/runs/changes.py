@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sql.commands.requests import answer_request
 from sql.runs.new_run import TEXT, insert_run, load, numbered, receive, started
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ class RunChanges:
             if counted is None:
                 raise EndedRunError
             answer = {"run_id": run_id, **report, "status": counted["status"], "total_leads": counted["total_leads"]}
-            await connection.execute(TEXT["answer_request"], business_id, request.id, answer, run_id)
-            return answer, False
+            return await answer_request(connection, business_id, request.id, answer), False
 
     async def again(self, source_id: int, outcomes: Sequence[str], new: NewRun, request: Request) -> tuple[dict[str, Any], bool]:
         """Load a run with the leads of another whose last call ended in one of `outcomes`; the answer is that of `Runs.create`.
@@ -106,8 +106,7 @@ class RunChanges:
                 raise NoSuchLeadsError
             status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer, "total_leads": copied, "accepted": copied}
-            await connection.execute(TEXT["answer_request"], business_id, request.id, answer, run_id)
-            return answer, False
+            return await answer_request(connection, business_id, request.id, answer), False
 
 
 async def _known(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead]) -> dict[int, KnownLead]:

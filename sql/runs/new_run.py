@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from dialer.messages import KEEP_HTTP_SECONDS, Command, CommandType
+from dialer.messages import Command, CommandType
 from dialer.model import RunStatus
 from sql.audit.audit import TEXT as AUDIT_TEXT
 from sql.commands.commands import TEXT as COMMAND_TEXT
+from sql.commands.requests import receive_request
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -69,10 +70,6 @@ class Request:
     type: str = "run.create"
 
 
-class IdReusedError(Exception):
-    """The Idempotency-Key was used before with another body."""
-
-
 async def numbered(pool: Pool, business_id: int, leads: Sequence[NewLead]) -> Sequence[NewLead]:
     """The leads, those whose id is a text with the number that it has, or gets, in this business."""
     texts = [lead.external_id for lead in leads if lead.external_id is not None]
@@ -91,13 +88,9 @@ async def receive(connection: Connection, business_id: int, request: Request) ->
         IdReusedError: when the id was used before with another digest.
     """
     await connection.execute(TEXT["lock_timeout_while_loading"])
-    is_new = await connection.fetchval(
-        TEXT["receive_request"], business_id, request.id, request.digest, request.requested_by, KEEP_HTTP_SECONDS, request.type
+    return await receive_request(
+        connection, business_id, request_id=request.id, digest=request.digest, kind=request.type, requested_by=request.requested_by
     )
-    if is_new is None:
-        raise IdReusedError
-    answer: dict[str, Any] | None = None if is_new else await connection.fetchval(TEXT["answer_of_request"], business_id, request.id)
-    return answer
 
 
 async def insert_run(connection: Connection, new: NewRun, request: Request) -> int:

@@ -40,20 +40,6 @@ SELECT external_id, lead_id FROM dialer.lead_numbers WHERE business_id = $1 AND 
 -- name: lock_timeout_while_loading
 SELECT set_config('lock_timeout', '30s', TRUE)
 
--- name: receive_request
-SELECT dialer.receive_command_v1(
-    jsonb_populate_record(NULL::dialer.inbox, jsonb_build_object(
-        'business_id', $1::integer, 'id', $2::text, 'digest', $3::bytea, 'type', $6::text, 'hang_up', FALSE,
-        'requested_by', $4::text)),
-    make_interval(secs => $5::float8))
-
--- name: answer_of_request
-SELECT answer FROM dialer.inbox WHERE business_id = $1 AND id = $2
-
--- name: answer_request
-UPDATE dialer.inbox SET applied_at = clock_timestamp(), answer = $3::jsonb, run_id = $4
-WHERE business_id = $1 AND id = $2
-
 -- name: insert
 INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, priority,
                                        settings, created_by_user_id, schedule_at, ancestors)

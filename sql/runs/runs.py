@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import RunStatus
+from sql.commands.requests import answer_request
 from sql.runs.new_run import insert_run, load, numbered, receive, started
 from sql.runs.zone_windows import ClosedZone
 from sql.statements import statements
@@ -136,8 +137,7 @@ class Runs:
             await connection.execute(TEXT["add_zones"], new.business_id, run_id, *ranges)
             status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer}
-            await connection.execute(TEXT["answer_request"], new.business_id, request.id, answer, run_id)
-            return answer, False
+            return await answer_request(connection, new.business_id, request.id, answer), False
 
     async def to_rewrite(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:
         """Cancelled and stopped runs of these partitions whose job rows are not rewritten yet, except `but`: business_id, run_id."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from sql.runs.new_run import IdReusedError, Request
+from sql.commands.requests import IdReusedError
+from sql.runs.new_run import Request
 from web.intake.rows import CheckedRows, check_rows
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run

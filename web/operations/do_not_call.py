@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import Role
+from sql.commands.requests import IdReusedError
 from sql.do_not_call.do_not_call import (
     OWN_LIST,
     LaterRegisterError,
     ListFilter,
     ListPlace,
     ListRequest,
-    ListRequestReusedError,
 )
 from web.access.auth import require_principal
 from web.operations.idempotency import request_id
@@ -66,7 +66,7 @@ async def change_list(request: http.Request, change: ListChange) -> dict[str, An
         if not change.entries:
             raise ApiError(422, "no_numbers", Text(msgid("None of these rows has a phone number; the register stays as it was.")))
         return await lists.replace_register(wanted, change.register, change.entries, change.report)
-    except ListRequestReusedError:
+    except IdReusedError:
         raise errors.idempotency_conflict() from None
     except LaterRegisterError:
         text = Text(msgid("A later import of this register has been faster, and is in force."))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sql.commands.requests import IdReusedError
 from sql.runs.changes import Addition, EndedRunError, RunChanges
-from sql.runs.new_run import IdReusedError, Request
+from sql.runs.new_run import Request
 from web.intake.importer import checked, no_leads, report
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run, requested_run

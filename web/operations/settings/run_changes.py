@@ -11,8 +11,9 @@ from dialer.messages import MAX_NAME_CHARACTERS
 from dialer.policy.calling_hours import CallingHours
 from dialer.policy.retries import Retries
 from dialer.policy.run_settings import MAX_PRIORITY, Budget, loosens
+from sql.commands.requests import IdReusedError
 from sql.runs.changes import NoSuchLeadsError, RunChanges
-from sql.runs.new_run import IdReusedError, Request
+from sql.runs.new_run import Request
 from web.operations.idempotency import request_id
 from web.operations.job_filter import OUTCOMES
 from web.operations.runs import announce_run, requested_run, run_not_found
