@@ -40,26 +40,12 @@ CREATE OR REPLACE FUNCTION dialer.copy_leads_v1(p_business_id integer, p_from in
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-    copied integer;
-BEGIN
-    WITH chosen AS (
-        SELECT j.lead_id, j.external_id, j.lead_name, j.phone, z.zone,
-               row_number() OVER (ORDER BY z.zone, j.position)::integer AS position
-        FROM public.outbound_call_jobs j
-        JOIN dialer.run_zones z ON z.run_id = j.run_id AND z.business_id = j.business_id
-            AND j.position BETWEEN z.first_position AND z.last_position
+    chosen CONSTANT bigint[] := ARRAY(
+        SELECT j.id FROM public.outbound_call_jobs j
         WHERE j.business_id = p_business_id AND j.run_id = p_from AND j.outcome = ANY (p_outcomes)
-          AND j.status IN ('completed', 'failed', 'cancelled')
-    ), jobs AS (
-        INSERT INTO public.outbound_call_jobs (run_id, business_id, lead_id, external_id, lead_name, phone, position)
-        SELECT p_to, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
-        RETURNING position
-    ), zones AS (
-        INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
-        SELECT p_business_id, p_to, c.zone, min(c.position), max(c.position), min(c.position) FROM chosen c
-        GROUP BY c.zone
-    )
-    SELECT count(*)::integer INTO copied FROM jobs;
+          AND j.status IN ('completed', 'failed', 'cancelled'));
+    copied CONSTANT integer := dialer.copy_jobs_v1(p_business_id, p_from, chosen, p_to, 0);
+BEGIN
     UPDATE public.outbound_call_runs r SET total_leads = copied, queued_count = copied
     WHERE r.id = p_to AND r.business_id = p_business_id;
     RETURN copied;
