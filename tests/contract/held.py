@@ -144,7 +144,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
-        "POST /api/outbound/runs/preflight": INTEGRATION + "test_web_preflight.py::test_it_equals_what_then_happens",
+        "POST /api/outbound/runs/preflight": INTEGRATION + "test_preflight_outcome.py::test_what_it_says_happens",
         f"GET {RUN}": REPORTS + "test_closed_and_waiting_leads_say_until_when",
         f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",
         f"POST {RUN}/leads": MORE_LEADS + "test_leads_are_added_behind_the_others",

@@ -77,25 +77,6 @@ async def test_every_kind_of_lead_is_told_and_nothing_is_written(site: Site) -> 
     assert skipping["recently_called"] == 2
 
 
-async def test_it_equals_what_then_happens(site: Site) -> None:
-    await called(site, 2)
-    await patch(site, min_gap_hours=24, allowed_countries=["IL"])
-    await forbid(site, "+972500000003", "+972500000004")
-    body = {"leads": [*leads(8), {"lead_id": 20, "phone": "+12025550123"}], "recently_called": "skip"}
-    answer = (await ask(site, body)).json
-    run_id = int((await site.post(RUNS, {**body, "start": True})).json["run_id"])
-    for _ in range(6):
-        for attempt in (await site.database.claim(site.business))[0]:
-            await site.post_callback(attempt, "completed", CallDuration="1")
-    run = await site.database.checked_run(site.business, run_id)
-    assert (run.completed, run.skipped) == (answer["will_call"], sum(answer["skipped"].values())) == (4, 5)
-    reasons = await site.database.pool.fetch(
-        "SELECT reason, count(*)::integer AS n FROM public.outbound_call_jobs WHERE run_id = $1 AND reason IS NOT NULL GROUP BY reason",
-        run_id,
-    )
-    assert {row["reason"]: row["n"] for row in reasons} == answer["skipped"]
-
-
 async def test_hours_are_told(site: Site) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=3)).date()
     opening = {"dates": {tomorrow.isoformat(): [["09:00", "21:00"]]}}
