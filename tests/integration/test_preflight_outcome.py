@@ -251,11 +251,12 @@ async def test_what_it_says_happens(site: Site, hours: object, gap_hours: int, r
     await set_rules(site, hours, gap_hours)
     await past(site)
     start = {"schedule_at": (datetime.now(UTC) + later * HOUR).isoformat()} if later else {"start": True}
-    body = {"leads": every_kind(), "recently_called": recently_called, "budget": {"calls": BUDGET}, **start}
+    body: dict[str, Any] = {"leads": every_kind(), "recently_called": recently_called, "budget": {"calls": BUDGET}, **start}
     created = await said(site, "POST", RUNS, body, 201)
     days = Days(site, created["run_id"])
     await no_call_without_a_register(days, body)
     answer = await said(site, "POST", PREFLIGHT, body)
+    assert len(body["leads"]) == created["accepted"] + len(answer["rejected"]) + len(answer["duplicates"])
     if later:
         await days.wait(later * HOUR)
         await days.database.command(site.business, CommandType.START, days.run_id)
