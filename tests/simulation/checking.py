@@ -135,9 +135,14 @@ def _without_call(job: Job) -> str:
     return "completed" if job.outcome in ANSWERED else "failed"
 
 
+def is_always_open(db: Database, run: Run) -> bool:
+    """A run without hours and without a daily cap needs no worker to open its zones."""
+    return hours_of(db, run) is None and max_per_day_of(db, run) is None
+
+
 def reset_windows(db: Database, run: Run) -> None:
-    """Delete what was computed by other rules; a run without hours and without a daily cap is always open."""
-    always = hours_of(db, run) is None and max_per_day_of(db, run) is None
+    """Delete what was computed by other rules."""
+    always = is_always_open(db, run)
     for zone in run.zones:
         zone.opens_at, zone.closes_at = (ALWAYS, NEVER) if always else (None, None)
         zone.day_from = zone.day_to = None

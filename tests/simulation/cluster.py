@@ -8,7 +8,7 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -143,7 +143,8 @@ class SimulatedCluster:
             partition = n * 2654435761 % 4294967296 >> 24
             load_business(self.db, partition % schedule.partitions, max_calls, caller_id=f"+120255501{n:02}", account_sid=account)
             self.judge.limit(n, max_calls)
-            for name, value in (schedule.rules.businesses[n - 1] if schedule.rules.businesses else {}).items():
+            self.judge.rules.businesses[n] = dict(schedule.rules.businesses[n - 1] if schedule.rules.businesses else {})
+            for name, value in self.judge.rules.businesses[n].items():
                 setattr(self.db.rules[n], name, value)
         number = 0
         for run, (business_id, leads, concurrency) in enumerate(schedule.runs, start=1):
@@ -155,7 +156,19 @@ class SimulatedCluster:
             settings = schedule.rules.runs[run - 1] if schedule.rules.runs else {}
             earlier = [r.id for r in self.db.runs_of[business_id]]
             ancestors = tuple(earlier) if settings and self.chance.hits(0.3) else ()
-            load_run(self.db, business_id, found, concurrency=concurrency, settings=settings, ancestors=ancestors)
+            self._load_run(business_id, found, concurrency, settings, ancestors)
+
+    def _load_run(
+        self, business_id: int, leads: list[NewLead], concurrency: int, settings: dict[str, Any], ancestors: tuple[int, ...]
+    ) -> None:
+        """Load a run, and tell the judge what it was given."""
+        nth, starts = len(self.db.runs), self.schedule.changes.starts
+        start = starts[nth] if starts else None
+        more: dict[str, Any] = {"settings": settings, "ancestors": ancestors, "schedule_at": start}
+        run_id = load_run(self.db, business_id, leads, concurrency=concurrency, **more)
+        self.judge.rules.settings[run_id] = dict(settings)
+        self.judge.rules.zones |= {(run_id, int(lead.lead_id or 0)): lead.zone for lead in leads}
+        self.judge.changes.starts[run_id] = start
 
     # -- processes -------------------------------------------------------------------------------------------------------------------
 
@@ -216,7 +229,7 @@ class SimulatedCluster:
         async with self._log(attempts, streams, WORKER_PATIENCE_SECONDS) as (relay, facts):
             services = Services(
                     attempts=attempts, facts=facts, workers=self._store(FakeWorkers), timelines=self._store(FakeTimelines),
-                    commands=self._store(FakeCommands), runs=self._store(FakeRuns), bulk_operations=FakeBulkOperations(),
+                    commands=self._store(FakeCommands), runs=self._store(FakeRuns), bulk_operations=self._store(FakeBulkOperations),
                     streams=streams, relay=relay, provider=FakeProvider(self.twilio, clock),
                     accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
                     policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),

@@ -57,7 +57,7 @@ def receive_one(db: Database, asked: Command) -> bool | None:
     db.received += 1
     db.inbox[asked.business_id, asked.id] = Received(
         db.received, asked.business_id, asked.id, asked.digest, asked.type, asked.run_id, asked.job_id, asked.hang_up, asked.entry,
-        db.clock() + asked.keep_seconds,
+        db.clock() + asked.keep_seconds, asked.requested_by,
     )  # fmt: skip
     return True
 
@@ -162,13 +162,13 @@ def _change_run(db: Database, run: Run, row: Received) -> dict[str, Any]:
             db.add_event(run.business_id, run.id, "run.finished", summary(run))
         return {"accepted": True, "already_ended": ended, "cancelled_jobs": emptied}
     needed = {CommandType.START: "pending", CommandType.PAUSE: "running", CommandType.RESUME: "paused"}[kind]
-    if run.cancel_requested or run.status != needed:
+    if run.cancel_requested or run.status != needed or (kind is CommandType.START and db.is_being_filled(run.id)):
         return {"accepted": False, "code": "invalid_state"}
     run.status = "paused" if kind is CommandType.PAUSE else "running"
     run.started = run.started or kind is CommandType.START
     if kind is CommandType.START:
         checking.reset_windows(db, run)
-    db.add_event(run.business_id, run.id, VERBS[kind], {})
+    db.add_event(run.business_id, run.id, VERBS[kind], {"requested_by": row.requested_by})
     end_if_done(db, run)
     return {"accepted": True}
 

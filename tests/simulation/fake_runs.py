@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sql.runs.runs import ScheduledRun
 from sql.runs.zone_windows import ClosedZone
-from tests.simulation import checking, commanding
+from tests.simulation import changing, checking, commanding
 from tests.simulation.fake_store import FakeStore
 from tests.simulation.rows import ALWAYS, NEVER, START, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.runs.runs import ScheduledRun
     from sql.runs.zone_windows import ZoneWindow
     from tests.simulation.rows import Run
 
@@ -55,9 +55,18 @@ class FakeRuns(FakeStore):
     async def end_if_done(self, business_id: int, run_id: int) -> bool:  # noqa: ARG002
         return bool(await self.link.ask(lambda: commanding.end_if_done(self.db, self.db.runs[run_id])))
 
-    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:  # noqa: ARG002
-        """No run of a schedule waits for a time of its own."""
-        return []
+    async def to_start(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[ScheduledRun]:
+        def statement() -> list[ScheduledRun]:
+            asked, now = set(partitions), self.db.clock()
+            found = [
+                (run.schedule_at, run.id, run.business_id) for run in self.db.runs.values()
+                if run.status == "pending" and run.schedule_at is not None and run.id not in but
+                and self.db.lanes[run.business_id].partition in asked
+            ]  # fmt: skip
+            return [ScheduledRun(business, run, changing.epoch_second(at), at - now) for at, run, business in sorted(found)[:limit]]
+
+        found: list[ScheduledRun] = await self.link.ask(statement)
+        return found
 
     async def to_delete(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[tuple[int, int]]:  # noqa: ARG002
         """Nothing is old enough in a schedule."""

@@ -11,7 +11,7 @@ from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
 from sql.errors import RowLockedError
 from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal
-from tests.simulation import claiming, commanding, recording
+from tests.simulation import changing, claiming, commanding, recording
 from tests.simulation.network import StatementError
 from tests.simulation.recording import CONFUSED
 from tests.simulation.rows import moment
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dialer.messages import Command
     from dialer.streams.relay_script import Topic
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, RecordResult, Verdict
-    from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import MalformedCommand
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import Stall
@@ -299,7 +298,12 @@ class FakeCommands(FakeStore):
         return found
 
     async def start_due(self, command: Command, at: int) -> Answer:
-        raise AssertionError(command, at)
+        def statement() -> Answer:
+            busy = {"accepted": False, "code": "busy"}
+            return Answer.of(busy if command.business_id in self.held() else changing.start_due(self.db, command, at))
+
+        found: Answer = await self.link.ask(statement)
+        return found
 
     async def position(self) -> str:
         return str(await self.link.ask(lambda: self.db.position))
@@ -328,19 +332,6 @@ class FakeCommands(FakeStore):
     async def forget(self, limit: int) -> int:  # noqa: ARG002
         """Nothing is old enough in a schedule."""
         return 0
-
-
-class FakeBulkOperations:
-    """`sql.bulk.bulk_operations.BulkOperations`: nobody asks for one in a schedule."""
-
-    async def running(self, partitions: Sequence[int], limit: int, but: Sequence[int] = ()) -> list[RunningOperation]:  # noqa: ARG002
-        return []
-
-    async def carry_out(self, business_id: int, operation_id: int, chunk: int) -> bool:
-        raise AssertionError(business_id, operation_id, chunk)
-
-    async def fail(self, business_id: int, operation_id: int) -> None:
-        raise AssertionError(business_id, operation_id)
 
 
 class FakeOutbox(FakeStore):

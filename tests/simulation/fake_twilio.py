@@ -61,7 +61,13 @@ class Entry:
     error_code: int | None = None
     # The provider made it besides the one it was asked for.
     unasked: bool = False
+    machine: bool = False
     history: list[str] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        """How the call ended, as a retry names it."""
+        return ("machine" if self.machine else "human") if self.status == "completed" else self.status
 
 
 class FakeTwilio:

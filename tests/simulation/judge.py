@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from tests.simulation.checking import retries_of
+from tests.simulation.change_judge import ChangeJudge
 from tests.simulation.recording import counted_as
 from tests.simulation.rows import ENDED, IN_PROGRESS
 from tests.simulation.rule_judge import RuleJudge
@@ -59,6 +59,7 @@ class Judge:
         self.steps = 0
         self.clock_jumped_at = -1e9
         self._broken: ViolationError | None = None
+        self.changes = ChangeJudge(db)
         self.rules = RuleJudge(db, jumps=schedule.troubles.clock_jumps > 0)
 
     # -- while it runs -------------------------------------------------------------------------------------------------------------
@@ -73,6 +74,9 @@ class Judge:
         if self._broken is not None:
             raise self._broken
         db = self._db
+        self.rules.look()
+        for fault in self.changes.look():
+            self._fail("P9", fault)
         for attempt_id in range(self._seen + 1, len(db.attempts) + 1):
             self._claimed(db.attempts[attempt_id])
         self._seen = len(db.attempts)
@@ -162,6 +166,8 @@ class Judge:
             self._fail("P4", f"attempt {attempt.id} was taken after its run {attempt.run_id} was cancelled or stopped")
         for fault in self.rules.claimed(attempt):
             self._fail("P8", fault)
+        if self.changes.refuses(attempt.business_id, attempt.phone):
+            self._fail("P9", f"attempt {attempt.id} was taken, and an operation has put its number on the do-not-call list")
         again = {call.reference.attempt_id for call in self._calls_of.get(attempt.job_id, ()) if self._no_fault(call)}
         for other in self._db.attempts.values():
             over = other.state is AttemptState.OVER and other.id not in again and not self.rules.may_follow(other)
@@ -204,7 +210,8 @@ class Judge:
         )
         calls = all(entry.ended_at is not None or entry.sid in self._twilio.forgotten for entry in self._twilio.calls.values())
         excess = any(attempt.open for attempt in db.attempts.values())
-        return runs and calls and not excess and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
+        later = self.changes.under_way() or self.changes.late_starts(db.clock() + LONG_SECONDS)
+        return runs and calls and not excess and not later and not db.outbox and not any(lane.inflight for lane in db.lanes.values())
 
     def close(self, errors: list[str]) -> None:
         """After the schedule."""
@@ -220,6 +227,8 @@ class Judge:
         for attempt in self._db.attempts.values():
             if attempt.open:
                 self._fail("P5", f"attempt {attempt.id} is still {attempt.state}")
+        for fault in self.changes.close():
+            self._fail("P9", fault)
         self._every_call_counts()
         self._hang_ups()
         self._events()
@@ -240,7 +249,7 @@ class Judge:
         """What the rows say of a lead is what the provider says of its call."""
         for job_id, calls in self._calls_of.items():
             job = self._db.jobs[job_id]
-            retried = retries_of(self._db, self._db.runs[job.run_id])
+            retried = self.rules.has_retries(calls)
             if retried or any(self._is_beyond_us(call) or self._no_fault(call) for call in calls):
                 # Its outcome cannot be known, it says nothing about the lead, or the lead waited for another call.
                 continue

@@ -38,6 +38,9 @@ COMMAND_SECONDS, EVENT_SECONDS, REWRITTEN_SECONDS, OWNED_SECONDS = 10.0, 10.0, 3
 # A worker that was frozen, or the one that takes over from it, needs a lease's time to begin again.
 BEGIN_AGAIN_SECONDS: Final = 10.0
 
+# Postponed for 10 s at the most, when a row was locked.
+STARTED_SECONDS, OPERATED_SECONDS = 15.0, 40.0
+
 State: TypeAlias = tuple[str, object]
 
 
@@ -81,6 +84,7 @@ class Liveness:
     def _states(self) -> Iterator[tuple[State, float]]:
         yield from self._attempts()
         yield from self._runs()
+        yield from self._changes()
         db = self._cluster.db
         for row in db.inbox.values():
             if row.answer is None:
@@ -93,6 +97,13 @@ class Liveness:
             for n, partition in enumerate(db.partitions):
                 if db.workers.get(partition.owner, -1.0) <= db.clock():  # type: ignore[arg-type]  # nobody is in it
                     yield ("partition without an owner", n), OWNED_SECONDS
+
+    def _changes(self) -> Iterator[tuple[State, float]]:
+        db, changes = self._cluster.db, self._cluster.judge.changes
+        for run_id in changes.late_starts(db.clock()):
+            yield ("start is due of run", run_id), STARTED_SECONDS
+        for operation_id in changes.under_way():
+            yield ("operation", operation_id), OPERATED_SECONDS
 
     def _attempts(self) -> Iterator[tuple[State, float]]:
         db, twilio = self._cluster.db, self._cluster.twilio

@@ -121,6 +121,7 @@ class Run:
     last_error: str | None = None
     ancestors: tuple[int, ...] = ()
     calls_count: int = 0
+    schedule_at: float | None = None
     locked_by: str | None = None
     locked_at: float = -1e9
     jobs: list[Job] = field(default_factory=list)
@@ -198,8 +199,24 @@ class Received:
     hang_up: bool
     entry: str | None
     expires_at: float
+    requested_by: str = ""
     repeats: int = 0
     answer: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Operation:
+    """An operation on the leads of a run, in the order of `jobs`."""
+
+    id: int
+    business_id: int
+    run_id: int
+    type: str
+    jobs: list[int]
+    status: str = "running"
+    done: int = 0
+    skipped: int = 0
+    new_run_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -236,6 +253,7 @@ class Database:
         self.rules: dict[int, BusinessRules] = {}
         # The verdict of each rule on a lead, the last time it kept it from being called.
         self.refusals: dict[tuple[int, str], str] = {}
+        self.operations: dict[int, Operation] = {}
         self.workers: dict[UUID, float] = {}
         self.leaving: set[UUID] = set()
         self.partitions = [Partition() for _ in range(partitions)]
@@ -264,6 +282,10 @@ class Database:
         self.every_event.append(event)
         if "event_outside_the_transaction" not in self.faults or event.serial % 7:
             self.outbox[event.serial] = event
+
+    def is_being_filled(self, run_id: int) -> bool:
+        """Whether an operation still copies leads into this run."""
+        return any(operation.status == "running" and operation.new_run_id == run_id for operation in self.operations.values())
 
     def owns(self, partition: int, owner: UUID | str | None, epoch: int | None) -> bool:
         """The fence: this worker, under this epoch."""

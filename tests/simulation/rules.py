@@ -70,6 +70,19 @@ def _settings(chance: SeededRandom) -> dict[str, Any]:
     return drawn
 
 
+def draw_run_change(chance: SeededRandom) -> dict[str, Any]:
+    """New values for some of the fields of a run that people may change."""
+    drawn = draw_change(chance, ("calling_hours", "retries"))
+    if chance.hits(SHARE_OF_RULES):
+        drawn["budget"] = chance.choice([None, {"calls": chance.randint(1, 6)}])
+    for name, values in (("concurrency", (1, 3)), ("priority", (0, 1))):
+        if chance.hits(SHARE_OF_RULES):
+            drawn[name] = chance.randint(*values)
+    if "calling_hours" in drawn and chance.hits(0.3):
+        drawn["calling_hours"] = None
+    return drawn
+
+
 def _retries(chance: SeededRandom) -> dict[str, Any]:
     return {
         outcome: {"times": chance.randint(1, 2), "after_minutes": [chance.uniform(0.05, 0.5) for _ in range(chance.randint(1, 2))]}

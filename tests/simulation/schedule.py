@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.simulation.changes import Changes, draw_changes
 from tests.simulation.randomness import SeededRandom
 from tests.simulation.rules import Rules, draw_rules
 
@@ -86,6 +87,7 @@ class Schedule:
     listing_lag_seconds: float
     troubles: Troubles = field(default_factory=Troubles)
     rules: Rules = field(default_factory=Rules)
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def late_listings(self) -> bool:
@@ -164,6 +166,7 @@ def draw(seed: int) -> Schedule:
         listing_lag_seconds=LATE_LISTING_LAG_SECONDS if late else chance.choice([0.0, *[LONGEST_LISTING_LAG_SECONDS] * 2]),
         troubles=Troubles(**troubles),  # type: ignore[arg-type]
         rules=rules,
+        changes=draw_changes(seed, len(runs)),
     )
 
 

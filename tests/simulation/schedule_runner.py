@@ -14,6 +14,7 @@ from tests.simulation.cluster import SimulatedCluster
 from tests.simulation.judge import ViolationError
 from tests.simulation.liveness import Liveness
 from tests.simulation.loop import StalledError, pause
+from tests.simulation.people import People
 from tests.simulation.rows import CheckError
 from tests.simulation.rules import LONGEST_STOP_SECONDS, draw_change
 from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
@@ -114,7 +115,8 @@ async def _direct(cluster: SimulatedCluster) -> None:
 def _go_on(cluster: SimulatedCluster) -> None:
     """What people left paused goes on, so that it can be seen to end."""
     for run in cluster.db.runs.values():
-        if run.status in {"paused", "pending"} and cluster.chance.hits(0.8):
+        starts_itself = run.status == "pending" and run.schedule_at is not None
+        if run.status in {"paused", "pending"} and not starts_itself and cluster.chance.hits(0.8):
             kind = CommandType.RESUME if run.status == "paused" else CommandType.START
             ScheduleRunner(cluster).give(kind, run.id)
     if not any(machine.process.alive for machine in cluster.machines):
@@ -132,8 +134,11 @@ class ScheduleRunner:
     def plan(self) -> None:
         """Set a timer for everything that is to happen."""
         troubles, rules = self._cluster.schedule.troubles, self._cluster.schedule.rules
-        for run_id in self._cluster.db.runs:
-            self._at(self._chance.random() * 3.0, partial(self.give, CommandType.START, run_id))
+        for run_id, run in self._cluster.db.runs.items():
+            seconds = self._chance.random() * 3.0
+            if run.schedule_at is None:
+                self._at(seconds, partial(self.give, CommandType.START, run_id))
+        People(self._cluster, self._at).plan()
         for times, work in (
             (troubles.kills, self._kill), (troubles.freezes, self._freeze), (troubles.stops, self._stop),
             (troubles.commands, self._command), (troubles.pauses, self._pause),
@@ -202,19 +207,25 @@ class ScheduleRunner:
 
     def _change_rules(self) -> None:
         """An admin changes rules of a business."""
-        changes = draw_change(self._chance, ("calling_hours", "gap_hours", "max_per_day", "countries"))
-        checking.change_rules(self._cluster.db, self._a_business(), **changes)
+        changes, business_id = draw_change(self._chance, ("calling_hours", "gap_hours", "max_per_day", "countries")), self._a_business()
+        checking.change_rules(self._cluster.db, business_id, **changes)
+        self._cluster.judge.rules.businesses[business_id] |= changes
 
     def _refuse_number(self) -> None:
         """A person does not want to be called any more."""
         db = self._cluster.db
         job = self._chance.choice(list(db.jobs.values()))
         db.rules[job.business_id].do_not_call[job.phone] = self._chance.choice([0, 1])
+        self._cluster.judge.rules.refused.add((job.business_id, job.phone))
 
     def _stop_dialling(self) -> None:
-        rules = self._cluster.db.rules[self._a_business()]
-        rules.stopped = True
-        self._at(self._chance.uniform(1.0, LONGEST_STOP_SECONDS), lambda: setattr(rules, "stopped", False))
+        business_id = self._a_business()
+        self._set_stopped(business_id, stopped=True)
+        self._at(self._chance.uniform(1.0, LONGEST_STOP_SECONDS), lambda: self._set_stopped(business_id, stopped=False))
+
+    def _set_stopped(self, business_id: int, *, stopped: bool) -> None:
+        self._cluster.db.rules[business_id].stopped = stopped
+        (self._cluster.judge.rules.stopped.add if stopped else self._cluster.judge.rules.stopped.discard)(business_id)
 
     def _a_business(self) -> int:
         return self._chance.randint(1, len(self._cluster.schedule.businesses))
