@@ -39,7 +39,6 @@ from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.network import Link
 from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import ACCOUNT_SID, Database, moment
-from tests.simulation.rules import ZONES
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
 
 if TYPE_CHECKING:
@@ -146,13 +145,13 @@ class SimulatedCluster:
             self.judge.rules.businesses[n] = dict(schedule.rules.businesses[n - 1] if schedule.rules.businesses else {})
             for name, value in self.judge.rules.businesses[n].items():
                 setattr(self.db.rules[n], name, value)
-        number = 0
+        number, zones = 0, schedule.rules.zones
         for run, (business_id, leads, concurrency) in enumerate(schedule.runs, start=1):
             found = []
             for n in range(1, leads + 1):
                 number += 1
                 phone = f"+1202555{n:04}" if schedule.shared_numbers else f"+1202555{number + 500:04}"
-                found.append(NewLead(n, phone, None, ZONES[n % 2] if run % 2 else ZONES[0]))
+                found.append(NewLead(n, phone, None, zones[n % len(zones)] if run % 2 else zones[0]))
             settings = schedule.rules.runs[run - 1] if schedule.rules.runs else {}
             earlier = [r.id for r in self.db.runs_of[business_id]]
             ancestors = tuple(earlier) if settings and self.chance.hits(0.3) else ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dialer.model import Reference
 from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from tests.simulation.loop import settle
+from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import moment
 from tests.simulation.schedule import LONGEST_TRANSIT_SECONDS
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from dialer.clock import Clock
     from telephony.provider import Account, CallRequest, PlaceResult
     from tests.simulation.loop import VirtualLoop
-    from tests.simulation.randomness import SeededRandom
     from tests.simulation.schedule import Schedule, Troubles
 
 CONNECT_SECONDS = 0.05
@@ -65,6 +65,11 @@ class Entry:
     history: list[str] = field(default_factory=list)
 
     @property
+    def answered_by(self) -> str | None:
+        """Who has answered, as the provider names it."""
+        return ("machine_start" if self.machine else "human") if self.answered else None
+
+    @property
     def outcome(self) -> str:
         """How the call ended, as a retry names it."""
         return ("machine" if self.machine else "human") if self.status == "completed" else self.status
@@ -79,6 +84,7 @@ class FakeTwilio:
         self.chance = chance
         self.faults = faults
         self.troubles: Troubles | None = schedule.troubles
+        self._machines = SeededRandom(schedule.seed, "machines")
         self.is_away = False
         # How far this clock is ahead of the database's, in what the provider says; negative: behind.
         self.clock_seconds = schedule.troubles.provider_clock_seconds
@@ -142,7 +148,7 @@ class FakeTwilio:
 
     def _answer(self, entry: Entry) -> None:
         if entry.ended_at is None:
-            entry.answered = True
+            entry.answered, entry.machine = True, self._machines.hits(self.schedule.rules.machines)
             self._say(entry, "in-progress")
             seconds = TALKER_SECONDS if self.hits("talks_on") else self.chance.random() * TALKS_SECONDS
             self._later(seconds, lambda: self.end(entry, "completed"))
@@ -294,8 +300,8 @@ class FakeProvider:
             # Eventually consistent: what was true a moment ago.
             status = entry.history[-2]
         created = moment(entry.created_at + self.twilio.clock_seconds).replace(microsecond=0)
-        answered_by = "human" if entry.answered else None
-        return CallFacts(entry.sid, status, entry.to, entry.from_, created, None, None, 1 if status == "completed" else None, answered_by)
+        seconds = 1 if status == "completed" else None
+        return CallFacts(entry.sid, status, entry.to, entry.from_, created, None, None, seconds, entry.answered_by)
 
     async def _wait(self, seconds: float) -> None:
         loop = self.twilio.loop

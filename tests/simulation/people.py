@@ -9,7 +9,7 @@ from sql.runs.new_run import NewLead
 from tests.simulation import changing, operating
 from tests.simulation.changes import draw_start
 from tests.simulation.randomness import SeededRandom
-from tests.simulation.rules import ZONES, draw_run_change
+from tests.simulation.rules import draw_run_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class People:
 
     def _add_leads(self) -> None:
         run, chance = self._a_run(), self._chance
-        leads = [self._lead(run, chance.choice(ZONES)) for _ in range(chance.randint(1, 3))]
+        leads = [self._lead(run, chance.choice(self._cluster.schedule.rules.zones)) for _ in range(chance.randint(1, 3))]
         known = {job.lead_id for job in run.jobs}
         changing.add_leads(self._db, run.id, leads)
         self._judge.rules.zones |= {(run.id, int(lead.lead_id or 0)): lead.zone for lead in leads if lead.lead_id not in known}

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 SHARE_WITH_RULES = 0.5
 SHARE_OF_RULES = 0.3
 ZONES = ("US:UTC", "US:Asia/Tokyo")
+# A country with other holidays, and leads that may be in either zone: for them it is open where both are.
+MORE_ZONES = ("IL:UTC", "US:Asia/Tokyo,UTC")
+# In the US a holiday, and its eve; the whole schedule happens on them.
+NEW_YEAR, EVE = "2030-01-01", "2029-12-31"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 # The minutes in which a schedule happens, from 23:59 UTC and from 08:59 in Tokyo on.
 MINUTES = (-1, 0, 1, 2)
@@ -34,18 +38,42 @@ class Rules:
     changes: int = 0
     refused_numbers: int = 0
     stops: int = 0
+    zones: tuple[str, ...] = ZONES
+    # How many of the calls that are answered, a machine answers.
+    machines: float = 0.0
 
 
 def draw_rules(seed: int, businesses: int, runs: int) -> Rules:
     """The rules of a seed; about half of the schedules have none."""
-    chance = SeededRandom(seed, "rules")
+    chance, calendar = SeededRandom(seed, "rules"), SeededRandom(seed, "calendar")
     if not chance.hits(SHARE_WITH_RULES):
         return Rules()
+    of_businesses = [draw_change(chance, ("calling_hours", "retries", "gap_hours", "max_per_day", "countries")) for _ in range(businesses)]
+    of_runs = [_settings(chance) for _ in range(runs)]
+    times = [chance.randint(1, most) if chance.hits(0.5) else 0 for most in (3, 4, 2)]
     return Rules(
-        tuple(draw_change(chance, ("calling_hours", "retries", "gap_hours", "max_per_day", "countries")) for _ in range(businesses)),
-        tuple(_settings(chance) for _ in range(runs)),
-        *(chance.randint(1, most) if chance.hits(0.5) else 0 for most in (3, 4, 2)),
-    )
+        tuple(with_calendar(calendar, rules) for rules in of_businesses), tuple(with_calendar(calendar, rules) for rules in of_runs), *times,
+        zones=(*ZONES, *MORE_ZONES) if calendar.hits(0.5) else ZONES, machines=calendar.choice([0.0, 0.5]),
+    )  # fmt: skip
+
+
+def with_calendar(chance: SeededRandom, rules: dict[str, Any]) -> dict[str, Any]:
+    """The same rules; the hours with holidays, their eves and dates, the retries with machines."""
+    found = dict(rules)
+    if found.get("calling_hours") is not None:
+        found["calling_hours"] = found["calling_hours"] | _draw_days(chance)
+    if found.get("retries") and chance.hits(0.6):
+        found["retries"] = found["retries"] | {"machine": {"times": 1, "after_minutes": [chance.uniform(0.05, 0.5)]}}
+    return found
+
+
+def _draw_days(chance: SeededRandom) -> dict[str, Any]:
+    days: dict[str, Any] = {"holidays": "closed" if chance.hits(0.25) else "open"}
+    if chance.hits(0.3):
+        days["holiday_eves"] = draw_hours(chance)[WEEKDAYS[0]]
+    if chance.hits(0.3):
+        days["dates"] = {day: draw_hours(chance)[WEEKDAYS[0]] if chance.hits(0.8) else [] for day in (NEW_YEAR, EVE) if chance.hits(0.6)}
+    return days
 
 
 def draw_change(chance: SeededRandom, names: Sequence[str]) -> dict[str, Any]:
@@ -80,7 +108,7 @@ def draw_run_change(chance: SeededRandom) -> dict[str, Any]:
             drawn[name] = chance.randint(*values)
     if "calling_hours" in drawn and chance.hits(0.3):
         drawn["calling_hours"] = None
-    return drawn
+    return with_calendar(chance, drawn)
 
 
 def _retries(chance: SeededRandom) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from tests.simulation.judge import ViolationError
 from tests.simulation.liveness import Liveness
 from tests.simulation.loop import StalledError, pause
 from tests.simulation.people import People
+from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import CheckError
-from tests.simulation.rules import LONGEST_STOP_SECONDS, draw_change
+from tests.simulation.rules import LONGEST_STOP_SECONDS, draw_change, with_calendar
 from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class ScheduleRunner:
     def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
         self._chance = cluster.chance
+        self._calendar = SeededRandom(cluster.schedule.seed, "changed calendar")
         self._sent = 0
 
     def plan(self) -> None:
@@ -207,7 +209,8 @@ class ScheduleRunner:
 
     def _change_rules(self) -> None:
         """An admin changes rules of a business."""
-        changes, business_id = draw_change(self._chance, ("calling_hours", "gap_hours", "max_per_day", "countries")), self._a_business()
+        drawn, business_id = draw_change(self._chance, ("calling_hours", "gap_hours", "max_per_day", "countries")), self._a_business()
+        changes = with_calendar(self._calendar, drawn)
         checking.change_rules(self._cluster.db, business_id, **changes)
         self._cluster.judge.rules.businesses[business_id] |= changes
 
