@@ -15,7 +15,9 @@ from dialer.messages import Command, CommandType
 from dialer.model import AttemptState, Outcome
 from sql.attempts.attempts import ClaimRequest, Fact
 from sql.attempts.verdicts import VerdictCode
+from sql.bulk.bulk_operations import BulkType
 from sql.pool import open_pool
+from sql.runs.new_run import NewLead
 from tests.simulation.twins import Twins, states
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLES, STEPS = 45, 40
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+MOST_RUNS = 8
 MANY_LEADS = 203  # more than are rewritten in the statement that cancels
 LAG_SECONDS = 60.0
 RUN_COMMANDS = [kind for kind in CommandType if kind is not CommandType.CANCEL_JOB]
@@ -48,6 +51,12 @@ RULES: list[dict[str, Any]] = [
 # No step of the clock leads to an edge: the two databases are asked one after the other, and on a busy machine that takes a while.
 FAR = 90_000.0
 WINDOWS = [(-50.0, FAR, -33.3, FAR)] * 3 + [(-50.0, 3.0, -33.3, FAR), (-FAR, -3.0, -33.3, FAR), (FAR, 2 * FAR, FAR, 2 * FAR), None]
+# How a run may be changed. A start is long due, or far away.
+CHANGES: list[dict[str, Any]] = [
+    {"calling_hours": HOURS}, {"calling_hours": None}, {"retries": RETRIES}, {"retries": None}, {"budget": {"calls": 1}}, {"budget": None},
+    {"concurrency": 1, "priority": 2}, {"schedule_at": None},
+]  # fmt: skip
+STARTS = [-50.0, FAR]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -63,7 +72,7 @@ class Store(RuleBasedStateMachine):
         self.twins = Twins(self.pool, self.runner.run)
         self.workers = [uuid4(), uuid4()]
         self.epochs: dict[UUID, dict[int, int]] = {worker: {} for worker in self.workers}
-        self.entry = 0
+        self.entry = self.started = 0
         for worker in self.workers:
             self.twins.join(worker)
         self.business(3)
@@ -93,6 +102,43 @@ class Store(RuleBasedStateMachine):
         run_id = self.twins.load(business_id, phones, zones, concurrency, priority, settings)
         if start:
             self.twins.command(Command(business_id, f"start{run_id}", CommandType.START, run_id, requested_by="t"))
+
+    @rule(n=st.integers(0, 9), change=st.sampled_from(CHANGES))
+    def change_run(self, n: int, change: dict[str, Any]) -> None:
+        self.twins.change_run(n % len(self.db.runs) + 1, change, None)
+
+    @rule(n=st.integers(0, 9), seconds=st.sampled_from(STARTS), put_off=st.booleans())
+    def scheduled_start(self, n: int, seconds: float, *, put_off: bool) -> None:
+        """A run, one that waits to be started if there is any, is given a time, and a worker takes it to be due."""
+        pending = [run.id for run in self.db.runs.values() if run.status == "pending"] or list(self.db.runs)
+        run_id = pending[n % len(pending)]
+        self.twins.change_run(run_id, {"schedule_at": None}, seconds)
+        self.twins.to_start()
+        self.started += 1
+        self.twins.start_due(run_id, f"schedule{self.started}", put_off=put_off)
+
+    @rule(n=st.integers(0, 9), leads=st.integers(1, 3), first=st.integers(0, 5), zones=st.sampled_from([ZONES[1:], ZONES, ZONES[:1]]))
+    def add_leads(self, n: int, leads: int, first: int, zones: list[str]) -> None:
+        """Some of them the run may have already, by their id or their number."""
+        new = [NewLead(first + i, PHONES[(first + i) % len(PHONES)], None, zones[i % len(zones)]) for i in range(1, leads + 1)]
+        self.twins.add_leads(n % len(self.db.runs) + 1, new)
+
+    @precondition(lambda self: len(self.db.runs) < MOST_RUNS)
+    @rule(
+        n=st.integers(0, 9), kind=st.sampled_from(list(BulkType)), chunk=st.sampled_from([1, 2, 150]),
+        chosen=st.one_of(st.none(), st.sets(st.integers(0, 5), min_size=1)),
+    )  # fmt: skip
+    def operation(self, n: int, kind: BulkType, chunk: int, chosen: set[int] | None) -> None:
+        """It begins, and its first chunk is carried out; the others may follow."""
+        run = self.db.runs[n % len(self.db.runs) + 1]
+        jobs = None if chosen is None else [job.id for i, job in enumerate(run.jobs) if i in chosen]
+        self.twins.begin(run.id, kind, jobs)
+        self.carry_out(len(self.db.operations) - 1, chunk)
+
+    @precondition(lambda self: self.db.operations)
+    @rule(n=st.integers(0, 9), chunk=st.sampled_from([1, 2, 150]))
+    def carry_out(self, n: int, chunk: int) -> None:
+        self.twins.carry_out(n % len(self.db.operations) + 1, chunk)
 
     @rule(n=st.integers(0, 9), kind=st.sampled_from(RUN_COMMANDS), hang_up=st.booleans(), key=st.integers(0, 30), foreign=st.booleans())
     def command(self, n: int, kind: CommandType, key: int, *, hang_up: bool, foreign: bool) -> None:

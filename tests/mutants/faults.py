@@ -20,6 +20,7 @@ from actors.supervisor.router import Router
 from dialer.model import AttemptState
 from sql.outbox.outbox import MAX_EVENTS_AT_ONCE, Relay
 from telephony.provider import UnansweredCall, UnsentCall
+from tests.mutants.change_faults import CHANGE_FAULTS
 from tests.mutants.fault import Fault
 from tests.mutants.rule_faults import RULE_FAULTS
 
@@ -75,6 +76,7 @@ NO_FAULTS = (
 
 FAULTS = (
     *RULE_FAULTS,
+    *CHANGE_FAULTS,
     Fault("count_instead_of_set", "slots are counted from calls that are known to ring, and the limit gives way"),
     Fault("unknown_frees_its_slot", "an unknown attempt frees its slot"),
     Fault("free_on_lease_end", "a take-over empties the lanes of the dead worker"),

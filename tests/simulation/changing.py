@@ -42,7 +42,8 @@ def _is_due(db: Database, run: Run, at: int) -> bool:
 def change_run(db: Database, run_id: int, changes: Mapping[str, Any]) -> str:
     """Change columns and settings of a run; a code, empty on success."""
     run = db.runs[run_id]
-    if run.status in ENDED or run.cancel_requested or ("schedule_at" in changes and (run.status != "pending" or db.is_being_filled(run_id))):
+    unscheduled = run.status != "pending" or db.is_being_filled(run_id)
+    if run.status in ENDED or run.cancel_requested or ("schedule_at" in changes and unscheduled):
         return "invalid_state"
     for name in COLUMNS:
         if name in changes:
@@ -61,7 +62,8 @@ def add_leads(db: Database, run_id: int, leads: Sequence[NewLead]) -> int | None
     if run.status in ENDED or run.cancel_requested or db.is_being_filled(run_id):
         return None
     ids, phones = {job.lead_id for job in run.jobs}, {job.phone for job in run.jobs}
-    new = [lead for lead in leads if lead.lead_id not in ids and lead.phone not in phones]
+    compared = "added_leads_are_not_compared" not in db.faults
+    new = [lead for lead in leads if not (compared and (lead.lead_id in ids or lead.phone in phones))]
     append_leads(db, run, new)
     if "added_leads_are_not_counted" in db.faults:
         run.queued -= len(new)

@@ -27,7 +27,8 @@ class Check(NamedTuple):
 
 def hours_of(db: Database, run: Run) -> Any:  # noqa: ANN401 JSON
     """The calling hours that hold for a run; None: always."""
-    return run.settings["calling_hours"] if "calling_hours" in run.settings else db.rules[run.business_id].calling_hours
+    own = "calling_hours" in run.settings and "own_hours_are_ignored" not in db.faults
+    return run.settings["calling_hours"] if own else db.rules[run.business_id].calling_hours
 
 
 def max_per_day_of(db: Database, run: Run) -> int | None:

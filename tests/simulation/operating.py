@@ -1,4 +1,4 @@
-"""Operations on many leads of a run, as sql/bulk/operation_v1.sql carries them out, in memory: a chunk and its count are one transaction."""
+"""Operations on many leads of a run as sql/bulk/operation_v1.sql does them, in memory: a chunk and its count are one transaction."""
 
 from __future__ import annotations
 
@@ -83,6 +83,8 @@ def _refuse(db: Database, business_id: int, jobs: Sequence[Job]) -> int:
 def _call_again(db: Database, operation: Operation, source: Run, jobs: Sequence[Job]) -> int:
     """Copy the leads that have ended into the new run; the first of them make it."""
     over = {"completed", "failed", "cancelled", "skipped"}
+    if "live_leads_are_called_again" in db.faults:
+        over |= {"in_progress"}
     ended = [job for job in jobs if counted_as(job.status, source.cancel_requested) in over]
     if operation.new_run_id is None and ended:
         made = Run(

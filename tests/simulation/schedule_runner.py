@@ -23,8 +23,8 @@ from tests.simulation.schedule import LONGEST_SET_BACK_SECONDS, Schedule, draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Rule 4 and the check of a live call are the longest waits; both have passed twice within this.
-MOST_CALM_SECONDS = 240.0
+# Rule 4, the check of a live call, and hours that are closed for minutes are the longest waits; all have passed twice within this.
+MOST_CALM_SECONDS = 480.0
 LOOK_SECONDS = 1.0
 STEPS_TO_A_KILL = 300
 ABSENCE_SECONDS = (0.2, 8.0)

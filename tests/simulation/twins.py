@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
 from sql.attempts.attempts import Attempts, ClaimRequest, Fact
+from sql.bulk.bulk_operations import BulkOperations, BulkRequest
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
+from sql.runs.changes import Addition, EndedRunError, RunChanges
 from sql.runs.new_run import NewLead, NewRun, Request
 from sql.runs.runs import Runs
 from sql.workers.workers import Workers
-from tests.simulation import checking, claiming, commanding, recording
+from tests.simulation import changing, checking, claiming, commanding, operating, recording
 from tests.simulation.loading import load_business, load_run
-from tests.simulation.rows import ACCOUNT_SID, NEVER, Attempt, Database
+from tests.simulation.rows import ACCOUNT_SID, ALWAYS, NEVER, Attempt, Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sql.bulk.bulk_operations import BulkType
     from sql.pool import Pool
 
 TABLES = (
     "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
     " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.users, dialer.tokens,"
-    " dialer.do_not_call, dialer.refusals, outbound_call_jobs, outbound_call_runs"
+    " dialer.do_not_call, dialer.refusals, dialer.operations, outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """
 UPDATE dialer.attempts SET send_by = send_by - $1::interval, next_check_at = next_check_at - $1::interval,
@@ -36,13 +40,16 @@ UPDATE dialer.retries SET due_at = due_at - $1::interval;
 UPDATE dialer.run_zones SET opens_at = opens_at - $1::interval, closes_at = closes_at - $1::interval,
     day_from = day_from - $1::interval, day_to = day_to - $1::interval;
 UPDATE dialer.workers SET lease_until = lease_until - $1::interval;
+UPDATE public.outbound_call_runs SET schedule_at = schedule_at - $1::interval;
 UPDATE dialer.inbox SET expires_at = expires_at - $1::interval
 """
 LANES = "SELECT business_id, inflight, max_calls, cap FROM dialer.lanes ORDER BY business_id"
 RUNS = """SELECT id, status, queued_count, in_progress_count, completed_count, failed_count, cancelled_count, skipped_count,
-cursor_position, calls_count, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended
+cursor_position, calls_count, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended,
+total_leads, concurrency, priority, settings, ancestors, schedule_at IS NOT NULL AS scheduled
 FROM outbound_call_runs ORDER BY id"""
-JOBS = "SELECT id, status, outcome, attempts, attempt_id, twilio_call_sid, reason FROM outbound_call_jobs ORDER BY id"
+JOBS = """SELECT id, run_id, lead_id, phone, position, status, outcome, attempts, attempt_id, twilio_call_sid, reason
+FROM outbound_call_jobs ORDER BY id"""
 ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, checks, outcome, answered_by,
 phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence FROM dialer.attempts ORDER BY id"""
 RETRIES = "SELECT job_id, zone, reason FROM dialer.retries ORDER BY job_id"
@@ -52,11 +59,16 @@ stopped_at = CASE WHEN $7 THEN now() END WHERE business_id = $1"""
 WINDOW = """UPDATE dialer.run_zones SET opens_at = now() + $3 * interval '1 second', closes_at = now() + $4 * interval '1 second',
 day_from = now() + $5 * interval '1 second', day_to = now() + $6 * interval '1 second' WHERE run_id = $1 AND zone = $2"""
 REFUSED_NUMBER = "INSERT INTO dialer.do_not_call (business_id, phone) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-ZONES = """SELECT run_id, first_position, last_position, next_position, opens_at IS NULL AS unknown
+ZONES = """SELECT run_id, zone, first_position, last_position, next_position, opens_at IS NULL AS unknown,
+coalesce(opens_at = '-infinity', FALSE) AS always, coalesce(opens_at = 'infinity', FALSE) AS never
 FROM dialer.run_zones ORDER BY run_id, first_position"""
+OPERATIONS = "SELECT operation_id, business_id, run_id, type, jobs, status, done, skipped, new_run_id FROM dialer.operations ORDER BY 1"
+REFUSED = "SELECT business_id, phone FROM dialer.do_not_call ORDER BY business_id, phone"
+START_AT = "SELECT floor(extract(epoch FROM schedule_at))::bigint FROM public.outbound_call_runs WHERE id = $1"
 SIDS = "SELECT sid, attempt_id, excess, excess AND over_at IS NULL AS live FROM dialer.call_sids ORDER BY sid"
 OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY id"
-INBOX = "SELECT business_id, id, answer FROM dialer.inbox WHERE type <> 'run.create' ORDER BY business_id, id"
+INBOX = """SELECT business_id, id, answer FROM dialer.inbox WHERE type NOT LIKE 'jobs.%' AND type NOT IN ('run.create', 'run.add')
+ORDER BY business_id, id"""
 PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
 # The fields of an answer that both databases write.
 COMPARED = (
@@ -82,6 +94,7 @@ class Twins:
         self.offset = 0.0
         self.memory = Database(lambda: time.perf_counter() + self.offset, lambda: uuid4().hex, 256)
         self.attempts, self.commands, self.runs = Attempts(pool), Commands(pool), Runs(pool)
+        self.changes, self.operations = RunChanges(pool), BulkOperations(pool)
         self.workers, self.businesses = Workers(pool), Businesses(pool)
         self.nonces: dict[int, str] = {}
         self.tokens: dict[int, str] = {}
@@ -122,6 +135,52 @@ class Twins:
         """Put a number on the do-not-call list of a business."""
         self.run(self.pool.execute(REFUSED_NUMBER, business_id, phone))
         self.memory.rules[business_id].do_not_call[phone] = 0
+
+    def change_run(self, run_id: int, changes: dict[str, Any], start_seconds: float | None) -> None:
+        """Change columns and settings of a run; with schedule_at among them, it is to start in so many seconds."""
+        theirs: dict[str, Any] = {name: value for name, value in changes.items() if name in changing.COLUMNS}
+        theirs["settings"] = {name: value for name, value in changes.items() if name not in changing.COLUMNS}
+        if start_seconds is not None:
+            theirs["schedule_at"] = (datetime.now(UTC) + timedelta(seconds=start_seconds)).isoformat()
+            changes = changes | {"schedule_at": self.memory.clock() + start_seconds}
+        answer = self.run(self.changes.change(self.memory.runs[run_id].business_id, run_id, theirs, "test"))
+        assert answer["code"] == changing.change_run(self.memory, run_id, changes)
+
+    def start_due(self, run_id: int, command_id: str, *, put_off: bool) -> None:
+        """A worker starts a run by the time that it read; it was another one when the start is `put_off`."""
+        run = self.memory.runs[run_id]
+        asked = Command(run.business_id, command_id, CommandType.START, run_id, requested_by="schedule")
+        theirs = (self.run(self.pool.fetchval(START_AT, run_id)) or 0) - put_off
+        ours = (0 if run.schedule_at is None else changing.epoch_second(run.schedule_at)) - put_off
+        answer = self.run(self.commands.start_due(asked, theirs))
+        expected = changing.start_due(self.memory, asked, ours)
+        assert (answer.accepted, answer.code) == (expected["accepted"], expected.get("code", ""))
+
+    def to_start(self) -> None:
+        found = self.run(self.runs.to_start(sorted({lane.partition for lane in self.memory.lanes.values()}), 100))
+        ours = [run.id for run in self.memory.runs.values() if run.status == "pending" and run.schedule_at is not None]
+        assert sorted(run.run_id for run in found) == ours
+
+    def add_leads(self, run_id: int, leads: Sequence[NewLead]) -> None:
+        """Add leads to a run; where it cannot be, none are sent, since PostgreSQL would use up the ids of their jobs."""
+        run = self.memory.runs[run_id]
+        may_be = changing.add_leads(self.memory, run_id, ()) is not None
+        addition = Addition(run.business_id, run_id, leads if may_be else (), lambda _: {})
+        try:
+            self.run(self.changes.add(addition, Request(f"http:{uuid4()}", b"", "test", {}, "run.add")))
+        except EndedRunError:
+            assert not may_be
+        else:
+            assert changing.add_leads(self.memory, run_id, leads) is not None
+
+    def begin(self, run_id: int, kind: BulkType, job_ids: Sequence[int] | None) -> None:
+        request = BulkRequest(self.memory.runs[run_id].business_id, run_id, kind, "test", f"http:{uuid4()}", job_ids=job_ids)
+        assert self.run(self.operations.begin(request)) == operating.begin(self.memory, run_id, kind, job_ids)
+
+    def carry_out(self, operation_id: int, chunk: int) -> None:
+        business_id = self.memory.operations[operation_id].business_id
+        carried_out = self.run(self.operations.carry_out(business_id, operation_id, chunk))
+        assert carried_out == operating.operate(self.memory, operation_id, chunk)
 
     def open_zone(self, run_id: int, zone: str, window: tuple[float, float, float, float] | None) -> None:
         """Store a window, in seconds from now; None: it never opens."""
@@ -232,7 +291,7 @@ class Twins:
             assert theirs == ours, f"PostgreSQL {theirs}, in memory {ours}"
 
     async def _rows(self) -> list[Any]:
-        tables = (LANES, RUNS, JOBS, ATTEMPTS, RETRIES, REFUSALS, ZONES, SIDS, OUTBOX, PARTITIONS)
+        tables = (LANES, RUNS, JOBS, ATTEMPTS, RETRIES, REFUSALS, ZONES, OPERATIONS, REFUSED, SIDS, OUTBOX, PARTITIONS)
         found: list[Any] = [[tuple(row) for row in await self.pool.fetch(query)] for query in tables]
         answers = [dict(row) for row in await self.pool.fetch(INBOX)]
         found.append({(r["business_id"], r["id"]): _compared(r["answer"]) for r in answers})
@@ -243,13 +302,18 @@ class Twins:
         return [
             [(lane.business_id, lane.inflight, lane.max_calls, lane.cap) for lane in db.lanes.values()],
             [(r.id, r.status, *r.counters().values(), r.cursor, r.calls_count, r.cancel_requested, r.rewrite_pending, r.started,
-              r.ended_at is not None) for r in db.runs.values()],
-            [(j.id, j.status, j.outcome, j.attempts, j.attempt_id, j.sid, j.reason) for j in db.jobs.values()],
+              r.ended_at is not None, r.total_leads, r.concurrency, r.priority, r.settings, list(r.ancestors), r.schedule_at is not None)
+             for r in db.runs.values()],
+            [(j.id, j.run_id, j.lead_id, j.phone, j.position, j.status, j.outcome, j.attempts, j.attempt_id, j.sid, j.reason)
+             for j in db.jobs.values()],
             [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.checks, a.outcome,
               a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence) for a in db.attempts.values()],
             [(r.job_id, r.zone, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
             sorted((job_id, rule, verdict) for (job_id, rule), verdict in db.refusals.items()),
-            [(r.id, z.first, z.last, z.next, z.opens_at is None) for r in db.runs.values() for z in r.zones],
+            sorted(((r.id, z.name, z.first, z.last, z.next, z.opens_at is None, z.opens_at == ALWAYS, z.never_opens)
+                    for r in db.runs.values() for z in r.zones), key=lambda zone: (zone[0], zone[2])),
+            [(o.id, o.business_id, o.run_id, o.type, o.jobs, o.status, o.done, o.skipped, o.new_run_id) for o in db.operations.values()],
+            sorted((business_id, phone) for business_id, rules in db.rules.items() for phone in rules.do_not_call),
             [(sid, attempt, sid in db.excess_sids, sid in db.excess_live) for sid, attempt in sorted(db.sids.items())],
             [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in db.every_event],
             [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],
