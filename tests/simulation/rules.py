@@ -50,10 +50,10 @@ def draw_rules(seed: int, businesses: int, runs: int) -> Rules:
         return Rules()
     of_businesses = [draw_change(chance, ("calling_hours", "retries", "gap_hours", "max_per_day", "countries")) for _ in range(businesses)]
     of_runs = [_settings(chance) for _ in range(runs)]
-    times = [chance.randint(1, most) if chance.hits(0.5) else 0 for most in (3, 4, 2)]
+    changes, numbers, stops = (chance.randint(1, most) if chance.hits(0.5) else 0 for most in (3, 4, 2))
     given = [tuple(with_calendar(calendar, rules) for rules in found) for found in (of_businesses, of_runs)]
     zones = (*ZONES, *MORE_ZONES) if calendar.hits(0.5) else ZONES
-    return Rules(*given, *times, zones=zones, machines=calendar.choice([0.0, 0.5]))  # type: ignore[arg-type]
+    return Rules(given[0], given[1], changes, numbers, stops, zones, calendar.choice([0.0, 0.5]))
 
 
 def with_calendar(chance: SeededRandom, rules: dict[str, Any]) -> dict[str, Any]:
