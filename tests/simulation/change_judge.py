@@ -29,6 +29,10 @@ class ChangeJudge:
         self._started: Counter[int | None] = Counter()
         self._leads: set[tuple[int, int]] = set()
 
+    def is_behind(self) -> bool:
+        """Whether there are events or leads that it has not seen."""
+        return self._events < len(self._db.every_event) or self._jobs < len(self._db.jobs)
+
     def look(self) -> Iterator[str]:
         """After a statement: the events it wrote, and the leads it added."""
         for event in self._db.every_event[self._events :]:

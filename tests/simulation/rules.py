@@ -27,6 +27,8 @@ MINUTES = (-1, 0, 1, 2)
 DAY_MINUTES = 24 * 60
 TOKYO_MINUTES = 9 * 60
 LONGEST_STOP_SECONDS = 30.0
+# Of the later minutes: each that is closed makes the schedule a minute longer.
+SHARE_OF_LATE_CLOSING = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def _retries(chance: SeededRandom) -> dict[str, Any]:
 
 def draw_hours(chance: SeededRandom) -> dict[str, Any]:
     """Every day the same: always open, but for some of the minutes of the schedule."""
-    closed = [minute for minute in MINUTES if chance.hits(0.4)]
+    closed = [minute for minute in MINUTES if chance.hits(0.4 if minute < 1 else SHARE_OF_LATE_CLOSING)]
     shut = {(start + minute) % DAY_MINUTES for minute in closed for start in (0, TOKYO_MINUTES)}
     edges = sorted({0, DAY_MINUTES, *shut, *(minute + 1 for minute in shut)})
     intervals = [[_clock(start), _clock(end)] for start, end in pairwise(edges) if start not in shut]
