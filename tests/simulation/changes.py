@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tests.simulation.randomness import SeededRandom
 
-SHARE_WITH_CHANGES = 0.5
+SHARE_WITH_CHANGES = 0.4
 SHARE_SCHEDULED = 0.4
-# A start may be due after the time of trouble too.
-LATEST_START_SECONDS = 20.0
+# A start may be due after a short time of trouble too.
+LATEST_START_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)

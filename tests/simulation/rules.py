@@ -18,7 +18,7 @@ SHARE_WITH_RULES = 0.5
 SHARE_OF_RULES = 0.3
 ZONES = ("US:UTC", "US:Asia/Tokyo")
 # A country with other holidays, and leads that may be in either zone: for them it is open where both are.
-MORE_ZONES = ("IL:UTC", "US:Asia/Tokyo,UTC")
+MORE_ZONES = ("IL:UTC", "US:America/New_York,UTC")
 # In the US a holiday, and its eve; the whole schedule happens on them.
 NEW_YEAR, EVE = "2030-01-01", "2029-12-31"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -28,7 +28,7 @@ DAY_MINUTES = 24 * 60
 TOKYO_MINUTES = 9 * 60
 LONGEST_STOP_SECONDS = 30.0
 # Of the later minutes: each that is closed makes the schedule a minute longer.
-SHARE_OF_LATE_CLOSING = 0.15
+SHARE_OF_LATE_CLOSING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def with_calendar(chance: SeededRandom, rules: dict[str, Any]) -> dict[str, Any]
 
 
 def _draw_days(chance: SeededRandom) -> dict[str, Any]:
-    days: dict[str, Any] = {"holidays": "closed" if chance.hits(0.25) else "open"}
+    days: dict[str, Any] = {"holidays": "closed" if chance.hits(0.45) else "open"}
     if chance.hits(0.3):
         days["holiday_eves"] = draw_hours(chance)[WEEKDAYS[0]]
     if chance.hits(0.3):
