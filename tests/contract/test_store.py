@@ -51,12 +51,11 @@ RULES: list[dict[str, Any]] = [
 # No step of the clock leads to an edge: the two databases are asked one after the other, and on a busy machine that takes a while.
 FAR = 90_000.0
 WINDOWS = [(-50.0, FAR, -33.3, FAR)] * 3 + [(-50.0, 3.0, -33.3, FAR), (-FAR, -3.0, -33.3, FAR), (FAR, 2 * FAR, FAR, 2 * FAR), None]
-# How a run may be changed. A start is long due, or far away.
+# How a run may be changed.
 CHANGES: list[dict[str, Any]] = [
     {"calling_hours": HOURS}, {"calling_hours": None}, {"retries": RETRIES}, {"retries": None}, {"budget": {"calls": 1}}, {"budget": None},
     {"concurrency": 1, "priority": 2}, {"schedule_at": None},
 ]  # fmt: skip
-STARTS = [-50.0, FAR]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -107,15 +106,16 @@ class Store(RuleBasedStateMachine):
     def change_run(self, n: int, change: dict[str, Any]) -> None:
         self.twins.change_run(n % len(self.db.runs) + 1, change, None)
 
-    @rule(n=st.integers(0, 9), seconds=st.sampled_from(STARTS), put_off=st.booleans())
-    def scheduled_start(self, n: int, seconds: float, *, put_off: bool) -> None:
-        """A run, one that waits to be started if there is any, is given a time, and a worker takes it to be due."""
+    @rule(n=st.integers(0, 9), start=st.booleans())
+    def scheduled_start(self, n: int, *, start: bool) -> None:
+        """A run, one that waits to be started if there is any, is taken to be due: before its time, by a time it had, and by its own."""
         pending = [run.id for run in self.db.runs.values() if run.status == "pending"] or list(self.db.runs)
         run_id = pending[n % len(pending)]
-        self.twins.change_run(run_id, {"schedule_at": None}, seconds)
-        self.twins.to_start()
-        self.started += 1
-        self.twins.start_due(run_id, f"schedule{self.started}", put_off=put_off)
+        for seconds, put_off in ((FAR, False), (-50.0, True), (-50.0, False))[: 3 if start else 2]:
+            self.twins.change_run(run_id, {}, seconds)
+            self.twins.to_start()
+            self.started += 1
+            self.twins.start_due(run_id, f"schedule{self.started}", put_off=put_off)
 
     @rule(n=st.integers(0, 9), leads=st.integers(1, 3), first=st.integers(0, 5), zones=st.sampled_from([ZONES[1:], ZONES, ZONES[:1]]))
     def add_leads(self, n: int, leads: int, first: int, zones: list[str]) -> None:
@@ -134,6 +134,21 @@ class Store(RuleBasedStateMachine):
         jobs = None if chosen is None else [job.id for i, job in enumerate(run.jobs) if i in chosen]
         self.twins.begin(run.id, kind, jobs)
         self.carry_out(len(self.db.operations) - 1, chunk)
+
+    @precondition(lambda self: len(self.db.runs) < MOST_RUNS)
+    @rule(n=st.integers(0, 9), cancelled=st.booleans())
+    def filled(self, n: int, *, cancelled: bool) -> None:
+        """People are at a run while an operation fills it with the leads of one that was cancelled."""
+        source, made = self.db.runs[n % len(self.db.runs) + 1], len(self.db.runs) + 1
+        self.twins.command(Command(source.business_id, f"f{made}", CommandType.CANCEL, source.id, requested_by="t"))
+        self.twins.begin(source.id, BulkType.AGAIN, [job.id for job in source.jobs[:4]])
+        self.carry_out(len(self.db.operations) - 1, 1)
+        if made in self.db.runs:
+            self.twins.add_leads(made, [NewLead(90, PHONES[0], None, ZONES[0])])
+            self.twins.change_run(made, {}, -50.0)
+            kind = CommandType.CANCEL if cancelled else CommandType.START
+            self.twins.command(Command(source.business_id, f"g{made}", kind, made, requested_by="t"))
+            self.carry_out(len(self.db.operations) - 1, 2)
 
     @precondition(lambda self: self.db.operations)
     @rule(n=st.integers(0, 9), chunk=st.sampled_from([1, 2, 150]))
