@@ -87,6 +87,8 @@ class ChangeJudge:
             operation = self._db.operations[operation_id]
             if (operation.status, operation.done + operation.skipped) != ("done", len(jobs)):
                 yield f"operation {operation_id} is {operation.status}: {operation.done} done, {operation.skipped} skipped of {len(jobs)}"
-            for job in (self._db.jobs[i] for i in jobs if operation.type == BulkType.CANCEL):
-                if job.status == "queued" and not job.attempts and self._db.runs[job.run_id].status not in ENDED:
+            # An attempt that was never sent puts its lead back in the queue, and it may have been in flight at its turn.
+            attempted = {attempt.job_id for attempt in self._db.attempts.values()}
+            for job in (self._db.jobs[i] for i in jobs if operation.type == BulkType.CANCEL and i not in attempted):
+                if job.status == "queued" and self._db.runs[job.run_id].status not in ENDED:
                     yield f"lead {job.id} is queued, and operation {operation_id} was to cancel it"
