@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio as redis
-from argon2 import PasswordHasher
 from playwright.async_api import expect
 
 from dialer.clock import SystemClock
@@ -21,7 +20,7 @@ from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
 from tests.browser.conftest import PATIENCE_MILLISECONDS, BrowserUser, open_window
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
-from tests.web_site import serving
+from tests.web_site import hash_of, serving
 from web.events import fanout as fanout_module
 from web.pages.run import run_leads, run_page
 from web.server import keys
@@ -274,7 +273,7 @@ async def test_a_page_reloads_once_when_each_of_its_fragments_is_rejected(user: 
 @pytest.mark.parametrize("of", ["the same business", "another business"])
 async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUser, site: Site, of: str) -> None:
     business_id = site.business if of == "the same business" else site.rival
-    hashed = await asyncio.to_thread(PasswordHasher().hash, PASSWORD)
+    hashed = await asyncio.to_thread(hash_of, PASSWORD)
     next_id = await site.database.businesses.create_user(business_id, email="next@example.com", role=Role.VIEWER, password_hash=hashed)
     run_id = await site.load(3)
     old = await window(user, run_id)

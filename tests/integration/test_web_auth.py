@@ -7,6 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
+from argon2 import PasswordHasher
 
 from dialer.config import Settings
 from dialer.model import Role
@@ -14,7 +15,7 @@ from dialer.sealing import Seal
 from tests.browser_session import BrowserSession
 from tests.web_site import PUBLIC, RUNS, leads
 from web.access import auth
-from web.access.passwords import CHECKS_WAITING_PER_CROWD
+from web.access.passwords import CHECKS_WAITING_PER_CROWD, NOBODYS_HASH
 from web.access.sign_in_delays import MAX_DELAY_SECONDS
 from web.server import keys
 
@@ -216,3 +217,7 @@ async def test_passwords_are_checked(site: Site) -> None:
     assert await known.check("::1", "Dana@Example.com ", "correct horse")
     assert await known.check("::1", "nobody@example.com", "correct horse") is None
     assert await known.check("::1", "dana\x00@example.com", "x\ud800") is None
+
+
+def test_an_unknown_account_costs_what_a_known_one_costs() -> None:
+    assert not PasswordHasher().check_needs_rehash(NOBODYS_HASH)

@@ -28,6 +28,9 @@ CHECK_PATIENCE_SECONDS: Final = 10.0
 CHECKS_WAITING_PER_CROWD: Final = 20
 MAX_PASSWORD_CHARACTERS: Final = 1024
 MAX_EMAIL_CHARACTERS: Final = 254
+# Of a password that nobody knows. Compared with when there is no such user, so that the time taken does not reveal it: it costs what
+# the hash of a user costs.
+NOBODYS_HASH: Final = "$argon2id$v=19$m=65536,t=3,p=4$F3V0fE17L161CiEaxWfcTw$3ahx54+vYFKoU+cWVsXUpz7K9h2Y+Ru9WX2R1fneKJQ"
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +64,6 @@ class Passwords:
         self._checking = Shares(CHECKS_AT_ONCE, patience_seconds=CHECK_PATIENCE_SECONDS, waiting_per_tenant=CHECKS_WAITING_PER_CROWD)
         # Separate threads: those of the default executor may be busy with the rows of a large file.
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="password")
-        # Compared with when there is no such user, so that the time taken does not reveal it.
-        self._dummy_hash = self._hasher.hash("nobody")
         self.delays = SignInDelays(clock)
 
     async def check(self, address: str, email: str, password: str, known: KnownSession | None = None) -> User | None:
@@ -82,7 +83,7 @@ class Passwords:
             counted, use = [("session", str(known.session_id))], Use(f"session {known.session_id}", urgent=True)
         await self.delays.wait(counted)
         async with self._checking.hold(use):
-            password_hash = user.password_hash if user else self._dummy_hash
+            password_hash = user.password_hash if user else NOBODYS_HASH
             verification = asyncio.get_running_loop().run_in_executor(
                 self._threads, self._matches, password_hash, password[:MAX_PASSWORD_CHARACTERS]
             )
