@@ -49,8 +49,9 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 	@$(PY) -m dialer demo --with-parent $(ARGS)
 
 # Three processes, each with servers of its own, since much of the time is waiting; those of whole processes run one after the other (tests/conftest.py).
+# Some hundred processes are started: with compiled modules each is ready sooner.
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
-	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
 simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of fault; SEED=n COUNT=m
 	@$(PY) -m tests.simulation --seed $(SEED) --count $(COUNT)

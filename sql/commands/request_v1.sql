@@ -1,4 +1,4 @@
--- Requests that are no commands, in the same inbox: each is carried out once, and a repeat gets the answer of the first.
+-- Requests that are no commands, in the same inbox: each is carried out once; a repeat gets the answer of the first.
 
 -- Receive a request. Returns NULL when it is to be carried out: it is new, or an earlier try of it was cut off. Else
 -- its answer; the code of a refusal is id_reused.
