@@ -43,7 +43,8 @@ WHERE f.business_id = $1 AND f.run_id = $2 AND f.job_id = $3 ORDER BY f.at, f.ru
 
 -- name: of_job
 SELECT clock_timestamp() AS now, r.status AS run_status, r.updated_at AT TIME ZONE 'UTC' AS run_changed_at,
-       dialer.is_spent(r.settings, r.calls_count) AS is_spent, z.is_closed, z.opens_at, t.due_at, t.reason AS due_reason
+       dialer.is_spent(r.settings, r.calls_count) AS is_spent, r.schedule_at AT TIME ZONE 'UTC' AS schedule_at,
+       z.is_closed, z.opens_at, t.due_at, t.reason AS due_reason
 FROM public.outbound_call_jobs j
 JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id
 LEFT JOIN dialer.retries t ON t.job_id = j.id AND t.business_id = j.business_id

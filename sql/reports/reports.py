@@ -67,12 +67,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """What a queued lead waits for: its zone is closed until `opens_at`, it is called again at `due_at`, its run is paused or spent."""
+    """What a queued lead waits for.
+
+    Its zone is closed until `opens_at` (None: it never opens), it is called again at `due_at`, its run is paused or spent, or starts at
+    `schedule_at`.
+    """
 
     now: datetime
     run_status: str
     run_changed_at: datetime | None
     is_spent: bool
+    schedule_at: datetime | None
     is_closed: bool | None
     opens_at: datetime | None
     due_at: datetime | None

@@ -13,8 +13,9 @@ LANGUAGE sql STABLE AS $$
     GROUP BY z.zone
 $$;
 
--- Why no lead of a run can be taken now: a row each for closed, retry and recently_called, with the earliest end; none
--- when one can be taken. Of the leads that wait, the next few hundred of each zone are looked at.
+-- Why no lead of a run can be taken now: a row each for closed, retry, recently_called, same_phone (another call to
+-- the number is in progress) and put_off (nothing was sent a moment ago), with the earliest end; none when one can be
+-- taken. Of the leads that wait, the next few hundred of each zone are looked at.
 CREATE OR REPLACE FUNCTION dialer.leads_wait_v1(p_business_id integer, p_run_id integer)
 RETURNS TABLE (reason text, until timestamptz)
 LANGUAGE plpgsql STABLE AS $$
@@ -35,7 +36,10 @@ BEGIN
         UNION ALL
         SELECT 'closed', w.opens_at FROM waiting w WHERE w.due_at <= now() AND w.is_closed
         UNION ALL
-        SELECT CASE WHEN w.reason IN ('gap', 'daily_cap') THEN 'recently_called' ELSE 'retry' END, w.due_at
+        SELECT CASE WHEN w.reason IN ('gap', 'daily_cap') THEN 'recently_called'
+                    WHEN w.reason IN ('retry', 'same_phone') THEN w.reason ELSE 'put_off' END,
+               -- Due while its zone is still closed, it waits for both.
+               CASE WHEN w.is_closed THEN greatest(w.due_at, w.opens_at) ELSE w.due_at END
         FROM waiting w WHERE w.due_at > now()
     )
     SELECT y.reason, min(y.until) FROM why y

@@ -150,11 +150,14 @@ def reset_windows(db: Database, run: Run) -> None:
 
 
 def change_rules(db: Database, business_id: int, **changes: object) -> None:
-    """Change rules of a business: in the same transaction the windows of its runs are deleted."""
+    """Change rules of a business: in the same transaction the windows of its runs are deleted, and leads that were put off are due."""
     for name, value in changes.items():
         setattr(db.rules[business_id], name, value)
-    if "windows_outlive_the_rules" in db.faults:
-        return
-    for run in db.runs_of[business_id]:
-        if run.status in {"pending", "running", "paused"}:
+    runs = {run.id: run for run in db.runs_of[business_id] if run.status in {"pending", "running", "paused"}}
+    if changes.keys() & {"calling_hours", "max_per_day"} and "windows_outlive_the_rules" not in db.faults:
+        for run in runs.values():
             reset_windows(db, run)
+    if changes.keys() & {"gap_hours", "max_per_day"}:
+        for retry in db.retries.values():
+            if retry.run_id in runs and retry.reason in {"gap", "daily_cap"}:
+                retry.due_at = min(retry.due_at, db.clock())

@@ -54,8 +54,9 @@ ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_u
 phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence FROM dialer.attempts ORDER BY id"""
 RETRIES = "SELECT job_id, zone, reason FROM dialer.retries ORDER BY job_id"
 REFUSALS = "SELECT job_id, rule, verdict FROM dialer.refusals ORDER BY job_id, rule"
-RULES = """UPDATE dialer.businesses SET calling_hours = $2, retries = $3, min_gap_hours = $4, max_per_day = $5, allowed_countries = $6,
-stopped_at = CASE WHEN $7 THEN now() END WHERE business_id = $1"""
+STOPPED = "UPDATE dialer.businesses SET stopped_at = CASE WHEN $2 THEN now() END WHERE business_id = $1"
+# The names of the rules in the store of the simulation, and those of the columns where they differ.
+COLUMNS = {"gap_hours": "min_gap_hours", "countries": "allowed_countries"}
 WINDOW = """UPDATE dialer.run_zones SET opens_at = now() + $3 * interval '1 second', closes_at = now() + $4 * interval '1 second',
 day_from = now() + $5 * interval '1 second', day_to = now() + $6 * interval '1 second' WHERE run_id = $1 AND zone = $2"""
 REFUSED_NUMBER = "INSERT INTO dialer.do_not_call (business_id, phone) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -123,13 +124,9 @@ class Twins:
     def change_rules(self, business_id: int, **changes: object) -> None:
         """Change the rules of a business in both."""
         checking.change_rules(self.memory, business_id, **changes)
-        r = self.memory.rules[business_id]
-        self.run(
-            self.pool.execute(
-                RULES, business_id, r.calling_hours, r.retries, r.gap_hours, r.max_per_day, r.countries, r.stopped
-            )
-        )  # fmt: skip
-        self.run(self.pool.execute("SELECT dialer.reset_windows_v1($1, NULL)", business_id))
+        columns = {COLUMNS.get(name, name): value for name, value in changes.items() if name != "stopped"}
+        self.run(self.businesses.change(business_id, columns, "test"))
+        self.run(self.pool.execute(STOPPED, business_id, self.memory.rules[business_id].stopped))
 
     def refuse_number(self, business_id: int, phone: str) -> None:
         """Put a number on the do-not-call list of a business."""

@@ -18,7 +18,7 @@ from web.server.errors import Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from aiohttp import web as http
@@ -60,24 +60,32 @@ RECORDED: Final = frozenset(
     {WaitReason.ACCOUNT, WaitReason.HISTORY, WaitReason.BUSY, WaitReason.PARKED, WaitReason.CLOCK, WaitReason.PACED}
 )
 SENTENCES: Final = {
-    WaitReason.STOPPED: msgid("All dialling of this business is stopped."),
+    WaitReason.STOPPED: msgid("All dialling of this business is stopped. Nobody is called until it is resumed."),
     WaitReason.ACCOUNT: msgid("Not calling: the saved credentials of this business's provider account cannot be read. Save them again."),
-    WaitReason.REGISTER_TOO_OLD: msgid("The register {name} is missing or too old. Nobody is called until it is imported again."),
+    WaitReason.REGISTER_TOO_OLD: msgid(
+        "The do-not-call register {name} has not been imported, or is too old. Nobody is called until an administrator imports it."
+    ),
     WaitReason.BUDGET: msgid("The budget of this campaign is used up. Raise it, then resume the campaign."),
     WaitReason.PAUSED: msgid("Calling is paused."),
-    WaitReason.NO_WORKER: msgid("No worker is running. Calling resumes when one starts."),
-    WaitReason.HISTORY: msgid("The database was restored. Before the next call, earlier calls are checked against the provider's list."),
-    WaitReason.BUSY: msgid("Another program holds a lock in the database. Calling resumes when the lock is released."),
-    WaitReason.PARKED: msgid("The next lead cannot be called because of an error. We retry every 30 seconds; the error is in the log."),
+    WaitReason.NO_WORKER: msgid("The calling service is not running. Calling resumes by itself when it is started."),
+    WaitReason.HISTORY: msgid(
+        "The database was restored. Before the next call, earlier calls are checked against the provider's list. Calling resumes by itself."
+    ),
+    WaitReason.BUSY: msgid(
+        "Calling waits for other work in the database and resumes by itself. If this lasts, tell the people who run this system."
+    ),
+    WaitReason.PARKED: msgid(
+        "The next lead cannot be called because of an error. We retry every 30 seconds. If this lasts, tell the people who run this system."
+    ),
     WaitReason.CLOCK: msgid("The database's clock has jumped. Calling resumes by itself after a short safety pause."),
     WaitReason.PROVIDER_AWAY: msgid("The provider cannot be reached or is rejecting calls. The leads wait, and calling resumes by itself."),
     WaitReason.UNCONFIRMED_CALLS: msgid(
         "All lines are in use, some by calls the provider has not confirmed yet. Most of these are settled within minutes."
     ),
     WaitReason.SCHEDULED: msgid("The campaign starts by itself at its scheduled time."),
-    WaitReason.CLOSED: msgid("It is outside the calling hours where the people left to call are."),
-    WaitReason.RECENTLY_CALLED: msgid("The people left were called recently. They are called again when enough time has passed."),
-    WaitReason.RETRY: msgid("The people left have been called before. They are called again after a pause."),
+    WaitReason.CLOSED: msgid("Everyone left to call is outside calling hours now. Calling resumes when they open."),
+    WaitReason.RECENTLY_CALLED: msgid("The remaining people were called recently. They will be called when enough time has passed."),
+    WaitReason.RETRY: msgid("The remaining people have been called before. They will be called again later."),
     WaitReason.OTHER_RUN: msgid("Other campaigns of this business are using all of its lines."),
     WaitReason.LINES_IN_USE: msgid("All lines of this business are in use."),
     WaitReason.PACED: msgid("Calls of this provider account are placed one by one, at its pace. This campaign waits for its turn."),
@@ -85,6 +93,12 @@ SENTENCES: Final = {
 STOPPED_BECAUSE: Final = msgid("All dialling of this business is stopped: {reason}")
 STOPPED_EVERYWHERE: Final = msgid("All dialling is stopped by the people who run this system.")
 STOPPED_EVERYWHERE_BECAUSE: Final = msgid("All dialling is stopped by the people who run this system: {reason}")
+NEVER_OPEN: Final = msgid("There is no time at which the calling hours allow calls to the people left to call.")
+# What dialer.leads_wait_v1 tells apart, and a user sees as a retry.
+OF_RETRY: Final = {
+    "same_phone": msgid("The remaining numbers are in use by another call."),
+    "put_off": msgid("The remaining calls could not be placed a moment ago. We will try again soon."),
+}
 OWN_LINES_IN_USE: Final = msgid("All lines that this campaign may use are in use.")
 # The page shows these elsewhere, or they are not a problem.
 SHOWN_ELSEWHERE: Final = frozenset({WaitReason.PROVIDER_AWAY, WaitReason.LINES_IN_USE, WaitReason.PAUSED, WaitReason.PACED})
@@ -195,9 +209,20 @@ def _of_running(run: Run, business: BusinessReport, report: RunReport) -> Iterat
     if is_driven(business) and driven_at and business.now - driven_at > DRIVEN:
         yield Wait(WaitReason.NO_WORKER, driven_at)
     if report.leads_wait:
-        yield from (Wait(WaitReason(reason), until=until) for reason, until in report.leads_wait.items())
+        yield from _of_leads(report.leads_wait)
     else:
         yield from _of_lines(run, business)
+
+
+def _of_leads(leads_wait: Mapping[str, datetime | None]) -> Iterator[Wait]:
+    """Why no lead can be called now, each reason once."""
+    for reason, until in leads_wait.items():
+        if reason == WaitReason.CLOSED and until is None:
+            yield Wait(WaitReason.CLOSED, text=Text(NEVER_OPEN))
+        elif reason not in OF_RETRY:
+            yield Wait(WaitReason(reason), until=until)
+        elif WaitReason.RETRY not in leads_wait and (reason == "put_off" or "put_off" not in leads_wait):
+            yield Wait(WaitReason.RETRY, until=until if reason == "put_off" else None, text=Text(OF_RETRY[reason]))
 
 
 def _of_lines(run: Run, business: BusinessReport) -> Iterator[Wait]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.model import RunStatus
 from sql.reports.reports import Refusal
-from web.operations.reports.waits_for import business_report, of_business
+from web.operations.reports.waits_for import business_report, of_business, waits_for
 from web.server import keys
 from web.server.errors import Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from aiohttp import web as http
 
@@ -24,23 +25,34 @@ WAIT, SKIP = "wait", "skip"
 OF_BUSINESS: Final = ("stopped", "register_too_old", "account")
 # By rule and verdict.
 SENTENCES: Final = {
-    ("do_not_call", SKIP): msgid("This number is on the do-not-call list of the business. It is not called."),
-    ("register", SKIP): msgid("This number is in an official do-not-call register. It is not called."),
-    ("country", SKIP): msgid("This business does not call numbers of this country."),
-    ("hours", SKIP): msgid("There is no time at which the calling hours allow a call to this person, so it is not made."),
-    ("hours", WAIT): msgid("It is outside the calling hours where this person is. The call is made when they begin."),
-    ("gap", SKIP): msgid("This number was called recently, and the campaign skips people who were. It is not called."),
-    ("gap", WAIT): msgid("This number was called recently. It is called again when enough time has passed."),
-    ("daily_cap", WAIT): msgid("This number has been called as often as is allowed in one day. It is called again on another day."),
-    ("budget", WAIT): msgid("The budget of the campaign is used up. This person is called when it is raised and the campaign resumed."),
-    ("retry", WAIT): msgid("This person was called before. The next try is made after a pause."),
-    ("number_in_use", WAIT): msgid("Another call to this number is in progress. This one is made when that one has ended."),
-    ("paused", WAIT): msgid("The campaign is paused. This person is called when it is resumed."),
-    ("pending", WAIT): msgid("The campaign has not started yet."),
+    ("do_not_call", SKIP): msgid("This number is on the do-not-call list of the business. It will not be called."),
+    ("register", SKIP): msgid("This number is in an official do-not-call register. It will not be called."),
+    ("country", SKIP): msgid("This business does not call numbers in this country. This one will not be called."),
+    ("hours", SKIP): msgid("There is no time at which the calling hours allow a call to this person. It will not be made."),
+    ("hours", WAIT): msgid("It is outside calling hours where this person is. The call will be made when calling hours begin."),
+    ("gap", SKIP): msgid(
+        "This number was called recently, and this campaign skips numbers that were called recently. It will not be called."
+    ),
+    ("gap", WAIT): msgid("This number was called recently. It will be called when enough time has passed."),
+    ("daily_cap", WAIT): msgid("This number has already been called as often as is allowed in one day. It will be called on another day."),
+    ("budget", WAIT): msgid(
+        "The budget of the campaign is used up. This person will be called after it is raised and the campaign is resumed."
+    ),
+    ("retry", WAIT): msgid("This person was called before. We will try again later."),
+    ("number_in_use", WAIT): msgid("Another call to this number is in progress. This one will be made when that one has ended."),
+    ("paused", WAIT): msgid("The campaign is paused. This person will be called after it is resumed."),
+    ("pending", WAIT): msgid("The campaign has not started yet. This person will be called after it is started."),
 }
+SCHEDULED: Final = msgid("The campaign has not started yet. It starts by itself at its scheduled time.")
+# What is told of a wait that is over.
+PAST: Final = {
+    "gap": msgid("The call was put off because this number had been called recently."),
+    "daily_cap": msgid("The call was put off to another day: the number had been called as often as is allowed in one day."),
+}
+PAST_UNKNOWN: Final = msgid("The call was put off by a calling rule.")
 UNKNOWN: Final = {
-    WAIT: msgid("A rule of calling does not allow this call now. It is made later."),
-    SKIP: msgid("A rule of calling does not allow this call. It is not made."),
+    WAIT: msgid("A calling rule does not allow this call now. It will be made later."),
+    SKIP: msgid("A calling rule does not allow this call. It will not be made."),
 }
 # What dialer.retries says of a lead that waits, as a rule; those that are not here are told by their refusals.
 RULE_OF_RETRY: Final = {"retry": "retry", "same_phone": "number_in_use"}
@@ -70,11 +82,19 @@ async def why(request: http.Request, business_id: int, run_id: int, job_id: int)
     stored = await reports.refusals(business_id, run_id, job_id)
     job = await reports.of_job(business_id, run_id, job_id)
     if job is None:
-        return [Reason(refusal) for refusal in stored]
-    business = await business_report(request, business_id)
-    now = [*_of_business(business), *(Reason(refusal) for refusal in _of_job(job))]
+        return [_stored(refusal, None) for refusal in stored]
+    now = [*_of_business(await business_report(request, business_id)), *_of_job(job)]
+    if not now and job.run_status == RunStatus.RUNNING:
+        now = await _of_run(request, business_id, run_id, job.now)
     told = {reason.refusal.rule for reason in now}
-    return [*(Reason(refusal) for refusal in stored if refusal.rule not in told), *now]
+    return [*(_stored(refusal, job.now) for refusal in stored if refusal.rule not in told), *now]
+
+
+def _stored(refusal: Refusal, now: datetime | None) -> Reason:
+    """A refusal of the claim, read at `now`, or None when its lead waits no more: a wait that is over is told as past."""
+    is_over = now is None or (refusal.until is not None and refusal.until <= now)
+    text = Text(PAST.get(refusal.rule, PAST_UNKNOWN)) if is_over and refusal.verdict == WAIT else None
+    return Reason(refusal, text)
 
 
 def _of_business(business: BusinessReport) -> Iterator[Reason]:
@@ -84,15 +104,23 @@ def _of_business(business: BusinessReport) -> Iterator[Reason]:
             yield Reason(Refusal(wait.since or business.now, rule, WAIT, None), wait.sentence)
 
 
-def _of_job(job: JobReport) -> Iterator[Refusal]:
+async def _of_run(request: http.Request, business_id: int, run_id: int, now: datetime) -> list[Reason]:
+    """What keeps all leads of the run: lines in use, no worker, a provider that cannot be reached."""
+    run = await request.app[keys.RUNS].get(business_id, run_id)
+    waits = await waits_for(request, run) if run else []
+    return [Reason(Refusal(wait.since or now, str(wait.reason), WAIT, wait.until), wait.sentence) for wait in waits]
+
+
+def _of_job(job: JobReport) -> Iterator[Reason]:
     """What a queued lead waits for besides the rules that the claim has stored."""
     changed_at = job.run_changed_at or job.now
     if job.run_status == RunStatus.PAUSED:
-        yield Refusal(changed_at, "budget" if job.is_spent else "paused", WAIT, None)
+        yield Reason(Refusal(changed_at, "budget" if job.is_spent else "paused", WAIT, None))
     elif job.run_status == RunStatus.PENDING:
-        yield Refusal(changed_at, "pending", WAIT, None)
+        yield Reason(Refusal(changed_at, "pending", WAIT, job.schedule_at), Text(SCHEDULED) if job.schedule_at else None)
     if job.is_closed:
-        yield Refusal(job.now, "hours", WAIT, job.opens_at)
+        yield Reason(Refusal(job.now, "hours", WAIT if job.opens_at else SKIP, job.opens_at))
     rule = RULE_OF_RETRY.get(job.due_reason or "")
     if rule and job.due_at and job.due_at > job.now:
-        yield Refusal(job.now, rule, WAIT, job.due_at)
+        # When the other call ends is not known: what is stored is only the next look.
+        yield Reason(Refusal(job.now, rule, WAIT, job.due_at if rule == "retry" else None))

@@ -9,6 +9,7 @@ from dialer.model import JobStatus, Role
 from web.access.auth import require_principal
 from web.operations.commands import submit
 from web.operations.jobs import attempts_of, job_ids, requested_job
+from web.operations.reports.why import why
 from web.operations.runs import is_live, requested_run
 from web.pages import forms, frame
 from web.pages.job.timeline import timeline_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from sql.commands.commands import Answer
     from web.access.auth import Principal
+    from web.operations.reports.why import Reason
 
 NOTICES: Final = {
     "cancelled": msgid("This lead will not be called."),
@@ -28,6 +30,8 @@ NOTICES: Final = {
     "ended": msgid("This lead was already finished; nothing was changed."),
 }
 IN_PROGRESS: Final = msgid("This lead is on the line now. To end the call, hang up.")
+# A lead that has had its outcome needs no reason.
+EXPLAINED: Final = frozenset({JobStatus.QUEUED, JobStatus.SKIPPED})
 CANCELLABLE: Final = frozenset({JobStatus.QUEUED, JobStatus.DIALING, JobStatus.CALLING})
 
 
@@ -78,6 +82,13 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
         "over": not is_live(run),
         "job": job,
         "attempts": [{**attempt, "timeline": timeline_of(attempt)} for attempt in attempts],
+        "why": await _why(request, principal, run.run_id, job.job_id) if job.status in EXPLAINED else [],
         "on_the_line": JobStatus(job.status).in_progress,
         "can_cancel": job.status in CANCELLABLE,
     }
+
+
+async def _why(request: http.Request, principal: Principal, run_id: int, job_id: int) -> list[tuple[Reason, str]]:
+    """The rules that keep the lead from being called, each with its sentence."""
+    reasons = await why(request, principal.business_id, run_id, job_id)
+    return [(reason, i18n.sentence(request, reason.sentence.text, **reason.sentence.values)) for reason in reasons]

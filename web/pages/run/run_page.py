@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import RunStatus
 from web.access.auth import require_principal
-from web.operations.reports.waits_for import SHOWN_ELSEWHERE, outage_since, waits_for
+from web.operations.reports.waits_for import SHOWN_ELSEWHERE, WaitReason, outage_since, waits_for
 from web.operations.runs import is_live, requested_run
 from web.pages import frame
 from web.pages.run.activity import run_activity
@@ -62,6 +62,8 @@ async def _state_values(request: http.Request, principal: Principal, run: Run) -
         "calls": calls,
         "outage_since": outage_since(waits),
         "waits": _shown(request, waits),
+        # Its sentence says what the error of the pause says.
+        "is_spent": any(wait.reason is WaitReason.BUDGET for wait in waits),
         "activity": await run_activity(request, principal, run.run_id),
         "actions": () if run.cancel_requested else ACTIONS.get(run.status, ()),
         "idle_text": i18n.sentence(request, IDLE_TEXTS.get(run.status, IDLE_TEXTS[RunStatus.RUNNING])),
