@@ -138,8 +138,9 @@ BEGIN
         FROM located b
     ), weighed AS MATERIALIZED (
         -- The effect of each applied fact on the lane and the job: whether its attempt leaves its slot or takes one
-        -- again, and the job's status afterwards.
-        SELECT j.*, dialer.is_open(j.was) AND NOT j.was_excess AND NOT dialer.is_open(j.state) AS leaves,
+        -- again, and the job's status afterwards. `unwanted`: late proof of a call whose lead was cancelled meanwhile,
+        -- or ended by a rule; that call is hung up, and the lead is never called again.
+        SELECT j.*, t.unwanted, dialer.is_open(j.was) AND NOT j.was_excess AND NOT dialer.is_open(j.state) AS leaves,
                j.was = 'not_placed' AND j.newest AND dialer.is_open(j.state)
                AND row_number() OVER (PARTITION BY j.business_id, j.was = 'not_placed' ORDER BY j.attempt_id) <= j.room
                    AS enters,
@@ -147,7 +148,8 @@ BEGIN
                CASE WHEN NOT j.newest THEN j.job_was
                     WHEN t.retry_seconds IS NOT NULL THEN 'queued'
                     WHEN j.state = 'over' AND dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at) THEN
-                        CASE WHEN j.cancel_requested OR j.hang_up_at IS NOT NULL THEN 'cancelled' ELSE 'queued' END
+                        CASE WHEN t.unwanted THEN j.job_was
+                             WHEN j.cancel_requested OR j.hang_up_at IS NOT NULL THEN 'cancelled' ELSE 'queued' END
                     WHEN j.state = 'over' THEN dialer.job_after(j.outcome)
                     WHEN j.state = 'live' THEN 'calling'
                     WHEN j.state IN ('not_sent', 'not_placed') THEN
@@ -156,7 +158,13 @@ BEGIN
                     ELSE j.job_was END AS job_now
         FROM judged j
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN j.newest AND j.state = 'over' AND NOT j.cancel_requested
+            SELECT j.newest AND j.was = 'not_placed'
+                       AND j.job_was IN ('completed', 'failed', 'cancelled', 'skipped') AS unwanted) u
+        CROSS JOIN LATERAL (
+            -- A person who says that a call is over does not ask for another one.
+            SELECT u.unwanted,
+                   CASE WHEN j.newest AND j.state = 'over' AND NOT j.cancel_requested AND NOT u.unwanted
+                             AND NOT coalesce(j.by_person, FALSE)
                              AND j.retries ? dialer.job_outcome(j.outcome, j.known_answerer)
                              AND j.hang_up_at IS NULL AND j.run_was IN ('running', 'paused')
                              AND NOT dialer.is_no_fault(j.outcome, j.error_code, j.withdrawn_at)
@@ -165,8 +173,10 @@ BEGIN
                    END AS retry_seconds) t
         WHERE j.verdict = 'applied'
     ), moved AS MATERIALIZED (
-        -- The effect on the counters; an attempt for which no slot is left is excess.
-        SELECT w.*, w.job_now <> w.job_was AS job_moves,
+        -- The effect on the counters; an attempt for which no slot is left is excess. Late proof of a call that is over
+        -- moves its lead even from queued to queued: there was a call, and the pause after it begins.
+        SELECT w.*, w.job_now <> w.job_was
+                   OR w.newest AND w.was = 'not_placed' AND w.state = 'over' AND w.job_now = 'queued' AS job_moves,
                w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried,
                dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
                w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
@@ -182,7 +192,8 @@ BEGIN
             evidence = CASE WHEN m.rank_now BETWEEN 3 AND 5
                             THEN coalesce(m.evidence, a.evidence) - 'missing' - 'missing_late'
                             ELSE coalesce(m.evidence, a.evidence) END,
-            hang_up_at = CASE WHEN m.now_excess THEN coalesce(a.hang_up_at, now()) ELSE a.hang_up_at END,
+            hang_up_at = CASE WHEN m.now_excess OR m.unwanted AND dialer.is_open(m.state)
+                              THEN coalesce(a.hang_up_at, now()) ELSE a.hang_up_at END,
             placed_at = CASE WHEN m.rank_now BETWEEN 3 AND 5 THEN coalesce(a.placed_at, clock_timestamp())
                              ELSE a.placed_at END,
             ringing_at = CASE m.state WHEN 'ringing' THEN clock_timestamp() ELSE a.ringing_at END,
@@ -226,9 +237,9 @@ BEGIN
         -- Updates the jobs.
         UPDATE public.outbound_call_jobs j
         SET status = m.job_now,
-            attempts = CASE WHEN m.state IN ('not_sent', 'not_placed') OR m.job_now = 'queued' AND NOT m.retried
-                            THEN greatest(j.attempts - 1, 0)
-                            WHEN m.was = 'not_placed' THEN j.attempts + 1 ELSE j.attempts END,
+            attempts = CASE WHEN m.was = 'not_placed' THEN j.attempts + (m.job_now <> 'queued' OR m.retried)::int
+                            WHEN m.state IN ('not_sent', 'not_placed') OR m.job_now = 'queued' AND NOT m.retried
+                            THEN greatest(j.attempts - 1, 0) ELSE j.attempts END,
             outcome = CASE WHEN m.state = 'over' AND (m.job_now <> 'queued' OR m.retried)
                            THEN dialer.job_outcome(m.outcome, m.known_answerer)
                            ELSE j.outcome END,
@@ -252,7 +263,8 @@ BEGIN
     ), taken_back AS (
         -- Deletes the retry of a queued lead whose call turns out to exist.
         DELETE FROM dialer.retries t USING moved m
-        WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id AND t.business_id = m.business_id
+        WHERE m.job_moves AND m.job_was = 'queued' AND m.job_now <> 'queued' AND t.job_id = m.job_id
+          AND t.business_id = m.business_id
     ), lane AS (
         -- Frees slots, and takes slots for calls with late proof.
         UPDATE dialer.lanes l
@@ -274,17 +286,20 @@ BEGIN
                sum((m.to_count = 'completed')::int - (m.from_count = 'completed')::int)::int AS completed,
                sum((m.to_count = 'failed')::int - (m.from_count = 'failed')::int)::int AS failed,
                sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled,
+               sum((m.to_count = 'skipped')::int - (m.from_count = 'skipped')::int)::int AS skipped,
                -- Calls that were not placed after all do not count for the budget.
                sum((m.was = 'not_placed')::int - (m.state IN ('not_sent', 'not_placed'))::int)::int AS calls,
                max(m.error_code) FILTER (WHERE m.job_now = 'queued' AND m.state = 'over'
                                          AND dialer.is_account_fault(m.error_code)) AS account_fault
-        FROM moved m WHERE m.from_count <> m.to_count GROUP BY m.business_id, m.run_id
+        FROM moved m WHERE m.from_count <> m.to_count OR m.was = 'not_placed' AND m.job_moves
+        GROUP BY m.business_id, m.run_id
     ), counted AS (
         -- Updates the counters; ends a run with no leads left, and pauses one whose calls fail because of the account.
         UPDATE public.outbound_call_runs r
         SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,
             completed_count = r.completed_count + d.completed, failed_count = r.failed_count + d.failed,
-            cancelled_count = r.cancelled_count + d.cancelled, calls_count = greatest(r.calls_count + d.calls, 0),
+            cancelled_count = r.cancelled_count + d.cancelled, skipped_count = r.skipped_count + d.skipped,
+            calls_count = greatest(r.calls_count + d.calls, 0),
             updated_at = dialer.utc(),
             status = CASE WHEN d.ends THEN CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END
                 WHEN d.pauses THEN 'paused' ELSE r.status END,
@@ -340,7 +355,8 @@ BEGIN
                                                    AND a.nonce = f.nonce) THEN 'busy' ELSE 'stranger' END),
            CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END, j.run_id, j.job_id, j.partition,
            coalesce(j.sid, j.bound),
-           j.verdict = 'second' AND j.state <> 'over' OR coalesce(m.now_excess, FALSE) AND dialer.is_open(m.state)
+           j.verdict = 'second' AND j.state <> 'over'
+               OR coalesce(m.now_excess OR m.unwanted, FALSE) AND dialer.is_open(m.state)
                OR j.hang_up_at IS NOT NULL
                    AND dialer.is_open(CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END),
            coalesce(c.ends, FALSE)

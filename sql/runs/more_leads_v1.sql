@@ -42,8 +42,9 @@ LANGUAGE plpgsql AS $$
 DECLARE
     chosen CONSTANT bigint[] := ARRAY(
         SELECT j.id FROM public.outbound_call_jobs j
+        JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id
         WHERE j.business_id = p_business_id AND j.run_id = p_from AND j.outcome = ANY (p_outcomes)
-          AND j.status IN ('completed', 'failed', 'cancelled'));
+          AND dialer.job_status(j.status, r.cancel_requested) IN ('completed', 'failed', 'cancelled'));
     copied CONSTANT integer := dialer.copy_jobs_v1(p_business_id, p_from, chosen, p_to, 0);
 BEGIN
     UPDATE public.outbound_call_runs r SET total_leads = copied, queued_count = copied

@@ -53,6 +53,7 @@ class JudgedFact:
     enters: bool = False
     leaves: bool = False
     now_excess: bool = False
+    unwanted: bool = False
     second_is_new: bool = False
     job_now: str = ""
 
@@ -143,6 +144,7 @@ def _weigh(db: Database, judged: list[JudgedFact]) -> None:
         if j.was is NOT_PLACED:
             places[j.lane.business_id] += 1
             j.enters = j.newest and now_open and places[j.lane.business_id] <= j.room
+        j.unwanted = j.newest and j.was is NOT_PLACED and j.job_was in {"completed", "failed", "cancelled", "skipped"}
         j.now_excess = (j.was is NOT_PLACED and not j.enters and now_open) or j.was_excess
         j.retry_seconds = _retry_seconds(db, j)
         j.job_now = _job_after(db, j)
@@ -151,6 +153,7 @@ def _weigh(db: Database, judged: list[JudgedFact]) -> None:
 def _retry_seconds(db: Database, j: JudgedFact) -> float | None:
     """After how long the lead is called again because of how this call ended; None: it is not."""
     unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
+    unwanted = unwanted or j.unwanted or bool(j.fact.by_person)
     if not j.newest or j.fact.state is not OVER or unwanted or j.run.status not in {"running", "paused"} or _is_no_fault(j):
         return None
     outcome = job_outcome(j.fact.outcome, j.fact.answered_by or j.attempt.answered_by)
@@ -172,7 +175,7 @@ def _job_after(db: Database, j: JudgedFact) -> str:  # noqa: PLR0911 - one line 
     if j.retry_seconds is not None:
         return "queued"
     if state is OVER and _is_no_fault(j):
-        return "cancelled" if unwanted else "queued"
+        return j.job_was if j.unwanted else "cancelled" if unwanted else "queued"
     if state is OVER:
         return {"completed": "completed", "canceled": "cancelled"}.get(j.fact.outcome or "", "failed")
     if state is AttemptState.LIVE:
@@ -232,10 +235,16 @@ def _move(db: Database, judged: list[JudgedFact]) -> set[int]:
             db.excess_live.discard(j.fact.sid)
     deltas: dict[int, Counter[str]] = defaultdict(Counter)
     for j in applied:
-        if j.job_now != j.job_was or ("settle_twice" in db.faults and j.was is OVER):
+        if _moves(j) or ("settle_twice" in db.faults and j.was is OVER):
             _move_job(db, j, deltas[j.run.id])
     _move_lanes(db, applied)
     return {run.id for run in _runs_of(judged) if _write_events(db, run, [j for j in judged if j.run is run], deltas[run.id])}
+
+
+def _moves(j: JudgedFact) -> bool:
+    """Whether the job changes; late proof of a call that is over moves its lead even from queued to queued."""
+    late = j.newest and j.was is NOT_PLACED and j.fact.state is OVER and j.job_now == "queued"
+    return j.job_now != j.job_was or late
 
 
 def _not_missing(evidence: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -258,7 +267,7 @@ def _move_attempt(db: Database, j: JudgedFact) -> None:
     attempt.evidence = fact.evidence or attempt.evidence
     if fact.state in {AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE}:
         attempt.evidence = _not_missing(attempt.evidence)
-    if j.now_excess and attempt.hang_up_at is None:
+    if (j.now_excess or (j.unwanted and fact.state in OPEN)) and attempt.hang_up_at is None:
         attempt.hang_up_at = now
     attempt.checks = 0
     checked = fact.state in {UNKNOWN, AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE}
@@ -269,10 +278,10 @@ def _move_job(db: Database, j: JudgedFact, delta: Counter[str]) -> None:
     job, fact = j.job, j.fact
     job.status = j.job_now
     retried = j.job_now == "queued" and j.retry_seconds is not None
-    if fact.state in {NOT_SENT, NOT_PLACED} or (j.job_now == "queued" and not retried):
+    if j.was is NOT_PLACED:
+        job.attempts += j.job_now != "queued" or retried
+    elif fact.state in {NOT_SENT, NOT_PLACED} or (j.job_now == "queued" and not retried):
         job.attempts = max(job.attempts - 1, 0)
-    elif j.was is NOT_PLACED:
-        job.attempts += 1
     if fact.state is OVER and (j.job_now != "queued" or retried):
         job.outcome = job_outcome(fact.outcome, j.attempt.answered_by)
     job.sid = j.bound or fact.sid or job.sid
@@ -322,7 +331,7 @@ def _write_events(db: Database, run: Run, judged: list[JudgedFact], delta: Count
 
 def _is_account_fault(j: JudgedFact) -> bool:
     """True when the lead went back to the queue for a failure that would meet every lead."""
-    return j.applied and j.job_now == "queued" != j.job_was and j.fact.state is OVER and j.fact.error_code in ACCOUNT_FAULTS
+    return j.applied and j.job_now == "queued" and _moves(j) and j.fact.state is OVER and j.fact.error_code in ACCOUNT_FAULTS
 
 
 def _count(db: Database, run: Run, delta: Counter[str]) -> bool:
