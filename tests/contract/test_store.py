@@ -56,6 +56,8 @@ CHANGES: list[dict[str, Any]] = [
     {"calling_hours": HOURS}, {"calling_hours": None}, {"retries": RETRIES}, {"retries": None}, {"budget": {"calls": 1}}, {"budget": None},
     {"concurrency": 1, "priority": 2}, {"schedule_at": None},
 ]  # fmt: skip
+# How a call may end: by itself, or because the account had too many calls.
+ENDS = [(Outcome.COMPLETED, None), (Outcome.NO_ANSWER, None), (Outcome.FAILED, 10004)]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]
 
 
@@ -265,11 +267,25 @@ class Store(RuleBasedStateMachine):
         self.twins.record([Fact(attempt.business_id, attempt.id, "", state, token=token, **fence)])  # type: ignore[arg-type]
 
     @precondition(lambda self: self.db.attempts)
-    @rule(n=st.integers(0, 7), worker=st.integers(0, 1), state=st.sampled_from(REPORTED))
-    def late_proof(self, n: int, worker: int, state: AttemptState) -> None:
-        """A call that was thought absent turns up, while its lead waits for another turn."""
+    @rule(
+        n=st.integers(0, 7), worker=st.integers(0, 1), state=st.sampled_from(REPORTED), end=st.sampled_from(ENDS),
+        meanwhile=st.sampled_from(["waits", "cancelled", "refused"]),
+    )  # fmt: skip
+    def late_proof(self, n: int, worker: int, state: AttemptState, end: tuple[Outcome, int | None], meanwhile: str) -> None:
+        """A call that was thought absent turns up, while its lead waits for another turn, or was cancelled, or ended by a rule."""
+        attempt = self._newest(n)
         self.silence(n, worker, 66.4, AttemptState.NOT_PLACED)
-        self.callbacks(n, [state])
+        if meanwhile == "cancelled":
+            asked = Command(attempt.business_id, f"l{attempt.id}", CommandType.CANCEL_JOB, attempt.run_id, attempt.job_id, requested_by="t")
+            self.twins.command(asked)
+        elif meanwhile == "refused":
+            self.twins.refuse_number(attempt.business_id, attempt.phone)
+            self.claim(worker, [3, 3, 3], 2)
+        for reported in (state, AttemptState.OVER):
+            outcome, code = end if reported is AttemptState.OVER else (None, None)
+            self.twins.record(
+                [Fact(attempt.business_id, attempt.id, "", reported, sid=f"CA-{attempt.id}", outcome=outcome, error_code=code)]
+            )
 
     @precondition(lambda self: self.db.attempts)
     @rule(n=st.integers(0, 7))
