@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dialer.policy.calling_hours import CallingHours
 from dialer.policy.field_errors import refuse
@@ -50,6 +50,10 @@ class Budget(BaseModel):
         return self
 
 
+def _none_for_zero(value: object) -> object:
+    return None if type(value) is int and value == 0 else value
+
+
 class CallingRules(BaseModel):
     """What a business sets and a run may set for itself; null: always open, no retries, no gap, no limit a day."""
 
@@ -58,7 +62,7 @@ class CallingRules(BaseModel):
     calling_hours: CallingHours | None = None
     retries: Retries | None = None
     min_gap_hours: Annotated[float, Field(ge=0, le=MAX_GAP_HOURS, allow_inf_nan=False)] | None = None
-    max_per_day: Annotated[int, Field(ge=1, le=MAX_PER_DAY)] | None = None
+    max_per_day: Annotated[Annotated[int, Field(ge=1, le=MAX_PER_DAY)] | None, BeforeValidator(_none_for_zero)] = None
 
     def given(self) -> dict[str, Any]:
         """As JSON, the fields that were given and no others; `model_validate` reads it back."""

@@ -19,7 +19,7 @@ from ringmaster.database import address, connected
 from ringmaster.errors import CommandError, OptionError
 from ringmaster.output import print_result
 from sql.businesses.businesses import Businesses
-from sql.do_not_call.do_not_call import OWN_LIST, DoNotCall, LaterRegisterError, ListRequest
+from sql.do_not_call.do_not_call import OWN_LIST, DoNotCall, LaterRegisterError, ListRequest, may_replace_register
 from web.intake.encoding import PIECE_BYTES
 from web.intake.phone_lists.phone_list import MAX_REASON_CHARACTERS, check_phones
 from web.intake.phone_lists.phone_rows import phone_rows
@@ -142,8 +142,9 @@ async def _change(pool: Pool, wanted: _ListChoice, phones: PhoneList, requested_
     report = {"business_id": wanted.business_id, "register": wanted.register, **_report(phones)}
     if wanted.register is None:
         return await DoNotCall(pool).add(request, phones, report)
-    if not phones:
-        message = "none of these rows has a phone number; the register stays as it was"
+    if not may_replace_register(len(phones), phones.rejected_count):
+        rows = len(phones) + phones.rejected_count
+        message = f"{phones.rejected_count} of these {rows} rows have no readable phone number; the register stays as it was"
         raise CommandError(message)
     try:
         return await DoNotCall(pool).replace_register(request, wanted.register, phones, report)

@@ -27,6 +27,8 @@ ADDED_AT_ONCE = 1_000
 LOADED_AT_ONCE = 5_000
 EXPORT_PAGE_ROWS = 1_000
 OWN_LIST = 0
+# Of the rows of a register. What cannot be read is called, so a file that is mostly unreadable must not replace a good one.
+MOST_UNREADABLE = 0.1
 
 # A phone in E.164, and why it is not to be called.
 Entry = tuple[str, str | None]
@@ -95,6 +97,11 @@ class Removal:
 
     removed: list[str]
     on_register: list[dict[str, str]]
+
+
+def may_replace_register(numbers: int, unreadable: int) -> bool:
+    """Whether a file with so many numbers, and so many rows without one, may take the place of a register."""
+    return numbers > 0 and unreadable <= MOST_UNREADABLE * (numbers + unreadable)
 
 
 class LaterRegisterError(Exception):

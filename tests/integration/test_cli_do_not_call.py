@@ -40,12 +40,11 @@ async def test_a_list_is_imported_and_exported(database: DatabaseFixture, databa
 async def test_a_register_is_replaced_from_standard_input(database: DatabaseFixture, database_url: str, tmp_path: Path) -> None:
     business = str(await database.business())
     register = ("--business", business, "--register", "FTC")
-    first = await command(database_url, "dnc", "import", *register, stdin=f"{A}\n{B}\nx\n".encode())
+    first = await command(database_url, "dnc", "import", *register, stdin=f"{A}\n{B}\n".encode())
     assert (first.code, first.out.strip()) == (
         0,
-        "2 numbers added, 0 on the list already, 1 rows rejected; 0 calls to them are in progress",
+        "2 numbers added, 0 on the list already, 0 rows rejected; 0 calls to them are in progress",
     )
-    assert first.err.strip() == "row 3: This is not a phone number."
     await command(database_url, "dnc", "import", *register, stdin=f"phone\n{B}\n".encode())
     copy = tmp_path / "copy.csv"
     written = await command(database_url, "dnc", "export", *register, "--file", str(copy), "--json")
@@ -66,7 +65,7 @@ async def test_what_is_wrong_is_named(
         (("import", "--business", business, "--register", ""), "--register: 1 to 64 printable characters"),
         (("import", "--business", business, "--file", str(tmp_path / "none.csv")), "--file: "),
         (("import", "--business", business, "--file", str(wrong)), "The first line must name the columns; these are missing: phone."),
-        (("import", "--business", business, "--file", str(empty), "--register", "FTC"), "none of these rows has a phone number"),
+        (("import", "--business", business, "--file", str(empty), "--register", "FTC"), "1 of these 1 rows have no readable phone number"),
         (("export", "--business", business, "--register", "FTC"), "--register: "),
         (("export", "--business", business, "--json"), "--json: "),
     ):

@@ -225,8 +225,8 @@ async def test_the_answer_waits_for_a_claim_in_progress(site: Site) -> None:
 
 
 async def test_a_register_is_replaced_as_a_whole(site: Site) -> None:
-    first = (await upload(site, f"{A}\n{B}\n{B}\n100\n", "?register=IL", token="admin")).json
-    assert (first["added"], first["already"], first["rejected_count"]) == (2, 1, 1)
+    first = (await upload(site, f"{A}\n{B}\n{B}\n", "?register=IL", token="admin")).json
+    assert (first["added"], first["already"], first["rejected_count"]) == (2, 1, 0)
     await site.post(LIST, {"phones": [A]})
     await site.post(LIST, {"phones": [B, C], "register": "IL"}, token="admin")
     await site.post(LIST, {"phones": ["0521234569"], "register": "charities"}, token="admin")
@@ -234,12 +234,24 @@ async def test_a_register_is_replaced_as_a_whole(site: Site) -> None:
     registers = await DoNotCall(site.database.pool).registers(site.business)
     assert [(register.name, register.numbers) for register in registers] == [("IL", 2), ("charities", 1)]
     log = [(row["action"], row["detail"]) for row in await site.database.pool.fetch(AUDITED)]
-    assert log[0] == ("do_not_call.replace_register", {"register": "IL", "numbers": 2, "rejected": 1})
+    assert log[0] == ("do_not_call.replace_register", {"register": "IL", "numbers": 2, "rejected": 0})
     rows = "SELECT count(*) FROM dialer.do_not_call"
     assert await site.database.pool.fetchval(rows) == 6
     assert [await site.database.commands.forget(1) for _ in range(4)] == [1, 1, 0, 0], "those of the former import"
     assert await site.database.pool.fetchval(rows) == 4
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.registers") == 2
+
+
+@pytest.mark.parametrize(("unreadable", "status"), [(2, 200), (3, 422)])
+async def test_a_register_that_is_mostly_unreadable_replaces_nothing(site: Site, unreadable: int, status: int) -> None:
+    """At most a tenth of its rows: who is missing in a register is called."""
+    await site.post(LIST, {"phones": [A], "register": "IL"}, token="admin")
+    rows = "".join(f"{lead['phone']}\n" for lead in leads(18)) + "100\n" * unreadable
+    response = await upload(site, rows, "?register=IL", token="admin")
+    assert response.status == status
+    assert ((A, "IL") in await listed(site)) == (status == 422)
+    if status == 422:
+        assert (response.code, b"3 of these 21 rows" in response.body) == ("no_numbers", True)
 
 
 async def test_a_register_is_in_force_until_its_next_import(site: Site) -> None:

@@ -73,7 +73,8 @@ WRONG_RULES: list[tuple[dict[str, Any], str, str]] = [
     ({"min_gap_hours": -1}, "min_gap_hours", "greater_than_equal"),
     ({"min_gap_hours": 8761}, "min_gap_hours", "less_than_equal"),
     ({"min_gap_hours": float("inf")}, "min_gap_hours", "finite_number"),
-    ({"max_per_day": 0}, "max_per_day", "greater_than_equal"),
+    ({"max_per_day": -1}, "max_per_day", "greater_than_equal"),
+    ({"max_per_day": False}, "max_per_day", "int_type"),
     ({"max_per_day": 101}, "max_per_day", "less_than_equal"),
     ({"max_per_day": 2.5}, "max_per_day", "int_type"),
     ({"recently_called": "no"}, "recently_called", "literal_error"),
@@ -129,6 +130,10 @@ def test_absent_is_the_businesses_and_null_is_none() -> None:
     assert effective(business, nothing) == nothing
     some = effective(business, RunRules(max_per_day=1, recently_called="skip"))
     assert (some.max_per_day, some.min_gap_hours, some.calling_hours, some.recently_called) == (1, 24, default_hours("IL"), "skip")
+
+
+def test_no_calls_a_day_is_no_limit() -> None:
+    assert RunRules(max_per_day=0).given() == {"max_per_day": None}
 
 
 STRICT = CallingRules(calling_hours=default_hours("IL"), min_gap_hours=24, max_per_day=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Role
 from sql.commands.requests import IdReusedError
@@ -13,6 +13,7 @@ from sql.do_not_call.do_not_call import (
     ListFilter,
     ListPlace,
     ListRequest,
+    may_replace_register,
 )
 from web.access.auth import require_principal
 from web.operations.idempotency import request_id
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from sql.do_not_call.do_not_call import Entry, ListEntry, Register
     from web.access.auth import Principal
+
+UNREADABLE: Final = msgid("{unreadable} of these {rows} rows have no readable phone number; the register stays as it was.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,9 @@ async def change_list(request: http.Request, change: ListChange) -> dict[str, An
     try:
         if change.register is None:
             return await lists.add(wanted, change.entries, change.report)
-        if not change.entries:
-            raise ApiError(422, "no_numbers", Text(msgid("None of these rows has a phone number; the register stays as it was.")))
+        if not may_replace_register(len(change.entries), unreadable := change.report["rejected_count"]):
+            values = {"unreadable": unreadable, "rows": len(change.entries) + unreadable}
+            raise ApiError(422, "no_numbers", Text(UNREADABLE, values))
         return await lists.replace_register(wanted, change.register, change.entries, change.report)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
