@@ -37,8 +37,9 @@ async def thought_absent(database: DatabaseFixture, settings: dict[str, Any]) ->
 
 
 async def job(database: DatabaseFixture, run: int) -> tuple[str, int, str | None]:
-    status, attempts, outcome = await database.pool.fetchrow(JOB, run) or ()
-    return status, attempts, outcome
+    row = await database.pool.fetchrow(JOB, run)
+    assert row
+    return row["status"], row["attempts"], row["outcome"]
 
 
 @pytest.mark.parametrize(
