@@ -147,7 +147,19 @@ FAULTS = (
     ),
     Fault(
         "next_try_stays", "late proof does not remove the lead's retry",
-        sql=("record_v1", "WHERE m.job_moves AND m.job_was = 'queued' AND t.job_id = m.job_id", "WHERE FALSE AND t.job_id = m.job_id"),
+        sql=("record_v1", "WHERE m.job_moves AND m.job_was = 'queued' AND m.job_now <> 'queued' AND", "WHERE FALSE AND"),
+    ),
+    Fault(
+        "late_proof_revives_in_sql", "late proof queues a lead again that was cancelled, or ended by a rule",
+        sql=("record_v1", "SELECT j.newest AND j.was = 'not_placed'\n", "SELECT FALSE AND j.was = 'not_placed'\n"),
+    ),
+    Fault(
+        "late_end_is_no_move_in_sql", "late proof of a call that is over leaves its queued lead as it was",
+        sql=("record_v1", "OR w.newest AND w.was = 'not_placed' AND w.state = 'over'", "OR FALSE AND w.state = 'over'"),
+    ),
+    Fault(
+        "late_proof_of_a_skipped_lead_in_sql", "late proof of a skipped lead leaves it counted as skipped",
+        sql=("record_v1", "skipped_count = r.skipped_count + d.skipped", "skipped_count = r.skipped_count"),
     ),
     Fault(
         "second_call_ignored", "another sid than that of the attempt is ignored",
