@@ -89,7 +89,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"required_registers": [{"name": "x", "max_age_days": 1}] * 2}, "required_registers"),
     ({"required_registers": [{"name": "a\x00b", "max_age_days": 1}]}, "required_registers.0.name"),
     ({"retention_days": 0}, "retention_days"),
-    ({"max_per_day": 0}, "max_per_day"),
+    ({"max_per_day": -1}, "max_per_day"),
     ({"calling_hours": {"monday": [["08:00"]]}}, "calling_hours.monday.0"),
     ({"script": None}, "script"),
     ({"provider_account": {}}, "provider_account"),

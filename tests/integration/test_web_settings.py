@@ -97,7 +97,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"priority": 101}, "priority"),
     ({"min_gap_hours": -1}, "min_gap_hours"),
     ({"min_gap_hours": "24"}, "min_gap_hours"),
-    ({"max_per_day": 0}, "max_per_day"),
+    ({"max_per_day": -1}, "max_per_day"),
     ({"recently_called": "never"}, "recently_called"),
     ({"budget": {}}, "budget"),
     ({"budget": {"amount": "12.50"}}, "budget"),
