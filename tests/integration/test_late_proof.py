@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 LIVE, OVER, UNKNOWN, NOT_PLACED = AttemptState.LIVE, AttemptState.OVER, AttemptState.UNKNOWN, AttemptState.NOT_PLACED
 FOUR_HOURS = {"no-answer": {"times": 1, "after_minutes": [240]}}
 TOO_MANY_CALLS = 10004
-JOB = "SELECT status, attempts, outcome FROM outbound_call_jobs WHERE run_id = $1"
+JOB = "SELECT status, attempts, outcome FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position LIMIT 1"
+OTHER = "+972501234568"
 WAITS = "SELECT extract(epoch FROM due_at - now())::float8 FROM dialer.retries WHERE run_id = $1"
 REFUSED = "INSERT INTO dialer.do_not_call (business_id, phone) VALUES ($1, $2)"
 
 
-async def thought_absent(database: DatabaseFixture, settings: dict[str, Any]) -> tuple[int, int, ClaimedAttempt]:
-    """A run with one lead that is queued again, because nobody knows of its call: business, run, and that attempt."""
-    business = await database.business()
-    run = await create(database, business, [PHONE], settings)
+async def thought_absent(database: DatabaseFixture, settings: dict[str, Any], *others: str) -> tuple[int, int, ClaimedAttempt]:
+    """A run whose first lead is queued again, because nobody knows of its call: business, run, and that attempt."""
+    business = await database.business(max_calls=1)
+    run = await create(database, business, [PHONE, *others], settings)
     [attempt] = (await database.claim(business))[0]
     await database.record(attempt, UNKNOWN)
     await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '61 seconds'")
@@ -48,13 +49,13 @@ async def job(database: DatabaseFixture, run: int) -> tuple[str, int, str | None
     ids=["no-answer", "too many calls"],
 )
 async def test_a_cancelled_lead_is_never_called_again(database: DatabaseFixture, end: dict[str, Any], status: str) -> None:
-    business, run, attempt = await thought_absent(database, {"retries": FOUR_HOURS})
-    job_id = await database.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1", run)
+    business, run, attempt = await thought_absent(database, {"retries": FOUR_HOURS}, OTHER)
+    job_id = await database.pool.fetchval("SELECT min(id) FROM outbound_call_jobs WHERE run_id = $1", run)
     assert (await database.command(business, CommandType.CANCEL_JOB, run, job_id=job_id)).job_status == "cancelled"
     await database.record(attempt, OVER, sid="CA1", token=None, **end)
     assert (await job(database, run))[0] == status
     assert await database.pool.fetchval(WAITS, run) is None
-    assert (await database.checked_run(business, run)).queued == 0
+    assert (await database.checked_run(business, run)).queued == 1
 
 
 async def test_the_call_of_a_cancelled_lead_is_hung_up(database: DatabaseFixture) -> None:
