@@ -78,7 +78,8 @@ BEGIN
     taken := dialer.claim_take_v1(room, picks, p_token, send_by, p_ring_seconds);
     barren := dialer.claim_pass_v1(runs, zones, offers, picks);
     PERFORM dialer.end_if_done_v1(e.business_id, e.run_id)
-    FROM (SELECT DISTINCT p.business_id, p.run_id FROM unnest(picks) p WHERE p.fate = 'end') e;
+    FROM (SELECT DISTINCT p.business_id, p.run_id FROM unnest(picks) p WHERE p.fate = 'end'
+          ORDER BY p.run_id) e;
     RETURN QUERY
     SELECT t.business_id, 'taken'::text, NULL::timestamptz, t.run_id, t.job_id, t.id, t.phone, t.from_number,
            t.account_sid, t.nonce, r.settings ->> 'machine_detection',
@@ -348,7 +349,7 @@ LANGUAGE sql AS $$
     )
     INSERT INTO dialer.outbox (business_id, run_id, type, data)
     SELECT c.business_id, c.id, 'run.paused', jsonb_build_object('last_error', c.last_error)
-    FROM counted c WHERE c.status = 'paused'
+    FROM counted c WHERE c.status = 'paused' ORDER BY c.id
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_verdict_v1(

@@ -99,8 +99,8 @@ def _claim_one(db: Database, request: ClaimRequest, parameters: Claim) -> tuple[
     picks = _pick(db, room, runs, offers)
     taken = _take(db, room, picks, parameters)
     barren = _pass(db, runs, offers, picks)
-    for run in {pick.offer.run.id: pick.offer.run for pick in picks if pick.fate == "end"}.values():
-        commanding.end_if_done(db, run)
+    for run_id in sorted({pick.offer.run.id for pick in picks if pick.fate == "end"}):
+        commanding.end_if_done(db, db.runs[run_id])
     return taken, _verdict(db, room, runs, picks, parameters, barren=barren)
 
 
@@ -197,9 +197,9 @@ def _take(db: Database, room: Room, picks: list[Pick], parameters: Claim) -> lis
     """Create the attempts, put off the other picked leads, and occupy the slots."""
     lane = room.lane
     taken = [_attempt(db, lane, pick.offer, parameters) for pick in picks if pick.fate == "take"]
-    for pick in picks:
-        if pick.fate in {"put_off", "end"}:
-            _refuse(db, pick.offer)
+    refused = (pick.offer for pick in picks if pick.fate in {"put_off", "end"})
+    for offer in sorted(refused, key=lambda offer: (offer.run.id, offer.job.id)):
+        _refuse(db, offer)
     if taken:
         if "count_instead_of_set" in db.faults:
             lane.cap = max(lane.cap, len(lane.inflight) + len(taken))

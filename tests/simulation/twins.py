@@ -67,7 +67,8 @@ OPERATIONS = "SELECT operation_id, business_id, run_id, type, jobs, status, done
 REFUSED = "SELECT business_id, phone FROM dialer.do_not_call ORDER BY business_id, phone"
 START_AT = "SELECT floor(extract(epoch FROM schedule_at))::bigint FROM public.outbound_call_runs WHERE id = $1"
 SIDS = "SELECT sid, attempt_id, excess, excess AND over_at IS NULL AS live FROM dialer.call_sids ORDER BY sid"
-OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY id"
+# In order within a business: the order of the events of two businesses in one statement means nothing.
+OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbox ORDER BY business_id, id"
 INBOX = """SELECT business_id, id, answer FROM dialer.inbox WHERE type NOT LIKE 'jobs.%' AND type NOT IN ('run.create', 'run.add')
 ORDER BY business_id, id"""
 PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
@@ -312,7 +313,7 @@ class Twins:
             [(o.id, o.business_id, o.run_id, o.type, o.jobs, o.status, o.done, o.skipped, o.new_run_id) for o in db.operations.values()],
             sorted((business_id, phone) for business_id, rules in db.rules.items() for phone in rules.do_not_call),
             [(sid, attempt, sid in db.excess_sids, sid in db.excess_live) for sid, attempt in sorted(db.sids.items())],
-            [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in db.every_event],
+            [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in sorted(db.every_event, key=lambda event: event.business_id)],
             [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],
             {key: _compared(row.answer) for key, row in db.inbox.items()},
         ]  # fmt: skip
