@@ -313,7 +313,7 @@ class Twins:
             [(o.id, o.business_id, o.run_id, o.type, o.jobs, o.status, o.done, o.skipped, o.new_run_id) for o in db.operations.values()],
             sorted((business_id, phone) for business_id, rules in db.rules.items() for phone in rules.do_not_call),
             [(sid, attempt, sid in db.excess_sids, sid in db.excess_live) for sid, attempt in sorted(db.sids.items())],
-            [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in sorted(db.every_event, key=lambda event: event.business_id)],
+            [(t.type, t.business_id, t.run_id, t.job_id, t.command_id) for t in sorted(db.every_event, key=lambda t: t.business_id)],
             [(n, p.owner, p.epoch) for n, p in enumerate(db.partitions) if p.owner is not None or p.epoch],
             {key: _compared(row.answer) for key, row in db.inbox.items()},
         ]  # fmt: skip
