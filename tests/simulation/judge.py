@@ -136,7 +136,9 @@ class Judge:
         counted = [call for call in calls if not self._no_fault(call) and not self._is_beyond_us(call)]
         # How often the lead was called before cannot be said when the provider knows one of its calls no more.
         all_known = not any(self._is_beyond_us(call) for call in calls)
-        if len(counted) > 1 and all_known and self.rules.too_early(attempt, counted[:-1]):
+        # When its callback is lost, the end of a call is fetched, and the provider does not say then that the lead was not at fault.
+        faultless = [call for call in calls if self._no_fault(call)]
+        if len(counted) > 1 and all_known and self.rules.too_early(attempt, counted[:-1], faultless):
             self._fail("P8", f"attempt {attempt.id} is a retry that came too early")
         if len(counted) > 1 and not self.rules.may_repeat(counted[:-1]):
             self._too_many(

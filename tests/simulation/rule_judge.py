@@ -123,13 +123,14 @@ class RuleJudge:
         """Whether a lead whose earlier calls were these may be called again."""
         return all(self._pause_minutes(call, calls) is not None for call in calls)
 
-    def too_early(self, attempt: Attempt, calls: Sequence[Entry]) -> bool:
-        """Whether an attempt was made before the pause after the last of these calls had passed."""
+    def too_early(self, attempt: Attempt, calls: Sequence[Entry], perhaps: Sequence[Entry]) -> bool:
+        """Whether an attempt was made before the pause after the last of `calls` had passed; those in `perhaps` may have been counted."""
         last = max(calls, key=lambda call: call.ended_at or 0.0)
-        minutes = self._pause_minutes(last, calls)
-        if minutes is None or self._jumps or last.ended_at is None:
+        pauses = [self._pause_minutes(last, calls), self._pause_minutes(last, [*calls, *perhaps])]
+        known = [minutes for minutes in pauses if minutes is not None]
+        if not known or self._jumps or last.ended_at is None:
             return False
-        return attempt.created_at < last.ended_at + 60.0 * minutes
+        return attempt.created_at < last.ended_at + 60.0 * min(known)
 
     def _pause_minutes(self, call: Entry, calls: Sequence[Entry]) -> float | None:
         """The pause after a call of a lead; None: it is not called again because of it."""
