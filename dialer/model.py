@@ -93,6 +93,38 @@ class Outcome(StrEnum):
     LOST = "lost"
 
 
+class PauseKind(StrEnum):
+    """Why a run paused itself: the `kind` of `outbound_call_runs.last_error_cause`, whose other fields are in docs/schema.md."""
+
+    ACCOUNT_REFUSED = "account_refused"
+    LEADS_REFUSED = "leads_refused"
+    FOREIGN_ANSWERS = "foreign_answers"
+    NO_ANSWERS = "no_answers"
+    BUDGET = "budget"
+    LOST_START = "lost_start"
+
+
+class AttemptReason(StrEnum):
+    """Why an attempt stands as it does, where the reason is our own and not the provider's; `attempts.reason`, English for other programs.
+
+    The web process makes sentences of these in the reader's language.
+    """
+
+    WITHDRAWN = "withdrawn"
+    NO_CREDENTIALS = "the credentials of the account are not known"
+    TOO_LATE = "the deadline had passed"
+    DEADLINE = "deadline"
+    CLIENT_FAULT = "error"
+    EXPIRED = "expired"
+    NO_RESULT = "its worker did not record the result of its POST"
+    NO_CALL_NAMED = "the answer names no call"
+    NOT_KNOWN = "the provider does not have this call"
+    NOT_LISTED = "the provider lists no such call"
+    # Written by sql/attempts/record_v1.sql and sql/timelines/timeline_v1.sql.
+    ANOTHER_CALL = "the provider answered with the call of another attempt"
+    FORGOTTEN = "found at the provider: the database had forgotten it"
+
+
 JOB_AFTER = {
     Outcome.COMPLETED: JobStatus.COMPLETED,
     Outcome.BUSY: JobStatus.FAILED,

@@ -28,7 +28,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of the table: for a `code` of the provider, or for every code when it is None."""
+    """One line of the table: for a `code` of the provider, or for every code when it is None.
+
+    The `meaning` of a code is a sentence for users: the web process translates it, and adds what to do.
+    """
 
     code: int | None
     action: Action
@@ -38,41 +41,41 @@ class Rule:
 # Twilio's error directory, https://www.twilio.com/docs/api/errors, as read in 2026. The 13xxx and 32xxx codes are documented for <Dial>
 # and SIP, 21606 to 21626 for messages too; they are here because a call has been seen to be refused with them.
 CODES: Final = (
-    Rule(21202, Action.LEAD, "the number is a premium number"),
-    Rule(21211, Action.LEAD, "the number is not valid"),
-    Rule(21214, Action.LEAD, "the number cannot be reached"),
-    Rule(21216, Action.LEAD, "the number is blocked by Twilio"),
-    Rule(21217, Action.LEAD, "the number does not appear to be valid"),
-    Rule(21610, Action.LEAD, "the person has opted out"),
-    Rule(13223, Action.LEAD, "the number has an invalid format"),
-    Rule(13224, Action.LEAD, "the number is invalid or not supported"),
-    Rule(13225, Action.LEAD, "the number is blocked by Twilio"),
-    Rule(13226, Action.LEAD, "the number has an unknown country code"),
-    Rule(32205, Action.LEAD, "the number is blocked for its high risk of fraud"),
-    Rule(10004, Action.WAIT, "the account has as many calls at once as it may have"),
-    Rule(20429, Action.WAIT, "too many requests"),
-    Rule(10001, Action.ACCOUNT, "the account is not active"),
-    Rule(10002, Action.ACCOUNT, "a trial account does not support this"),
-    Rule(20001, Action.ACCOUNT, "a parameter of the request is not valid"),
-    Rule(20003, Action.ACCOUNT, "the account's credentials are wrong"),
-    Rule(20005, Action.ACCOUNT, "the account is not active"),
-    Rule(20008, Action.ACCOUNT, "test credentials cannot do this"),
-    Rule(20403, Action.ACCOUNT, "the account may not do this"),
-    Rule(20404, Action.ACCOUNT, "the account, or the address of the API, does not exist"),
-    Rule(21201, Action.ACCOUNT, "the request has no number to call"),
-    Rule(21205, Action.ACCOUNT, "the address of the script is not valid: see PUBLIC_URL"),
-    Rule(21210, Action.ACCOUNT, "the caller id is not verified"),
-    Rule(21212, Action.ACCOUNT, "the caller id is not valid"),
-    Rule(21213, Action.ACCOUNT, "the request has no caller id"),
-    Rule(21215, Action.ACCOUNT, "the account's geographic permissions do not allow this country"),
-    Rule(13227, Action.ACCOUNT, "the account's geographic permissions do not allow this country"),
-    Rule(21218, Action.ACCOUNT, "the application does not exist"),
-    Rule(21219, Action.ACCOUNT, "a trial account may only call verified numbers"),
-    Rule(573005, Action.ACCOUNT, "a trial account may only call verified numbers"),
-    Rule(21234, Action.ACCOUNT, "the machine detection is not configured properly"),
-    Rule(21606, Action.ACCOUNT, "the caller id is not one of the account's"),
-    Rule(21609, Action.ACCOUNT, "the address of the callbacks is not valid: see PUBLIC_URL"),
-    Rule(21626, Action.ACCOUNT, "the events of the callbacks are not valid"),
+    Rule(21202, Action.LEAD, "The number is a premium number."),
+    Rule(21211, Action.LEAD, "The number is not valid."),
+    Rule(21214, Action.LEAD, "The number cannot be reached."),
+    Rule(21216, Action.LEAD, "Twilio blocks this number."),
+    Rule(21217, Action.LEAD, "The number does not appear to be valid."),
+    Rule(21610, Action.LEAD, "The person has asked not to be contacted."),
+    Rule(13223, Action.LEAD, "The number has a wrong format."),
+    Rule(13224, Action.LEAD, "The number is not valid, or Twilio cannot call it."),
+    Rule(13225, Action.LEAD, "Twilio blocks this number."),
+    Rule(13226, Action.LEAD, "The number has an unknown country code."),
+    Rule(32205, Action.LEAD, "The number is blocked because of its high risk of fraud."),
+    Rule(10004, Action.WAIT, "The Twilio account has as many calls at once as it may have."),
+    Rule(20429, Action.WAIT, "Twilio received too many requests."),
+    Rule(10001, Action.ACCOUNT, "The Twilio account is not active."),
+    Rule(10002, Action.ACCOUNT, "A trial account of Twilio does not support this."),
+    Rule(20001, Action.ACCOUNT, "Twilio does not accept a parameter of the request."),
+    Rule(20003, Action.ACCOUNT, "The credentials of the Twilio account are wrong."),
+    Rule(20005, Action.ACCOUNT, "The Twilio account is not active."),
+    Rule(20008, Action.ACCOUNT, "Test credentials of Twilio cannot place calls."),
+    Rule(20403, Action.ACCOUNT, "The Twilio account, or its API key, may not place calls."),
+    Rule(20404, Action.ACCOUNT, "The Twilio account, or the address of its API, does not exist."),
+    Rule(21201, Action.ACCOUNT, "The request has no number to call."),
+    Rule(21205, Action.ACCOUNT, "Twilio does not accept the address of our script."),
+    Rule(21210, Action.ACCOUNT, "The caller id is not verified in the Twilio account."),
+    Rule(21212, Action.ACCOUNT, "The caller id is not a valid number."),
+    Rule(21213, Action.ACCOUNT, "The request has no caller id."),
+    Rule(21215, Action.ACCOUNT, "The geographic permissions of the Twilio account do not allow calls to this country."),
+    Rule(13227, Action.ACCOUNT, "The geographic permissions of the Twilio account do not allow calls to this country."),
+    Rule(21218, Action.ACCOUNT, "Twilio has no such application."),
+    Rule(21219, Action.ACCOUNT, "A trial account of Twilio may only call verified numbers."),
+    Rule(573005, Action.ACCOUNT, "The verification of this number in the trial account has not been completed."),
+    Rule(21234, Action.ACCOUNT, "Machine detection is not set up properly."),
+    Rule(21606, Action.ACCOUNT, "The caller id is not a number of the Twilio account."),
+    Rule(21609, Action.ACCOUNT, "Twilio does not accept the address of our callbacks."),
+    Rule(21626, Action.ACCOUNT, "Twilio does not accept the events of our callbacks."),
 )
 
 THROTTLED: Final = Rule(None, Action.WAIT, "429 of the provider, any code: not processed, safe to send again")

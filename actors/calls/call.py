@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, reconcile, record
 from dialer.concurrency.loop import wait_for_event
-from dialer.model import AttemptState, Outcome, Reference
+from dialer.model import AttemptReason, AttemptState, Outcome, Reference
 from dialer.policy.checks import pause_before_check
 from sql.attempts.attempts import ClaimedAttempt, Fact
 from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from dialer.messages import CallChanged
     from sql.attempts.attempts import OpenAttempt, RecordResult
     from telephony.provider import Account, PlaceResult
-
-# Why an attempt was not sent although nothing failed: before the POST, its run was cancelled or its worker gave up the business.
-WITHDRAWN = "withdrawn"
-# The business has changed its account since this worker read it. The account is read again soon; until then its circuit breaker is open.
-NO_CREDENTIALS = "the credentials of the account are not known"
 
 # How long to pause when the account has too many calls at once: lines become free within seconds, and the leads wait in the queue.
 TOO_MANY_CALLS_SECONDS = 5.0
@@ -119,10 +114,12 @@ class Call:
     async def _place(self, attempt: ClaimedAttempt, deadline: float) -> RecordResult:
         account = self._services.accounts.of(attempt.business_id, attempt.account_sid)
         if account is None:
-            result: PlaceResult = UnsentCall(NO_CREDENTIALS)
+            # The business has changed it since this worker read it. It is read again soon; until then its circuit breaker is open.
+            result: PlaceResult = UnsentCall(AttemptReason.NO_CREDENTIALS)
             self._posted(result)
             return await self._services.facts.record(fact_of(attempt, result))
-        result = UnsentCall(WITHDRAWN) if self.withdrawn else await self._post(account, attempt, deadline)
+        # Withdrawn: before the POST, its run was cancelled or its worker gave up the business.
+        result = UnsentCall(AttemptReason.WITHDRAWN) if self.withdrawn else await self._post(account, attempt, deadline)
         self._posted(result)
         return await record(self._services, account, fact_of(attempt, result))
 
@@ -132,7 +129,7 @@ class Call:
         except Exception:
             # `place` is not supposed to raise. If it does, the request may have been sent.
             log.exception("attempt %d: the provider client failed", attempt.attempt_id)
-            return UnansweredCall("error")
+            return UnansweredCall(AttemptReason.CLIENT_FAULT)
 
     def _request(self, attempt: ClaimedAttempt) -> CallRequest:
         policy = self._services.policy

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
 from actors.calls.listing import UNKNOWN_OFFSET, behind_by, list_calls_since
-from dialer.model import AttemptState, Outcome
+from dialer.model import AttemptReason, AttemptState, Outcome
 from dialer.policy.checks import EXPIRY_SECONDS, QUEUED_SECONDS, UNKNOWN_CHECK_SECONDS, longest_seconds, pause_before_check
 from sql.attempts.attempts import Fact
 from sql.attempts.verdicts import RecordVerdict
@@ -108,7 +108,7 @@ def _margin(*, jumped: bool) -> timedelta:
 async def _expire(services: Services, attempt: OpenAttempt) -> float:
     """Record as unknown an attempt that its worker can no longer send and has not reported on; return the seconds until the next check."""
     due = (attempt.send_by + EXPIRY_GRACE - attempt.as_of).total_seconds()
-    await services.facts.record(_fact(attempt, AttemptState.UNKNOWN, reason="its worker did not record the result of its POST"))
+    await services.facts.record(_fact(attempt, AttemptState.UNKNOWN, reason=AttemptReason.NO_RESULT))
     # If that was too early by the database's clock, nothing has changed, and the next check tries again.
     return max(due, UNKNOWN_CHECK_SECONDS[0])
 
@@ -181,7 +181,7 @@ class _Reconciliation:
             self.within_seconds = max(self.services.policy.lag_seconds, OVERDUE_CHECK_SECONDS) + ABSENCE_GRACE_SECONDS
             return None
         log.error("attempt %d: the provider no longer has its call %s; the call is lost", self.attempt.attempt_id, sid)
-        fact = _fact(self.attempt, AttemptState.OVER, reason="the provider does not have this call")
+        fact = _fact(self.attempt, AttemptState.OVER, reason=AttemptReason.NOT_KNOWN)
         return (await self.services.facts.record(replace(fact, sid=sid, outcome=Outcome.LOST, evidence=self.evidence))).state
 
     # -- a call without a sid ----------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class _Reconciliation:
         absent, self.evidence = not_listed(self.attempt, self._now(), services.policy)
         if not absent:
             return None
-        fact = _fact(self.attempt, AttemptState.NOT_PLACED, reason="the provider lists no such call")
+        fact = _fact(self.attempt, AttemptState.NOT_PLACED, reason=AttemptReason.NOT_LISTED)
         recorded = await services.facts.record(
             replace(fact, owner=str(ownership.incarnation), epoch=epoch, lag_seconds=services.policy.lag_seconds, evidence=self.evidence)
         )

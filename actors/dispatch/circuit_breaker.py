@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from actors.calls.call import WITHDRAWN
+from dialer.model import AttemptReason
 from dialer.streams.client import RedisUnavailableError, account_key
 from telephony.provider import UnansweredCall, UnsentCall
 
@@ -97,7 +97,7 @@ class CircuitBreaker:
         self._in_flight = max(self._in_flight - 1, 0)
         if not isinstance(result, UnsentCall | UnansweredCall):
             self._succeeded()
-        elif not (isinstance(result, UnsentCall) and result.reason == WITHDRAWN):
+        elif not (isinstance(result, UnsentCall) and result.reason == AttemptReason.WITHDRAWN):
             self._failed(result)
         # While half open, no call goes through until all of these have a result.
         self._tripped_by_these = self._tripped_by_these and self._in_flight > 0

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dialer.model import PauseKind
 from sql.errors import DatabaseUnavailableError
 from telephony import refusals
 from telephony.provider import RefusedCall, UnansweredCall, UnsentCall
@@ -26,6 +27,14 @@ RETRY_SECONDS = 0.5
 MAX_RUNS = 10_000
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReason:
+    """Why a run is paused: `text` in English, `cause` for programs."""
+
+    text: str
+    cause: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,45 +89,54 @@ class RunPauser:
             self._streaks.popitem(last=False)
         if streak.is_full and run_id not in self._pausing:
             self._pausing.add(run_id)
-            self._tasks.spawn(self._pause(business_id, run_id, reason(result, streak.count, streak.foreign), kind.name))
+            self._tasks.spawn(self._pause(business_id, run_id, pause_reason(result, streak.count, streak.foreign), kind.name))
 
     def forget(self, run_id: int) -> None:
         """Start counting from zero: the run starts again, or has ended."""
         self._streaks.pop(run_id, None)
 
-    async def _pause(self, business_id: int, run_id: int, text: str, name: str) -> None:
+    async def _pause(self, business_id: int, run_id: int, reason: PauseReason, name: str) -> None:
         log.error("pausing run %d of business %d: %s", run_id, business_id, name)
         try:
             # Until it is paused, its leads go on being refused.
-            while not await self._is_paused(business_id, run_id, text):  # noqa: ASYNC110 - PostgreSQL is away, and there is no event to wait for
+            while not await self._is_paused(business_id, run_id, reason):  # noqa: ASYNC110 - PostgreSQL is away, and there is no event to wait for
                 await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._pausing.discard(run_id)
             self.forget(run_id)
 
-    async def _is_paused(self, business_id: int, run_id: int, text: str) -> bool:
+    async def _is_paused(self, business_id: int, run_id: int, reason: PauseReason) -> bool:
         try:
-            await self._services.workers.pause(business_id, run_id, text)
+            await self._services.workers.pause(business_id, run_id, reason.text, reason.cause)
         except DatabaseUnavailableError:
             return False
         return True
 
 
-def reason(result: PlaceResult, count: int, foreign: int) -> str:
-    """The text for the user, in `last_error`; `foreign` of `count` results came from something other than the provider."""
+def pause_reason(result: PlaceResult, count: int, foreign: int) -> PauseReason:
+    """Why a run is paused after `count` results in a row, `result` the last; `foreign` of them came from something but the provider."""
     match result:
         case RefusedCall(code=code, message=message) if result.action is Action.LEAD:
-            return f"The telephone company refused {count} leads in a row, the last one with: {message} ({code})"
+            text = f"The telephone company refused {count} leads in a row, the last one with: {message} ({code})"
+            return PauseReason(text, {"kind": PauseKind.LEADS_REFUSED, "code": code, "message": message, "count": count})
         case RefusedCall(code=code, message=message):
-            return f"The telephone company refuses this account or its number: {message} ({code})"
+            text = f"The telephone company refuses this account or its number: {message} ({code})"
+            return PauseReason(text, {"kind": PauseKind.ACCOUNT_REFUSED, "code": code, "message": message})
         case UnansweredCall(reason=why, foreign=True) if foreign >= refusals.FOREIGN_IN_A_ROW:
-            many = f"{count} calls in a row" if foreign == count else f"{foreign} of {count} calls in a row"
-            return (
-                f"{many} were answered by something else than the telephone company ({why}): "
-                "a proxy or a firewall between us and it, or a wrong TWILIO_API_URL"
-            )
+            return _foreign_answers(why, count, foreign)
         case _:
-            return f"The telephone company gave no usable answer to {count} calls in a row ({getattr(result, 'reason', '')})"
+            why = str(getattr(result, "reason", ""))
+            text = f"The telephone company gave no usable answer to {count} calls in a row ({why})"
+            return PauseReason(text, {"kind": PauseKind.NO_ANSWERS, "reason": why, "count": count})
+
+
+def _foreign_answers(why: str, count: int, foreign: int) -> PauseReason:
+    many = f"{count} calls in a row" if foreign == count else f"{foreign} of {count} calls in a row"
+    text = (
+        f"{many} were answered by something else than the telephone company ({why}): "
+        "a proxy or a firewall between us and it, or a wrong TWILIO_API_URL"
+    )
+    return PauseReason(text, {"kind": PauseKind.FOREIGN_ANSWERS, "reason": why, "count": count, "foreign": foreign})
 
 
 def _kind(result: PlaceResult) -> _Kind | None:

@@ -10,7 +10,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.calls.call import WITHDRAWN, Call, fact_of
+from actors.calls.call import Call, fact_of
 from actors.calls.orphaned_calls import OrphanedCalls
 from actors.dispatch.dispatchers import Dispatchers
 from actors.supervisor.messages import (
@@ -31,7 +31,7 @@ from actors.supervisor.messages import (
 )
 from actors.supervisor.registry import Registry
 from dialer.messages import CallChanged
-from dialer.model import AttemptState
+from dialer.model import AttemptReason, AttemptState
 from sql.attempts.attempts import ClaimRequest
 from sql.errors import DatabaseUnavailableError
 from telephony.provider import UnsentCall
@@ -149,11 +149,11 @@ class EffectRunner:
             return
         # The business is not ours any more, or no leads are claimed for it: these were not sent, and only we can record that.
         for attempt in result.attempts:
-            dispatcher.record(UnsentCall(WITHDRAWN))
+            dispatcher.record(UnsentCall(AttemptReason.WITHDRAWN))
             self._tasks.spawn(self._record_unsent(attempt))
 
     async def _record_unsent(self, attempt: ClaimedAttempt) -> None:
-        await self._services.facts.record(fact_of(attempt, UnsentCall(WITHDRAWN)))
+        await self._services.facts.record(fact_of(attempt, UnsentCall(AttemptReason.WITHDRAWN)))
 
     # -- calls -------------------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dialer.model import AttemptState
+from dialer.model import AttemptReason, AttemptState
 from sql.attempts.verdicts import RecordVerdict, VerdictCode
 from sql.pool import flush
 from sql.statements import statements
@@ -225,7 +225,11 @@ class Attempts:
         rows = await self._pool.fetch(TEXT["placing_of_run"], business_id, run_id)
         unknown = AttemptState.UNKNOWN
         return [
-            (Fact(business_id, row["attempt_id"], row["nonce"].hex, unknown, reason="expired"), row["state"] == unknown, row["past"])
+            (
+                Fact(business_id, row["attempt_id"], row["nonce"].hex, unknown, reason=AttemptReason.EXPIRED),
+                row["state"] == unknown,
+                row["past"],
+            )
             for row in rows
         ]
 

@@ -327,7 +327,10 @@ LANGUAGE sql AS $$
             status = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended THEN 'paused' ELSE r.status END,
             last_error = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended
                 THEN format('The budget of %s calls is used up', r.settings -> 'budget' ->> 'calls')
-                ELSE r.last_error END
+                ELSE r.last_error END,
+            last_error_cause = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended
+                THEN jsonb_build_object('kind', 'budget', 'calls', r.settings -> 'budget' -> 'calls')
+                ELSE r.last_error_cause END
         FROM (SELECT x.id, x.business_id, coalesce(t.taken, 0) AS taken, coalesce(t.ended, 0) AS ended,
                      coalesce(t.skipped, 0) AS skipped, coalesce(t.completed, 0) AS completed,
                      coalesce(t.failed, 0) AS failed, coalesce(t.last_turn, 0) AS last_turn,
@@ -345,10 +348,11 @@ LANGUAGE sql AS $$
                   FROM unnest(picks) p GROUP BY p.run_id) t ON t.run_id = x.id
               WHERE x.held) m
         WHERE r.id = m.id AND r.business_id = m.business_id AND (m.last_turn > 0 OR m.steps > 0 OR m.used_up)
-        RETURNING r.business_id, r.id, r.status, r.last_error
+        RETURNING r.business_id, r.id, r.status, r.last_error, r.last_error_cause
     )
     INSERT INTO dialer.outbox (business_id, run_id, type, data)
-    SELECT c.business_id, c.id, 'run.paused', jsonb_build_object('last_error', c.last_error)
+    SELECT c.business_id, c.id, 'run.paused',
+           jsonb_build_object('last_error', c.last_error, 'last_error_cause', c.last_error_cause)
     FROM counted c WHERE c.status = 'paused' ORDER BY c.id
 $$;
 

@@ -304,6 +304,9 @@ BEGIN
             status = CASE WHEN d.ends THEN CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END
                 WHEN d.pauses THEN 'paused' ELSE r.status END,
             last_error = CASE WHEN d.pauses THEN format(account_refused, d.account_fault) ELSE r.last_error END,
+            last_error_cause = CASE WHEN d.pauses
+                THEN jsonb_build_object('kind', 'account_refused', 'code', d.account_fault)
+                ELSE r.last_error_cause END,
             ended_at = CASE WHEN d.ends THEN dialer.utc() ELSE r.ended_at END,
             completed_at = CASE WHEN d.ends THEN dialer.utc() ELSE r.completed_at END
         FROM (SELECT d.*, n.queued_count + d.queued = 0 AND n.in_progress_count + d.in_progress = 0
@@ -313,8 +316,8 @@ BEGIN
                          AND n.in_progress_count + d.in_progress = 0 AS drained
               FROM delta d JOIN public.outbound_call_runs n ON n.id = d.run_id AND n.business_id = d.business_id) d
         WHERE r.id = d.run_id AND r.business_id = d.business_id
-        RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, d.pauses, r.last_error, r.total_leads,
-                  r.completed_count, r.failed_count, r.cancelled_count, r.skipped_count
+        RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, d.pauses, r.last_error,
+                  r.last_error_cause, r.total_leads, r.completed_count, r.failed_count, r.cancelled_count, r.skipped_count
     ), event AS (
         -- Writes the events; those of a run in the order job, excess, run.
         INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
@@ -339,7 +342,8 @@ BEGIN
                                       'skipped', c.skipped_count)
             FROM counted c WHERE c.ends OR c.drained
             UNION ALL
-            SELECT 3, c.business_id, c.run_id, NULL, 'run.paused', jsonb_build_object('last_error', c.last_error)
+            SELECT 3, c.business_id, c.run_id, NULL, 'run.paused',
+                   jsonb_build_object('last_error', c.last_error, 'last_error_cause', c.last_error_cause)
             FROM counted c WHERE c.pauses AND NOT c.ends
         ) e ORDER BY e.run_id, e.nth, e.job_id
     ), callback AS (

@@ -157,7 +157,8 @@ BEGIN
     UPDATE public.outbound_call_runs r
     SET status = CASE p_command.type WHEN 'run.pause' THEN 'paused' ELSE 'running' END, updated_at = dialer.utc(),
         started_at = CASE p_command.type WHEN 'run.start' THEN dialer.utc() ELSE r.started_at END,
-        last_error = CASE p_command.type WHEN 'run.resume' THEN NULL ELSE r.last_error END
+        last_error = CASE p_command.type WHEN 'run.resume' THEN NULL ELSE r.last_error END,
+        last_error_cause = CASE p_command.type WHEN 'run.resume' THEN NULL ELSE r.last_error_cause END
     WHERE r.id = p_run.id AND r.business_id = p_run.business_id;
     IF p_command.type = 'run.start' THEN
         PERFORM dialer.reset_windows_v1(p_run.business_id, p_run.id);
@@ -403,17 +404,22 @@ BEGIN
 END
 $$;
 
--- Pause a run whose provider account refuses its calls, so that no lead is burned.
-CREATE OR REPLACE FUNCTION dialer.pause_refused_v1(p_business_id integer, p_run_id integer, p_reason text) RETURNS void
+-- Pause a run whose provider account refuses its calls, so that no lead is burned. The reason is for people, the cause
+-- for programs.
+CREATE OR REPLACE FUNCTION dialer.pause_refused_v1(
+    p_business_id integer, p_run_id integer, p_reason text, p_cause jsonb)
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
-    UPDATE public.outbound_call_runs r SET status = 'paused', last_error = p_reason, updated_at = dialer.utc()
+    UPDATE public.outbound_call_runs r SET status = 'paused', last_error = p_reason, last_error_cause = p_cause,
+        updated_at = dialer.utc()
     WHERE r.business_id = p_business_id AND r.id = p_run_id AND r.status = 'running' AND r.started_at IS NOT NULL
       AND NOT r.cancel_requested;
     IF FOUND THEN
         INSERT INTO dialer.outbox (business_id, run_id, type, data)
-        VALUES (p_business_id, p_run_id, 'run.paused', jsonb_build_object('last_error', p_reason));
+        VALUES (p_business_id, p_run_id, 'run.paused',
+                jsonb_build_object('last_error', p_reason, 'last_error_cause', p_cause));
     END IF;
 END
 $$;

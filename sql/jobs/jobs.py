@@ -51,7 +51,8 @@ class Job:
     """A lead in its run.
 
     `lead_id` is as it was loaded, a number or a text; `attempt_state` is the state of its newest attempt, `position` its place in the run.
-    `reason` says why it was skipped, or which rule ended it after a call. `missing_since` is set only for calls in progress that the
+    `reason` says why it was skipped, or which rule ended it after a call. `error` and `error_code` are of its last call, if that failed;
+    the code only where jobs are listed or shown by themselves. `missing_since` is set only for calls in progress that the
     provider does not know: since when.
     """
 
@@ -70,6 +71,7 @@ class Job:
     attempt_state: str | None
     reason: str | None = None
     missing_since: datetime | None = None
+    error_code: int | None = None
 
 
 class Jobs:
@@ -145,4 +147,5 @@ def _job(row: Record) -> Job:
         attempt_state=row["attempt_state"],
         reason=row["reason"],
         missing_since=row.get("missing_since"),
+        error_code=row.get("error_code"),
     )

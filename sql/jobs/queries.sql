@@ -3,7 +3,10 @@ SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, 
        j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.reason, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at
            ELSE j.completed_at END AS ended_at,
-       a.state AS attempt_state, a.sid
+       a.state AS attempt_state, a.sid,
+       -- Of the call that the error is about.
+       CASE WHEN a.state = 'over' AND (j.status = 'failed' OR j.error_message IS NOT NULL)
+            THEN a.error_code END AS error_code
 FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
@@ -27,7 +30,10 @@ SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, 
        j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.reason, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at
            ELSE j.completed_at END AS ended_at,
-       a.state AS attempt_state, a.sid
+       a.state AS attempt_state, a.sid,
+       -- Of the call that the error is about.
+       CASE WHEN a.state = 'over' AND (j.status = 'failed' OR j.error_message IS NOT NULL)
+            THEN a.error_code END AS error_code
 FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id

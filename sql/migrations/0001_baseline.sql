@@ -15,6 +15,8 @@ CREATE TABLE public.outbound_call_runs (
     skipped_count        INTEGER      NOT NULL DEFAULT 0,
     status               VARCHAR(32)  DEFAULT 'running',
     last_error           TEXT,
+    -- The same for a program: {kind, code?, ...}, see docs/schema.md.
+    last_error_cause     JSONB,
     created_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
     updated_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
     completed_at         TIMESTAMP,

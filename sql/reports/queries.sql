@@ -38,18 +38,22 @@ SELECT j.outcome, count(*)::integer AS n FROM public.outbound_call_jobs j
 WHERE j.business_id = $1 AND j.run_id = $2 AND j.outcome IS NOT NULL GROUP BY j.outcome
 
 -- name: refusals
-SELECT f.at, f.rule, f.verdict, f.until, f.detail FROM dialer.refusals f
+SELECT f.at, f.rule, f.verdict, f.until, f.detail,
+       (SELECT z.zone FROM dialer.run_zones z JOIN public.outbound_call_jobs j ON j.run_id = z.run_id
+        WHERE j.id = f.job_id AND j.business_id = f.business_id AND z.business_id = f.business_id
+          AND j.position BETWEEN z.first_position AND z.last_position) AS zone
+FROM dialer.refusals f
 WHERE f.business_id = $1 AND f.run_id = $2 AND f.job_id = $3 ORDER BY f.at, f.rule
 
 -- name: of_job
 SELECT clock_timestamp() AS now, r.status AS run_status, r.updated_at AT TIME ZONE 'UTC' AS run_changed_at,
        dialer.is_spent(r.settings, r.calls_count) AS is_spent, r.schedule_at AT TIME ZONE 'UTC' AS schedule_at,
-       z.is_closed, z.opens_at, t.due_at, t.reason AS due_reason
+       r.last_error, r.last_error_cause, z.zone, z.is_closed, z.opens_at, t.due_at, t.reason AS due_reason
 FROM public.outbound_call_jobs j
 JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id
 LEFT JOIN dialer.retries t ON t.job_id = j.id AND t.business_id = j.business_id
 LEFT JOIN LATERAL (
-    SELECT y.opens_at > now() AS is_closed, nullif(y.opens_at, 'infinity') AS opens_at FROM dialer.run_zones y
+    SELECT y.zone, y.opens_at > now() AS is_closed, nullif(y.opens_at, 'infinity') AS opens_at FROM dialer.run_zones y
     WHERE y.run_id = j.run_id AND y.business_id = j.business_id AND j.position BETWEEN y.first_position
       AND y.last_position) z ON TRUE
 WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3 AND j.status = 'queued' AND NOT r.cancel_requested

@@ -56,21 +56,25 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A rule that kept a lead from being called, for the last time at `at`: its verdict is wait (until then, if known) or skip."""
+    """A rule that kept a lead from being called, for the last time at `at`: its verdict is wait (until then, if known) or skip.
+
+    `zone` is the zone key of the lead, if it matters for the rule.
+    """
 
     at: datetime
     rule: str
     verdict: str
     until: datetime | None
     detail: str | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
     """What a queued lead waits for.
 
-    Its zone is closed until `opens_at` (None: it never opens), it is called again at `due_at`, its run is paused or spent, or starts at
-    `schedule_at`.
+    Its `zone` (a zone key) is closed until `opens_at` (None: it never opens), it is called again at `due_at`, its run is paused or spent,
+    or starts at `schedule_at`. `last_error` and `last_error_cause` say why the run paused itself.
     """
 
     now: datetime
@@ -78,6 +82,9 @@ class JobReport:
     run_changed_at: datetime | None
     is_spent: bool
     schedule_at: datetime | None
+    last_error: str | None
+    last_error_cause: dict[str, Any] | None
+    zone: str | None
     is_closed: bool | None
     opens_at: datetime | None
     due_at: datetime | None

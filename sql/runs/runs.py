@@ -30,7 +30,8 @@ DEFAULTS = {"machine_detection": None, "record": False, "recently_called": "wait
 class Run:
     """A run as in the contract; times are aware, in UTC.
 
-    `settings` is what it was given, `rules` the rules of calling of its business.
+    `settings` is what it was given, `rules` the rules of calling of its business. `last_error` says in English why it paused itself,
+    `last_error_cause` says it for programs.
     """
 
     run_id: int
@@ -53,6 +54,7 @@ class Run:
     locked_by_worker: str | None
     lock_ts: datetime | None
     last_error: str | None
+    last_error_cause: dict[str, Any] | None
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     settings: dict[str, Any]
@@ -215,6 +217,7 @@ def _run(row: Record) -> Run:
         locked_by_worker=row["locked_by_worker"],
         lock_ts=_utc(row["lock_ts"]),
         last_error=row["last_error"],
+        last_error_cause=row["last_error_cause"],
         cancel_requested_at=_utc(row["cancel_requested_at"]),
         cancel_requested_by=row["cancel_requested_by"],
         settings=row["settings"],

@@ -83,6 +83,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     lost_start CONSTANT text :=
         'Calls of this run were found at the provider, and the database does not know that it was started.';
+    lost_cause CONSTANT jsonb := '{"kind": "lost_start"}';
     attempt bigint;
 BEGIN
     INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid,
@@ -100,12 +101,14 @@ BEGIN
     WHERE j.id = p_orphan.job_id AND j.business_id = p_business_id;
     DELETE FROM dialer.retries t WHERE t.job_id = p_orphan.job_id AND t.business_id = p_business_id;
     IF p_orphan.never_started THEN
-        UPDATE public.outbound_call_runs r SET status = 'paused', started_at = dialer.utc(), last_error = lost_start
+        UPDATE public.outbound_call_runs r SET status = 'paused', started_at = dialer.utc(), last_error = lost_start,
+            last_error_cause = lost_cause
         WHERE r.id = p_orphan.run_id AND r.business_id = p_business_id AND r.status = 'pending';
         IF FOUND THEN
             PERFORM dialer.reset_windows_v1(p_business_id, p_orphan.run_id);
             INSERT INTO dialer.outbox (business_id, run_id, type, data)
-            VALUES (p_business_id, p_orphan.run_id, 'run.paused', jsonb_build_object('last_error', lost_start));
+            VALUES (p_business_id, p_orphan.run_id, 'run.paused',
+                    jsonb_build_object('last_error', lost_start, 'last_error_cause', lost_cause));
         END IF;
     END IF;
     UPDATE public.outbound_call_runs r

@@ -62,4 +62,4 @@ JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.busine
 ORDER BY a.id
 
 -- name: pause_run
-SELECT dialer.pause_refused_v1($1::integer, $2::integer, $3::text)
+SELECT dialer.pause_refused_v1($1::integer, $2::integer, $3::text, $4::jsonb)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from sql.pool import Pool
@@ -126,6 +126,6 @@ class Workers:
         """The calls of runs that are being placed or live: business_id, run_id, job_id, attempt_id, state, lead_id."""
         return [dict(row) for row in await self._pool.fetch(TEXT["on_the_line"], [b for b, _ in runs], [r for _, r in runs])]
 
-    async def pause(self, business_id: int, run_id: int, reason: str) -> None:
-        """Pause a run because its account is refused; no lead is burned."""
-        await self._pool.execute(TEXT["pause_run"], business_id, run_id, reason)
+    async def pause(self, business_id: int, run_id: int, reason: str, cause: Mapping[str, object]) -> None:
+        """Pause a run because its account is refused, no lead is burned: `reason` says why in English, `cause` for programs."""
+        await self._pool.execute(TEXT["pause_run"], business_id, run_id, reason, cause)

@@ -18,6 +18,7 @@ from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
+from dialer.model import AttemptReason
 from telephony import refusals
 from telephony.provider import CallFacts, Listing, LiveListing, NoSuchCall, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
@@ -91,7 +92,7 @@ class TwilioProvider:
         """Place one call with Twilio, once; see `Provider.place`."""
         left = deadline - self._clock.boot()
         if left <= 0:
-            return UnsentCall("the deadline had passed")
+            return UnsentCall(AttemptReason.TOO_LATE)
         with exchange_until(deadline) as exchange:
             try:
                 async with asyncio.timeout(left):
@@ -100,7 +101,7 @@ class TwilioProvider:
                 return _failure(exchange, error)
         if isinstance(call.sid, str) and CALL_SID.fullmatch(call.sid):
             return PlacedCall(call.sid, str(call.status))
-        return UnansweredCall("the answer names no call", foreign=True)
+        return UnansweredCall(AttemptReason.NO_CALL_NAMED, foreign=True)
 
     async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
         """Fetch one call from Twilio; see `Provider.fetch`."""
@@ -204,7 +205,7 @@ def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
 def _reason(error: BaseException) -> str:
     """The reason without a number, an address or a token: an exception's own text may contain any of them."""
     if isinstance(error, TimeoutError | DeadlinePassedError):
-        return "deadline"
+        return AttemptReason.DEADLINE
     status = getattr(error, "status", None)
     if isinstance(error, TwilioException) and status:
         return f"HTTP {status}, code {_code(error)}"

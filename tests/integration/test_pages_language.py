@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from babel.messages.extract import extract_from_file
 
+from telephony import endings, refusals
 from web.pages import assets, formatting
 from web.server import i18n
 
@@ -36,6 +37,9 @@ def sentences() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         method = "python" if path.suffix == ".py" else "jinja2.ext.babel_extract"
         for line, text, _, _ in extract_from_file(method, path, keywords=KEYWORDS, options={"silent": "false"}):
             yield f"{path.name}:{line}", text
+    # What the provider's codes mean is told to users too.
+    meanings = {**endings.CODES, **{rule.code: rule.meaning for rule in refusals.CODES}, **endings.SIP}
+    yield from ((f"code {code}", meaning) for code, meaning in meanings.items())
 
 
 def test_every_sentence_has_its_hebrew() -> None:

@@ -11,7 +11,7 @@ from tests.simulation.recording import counted_as, summary
 from tests.simulation.rows import ENDED, Received
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from tests.simulation.rows import Database, Run
@@ -198,12 +198,12 @@ def rewrite_rows(db: Database, run: Run, first: int = 1, chunk: int = 10**9) -> 
     return None
 
 
-def pause_refused(db: Database, business_id: int, run_id: int, reason: str) -> None:
+def pause_refused(db: Database, business_id: int, run_id: int, reason: str, cause: Mapping[str, object]) -> None:
     """Pause a run that its provider account refuses."""
     run = db.runs.get(run_id)
     if run and run.business_id == business_id and run.status == "running" and run.started and not run.cancel_requested:
-        run.status, run.last_error = "paused", reason
-        db.add_event(business_id, run_id, "run.paused", {"last_error": reason})
+        run.status, run.last_error, run.last_error_cause = "paused", reason, dict(cause)
+        db.add_event(business_id, run_id, "run.paused", {"last_error": reason, "last_error_cause": dict(cause)})
 
 
 def join(db: Database, incarnation: UUID, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType, Event, RunChanged
-from dialer.model import AttemptState
+from dialer.model import AttemptReason, AttemptState
 from dialer.policy.checks import EXPIRY_SECONDS
 from sql.attempts.attempts import ExcessCall, Fact, OpenAttempt
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Answer, AppliedCommand
@@ -17,7 +17,7 @@ from tests.simulation.recording import CONFUSED
 from tests.simulation.rows import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     from dialer.messages import Command
@@ -104,7 +104,11 @@ class FakeAttempts(FakeStore):
             now, unknown = self.db.clock(), AttemptState.UNKNOWN
             rows = [self.db.attempts[i] for i in self.db.lanes[business_id].inflight]
             return [
-                (Fact(business_id, a.id, a.nonce, unknown, reason="expired"), a.state is unknown, now > a.send_by + EXPIRY_SECONDS)
+                (
+                    Fact(business_id, a.id, a.nonce, unknown, reason=AttemptReason.EXPIRED),
+                    a.state is unknown,
+                    now > a.send_by + EXPIRY_SECONDS,
+                )
                 for a in rows
                 if a.run_id == run_id and a.state in {AttemptState.PLACING, unknown}
             ]
@@ -254,10 +258,10 @@ class FakeWorkers(FakeStore):
         found: list[dict[str, Any]] = await self.link.ask(list)
         return found
 
-    async def pause(self, business_id: int, run_id: int, reason: str) -> None:
+    async def pause(self, business_id: int, run_id: int, reason: str, cause: Mapping[str, object]) -> None:
         def statement() -> None:
             self.wait_for_lock()
-            commanding.pause_refused(self.db, business_id, run_id, reason)
+            commanding.pause_refused(self.db, business_id, run_id, reason, cause)
 
         await self.link.ask(statement)
 

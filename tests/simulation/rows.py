@@ -119,6 +119,7 @@ class Run:
     served_at: float = -1.0
     ended_at: float | None = None
     last_error: str | None = None
+    last_error_cause: dict[str, object] | None = None
     ancestors: tuple[int, ...] = ()
     calls_count: int = 0
     schedule_at: float | None = None

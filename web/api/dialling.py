@@ -11,10 +11,11 @@ from pydantic import Field
 from dialer.model import Role
 from web.access.auth import require_principal
 from web.api.replies import canonical_json
-from web.api.serializers import moment, said
+from web.api.serializers import moment
 from web.operations.dialling import change_dialling
 from web.operations.reports.business_summary import business_summary
 from web.server import errors
+from web.server.error_responses import said
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, body_of, storable

@@ -12,7 +12,7 @@ from dialer.model import JobStatus, Role
 from sql.jobs.jobs import JobFilter
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
-from web.api.serializers import attempt_json, job_json, why_json
+from web.api.serializers import attempt_json, job_answer_json, why_json
 from web.operations.commands import submit
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
 from web.operations.jobs import attempts_of, job_ids, list_jobs, requested_job, resolve_job, start_of_previous_jobs
@@ -63,7 +63,7 @@ async def index(request: http.Request) -> http.Response:
     wanted = await _filter_of(request, principal, query)
     jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=query.cursor, limit=query.limit)
     previous = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=query.cursor, limit=query.limit)
-    return page_response([job_json(job) for job in jobs], following=jobs[-1].position if more else None, previous=previous)
+    return page_response([job_answer_json(request, job) for job in jobs], following=jobs[-1].position if more else None, previous=previous)
 
 
 @routes.get("/api/outbound/runs/{run_id}/jobs/{job_id}")
@@ -73,8 +73,14 @@ async def detail(request: http.Request) -> http.Response:
     run_id, job = await requested_job(request, principal)
     attempts = await attempts_of(request, principal, run_id, job.job_id)
     reasons = await why(request, principal.business_id, run_id, job.job_id)
-    body = {**job_json(job), "run_id": run_id, "attempt_count": job.attempts, "attempts": [attempt_json(attempt) for attempt in attempts]}
-    return http.json_response({**body, "why": [why_json(request, reason) for reason in reasons]})
+    body = {
+        **job_answer_json(request, job),
+        "run_id": run_id,
+        "attempt_count": job.attempts,
+        "attempts": [attempt_json(request, attempt) for attempt in attempts],
+        "why": [why_json(request, reason) for reason in reasons],
+    }
+    return http.json_response(body)
 
 
 @routes.post("/api/outbound/runs/{run_id}/jobs/{job_id}/cancel")

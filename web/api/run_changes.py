@@ -7,7 +7,7 @@ from aiohttp import web as http
 from dialer.model import Role
 from web.access.auth import require_principal
 from web.api.replies import canonical_json
-from web.api.serializers import preflight_json, run_json
+from web.api.serializers import preflight_json, run_answer_json
 from web.intake.importer import checked, report
 from web.intake.imports.additions import add_leads
 from web.intake.imports.import_request import imported
@@ -25,7 +25,7 @@ async def change(request: http.Request) -> http.Response:
     """Change the settings of a run that has not ended, or archive one."""
     principal = require_principal(request, Role.OPERATOR)
     wanted = await body_of(request, RunChange)
-    return http.json_response(run_json(await change_run(request, principal, wanted)))
+    return http.json_response(run_answer_json(request, await change_run(request, principal, wanted)))
 
 
 @routes.post("/api/outbound/runs/{run_id}/leads")

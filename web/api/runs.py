@@ -12,7 +12,7 @@ from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.replies import canonical_json, reply
-from web.api.serializers import run_detail_json, run_json
+from web.api.serializers import run_answer_json, run_detail_json
 from web.intake.importer import import_run
 from web.intake.imports.import_request import imported
 from web.operations.commands import submit
@@ -71,7 +71,7 @@ async def index(request: http.Request) -> http.Response:
     statuses = words_of("status", query.status, RunStatus)
     runs, more = await list_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
     previous = await start_of_previous_runs(request, principal, statuses=statuses, before=query.cursor, limit=query.limit)
-    return page_response([run_json(run) for run in runs], following=runs[-1].run_id if more else None, previous=previous)
+    return page_response([run_answer_json(request, run) for run in runs], following=runs[-1].run_id if more else None, previous=previous)
 
 
 @routes.get("/api/outbound/runs/{run_id}")
@@ -79,7 +79,7 @@ async def detail(request: http.Request) -> http.Response:
     """Show one run: how its leads ended, why it waits, when it will end."""
     run = await requested_run(request, require_principal(request))
     detail = await run_detail(request, run)
-    return http.json_response({**run_json(run), **run_detail_json(request, detail)})
+    return http.json_response({**run_answer_json(request, run), **run_detail_json(request, detail)})
 
 
 @routes.post("/api/outbound/runs/{run_id}/{verb:start|pause|resume}")
@@ -90,7 +90,7 @@ async def change_state(request: http.Request) -> http.Response:
     answer = await submit(request, VERBS[request.match_info["verb"]], id_of(request, "run_id"))
 
     async def describe() -> dict[str, Any]:
-        return run_json(await requested_run(request, principal))
+        return run_answer_json(request, await requested_run(request, principal))
 
     return await reply(request, answer, describe)
 

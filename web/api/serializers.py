@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from web.operations.explanations.call_explanation import explain_call
+from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.waits_for import outage_since
-from web.server import i18n
-from web.server.error_responses import translated
+from web.server.error_responses import said, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +35,13 @@ MOMENTS: Final = {
 }
 
 
+def run_answer_json(request: http.Request, run: Run) -> dict[str, Any]:
+    """A run in an answer, as `GET /api/outbound/runs/{run_id}` shows it: with its error in the reader's language."""
+    return {**run_json(run), "last_error": said_or_none(request, explain_pause(run.last_error, run.last_error_cause))}
+
+
 def run_json(run: Run) -> dict[str, Any]:
-    """A run, as `GET /api/outbound/runs/{run_id}` shows it."""
+    """A run in an event, which has no reader of its own: with its error in English."""
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -59,6 +65,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "locked_by_worker": run.locked_by_worker,
         "lock_ts": moment(run.lock_ts),
         "last_error": run.last_error,
+        "last_error_cause": run.last_error_cause,
         "priority": run.priority,
         "schedule_at": moment(run.schedule_at),
         "archived": run.archived_at is not None,
@@ -104,8 +111,13 @@ def preflight_json(request: http.Request, found: PreflightReport, rows: Mapping[
     }
 
 
+def job_answer_json(request: http.Request, job: Job) -> dict[str, Any]:
+    """A job in an answer, as a list of jobs shows it: with its error in the reader's language."""
+    return {**job_json(job), "error": said_or_none(request, explain_call(job.error_code, job.error))}
+
+
 def job_json(job: Job) -> dict[str, Any]:
-    """A job, as a list of jobs shows it; `attempts` is their number."""
+    """A job in an event or a file for programs: `attempts` is their number, the error is in English."""
     return {
         "job_id": job.job_id,
         "lead_id": job.lead_id,
@@ -146,13 +158,13 @@ def why_json(request: http.Request, reason: Reason) -> dict[str, Any]:
     return {"at": moment(refusal.at), "rule": refusal.rule, "verdict": refusal.verdict, **until, "detail": sentence}
 
 
-def said(request: http.Request, text: Text) -> str:
-    """A sentence in the reader's language."""
-    return i18n.sentence(request, text.text, **text.values)
+def said_or_none(request: http.Request, text: Text | None) -> str | None:
+    """A sentence in the reader's language, if there is one."""
+    return said(request, text) if text else None
 
 
-def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:
-    """An attempt with its timeline: its steps, and each callback as it was received."""
+def attempt_json(request: http.Request, attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """An attempt with its timeline: its steps, and each callback as it was received; explained in the reader's language."""
     timeline = [{"at": attempt[name], "event": event} for name, event in MOMENTS.items() if attempt[name] is not None]
     timeline += [_callback(callback) for callback in attempt["callbacks"]]
     timeline.sort(key=lambda entry: entry["at"])
@@ -165,6 +177,7 @@ def attempt_json(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "duration_seconds": attempt["duration"],
         "error_code": attempt["error_code"],
         "reason": attempt["reason"],
+        "explanation": said_or_none(request, explain_call(attempt["error_code"], attempt["reason"])),
         "excess": attempt["excess"],
         "missing_since": moment(attempt["missing_since"]),
         "timeline": [{**entry, "at": moment(entry["at"])} for entry in timeline],

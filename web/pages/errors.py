@@ -9,6 +9,7 @@ from aiohttp import web as http
 from web.access import auth
 from web.pages import frame
 from web.server import i18n
+from web.server.error_responses import said
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def error_page(request: http.Request, error: ApiError) -> http.StreamRespo
     if error.status == UNAUTHORIZED:
         # A fragment must not be replaced by the sign-in page: the page around it reloads itself.
         return http.Response(status=UNAUTHORIZED, headers={"HX-Refresh": "true"}) if fragment else _to_login(request)
-    text = i18n.sentence(request, error.text.text, **error.text.values)
+    text = said(request, error.text)
     if fragment:
         return http.Response(status=error.status, text=text, headers=error.headers)
     title = i18n.sentence(request, TITLES.get(error.status, OTHER))

@@ -9,6 +9,7 @@ from web.access import auth
 from web.pages import forms, frame
 from web.server import i18n, keys
 from web.server.addresses import opened_by_http
+from web.server.error_responses import said
 from web.server.errors import ApiError
 from web.server.i18n import msgid
 
@@ -42,7 +43,7 @@ async def sign_in(request: http.Request) -> http.Response:
             return _form_again(request, form, destination, i18n.sentence(request, MISSING), 422)
         user = await auth.check_password(request, form["email"], form["password"])
     except ApiError as error:
-        response = _form_again(request, form, destination, i18n.sentence(request, error.text.text, **error.text.values), error.status)
+        response = _form_again(request, form, destination, said(request, error.text), error.status)
         response.headers.update(error.headers)
         return response
     if user is None:

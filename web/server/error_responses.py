@@ -50,16 +50,22 @@ async def answer_errors(request: http.Request, handler: Handler) -> http.StreamR
 
 def as_json(request: http.Request, error: ApiError) -> http.Response:
     """The error as programs read it."""
-    body: dict[str, Any] = {"error": sentence(request, error.text.text, **error.text.values), "code": error.code}
+    body: dict[str, Any] = {"error": said(request, error.text), "code": error.code}
     if error.details:
         body["details"] = [translated(request, detail) for detail in error.details]
     return http.json_response(body, status=error.status, headers=error.headers)
 
 
+def said(request: http.Request, text: Text) -> str:
+    """A sentence in the reader's language, with those that follow it."""
+    values = translated(request, dict(text.values))
+    return " ".join((sentence(request, text.text, **values), *(said(request, following) for following in text.then)))
+
+
 def translated(request: http.Request, value: Any) -> Any:  # noqa: ANN401 - any JSON
     """`value` with each `Text` in it replaced by its sentence in the reader's language."""
     if isinstance(value, Text):
-        return sentence(request, value.text, **value.values)
+        return said(request, value)
     if isinstance(value, dict):
         return {name: translated(request, inner) for name, inner in value.items()}
     if isinstance(value, list):

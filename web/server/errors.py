@@ -15,10 +15,11 @@ RETRY_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence not yet translated: its English form marked with `msgid`, and the values of its placeholders."""
+    """A sentence not yet translated: its English form marked with `msgid`, and the values of its placeholders; `then` follows it."""
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
+    then: tuple[Text, ...] = ()
 
 
 class ApiError(Exception):

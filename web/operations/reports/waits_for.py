@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.model import AttemptState, RunStatus
 from dialer.policy.checks import longest_seconds
+from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.provider_outage import provider_waited_for_since
 from web.server import keys
 from web.server.errors import Text
@@ -158,7 +159,7 @@ async def waits_of(request: http.Request, run: Run, report: RunReport, business:
     if run.status is RunStatus.PENDING:
         waits = list(_of_schedule(report, business)) if report.schedule_at else []
     elif run.status is RunStatus.PAUSED:
-        waits = [*of_stop(business), *([Wait(WaitReason.BUDGET)] if report.is_spent else []), Wait(WaitReason.PAUSED)]
+        waits = [*of_stop(business), *_of_pause(run, report)]
     else:
         away_since = await provider_waited_for_since(request, run)
         waits = [*_of_running(run, business, report), *([Wait(WaitReason.PROVIDER_AWAY, away_since)] if away_since else [])]
@@ -168,6 +169,14 @@ async def waits_of(request: http.Request, run: Run, report: RunReport, business:
 def outage_since(waits: Sequence[Wait]) -> datetime | None:
     """When the wait for the provider began; None when these waits do not include one."""
     return next((wait.since for wait in waits if wait.reason is WaitReason.PROVIDER_AWAY), None)
+
+
+def _of_pause(run: Run, report: RunReport) -> Iterator[Wait]:
+    """A used up budget is told by itself; any other cause with the pause it made."""
+    if report.is_spent:
+        yield Wait(WaitReason.BUDGET)
+    explanation = None if report.is_spent else explain_pause(run.last_error, run.last_error_cause)
+    yield Wait(WaitReason.PAUSED, text=Text(SENTENCES[WaitReason.PAUSED], then=(explanation,)) if explanation else None)
 
 
 def of_stop(business: BusinessReport) -> Iterator[Wait]:

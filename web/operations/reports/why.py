@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.model import RunStatus
 from sql.reports.reports import Refusal
+from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.waits_for import business_report, of_business, waits_for
 from web.server import keys
 from web.server.errors import Text
@@ -43,6 +44,15 @@ SENTENCES: Final = {
     ("paused", WAIT): msgid("The campaign is paused. This person will be called after it is resumed."),
     ("pending", WAIT): msgid("The campaign has not started yet. This person will be called after it is started."),
 }
+# Why no hours are open for a lead: its zone key has no zone, or several.
+NO_ZONE: Final = msgid(
+    "The time zone of this person is not known, so calling hours cannot be kept. To call this number, load the lead again with its time "
+    "zone."
+)
+MANY_ZONES: Final = msgid(
+    "This number may be answered in several time zones, such as a toll-free number, and calling hours are never open in all of them at "
+    "once. To call it, load the lead again with its time zone."
+)
 SCHEDULED: Final = msgid("The campaign has not started yet. It starts by itself at its scheduled time.")
 # What is told of a wait that is over.
 PAST: Final = {
@@ -69,7 +79,17 @@ class Reason:
     def sentence(self) -> Text:
         """What a user reads."""
         rule, verdict = self.refusal.rule, self.refusal.verdict
+        if (rule, verdict) == ("hours", SKIP) and self.refusal.zone and not self.text:
+            return Text(_never_open(self.refusal.zone))
         return self.text or Text(SENTENCES.get((rule, verdict)) or UNKNOWN[SKIP if verdict == SKIP else WAIT])
+
+
+def _never_open(zone: str) -> str:
+    """Why the calling hours are never open in the zones of a zone key: a sentence."""
+    _, _, zones = zone.partition(":")
+    if not zones:
+        return NO_ZONE
+    return MANY_ZONES if "," in zones else SENTENCES["hours", SKIP]
 
 
 async def why(request: http.Request, business_id: int, run_id: int, job_id: int) -> list[Reason]:
@@ -114,12 +134,16 @@ async def _of_run(request: http.Request, business_id: int, run_id: int, now: dat
 def _of_job(job: JobReport) -> Iterator[Reason]:
     """What a queued lead waits for besides the rules that the claim has stored."""
     changed_at = job.run_changed_at or job.now
-    if job.run_status == RunStatus.PAUSED:
-        yield Reason(Refusal(changed_at, "budget" if job.is_spent else "paused", WAIT, None))
+    if job.run_status == RunStatus.PAUSED and job.is_spent:
+        yield Reason(Refusal(changed_at, "budget", WAIT, None))
+    elif job.run_status == RunStatus.PAUSED:
+        explanation = explain_pause(job.last_error, job.last_error_cause)
+        text = Text(SENTENCES["paused", WAIT], then=(explanation,)) if explanation else None
+        yield Reason(Refusal(changed_at, "paused", WAIT, None), text)
     elif job.run_status == RunStatus.PENDING:
         yield Reason(Refusal(changed_at, "pending", WAIT, job.schedule_at), Text(SCHEDULED) if job.schedule_at else None)
     if job.is_closed:
-        yield Reason(Refusal(job.now, "hours", WAIT if job.opens_at else SKIP, job.opens_at))
+        yield Reason(Refusal(job.now, "hours", WAIT if job.opens_at else SKIP, job.opens_at, zone=job.zone))
     rule = RULE_OF_RETRY.get(job.due_reason or "")
     if rule and job.due_at and job.due_at > job.now:
         # When the other call ends is not known: what is stored is only the next look.

@@ -8,12 +8,14 @@ from dialer.messages import CommandType
 from dialer.model import JobStatus, Role
 from web.access.auth import require_principal
 from web.operations.commands import submit
+from web.operations.explanations.call_explanation import explain_call
 from web.operations.jobs import attempts_of, job_ids, requested_job
 from web.operations.reports.why import why
 from web.operations.runs import is_live, requested_run
 from web.pages import forms, frame
 from web.pages.job.timeline import timeline_of
 from web.server import i18n
+from web.server.error_responses import said
 from web.server.errors import ApiError
 from web.server.i18n import msgid
 
@@ -81,14 +83,24 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
         "run": run,
         "over": not is_live(run),
         "job": job,
-        "attempts": [{**attempt, "timeline": timeline_of(attempt)} for attempt in attempts],
+        "failure": _explained(request, job.error_code, job.error),
+        "attempts": [
+            {**attempt, "timeline": timeline_of(attempt), "explanation": _explained(request, attempt["error_code"], attempt["reason"])}
+            for attempt in attempts
+        ],
         "why": await _why(request, principal, run.run_id, job.job_id) if job.status in EXPLAINED else [],
         "on_the_line": JobStatus(job.status).in_progress,
         "can_cancel": job.status in CANCELLABLE,
     }
 
 
+def _explained(request: http.Request, error_code: int | None, reason: str | None) -> str:
+    """What became of a call, in words; empty when nothing is stored of it."""
+    explanation = explain_call(error_code, reason)
+    return said(request, explanation) if explanation else ""
+
+
 async def _why(request: http.Request, principal: Principal, run_id: int, job_id: int) -> list[tuple[Reason, str]]:
     """The rules that keep the lead from being called, each with its sentence."""
     reasons = await why(request, principal.business_id, run_id, job_id)
-    return [(reason, i18n.sentence(request, reason.sentence.text, **reason.sentence.values)) for reason in reasons]
+    return [(reason, said(request, reason.sentence)) for reason in reasons]

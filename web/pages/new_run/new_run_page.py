@@ -12,8 +12,8 @@ from web.intake.importer import import_run
 from web.intake.imports.import_request import upload
 from web.pages import frame
 from web.pages.new_run.submission import editable, empty_submission, import_of, read_submission
-from web.server import errors, i18n, keys
-from web.server.error_responses import translated
+from web.server import errors, keys
+from web.server.error_responses import said, translated
 from web.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ async def _form(request: http.Request, principal: Principal, submission: Submiss
         status=error.status if error else 200,
         form=values if values.concurrency else dataclasses.replace(values, concurrency=str(business.max_calls)),
         max_calls=business.max_calls,
-        error=i18n.sentence(request, error.text.text, **translated(request, dict(error.text.values))) if error else "",
+        error=said(request, error.text) if error else "",
         details=[detail for detail in details if "row" not in detail and detail.get("field") != "file"],
         file_name=submission.leads.file_name[:MAX_FILE_NAME_CHARACTERS],
         **_report_values(report),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import RunStatus
 from web.access.auth import require_principal
+from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.waits_for import SHOWN_ELSEWHERE, WaitReason, outage_since, waits_for
 from web.operations.runs import is_live, requested_run
 from web.pages import frame
@@ -13,6 +14,7 @@ from web.pages.run.activity import run_activity
 from web.pages.run.run_actions import ACTIONS, error_after, notice_after
 from web.pages.run.run_leads import chosen_status, leads_values
 from web.server import i18n, keys
+from web.server.error_responses import said
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ async def _state_values(request: http.Request, principal: Principal, run: Run) -
         "calls": calls,
         "outage_since": outage_since(waits),
         "waits": _shown(request, waits),
-        # Its sentence says what the error of the pause says.
-        "is_spent": any(wait.reason is WaitReason.BUDGET for wait in waits),
+        "pause_reason": _pause_reason(request, run, waits),
         "activity": await run_activity(request, principal, run.run_id),
         "actions": () if run.cancel_requested else ACTIONS.get(run.status, ()),
         "idle_text": i18n.sentence(request, IDLE_TEXTS.get(run.status, IDLE_TEXTS[RunStatus.RUNNING])),
@@ -71,7 +72,13 @@ async def _state_values(request: http.Request, principal: Principal, run: Run) -
     }
 
 
+def _pause_reason(request: http.Request, run: Run, waits: Sequence[Wait]) -> str:
+    """Why the run paused itself; empty when it did not, or when one of its waits says the same."""
+    explanation = explain_pause(run.last_error, run.last_error_cause)
+    return said(request, explanation) if explanation and not any(wait.reason is WaitReason.BUDGET for wait in waits) else ""
+
+
 def _shown(request: http.Request, waits: Sequence[Wait]) -> list[tuple[Wait, str]]:
     """The waits that no other part of the page shows, each with its sentence."""
     shown = [wait for wait in waits if wait.reason not in SHOWN_ELSEWHERE]
-    return [(wait, i18n.sentence(request, wait.sentence.text, **wait.sentence.values)) for wait in shown]
+    return [(wait, said(request, wait.sentence)) for wait in shown]
