@@ -235,7 +235,7 @@ async def calls_of_all_kinds(database: DatabaseFixture) -> None:
         await database.record(attempt, AttemptState.OVER, sid=f"CA{attempt.attempt_id}", **end)
     await database.record(attempts[-1], AttemptState.PLACED, sid="CAone")
     await database.record(attempts[-1], AttemptState.PLACED, sid="CAtwo")
-    await database.workers.pause(business, run, "401")
+    await database.workers.pause(business, run, "401", {"kind": "account_refused", "code": 20003})
     await database.command(business, CommandType.STOP, run)
     for attempt in attempts[len(ends) :]:
         await database.record(attempt, AttemptState.OVER, sid=None if attempt is not attempts[-1] else "CAone", outcome="busy")

@@ -10,11 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from dialer.clock import SystemClock
-from telephony import refusals, simulator
+from telephony import endings, refusals, simulator
 from telephony.provider import Account, CallRequest, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
 from telephony.simulator import Faults
 from telephony.twilio.client import TwilioProvider
+from web.operations.explanations.attempt_reasons import EXPLANATIONS
+from web.operations.explanations.pause_explanation import SENTENCES
+from web.operations.explanations.remedies import REMEDIES, SIP_REMEDIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,14 +104,23 @@ async def test_every_other_answer_is_too(
 
 def test_the_page_says_what_the_table_says() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    codes = [tuple(found) for found in re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \|$", text, re.MULTILINE)]
-    assert codes == [(str(rule.code), str(rule.action), rule.meaning) for rule in refusals.CODES]
+    codes = [tuple(found) for found in re.findall(r"^\| (\d+) \| `(\w+)` \| (.+) \| (.+) \|$", text, re.MULTILINE)]
+    assert codes == [(str(rule.code), str(rule.action), rule.meaning, REMEDIES[rule.code or 0]) for rule in refusals.CODES]
     rest = [tuple(found) for found in re.findall(r"^\| ([^|`]+) \| `(\w+)` \|$", text, re.MULTILINE)]
     assert rest == [(rule.meaning, str(rule.action)) for rule in refusals.REST]
     for count in (refusals.FOREIGN_IN_A_ROW, refusals.LEADS_IN_A_ROW, refusals.UNANSWERED_IN_A_ROW):
         assert f"after {count} " in text or f"or {count} " in text
     for code in refusals.CALLBACK_WAITS:
         assert f"{code} (" in text.split("## After the call was placed")[1]
+
+
+def test_the_page_says_what_users_are_told() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = [tuple(found) for found in re.findall(r"^\| `?(SIP \d+|\d+|[^|`]+)`? \| ([^|`]+) \| ([^|`]+) \|$", text, re.MULTILINE)]
+    told = [(str(code), meaning, REMEDIES[code]) for code, meaning in endings.CODES.items()]
+    told += [(f"SIP {code}", meaning, SIP_REMEDIES[code]) for code, meaning in endings.SIP.items()]
+    told += [(str(key), *sentences) for table in (EXPLANATIONS, SENTENCES) for key, sentences in table.items()]
+    assert [row for row in rows if not row[1].startswith(("-", "meaning"))] == told
 
 
 def test_every_code_of_the_table_is_known_for_the_providers() -> None:

@@ -274,8 +274,10 @@ async def test_a_call_that_fails_for_the_accounts_fault_burns_no_lead(database: 
     is_account = rule.action is refusals.Action.ACCOUNT
     assert (found.failed, found.queued) == ((1, 2) if rule.action is refusals.Action.LEAD else (0, 3))
     assert (found.status, str(rule.code) in (found.last_error or "")) == ("paused" if is_account else "running", is_account)
-    kinds = [row["type"] for row in await database.pool.fetch("SELECT type FROM dialer.outbox WHERE run_id = $1", run)]
-    assert ("run.paused" in kinds) == is_account
+    cause = {"kind": "account_refused", "code": rule.code}
+    events = await database.pool.fetch("SELECT data FROM dialer.outbox WHERE run_id = $1 AND type = 'run.paused'", run)
+    assert [event["data"] for event in events] == ([{"last_error": found.last_error, "last_error_cause": cause}] if is_account else [])
+    assert found.last_error_cause == (cause if is_account else None)
 
 
 async def test_a_hundred_settles_at_once_add_up(database: DatabaseFixture) -> None:

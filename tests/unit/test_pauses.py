@@ -27,7 +27,7 @@ async def pauses_after(*results: PlaceResult) -> list[str]:
     """The reasons for which the run was paused by these results."""
     reasons: list[str] = []
 
-    async def pause(_business: int, _run: int, why: str) -> None:
+    async def pause(_business: int, _run: int, why: str, _cause: dict[str, object]) -> None:
         await asyncio.sleep(0)
         reasons.append(why)
 
