@@ -78,6 +78,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "cursor_position": CLAIM + "test_every_lead_of_every_zone_is_taken_once",
         "started_at": CLAIM + "test_a_foreign_row_that_says_running_is_not_dialled",
         "last_error": INTEGRATION + "test_worker.py::test_the_provider_refuses_the_account_and_no_lead_is_burned",
+        "last_error_cause": INTEGRATION + "test_explanations.py::test_a_refused_account_is_told_wherever_its_run_is_shown",
         "can_cancel": RUNS + "test_start_pause_resume",
         "job rows": COMMANDS + "test_a_large_cancelled_run_is_rewritten_in_chunks",
     },

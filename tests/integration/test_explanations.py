@@ -88,7 +88,7 @@ async def test_a_refused_account_is_told_wherever_its_run_is_shown(site: Site) -
         reason = pause_reason(RefusedCall(code, "Nothing that we know of", 400), 1, 0)
         await site.database.workers.pause(site.business, run, reason.text, reason.cause)
         await check_pause(site, browser, run, code)
-        stored = await site.database.pool.fetchrow("SELECT last_error, last_error_cause FROM outbound_call_runs WHERE id = $1", run)
+        [stored] = await site.database.pool.fetch("SELECT last_error, last_error_cause FROM outbound_call_runs WHERE id = $1", run)
         assert stored["last_error"] == f"The telephone company refuses this account or its number: Nothing that we know of ({code})"
         assert stored["last_error_cause"] == {"kind": "account_refused", "code": code, "message": "Nothing that we know of"}
         resumed = (await site.post(f"{RUNS}/{run}/resume", {})).json
@@ -106,7 +106,7 @@ async def test_a_worker_whose_account_is_refused_says_so(
         run, browser = await site.load(3), await person(site)
 
         async def is_paused() -> bool:
-            return (await site.get(f"{RUNS}/{run}")).json["status"] == "paused"
+            return bool((await site.get(f"{RUNS}/{run}")).json["status"] == "paused")
 
         async with floor.worker(twilio.url):
             await until(is_paused)

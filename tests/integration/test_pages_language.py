@@ -38,8 +38,8 @@ def sentences() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         for line, text, _, _ in extract_from_file(method, path, keywords=KEYWORDS, options={"silent": "false"}):
             yield f"{path.name}:{line}", text
     # What the provider's codes mean is told to users too.
-    meanings = {**endings.CODES, **{rule.code: rule.meaning for rule in refusals.CODES}, **endings.SIP}
-    yield from ((f"code {code}", meaning) for code, meaning in meanings.items())
+    meanings = [*(rule.meaning for rule in refusals.CODES), *endings.CODES.values(), *endings.SIP.values()]
+    yield from (("telephony", meaning) for meaning in meanings)
 
 
 def test_every_sentence_has_its_hebrew() -> None:

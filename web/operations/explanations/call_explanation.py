@@ -46,13 +46,13 @@ def explain_call(error_code: int | None, reason: str | None) -> Text | None:
     return replace(network, then=(*network.then, Text(CODE, {"code": error_code})))
 
 
-def of_code(code: int, message: str = "") -> Text:
-    """What a code of the provider means, and what to do; of one that is in no table, its `message`."""
+def of_code(code: int, message: str = "", *, next_step: tuple[Text, ...] = ()) -> Text:
+    """What a code of the provider means, what to do, and what to do after that; of one that is in no table, its `message`."""
     number = Text(CODE, {"code": code})
     if code in MEANINGS:
-        return Text(MEANINGS[code], then=(Text(REMEDIES[code]), number))
+        return Text(MEANINGS[code], then=(Text(REMEDIES[code]), *next_step, number))
     said = (Text(PROVIDER_SAYS, {"message": _without_period(message)}),) if message else ()
-    return Text(UNKNOWN_CODE, then=(*said, Text(LOOK_UP), number))
+    return Text(UNKNOWN_CODE, then=(*said, Text(LOOK_UP), *next_step, number))
 
 
 def of_sip(code: int) -> Text:

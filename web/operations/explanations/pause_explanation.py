@@ -62,5 +62,7 @@ def explain_pause(last_error: str | None, cause: Mapping[str, Any] | None) -> Te
         return Text(last_error) if last_error else None
     meaning, remedy = SENTENCES.get(cause["kind"], UNKNOWN)
     values = cause if cause["kind"] in SENTENCES else {"reason": last_error.removesuffix(".")}
-    code = (of_code(cause["code"], cause.get("message", "")),) if "code" in cause else ()
-    return Text(meaning, values, then=(*code, Text(remedy)))
+    last = (Text(remedy),)
+    if "code" in cause:
+        last = (of_code(cause["code"], cause.get("message", ""), next_step=last),)
+    return Text(meaning, values, then=last)
