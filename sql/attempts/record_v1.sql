@@ -317,7 +317,8 @@ BEGIN
               FROM delta d JOIN public.outbound_call_runs n ON n.id = d.run_id AND n.business_id = d.business_id) d
         WHERE r.id = d.run_id AND r.business_id = d.business_id
         RETURNING r.business_id, r.id AS run_id, r.status, d.ends, d.drained, d.pauses, r.last_error,
-                  r.last_error_cause, r.total_leads, r.completed_count, r.failed_count, r.cancelled_count, r.skipped_count
+                  r.last_error_cause, r.total_leads, r.completed_count, r.failed_count, r.cancelled_count,
+                  r.skipped_count
     ), event AS (
         -- Writes the events; those of a run in the order job, excess, run.
         INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
