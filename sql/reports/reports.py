@@ -58,7 +58,7 @@ class RunReport:
 class Refusal:
     """A rule that kept a lead from being called, for the last time at `at`: its verdict is wait (until then, if known) or skip.
 
-    `zone` is the zone key of the lead, if it matters for the rule.
+    `zone` is the zone key of the lead.
     """
 
     at: datetime

@@ -152,6 +152,7 @@ async def test_a_run_whose_start_is_forgotten_waits_for_a_person(database: Datab
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.in_progress, seen.queued) == ("paused", 1, 1)
     assert "was started" in (seen.last_error or "")
+    assert seen.last_error_cause == {"kind": "lost_start"}
     assert (await database.command(business, CommandType.RESUME, run)).accepted
     attempts, _ = await database.claim(business)
     assert [attempt.phone for attempt in attempts] == [THEIRS]
