@@ -25,6 +25,7 @@ from sql.pool import open_pool
 from sql.reports.reports import Reports
 from sql.resolutions.resolutions import Resolutions
 from sql.runs.runs import Runs
+from sql.scripts.scripts import Scripts
 from sql.sessions.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from sql.unusable import check_server
@@ -50,6 +51,7 @@ from web.server.metrics import Metrics, measure
 from web.server.tenancy import KnownTokens
 from web.twilio import routes
 from web.twilio.deferred import DeferredCallbacks
+from web.twilio.key_presses import KeyPresses
 from web.twilio.receiver import CallbackReceiver
 
 if TYPE_CHECKING:
@@ -122,6 +124,8 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.DIALLING] = Dialling(pool)
     app[keys.BULK_OPERATIONS] = BulkOperations(pool)
     app[keys.REPORTS] = Reports(pool)
+    app[keys.SCRIPTS] = Scripts(pool)
+    app[keys.KEY_PRESSES] = KeyPresses(app[keys.SCRIPTS], app[keys.DO_NOT_CALL])
     app[keys.PASSWORDS] = Passwords(app[keys.BUSINESSES], app[keys.CLOCK])
     yield
     await pool.close()
@@ -161,6 +165,7 @@ async def _callbacks(app: http.Application) -> AsyncIterator[None]:
         app[keys.FACTS],
         app[keys.STREAMS],
         hints=app[keys.OWNER_HINTS],
+        key_presses=app[keys.KEY_PRESSES],
         wrote=app[keys.RELAY].kick,
     )
     app[keys.CALLBACKS] = receiver

@@ -1,4 +1,4 @@
-"""What can be wrong with the value of a rule: a kind and its sentence, as pydantic reports it beside the name of the field."""
+"""What can be wrong with a rule or a script: a kind and its sentence, as pydantic reports it beside the name of the field."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ SENTENCES: Final[dict[str, str]] = {
     "amount": 'must be an amount of money as "12.50", and more than zero',
     "currency": "must be a currency by its three letters, as USD",
     "budget": 'must have "calls", or "amount" and "currency", or all three',
+    "lone_brace": "has a brace that is no part of a placeholder: write {first_name} for a variable, and {{ or }} for a brace",
+    "blank_text": "must not be blank",
+    "https_address": "must be an https:// address, without user and password",
+    "wss_address": "must be a wss:// address, without user, password and query",
+    "agent": "must be a number as +97231234567, or an address as sip:agent@example.com",
+    "e164": "must be a number as +97231234567",
+    "parameter_name": "must have names of letters, digits, '.', '_' and '-'",
+    "key": "must have keys from 0 to 9, * and #",
+    "language": "must be a language, as he-IL or en-US",
+    "voice": "must be the name of a voice, as Google.he-IL-Standard-A",
+    "script_kind": 'must have exactly one of "say", "play", "dial", "stream" and "twiml"',
+    "script_field": "must have no {field} beside {other}",
+    "script_language": 'must have a "language" beside "say", as he-IL',
 }
 
 

@@ -232,7 +232,7 @@ DECLARE
     lasts integer[];
 BEGIN
     WITH chosen AS MATERIALIZED (
-        SELECT j.lead_id, j.external_id, j.lead_name, j.phone, z.zone,
+        SELECT j.lead_id, j.external_id, j.lead_name, j.phone, z.zone, j.position AS source,
                p_after + row_number() OVER (ORDER BY z.zone, j.position)::integer AS position
         FROM public.outbound_call_jobs j
         JOIN dialer.run_zones z ON z.run_id = j.run_id AND z.business_id = j.business_id
@@ -241,6 +241,11 @@ BEGIN
     ), jobs AS (
         INSERT INTO public.outbound_call_jobs (run_id, business_id, lead_id, external_id, lead_name, phone, position)
         SELECT p_to, p_business_id, c.lead_id, c.external_id, c.lead_name, c.phone, c.position FROM chosen c
+    ), variables AS (
+        INSERT INTO dialer.lead_variables (business_id, run_id, position, variables)
+        SELECT v.business_id, p_to, c.position, v.variables
+        FROM chosen c JOIN dialer.lead_variables v ON v.run_id = p_from AND v.position = c.source
+        WHERE v.business_id = p_business_id
     ), ranges AS (
         SELECT c.zone, count(*) AS leads, min(c.position) AS first, max(c.position) AS last
         FROM chosen c GROUP BY c.zone

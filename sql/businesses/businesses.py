@@ -31,6 +31,7 @@ class Business:
     """A tenant. `region` is the country for parsing its leads' numbers, `caller_id` E.164, `account_sid` None for the default account.
 
     The rules of calling hold for runs without their own: `calling_hours` None is always, any other None no limit.
+    So does its `script`, None for a greeting.
     """
 
     business_id: int
@@ -50,6 +51,7 @@ class Business:
     allowed_countries: list[str] | None
     required_registers: list[dict[str, Any]]
     retention_days: int | None
+    script: dict[str, Any] | None
     stopped_at: datetime | None
 
 

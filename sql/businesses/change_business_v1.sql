@@ -22,7 +22,8 @@ BEGIN
                                  ELSE b.allowed_countries END,
         required_registers = coalesce(p_changes -> 'required_registers', b.required_registers),
         retention_days = CASE WHEN p_changes ? 'retention_days' THEN (p_changes ->> 'retention_days')::integer
-                              ELSE b.retention_days END
+                              ELSE b.retention_days END,
+        script = CASE WHEN p_changes ? 'script' THEN nullif(p_changes -> 'script', 'null') ELSE b.script END
     WHERE b.business_id = p_business_id;
     IF p_changes ? 'max_calls' THEN
         PERFORM dialer.set_max_calls_v1(p_business_id, (p_changes ->> 'max_calls')::integer);

@@ -11,7 +11,7 @@ RETURNING business_id
 -- name: get
 SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls,
        l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day, b.allowed_countries,
-       b.required_registers, b.retention_days, b.stopped_at
+       b.required_registers, b.retention_days, b.script, b.stopped_at
 FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) WHERE b.business_id = $1
 
 -- name: without_account

@@ -105,6 +105,8 @@ CREATE TABLE dialer.businesses (
     stopped_by         TEXT,
     stop_reason        TEXT,
     retention_days     INTEGER,
+    -- What calls of runs without their own script say; NULL: a greeting.
+    script             JSONB,
     -- What the command line allowed: the business itself may set the max_calls of its lane up to this.
     max_calls_limit    INTEGER      NOT NULL
 );
@@ -270,6 +272,16 @@ CREATE TABLE dialer.run_zones (
     day_to          TIMESTAMPTZ,
     PRIMARY KEY (run_id, zone, first_position)
 ) WITH (fillfactor = 50);
+
+-- What a list knows of its leads besides name and number, for the texts of their calls; a lead of which it knows nothing
+-- has no row. Apart from the row of the job, which is written anew at each step of a call.
+CREATE TABLE dialer.lead_variables (
+    business_id  INTEGER  NOT NULL,
+    run_id       INTEGER  NOT NULL,
+    position     INTEGER  NOT NULL,
+    variables    JSONB    NOT NULL,
+    PRIMARY KEY (run_id, position)
+);
 
 -- Leads that were taken once and wait for another turn.
 CREATE TABLE dialer.retries (

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION dialer.rules_of(p_business_id integer) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object('calling_hours', b.calling_hours, 'retries', b.retries, 'min_gap_hours', b.min_gap_hours,
-                              'max_per_day', b.max_per_day)
+                              'max_per_day', b.max_per_day, 'script', b.script)
     FROM dialer.businesses b WHERE b.business_id = p_business_id
 $$;
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dialer.scripts.texts import key_of
 from sql.commands.requests import answer_request
 from sql.runs.new_run import TEXT, insert_run, load, numbered, receive, started
 
@@ -21,6 +22,10 @@ class EndedRunError(Exception):
 
 class NoSuchLeadsError(Exception):
     """No lead of the run has such an outcome."""
+
+
+class UnknownVariableError(Exception):
+    """The script needs a variable that no lead has, whose key is the only argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +91,17 @@ class RunChanges:
             answer = {"run_id": run_id, **report, "status": counted["status"], "total_leads": counted["total_leads"]}
             return await answer_request(connection, business_id, request.id, answer), False
 
-    async def again(self, source_id: int, outcomes: Sequence[str], new: NewRun, request: Request) -> tuple[dict[str, Any], bool]:
+    async def again(
+        self, source_id: int, outcomes: Sequence[str], new: NewRun, request: Request, variables: frozenset[str] = frozenset()
+    ) -> tuple[dict[str, Any], bool]:
         """Load a run with the leads of another whose last call ended in one of `outcomes`; the answer is that of `Runs.create`.
+
+        `variables` are the keys of those that its script needs.
 
         Raises:
             IdReusedError: when the id was used before with another digest.
             NoSuchLeadsError: when there is no such lead.
+            UnknownVariableError: when no lead has one of the variables.
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
         business_id = new.business_id
@@ -104,9 +114,18 @@ class RunChanges:
             copied = await connection.fetchval(TEXT["copy_leads"], business_id, source_id, run_id, list(outcomes))
             if not copied:
                 raise NoSuchLeadsError
+            if variables:
+                await _require(connection, business_id, run_id, variables)
             status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer, "total_leads": copied, "accepted": copied}
             return await answer_request(connection, business_id, request.id, answer), False
+
+
+async def _require(connection: Connection, business_id: int, run_id: int, variables: frozenset[str]) -> None:
+    names = await connection.fetch(TEXT["variable_names"], business_id, run_id)
+    unknown = variables - {key_of(row["name"]) for row in names}
+    if unknown:
+        raise UnknownVariableError(min(unknown))
 
 
 async def _known(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead]) -> dict[int, KnownLead]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ TEXT = statements("runs")
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A checked lead: `phone` is E.164, `zone` its zone key; `variables` are checked and not stored yet.
+    """A checked lead: `phone` is E.164, `zone` its zone key, `variables` what its script may say.
 
     A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
     """
@@ -125,6 +126,9 @@ async def load(connection: Connection, business_id: int, run_id: int, leads: Seq
             for n, lead in enumerate(ordered, start=after + 1)
         ],
     )
+    if known := [(n, json.dumps(lead.variables)) for n, lead in enumerate(ordered, start=after + 1) if lead.variables]:
+        # COPY has no text format for JSON.
+        await connection.execute(TEXT["add_variables"], business_id, run_id, *map(list, zip(*known, strict=True)))
     ranges = list(_zones(ordered, after + 1))
     return [zone for zone, _, _ in ranges], [first for _, first, _ in ranges], [last for _, _, last in ranges]
 

@@ -46,6 +46,17 @@ INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, t
 VALUES ($1, $2, 'pending', $3, $4, $4, $5, $6::jsonb, $7, $8::timestamptz AT TIME ZONE 'UTC', $9::integer[])
 RETURNING id
 
+-- name: add_variables
+INSERT INTO dialer.lead_variables (business_id, run_id, position, variables)
+SELECT $1, $2, v.position, v.variables::jsonb FROM unnest($3::integer[], $4::text[]) AS v (position, variables)
+
+-- name: variable_names
+SELECT DISTINCT n.name FROM dialer.lead_variables v CROSS JOIN LATERAL jsonb_object_keys(v.variables) AS n (name)
+WHERE v.business_id = $1 AND v.run_id = $2
+UNION
+SELECT 'name' WHERE EXISTS (
+    SELECT FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2 AND j.lead_name <> '')
+
 -- name: change
 SELECT dialer.change_run_settings_v1($1::integer, $2::integer, $3::jsonb, $4::text, $5::text[])
 

@@ -22,8 +22,15 @@ BEGIN
     )
     DELETE FROM dialer.call_sids s USING attempt a WHERE s.sid = a.sid AND s.business_id = p_business_id;
     DELETE FROM dialer.refusals f WHERE f.job_id = ANY (jobs) AND f.business_id = p_business_id;
-    DELETE FROM public.outbound_call_jobs j WHERE j.id = ANY (jobs) AND j.business_id = p_business_id;
+    WITH deleted AS (
+        DELETE FROM public.outbound_call_jobs j WHERE j.id = ANY (jobs) AND j.business_id = p_business_id
+        RETURNING j.position
+    )
+    DELETE FROM dialer.lead_variables v USING deleted d
+    WHERE v.run_id = p_run_id AND v.position = d.position AND v.business_id = p_business_id;
     IF NOT EXISTS (SELECT FROM public.outbound_call_jobs j WHERE j.run_id = p_run_id) THEN
+        -- Those of leads that another program deleted.
+        DELETE FROM dialer.lead_variables v WHERE v.run_id = p_run_id AND v.business_id = p_business_id;
         DELETE FROM dialer.run_zones z WHERE z.run_id = p_run_id AND z.business_id = p_business_id;
         DELETE FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
     END IF;

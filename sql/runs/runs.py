@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 TEXT = statements("runs")
 # What holds for a run that was not given these; the business has no rule for them.
-DEFAULTS = {"machine_detection": None, "record": False, "recently_called": "wait", "budget": None}
+DEFAULTS = {
+    "machine_detection": None,
+    "on_machine": "hang_up",
+    "machine_message": None,
+    "record": False,
+    "recently_called": "wait",
+    "budget": None,
+}
 
 
 @dataclass(frozen=True, slots=True)

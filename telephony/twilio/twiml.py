@@ -1,51 +1,116 @@
-"""Writes the TwiML of a call."""
+"""Writes the TwiML of a call, with the classes of Twilio's library: they escape every text and attribute."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
-from xml.etree.ElementTree import Element, SubElement, tostring
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-# Twilio reads at most this much text in one <Say>.
-MAX_TEXT_CHARACTERS: Final = 4_096
-LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}")
+from twilio.twiml.voice_response import Connect, Dial, Gather, Stream, VoiceResponse
+
+from dialer.scripts.script import MAX_TEXT_CHARACTERS
+from dialer.scripts.texts import filled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dialer.scripts.script import Script
+
 # Twilio's default voice has no Hebrew; Google's voices have to be named. Not yet tested on a real account.
 VOICES: Final = {"he-IL": "Google.he-IL-Standard-A"}
 # Characters that XML 1.0 cannot hold, even escaped.
 NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# How long a key may be pressed after the end of the message.
+KEY_SECONDS: Final = 5
+# How long an agent's phone rings.
+AGENT_RING_SECONDS: Final = 30
 
 
-def speech(text: str, language: str) -> str:
-    """TwiML that says `text` in `language` (BCP 47, as `he-IL`), then hangs up.
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A text in `language` (BCP 47, as `he-IL`), by `voice`; None: our voice for the language, else Twilio's."""
 
-    Raises:
-        ValueError: when the text is empty or longer than 4,096 characters, or `language` is malformed.
-    """
-    spoken = NOT_XML.sub("", text).strip()
-    if not 0 < len(spoken) <= MAX_TEXT_CHARACTERS:
-        message = f"text: needs 1 to {MAX_TEXT_CHARACTERS} characters"
-        raise ValueError(message)
-    if not LANGUAGE.fullmatch(language):
-        message = "language: needs a name such as en-US or he-IL"
-        raise ValueError(message)
-    response = Element("Response")
-    say = SubElement(response, "Say", _voice(language))
-    say.text = spoken
-    SubElement(response, "Hangup")
-    return _document(response)
+    text: str
+    language: str
+    voice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where Twilio asks what comes next: after a key was pressed, and after the call to an agent."""
+
+    pressed: str
+    dialled: str
+
+
+def speech(*spoken: Speech) -> str:
+    """TwiML that says these texts one after the other, then hangs up."""
+    response = VoiceResponse()
+    for each in spoken:
+        _say(response, each)
+    return _ended(response)
 
 
 def hang_up() -> str:
     """TwiML that ends the call at once: for a call that is not wanted."""
-    response = Element("Response")
-    SubElement(response, "Hangup")
-    return _document(response)
+    return _ended(VoiceResponse())
 
 
-def _voice(language: str) -> dict[str, str]:
-    voice = VOICES.get(language)
-    return {"language": language, "voice": voice} if voice else {"language": language}
+def conversation(script: Script, values: Mapping[str, str], addresses: Addresses, caller_id: str) -> str:
+    """TwiML of a script; `values` are the texts of the lead for its placeholders, `caller_id` is shown to an agent, in E.164."""
+    response = VoiceResponse()
+    if script.dial is not None:
+        _dial(response, script, script.dial, addresses, caller_id)
+        return str(response)
+    if script.twiml is not None:
+        response.redirect(script.twiml, method="POST")
+        return str(response)
+    if script.stream is not None:
+        _stream(response, script.stream, {name: filled(text, values) for name, text in (script.parameters or {}).items()})
+    else:
+        _message(_until_key(response, addresses) if script.keypress else response, script, values)
+    return _ended(response)
 
 
-def _document(response: Element) -> str:
-    return '<?xml version="1.0" encoding="UTF-8"?>' + tostring(response, encoding="unicode")
+def _message(parent: Any, script: Script, values: Mapping[str, str]) -> None:  # noqa: ANN401 - the library has no types
+    if script.play is not None:
+        parent.play(script.play)
+    else:
+        _say(parent, Speech(filled(script.say or "", values), script.language or "", script.voice))
+
+
+def _until_key(response: Any, addresses: Addresses) -> Any:  # noqa: ANN401 - the library has no types
+    gather = Gather(action=addresses.pressed, method="POST", num_digits=1, timeout=KEY_SECONDS)
+    response.append(gather)
+    return gather
+
+
+def _dial(response: Any, script: Script, agent: str, addresses: Addresses, caller_id: str) -> None:  # noqa: ANN401 - the library has no types
+    dial = Dial(
+        action=addresses.dialled, method="POST", answer_on_bridge=True, caller_id=script.caller_id or caller_id, timeout=AGENT_RING_SECONDS
+    )
+    if agent.startswith("+"):
+        dial.number(agent)
+    else:
+        dial.sip(agent)
+    response.append(dial)
+
+
+def _stream(response: Any, address: str, parameters: Mapping[str, str]) -> None:  # noqa: ANN401 - the library has no types
+    stream = Stream(url=address)
+    for name, text in parameters.items():
+        stream.parameter(name=name, value=NOT_XML.sub("", text))
+    connect = Connect()
+    connect.append(stream)
+    response.append(connect)
+
+
+def _say(parent: Any, spoken: Speech) -> None:  # noqa: ANN401 - the library has no types
+    text = NOT_XML.sub("", spoken.text).strip()[:MAX_TEXT_CHARACTERS]
+    if text:
+        parent.say(text, language=spoken.language, voice=spoken.voice or VOICES.get(spoken.language))
+
+
+def _ended(response: Any) -> str:  # noqa: ANN401 - the library has no types
+    response.hangup()
+    return str(response)

@@ -1,56 +1,104 @@
-"""What a call says is TwiML, whatever the text holds."""
+"""What a call says is TwiML: the right verbs, nested as Twilio allows, whatever the texts hold."""
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twilio.twiml import voice_response as library
 
+from dialer.scripts.script import Script
 from telephony.twilio import twiml
+from telephony.twilio.twiml import Addresses, Speech
+
+ADDRESSES = Addresses(pressed="https://dialer.example.com/twiml/1-2-a/pressed", dialled="https://dialer.example.com/twiml/1-2-a/dialled")
+CALLER_ID = "+97231234567"
+ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=200)
+MARKS = ["<Dial>+1900</Dial>", "</Say><Dial/>", "]]><x/>", '"/><Sip>a@b</Sip>', "{say}", "&#0;", "<break time='9s'/>"]
+EVIL = ANY_TEXT | st.sampled_from(MARKS)
+
+# A script of each kind, and the verbs that a person's call has, with what is nested in each.
+SCRIPTS: list[tuple[dict[str, Any], list[tuple[str, list[str]]]]] = [
+    ({"say": "Hello {name}", "language": "en-US"}, [("Say", []), ("Hangup", [])]),
+    ({"say": "Hello", "language": "en-US", "keypress": {"9": "do_not_call"}}, [("Gather", ["Say"]), ("Hangup", [])]),
+    ({"play": "https://example.com/a.mp3"}, [("Play", []), ("Hangup", [])]),
+    ({"play": "https://example.com/a.mp3", "keypress": {"9": "do_not_call"}}, [("Gather", ["Play"]), ("Hangup", [])]),
+    ({"dial": "+97239999999"}, [("Dial", ["Number"])]),
+    ({"dial": "sip:agent@example.com;transport=tls"}, [("Dial", ["Sip"])]),
+    ({"stream": "wss://example.com/voice", "parameters": {"lead": "{name}"}}, [("Connect", ["Stream"]), ("Hangup", [])]),
+    ({"twiml": "https://example.com/twiml?a=1&b=2"}, [("Redirect", [])]),
+]
 
 
 def read(document: str) -> ET.Element:
     return ET.fromstring(document.encode())  # noqa: S314 - our own document
 
 
+def conversation(script: dict[str, Any], **values: str) -> ET.Element:
+    return read(twiml.conversation(Script.model_validate(script), values, ADDRESSES, CALLER_ID))
+
+
+def verbs(response: ET.Element) -> list[tuple[str, list[str]]]:
+    return [(verb.tag, [nested.tag for nested in verb]) for verb in response]
+
+
+@pytest.mark.parametrize(("script", "expected"), SCRIPTS)
+def test_each_kind_of_script_has_its_verbs(script: dict[str, Any], expected: list[tuple[str, list[str]]]) -> None:
+    response = conversation(script, name="Dana")
+    assert verbs(response) == expected
+    for verb in response.iter():
+        for nested in verb:
+            parent = library.VoiceResponse if verb.tag == "Response" else getattr(library, verb.tag)
+            assert hasattr(parent, nested.tag.lower()), f"Twilio allows no {nested.tag} in {verb.tag}"
+
+
 def test_a_message_is_said_and_the_call_ends() -> None:
-    response = read(twiml.speech("Hello & <goodbye>", "en-US"))
-    say, end = response
-    assert (response.tag, say.tag, end.tag) == ("Response", "Say", "Hangup")
-    assert say.text == "Hello & <goodbye>"
+    say, _ = conversation({"say": "Hello {Name} & <{city}>{{}}", "language": "en-US"}, name="Dana", city="Haifa")
+    assert say.text == "Hello Dana & <Haifa>{}"
     assert say.attrib == {"language": "en-US"}
 
 
 def test_hebrew_is_said_by_a_voice_that_speaks_it() -> None:
-    say = read(twiml.speech("שלום", "he-IL"))[0]
-    assert say.text == "שלום"
-    assert say.attrib["language"] == "he-IL"
-    assert "he-IL" in say.attrib["voice"]
+    say = conversation({"say": "שלום {name}", "language": "he-IL"}, name="דנה")[0]
+    assert say.text == "שלום דנה"
+    assert (say.attrib["language"], "he-IL" in say.attrib["voice"]) == ("he-IL", True)
+    own = conversation({"say": "שלום", "language": "he-IL", "voice": "Google.he-IL-Wavenet-B"})[0]
+    assert own.attrib["voice"] == "Google.he-IL-Wavenet-B"
+
+
+def test_a_key_is_asked_for_at_our_address() -> None:
+    gather = conversation({"say": "Press 9", "language": "en-US", "keypress": {"9": "do_not_call"}})[0]
+    assert gather.attrib == {"action": ADDRESSES.pressed, "method": "POST", "numDigits": "1", "timeout": "5"}
+
+
+def test_an_agent_sees_the_caller_id_of_the_call_or_the_script() -> None:
+    dial = conversation({"dial": "+97239999999"})[0]
+    assert (dial.attrib["callerId"], dial.attrib["action"], dial[0].text) == (CALLER_ID, ADDRESSES.dialled, "+97239999999")
+    assert conversation({"dial": "+97239999999", "caller_id": "+97230000000"})[0].attrib["callerId"] == "+97230000000"
 
 
 def test_a_hang_up_is_nothing_else() -> None:
-    assert [verb.tag for verb in read(twiml.hang_up())] == ["Hangup"]
+    assert verbs(read(twiml.hang_up())) == [("Hangup", [])]
 
 
-@pytest.mark.parametrize("text", ["", "  ", "\x00\x01", "x" * 4_097])
-def test_a_text_nobody_can_say_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="text"):
-        twiml.speech(text, "en-US")
+def test_a_text_nobody_can_say_is_left_out() -> None:
+    for text in ("", "  ", "\x00\x01"):
+        assert verbs(read(twiml.speech(Speech(text, "en-US")))) == [("Hangup", [])]
+    [say, _] = read(twiml.speech(Speech("x" * 5_000, "en-US")))
+    assert len(say.text or "") == 4_096
 
 
-@pytest.mark.parametrize("language", ["", "EN", "en_US", 'en" voice="x', "e" * 1_000])
-def test_a_language_that_is_none_is_refused(language: str) -> None:
-    with pytest.raises(ValueError, match="language"):
-        twiml.speech("hello", language)
-
-
-@given(st.text(alphabet=st.characters(codec=None), min_size=1, max_size=200))
-def test_every_text_makes_a_document_or_a_clear_refusal(text: str) -> None:
-    try:
-        document = twiml.speech(text, "en-US")
-    except ValueError as error:
-        assert "text" in str(error)  # noqa: PT017 - most texts are no error at all
-    else:
-        assert [verb.tag for verb in read(document)] == ["Say", "Hangup"]
+@given(EVIL, EVIL)
+def test_no_variable_of_a_lead_adds_a_verb_an_attribute_or_a_mark(name: str, city: str) -> None:
+    for script, expected in SCRIPTS:
+        response = conversation(script, name=name, city=city)
+        without = [verb for verb in expected if verb != ("Say", [])]
+        assert verbs(response) in (expected, without)
+        plain = conversation(script, name="Dana", city="Haifa")
+        for verb, same in zip([v for v in response.iter() if v.tag != "Say"], [v for v in plain.iter() if v.tag != "Say"], strict=True):
+            assert (verb.tag, verb.attrib.keys()) == (same.tag, same.attrib.keys())
+            if verb.tag != "Parameter":
+                assert (verb.attrib, verb.text) == (same.attrib, same.text)

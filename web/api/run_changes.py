@@ -14,7 +14,7 @@ from web.intake.imports.import_request import imported
 from web.operations.reports.preflight import preflight
 from web.operations.settings.business import own_business
 from web.operations.settings.run_changes import AgainSettings, RunChange, call_again, change_run
-from web.operations.settings.run_fields import check_settings
+from web.operations.settings.run_fields import check_settings, variables_of_new_run
 from web.server.inputs import body_of
 
 routes = http.RouteTableDef()
@@ -51,6 +51,6 @@ async def check(request: http.Request) -> http.Response:
     async with imported(request, principal.business_id) as wanted:
         business = await own_business(request, principal)
         check_settings(request, principal, business, wanted.settings)
-        rows = await checked(wanted, business)
+        rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
         found = await preflight(request, business, wanted.settings, rows.accepted)
         return http.json_response(preflight_json(request, found, report(request, rows)))

@@ -91,6 +91,7 @@ def business_json(business: Business) -> dict[str, Any]:
         "allowed_countries": business.allowed_countries,
         "required_registers": business.required_registers,
         "retention_days": business.retention_days,
+        "script": business.script,
     }
 
 

@@ -11,7 +11,7 @@ from web.intake.rows import CheckedRows, check_rows
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run
 from web.operations.settings.business import own_business
-from web.operations.settings.run_fields import check_settings, new_run
+from web.operations.settings.run_fields import check_settings, new_run, unknown_variable, variables_of_new_run
 from web.server import errors, keys
 from web.server.error_responses import translated
 from web.server.errors import ApiError, Text
@@ -33,7 +33,7 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     """
     business = await own_business(request, principal)
     loosened = check_settings(request, principal, business, wanted.settings)
-    rows = await checked(wanted, business)
+    rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
     found = report(request, rows)
     if not rows.accepted:
         raise no_leads(found)
@@ -47,13 +47,16 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     return answer
 
 
-async def checked(wanted: ImportRequest, business: Business) -> CheckedRows:
-    """The rows, each of them checked.
+async def checked(wanted: ImportRequest, business: Business, variables: frozenset[str]) -> CheckedRows:
+    """The rows, each of them checked; `variables` are the keys of those that the script needs.
 
     Raises:
-        ApiError: 413 or 422, when they cannot be read.
+        ApiError: 413 or 422, when they cannot be read, or no lead has one of the variables.
     """
-    return await asyncio.to_thread(lambda: check_rows(wanted.rows(), business.region, business.timezone))
+    rows = await asyncio.to_thread(lambda: check_rows(wanted.rows(), business.region, business.timezone, variables))
+    if rows.unknown_variables and len(rows.rejected) + len(rows.accepted) > 0:
+        raise unknown_variable(min(rows.unknown_variables))
+    return rows
 
 
 def no_leads(found: dict[str, Any]) -> ApiError:

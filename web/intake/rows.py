@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
+from dialer.scripts.texts import lead_values
 from sql.runs.new_run import NewLead
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 from web.intake.phones.zones import zone_key
@@ -36,6 +37,7 @@ REASONS: Final[dict[str, str]] = {
     "invalid_name": msgid("The name must be text of at most {most} characters."),
     "invalid_timezone": msgid("Unknown time zone; write it as Asia/Jerusalem."),
     "invalid_variables": msgid("The variables must be an object with at most {most} names and {characters} characters."),
+    "missing_variable": msgid("The script needs {{{variable}}}, which this lead does not have."),
     "wrong_columns": msgid("The row has {cells} cells, but the header has {columns}."),
     "second_header": msgid("A second header stands in or above this row. Upload each table as a file of its own."),
     "repeated_key": msgid("The key {key} is given twice."),
@@ -89,6 +91,8 @@ class CheckedRows:
     rejected: list[RejectedRow] = field(default_factory=list)
     duplicates: list[DuplicateRow] = field(default_factory=list)
     read_as: list[ReadingChange] = field(default_factory=list)
+    # Of the variables that the script needs, those that no readable lead has.
+    unknown_variables: frozenset[str] = frozenset()
 
 
 class BadRowError(Exception):
@@ -100,14 +104,16 @@ class BadRowError(Exception):
         self.text = text
 
 
-def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str) -> CheckedRows:
-    """Check leads, each with its row number; `region` and `zone` are those of the business."""
-    checked = CheckedRows()
+def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, variables: frozenset[str] = frozenset()) -> CheckedRows:
+    """Check leads, each with its row number; `region` and `zone` are those of the business, `variables` the keys its script needs."""
+    checked = CheckedRows(unknown_variables=variables)
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
     for number, row in rows:
         try:
             lead_id, reading, lead = _lead(row, region, zone)
+            if variables:
+                checked.unknown_variables -= _require(variables, lead)
         except BadRowError as error:
             checked.rejected.append(RejectedRow(number, *_identity(row), error.reason, error.text))
             continue
@@ -151,6 +157,15 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
         variables=_variables(row.get("variables")),
     )
     return lead_id, reading, lead
+
+
+def _require(variables: frozenset[str], lead: NewLead) -> frozenset[str]:
+    """Reject a lead without one of these variables; return those that it has."""
+    has = variables & lead_values(lead.name, lead.variables).keys()
+    missing = variables - has
+    if missing:
+        raise _bad(reason="missing_variable", variable=min(missing))
+    return has
 
 
 def _lead_id(value: object) -> LeadId:

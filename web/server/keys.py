@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sql.reports.reports import Reports
     from sql.resolutions.resolutions import Resolutions
     from sql.runs.runs import Runs
+    from sql.scripts.scripts import Scripts
     from sql.sessions.sessions import Sessions
     from sql.shares import SharedPool
     from telephony.accounts import AccountBook
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from web.operations.reports.provider_outage import OutageReader
     from web.server.metrics import Metrics
     from web.server.tenancy import KnownTokens
+    from web.twilio.key_presses import KeyPresses
     from web.twilio.receiver import CallbackReceiver
 
 # Renders an error as a page; registered by `web/pages`, used for every path that is not the API's.
@@ -61,6 +63,8 @@ DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")
 REPORTS: Final[http.AppKey[Reports]] = http.AppKey("reports")
 BULK_OPERATIONS: Final[http.AppKey[BulkOperations]] = http.AppKey("bulk_operations")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
+SCRIPTS: Final[http.AppKey[Scripts]] = http.AppKey("scripts")
+KEY_PRESSES: Final[http.AppKey[KeyPresses]] = http.AppKey("key_presses")
 FACTS: Final[http.AppKey[FactWriter]] = http.AppKey("facts")
 RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")
 OWNER_HINTS: Final[http.AppKey[OwnerHints]] = http.AppKey("owner_hints")

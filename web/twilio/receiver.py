@@ -23,6 +23,7 @@ from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio import callbacks
 from web.server.tenancy import signed_by
+from web.twilio.key_presses import DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sql.attempts.fact_writer import FactWriter
     from telephony.accounts import AccountBook
     from web.operations.owner_hints import OwnerHints
+    from web.twilio.key_presses import KeyPresses
 
 UNREACHABLE = (NotRecordedError, DatabaseUnavailableError)
 
@@ -81,6 +83,7 @@ class CallbackReceiver:
         streams: Streams,
         *,
         hints: OwnerHints,
+        key_presses: KeyPresses,
         wrote: Callable[[], None],
     ) -> None:
         """Signatures cover `public_url`; `wrote` is called after each replayed callback."""
@@ -90,6 +93,7 @@ class CallbackReceiver:
         self._facts = facts
         self._streams = streams
         self._hints = hints
+        self._key_presses = key_presses
         self._wrote = wrote
         # Tokens of accounts with verified signatures: they choose the share of a look-up before it is made, and never grant access.
         self._known_accounts: OrderedDict[str, SecretStr] = OrderedDict()
@@ -124,7 +128,7 @@ class CallbackReceiver:
         return CallbackResult(before, result)
 
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
-        """Record a deferred callback, in one try; ignore it when its attempt no longer exists.
+        """Record a deferred callback with the key pressed in it, in one try; ignore it when its attempt no longer exists.
 
         Raises:
             sql.attempts.fact_writer.NotRecordedError: when a row it needs is locked.
@@ -138,6 +142,8 @@ class CallbackReceiver:
         [result] = await self._attempts.record([fact])
         if result.verdict is RecordVerdict.BUSY:
             raise NotRecordedError
+        if DIGITS in form:
+            await self._key_presses.act(parsed, form[DIGITS])
         self._wrote()
         self._notify_owner(fact, result)
 

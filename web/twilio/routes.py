@@ -8,28 +8,30 @@ Twilio retries (`#rc=5&rp=all`).
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from aiohttp import web as http
 from multidict import MultiDict
 
+from dialer.model import Reference
+from sql.errors import DatabaseUnavailableError
 from telephony.twilio import callbacks, twiml
 from web.server import errors, keys
 from web.server.addresses import prefix_of, raw_local_path
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import read, storable
+from web.twilio.conversation import after_agent, after_key, opening
 from web.twilio.greeting import greets
+from web.twilio.key_presses import DIGITS
 from web.twilio.receiver import SignedRequest, UnknownReferenceError, UnsignedError
 
 if TYPE_CHECKING:
+    from sql.scripts.scripts import CallScript
     from web.twilio.receiver import CallbackResult
 
 log = logging.getLogger(__name__)
-
-GREETING: Final = "Hello. This is an automated call. Thank you, and goodbye."
-LANGUAGE: Final = "en-US"
 
 
 def setup(app: http.Application) -> None:
@@ -37,29 +39,75 @@ def setup(app: http.Application) -> None:
     for prefix in {"", prefix_of(app[keys.SETTINGS].public_url)}:
         app.router.add_post(f"{prefix}/callbacks/{{reference}}", status_callback)
         app.router.add_post(f"{prefix}/twiml/{{reference}}", voice_script)
+        app.router.add_post(f"{prefix}/twiml/{{reference}}/pressed", key_pressed)
+        app.router.add_post(f"{prefix}/twiml/{{reference}}/dialled", agent_dialled)
 
 
 async def status_callback(request: http.Request) -> http.Response:
     """Record a status callback."""
-    await _receive(request, answered=False)
+    await _receive(request, await _form(request), answered=False)
     return http.Response(status=204)
 
 
 async def voice_script(request: http.Request) -> http.Response:
-    """The TwiML of an answered call: a greeting, or a hang-up when the call should not exist."""
-    callback = await _receive(request, answered=True)
-    text = twiml.speech(GREETING, LANGUAGE) if greets(callback) else twiml.hang_up()
+    """The TwiML of an answered call: its script, or a hang-up when the call should not exist."""
+    form = await _form(request)
+    callback = await _receive(request, form, answered=True)
+    call = await _script(request) if greets(callback) else None
+    return _twiml(opening(call, form.get("AnsweredBy"), _address(request)) if call else twiml.hang_up())
+
+
+async def key_pressed(request: http.Request) -> http.Response:
+    """Act on a key that the person pressed, even when the call itself is to be ended."""
+    form = await _form(request)
+    callback = await _receive(request, form, answered=True)
+    if callback is None:
+        # It is kept with the callback, and acted on when that is replayed.
+        return _twiml(twiml.hang_up())
+    reference = Reference.parse(request.match_info["reference"])
+    try:
+        call, removed = await request.app[keys.KEY_PRESSES].act(reference, form.get(DIGITS, ""))
+    except DatabaseUnavailableError:
+        if not await request.app[keys.STREAMS].keep_callback(str(reference), form):
+            raise
+        return _twiml(twiml.hang_up())
+    talks = call is not None and (removed or greets(callback))
+    return _twiml(after_key(call, _address(request), removed=removed) if call and talks else twiml.hang_up())
+
+
+async def agent_dialled(request: http.Request) -> http.Response:
+    """What the person hears after the call to an agent has ended."""
+    form = await _form(request)
+    callback = await _receive(request, form, answered=True)
+    call = await _script(request) if greets(callback) else None
+    return _twiml(after_agent(call, form.get("DialCallStatus", "")) if call else twiml.hang_up())
+
+
+async def _script(request: http.Request) -> CallScript | None:
+    """The script of the call; None, which ends it, while PostgreSQL is unavailable."""
+    reference = Reference.parse(request.match_info["reference"])
+    try:
+        return await request.app[keys.SCRIPTS].of_attempt(reference.business_id, reference.attempt_id)
+    except DatabaseUnavailableError:
+        return None
+
+
+def _address(request: http.Request) -> str:
+    return f"{request.app[keys.SETTINGS].public_url}/twiml/{request.match_info['reference']}"
+
+
+def _twiml(text: str) -> http.Response:
     return http.Response(text=text, content_type="text/xml")
 
 
-async def _receive(request: http.Request, *, answered: bool) -> CallbackResult | None:
+async def _receive(request: http.Request, form: MultiDict[str], *, answered: bool) -> CallbackResult | None:
     """Verify and record the request; None when it is deferred.
 
     Raises:
         ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and the reference does not exist;
             400 when a field is malformed.
     """
-    signed = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, await _form(request))
+    signed = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, form)
     try:
         callback = await request.app[keys.CALLBACKS].receive(signed, answered=answered)
     except UnsignedError:

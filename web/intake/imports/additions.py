@@ -11,6 +11,7 @@ from web.intake.importer import checked, no_leads, report
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run, requested_run
 from web.operations.settings.business import own_business
+from web.operations.settings.run_fields import variables_of
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -36,7 +37,8 @@ async def add_leads(request: http.Request, principal: Principal, wanted: ImportR
         raise errors.wrong_field(name=name, why=Text(msgid("is not a known field")))
     run = await requested_run(request, principal)
     business = await own_business(request, principal)
-    rows = await checked(wanted, business)
+    effective = run.effective_settings
+    rows = await checked(wanted, business, variables_of(effective["script"], effective["machine_message"]))
     found = report(request, rows)
     if not rows.accepted:
         raise no_leads(found)

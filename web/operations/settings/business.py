@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from dialer.policy.registers import RequiredRegister
 from dialer.policy.run_settings import CallingRules
 from dialer.policy.time_zones import zone_names
+from dialer.scripts.script import Script
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -60,6 +61,7 @@ class BusinessChanges(CallingRules):
     allowed_countries: Annotated[list[Country], Field(min_length=1, max_length=MAX_COUNTRIES)] | None = None
     required_registers: Registers = Field(default_factory=list)
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
+    script: Script | None = None
 
 
 async def own_business(request: http.Request, principal: Principal) -> Business:

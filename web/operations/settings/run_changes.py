@@ -12,7 +12,7 @@ from dialer.policy.calling_hours import CallingHours
 from dialer.policy.retries import Retries
 from dialer.policy.run_settings import MAX_PRIORITY, Budget, loosens
 from sql.commands.requests import IdReusedError
-from sql.runs.changes import NoSuchLeadsError, RunChanges
+from sql.runs.changes import NoSuchLeadsError, RunChanges, UnknownVariableError
 from sql.runs.new_run import Request
 from web.operations.idempotency import request_id
 from web.operations.job_filter import OUTCOMES
@@ -29,6 +29,8 @@ from web.operations.settings.run_fields import (
     check_storable,
     new_run,
     own_rules,
+    unknown_variable,
+    variables_of_new_run,
 )
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
@@ -112,9 +114,12 @@ async def call_again(request: http.Request, principal: Principal, wanted: AgainS
     report: dict[str, Any] = {"rejected": [], "duplicates": [], "read_as": []}
     identity = Request(request_id(request), digest, principal.actor, report, "run.again")
     try:
-        answer, _ = await RunChanges(request.app[keys.POOL]).again(source.run_id, wanted.outcomes, new, identity)
+        variables = variables_of_new_run(business, wanted)
+        answer, _ = await RunChanges(request.app[keys.POOL]).again(source.run_id, wanted.outcomes, new, identity, variables)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
+    except UnknownVariableError as error:
+        raise unknown_variable(str(error)) from None
     except NoSuchLeadsError:
         why = Text(msgid("No lead of this run has ended with one of these outcomes."))
         raise ApiError(422, "no_leads", why, details=[{"field": "outcomes", "message": why}]) from None

@@ -11,6 +11,8 @@ from pydantic import Field, PlainSerializer, PlainValidator
 from dialer.messages import MAX_NAME_CHARACTERS
 from dialer.model import Role
 from dialer.policy.run_settings import Budget, CallingRules, RunRules, loosens
+from dialer.scripts.script import Script, SpokenText
+from dialer.scripts.texts import variables_in
 from sql.runs.new_run import NewRun
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
@@ -31,7 +33,7 @@ SCHEDULED_WITHIN: Final = timedelta(days=60)
 # Columns of a run, which are not kept among its settings.
 COLUMNS: Final = frozenset({"name", "concurrency", "start", "archived", "outcomes"})
 # In a query string and in a form these are JSON.
-JSON_FIELDS: Final = frozenset({"calling_hours", "retries", "budget", "min_gap_hours", "max_per_day", "outcomes"})
+JSON_FIELDS: Final = frozenset({"calling_hours", "retries", "budget", "min_gap_hours", "max_per_day", "outcomes", "script"})
 
 
 def _moment(value: object) -> datetime | None:
@@ -61,7 +63,10 @@ class RunSettings(RunRules):
     concurrency: Annotated[int, Field(ge=1)] | None = None
     start: bool = False
     schedule_at: Moment = None
+    script: Script | None = None
     machine_detection: Literal["Enable", "DetectMessageEnd"] | None = None
+    on_machine: Literal["hang_up", "continue", "leave_message"] = "hang_up"
+    machine_message: SpokenText | None = None
     record: bool = False
 
 
@@ -96,6 +101,23 @@ def business_rules(business: Business) -> CallingRules:
     return CallingRules.model_validate({name: getattr(business, name) for name in CallingRules.model_fields})
 
 
+def variables_of(script: Mapping[str, Any] | None, machine_message: str | None) -> frozenset[str]:
+    """The keys of the variables that a run needs of each lead; `script` as it is stored, None for the greeting."""
+    own = Script.model_validate(script).variables if script else frozenset()
+    return own | variables_in(machine_message or "")
+
+
+def variables_of_new_run(business: Business, settings: RunSettings) -> frozenset[str]:
+    """The keys of the variables that a new run needs of each lead, for its own script or that of its business."""
+    given = settings.script.given() if settings.script else None
+    return variables_of(given if "script" in settings.model_fields_set else business.script, settings.machine_message)
+
+
+def unknown_variable(name: str) -> ApiError:
+    """No lead has this variable of the script."""
+    return errors.wrong_field(name="script", why=Text(msgid("needs {{{variable}}}, which no lead has"), {"variable": name}))
+
+
 def new_run(
     principal: Principal, business: Business, settings: RunSettings, loosened: Sequence[str], leads: Sequence[NewLead] = ()
 ) -> NewRun:
@@ -125,7 +147,20 @@ def check_settings(request: http.Request, principal: Principal, business: Busine
         raise errors.wrong_field(name="schedule_at", why=Text(msgid("cannot be given together with start")))
     check_schedule(request, settings.schedule_at)
     check_storable(settings.name, settings.budget)
+    _check_machine(settings)
     return allowed_to_loosen(principal, loosens(business_rules(business), settings))
+
+
+def _check_machine(settings: RunSettings) -> None:
+    leaves_message = settings.on_machine == "leave_message"
+    if "on_machine" in settings.model_fields_set and settings.machine_detection is None:
+        raise errors.wrong_field(name="on_machine", why=Text(msgid("needs machine_detection")))
+    if leaves_message and settings.machine_detection != "DetectMessageEnd":
+        why = Text(msgid("must be DetectMessageEnd to leave a message: it is said after the beep"))
+        raise errors.wrong_field(name="machine_detection", why=why)
+    if leaves_message != (settings.machine_message is not None):
+        why = Text(msgid("is missing") if leaves_message else msgid("needs on_machine leave_message"))
+        raise errors.wrong_field(name="machine_message", why=why)
 
 
 def check_concurrency(concurrency: int | None, business: Business) -> None:

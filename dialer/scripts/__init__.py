@@ -1,0 +1,1 @@
+"""What a call says: its script, and the texts in it."""

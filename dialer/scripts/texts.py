@@ -1,0 +1,65 @@
+"""Texts with placeholders: `{first name}` stands for a variable of the lead, `{{` and `}}` for a brace.
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A doubled brace, a placeholder, or a brace that is neither.
+TOKEN: Final = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}\x00-\x1f]{1,100})\}|[{}]")
+BRACES: Final = {"{{": "{", "}}": "}"}
+BETWEEN_WORDS: Final = re.compile(r"[\s-]+")
+
+
+class LoneBraceError(ValueError):
+    """A brace that neither begins nor ends a placeholder."""
+
+
+def variables_in(text: str) -> frozenset[str]:
+    """The keys (see `key_of`) of the variables that `text` has placeholders for.
+
+    Raises:
+        LoneBraceError: when a brace is no part of a placeholder.
+    """
+    found = set()
+    for token in TOKEN.finditer(text):
+        name = token["name"]
+        if name is None and token[0] in BRACES:
+            continue
+        if name is None or not name.strip():
+            raise LoneBraceError
+        found.add(key_of(name))
+    return frozenset(found)
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """`text` with its placeholders replaced by `values`, found by their keys; one without a value becomes empty.
+
+    A brace within a value is left as it is.
+    """
+
+    def replacement(token: re.Match[str]) -> str:
+        name = token["name"]
+        return values.get(key_of(name), "") if name is not None else BRACES.get(token[0], token[0])
+
+    return TOKEN.sub(replacement, text)
+
+
+def lead_values(name: str | None, variables: Mapping[str, Any] | None) -> dict[str, str]:
+    """The texts that a lead has for placeholders, by their keys: its variables that are text or numbers and not blank, and `name`."""
+    values = {"name": name} if name and name.strip() else {}
+    for title, value in (variables or {}).items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
+            values[key_of(title)] = str(value).strip()
+    return values
+
+
+def key_of(name: str) -> str:
+    """The key of a variable: its name in small letters, blanks and hyphens as underscores, as the columns of a CSV file are read."""
+    return BETWEEN_WORDS.sub("_", name.strip().casefold())

@@ -1,0 +1,49 @@
+"""Reads what an answered call says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from sql.pool import Pool
+
+TEXT = statements("scripts")
+
+
+@dataclass(frozen=True, slots=True)
+class CallScript:
+    """What the call of an attempt says: `script` as in contract section 7, of its run or else of its business, None for the greeting.
+
+    `phone` and `from_number` are E.164, `region` is the country of the business.
+    """
+
+    run_id: int
+    phone: str = field(repr=False)
+    from_number: str
+    name: str | None = field(repr=False)
+    variables: dict[str, Any] | None = field(repr=False)
+    region: str
+    script: dict[str, Any] | None
+    on_machine: str | None
+    machine_message: str | None
+    machine_detection: str | None
+
+
+class Scripts:
+    """The scripts of the calls of all businesses, in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `pool`, which the caller closes."""
+        self._pool = pool
+
+    async def of_attempt(self, business_id: int, attempt_id: int) -> CallScript | None:
+        """What the call of this attempt says; None when there is no such attempt, or its lead was deleted.
+
+        Raises:
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
+        """
+        row = await self._pool.fetchrow(TEXT["of_attempt"], business_id, attempt_id)
+        return CallScript(**row) if row else None

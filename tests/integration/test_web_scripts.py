@@ -1,0 +1,210 @@
+"""What people hear who answer: the script of the run or the business, in whose words, and what a pressed key does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from dialer.model import Reference
+from tests.web_site import PUBLIC, RUNS, callback, serving
+
+if TYPE_CHECKING:
+    from ringmaster.local.postgres import Postgres
+    from sql.attempts.attempts import ClaimedAttempt
+    from tests.rows import DatabaseFixture
+    from tests.web_site import Response, Site
+
+HEBREW: dict[str, Any] = {"say": "שלום {name}, יש לך תור ב-{city}", "language": "he-IL"}
+LEADS = [
+    {"lead_id": 1, "phone": "+972500000001", "name": "דנה", "variables": {"City": "חיפה <b>"}},
+    {"lead_id": 2, "phone": "+972500000002", "name": "דוד"},
+    {"lead_id": 3, "phone": "+972500000003", "name": "רות", "variables": {"city": "אילת"}},
+]
+
+
+async def create(site: Site, leads: list[dict[str, Any]] | None = None, **settings: Any) -> Response:  # noqa: ANN401
+    return await site.post(RUNS, {"leads": LEADS if leads is None else leads, "start": True, **settings})
+
+
+async def calls(site: Site, **settings: Any) -> dict[str, ClaimedAttempt]:  # noqa: ANN401
+    """The calls of a run of LEADS, by their phones."""
+    response = await create(site, **settings)
+    assert response.status == 201, response.body
+    attempts, _ = await site.database.claim(site.business)
+    return {attempt.phone: attempt for attempt in attempts}
+
+
+async def ask(site: Site, attempt: ClaimedAttempt, path: str = "", **fields: str) -> Response:
+    reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+    return await site.sign_and_post(f"/twiml/{reference}{path}", callback(attempt, "in-progress", **fields))
+
+
+async def heard(site: Site, attempt: ClaimedAttempt, path: str = "", **fields: str) -> list[ET.Element]:
+    response = await ask(site, attempt, path, **fields)
+    assert response.status == 200, response.body
+    return list(ET.fromstring(response.body))  # noqa: S314 - our own document
+
+
+async def listed(site: Site) -> list[str]:
+    return [entry["phone"] for entry in (await site.get("/api/outbound/do-not-call")).json["items"]]
+
+
+async def test_each_lead_hears_its_own_words(site: Site) -> None:
+    response = await create(site, script=HEBREW)
+    assert response.status == 201, response.body
+    assert [(row["row"], row["lead_id"], row["reason"]) for row in response.json["rejected"]] == [(2, 2, "missing_variable")]
+    attempts, _ = await site.database.claim(site.business)
+    texts = {attempt.phone: (await heard(site, attempt))[0].text for attempt in attempts}
+    assert texts == {"+972500000001": "שלום דנה, יש לך תור ב-חיפה <b>", "+972500000003": "שלום רות, יש לך תור ב-אילת"}
+    run = (await site.get(f"{RUNS}/{response.json['run_id']}")).json
+    assert (run["settings"]["script"], run["effective_settings"]["script"]) == (HEBREW, HEBREW)
+
+
+async def test_a_variable_that_no_lead_has_is_refused(site: Site) -> None:
+    script = {"say": "{name}, {doctor}", "language": "en-US"}
+    response = await create(site, script=script)
+    assert (response.status, response.json["details"]) == (422, [{"field": "script", "message": "needs {doctor}, which no lead has"}])
+    preflight = await site.post(f"{RUNS}/preflight", {"leads": LEADS, "script": script})
+    assert preflight.status == 422
+    assert (await site.get(RUNS)).json["items"] == []
+
+
+async def test_the_script_of_the_business_holds_for_runs_without_their_own(site: Site) -> None:
+    own = {"say": "בוקר טוב {name}", "language": "he-IL"}
+    assert (await site.request("PATCH", "/api/business", token="admin", json={"script": own})).json["script"] == own
+    by_phone = await calls(site)
+    [say, end] = await heard(site, by_phone["+972500000002"])
+    assert (say.text, end.tag) == ("בוקר טוב דוד", "Hangup")
+    assert (await site.request("PATCH", "/api/business", token="admin", json={"script": None})).json["script"] is None
+    [say, _] = await heard(site, by_phone["+972500000001"])
+    assert say.attrib["language"] == "he-IL", "the greeting, in the language of the country"
+
+
+async def test_added_leads_need_the_variables_of_the_run(site: Site) -> None:
+    run_id = (await create(site, script=HEBREW)).json["run_id"]
+    more = [
+        {"lead_id": 4, "phone": "+972500000004", "name": "גיל"},
+        {"lead_id": 5, "phone": "+972500000005", "name": "נעה", "variables": {"city": "לוד"}},
+    ]
+    added = await site.post(f"{RUNS}/{run_id}/leads", {"leads": more})
+    assert (added.json["accepted"], [row["lead_id"] for row in added.json["rejected"]]) == (1, [4])
+
+
+async def test_leads_that_are_called_again_keep_their_variables(site: Site) -> None:
+    by_phone = await calls(site, script=HEBREW)
+    for attempt in by_phone.values():
+        await site.post_callback(attempt, "busy")
+    run_id = next(iter(by_phone.values())).run_id
+    unknown = {"outcomes": ["busy"], "start": True, "script": {"say": "{doctor}", "language": "he-IL"}}
+    response = await site.post(f"{RUNS}/{run_id}/again", unknown)
+    assert (response.status, response.json["details"][0]["field"]) == (422, "script")
+    again = await site.post(f"{RUNS}/{run_id}/again", {"outcomes": ["busy"], "start": True, "script": HEBREW})
+    assert again.status == 201, again.body
+    attempts, _ = await site.database.claim(site.business)
+    assert {(await heard(site, attempt))[0].text for attempt in attempts} == {
+        "שלום דנה, יש לך תור ב-חיפה <b>",
+        "שלום רות, יש לך תור ב-אילת",
+    }
+
+
+async def test_a_key_puts_the_number_on_the_do_not_call_list(site: Site) -> None:
+    script = {**HEBREW, "say": "לחצו 9 להסרה", "keypress": {"9": "do_not_call"}}
+    by_phone = await calls(site, script=script)
+    attempt = by_phone["+972500000001"]
+    [gather, _] = await heard(site, attempt)
+    assert gather.attrib["action"] == f"{PUBLIC}/twiml/{Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)}/pressed"
+    [again, _] = await heard(site, attempt, "/pressed", Digits="5")
+    assert (again.tag, await listed(site)) == ("Gather", []), "another key: the message again"
+    for _ in range(2):
+        [say, end] = await heard(site, attempt, "/pressed", Digits="9")
+        assert ("הוסר" in (say.text or ""), end.tag) == (True, "Hangup")
+    assert await listed(site) == ["+972500000001"]
+    entries = await site.database.pool.fetch("SELECT actor, detail FROM dialer.audit_log WHERE action = 'do_not_call.add'")
+    assert [(row["actor"], row["detail"]["added"]) for row in entries] == [("keypress", 1)]
+
+
+async def test_a_key_counts_although_the_call_is_to_be_ended(site: Site) -> None:
+    by_phone = await calls(site, script={**HEBREW, "say": "9", "keypress": {"9": "do_not_call"}})
+    attempt = by_phone["+972500000001"]
+    await site.post(f"/api/outbound_calls/jobs/{attempt.run_id}/cancel", {"hang_up": True})
+    assert [verb.tag for verb in await heard(site, attempt, "/pressed", Digits="1")] == ["Hangup"]
+    assert [verb.tag for verb in await heard(site, attempt, "/pressed", Digits="9")] == ["Say", "Hangup"]
+    assert await listed(site) == ["+972500000001"]
+
+
+async def test_a_key_that_is_pressed_while_postgresql_is_unavailable_counts_later(
+    postgres: Postgres, database_url: str, redis_url: str, database: DatabaseFixture
+) -> None:
+    async with serving(database_url, redis_url, database) as site:
+        by_phone = await calls(site, script={**HEBREW, "say": "9", "keypress": {"9": "do_not_call"}})
+        attempt = by_phone["+972500000001"]
+        await postgres.stop()
+        assert [verb.tag for verb in await heard(site, attempt, "/pressed", Digits="9")] == ["Hangup"]
+        await postgres.start()
+        async with asyncio.timeout(20):
+            while (await site.get("/readyz")).status != 200 or await listed(site) != ["+972500000001"]:
+                pass
+
+
+async def test_what_people_hear_when_no_agent_picks_up(site: Site) -> None:
+    by_phone = await calls(site, script={"dial": "+97239999999"})
+    attempt = by_phone["+972500000001"]
+    [dial] = await heard(site, attempt)
+    assert (dial.tag, dial.attrib["callerId"], dial[0].text) == ("Dial", "+972501110000", "+97239999999")
+    assert [verb.tag for verb in await heard(site, attempt, "/dialled", DialCallStatus="completed")] == ["Hangup"]
+    [say, _] = await heard(site, attempt, "/dialled", DialCallStatus="no-answer")
+    assert (say.attrib["language"], "נציג" in (say.text or "")) == ("he-IL", True)
+
+
+async def test_what_is_not_signed_presses_no_key(site: Site) -> None:
+    by_phone = await calls(site, script={**HEBREW, "say": "9", "keypress": {"9": "do_not_call"}})
+    attempt = by_phone["+972500000001"]
+    reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+    form = callback(attempt, "in-progress", Digits="9")
+    assert (await site.sign_and_post(f"/twiml/{reference}/pressed", form, auth_token="another")).status == 403
+    assert await listed(site) == []
+
+
+async def test_an_answering_machine_is_told_what_the_run_wants(site: Site) -> None:
+    message = {"on_machine": "leave_message", "machine_message": "הודעה ל{name}", "machine_detection": "DetectMessageEnd"}
+    for settings, expected in (
+        ({"machine_detection": "Enable"}, ["Hangup"]),
+        ({"machine_detection": "Enable", "on_machine": "continue"}, ["Say", "Hangup"]),
+        (message, ["Say", "Hangup"]),
+        ({}, ["Say", "Hangup"]),
+    ):
+        by_phone = await calls(site, script={**HEBREW, "say": "שלום"}, **settings)
+        attempt = by_phone["+972500000001"]
+        verbs = await heard(site, attempt, AnsweredBy="machine_end_beep")
+        assert [verb.tag for verb in verbs] == expected
+        assert settings is not message or verbs[0].text == "הודעה לדנה"
+        assert [verb.tag for verb in await heard(site, attempt, AnsweredBy="human")] == ["Say", "Hangup"]
+        for each in by_phone.values():
+            await site.post_callback(each, "completed")
+
+
+async def test_settings_for_machines_must_go_together(site: Site) -> None:
+    detect = {"machine_detection": "DetectMessageEnd"}
+    for settings, field in (
+        ({"on_machine": "continue"}, "on_machine"),
+        ({"on_machine": "leave_message", "machine_detection": "Enable", "machine_message": "x"}, "machine_detection"),
+        ({**detect, "on_machine": "leave_message"}, "machine_message"),
+        ({**detect, "machine_message": "x"}, "machine_message"),
+        ({**detect, "on_machine": "leave_message", "machine_message": "{"}, "machine_message"),
+        ({"script": {"say": "x"}}, "script"),
+        ({"script": {"play": "ftp://x"}}, "script.play"),
+    ):
+        response = await create(site, **settings)
+        assert (response.status, response.json["details"][0]["field"]) == (422, field)
+
+
+async def test_variables_are_deleted_with_their_run(site: Site) -> None:
+    by_phone = await calls(site, script=HEBREW)
+    for attempt in by_phone.values():
+        await site.post_callback(attempt, "completed")
+    run_id = next(iter(by_phone.values())).run_id
+    count = "SELECT count(*) FROM dialer.lead_variables WHERE business_id = $1"
+    assert await site.database.pool.fetchval(count, site.business) == 2
+    await site.database.runs.delete_part(site.business, run_id, 100)
+    assert await site.database.pool.fetchval(count, site.business) == 0
