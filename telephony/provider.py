@@ -37,7 +37,8 @@ class CallRequest:
     ring_timeout_seconds: int
     time_limit_seconds: int
     machine_detection: str | None = None
-    record: bool = False
+    # Where the provider reports the recording; None: the call is not recorded.
+    recording_callback: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

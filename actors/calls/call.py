@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 # How long to pause when the account has too many calls at once: lines become free within seconds, and the leads wait in the queue.
 TOO_MANY_CALLS_SECONDS = 5.0
 
+# Makes Twilio retry a callback that we do not answer; it is neither sent nor signed.
+RETRIED = "#rc=5&rp=all"
+
 log = logging.getLogger(__name__)
 
 
@@ -138,12 +141,11 @@ class Call:
             to=attempt.phone,
             from_=attempt.from_number,
             url=f"{policy.public_url}/twiml/{reference}",
-            # The fragment makes Twilio retry when we do not respond; it is neither sent nor signed.
-            status_callback=f"{policy.public_url}/callbacks/{reference}#rc=5&rp=all",
+            status_callback=f"{policy.public_url}/callbacks/{reference}{RETRIED}",
             ring_timeout_seconds=policy.ring_seconds,
             time_limit_seconds=policy.limit_seconds,
             machine_detection=attempt.machine_detection,
-            record=attempt.record,
+            recording_callback=f"{policy.public_url}/callbacks/{reference}/recording{RETRIED}" if attempt.record else None,
         )
 
     async def _next_hint(self, seconds: float) -> CallChanged | Silence | None:

@@ -237,6 +237,10 @@ class Attempts:
         """Schedule the next check of this attempt in `seconds` and store the evidence so far, unless its state has changed."""
         await self._pool.execute(TEXT["check_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
+    async def add_recording(self, business_id: int, attempt_id: int, sid: str, url: str, duration_seconds: int | None) -> None:
+        """Store where the recording of a call is; a second report of it changes nothing."""
+        await self._pool.execute(TEXT["add_recording"], business_id, attempt_id, sid, url, duration_seconds)
+
     async def find_by_reference(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
         """The attempt a reference names; None when there is no such attempt or the nonce differs."""
         row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)

@@ -55,6 +55,10 @@ FROM dialer.attempts a
 JOIN dialer.businesses b ON b.business_id = a.business_id
 WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
 
+-- name: add_recording
+INSERT INTO dialer.recordings (business_id, attempt_id, recording_sid, url, duration_seconds) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (attempt_id, recording_sid) DO NOTHING
+
 -- name: unbound_rivals
 SELECT count(*) FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
 WHERE a.id <> $1 AND a.phone = $2 AND a.from_number = $3 AND a.account_sid IS NOT DISTINCT FROM $4

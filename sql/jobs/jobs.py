@@ -97,11 +97,13 @@ class Jobs:
         return _job(row) if row else None
 
     async def attempts(self, business_id: int, run_id: int, job_id: int) -> list[dict[str, Any]]:
-        """The attempts of a job, oldest first, each with its `callbacks` in the order they arrived."""
+        """The attempts of a job, oldest first, each with its `callbacks` and its `recordings` in the order they arrived."""
         attempts = [dict(row) for row in await self._pool.fetch(TEXT["attempts"], business_id, run_id, job_id)]
-        callbacks = await self._pool.fetch(TEXT["callbacks"], business_id, [attempt["id"] for attempt in attempts])
-        for attempt in attempts:
-            attempt["callbacks"] = [dict(row) for row in callbacks if row["attempt_id"] == attempt["id"]]
+        ids = [attempt["id"] for attempt in attempts]
+        for name in ("callbacks", "recordings"):
+            rows = await self._pool.fetch(TEXT[name], business_id, ids)
+            for attempt in attempts:
+                attempt[name] = [dict(row) for row in rows if row["attempt_id"] == attempt["id"]]
         return attempts
 
     async def on_the_line(self, business_id: int, run_id: int) -> list[Job]:

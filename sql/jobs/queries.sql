@@ -51,6 +51,10 @@ FROM dialer.attempts a WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id =
 SELECT c.attempt_id, c.received_at, c.fields, c.verdict, c.answer FROM dialer.callbacks c
 WHERE c.business_id = $1 AND c.attempt_id = ANY ($2::bigint[]) ORDER BY c.id
 
+-- name: recordings
+SELECT r.attempt_id, r.recording_sid, r.url, r.duration_seconds FROM dialer.recordings r
+WHERE r.business_id = $1 AND r.attempt_id = ANY ($2::bigint[]) ORDER BY r.received_at, r.recording_sid
+
 -- name: on_the_line
 SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,
        j.attempts, j.twilio_call_sid, a.created_at AT TIME ZONE 'UTC' AS started_at, j.completed_at, j.error_message,

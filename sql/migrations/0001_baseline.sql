@@ -341,6 +341,17 @@ CREATE TABLE dialer.callbacks (
 -- A repeated callback is one row.
 CREATE UNIQUE INDEX callbacks_once ON dialer.callbacks (attempt_id, digest);
 
+-- The recordings that the provider has reported; the sound itself stays with the provider.
+CREATE TABLE dialer.recordings (
+    business_id       INTEGER      NOT NULL,
+    attempt_id        BIGINT       NOT NULL,
+    recording_sid     TEXT         NOT NULL,
+    url               TEXT         NOT NULL,
+    duration_seconds  INTEGER,
+    received_at       TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    PRIMARY KEY (attempt_id, recording_sid)
+);
+
 CREATE TABLE dialer.workers (
     incarnation  UUID         PRIMARY KEY,
     name         TEXT         NOT NULL,

@@ -16,6 +16,8 @@ BEGIN
         RETURNING a.id, a.sid
     ), callback AS (
         DELETE FROM dialer.callbacks c USING attempt a WHERE c.attempt_id = a.id AND c.business_id = p_business_id
+    ), recording AS (
+        DELETE FROM dialer.recordings r USING attempt a WHERE r.attempt_id = a.id AND r.business_id = p_business_id
     ), second AS (
         DELETE FROM dialer.call_sids s USING attempt a
         WHERE s.attempt_id = a.id AND s.excess AND s.business_id = p_business_id AND s.sid IS DISTINCT FROM a.sid

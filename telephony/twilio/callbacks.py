@@ -35,6 +35,8 @@ MAX_DIGITS: Final = 9
 MAX_TIMESTAMP_CHARACTERS: Final = 64
 
 CALL_SID: Final = re.compile(r"CA[0-9a-fA-F]{32}")
+RECORDING_SID: Final = re.compile(r"RE[0-9a-fA-F]{32}")
+RECORDING_URL: Final = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 
 # Twilio's call statuses. `initiated` (dialled) and `queued` say only that the call exists.
@@ -70,6 +72,15 @@ class CallbackFact:
     answered_by: str | None
     sip_code: int | None
     error_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording of a call, as Twilio keeps it: its address needs the credentials of the account."""
+
+    sid: str
+    url: str
+    duration_seconds: int | None
 
 
 def standing(status: str) -> tuple[AttemptState, Outcome | None]:
@@ -127,6 +138,21 @@ def parse(form: Mapping[str, str]) -> CallbackFact:
         sip_code=_number(form, "SipResponseCode", MAX_SIP_CODE),
         error_code=_number(form, "ErrorCode", MAX_ERROR_CODE),
     )
+
+
+def parse_recording(form: Mapping[str, str]) -> Recording | None:
+    """Parse the report of a recording; None when there is none after all (`absent`: nobody spoke).
+
+    Raises:
+        ValueError: naming the field that is missing or not what Twilio sends.
+    """
+    if form.get("RecordingStatus") == "absent":
+        return None
+    url = form.get("RecordingUrl", "")
+    if not RECORDING_URL.fullmatch(url):
+        raise _fault(name="RecordingUrl")
+    duration = _number(form, "RecordingDuration", MAX_DURATION_SECONDS)
+    return Recording(_sid(form, "RecordingSid", RECORDING_SID), url, duration)
 
 
 def _bounded(address: str, form: Mapping[str, str]) -> bool:

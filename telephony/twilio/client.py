@@ -236,8 +236,13 @@ def _parameters(request: CallRequest) -> dict[str, object]:
     }
     if request.machine_detection is not None:
         parameters["machine_detection"] = request.machine_detection
-    if request.record:
-        parameters["record"] = True
+    if request.recording_callback is not None:
+        parameters |= {
+            "record": True,
+            "recording_status_callback": request.recording_callback,
+            "recording_status_callback_event": ["completed", "absent"],
+            "recording_status_callback_method": "POST",
+        }
     return parameters
 
 

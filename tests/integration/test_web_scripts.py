@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -102,10 +103,8 @@ async def test_leads_that_are_called_again_keep_their_variables(site: Site) -> N
     again = await site.post(f"{RUNS}/{run_id}/again", {"outcomes": ["busy"], "start": True, "script": HEBREW})
     assert again.status == 201, again.body
     attempts, _ = await site.database.claim(site.business)
-    assert {(await heard(site, attempt))[0].text for attempt in attempts} == {
-        "שלום דנה, יש לך תור ב-חיפה <b>",
-        "שלום רות, יש לך תור ב-אילת",
-    }
+    texts = {attempt.phone: (await heard(site, attempt))[0].text for attempt in attempts}
+    assert texts == {"+972500000001": "שלום דנה, יש לך תור ב-חיפה <b>", "+972500000003": "שלום רות, יש לך תור ב-אילת"}
 
 
 async def test_a_key_puts_the_number_on_the_do_not_call_list(site: Site) -> None:
@@ -208,3 +207,40 @@ async def test_variables_are_deleted_with_their_run(site: Site) -> None:
     assert await site.database.pool.fetchval(count, site.business) == 2
     await site.database.runs.delete_part(site.business, run_id, 100)
     assert await site.database.pool.fetchval(count, site.business) == 0
+
+
+async def test_a_preview_is_what_that_lead_would_hear(site: Site) -> None:
+    body = {"leads": LEADS, "script": HEBREW}
+    for row, text in ((3, "שלום רות, יש לך תור ב-אילת"), (None, "שלום דנה, יש לך תור ב-חיפה <b>")):
+        response = await site.post(f"{RUNS}/preview", {**body, **({"row": row} if row else {})})
+        assert (response.status, response.headers["Content-Type"].split(";")[0]) == (200, "text/xml"), response.body
+        assert ET.fromstring(response.body)[0].text == text  # noqa: S314 - our own document
+    for row in (2, 4):
+        refused = await site.post(f"{RUNS}/preview", {**body, "row": row})
+        assert (refused.status, refused.json["details"][0]["field"]) == (422, "row")
+    table = "lead_id,phone,name,city\n1,0500000001,דנה,חיפה\n"
+    settings = {"script": json.dumps(HEBREW), "row": "2"}
+    by_file = await site.request("POST", f"{RUNS}/preview", data=table.encode(), headers={"Content-Type": "text/csv"}, params=settings)
+    assert ET.fromstring(by_file.body)[0].text == "שלום דנה, יש לך תור ב-חיפה"  # noqa: S314 - our own document
+    assert (await site.post(RUNS, {**body, "row": 1})).status == 422, "a run has no row"
+    assert (await site.get(RUNS)).json["items"] == []
+
+
+async def test_a_recording_is_kept_with_its_call(site: Site) -> None:
+    by_phone = await calls(site, script={**HEBREW, "say": "השיחה מוקלטת"}, record=True)
+    attempt = by_phone["+972500000001"]
+    assert attempt.record
+    path = f"/callbacks/{Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)}/recording"
+    sid, url = "RE" + "1" * 32, "https://api.twilio.com/2010-04-01/Accounts/AC/Recordings/RE"
+    form = {"RecordingSid": sid, "RecordingUrl": url, "RecordingStatus": "completed", "RecordingDuration": "12", "CallSid": "CA1"}
+    assert (await site.sign_and_post(path, form, auth_token="another")).status == 403
+    assert (await site.sign_and_post(path, {**form, "RecordingUrl": "javascript:alert(1)"})).status == 400
+    assert (await site.sign_and_post(path, {"RecordingStatus": "absent"})).status == 204
+    for _ in range(2):
+        assert (await site.sign_and_post(path, form)).status == 204
+    [shown] = (await site.get(f"{RUNS}/{attempt.run_id}/jobs/{attempt.job_id}")).json["attempts"]
+    assert shown["recordings"] == [{"recording_sid": sid, "url": url, "duration_seconds": 12}]
+    for each in by_phone.values():
+        await site.post_callback(each, "completed")
+    await site.database.runs.delete_part(site.business, attempt.run_id, 100)
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.recordings") == 0

@@ -1,6 +1,8 @@
-"""What is done to a run after it was loaded, over HTTP: change it, add leads, call leads again; and what a run would do."""
+"""What is done to a run after it was loaded, over HTTP: change it, add leads, call leads again; and what a run would do and say."""
 
 from __future__ import annotations
+
+from typing import cast
 
 from aiohttp import web as http
 
@@ -14,8 +16,10 @@ from web.intake.imports.import_request import imported
 from web.operations.reports.preflight import preflight
 from web.operations.settings.business import own_business
 from web.operations.settings.run_changes import AgainSettings, RunChange, call_again, change_run
-from web.operations.settings.run_fields import check_settings, variables_of_new_run
+from web.operations.settings.run_fields import PreviewSettings, check_settings, variables_of_new_run
+from web.server import keys
 from web.server.inputs import body_of
+from web.twilio.preview import previewed
 
 routes = http.RouteTableDef()
 
@@ -54,3 +58,15 @@ async def check(request: http.Request) -> http.Response:
         rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
         found = await preflight(request, business, wanted.settings, rows.accepted)
         return http.json_response(preflight_json(request, found, report(request, rows)))
+
+
+@routes.post("/api/outbound/runs/preview")
+async def preview(request: http.Request) -> http.Response:
+    """Show the TwiML that a lead of a run would hear; nothing is written."""
+    principal = require_principal(request, Role.OPERATOR)
+    async with imported(request, principal.business_id, PreviewSettings) as wanted:
+        business = await own_business(request, principal)
+        check_settings(request, principal, business, wanted.settings)
+        rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
+        text = previewed(business, cast("PreviewSettings", wanted.settings), rows, f"{request.app[keys.SETTINGS].public_url}/twiml/preview")
+        return http.Response(text=text, content_type="text/xml")

@@ -181,6 +181,7 @@ def attempt_json(request: http.Request, attempt: Mapping[str, Any]) -> dict[str,
         "explanation": said_or_none(request, explain_call(attempt["error_code"], attempt["reason"])),
         "excess": attempt["excess"],
         "missing_since": moment(attempt["missing_since"]),
+        "recordings": [_recording(recording) for recording in attempt["recordings"]],
         "timeline": [{**entry, "at": moment(entry["at"])} for entry in timeline],
     }
 
@@ -188,6 +189,10 @@ def attempt_json(request: http.Request, attempt: Mapping[str, Any]) -> dict[str,
 def moment(at: datetime | None) -> str | None:
     """A time as ISO 8601 with its zone."""
     return at.isoformat() if at else None
+
+
+def _recording(recording: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: recording[name] for name in ("recording_sid", "url", "duration_seconds")}
 
 
 def _callback(callback: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,23 @@ class CallbackReceiver:
         self._notify_owner(fact, result)
         return CallbackResult(before, result)
 
+    async def receive_recording(self, signed: SignedRequest) -> None:
+        """Verify the report of a recording, and store where it is.
+
+        Raises:
+            UnsignedError, UnknownReferenceError, ValueError: as `receive`.
+            DatabaseUnavailableError: when PostgreSQL is unavailable; Twilio retries.
+        """
+        self._choose_share(signed)
+        reference, before = await self._find(signed.reference)
+        self._check(signed, self._token(before))
+        if reference is None or before is None:
+            raise UnknownReferenceError
+        recording = callbacks.parse_recording(signed.form)
+        if recording is not None:
+            ids = reference.business_id, reference.attempt_id
+            await self._attempts.add_recording(*ids, recording.sid, recording.url, recording.duration_seconds)
+
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
         """Record a deferred callback with the key pressed in it, in one try; ignore it when its attempt no longer exists.
 

@@ -8,7 +8,7 @@ Twilio retries (`#rc=5&rp=all`).
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
 from aiohttp import web as http
@@ -28,16 +28,21 @@ from web.twilio.key_presses import DIGITS
 from web.twilio.receiver import SignedRequest, UnknownReferenceError, UnsignedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from sql.scripts.scripts import CallScript
     from web.twilio.receiver import CallbackResult
 
 log = logging.getLogger(__name__)
+
+Received = TypeVar("Received")
 
 
 def setup(app: http.Application) -> None:
     """Register the addresses the provider calls, also below the path of PUBLIC_URL, which a proxy may or may not remove."""
     for prefix in {"", prefix_of(app[keys.SETTINGS].public_url)}:
         app.router.add_post(f"{prefix}/callbacks/{{reference}}", status_callback)
+        app.router.add_post(f"{prefix}/callbacks/{{reference}}/recording", recording_callback)
         app.router.add_post(f"{prefix}/twiml/{{reference}}", voice_script)
         app.router.add_post(f"{prefix}/twiml/{{reference}}/pressed", key_pressed)
         app.router.add_post(f"{prefix}/twiml/{{reference}}/dialled", agent_dialled)
@@ -46,6 +51,12 @@ def setup(app: http.Application) -> None:
 async def status_callback(request: http.Request) -> http.Response:
     """Record a status callback."""
     await _receive(request, await _form(request), answered=False)
+    return http.Response(status=204)
+
+
+async def recording_callback(request: http.Request) -> http.Response:
+    """Store where the recording of a call is."""
+    await _accepted(request, request.app[keys.CALLBACKS].receive_recording(_signed(request, await _form(request))))
     return http.Response(status=204)
 
 
@@ -104,12 +115,26 @@ async def _receive(request: http.Request, form: MultiDict[str], *, answered: boo
     """Verify and record the request; None when it is deferred.
 
     Raises:
+        ApiError: as `_accepted`.
+    """
+    callback = await _accepted(request, request.app[keys.CALLBACKS].receive(_signed(request, form), answered=answered))
+    request.app[keys.METRICS].callbacks.labels(callback.result.verdict if callback else "kept").inc()
+    return callback
+
+
+def _signed(request: http.Request, form: MultiDict[str]) -> SignedRequest:
+    return SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, form)
+
+
+async def _accepted(request: http.Request, received: Awaitable[Received]) -> Received:
+    """What the receiver returns.
+
+    Raises:
         ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and the reference does not exist;
             400 when a field is malformed.
     """
-    signed = SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, form)
     try:
-        callback = await request.app[keys.CALLBACKS].receive(signed, answered=answered)
+        return await received
     except UnsignedError:
         raise _rejected(request, "unsigned", _unsigned()) from None
     except UnknownReferenceError:
@@ -119,8 +144,6 @@ async def _receive(request: http.Request, form: MultiDict[str], *, answered: boo
         text = Text(msgid("The request could not be read."))
         unreadable = ApiError(400, "bad_request", text, details=[{"field": "body", "message": str(error)}])
         raise _rejected(request, "unreadable", unreadable) from None
-    request.app[keys.METRICS].callbacks.labels(callback.result.verdict if callback else "kept").inc()
-    return callback
 
 
 async def _form(request: http.Request) -> MultiDict[str]:

@@ -66,15 +66,15 @@ async def upload(request: http.Request, business_id: int) -> AsyncIterator[Recei
 
 
 @asynccontextmanager
-async def imported(request: http.Request, business_id: int) -> AsyncIterator[ImportRequest]:
-    """Receive a request with leads; they can be read within the block.
+async def imported(request: http.Request, business_id: int, model: type[RunSettings] = RunSettings) -> AsyncIterator[ImportRequest]:
+    """Receive a request with leads; they can be read within the block. `model` has the fields that are sent beside them.
 
     Raises:
         ApiError: 400, 408, 413, 415, 422 or 503.
     """
     reject_other_types(request)
     async with upload(request, business_id) as body:
-        yield await import_request(request, body)
+        yield await import_request(request, body, model)
 
 
 def reject_other_types(request: http.Request) -> None:
@@ -88,18 +88,18 @@ def reject_other_types(request: http.Request) -> None:
         raise ApiError(415, "unsupported_media_type", text)
 
 
-async def import_request(request: http.Request, body: ReceivedBody) -> ImportRequest:
+async def import_request(request: http.Request, body: ReceivedBody, model: type[RunSettings] = RunSettings) -> ImportRequest:
     """The import in a body of JSON, CSV or a form; `body` must stay open until the rows have been read.
 
     Raises:
         ApiError: 400, 413 or 422.
     """
     if request.content_type == JSON:
-        return await asyncio.to_thread(_from_json, body)
-    settings = settings_of_query(request)
+        return await asyncio.to_thread(_from_json, body, model)
+    settings = settings_of_query(request, model)
     if request.content_type == CSV:
         return await asyncio.to_thread(import_of_table, settings, body.source())
-    return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], dict(request.query))
+    return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], dict(request.query), model)
 
 
 def import_of_table(settings: RunSettings, source: Source) -> ImportRequest:
@@ -108,13 +108,13 @@ def import_of_table(settings: RunSettings, source: Source) -> ImportRequest:
     return ImportRequest(settings, lambda: rows_of(source), _digested(digest, source))
 
 
-def _from_json(body: ReceivedBody) -> ImportRequest:
+def _from_json(body: ReceivedBody, model: type[RunSettings]) -> ImportRequest:
     members = settings_of(body.source())
     check(_Leads, {LEADS: members.pop(LEADS)} if LEADS in members else {})
-    return ImportRequest(check(RunSettings, members), lambda: leads_of(body.source()), _digested(hashlib.sha256(), body.source()))
+    return ImportRequest(check(model, members), lambda: leads_of(body.source()), _digested(hashlib.sha256(), body.source()))
 
 
-def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str]) -> ImportRequest:
+def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str], model: type[RunSettings]) -> ImportRequest:
     form = read_form(body, content_type)
     for name in form.spans:
         if name != FILE:
@@ -123,7 +123,7 @@ def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str]) 
     if leads is None:
         raise errors.wrong_field(name=FILE, why=Text(msgid("is missing")))
     texts = {name: text for name, text in {**query, **form.texts}.items() if name != FILE}
-    return import_of_table(settings_of_texts(texts), leads.source)
+    return import_of_table(settings_of_texts(texts, model), leads.source)
 
 
 def _digested(digest: hashlib._Hash, source: Source) -> bytes:

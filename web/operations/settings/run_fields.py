@@ -70,22 +70,28 @@ class RunSettings(RunRules):
     record: bool = False
 
 
-def settings_of_query(request: http.Request) -> RunSettings:
+class PreviewSettings(RunSettings):
+    """The settings of a run, of which the lead in `row` is looked at; None is the first one that can be called."""
+
+    row: Annotated[int, Field(ge=1)] | None = None
+
+
+def settings_of_query(request: http.Request, model: type[RunSettings] = RunSettings) -> RunSettings:
     """The settings in the query string.
 
     Raises:
         ApiError: 422, naming the fields.
     """
-    return settings_of_texts(query_texts(request))
+    return settings_of_texts(query_texts(request), model)
 
 
-def settings_of_texts(texts: Mapping[str, str]) -> RunSettings:
+def settings_of_texts(texts: Mapping[str, str], model: type[RunSettings] = RunSettings) -> RunSettings:
     """The settings in the fields of a form or a query; an empty field counts as not sent, objects are JSON.
 
     Raises:
         ApiError: 422, naming the fields.
     """
-    return check(RunSettings, {name: _value(name, text) for name, text in texts.items() if text}, texts=True)
+    return check(model, {name: _value(name, text) for name, text in texts.items() if text}, texts=True)
 
 
 def kept(settings: RunSettings) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""What a lead would hear of a run that has not been loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sql.scripts.scripts import CallScript
+from web.server import errors
+from web.server.errors import Text
+from web.server.i18n import msgid
+from web.twilio.conversation import opening
+
+if TYPE_CHECKING:
+    from sql.businesses.businesses import Business
+    from sql.runs.new_run import NewLead
+    from web.intake.rows import CheckedRows
+    from web.operations.settings.run_fields import PreviewSettings
+
+
+def previewed(business: Business, settings: PreviewSettings, rows: CheckedRows, address: str) -> str:
+    """The TwiML for the lead in the row that `settings` name; `address` stands for that of the call's TwiML.
+
+    Raises:
+        ApiError: 422, when it has no lead that can be called.
+    """
+    leads = dict(zip(rows.numbers, rows.accepted, strict=True))
+    row = settings.row or min(leads, default=0)
+    if row not in leads:
+        raise errors.wrong_field(name="row", why=Text(msgid("must be a row with a lead that can be called")))
+    return opening(_call(business, settings, leads[row]), None, address)
+
+
+def _call(business: Business, settings: PreviewSettings, lead: NewLead) -> CallScript:
+    own = settings.script.given() if settings.script else None
+    return CallScript(
+        run_id=0,
+        phone=lead.phone,
+        from_number=business.caller_id,
+        name=lead.name,
+        variables=lead.variables,
+        region=business.region,
+        script=own if "script" in settings.model_fields_set else business.script,
+        on_machine=settings.on_machine,
+        machine_message=settings.machine_message,
+        machine_detection=settings.machine_detection,
+    )
