@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dialer.policy.field_errors import refuse
-from dialer.scripts.texts import LoneBraceError, variables_in
+from dialer.scripts.texts import BadTextError, variables_in
 
 # Twilio reads at most this much text in one <Say>.
 MAX_TEXT_CHARACTERS: Final = 4_096
@@ -46,7 +46,7 @@ SIDE_FIELDS: Final = {
 def _text(text: str) -> str:
     try:
         variables_in(text)
-    except LoneBraceError:
+    except BadTextError:
         refuse("lone_brace")
     return text if text.strip() else refuse("blank_text")
 

@@ -17,7 +17,7 @@ BRACES: Final = {"{{": "{", "}}": "}"}
 BETWEEN_WORDS: Final = re.compile(r"[\s-]+")
 
 
-class LoneBraceError(ValueError):
+class BadTextError(ValueError):
     """A brace that neither begins nor ends a placeholder."""
 
 
@@ -25,7 +25,7 @@ def variables_in(text: str) -> frozenset[str]:
     """The keys (see `key_of`) of the variables that `text` has placeholders for.
 
     Raises:
-        LoneBraceError: when a brace is no part of a placeholder.
+        BadTextError: when a brace is no part of a placeholder.
     """
     found = set()
     for token in TOKEN.finditer(text):
@@ -33,7 +33,7 @@ def variables_in(text: str) -> frozenset[str]:
         if name is None and token[0] in BRACES:
             continue
         if name is None or not name.strip():
-            raise LoneBraceError
+            raise BadTextError
         found.add(key_of(name))
     return frozenset(found)
 

@@ -56,7 +56,8 @@ JOIN dialer.businesses b ON b.business_id = a.business_id
 WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
 
 -- name: add_recording
-INSERT INTO dialer.recordings (business_id, attempt_id, recording_sid, url, duration_seconds) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO dialer.recordings (business_id, attempt_id, recording_sid, url, duration_seconds)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (attempt_id, recording_sid) DO NOTHING
 
 -- name: unbound_rivals

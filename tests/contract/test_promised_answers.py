@@ -56,7 +56,9 @@ class Scene:
 
     async def load(self) -> dict[str, Any]:
         rules = {"calling_hours": None, "retries": None, "min_gap_hours": 0, "max_per_day": None, "recently_called": "wait"}
-        given = {"machine_detection": "Enable", "record": True, "priority": 1, "budget": {"calls": 100}, **rules}
+        machine = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "Hello {name}"}
+        script = {"say": "Hello {name}", "language": "en-US"}
+        given = {**machine, "script": script, "record": True, "priority": 1, "budget": {"calls": 100}, **rules}
         return dict((await self.ask_ok("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
 
     async def ask(self, request: str, body: object = None, job: int = 0) -> dict[str, Any]:
@@ -133,13 +135,21 @@ FIELDS: dict[str, tuple[object, str]] = {
     "machine_detection": ("Enable", "settings"),
     "priority": (7, "settings"),
     "record": (True, "settings"),
+    "script": ({"say": "Hello", "language": "en-US", "keypress": {"9": "do_not_call"}}, "settings"),
+    "on_machine": ("continue", "settings"),
+    "machine_message": ("Call us back", "settings"),
+}
+# What a field needs beside it.
+BESIDE: dict[str, dict[str, object]] = {
+    "on_machine": {"machine_detection": "Enable"},
+    "machine_message": {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message"},
 }
 
 
 @pytest.mark.parametrize("promise", built("field of a run to load", 4, 7), ids=lambda promise: promise.name)
 async def test_every_field_of_a_run_is_taken(site: Site, promise: Promise) -> None:
     value, shown = FIELDS[promise.name]
-    response = await site.post(RUNS, {"leads": leads(1), promise.name: value})
+    response = await site.post(RUNS, {"leads": leads(1), **BESIDE.get(promise.name, {}), promise.name: value})
     assert response.status == 201, response.body
     run = (await site.get(f"{RUNS}/{response.json['run_id']}")).json
     found = run[shown] if shown != "settings" else run["settings"][promise.name]

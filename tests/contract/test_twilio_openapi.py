@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 DESCRIPTION: Final = Path(__file__).parents[2].parent / "shared" / "data" / "twilio_calls_openapi.json"
 CALLS: Final = "/2010-04-01/Accounts/{AccountSid}/Calls.json"
 CALL: Final = "/2010-04-01/Accounts/{AccountSid}/Calls/{Sid}.json"
-REQUEST: Final = CallRequest("+97250000001", "+97237000000", "http://127.0.0.1:9/t", "http://127.0.0.1:9/c", 30, 600, "Enable", record=True)
+REQUEST: Final = CallRequest(
+    "+97250000001", "+97237000000", "http://127.0.0.1:9/t", "http://127.0.0.1:9/c", 30, 600, "Enable", "http://127.0.0.1:9/r"
+)
 
 if not DESCRIPTION.exists():
     pytest.skip("Twilio's description is not at ../shared/data/twilio_calls_openapi.json", allow_module_level=True)

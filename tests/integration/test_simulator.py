@@ -19,6 +19,7 @@ from telephony import simulator
 from telephony.simulator import Faults
 from telephony.twilio import twiml
 from telephony.twilio.callbacks import CallbackFact, parse, verify
+from telephony.twilio.twiml import Speech
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -185,7 +186,7 @@ async def test_it_obeys_a_hang_up_and_otherwise_talks() -> None:
         here.dialer.twiml = twiml.hang_up()
         short = await here.end(await here.call())
         assert (short.status, here.dialer.unsigned) == ("completed", 0)
-        here.dialer.twiml = twiml.speech("shalom", "he-IL")
+        here.dialer.twiml = twiml.speech(Speech("shalom", "he-IL"))
         long = await here.end(await here.call(TimeLimit="20"))
         assert short.duration_seconds is not None
         assert short.duration_seconds < 20

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dialer.policy.field_errors import SENTENCES
 from dialer.scripts.script import Script
-from dialer.scripts.texts import LoneBraceError, filled, key_of, lead_values, variables_in
+from dialer.scripts.texts import BadTextError, filled, key_of, lead_values, variables_in
 from web.server.inputs import WRONG
 
 SAY = {"say": "Hello", "language": "en-US"}
@@ -87,7 +87,7 @@ def test_placeholders_are_filled_by_their_keys() -> None:
 def test_every_text_is_a_template_or_has_a_lone_brace(text: str) -> None:
     try:
         names = variables_in(text)
-    except LoneBraceError:
+    except BadTextError:
         return
     assert all(key_of(name) == name for name in names)
     assert filled(text, {}).count("{") <= text.count("{{")
