@@ -146,7 +146,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "POST /callbacks/{reference}/recording": SCRIPTS + "test_a_recording_is_kept_with_its_call",
         "X-Twilio-Signature": CALLBACKS + "test_unsigned_and_wrongly_signed_callbacks_change_nothing",
     },
-    (7, "field of a run to load"): {ALL: ANSWERS + "test_every_field_of_a_run_is_taken"},
+    (7, "field of a run to load"): {
+        "record announced": SCRIPTS + "test_preflight_says_that_the_script_must_announce_a_recording",
+        ALL: ANSWERS + "test_every_field_of_a_run_is_taken",
+    },
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
         "POST /api/outbound/runs/preflight": INTEGRATION + "test_preflight_outcome.py::test_what_it_says_happens",

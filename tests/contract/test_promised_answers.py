@@ -56,8 +56,8 @@ class Scene:
 
     async def load(self) -> dict[str, Any]:
         rules = {"calling_hours": None, "retries": None, "min_gap_hours": 0, "max_per_day": None, "recently_called": "wait"}
-        machine = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "Hello {name}"}
-        script = {"say": "Hello {name}", "language": "en-US"}
+        machine = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "Hello"}
+        script = {"say": "Hello", "language": "en-US"}
         given = {**machine, "script": script, "record": True, "priority": 1, "budget": {"calls": 100}, **rules}
         return dict((await self.ask_ok("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
 
@@ -146,7 +146,11 @@ BESIDE: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("promise", built("field of a run to load", 4, 7), ids=lambda promise: promise.name)
+@pytest.mark.parametrize(
+    "promise",
+    [promise for promise in built("field of a run to load", 4, 7) if promise.name.isidentifier()],
+    ids=lambda promise: promise.name,
+)
 async def test_every_field_of_a_run_is_taken(site: Site, promise: Promise) -> None:
     value, shown = FIELDS[promise.name]
     response = await site.post(RUNS, {"leads": leads(1), **BESIDE.get(promise.name, {}), promise.name: value})

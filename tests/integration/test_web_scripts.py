@@ -244,3 +244,9 @@ async def test_a_recording_is_kept_with_its_call(site: Site) -> None:
         await site.post_callback(each, "completed")
     await site.database.runs.delete_part(site.business, attempt.run_id, 100)
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.recordings") == 0
+
+
+async def test_preflight_says_that_the_script_must_announce_a_recording(site: Site) -> None:
+    for record in (False, True):
+        found = await site.post(f"{RUNS}/preflight", {"leads": LEADS, "record": record})
+        assert ("recording" in [warning["code"] for warning in found.json["warnings"]]) is record

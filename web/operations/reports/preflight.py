@@ -46,6 +46,7 @@ STOPPED: Final = msgid("Dialling is stopped: no lead is called until it is resum
 REGISTER_MISSING: Final = msgid("The do-not-call register {register} has not been imported: no lead is called until it is.")
 REGISTER_TOO_OLD: Final = msgid("The do-not-call register {register} is too old: no lead is called until it is imported again.")
 LATE: Final = msgid("The first lead can be called only {hours} hours after the start.")
+RECORDED: Final = msgid("The calls are recorded: the script must say so.")
 SMALL_BUDGET: Final = msgid("The budget allows {calls} calls, fewer than there are leads to call: {leads}.")
 # While one of these applies nobody knows when the first lead is called.
 BARRING: Final = frozenset({"stopped", "register_missing", "register_too_old"})
@@ -81,6 +82,7 @@ class _Plan:
     outlook: Outlook
     start: datetime
     calls_per_second: float
+    is_recorded: bool
 
 
 async def preflight(request: http.Request, business: Business, settings: RunSettings, leads: Sequence[NewLead]) -> PreflightReport:
@@ -95,7 +97,7 @@ async def preflight(request: http.Request, business: Business, settings: RunSett
     start = max(settings.schedule_at or outlook.now, outlook.now)
     pace = _calls_per_second(business, settings, outlook, request.app[keys.SETTINGS].calls_per_second)
     known = await phones.known(business.business_id, [lead.phone for lead in leads], _since(rules, outlook.now))
-    return await asyncio.to_thread(_report, _Plan(business, rules, outlook, start, pace), leads, known)
+    return await asyncio.to_thread(_report, _Plan(business, rules, outlook, start, pace, settings.record), leads, known)
 
 
 def _calls_per_second(business: Business, settings: RunSettings, outlook: Outlook, most: float) -> float:
@@ -169,6 +171,8 @@ def _of_leads(plan: _Plan, leads: Sequence[NewLead]) -> Iterator[PreflightWarnin
 
 
 def _of_run(plan: _Plan, report: PreflightReport, first: datetime | None) -> Iterator[PreflightWarning]:
+    if plan.is_recorded:
+        yield PreflightWarning("recording", Text(RECORDED))
     if first and first - plan.start > LONG_CLOSED:
         hours = round((first - plan.start) / timedelta(hours=1))
         yield PreflightWarning("late", Text(LATE, {"hours": hours}))
