@@ -10,6 +10,7 @@ from dialer.clock import SystemClock, SystemIds
 from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.streams.client import Streams
+from sql.accounts.account_rows import Accounts
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
 from sql.bulk.bulk_operations import BulkOperations
@@ -48,6 +49,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         pool = await stack.enter_async_context(await connecting)
         await check_server(pool)
         require_default_account(settings, await Businesses(pool).without_account())
+        stored = Accounts(pool)
+        book = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account"))
+        await stored.keep_default(book.default.sid, book.default_to_keep)
         streams = Streams(settings.redis_url, clock)
         stack.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)
@@ -66,9 +70,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             relay=relay,
             provider=provider,
-            accounts=AccountBook(
-                settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account")
-            ),
+            accounts=book,
+            account_rows=stored,
             clock=clock,
             ids=ids,
             policy=_policy(settings),

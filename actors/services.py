@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock, Ids
     from dialer.messages import Command, Event, Hint
+    from sql.accounts.account_rows import CredentialsRow
     from sql.attempts.attempts import ClaimedAttempt, ClaimRequest, ExcessCall, Fact, OpenAttempt, RecordResult, Verdict
     from sql.bulk.bulk_operations import RunningOperation
     from sql.commands.commands import Answer, AppliedCommand, MalformedCommand
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sql.runs.zone_windows import ClosedZone, ZoneWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
     from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
+    from telephony.accounts import StoredAccount
     from telephony.provider import Account, Provider
 
 
@@ -147,11 +149,21 @@ class Relay(Protocol):
 class AccountBook(Protocol):
     """The account of each business, and of each earlier call; `telephony.accounts.AccountBook` is the real one."""
 
-    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:
+    def account(self, business_id: int, account_sid: str | None, stored: Sequence[StoredAccount]) -> Account:
         """The account of a business; the default one when it has none of its own."""
 
     def of(self, business_id: int, account_sid: str) -> Account | None:
         """The account that placed a call of this business; None when its credentials are not known here (any more)."""
+
+    def renew(self, sealed: str) -> str:
+        """The same credentials, sealed with the first key of SECRET_KEY."""
+
+
+class AccountRows(Protocol):
+    """The stored credentials of all accounts; `sql.accounts.account_rows.Accounts` is the real one."""
+
+    async def after(self, row_id: int, limit: int) -> list[CredentialsRow]: ...
+    async def renew(self, row: CredentialsRow, sealed: str) -> None: ...
 
 
 # How many fetches, and how many hang-ups, of one business are in flight at once: the provider's connections are shared by all businesses.
@@ -208,6 +220,7 @@ class Services:
     relay: Relay
     provider: Provider
     accounts: AccountBook
+    account_rows: AccountRows
     clock: Clock
     ids: Ids
     policy: CallPolicy

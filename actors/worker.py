@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from actors.duties.account_seals import AccountSeals
 from actors.duties.calling_windows import WindowDuty
 from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser, RunRetention
 from actors.duties.command_decider import CommandDecider
@@ -60,6 +61,7 @@ class Worker:
             RetentionCleaner(services).loop,
             RunRetention(services).loop,
             WindowDuty(services).loop,
+            AccountSeals(services).loop,
         )
 
     async def start(self) -> None:

@@ -55,9 +55,11 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_unless_empty(redis_address))] = Field("", alias="REDIS_URL")
     port: int = Field(8080, alias="PORT", ge=0, le=65535)
     public_url: WebAddress = Field("", alias="PUBLIC_URL")
-    secret_key: Annotated[SecretStr, BeforeValidator(_secret(credentials.secret_key))] = Field(SecretStr(""), alias="SECRET_KEY")
+    secret_key: Annotated[SecretStr, BeforeValidator(_secret(credentials.several(credentials.secret_key)))] = Field(
+        SecretStr(""), alias="SECRET_KEY"
+    )
     twilio_account_sid: Annotated[str, AfterValidator(_unless_empty(credentials.account_sid))] = Field("", alias="TWILIO_ACCOUNT_SID")
-    twilio_auth_token: Annotated[SecretStr, BeforeValidator(_secret(credentials.auth_token))] = Field(
+    twilio_auth_token: Annotated[SecretStr, BeforeValidator(_secret(credentials.several(credentials.auth_token)))] = Field(
         SecretStr(""), alias="TWILIO_AUTH_TOKEN"
     )
     twilio_api_url: WebAddress = Field(TWILIO, alias="TWILIO_API_URL")

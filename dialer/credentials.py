@@ -6,11 +6,18 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIN_SECRET_CHARACTERS = 32
+# Each callback, cookie and stored credential is tried against every one of them.
+MAX_SECRETS = 8
 QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 
 ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+API_KEY_SID = re.compile(r"SK[0-9a-fA-F]{32}")
 ANY_SID = re.compile(r"([A-Z]{2})[0-9a-fA-F]{32}")
 # Other SIDs that people paste instead of the account's.
 SIDS = {
@@ -40,6 +47,19 @@ def account_sid(text: str) -> str:
     raise ValueError(message)
 
 
+def api_key_sid(text: str) -> str:
+    """Check the SID of an API key.
+
+    Raises:
+        ValueError: when it is not one.
+    """
+    as_copied(text)
+    if API_KEY_SID.fullmatch(text):
+        return text
+    message = "must be SK and 32 hexadecimal digits, as Twilio's console shows it"
+    raise ValueError(message)
+
+
 def auth_token(text: str) -> str:
     """Check the auth token of an account.
 
@@ -54,6 +74,38 @@ def auth_token(text: str) -> str:
         message = "must have no blank and only ASCII characters"
         raise ValueError(message)
     return text
+
+
+def several(check: Callable[[str], str]) -> Callable[[str], str]:
+    """The check of a comma-separated list of which `check` checks each; a message about one of several says which.
+
+    The check raises:
+        ValueError: saying what is wrong.
+    """
+
+    def check_all(text: str) -> str:
+        as_copied(text)
+        secrets = secrets_of(text)
+        if len(secrets) > MAX_SECRETS:
+            message = f"at most {MAX_SECRETS}, separated by commas"
+            raise ValueError(message)
+        for place, secret in enumerate(secrets, start=1):
+            try:
+                if not secret:
+                    message = "is empty: give one, or several separated by commas"
+                    raise ValueError(message)  # noqa: TRY301 - as those of the check
+                check(secret)
+            except ValueError as error:
+                message = f"number {place} of {len(secrets)}: {error}" if len(secrets) > 1 else str(error)
+                raise ValueError(message) from None
+        return text
+
+    return check_all
+
+
+def secrets_of(text: str) -> list[str]:
+    """The secrets of a comma-separated list: the first seals or signs, all open or verify."""
+    return [secret.strip() for secret in text.split(",")]
 
 
 def secret_key(text: str) -> str:

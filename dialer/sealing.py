@@ -1,41 +1,65 @@
 """Encrypts values that must not be read or forged: session cookies, and the auth tokens of businesses' own accounts.
 
 Each purpose has its own key, derived from SECRET_KEY, so that a value sealed for one purpose is not accepted for another.
+SECRET_KEY may be several keys: the first seals, all open.
 """
 
 from __future__ import annotations
 
 import base64
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from dialer.credentials import secrets_of
 
 KEY_BYTES = 32
 
 
 class BrokenSealError(Exception):
-    """Not sealed with this key for this purpose, changed since, or older than allowed."""
+    """Not sealed with one of these keys for this purpose, changed since, or older than allowed."""
 
 
 class Seal:
     """Seals and opens for one purpose, such as `session` or `account`."""
 
     def __init__(self, secret_key: str, purpose: str) -> None:
-        key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"ringmaster {purpose}".encode()).derive(secret_key.encode())
-        self._fernet = Fernet(base64.urlsafe_b64encode(key))
+        """`secret_key` is the setting SECRET_KEY: one key, or several separated by commas."""
+        fernets = [_fernet(key, purpose) for key in secrets_of(secret_key)]
+        self._first, self._all = fernets[0], MultiFernet(fernets)
 
     def close(self, content: bytes) -> bytes:
-        """Encrypt and sign `content`; the result is safe in a URL and in a cookie."""
-        return self._fernet.encrypt(content)
+        """Encrypt and sign `content` with the first key; the result is safe in a URL and in a cookie."""
+        return self._first.encrypt(content)
 
     def open(self, sealed: bytes, *, max_age_seconds: int | None = None) -> bytes:
-        """Read back what `close` wrote, at most `max_age_seconds` ago.
+        """Read back what `close` wrote, at most `max_age_seconds` ago, with any of the keys.
 
         Raises:
             BrokenSealError: when it was not, or longer ago.
         """
         try:
-            return self._fernet.decrypt(sealed, ttl=max_age_seconds)
+            return self._all.decrypt(sealed, ttl=max_age_seconds)
         except InvalidToken:
             raise BrokenSealError from None
+
+    def renew(self, sealed: bytes) -> bytes:
+        """The same content, sealed with the first key at the same time; unchanged when it is sealed with that key already.
+
+        Raises:
+            BrokenSealError: when none of the keys opens it.
+        """
+        try:
+            self._first.decrypt(sealed)
+        except InvalidToken:
+            try:
+                return self._all.rotate(sealed)
+            except InvalidToken:
+                raise BrokenSealError from None
+        return sealed
+
+
+def _fernet(secret_key: str, purpose: str) -> Fernet:
+    key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"ringmaster {purpose}".encode()).derive(secret_key.encode())
+    return Fernet(base64.urlsafe_b64encode(key))

@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: business, user, token, resolve, dnc, stop-all, resume-all, up, demo."""
+"""`python -m dialer ...`: account, business, user, token, resolve, dnc, stop-all, resume-all, up, demo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from dialer.config import ConfigError
-from ringmaster.commands import business, dialling, do_not_call, resolve, token, user
+from ringmaster.commands import account, business, dialling, do_not_call, resolve, token, user
 from ringmaster.errors import FAILED, INTERRUPTED, MISUSED, CommandError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m dialer", description="An outbound call queue for many businesses at once.")
     commands = root.add_subparsers(required=True, metavar="command")
     _add_local(commands)
-    for module in (business, user, token, resolve, do_not_call, dialling):
+    for module in (account, business, user, token, resolve, do_not_call, dialling):
         module.add_to(commands)
     return root
 

@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account with the provider. Its token never shows in a repr."""
+    """An account with the provider; its secrets never show in a repr.
+
+    `secret` authenticates requests: it is the auth token, or the secret of the API key `api_key_sid`. The provider signs callbacks with one
+    of the keys in `signing`. `calls_per_second` None: the pace of the settings.
+    """
 
     sid: str
-    auth_token: SecretStr = field(repr=False)
+    secret: SecretStr = field(repr=False)
+    signing: tuple[SecretStr, ...] = field(default=(), repr=False)
+    api_key_sid: str = ""
+    calls_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,10 @@ PlaceResult = PlacedCall | UnsentCall | RefusedCall | UnansweredCall
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """A call as the provider reports it now; only a terminal status is final. Times are aware, in UTC, in whole seconds."""
+    """A call as the provider reports it now; only a terminal status is final. Times are aware, in UTC, in whole seconds.
+
+    `queue_seconds` is how long it waited in the provider's queue; None when the provider does not say.
+    """
 
     sid: str
     status: str
@@ -99,6 +109,7 @@ class CallFacts:
     ended_at: datetime | None
     duration_seconds: int | None
     answered_by: str | None
+    queue_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from dialer.messages import Command, CommandType
+from dialer.sealing import Seal
 from sql.attempts.attempts import Attempts, ClaimedAttempt, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Answer, Commands
 from sql.runs.new_run import NewLead, NewRun, Request
 from sql.runs.runs import Run, Runs
 from sql.workers.workers import Workers
+from telephony.account_credentials import AccountCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # The account of the settings, of businesses without one of their own.
 ACCOUNT_SID = "AC" + "0" * 32
+# Of every web process and worker in the tests.
+SECRET_KEY = "a secret of forty characters - for a test"
 
 COUNTED = """
 SELECT count(*) FILTER (WHERE j.status = 'queued' AND NOT r.cancel_requested) AS queued,
@@ -59,6 +63,14 @@ class DatabaseFixture:
         return await self.businesses.create(
             name="Shop", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=max_calls
         )
+
+    async def own_account(
+        self, business_id: int, account_sid: str, auth_token: str, *, secret_key: str = SECRET_KEY, pace: float | None = None
+    ) -> None:
+        """Give a business an account of its own, as `PATCH /api/business` does."""
+        sealed = AccountCredentials(auth_token=auth_token).sealed(Seal(secret_key, "account"))
+        account = {"account_sid": account_sid, "credentials": "auth_token", "calls_per_second": pace}
+        await self.businesses.change(business_id, {"provider_account": account}, "test", sealed=sealed)
 
     async def run(
         self, business_id: int, phones: Sequence[str] | int, *, concurrency: int = 3, start: bool = True, zones: Sequence[str] = ("UTC",)

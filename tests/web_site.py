@@ -16,6 +16,7 @@ from twilio.request_validator import RequestValidator
 
 from dialer.config import Settings
 from dialer.model import Reference, Role
+from tests.rows import SECRET_KEY
 from web.app import create_app
 
 if TYPE_CHECKING:
@@ -180,9 +181,11 @@ async def serving(database_url: str, redis_url: str, database: DatabaseFixture, 
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "PUBLIC_URL": PUBLIC,
-            "SECRET_KEY": "a secret of forty characters, for a test",
+            "SECRET_KEY": SECRET_KEY,
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            # Nobody answers there: nothing is known of an account.
+            "TWILIO_API_URL": "http://127.0.0.1:9",
             **more,
         }
     )

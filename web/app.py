@@ -12,6 +12,7 @@ from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.shares import Use
 from dialer.streams.client import Streams
+from sql.accounts.account_rows import Accounts
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
 from sql.bulk.bulk_operations import BulkOperations
@@ -30,6 +31,7 @@ from sql.sessions.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from sql.unusable import check_server
 from telephony.accounts import AccountBook
+from telephony.twilio.account_reader import AccountReader
 from web import pages
 from web.access.auth import identify
 from web.access.credential_checks import CredentialChecks
@@ -91,7 +93,7 @@ def create_app(settings: Settings) -> http.Application:
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
     app[keys.ACCOUNTS] = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(secret, "account"))
-    app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout])
+    app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout, _provider])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
     apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, docs)
@@ -111,6 +113,8 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     try:
         await check_server(pool)
         require_default_account(app[keys.SETTINGS], await app[keys.BUSINESSES].without_account())
+        app[keys.ACCOUNT_ROWS] = Accounts(pool)
+        await app[keys.ACCOUNT_ROWS].keep_default(app[keys.ACCOUNTS].default.sid, app[keys.ACCOUNTS].default_to_keep)
     except BaseException:
         await pool.close()
         raise
@@ -179,6 +183,12 @@ async def _fanout(app: http.Application) -> AsyncIterator[None]:
         app[keys.LIVE_STATES] = LiveStates(fanout, app[keys.STREAMS], app[keys.RUNS], app[keys.JOBS])
         app[keys.CREDENTIAL_CHECKS] = CredentialChecks()
         yield
+
+
+async def _provider(app: http.Application) -> AsyncIterator[None]:
+    app[keys.ACCOUNT_READER] = AccountReader(app[keys.SETTINGS].twilio_api_url, app[keys.CLOCK])
+    yield
+    await app[keys.ACCOUNT_READER].close()
 
 
 async def _end_streams(app: http.Application) -> None:

@@ -13,11 +13,13 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from actors.calls.call_account import account_of
 from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, reconcile, record
 from dialer.concurrency.loop import wait_for_event
 from dialer.model import AttemptReason, AttemptState, Outcome, Reference
 from dialer.policy.checks import pause_before_check
 from sql.attempts.attempts import ClaimedAttempt, Fact
+from sql.errors import DatabaseUnavailableError
 from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import CALLBACK_WAITS, Action
 
@@ -115,7 +117,7 @@ class Call:
         return pause_before_check(state, 0, self._services.policy.ring_seconds)
 
     async def _place(self, attempt: ClaimedAttempt, deadline: float) -> RecordResult:
-        account = self._services.accounts.of(attempt.business_id, attempt.account_sid)
+        account = await self._account(attempt)
         if account is None:
             # The business has changed it since this worker read it. It is read again soon; until then its circuit breaker is open.
             result: PlaceResult = UnsentCall(AttemptReason.NO_CREDENTIALS)
@@ -125,6 +127,12 @@ class Call:
         result = UnsentCall(AttemptReason.WITHDRAWN) if self.withdrawn else await self._post(account, attempt, deadline)
         self._posted(result)
         return await record(self._services, account, fact_of(attempt, result))
+
+    async def _account(self, attempt: ClaimedAttempt) -> Account | None:
+        try:
+            return await account_of(self._services, attempt.business_id, attempt.account_sid)
+        except DatabaseUnavailableError:
+            return None
 
     async def _post(self, account: Account, attempt: ClaimedAttempt, deadline: float) -> PlaceResult:
         try:

@@ -7,13 +7,12 @@ with the same reference. A second call holds no slot and has no attempt of its o
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from actors.calls.call_account import account_of
 from actors.calls.reconciler import hang_up
 from dialer.concurrency.loop import Loop
 from dialer.model import AttemptState
-from dialer.sealing import BrokenSealError
 from sql.errors import DatabaseUnavailableError
 from telephony.provider import CallFacts, NoSuchCall
 from telephony.twilio.callbacks import STATES
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from actors.services import Services
     from dialer.concurrency.tasks import Tasks
     from sql.attempts.attempts import ExcessCall
-    from telephony.provider import Account
 
 PAUSE_SECONDS = 5.0
 # When the bell rings several times within this time, one round is started.
@@ -67,7 +65,7 @@ class ExcessCalls:
             self._ending.discard(call.sid)
 
     async def _hang_up_and_check(self, call: ExcessCall) -> None:
-        account = self._services.accounts.of(call.business_id, call.account_sid) or await self._read_account(call)
+        account = await account_of(self._services, call.business_id, call.account_sid)
         if account is None:
             log.error("a second call of attempt %d cannot be hung up: the credentials of its account are not known here", call.attempt_id)
             return
@@ -76,14 +74,6 @@ class ExcessCalls:
             facts = await self._services.provider.fetch(account, call.sid)
         if self._is_over(call.sid, facts):
             await self._services.attempts.excess_over(call.business_id, call.sid)
-
-    async def _read_account(self, call: ExcessCall) -> Account | None:
-        """Read the account of a business that was idle until now; return it if it is the account that placed the call."""
-        business = await self._services.workers.business(call.business_id)
-        if business is not None:
-            with suppress(BrokenSealError):
-                self._services.accounts.account(business.business_id, business.account_sid, business.auth_token_sealed)
-        return self._services.accounts.of(call.business_id, call.account_sid)
 
     def _is_over(self, sid: str, facts: CallFacts | NoSuchCall | None) -> bool:
         """True when the call is over, or when the provider has reported it missing for longer than a call can last."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from actors.calls.evidence import MISSING
+from actors.calls.queue_watch import QueueWatch
 from actors.calls.reconciler import QUEUED, fact_of_call, record
 from dialer.concurrency.loop import Loop
 from dialer.model import AttemptState
@@ -47,6 +48,7 @@ class LiveCalls:
         self._listing: set[Account] = set()
         # The attempts for which a fact is being recorded: one fact at a time for each, however many lists repeat it.
         self._recording: set[int] = set()
+        self._queue_watch = QueueWatch(services.clock)
         self._next_round_at = 0.0
         self.loop = Loop("live calls", self._timed_round, pause=self._until_next_round)
 
@@ -85,6 +87,7 @@ class LiveCalls:
 
     async def _compare(self, account: Account, attempts: list[OpenAttempt]) -> None:
         listing = await self._services.provider.list_live(account)
+        self._queue_watch.note(account, listing.calls)
         listed = {call.sid: call for call in listing.calls}
         for attempt in attempts:
             call, facts = self._calls.get(attempt.attempt_id), listed.get(attempt.sid or "")

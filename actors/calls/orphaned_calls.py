@@ -72,13 +72,18 @@ class OrphanedCalls:
         await asyncio.sleep(timeline.wait_seconds)
         async with self._account_limit.hold(account.sid), services.list_limit.hold(business_id):
             # It is better to list some calls that are known than to miss one that was lost.
-            listing = await list_calls_since(
-                services, account, (None, business.caller_id), timeline.calls_from, as_of=timeline.as_of, began=began
-            )
+            listings = [
+                await list_calls_since(services, account, (None, caller_id), timeline.calls_from, as_of=timeline.as_of, began=began)
+                for caller_id in business.caller_ids
+            ]
         epoch = services.ownership.epochs.get(business.partition)
-        if epoch is None or not listing.complete:
+        if epoch is None or not all(listing.complete for listing in listings):
             return False
-        calls = [OrphanedCall(call.sid, call.to, call.created_at or timeline.calls_from) for call in listing.calls]
+        calls = [
+            OrphanedCall(call.sid, call.to, call.created_at or timeline.calls_from, caller_id)
+            for caller_id, listing in zip(business.caller_ids, listings, strict=True)
+            for call in listing.calls
+        ]
         adopted = await services.timelines.adopt_calls(
             services.ownership.incarnation,
             epoch,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from actors.calls.call_account import account_of
 from actors.calls.evidence import Moment, no_such_call, not_listed, shown_again
 from actors.calls.listing import UNKNOWN_OFFSET, behind_by, list_calls_since
 from dialer.model import AttemptReason, AttemptState, Outcome
@@ -61,7 +62,7 @@ async def reconcile(services: Services, known: ClaimedAttempt | OpenAttempt, slo
     attempt = rows[0]
     if attempt.state is AttemptState.PLACING:
         return await _expire(services, attempt)
-    account = services.accounts.of(attempt.business_id, attempt.account_sid)
+    account = await account_of(services, attempt.business_id, attempt.account_sid)
     if account is None:
         # No other account has this call; querying one would wrongly prove the call absent.
         log.error("attempt %d cannot be checked: the credentials of the account that placed it are not known here", attempt.attempt_id)

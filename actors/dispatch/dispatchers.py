@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from actors.restarts import DutySupervisor
     from actors.services import Services
     from dialer.concurrency.tasks import Tasks
+    from telephony.provider import Account
 
 
 class Dispatchers:
@@ -29,12 +30,19 @@ class Dispatchers:
         self._duties = duties
         self._claimed = claimed
         self._by_sid: dict[str, Dispatcher] = {}
+        self._limiters: dict[str, RateLimiter] = {}
 
     def of(self, account_sid: str) -> Dispatcher:
         """The dispatcher of an account."""
         if account_sid not in self._by_sid:
             self._by_sid[account_sid] = self._started(account_sid)
         return self._by_sid[account_sid]
+
+    def of_account(self, account: Account) -> Dispatcher:
+        """The dispatcher of an account, at the account's own pace from now on, if it has one."""
+        dispatcher = self.of(account.sid)
+        self._limiters[account.sid].set_pace(account.calls_per_second)
+        return dispatcher
 
     def paced_since(self) -> dict[int, float]:
         """The businesses that wait for a permit of their account, each since when by the boot clock."""
@@ -46,10 +54,11 @@ class Dispatchers:
             dispatcher.loop.close()
 
     def _started(self, account_sid: str) -> Dispatcher:
+        self._limiters[account_sid] = RateLimiter(self._services, account_sid)
         dispatcher = Dispatcher(
             self._services,
             self._tasks,
-            RateLimiter(self._services, account_sid),
+            self._limiters[account_sid],
             CircuitBreaker(self._services, self._tasks, account_sid),
             lambda business_id, result: self._claimed(dispatcher, business_id, result),
         )

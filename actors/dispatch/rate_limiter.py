@@ -126,15 +126,20 @@ class RateLimiter:
     """The permits of one account."""
 
     def __init__(self, services: Services, account_sid: str) -> None:
-        """The rate comes from the settings; 0 means no limit."""
+        """The pace comes from the settings, until the account's own is set; 0 means no limit."""
         self._services = services
-        self._rate = services.policy.calls_per_second
-        self._burst = max(1.0, self._rate * BURST_SECONDS)
-        self._kept = max(ceil(self._rate * KEPT_FOR_WORKER_SECONDS), 1)
+        self._rate, self._burst, self._kept = 0.0, 1.0, 1
+        self.set_pace(None)
         self._key, self._turns = account_key(account_sid), turns_key(account_sid)
         self._waiting = False
         # While Redis is away: the tokens of this worker's own bucket, and when they were counted (boot clock).
         self._alone = (1.0, 0.0)
+
+    def set_pace(self, calls_per_second: float | None) -> None:
+        """Take so many permits a second from now on; None: as many as the settings say."""
+        self._rate = self._services.policy.calls_per_second if calls_per_second is None else calls_per_second
+        self._burst = max(1.0, self._rate * BURST_SECONDS)
+        self._kept = max(ceil(self._rate * KEPT_FOR_WORKER_SECONDS), 1)
 
     async def take(self, wanted: int, *, businesses: int = 1, most: int | None = None) -> tuple[int, float]:
         """Take at most `most` of the permits `wanted` by so many businesses.

@@ -139,7 +139,7 @@ class EffectRunner:
     def _request_permits(self, entry: BusinessEntry, permits: int) -> None:
         epoch = self._services.ownership.epochs.get(entry.partition)
         if epoch is not None and entry.account and not self._closed:
-            self.dispatchers.of(entry.account.sid).enqueue(ClaimRequest(entry.business_id, epoch, permits))
+            self.dispatchers.of_account(entry.account).enqueue(ClaimRequest(entry.business_id, epoch, permits))
 
     def _claimed(self, dispatcher: Dispatcher, business_id: int, result: ClaimResult) -> None:
         entry = self.registry.get(business_id)

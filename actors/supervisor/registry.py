@@ -85,6 +85,8 @@ class Registry:
             business = Business(row.business_id, row.max_calls)
             self._entries[row.business_id] = BusinessEntry(row, business, account, self._services.clock.boot())
             return
+        if account and known.account and account.sid != known.account.sid:
+            self._leave_queue(known)
         known.row, known.account, known.polled_at = row, account, self._services.clock.boot()
         known.business.max_calls = row.max_calls
 
@@ -102,7 +104,7 @@ class Registry:
 
     def _open_account(self, row: ActiveBusiness, known: BusinessEntry | None) -> Account | None:
         with suppress(BrokenSealError):
-            account = self._services.accounts.account(row.business_id, row.account_sid, row.auth_token_sealed)
+            account = self._services.accounts.account(row.business_id, row.account_sid, row.accounts)
             if known is None or known.account is None:
                 self._stalls.clear(row.business_id)
             return account

@@ -23,7 +23,7 @@ WRITE_ALL_EVERY_ROUNDS = 10
 
 ACCOUNT, HISTORY, BUSY, PARKED, CLOCK, PACED = "account", "history", "busy", "parked", "clock", "paced"
 DETAILS = {
-    ACCOUNT: "The auth token of the account cannot be opened with this SECRET_KEY.",
+    ACCOUNT: "The credentials of the account cannot be opened with this SECRET_KEY.",
     HISTORY: "The database has been restored or failed over: its calls are compared with the provider's before the next lead is taken.",
     BUSY: "Another program holds a row of this business or of its run in the database.",
     PARKED: "Taking a lead fails with an error of this business alone; it is tried again every 30 seconds. The log has the error.",

@@ -132,12 +132,12 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """The attempt that a callback's address names; `auth_token_sealed` is None unless the account is still the business's own."""
+    """The attempt that a callback's address names; `sealed` are the stored credentials of its account, the newest first."""
 
     state: AttemptState
     hang_up: bool
     account_sid: str
-    auth_token_sealed: bytes | None
+    sealed: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
 --   offer     the next leads of each run, from the zones that are open now
 --   check     which rule of calling keeps an offered lead from being called (check_v1.sql)
 --   pick      which of these leads are taken, in which order, which are put off, and which end without a call
---   take      creates the attempts, occupies the slots, puts off or ends the leads that are not called
+--   take      creates the attempts with their caller ids, occupies the slots, puts off or ends the leads that are not
+--             called
 --   pass      moves the cursors and counters of the runs, and pauses a run whose budget is used up
 --   verdict   one for each business:
 --     stopped, register_too_old  no lead of this business may be called
@@ -75,7 +76,7 @@ BEGIN
                    ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
     offers := dialer.claim_check_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones));
     picks := dialer.claim_pick_v1(room, runs, offers);
-    taken := dialer.claim_take_v1(room, picks, p_token, send_by, p_ring_seconds);
+    taken := dialer.claim_take_v1(room, runs, picks, p_token, send_by, p_ring_seconds);
     barren := dialer.claim_pass_v1(runs, zones, offers, picks);
     PERFORM dialer.end_if_done_v1(e.business_id, e.run_id)
     FROM (SELECT DISTINCT p.business_id, p.run_id FROM unnest(picks) p WHERE p.fate = 'end'
@@ -102,7 +103,7 @@ DECLARE
 BEGIN
     RETURN ARRAY(
         SELECT ROW(a.business_id, l.max_calls - cardinality(l.inflight),
-                   least(a.permits, l.max_calls - cardinality(l.inflight)), l.inflight, b.caller_id,
+                   least(a.permits, l.max_calls - cardinality(l.inflight)), l.inflight, b.caller_ids,
                    coalesce(b.account_sid, p_default_account), a.business_id = ANY (held_lanes),
                    coalesce(l.timeline = present, FALSE),
                    -- The owner of a released partition is NULL, which must not match any worker.
@@ -131,7 +132,7 @@ BEGIN
                    CASE WHEN r.settings ? 'max_per_day' THEN (r.settings ->> 'max_per_day')::integer
                         ELSE b.max_per_day END,
                    coalesce(r.settings ->> 'recently_called' = 'skip', FALSE), r.ancestors || r.id,
-                   e.budget_left)::dialer.claim_run
+                   e.budget_left, r.calls_count)::dialer.claim_run
         FROM unnest(room) a
         JOIN dialer.businesses b ON b.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.business_id = a.business_id AND r.status = 'running'
@@ -232,7 +233,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_take_v1(
-    room dialer.claim_room[], picks dialer.claim_pick[], p_token uuid, p_send_by timestamptz,
+    room dialer.claim_room[], runs dialer.claim_run[], picks dialer.claim_pick[], p_token uuid, p_send_by timestamptz,
     p_ring_seconds integer)
 RETURNS dialer.attempts[]
 LANGUAGE plpgsql AS $$
@@ -246,10 +247,13 @@ BEGIN
         INSERT INTO dialer.attempts AS n (business_id, run_id, job_id, token, nonce, phone, from_number, account_sid,
                                           ring_seconds, send_by, next_check_at)
         SELECT p.business_id, p.run_id, p.job_id, p_token,
-               md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p.phone, a.caller_id, a.account_sid,
-               p_ring_seconds, p_send_by, p_send_by
-        FROM unnest(picks) p JOIN unnest(room) a ON a.business_id = p.business_id
-        WHERE p.fate = 'take' ORDER BY p.business_id, p.turn
+               md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p.phone,
+               dialer.caller_id_for(a.caller_ids, r.settings, p.phone, p.zone, r.calls_count + p.nth - 1),
+               a.account_sid, p_ring_seconds, p_send_by, p_send_by
+        FROM (SELECT c.*, row_number() OVER (PARTITION BY c.run_id ORDER BY c.turn) AS nth
+              FROM unnest(picks) c WHERE c.fate = 'take') p
+        JOIN unnest(room) a ON a.business_id = p.business_id JOIN unnest(runs) r ON r.id = p.run_id
+        ORDER BY p.business_id, p.turn
         RETURNING n
     )
     SELECT array_agg(c.n ORDER BY (c.n).id) INTO taken FROM created c;

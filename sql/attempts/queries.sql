@@ -50,9 +50,9 @@ WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup
 SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.account_sid,
-       CASE WHEN b.account_sid = a.account_sid THEN b.auth_token_sealed END AS auth_token_sealed
+       ARRAY(SELECT p.sealed FROM dialer.provider_accounts p
+             WHERE p.business_id = a.business_id AND p.account_sid = a.account_sid ORDER BY p.id DESC) AS sealed
 FROM dialer.attempts a
-JOIN dialer.businesses b ON b.business_id = a.business_id
 WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
 
 -- name: add_recording

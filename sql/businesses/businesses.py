@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from dialer.model import Role
+from sql.businesses.caller_ids import stored
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ class NoSuchBusinessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """A tenant. `region` is the country for parsing its leads' numbers, `caller_id` E.164, `account_sid` None for the default account.
+    """A tenant. `region` is the country for parsing its leads' numbers, `caller_ids` E.164, `account_sid` None for the default account.
+
+    `account_credentials` says which kind its own account has: `auth_token` or `api_key`.
 
     The rules of calling hold for runs without their own: `calling_hours` None is always, any other None no limit.
     So does its `script`, None for a greeting.
@@ -36,11 +39,10 @@ class Business:
 
     business_id: int
     name: str
-    caller_id: str
+    caller_ids: list[str]
     region: str
     timezone: str
     account_sid: str | None
-    auth_token_sealed: bytes | None
     max_calls: int
     partition: int
     max_calls_limit: int
@@ -53,6 +55,7 @@ class Business:
     retention_days: int | None
     script: dict[str, Any] | None
     stopped_at: datetime | None
+    account_credentials: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class Businesses:
         self, *, name: str, caller_id: str, region: str, timezone: str, max_calls: int, rules: StartingRules = NO_RULES
     ) -> int:
         """Add a business with its lane; return its id. `max_calls` is also the most that it may set itself."""
-        values = name, caller_id, region, timezone, max_calls, rules.calling_hours, rules.min_gap_hours, rules.max_per_day
+        values = name, [stored(caller_id)], region, timezone, max_calls, rules.calling_hours, rules.min_gap_hours, rules.max_per_day
         return int(await self._pool.fetchval(TEXT["insert"], *values))
 
     async def get(self, business_id: int) -> Business | None:
@@ -118,9 +121,13 @@ class Businesses:
         """Allow `max_calls` calls at once from now on; calls in flight beyond that finish."""
         await self._pool.execute(TEXT["set_max_calls"], business_id, max_calls)
 
-    async def change(self, business_id: int, changes: dict[str, Any], actor: str) -> None:
-        """Change the fields of a business that are in `changes`; they hold for every claim after it, and are in the audit log."""
-        await self._pool.execute(TEXT["change"], business_id, changes, actor)
+    async def change(self, business_id: int, changes: dict[str, Any], actor: str, *, sealed: str | None = None) -> None:
+        """Change the fields of a business that are in `changes`; they hold for every claim after it, and are in the audit log.
+
+        `sealed` are the credentials of the account that `changes` names in `provider_account`; None leaves those it has.
+        """
+        caller_ids = [stored(number) for number in changes["caller_ids"]] if "caller_ids" in changes else None
+        await self._pool.execute(TEXT["change"], business_id, changes, actor, sealed, caller_ids)
 
     async def create_user(self, business_id: int, *, email: str, role: Role, password_hash: str) -> int:
         """Add a person; return the id.

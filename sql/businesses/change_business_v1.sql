@@ -1,11 +1,15 @@
 -- Change the fields of a business that are in p_changes, by the names of `GET /api/business`. Holds the lane, as the
--- claim does: what this commits holds for every later claim, in all runs that have no own rule.
-CREATE OR REPLACE FUNCTION dialer.change_business_v1(p_business_id integer, p_changes jsonb, p_actor text) RETURNS void
+-- claim does: what this commits holds for every later claim, in all runs that have no own rule. p_sealed are the
+-- credentials of the account that p_changes names, p_caller_ids its numbers with what is known of them.
+CREATE OR REPLACE FUNCTION dialer.change_business_v1(
+    p_business_id integer, p_changes jsonb, p_actor text, p_sealed text DEFAULT NULL, p_caller_ids jsonb DEFAULT NULL)
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
     UPDATE dialer.businesses b
     SET name = coalesce(p_changes ->> 'name', b.name),
+        caller_ids = coalesce(p_caller_ids, b.caller_ids),
         region = coalesce(p_changes ->> 'region', b.region),
         timezone = coalesce(p_changes ->> 'timezone', b.timezone),
         calling_hours = CASE WHEN p_changes ? 'calling_hours' THEN nullif(p_changes -> 'calling_hours', 'null')
@@ -25,6 +29,9 @@ BEGIN
                               ELSE b.retention_days END,
         script = CASE WHEN p_changes ? 'script' THEN nullif(p_changes -> 'script', 'null') ELSE b.script END
     WHERE b.business_id = p_business_id;
+    IF p_changes ? 'provider_account' THEN
+        PERFORM dialer.change_account_v1(p_business_id, nullif(p_changes -> 'provider_account', 'null'), p_sealed);
+    END IF;
     IF p_changes ? 'max_calls' THEN
         PERFORM dialer.set_max_calls_v1(p_business_id, (p_changes ->> 'max_calls')::integer);
     END IF;

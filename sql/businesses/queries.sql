@@ -1,27 +1,30 @@
 -- name: insert
 WITH business AS (
-    INSERT INTO dialer.businesses (name, caller_id, region, timezone, max_calls_limit, calling_hours, min_gap_hours,
+    INSERT INTO dialer.businesses (name, caller_ids, region, timezone, max_calls_limit, calling_hours, min_gap_hours,
                                    max_per_day)
-    VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8) RETURNING business_id
+    VALUES ($1, $2::jsonb, $3, $4, $5, $6::jsonb, $7, $8) RETURNING business_id
 )
 INSERT INTO dialer.lanes (business_id, partition, max_calls, cap, timeline)
 SELECT business_id, dialer.partition_of(business_id), $5, $5, (SELECT max(h.id) FROM dialer.timelines h) FROM business
 RETURNING business_id
 
 -- name: get
-SELECT b.business_id, b.name, b.caller_id, b.region, b.timezone, b.account_sid, b.auth_token_sealed, l.max_calls,
-       l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day, b.allowed_countries,
-       b.required_registers, b.retention_days, b.script, b.stopped_at
-FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) WHERE b.business_id = $1
+SELECT b.business_id, b.name, dialer.numbers_of(b.caller_ids) AS caller_ids, b.region, b.timezone, b.account_sid,
+       l.max_calls, l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day,
+       b.allowed_countries, b.required_registers, b.retention_days, b.script, b.stopped_at,
+       a.credentials AS account_credentials
+FROM dialer.businesses b JOIN dialer.lanes l USING (business_id)
+LEFT JOIN dialer.provider_accounts a ON a.business_id = b.business_id AND a.replaced_at IS NULL
+WHERE b.business_id = $1
 
 -- name: without_account
-SELECT count(*) FROM dialer.businesses WHERE account_sid IS NULL OR auth_token_sealed IS NULL
+SELECT count(*) FROM dialer.businesses WHERE account_sid IS NULL
 
 -- name: set_max_calls
 SELECT dialer.set_max_calls_v1($1::integer, $2::integer)
 
 -- name: change
-SELECT dialer.change_business_v1($1::integer, $2::jsonb, $3::text)
+SELECT dialer.change_business_v1($1::integer, $2::jsonb, $3::text, $4::text, $5::jsonb)
 
 -- name: insert_user
 INSERT INTO dialer.users (business_id, email, role, password_hash) VALUES ($1, $2, $3, $4) RETURNING user_id

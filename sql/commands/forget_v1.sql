@@ -1,7 +1,8 @@
--- Delete expired commands, callbacks after 90 days, operations 30 days after their end, and the numbers of a
--- do-not-call register that has been replaced, at most p_limit rows of each. Returns the largest of these counts but
--- that of operations: p_limit means that there is more to delete. Only rows to be deleted are locked: locking a row
--- that stays would be a write too. Attempts are kept: they are the record of who was called.
+-- Delete expired commands, callbacks after 90 days, operations 30 days after their end, replaced credentials of
+-- accounts, and the numbers of a do-not-call register that has been replaced, at most p_limit rows of each. Returns
+-- the largest of these counts but those of operations and credentials: p_limit means that there is more to delete.
+-- Only rows to be deleted are locked: locking a row that stays would be a write too. Attempts are kept: they are the
+-- record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -26,6 +27,7 @@ BEGIN
         JOIN dialer.operations x ON x.operation_id = oldest.operation_id
         WHERE oldest.ended_at < now() - interval '30 days' FOR UPDATE OF x SKIP LOCKED) old
     WHERE o.operation_id = old.operation_id;
+    PERFORM dialer.forget_accounts_v1(p_limit);
     RETURN greatest(commands, callbacks, dialer.forget_register_v1(p_limit));
 END
 $$;

@@ -47,13 +47,13 @@ BEGIN
 END
 $$;
 
--- Which of these unknown calls, {sid, phone, created_at} each, belongs to which of these queued jobs.
+-- Which of these unknown calls, {sid, phone, created_at, caller_id} each, belongs to which of these queued jobs.
 CREATE OR REPLACE FUNCTION dialer.match_calls_v1(p_business_id integer, p_unknown jsonb, p_waiting bigint[])
 RETURNS SETOF dialer.orphaned_call
 LANGUAGE sql STABLE AS $$
     WITH called AS (
         SELECT c.*, row_number() OVER (PARTITION BY c.phone ORDER BY c.created_at DESC, c.sid) AS nth
-        FROM jsonb_to_recordset(p_unknown) AS c (sid text, phone text, created_at timestamptz)
+        FROM jsonb_to_recordset(p_unknown) AS c (sid text, phone text, created_at timestamptz, caller_id text)
         -- It may be the call of an open attempt that is not bound yet: the reconciler will find out.
         WHERE NOT EXISTS (SELECT FROM dialer.lanes l
                           JOIN dialer.attempts o ON o.id = ANY (l.inflight) AND o.business_id = l.business_id
@@ -69,7 +69,8 @@ LANGUAGE sql STABLE AS $$
           AND NOT r.cancel_requested
           AND (r.status IN ('running', 'paused') AND r.started_at IS NOT NULL OR r.status = 'pending')
     )
-    SELECT c.sid, c.phone, c.created_at, l.job_id, l.run_id, l.never_started, b.caller_id
+    SELECT c.sid, c.phone, c.created_at, l.job_id, l.run_id, l.never_started,
+           coalesce(c.caller_id, b.caller_ids -> 0 ->> 'number')
     FROM called c JOIN lead l ON l.phone = c.phone AND l.nth = c.nth
     JOIN dialer.businesses b ON b.business_id = p_business_id;
 $$;
@@ -120,7 +121,8 @@ END
 $$;
 
 -- Adopt calls of a business that the database has lost: `p_calls` is the provider's list for the account
--- `p_account_sid`, {sid, phone, created_at} each. An unknown call to the number of a queued lead belongs to that lead:
+-- `p_account_sid`, {sid, phone, created_at, caller_id} each. An unknown call to the number of a queued lead
+-- belongs to that lead:
 -- the lead is in progress, with a slot, and its call will be checked until it ends. A run that appears never to have
 -- been started was started; it is paused for a person. Afterwards leads of the business may be claimed again. Returns
 -- the number of adopted calls; NULL, with nothing changed, when this worker does not own the business or the timeline

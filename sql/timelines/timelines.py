@@ -34,11 +34,12 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class OrphanedCall:
-    """A call that the provider lists and we may not know; `phone` is E.164."""
+    """A call that the provider lists and we may not know; `phone` and `caller_id` are E.164, None for the first of the business."""
 
     sid: str
     phone: str
     created_at: datetime
+    caller_id: str | None = None
 
 
 class Timelines:

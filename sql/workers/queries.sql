@@ -32,7 +32,8 @@ SELECT dialer.heartbeat_v1($1::uuid, $2::text, make_interval(secs => $3::float8)
 SELECT dialer.stalls_v1($1::uuid, $2::integer[], $3::text[], $4::text[], $5::float8[])
 
 -- name: busy_businesses
-SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, b.caller_id, l.max_calls
+SELECT l.business_id, l.partition, b.account_sid, dialer.stored_accounts(l.business_id) AS accounts,
+       dialer.numbers_of(b.caller_ids) AS caller_ids, l.max_calls
 FROM dialer.lanes l JOIN dialer.businesses b ON b.business_id = l.business_id
 WHERE l.partition = ANY ($1::smallint[])
   AND (cardinality(l.inflight) > 0 OR EXISTS (SELECT FROM public.outbound_call_runs r
@@ -42,7 +43,8 @@ WHERE l.partition = ANY ($1::smallint[])
                   WHERE e.business_id = l.business_id AND e.excess AND dialer.is_open(e.state)))
 
 -- name: business
-SELECT l.business_id, l.partition, b.account_sid, b.auth_token_sealed, b.caller_id, l.max_calls
+SELECT l.business_id, l.partition, b.account_sid, dialer.stored_accounts(l.business_id) AS accounts,
+       dialer.numbers_of(b.caller_ids) AS caller_ids, l.max_calls
 FROM dialer.lanes l JOIN dialer.businesses b ON b.business_id = l.business_id WHERE l.business_id = $1
 
 -- name: progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sql.statements import statements
@@ -29,13 +29,16 @@ class PartitionOwner:
 
 @dataclass(frozen=True, slots=True)
 class ActiveBusiness:
-    """A business with a running run or calls in flight, as its worker needs it."""
+    """A business with a running run or calls in flight, as its worker needs it.
+
+    `accounts` are those whose credentials are kept: `account_sid`, `sealed` (the newest first), `calls_per_second`.
+    """
 
     business_id: int
     partition: int
     account_sid: str | None
-    auth_token_sealed: bytes | None
-    caller_id: str
+    accounts: list[dict[str, Any]] = field(repr=False)
+    caller_ids: list[str]
     max_calls: int
 
 

@@ -17,6 +17,7 @@ from typing import Final
 import uvloop
 
 from dialer.config import ConfigError, load
+from dialer.credentials import secrets_of
 from telephony.simulator.http.server import running
 from telephony.simulator.scenarios import Scenario
 
@@ -46,7 +47,8 @@ def accounts(file: Path | None) -> dict[str, str]:
         ConfigError: when there is none, or one is malformed.
     """
     settings = load()
-    tokens = {settings.twilio_account_sid: settings.twilio_auth_token.get_secret_value()} if settings.twilio_account_sid else {}
+    first_token = secrets_of(settings.twilio_auth_token.get_secret_value())[0]
+    tokens = {settings.twilio_account_sid: first_token} if settings.twilio_account_sid else {}
     try:
         tokens |= json.loads(file.read_text(encoding="utf-8")) if file else {}
     except (OSError, ValueError, TypeError) as error:

@@ -1,6 +1,6 @@
 """Places, fetches, lists and ends calls with Twilio, and maps every failure to a result.
 
-The library is untyped: nothing of it leaves this file and `telephony/twilio/connector.py`.
+The library is untyped: nothing of it leaves this file, `connector.py` and `account_reader.py` beside it.
 
 On the road of a call: 6, the request to Twilio; its result goes back to `actors/calls/call.py`.
 """
@@ -53,6 +53,8 @@ PAGE_SIZE: Final = 200
 LIVE_STATUSES: Final = ("queued", "ringing", "in-progress")
 LIVE_PAGE_SIZE: Final = 1_000
 MAX_MESSAGE_CHARACTERS: Final = 500
+# A day has 86,400,000 ms; Twilio keeps no call in its queue for longer.
+MAX_QUEUE_DIGITS: Final = 8
 
 EVENTS: Final = ["initiated", "ringing", "answered", "completed"]
 # Twilio 21220: the call is not in a state that can change, which for a hang-up means that it is over.
@@ -182,11 +184,16 @@ class TwilioProvider:
         return False
 
     def _calls(self, account: Account, http: PooledHttpClient) -> Any:  # noqa: ANN401 - the library has no types
-        # Our own environment: otherwise the library takes a region from the process's and rewrites the address.
-        token = account.auth_token.get_secret_value()
-        client = Client(account.sid, token, http_client=http, environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""})
-        client.api.base_url = self._api_url
-        return client.calls
+        return client_of(account, http, self._api_url).calls
+
+
+def client_of(account: Account, http: PooledHttpClient, api_url: str) -> Any:  # noqa: ANN401 - the library has no types
+    """The library's client for one account, by its token or its API key."""
+    user, password = account.api_key_sid or account.sid, account.secret.get_secret_value()
+    # Our own environment: otherwise the library takes a region from the process's and rewrites the address.
+    client = Client(user, password, account.sid, http_client=http, environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""})
+    client.api.base_url = client.voice.base_url = api_url
+    return client
 
 
 def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
@@ -260,7 +267,14 @@ def _facts(call: Any) -> CallFacts:  # noqa: ANN401 - the library has no types
         ended_at=_time(call.end_time),
         duration_seconds=int(call.duration) if call.duration else None,
         answered_by=call.answered_by or None,
+        queue_seconds=queue_seconds(call.queue_time),
     )
+
+
+def queue_seconds(queue_time: object) -> float | None:
+    """How long a call waited in Twilio's queue, which says so in milliseconds, as text; None when it does not."""
+    text = str(queue_time)
+    return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) <= MAX_QUEUE_DIGITS else None
 
 
 def _time(value: object) -> datetime | None:

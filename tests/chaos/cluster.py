@@ -98,7 +98,7 @@ class Cluster:
             "REDIS_URL": self.valkey.url,
             "PORT": port,
             "PUBLIC_URL": f"http://{LOCALHOST}:{port}",
-            "SECRET_KEY": "a secret of forty characters, for a test",
+            "SECRET_KEY": "a secret of forty characters - for a test",
             "DIALER_CALLS_PER_SECOND": "0",
             "DIALER_PROVIDER_LAG_SECONDS": "2",
             "DIALER_RING_TIMEOUT_SECONDS": "5",

@@ -205,5 +205,12 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         + "test_a_list_is_imported_and_exported",
         "python -m dialer dnc export --business ID [--file F] [--register NAME] [--json]": DNC
         + "test_a_register_is_replaced_from_standard_input",
+        "python -m dialer account set --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
+        "python -m dialer account clear --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
+        "python -m dialer account reseal [--json]": ACCOUNTS + "test_credentials_are_resealed",
+    },
+    (9, "promise"): {
+        "several secrets": INTEGRATION + "test_rotation.py::test_a_secret_key_is_rotated_with_calls_on_the_line",
+        "own accounts only": INTEGRATION + "test_web_edges.py::test_no_account_is_needed_while_every_business_has_its_own",
     },
 }

@@ -14,7 +14,6 @@ import yaml
 
 from dialer.addresses import redis_address
 from dialer.config import Settings
-from dialer.credentials import auth_token
 from dialer.model import Outcome
 from ringmaster.cli import parser as dialer_parser
 from sql.statements import every_statement
@@ -135,9 +134,6 @@ EXTRA: dict[str, Callable[[], bool]] = {
     "9 | promise | worker /metrics": lambda: "DIALER_METRICS_PORT" in settings(),
     "9 | promise | PgBouncer": lambda: "doctor" in commands(),  # which says what guards are not in force
     "9 | promise | redis+cluster://": lambda: _takes(redis_address, "redis+cluster://h:6379"),
-    # A list of two is still one odd secret today: when it is a list, an empty one in it is refused.
-    "9 | promise | several secrets": lambda: not _takes(auth_token, "a,,b"),
-    "9 | promise | own accounts only": lambda: "provider_account" in properties("BusinessChange"),
 }
 
 

@@ -57,8 +57,9 @@ class Scene:
     async def load(self) -> dict[str, Any]:
         rules = {"calling_hours": None, "retries": None, "min_gap_hours": 0, "max_per_day": None, "recently_called": "wait"}
         machine = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "Hello"}
+        numbers = {"caller_ids": ["+972501110000"], "caller_id_choice": "first"}
         script = {"say": "Hello", "language": "en-US"}
-        given = {**machine, "script": script, "record": True, "priority": 1, "budget": {"calls": 100}, **rules}
+        given = {**machine, **numbers, "script": script, "record": True, "priority": 1, "budget": {"calls": 100}, **rules}
         return dict((await self.ask_ok("POST", RUNS, {"leads": ROWS, "start": True, "name": "x", **given})).json)
 
     async def ask(self, request: str, body: object = None, job: int = 0) -> dict[str, Any]:
@@ -138,6 +139,8 @@ FIELDS: dict[str, tuple[object, str]] = {
     "script": ({"say": "Hello", "language": "en-US", "keypress": {"9": "do_not_call"}}, "settings"),
     "on_machine": ("continue", "settings"),
     "machine_message": ("Call us back", "settings"),
+    "caller_ids": (["+972501110000"], "settings"),
+    "caller_id_choice": ("local", "settings"),
 }
 # What a field needs beside it.
 BESIDE: dict[str, dict[str, object]] = {

@@ -42,6 +42,7 @@ RETRIES = {"no-answer": {"times": 2, "after_minutes": [0.1, 2]}, "machine": {"ti
 SETTINGS: list[dict[str, Any]] = [
     {}, {}, {}, {"retries": RETRIES}, {"min_gap_hours": 0.01, "recently_called": "skip"}, {"min_gap_hours": 0.01}, {"budget": {"calls": 2}},
     {"max_per_day": 1}, {"max_per_day": None, "retries": None}, {"calling_hours": None}, {"calling_hours": HOURS},
+    {"caller_id_choice": "rotate"}, {"caller_ids": ["+97231230000", "+12125550100"], "caller_id_choice": "local"},
 ]  # fmt: skip
 RULES: list[dict[str, Any]] = [
     {"retries": RETRIES}, {"gap_hours": 0.003}, {"gap_hours": 0.0}, {"max_per_day": 2}, {"max_per_day": None}, {"countries": ["US"]},

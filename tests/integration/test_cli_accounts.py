@@ -49,7 +49,7 @@ async def command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=CHECKOUT,
-        env={**os.environ, "DATABASE_URL": database_url, **environment},
+        env={**os.environ, "DATABASE_URL": database_url, "TWILIO_API_URL": "http://127.0.0.1:9", **environment},
     )
     async with asyncio.timeout(COMMAND_SECONDS):
         out, err = await process.communicate(stdin)
@@ -72,7 +72,7 @@ async def test_a_business_gets_its_region_and_zone_from_its_caller_id(database_u
     async with await open_pool(database_url, name="test", size=1) as pool:
         stored = await Businesses(pool).get(1)
     assert stored is not None
-    assert (stored.name, stored.caller_id, stored.region, stored.timezone, stored.max_calls) == (
+    assert (stored.name, stored.caller_ids[0], stored.region, stored.timezone, stored.max_calls) == (
         "סולארית",
         "+972501000001",
         "IL",
@@ -218,3 +218,45 @@ async def test_a_new_business_is_lawful_by_default(database_url: str) -> None:
     assert american.calling_hours["holidays"] == "open"
     rules = [(found.calling_hours is None, found.min_gap_hours, found.max_per_day) for found in (israeli, american, free, own) if found]
     assert rules == [(False, 24, 3), (False, 24, 3), (True, 0, None), (False, 1.5, 7)]
+
+
+OWN_ACCOUNT = {"account_sid": "AC" + "7" * 32, "auth_token": "planted-token", "calls_per_second": 2}
+KEY, NEW_KEY = "k" * 40, "n" * 40
+
+
+async def test_an_account_is_given_and_taken_back(database_url: str) -> None:
+    created = await command(database_url, *US, "--json")
+    business = str(created.json["business_id"])
+    sealing = {"SECRET_KEY": KEY, "TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "0" * 32}
+
+    async def account(verb: str, stdin: object = None, **environment: str) -> Ended:
+        options = ("account", verb, "--business", business, "--by", "Noa", "--json")
+        return await command(database_url, *options, stdin=json.dumps(stdin).encode(), **(environment or sealing))  # type: ignore[arg-type]
+
+    assert (await account("set", OWN_ACCOUNT)).json == {"business_id": int(business), "account_sid": OWN_ACCOUNT["account_sid"]}
+    async with await open_pool(database_url, name="test", size=1) as pool:
+        stored = await Businesses(pool).get(int(business))
+        assert stored
+        assert (stored.account_sid, stored.account_credentials) == (OWN_ACCOUNT["account_sid"], "auth_token")
+        for wrong, said in (
+            ({**OWN_ACCOUNT, "auth_token": "planted token"}, "auth_token: must be the secret as Twilio shows it"),
+            ({**OWN_ACCOUNT, "account_sid": "AC" + "0" * 32}, "provider_account.account_sid: is the default account"),
+            ("planted-token", "the object: "),
+        ):
+            refused = await account("set", wrong)
+            assert (refused.code, said in refused.err, "planted" in refused.err) == (2, True, False), refused.err
+        assert "SECRET_KEY is not set" in (await account("set", OWN_ACCOUNT, SECRET_KEY="", DIALER_DATA_DIR="/nowhere")).err
+        assert (await account("clear")).json == {"business_id": int(business), "account_sid": None}
+        actors = await pool.fetch("SELECT actor FROM dialer.audit_log WHERE action = 'business.change'")
+        assert [row["actor"] for row in actors] == ["cli:Noa", "cli:Noa"]
+
+
+async def test_credentials_are_resealed(database_url: str) -> None:
+    created = await command(database_url, *US, "--json")
+    options = ("account", "set", "--business", str(created.json["business_id"]))
+    assert (await command(database_url, *options, stdin=json.dumps(OWN_ACCOUNT).encode(), SECRET_KEY=KEY)).code == 0
+    unreadable = await command(database_url, "account", "reseal", SECRET_KEY=NEW_KEY)
+    assert (unreadable.code, "1 cannot be opened" in unreadable.out) == (1, True)
+    resealed = await command(database_url, "account", "reseal", "--json", SECRET_KEY=f"{NEW_KEY},{KEY}")
+    assert resealed.json == {"resealed": 1, "unreadable": 0}
+    assert (await command(database_url, "account", "reseal", "--json", SECRET_KEY=NEW_KEY)).json == {"resealed": 0, "unreadable": 0}

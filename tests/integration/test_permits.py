@@ -183,3 +183,12 @@ def test_the_twin_of_the_simulation_does_the_same(valkey_address: str, calls: li
 @pytest.fixture
 def valkey_address(redis_url: str) -> str:
     return redis_url
+
+
+async def test_an_account_s_own_pace_comes_before_that_of_the_settings(open_things: AsyncExitStack, redis_url: str) -> None:
+    limiter = (await needs(open_things, redis_url, 0)).limiter()
+    assert (await limiter.take(5))[0] == 5
+    limiter.set_pace(0.01)
+    assert [(await limiter.take(5))[0] for _ in range(2)] == [1, 0]
+    limiter.set_pace(None)
+    assert (await limiter.take(5))[0] == 5

@@ -13,7 +13,8 @@ from dialer.config import Settings
 from dialer.model import Role
 from dialer.sealing import Seal
 from tests.browser_session import BrowserSession
-from tests.web_site import PUBLIC, RUNS, leads
+from tests.rows import SECRET_KEY
+from tests.web_site import PUBLIC, RUNS, leads, serving
 from web.access import auth
 from web.access.passwords import CHECKS_WAITING_PER_CROWD, NOBODYS_HASH
 from web.access.sign_in_delays import MAX_DELAY_SECONDS
@@ -22,6 +23,7 @@ from web.server import keys
 if TYPE_CHECKING:
     from asyncpg import Record
 
+    from tests.rows import DatabaseFixture
     from tests.web_site import Response, Site
     from web.access.passwords import Passwords
 
@@ -112,7 +114,7 @@ async def test_a_new_password_ends_the_sessions(site: Site) -> None:
 
 async def test_a_session_sealed_for_another_purpose_is_rejected(site: Site) -> None:
     cookie = await session(site)
-    settings = Settings.model_validate({"SECRET_KEY": "a secret of forty characters, for a test"})
+    settings = Settings.model_validate({"SECRET_KEY": SECRET_KEY})
     secret = settings.secret_key.get_secret_value()
     content = Seal(secret, "session").open(cookie.encode())
     forged = Seal(secret, "account").close(content).decode()
@@ -221,3 +223,13 @@ async def test_passwords_are_checked(site: Site) -> None:
 
 def test_an_unknown_account_costs_what_a_known_one_costs() -> None:
     assert not PasswordHasher().check_needs_rehash(NOBODYS_HASH)
+
+
+async def test_a_session_outlives_a_change_of_the_key(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
+    """While the former key is still behind the new one."""
+    async with serving(database_url, redis_url, database) as site:
+        cookie = await session(site)
+    for key, status in ((f"{'n' * 40},{SECRET_KEY}", 200), ("n" * 40, 401)):
+        await database.pool.execute("DELETE FROM dialer.tokens")
+        async with serving(database_url, redis_url, database, SECRET_KEY=key) as site:
+            assert (await by_cookie(site, "GET", RUNS, cookie, SAME)).status == status

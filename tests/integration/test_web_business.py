@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.web_site import RUNS, leads
+from tests.web_site import ACCOUNT, RUNS, leads
 
 if TYPE_CHECKING:
     from tests.web_site import Response, Site
 
 BUSINESS = "/api/business"
+OWN = "AC" + "7" * 32
 RETRIES_OF_OTHERS = """
 INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
 SELECT 100000 + n % 100, 100000 + n % 100, 1000000 + n, 'UTC', now() + interval '1 day', 'gap' FROM generate_series(1, 20000) n
@@ -38,6 +39,8 @@ async def test_a_business_is_shown(site: Site) -> None:
         "allowed_countries": None,
         "required_registers": [],
         "retention_days": None,
+        "script": None,
+        "provider_account": None,
     }
 
 
@@ -56,10 +59,11 @@ async def test_a_business_is_changed_and_audited(site: Site) -> None:
         "required_registers": [{"name": "do not call", "max_age_days": 15}],
         "retention_days": 90,
     }
-    changed = await patch(site, {**given, "caller_ids": ["+972501110000"]})
+    changed = await patch(site, {**given, "caller_ids": ["+1 212-555-0100", "+972501110000"]})
     assert changed.status == 200, changed.body
     shown = (await site.get(BUSINESS)).json
     assert shown == changed.json
+    assert shown["caller_ids"] == ["+12125550100", "+972501110000"]
     assert {**given, "allowed_countries": ["IL", "US"]} == {name: shown[name] for name in given}
     nothing = {"calling_hours": None, "retries": None, "min_gap_hours": None, "max_per_day": None, "allowed_countries": None}
     cleared = (await patch(site, {**nothing, "required_registers": [], "retention_days": None})).json
@@ -77,7 +81,9 @@ async def test_a_business_is_changed_and_audited(site: Site) -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_calls": 4}, "max_calls"),
     ({"max_calls": 0}, "max_calls"),
-    ({"caller_ids": ["+12125550100"]}, "caller_ids"),
+    ({"caller_ids": []}, "caller_ids"),
+    ({"caller_ids": ["050-111-0000", "+972501110000"]}, "caller_ids"),
+    ({"caller_ids": ["050-111-0000", "112"]}, "caller_ids.1"),
     ({"region": "XX"}, "region"),
     ({"timezone": "Mars/Olympus"}, "timezone"),
     ({"name": " "}, "name"),
@@ -91,8 +97,20 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"retention_days": 0}, "retention_days"),
     ({"max_per_day": -1}, "max_per_day"),
     ({"calling_hours": {"monday": [["08:00"]]}}, "calling_hours.monday.0"),
-    ({"script": None}, "script"),
-    ({"provider_account": {}}, "provider_account"),
+    ({"script": {"say": "x"}}, "script"),
+    ({"provider_account": {}}, "provider_account.account_sid"),
+    ({"provider_account": {"account_sid": "SK" + "1" * 32, "auth_token": "x"}}, "provider_account.account_sid"),
+    ({"provider_account": {"account_sid": ACCOUNT, "auth_token": "x"}}, "provider_account.account_sid"),
+    ({"provider_account": {"account_sid": OWN}}, "provider_account"),
+    ({"provider_account": {"account_sid": OWN, "signing_key": "x"}}, "provider_account"),
+    ({"provider_account": {"account_sid": OWN, "api_key_sid": "SK" + "1" * 32, "api_key_secret": "x"}}, "provider_account"),
+    ({"provider_account": {"account_sid": OWN, "api_key_sid": "SK" + "1" * 32, "signing_key": "x"}}, "provider_account"),
+    ({"provider_account": {"account_sid": OWN, "api_key_sid": "x", "api_key_secret": "x"}}, "provider_account.api_key_sid"),
+    ({"provider_account": {"account_sid": OWN, "auth_token": "two words"}}, "provider_account.auth_token"),
+    ({"provider_account": {"account_sid": OWN, "auth_token": ""}}, "provider_account.auth_token"),
+    ({"provider_account": {"account_sid": OWN, "auth_token": 5}}, "provider_account.auth_token"),
+    ({"provider_account": {"account_sid": OWN, "auth_token": "x", "calls_per_second": 0}}, "provider_account.calls_per_second"),
+    ({"provider_account": "x"}, "provider_account"),
 ]
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
-from dialer.sealing import Seal
 from dialer.streams.client import NOWHERE, Streams
-from tests.web_site import NO_REDIS, RUNS, callback, serving
+from tests.web_site import AUTH_TOKEN, NO_REDIS, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from ringmaster.local.postgres import Postgres
@@ -180,15 +179,20 @@ async def test_a_second_call_of_an_attempt_is_not_greeted(site: Site) -> None:
 
 async def test_a_business_s_own_account_signs_for_itself(site: Site) -> None:
     attempt = await one_call(site)
-    sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     own = "AC" + "7" * 32
     await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE business_id = $1", site.business, own)
     assert (await site.post_callback(attempt, "completed")).status == 403, "the account that placed it is not known any more"
-    await site.database.pool.execute(
-        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, own, sealed
-    )
+    await site.database.own_account(site.business, own, "their own token")
     assert (await site.post_callback(attempt, "completed")).status == 403
     assert (await site.post_callback(attempt, "completed", auth_token="their own token")).status == 204
+
+
+async def test_each_token_of_the_settings_verifies(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
+    """While a token is rotated, Twilio signs with the old one until the new one is promoted."""
+    async with serving(database_url, redis_url, database, TWILIO_AUTH_TOKEN=f"new,{AUTH_TOKEN}") as site:
+        attempt = await one_call(site)
+        statuses = [(await site.post_callback(attempt, "ringing", auth_token=token)).status for token in ("new", AUTH_TOKEN, "other")]
+        assert statuses == [204, 204, 403]
 
 
 async def test_nothing_is_lost_without_redis(site_without_redis: Site) -> None:

@@ -13,8 +13,8 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from dialer.model import Reference
-from dialer.sealing import Seal
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
+from tests.rows import SECRET_KEY
 from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, callback, serving
 
 if TYPE_CHECKING:
@@ -115,12 +115,9 @@ async def test_a_public_url_with_a_path(database_url: str, redis_url: str, datab
 async def test_a_call_is_verified_by_the_account_that_placed_it(site: Site) -> None:
     await site.load(2)
     attempts, _ = await site.database.claim(site.business)
-    sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     theirs = "AC" + "7" * 32
     # The business now has its own account; the first call was placed with the default account, the second with its own.
-    await site.database.pool.execute(
-        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, theirs, sealed
-    )
+    await site.database.own_account(site.business, theirs, "their own token")
     for attempt, account in zip(attempts, (ACCOUNT, theirs), strict=True):
         await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", attempt.attempt_id, account)
     first, second = attempts
@@ -182,7 +179,7 @@ async def test_without_the_account_a_business_needs_a_process_does_not_start(
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "PUBLIC_URL": "https://dialer.example.com",
-        "SECRET_KEY": "a secret of forty characters, for a test",
+        "SECRET_KEY": SECRET_KEY,
         "PORT": "0",
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("TWILIO_", "DIALER_"))}
@@ -196,7 +193,6 @@ async def test_without_the_account_a_business_needs_a_process_does_not_start(
 
 
 async def test_no_account_is_needed_while_every_business_has_its_own(database_url: str, redis_url: str, database: DatabaseFixture) -> None:
-    await database.business()
-    await database.pool.execute("UPDATE dialer.businesses SET account_sid = $1, auth_token_sealed = 'x'", "AC" + "7" * 32)
+    await database.own_account(await database.business(), "AC" + "7" * 32, "their own token")
     async with serving(database_url, redis_url, database, TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="") as site:
         assert (await site.get("/readyz", token=None)).status == 200

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from dialer.clock import SystemClock
 from dialer.model import Reference
-from dialer.sealing import Seal
 from dialer.shares import Use
 from dialer.streams.client import Streams
 from sql.shares import CURRENT_USE
@@ -134,13 +133,10 @@ async def test_unsigned_callbacks_for_many_businesses_share_one_tenant(site: Sit
     """All from one address, as behind a proxy: with the share of unsigned callbacks in use, Twilio's callbacks still get through."""
     run_id = await site.load(3)
     calls, _ = await site.database.claim(site.business)
-    sealed = Seal("a secret of forty characters, for a test", "account").close(b"their own token")
     own = "AC" + "7" * 32
     theirs = calls[1]
     await site.database.pool.execute("UPDATE dialer.attempts SET account_sid = $2 WHERE id = $1", theirs.attempt_id, own)
-    await site.database.pool.execute(
-        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", site.business, own, sealed
-    )
+    await site.database.own_account(site.business, own, "their own token")
 
     async def own_account(status: str) -> int:
         return (await site.post_callback(theirs, status, auth_token="their own token", AccountSid=own)).status

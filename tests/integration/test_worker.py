@@ -20,11 +20,11 @@ from actors.dispatch.rate_limiter import RateLimiter
 from actors.worker import Worker
 from dialer.concurrency.tasks import Tasks
 from dialer.config import Settings
-from dialer.sealing import Seal
 from ringmaster.local.ports import free_port
 from telephony import simulator
 from telephony.provider import PlacedCall, UnsentCall
 from tests.chaos import waiting
+from tests.rows import SECRET_KEY
 from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Floor:
         values = {
             **self._urls,
             "PUBLIC_URL": NOBODY,
-            "SECRET_KEY": "x" * 40,
+            "SECRET_KEY": SECRET_KEY,
             "TWILIO_ACCOUNT_SID": simulator.TEST_ACCOUNT,
             "TWILIO_AUTH_TOKEN": simulator.TEST_TOKEN,
             "TWILIO_API_URL": twilio_url,
@@ -147,10 +147,7 @@ async def test_two_workers_keep_one_pace(floor: Floor, twilio: Simulator) -> Non
 async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_lead(floor: Floor) -> None:
     own, token = "AC" + "5" * 32, "5" * 32
     slow, other = await floor.database.business(), await floor.database.business()
-    sealed = Seal("x" * 40, "account").close(token.encode())
-    await floor.database.pool.execute(
-        "UPDATE dialer.businesses SET account_sid = $2, auth_token_sealed = $3 WHERE business_id = $1", other, own, sealed
-    )
+    await floor.database.own_account(other, own, token)
     accounts = {simulator.TEST_ACCOUNT: simulator.TEST_TOKEN, own: token}
     async with simulator.running(port=0, accounts=accounts, scenario="slow", speed=1) as both:
         runs = {slow: await floor.database.run(slow, 3)}
@@ -173,6 +170,28 @@ async def test_an_account_that_waits_for_its_pace_delays_no_other_and_fails_no_l
     for business, run in runs.items():
         seen = await floor.database.checked_run(business, run)
         assert (seen.status, seen.queued, seen.in_progress) == ("running", 2, 1)
+
+
+async def test_an_account_keeps_its_own_pace(floor: Floor) -> None:
+    own, token = "AC" + "5" * 32, "5" * 32
+    paced, free = await floor.database.business(), await floor.database.business()
+    await floor.database.own_account(paced, own, token, pace=0.01)
+    accounts = {simulator.TEST_ACCOUNT: simulator.TEST_TOKEN, own: token}
+    async with simulator.running(port=0, accounts=accounts, scenario="slow", speed=1) as both:
+        for business in (paced, free):
+            await floor.database.run(business, 3)
+        async with floor.worker(both.url):
+
+            async def called() -> bool:
+                return sorted(call.account for call in both.call_log.calls.values()) == [simulator.TEST_ACCOUNT] * 3 + [own]
+
+            await until(called)
+            await floor.database.own_account(paced, own, token)
+
+            async def all_called() -> bool:
+                return len(both.call_log.calls) == 6
+
+            await until(all_called)
 
 
 async def test_permits_come_back_and_an_open_circuit_breaker_stops_the_other_worker(floor: Floor, twilio: Simulator) -> None:

@@ -68,9 +68,7 @@ async def test_a_business_whose_account_cannot_be_opened(
     database = floor.database
     async with serving(database_url, redis_url, database) as site:
         run, rivals = await site.load(3), await site.rivals_run()
-        await database.pool.execute(
-            "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", site.business
-        )
+        await database.own_account(site.business, "AC1", "sealed with a key that was removed", secret_key="removed" * 8)
         async with floor.worker(twilio.url):
 
             async def reason_is_shown() -> bool:
@@ -85,7 +83,7 @@ async def test_a_business_whose_account_cannot_be_opened(
             assert "חשבון" in wait["detail"]
             page = await site.get(f"/runs/{run}")
             assert b'id="waits-account"' in page.body
-            await database.pool.execute("UPDATE dialer.businesses SET account_sid = NULL, auth_token_sealed = NULL")
+            await database.pool.execute("UPDATE dialer.businesses SET account_sid = NULL")
 
             async def goes_on() -> bool:
                 seen = await database.checked_run(site.business, run)
@@ -341,9 +339,7 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
                 return len(there.call_log.calls) == 2 and "placing" not in await open_states()
 
             await until(placed)
-        await database.pool.execute(
-            "UPDATE dialer.businesses SET account_sid = 'AC1', auth_token_sealed = '\\x00' WHERE business_id = $1", business
-        )
+        await database.own_account(business, "AC1", "sealed with a key that was removed", secret_key="removed" * 8)
         async with floor.worker(there.url, "second") as (_, services):
             account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
             for sid in list(there.call_log.calls):

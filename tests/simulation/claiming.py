@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sql.attempts.attempts import ClaimedAttempt, Verdict
 from sql.attempts.verdicts import VerdictCode
+from sql.businesses.caller_ids import stored
 from tests.simulation import checking, commanding
 from tests.simulation.rows import Attempt, Retry, moment
 
@@ -196,7 +198,11 @@ def _fate(offer: Offer, *, number_in_use: bool) -> Literal["take", "put_off", "e
 def _take(db: Database, room: Room, picks: list[Pick], parameters: Claim) -> list[ClaimedAttempt]:
     """Create the attempts, put off the other picked leads, and occupy the slots."""
     lane = room.lane
-    taken = [_attempt(db, lane, pick.offer, parameters) for pick in picks if pick.fate == "take"]
+    before = Counter[int]()
+    taken = []
+    for offer in (pick.offer for pick in picks if pick.fate == "take"):
+        taken.append(_attempt(db, lane, offer, parameters, offer.run.calls_count + before[offer.run.id]))
+        before[offer.run.id] += 1
     refused = (pick.offer for pick in picks if pick.fate in {"put_off", "end"})
     for offer in sorted(refused, key=lambda offer: (offer.run.id, offer.job.id)):
         _refuse(db, offer)
@@ -223,19 +229,31 @@ def _refuse(db: Database, offer: Offer) -> None:
     db.add_event(job.business_id, job.run_id, "job.changed", {"status": job.status, "lead_id": job.lead_id}, job_id=job.id)
 
 
-def _attempt(db: Database, lane: Lane, offer: Offer, parameters: Claim) -> ClaimedAttempt:
+def _attempt(db: Database, lane: Lane, offer: Offer, parameters: Claim, nth: int) -> ClaimedAttempt:
     now, job, send_by = db.clock(), offer.job, db.clock() + parameters.send_seconds
+    caller_id = _caller_id(lane.caller_ids, offer, nth)
     attempt = Attempt(
-        len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(parameters.token), db.nonce(), job.phone, lane.caller_id,
+        len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(parameters.token), db.nonce(), job.phone, caller_id,
         lane.account_sid or parameters.default_account, parameters.ring_seconds, now, send_by, send_by,
     )  # fmt: skip
     db.attempts[attempt.id] = attempt
     job.status, job.attempts, job.attempt_id = "dialing", job.attempts + 1, attempt.id
     db.retries.pop(job.id, None)
     return ClaimedAttempt(
-        lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, parameters.token, job.phone, lane.caller_id, attempt.account_sid,
+        lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, parameters.token, job.phone, caller_id, attempt.account_sid,
         offer.run.settings.get("machine_detection"), bool(offer.run.settings.get("record", False)),
     )  # fmt: skip
+
+
+def _caller_id(numbers: list[str], offer: Offer, nth: int) -> str:
+    """As dialer.caller_id_for."""
+    settings, choice = offer.run.settings, offer.run.settings.get("caller_id_choice", "first")
+    ids = [stored(number) for number in settings.get("caller_ids", []) if number in numbers] or [stored(number) for number in numbers]
+    if choice == "local":
+        area = [one for one in ids if one["area"] and offer.job.phone.startswith(one["area"])]
+        country = [one for one in ids if one["country"] == offer.zone.name.split(":", 1)[0]]
+        ids = area or country or ids
+    return ids[0 if choice == "first" else nth % len(ids)]["number"]
 
 
 def _pass(db: Database, runs: list[EligibleRun], offers: list[Offer], picks: list[Pick]) -> bool:

@@ -42,8 +42,11 @@ from tests.simulation.rows import ACCOUNT_SID, Database, moment
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
+
+    from sql.accounts.account_rows import CredentialsRow
+    from telephony.accounts import StoredAccount
 
 WORKER_PATIENCE_SECONDS, WEB_PATIENCE_SECONDS = 7 * 24 * 3600.0, 2.0
 BOOT_SECONDS = 1000.0
@@ -71,13 +74,27 @@ class Book:
         self.forgotten = forgotten
         self._db = db
 
-    def account(self, business_id: int, account_sid: str | None, auth_token_sealed: bytes | None) -> Account:  # noqa: ARG002
+    def renew(self, sealed: str) -> str:
+        return sealed
+
+    def account(self, business_id: int, account_sid: str | None, stored: Sequence[StoredAccount]) -> Account:  # noqa: ARG002
         return Account(account_sid or ACCOUNT_SID, SecretStr(""))
 
     def of(self, business_id: int, account_sid: str) -> Account | None:
         if "account_of_now" in self._db.faults:
-            return self.account(business_id, self._db.lanes[business_id].account_sid, None)
+            return self.account(business_id, self._db.lanes[business_id].account_sid, ())
         return None if account_sid in self.forgotten else Account(account_sid, SecretStr(""))
+
+
+class NoAccountRows:
+    """No seal to be renewed."""
+
+    async def after(self, row_id: int, limit: int) -> list[CredentialsRow]:
+        del row_id, limit
+        return []
+
+    async def renew(self, row: CredentialsRow, sealed: str) -> None:
+        raise AssertionError(row, sealed)
 
 
 class ErrorLog(logging.Handler):
@@ -140,7 +157,7 @@ class SimulatedCluster:
         for n, max_calls in enumerate(schedule.businesses, start=1):
             account = f"AC{n % schedule.accounts}"
             partition = n * 2654435761 % 4294967296 >> 24
-            load_business(self.db, partition % schedule.partitions, max_calls, caller_id=f"+120255501{n:02}", account_sid=account)
+            load_business(self.db, partition % schedule.partitions, max_calls, caller_ids=[f"+120255501{n:02}"], account_sid=account)
             self.judge.limit(n, max_calls)
             self.judge.rules.businesses[n] = dict(schedule.rules.businesses[n - 1] if schedule.rules.businesses else {})
             for name, value in self.judge.rules.businesses[n].items():
@@ -230,7 +247,7 @@ class SimulatedCluster:
                     attempts=attempts, facts=facts, workers=self._store(FakeWorkers), timelines=self._store(FakeTimelines),
                     commands=self._store(FakeCommands), runs=self._store(FakeRuns), bulk_operations=self._store(FakeBulkOperations),
                     streams=streams, relay=relay, provider=FakeProvider(self.twilio, clock),
-                    accounts=Book(self.forgotten_accounts, self.db), clock=clock, ids=ids,
+                    accounts=Book(self.forgotten_accounts, self.db), account_rows=NoAccountRows(), clock=clock, ids=ids,
                     policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
                     ownership=Ownership(ids.uuid(), {}),
                 )  # fmt: skip

@@ -267,7 +267,7 @@ class FakeWorkers(FakeStore):
 
     def _driven(self, business_id: int) -> ActiveBusiness:
         lane = self.db.lanes[business_id]
-        return ActiveBusiness(business_id, lane.partition, lane.account_sid, None, lane.caller_id, lane.max_calls)
+        return ActiveBusiness(business_id, lane.partition, lane.account_sid, [], lane.caller_ids, lane.max_calls)
 
 
 class FakeTimelines(FakeStore):

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from tests.simulation.rows import Database
 
 
-def load_business(db: Database, partition: int, max_calls: int, *, caller_id: str, account_sid: str | None = None) -> int:
+def load_business(db: Database, partition: int, max_calls: int, *, caller_ids: Sequence[str], account_sid: str | None = None) -> int:
     """Create a business with its lane; return its id."""
     business_id = len(db.lanes) + 1
-    db.lanes[business_id] = Lane(business_id, partition, max_calls, max_calls, caller_id, account_sid)
+    db.lanes[business_id] = Lane(business_id, partition, max_calls, max_calls, list(caller_ids), account_sid)
     db.rules[business_id] = BusinessRules()
     db.runs_of[business_id] = []
     return business_id

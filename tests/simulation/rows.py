@@ -38,7 +38,7 @@ class Lane:
     partition: int
     max_calls: int
     cap: int
-    caller_id: str
+    caller_ids: list[str]
     account_sid: str | None = None
     inflight: list[int] = field(default_factory=list)
 

@@ -72,6 +72,8 @@ OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbo
 INBOX = """SELECT business_id, id, answer FROM dialer.inbox WHERE type NOT LIKE 'jobs.%' AND type NOT IN ('run.create', 'run.add')
 ORDER BY business_id, id"""
 PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
+# Of two areas, and one of another country.
+CALLER_IDS = ["+12025550100", "+12125550100", "+97231230000"]
 # The fields of an answer that both databases write.
 COMPARED = (
     "accepted",
@@ -108,9 +110,10 @@ class Twins:
         await self.pool.execute("UPDATE dialer.positions SET entry = '0-0'")
 
     def business(self, max_calls: int) -> int:
-        made = self.run(self.businesses.create(name="B", caller_id="+12025550100", region="US", timezone="UTC", max_calls=max_calls))
+        made = self.run(self.businesses.create(name="B", caller_id=CALLER_IDS[0], region="US", timezone="UTC", max_calls=max_calls))
+        self.run(self.businesses.change(made, {"caller_ids": CALLER_IDS}, "test"))
         partition = self.run(self.businesses.get(made)).partition
-        assert load_business(self.memory, partition, max_calls, caller_id="+12025550100") == made
+        assert load_business(self.memory, partition, max_calls, caller_ids=CALLER_IDS) == made
         return int(made)
 
     def load(

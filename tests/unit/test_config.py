@@ -80,7 +80,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         ),
         *("redis://h/0#x", "unix://", "redis://h\n/0"),
     ),
-    "SECRET_KEY": ("short", '"' + "k" * 40 + '"', "k" * 40 + " ", "k" * 40 + "\n", "k" * 20 + "\r\n" + "k" * 20, "k" * 31),
+    "SECRET_KEY": (
+        *("short", '"' + "k" * 40 + '"', "k" * 40 + " ", "k" * 40 + "\n", "k" * 20 + "\r\n" + "k" * 20, "k" * 31),
+        *("k" * 40 + "," + "l" * 31, "k" * 40 + ",", "," + "k" * 40, "k" * 40 + ",'" + "l" * 40 + "'", ",".join(["k" * 40] * 9)),
+    ),
     "TWILIO_ACCOUNT_SID": (
         "SK" + "0" * 32,
         "AC" + "0" * 31,
@@ -100,6 +103,8 @@ WRONG: dict[str, tuple[str, ...]] = {
         SID,
         "SK" + "0" * 32,
         "\u05d0" * 9,
+        "0" * 32 + "," + SID,
+        "0" * 32 + ",,1",
     ),
     "PORT": ("abc", "-1", "65536", "8080.5"),
     "DIALER_PROVIDER_LAG_SECONDS": ("0", "29.9", "-1", "nan", "3601", "x"),
@@ -165,6 +170,7 @@ def test_all_faults_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         GOOD | {"DATABASE_URL": "postgresql://postgres@/d?host=/tmp/x", "REDIS_URL": "unix:///tmp/redis.sock"},
         GOOD | {"DATABASE_URL": "postgresql://u@a_b:1,c:2/d?target_session_attrs=primary", "REDIS_URL": "rediss://h?ssl_cert_reqs=none"},
         GOOD | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
+        GOOD | {"SECRET_KEY": "k" * 40 + ", " + "l" * 40, "TWILIO_AUTH_TOKEN": "0" * 32 + "," + "1" * 32},
         GOOD | {"SECRET_KEY": "a pass phrase of more than forty characters", "PUBLIC_URL": "https://8.8.8.8"},
     ],
 )

@@ -31,7 +31,7 @@ def result(
     wanted_before: bool,  # noqa: FBT001
     wanted_after: bool,  # noqa: FBT001
 ) -> CallbackResult:
-    attempt = AttemptContext(before, hang_up=not wanted_before, account_sid="AC", auth_token_sealed=None)
+    attempt = AttemptContext(before, hang_up=not wanted_before, account_sid="AC")
     return CallbackResult(attempt, RecordResult(1, 1, verdict, after, hang_up=not wanted_after))
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pydantic import SecretStr
-
 from actors.keyed_semaphore import KeyedSemaphore
-from dialer.sealing import Seal
-from telephony.accounts import AccountBook
 
 MANY, OTHER, LIMIT = 1, 2, 3
 
@@ -34,19 +30,3 @@ async def test_each_business_has_a_limit_of_its_own() -> None:
         done.set()
     assert most == LIMIT
     assert semaphore._semaphores == {}, "no key is kept without holders"
-
-
-def test_an_account_is_known_to_its_business_only() -> None:
-    """A business that names the account of another cannot use its token."""
-    seal = Seal("x" * 40, "account")
-    book = AccountBook("AC0", SecretStr("default"), seal)
-    book.account(1, "AC1", seal.close(b"mine"))
-    book.account(1, "AC2", seal.close(b"newer"))
-    book.account(2, "AC1", seal.close(b"wrong"))
-
-    def token(business_id: int, sid: str) -> str | None:
-        account = book.of(business_id, sid)
-        return account.auth_token.get_secret_value() if account else None
-
-    assert (token(1, "AC1"), token(1, "AC2"), token(2, "AC1")) == ("mine", "newer", "wrong")
-    assert (token(2, "AC2"), token(3, "AC1"), token(3, "AC0"), token(3, "AC9")) == (None, None, "default", None)

@@ -61,7 +61,7 @@ class Floor:
 
 
 def driven(business_id: int) -> ActiveBusiness:
-    return cast("ActiveBusiness", SimpleNamespace(business_id=business_id, partition=0, caller_id="+97237000000"))
+    return cast("ActiveBusiness", SimpleNamespace(business_id=business_id, partition=0, caller_ids=["+97237000000"]))
 
 
 async def test_a_hanging_account_does_not_keep_the_calls_of_another_from_being_compared() -> None:

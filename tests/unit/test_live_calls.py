@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from actors.calls.live_calls import LiveCalls
+from dialer.clock import SystemClock
 from dialer.concurrency.tasks import Tasks
 from dialer.model import AttemptState
 from sql.attempts.attempts import OpenAttempt
@@ -81,6 +82,7 @@ class Floor:
             provider=self,
             facts=self,
             accounts=SimpleNamespace(of=lambda _business, _sid: ACCOUNT),
+            clock=SystemClock(),
         )
         return cast("Services", services)
 

@@ -75,13 +75,17 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def business_json(business: Business) -> dict[str, Any]:
-    """A business, as `GET /api/business` shows it; `max_calls_limit` is what the command line allowed."""
+    """A business, as `GET /api/business` shows it; `max_calls_limit` is what the command line allowed.
+
+    Of an account of its own only the sid and the kind of credentials are shown.
+    """
+    account = {"account_sid": business.account_sid, "credentials": business.account_credentials} if business.account_sid else None
     return {
         "business_id": business.business_id,
         "name": business.name,
         "region": business.region,
         "timezone": business.timezone,
-        "caller_ids": [business.caller_id],
+        "caller_ids": business.caller_ids,
         "max_calls": business.max_calls,
         "max_calls_limit": business.max_calls_limit,
         "calling_hours": business.calling_hours,
@@ -92,6 +96,7 @@ def business_json(business: Business) -> dict[str, Any]:
         "required_registers": business.required_registers,
         "retention_days": business.retention_days,
         "script": business.script,
+        "provider_account": account,
     }
 
 

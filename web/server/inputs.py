@@ -78,6 +78,10 @@ WRONG: Final[dict[str, str]] = {
     "country": msgid("must be countries by their two letters, as IL; {code} is none"),
     "zone": msgid("must be a time zone, as Asia/Jerusalem"),
     "repeated": msgid("must not name one twice"),
+    "account_sid": msgid("must be AC and 32 hexadecimal digits, as Twilio's console shows it"),
+    "api_key_sid": msgid("must be SK and 32 hexadecimal digits, as Twilio's console shows it"),
+    "provider_secret": msgid("must be the secret as Twilio shows it: no blank, no quotation marks, and no SID"),
+    "provider_account": msgid('must have "auth_token", or "api_key_sid" and "api_key_secret" with "signing_key" or "auth_token"'),
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dialer.config import Settings
     from dialer.sealing import Seal
     from dialer.streams.client import Streams
+    from sql.accounts.account_rows import Accounts
     from sql.attempts.attempts import Attempts
     from sql.attempts.fact_writer import FactWriter
     from sql.bulk.bulk_operations import BulkOperations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sql.sessions.sessions import Sessions
     from sql.shares import SharedPool
     from telephony.accounts import AccountBook
+    from telephony.twilio.account_reader import AccountReader
     from web.access.credential_checks import CredentialChecks
     from web.access.passwords import Passwords
     from web.events.fanout import Fanout
@@ -83,4 +85,6 @@ METRICS: Final[http.AppKey[Metrics]] = http.AppKey("metrics")
 PASSWORDS: Final[http.AppKey[Passwords]] = http.AppKey("passwords")
 SESSION_SEAL: Final[http.AppKey[Seal]] = http.AppKey("session_seal")
 ACCOUNTS: Final[http.AppKey[AccountBook]] = http.AppKey("accounts")
+ACCOUNT_ROWS: Final[http.AppKey[Accounts]] = http.AppKey("account_rows")
+ACCOUNT_READER: Final[http.AppKey[AccountReader]] = http.AppKey("account_reader")
 ERROR_PAGE: Final[http.AppKey[ErrorPage]] = http.AppKey("error_page")

@@ -35,7 +35,7 @@ def _call(business: Business, settings: PreviewSettings, lead: NewLead) -> CallS
     return CallScript(
         run_id=0,
         phone=lead.phone,
-        from_number=business.caller_id,
+        from_number=(settings.caller_ids or business.caller_ids)[0],
         name=lead.name,
         variables=lead.variables,
         region=business.region,

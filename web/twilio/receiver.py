@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, TypeAlias
 
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from multidict import MultiDict
+    from pydantic import SecretStr
 
     from dialer.streams.client import Streams
     from sql.attempts.attempts import AttemptContext, Attempts, RecordResult
@@ -37,9 +36,11 @@ if TYPE_CHECKING:
     from web.operations.owner_hints import OwnerHints
     from web.twilio.key_presses import KeyPresses
 
+SigningKeys: TypeAlias = "tuple[SecretStr, ...]"
+
 UNREACHABLE = (NotRecordedError, DatabaseUnavailableError)
 
-# Tokens of accounts other than the default: beyond this many, the least recently used is dropped.
+# Keys of accounts other than the default: beyond this many, the least recently used is dropped.
 MAX_KNOWN_ACCOUNTS = 1_000
 
 log = logging.getLogger(__name__)
@@ -95,8 +96,8 @@ class CallbackReceiver:
         self._hints = hints
         self._key_presses = key_presses
         self._wrote = wrote
-        # Tokens of accounts with verified signatures: they choose the share of a look-up before it is made, and never grant access.
-        self._known_accounts: OrderedDict[str, SecretStr] = OrderedDict()
+        # Keys of accounts with verified signatures: they choose the share of a look-up before it is made, and never grant access.
+        self._known_accounts: OrderedDict[str, SigningKeys] = OrderedDict()
 
     async def receive(self, signed: SignedRequest, *, answered: bool = False) -> CallbackResult | None:
         """Verify a request and record its fact; `answered` means that it requests TwiML, so the call was picked up.
@@ -112,9 +113,9 @@ class CallbackReceiver:
         self._choose_share(signed)
         try:
             reference, before = await self._find(signed.reference)
-            token = self._token(before)
-            self._check(signed, token)
-            self._remember_account(before, token)
+            signing = self._signing_keys(before)
+            self._check(signed, signing)
+            self._remember_account(before, signing)
             if reference is None or before is None:
                 raise UnknownReferenceError
             fact = _fact(reference, signed.form, answered=answered)
@@ -136,7 +137,7 @@ class CallbackReceiver:
         """
         self._choose_share(signed)
         reference, before = await self._find(signed.reference)
-        self._check(signed, self._token(before))
+        self._check(signed, self._signing_keys(before))
         if reference is None or before is None:
             raise UnknownReferenceError
         recording = callbacks.parse_recording(signed.form)
@@ -177,30 +178,30 @@ class CallbackReceiver:
         Only Twilio can sign with the default account's token. The owner of another account knows its token too, so everything signed with
         it stays in one share, whatever businesses it names.
         """
-        if self._is_signed(signed, self._accounts.default.auth_token):
+        if self._is_signed(signed, self._accounts.default.signing):
             signed_by(signed.reference.partition("-")[0])
             return
         account = signed.form.get("AccountSid", "")
         if account in self._known_accounts and self._is_signed(signed, self._known_accounts[account]):
             signed_by(account)
 
-    def _remember_account(self, before: AttemptContext | None, token: SecretStr) -> None:
+    def _remember_account(self, before: AttemptContext | None, signing: SigningKeys) -> None:
         """The signature is verified: the rest of the request uses the share of its account."""
         if before is None or self._accounts.is_default(before.account_sid):
             return
-        self._known_accounts[before.account_sid] = token
+        self._known_accounts[before.account_sid] = signing
         self._known_accounts.move_to_end(before.account_sid)
         if len(self._known_accounts) > MAX_KNOWN_ACCOUNTS:
             self._known_accounts.popitem(last=False)
         signed_by(before.account_sid)
 
-    def _is_signed(self, signed: SignedRequest, token: SecretStr) -> bool:
-        return bool(token.get_secret_value()) and callbacks.verify(self._public_url, signed.path, signed.form, signed.headers, token)
+    def _is_signed(self, signed: SignedRequest, signing: SigningKeys) -> bool:
+        return any(callbacks.verify(self._public_url, signed.path, signed.form, signed.headers, key) for key in signing)
 
-    def _check(self, signed: SignedRequest, token: SecretStr) -> None:
-        if not token.get_secret_value():
-            log.error("could not verify a callback: this process has no auth token of its account")
-        if not self._is_signed(signed, token):
+    def _check(self, signed: SignedRequest, signing: SigningKeys) -> None:
+        if not signing:
+            log.error("could not verify a callback: this process has no key of its account")
+        if not self._is_signed(signed, signing):
             raise UnsignedError
 
     def _check_without_database(self, signed: SignedRequest) -> None:
@@ -213,22 +214,21 @@ class CallbackReceiver:
         """
         if not self._accounts.is_default(signed.form.get("AccountSid", "")):
             raise NotRecordedError
-        self._check(signed, self._accounts.default.auth_token)
+        self._check(signed, self._accounts.default.signing)
         callbacks.parse(signed.form)
 
-    def _token(self, before: AttemptContext | None) -> SecretStr:
-        """The token of the account the call was placed with, whatever account its business has now."""
+    def _signing_keys(self, before: AttemptContext | None) -> SigningKeys:
+        """The keys of the account the call was placed with, whatever account its business has now."""
         if before is None:
-            return self._accounts.default.auth_token
+            return self._accounts.default.signing
         try:
-            account = self._accounts.placed_with(before.account_sid, before.auth_token_sealed)
+            keys = self._accounts.signing_keys(before.account_sid, before.sealed)
         except BrokenSealError:
-            log.exception("could not open the auth token of a business: was SECRET_KEY changed?")
-            return SecretStr("")
-        if account is None:
+            log.exception("could not open the credentials of a business's account: was a key removed from SECRET_KEY?")
+            return ()
+        if not keys:
             log.warning("could not verify a callback: its call was placed with an account we no longer know")
-            return SecretStr("")
-        return account.auth_token
+        return keys
 
     def _notify_owner(self, fact: Fact, result: RecordResult) -> None:
         if result.run_id is None or result.job_id is None or result.state is None or result.partition is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import phonenumbers
@@ -11,6 +12,10 @@ from dialer.policy.registers import RequiredRegister
 from dialer.policy.run_settings import CallingRules
 from dialer.policy.time_zones import zone_names
 from dialer.scripts.script import Script
+from dialer.sealing import BrokenSealError
+from web.operations.settings.account_check import check_at_provider, check_countries
+from web.operations.settings.provider_account import AccountInput, check_account
+from web.operations.settings.run_fields import MAX_CALLER_IDS
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
+    from telephony.provider import Account
     from web.access.auth import Principal
 
 MAX_NAME_CHARACTERS: Final = 200
@@ -51,17 +57,28 @@ Registers = Annotated[list[RequiredRegister], AfterValidator(_distinct), Field(m
 
 
 class BusinessChanges(CallingRules):
-    """The fields of a business to be changed; those that are not given stay as they are."""
+    """The fields of a business to be changed; those that are not given stay as they are.
+
+    `caller_ids` are in any spelling until `web/api/business.py` has read them.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)] = ""
     region: Country = ""
     timezone: Annotated[str, AfterValidator(_zone)] = ""
-    caller_ids: list[str] = Field(default_factory=list)
+    caller_ids: Annotated[list[str], Field(min_length=1, max_length=MAX_CALLER_IDS)] = Field(default_factory=list)
     max_calls: Annotated[int, Field(ge=1)] = 0
     allowed_countries: Annotated[list[Country], Field(min_length=1, max_length=MAX_COUNTRIES)] | None = None
     required_registers: Registers = Field(default_factory=list)
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
     script: Script | None = None
+    provider_account: AccountInput | None = None
+
+    def given(self) -> dict[str, Any]:
+        """As JSON, the fields that were given and no others; of an account, nothing that is secret."""
+        given = super().given()
+        if self.provider_account:
+            given["provider_account"] = self.provider_account.public()
+        return given
 
 
 async def own_business(request: http.Request, principal: Principal) -> Business:
@@ -84,15 +101,53 @@ async def change_business(request: http.Request, principal: Principal, changes: 
     """
     business = await own_business(request, principal)
     given = _checked(business, changes)
+    accounts, account = request.app[keys.ACCOUNTS], changes.provider_account
+    if "provider_account" in given:
+        check_account(business, account, accounts)
+    await _ask_provider(request, business, changes)
     if given:
-        await request.app[keys.BUSINESSES].change(business.business_id, given, principal.actor)
+        sealed = accounts.seal(account.credentials) if account and account.has_credentials else None
+        await request.app[keys.BUSINESSES].change(business.business_id, given, principal.actor, sealed=sealed)
     return await own_business(request, principal)
+
+
+async def _ask_provider(request: http.Request, business: Business, changes: BusinessChanges) -> None:
+    """Ask the provider about what is entered, as the account that the business would have.
+
+    Raises:
+        ApiError: 422, naming the field that the provider says is wrong.
+    """
+    given, reader = changes.provider_account, request.app[keys.ACCOUNT_READER]
+    entered = given is not None and given.has_credentials
+    other_account = entered or ("provider_account" in changes.model_fields_set and given is None)
+    if not (other_account or changes.caller_ids or changes.allowed_countries):
+        return
+    account = await _account_after(request, business, changes)
+    if account is None:
+        return
+    if other_account or changes.caller_ids:
+        numbers, numbers_entered = changes.caller_ids or business.caller_ids, bool(changes.caller_ids)
+        await check_at_provider(reader, account, entered=entered, numbers=numbers, numbers_entered=numbers_entered)
+    await check_countries(reader, account, changes.allowed_countries or [])
+
+
+async def _account_after(request: http.Request, business: Business, changes: BusinessChanges) -> Account | None:
+    """The account that the business will have; None when the credentials of the one it has cannot be opened."""
+    accounts, given = request.app[keys.ACCOUNTS], changes.provider_account
+    if given and given.has_credentials:
+        return accounts.entered(given.account_sid, given.credentials)
+    if "provider_account" in changes.model_fields_set and given is None:
+        return accounts.default
+    stored = await request.app[keys.ACCOUNT_ROWS].of(business.business_id)
+    with suppress(BrokenSealError):
+        return accounts.account(business.business_id, business.account_sid, stored)
+    return None
 
 
 def _checked(business: Business, changes: BusinessChanges) -> dict[str, Any]:
     given: dict[str, Any] = changes.given()
-    if given.pop("caller_ids", [business.caller_id]) != [business.caller_id]:
-        raise errors.wrong_field(name="caller_ids", why=Text(msgid("can only be changed at the command line")))
+    if len(set(changes.caller_ids)) < len(changes.caller_ids):
+        raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not name one twice")))
     if changes.max_calls > business.max_calls_limit:
         why = Text(msgid("must be at most {le}, as set at the command line"), {"le": business.max_calls_limit})
         raise errors.wrong_field(name="max_calls", why=why)

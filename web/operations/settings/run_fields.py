@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from sql.runs.runs import Run
     from web.access.auth import Principal
 
+MAX_CALLER_IDS: Final = 100
+SHOWN_CALLER_IDS: Final = 5
 SCHEDULED_WITHIN: Final = timedelta(days=60)
 # Columns of a run, which are not kept among its settings.
 COLUMNS: Final = frozenset({"name", "concurrency", "start", "archived", "outcomes"})
 # In a query string and in a form these are JSON.
-JSON_FIELDS: Final = frozenset({"calling_hours", "retries", "budget", "min_gap_hours", "max_per_day", "outcomes", "script"})
+JSON_FIELDS: Final = frozenset({"calling_hours", "retries", "budget", "min_gap_hours", "max_per_day", "outcomes", "script", "caller_ids"})
 
 
 def _moment(value: object) -> datetime | None:
@@ -68,6 +70,8 @@ class RunSettings(RunRules):
     on_machine: Literal["hang_up", "continue", "leave_message"] = "hang_up"
     machine_message: SpokenText | None = None
     record: bool = False
+    caller_ids: Annotated[list[str], Field(min_length=1, max_length=MAX_CALLER_IDS)] | None = None
+    caller_id_choice: Literal["first", "rotate", "local"] = "first"
 
 
 class PreviewSettings(RunSettings):
@@ -98,7 +102,7 @@ def kept(settings: RunSettings) -> dict[str, Any]:
     """What is stored and shown of the settings: those that the run was given, as JSON."""
     given = {name: value for name, value in settings.given().items() if name not in COLUMNS}
     # The claim returns these with each attempt: their defaults need not be there.
-    idle = {"machine_detection": None, "record": False}
+    idle = {"machine_detection": None, "record": False, "caller_ids": None}
     return {name: value for name, value in given.items() if name not in idle or value != idle[name]}
 
 
@@ -154,6 +158,7 @@ def check_settings(request: http.Request, principal: Principal, business: Busine
     check_schedule(request, settings.schedule_at)
     check_storable(settings.name, settings.budget)
     _check_machine(settings)
+    check_caller_ids(settings.caller_ids or [], business)
     return allowed_to_loosen(principal, loosens(business_rules(business), settings))
 
 
@@ -202,6 +207,21 @@ def check_storable(name: str | None, budget: Budget | None) -> None:
         raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
     if budget and budget.amount is not None:
         raise errors.wrong_field(name="budget.amount", why=Text(msgid("cannot be used: no price table has been imported")))
+
+
+def check_caller_ids(caller_ids: Sequence[str], business: Business) -> None:
+    """A run calls from numbers of its business, spelt as `GET /api/business` shows them.
+
+    Raises:
+        ApiError: 422.
+    """
+    if len(set(caller_ids)) < len(caller_ids):
+        raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not name one twice")))
+    for place, number in enumerate(caller_ids):
+        if number not in business.caller_ids:
+            shown = ", ".join(business.caller_ids[:SHOWN_CALLER_IDS])
+            why = Text(msgid("must be a caller id of the business, spelt as {numbers}"), {"numbers": shown})
+            raise errors.wrong_field(name=f"caller_ids.{place}", why=why)
 
 
 def own_rules(run: Run) -> RunRules:
