@@ -25,7 +25,12 @@ RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     former_kept CONSTANT integer := 5;
+    keeping CONSTANT bigint := 7417005;
 BEGIN
+    -- Processes that start together keep the same default account; of a business, the caller holds the lane.
+    IF p_business_id = 0 THEN
+        PERFORM pg_advisory_xact_lock(keeping);
+    END IF;
     UPDATE dialer.provider_accounts a SET replaced_at = now()
     WHERE a.business_id = p_business_id AND a.replaced_at IS NULL;
     DELETE FROM dialer.provider_accounts a

@@ -69,7 +69,9 @@ class Timelines:
 
         Returns how many were adopted; None, with nothing changed, when another worker owns the business or the timeline has changed.
         """
-        listed = [{"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat()} for call in calls]
+        listed = [
+            {"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat(), "caller_id": call.caller_id} for call in calls
+        ]
         adopted = await self._pool.fetchval(
             TEXT["adopt_calls"], incarnation, epoch, business_id, timeline.id, timeline.since, listed, ring_seconds, account_sid
         )

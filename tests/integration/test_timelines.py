@@ -37,8 +37,10 @@ class Calls:
         assert timeline
         return timeline
 
-    async def adopt(self, business: int, phones: Sequence[str] = (), timeline: Timeline | None = None) -> int | None:
-        calls = [OrphanedCall(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n)) for n, phone in enumerate(phones)]
+    async def adopt(
+        self, business: int, phones: Sequence[str] = (), timeline: Timeline | None = None, caller_id: str | None = None
+    ) -> int | None:
+        calls = [OrphanedCall(f"CA{n}", phone, datetime.now(UTC) + timedelta(seconds=n), caller_id) for n, phone in enumerate(phones)]
         epoch = self._database.epochs[await self._database.partition(business)]
         return await self.timelines.adopt_calls(
             self._database.incarnation,
@@ -88,6 +90,18 @@ async def test_a_forgotten_call_is_its_leads_and_holds_a_slot(database: Database
     [found] = [a for a in await database.attempts.open_of_partitions(list(range(256))) if a.phone == MINE]
     assert (found.state, found.sid, found.check_in) == (AttemptState.PLACED, "CA1", 0)
     assert await database.attempts.bound(["CA1"]) == {"CA1": found.attempt_id}
+
+
+async def test_a_forgotten_call_keeps_the_number_it_came_from(database: DatabaseFixture, calls: Calls) -> None:
+    """It is looked for in the provider's list by that number later on."""
+    business = await database.business()
+    await database.run(business, ["+12025550190", "+12025550191"])
+    await elsewhere(database)
+    assert await calls.adopt(business, ["+12025550190"], caller_id="+12125550100") == 1
+    await elsewhere(database)
+    assert await calls.adopt(business, ["+12025550190", "+12025550191"]) == 1
+    rows = await database.pool.fetch("SELECT from_number FROM dialer.attempts ORDER BY id")
+    assert [row["from_number"] for row in rows] == ["+12125550100", "+12025550100"]
 
 
 async def test_a_forgotten_call_counts_for_the_budget(database: DatabaseFixture, calls: Calls) -> None:
