@@ -1,6 +1,6 @@
 """The simulator's own log: every request for a call and every call, so that a test can check what really happened.
 
-Bounded: at most `MAX_CALLS` calls and as many requests, about 2 KB a call with all its text; then the API answers 503.
+Bounded: at most `MAX_CALLS` calls and as many requests, about 3 KB a call with all its text; then the API answers 503.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from telephony.simulator.scenarios import Plan
+    from telephony.simulator.voice.recordings import Recording, RecordingWish
 
 MAX_CALLS: Final = 500_000
 UNTIL_SECONDS: Final = 10.0
 
+OUTBOUND: Final = "outbound-api"
+INBOUND: Final = "inbound"
 ENDED: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 
 
@@ -52,6 +55,20 @@ class Call:
     answered_by: str | None = None
     sequence: int = 0
     requests: int = 1
+    direction: str = OUTBOUND
+    # The rest of the request.
+    fallback_url: str | None = None
+    detection_beside: bool = False
+    detection_callback: str | None = None
+    detection_timeout_seconds: int = 30
+    recording_wish: RecordingWish | None = None
+    # What the person has heard, each verb as JSON; the code of the script's error; how many <Gather> were heard.
+    heard: list[dict[str, Any]] = field(default_factory=list)
+    script_error: int | None = None
+    gathers: int = 0
+    recordings: list[Recording] = field(default_factory=list)
+    # How long the call has waited for the account's turn.
+    queue_milliseconds: int = 0
 
     @property
     def over(self) -> bool:
@@ -83,6 +100,8 @@ class CallLog:
     calls: dict[str, Call] = field(default_factory=dict)
     received: list[ReceivedRequest] = field(default_factory=list)
     callbacks: Counter[str] = field(default_factory=Counter)
+    # The call of each recording.
+    recordings: dict[str, Call] = field(default_factory=dict)
     _by_to: defaultdict[tuple[str, str], list[Call]] = field(default_factory=lambda: defaultdict(list))
     _by_account: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     _requested: Counter[str] = field(default_factory=Counter)
@@ -111,7 +130,8 @@ class CallLog:
         self._tick += 1
         call.opened = self._tick
         self._keep(call)
-        self._note("created", sid=call.sid, account=call.account, to=call.to, **{"from": call.from_})
+        inbound = {"direction": INBOUND} if call.direction == INBOUND else {}
+        self._note("created", sid=call.sid, account=call.account, to=call.to, **{"from": call.from_}, **inbound)
 
     def move(self, call: Call, status: str) -> None:
         """Log a call's new status and its time."""
@@ -122,7 +142,21 @@ class CallLog:
         if call.over:
             self._tick += 1
             call.ended_at, call.closed = now, self._tick
+            if call.heard:
+                self._note("heard", sid=call.sid, heard=call.heard)
         self._note(status, sid=call.sid)
+
+    def keep_recording(self, call: Call, recording: Recording) -> None:
+        """Log a recording that has ended."""
+        call.recordings.append(recording)
+        self.recordings[recording.sid] = call
+        self._note("recording", sid=call.sid, recording={**asdict(recording), "created_at": recording.created_at.isoformat()})
+
+    def delete_recording(self, call: Call, recording: Recording) -> None:
+        """Delete a recording."""
+        call.recordings.remove(recording)
+        del self.recordings[recording.sid]
+        self._note("recording_deleted", sid=call.sid, recording=recording.sid)
 
     def restore(self, calls: Iterable[Call]) -> None:
         """Add the calls of an earlier run, oldest first, as many as fit; they are in the file already."""
@@ -138,6 +172,7 @@ class CallLog:
 
     def _keep(self, call: Call) -> None:
         self.calls[call.sid] = call
+        self.recordings |= {recording.sid: call for recording in call.recordings}
         self._by_to[call.account, call.to].append(call)
         self._by_account[call.account].append(call)
 
@@ -147,7 +182,7 @@ class CallLog:
 
     def clear(self) -> None:
         """Delete everything; the file keeps its lines."""
-        for store in (self.calls, self.received, self.callbacks, self._by_to, self._by_account, self._requested):
+        for store in (self.calls, self.received, self.callbacks, self.recordings, self._by_to, self._by_account, self._requested):
             store.clear()
         self._note("reset")
 
@@ -161,7 +196,7 @@ class CallLog:
             while not met(self):
                 await self._changed.wait()
 
-    def _note(self, event: str, **fields: str) -> None:
+    def _note(self, event: str, **fields: object) -> None:
         self.notify()
         if self.file is not None:
             line = json.dumps({"at": self.clock.now().isoformat(), "event": event, **fields})

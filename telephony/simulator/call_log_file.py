@@ -9,8 +9,9 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from telephony.simulator.call_log import ENDED, Call
+from telephony.simulator.call_log import ENDED, OUTBOUND, Call
 from telephony.simulator.scenarios import Plan, Scenario
+from telephony.simulator.voice.recordings import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def read_calls(file: Path, now: datetime) -> list[Call]:
         elif line.get("event") == "created":
             calls[line["sid"]] = _call(line)
         elif (call := calls.get(line.get("sid", ""))) is not None:
-            _move(call, str(line["event"]), datetime.fromisoformat(line["at"]))
+            _apply(call, line)
     for call in calls.values():
         if not call.over:
             _move(call, "completed" if call.answered_at else "failed", now)
@@ -67,7 +68,21 @@ def _call(line: dict[str, Any]) -> Call:
         plan=OVER,
         created_at=at,
         opened=0,
+        direction=line.get("direction", OUTBOUND),
     )
+
+
+def _apply(call: Call, line: dict[str, Any]) -> None:
+    match line["event"]:
+        case "heard":
+            call.heard = line["heard"]
+        case "recording":
+            kept = line["recording"]
+            call.recordings.append(Recording(**{**kept, "created_at": datetime.fromisoformat(kept["created_at"])}))
+        case "recording_deleted":
+            call.recordings = [recording for recording in call.recordings if recording.sid != line["recording"]]
+        case status:
+            _move(call, str(status), datetime.fromisoformat(line["at"]))
 
 
 def _move(call: Call, status: str, at: datetime) -> None:

@@ -116,7 +116,7 @@ def fields(call: Call, status: str) -> dict[str, str]:
         "Caller": call.from_,
         "Called": call.to,
         "CallStatus": status,
-        "Direction": "outbound-api",
+        "Direction": call.direction,
         "ApiVersion": "2010-04-01",
     }
     if call.answered_by is not None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from telephony.simulator.call_log import CallLog
+from telephony.simulator.accounts.account_pace import AccountPace
+from telephony.simulator.call_log import INBOUND, Call, CallLog
 from telephony.simulator.deliveries import Deliveries
 from telephony.simulator.faults import NONE, Faults
-from telephony.simulator.scenarios import Plan, Scenario, plan
+from telephony.simulator.scenarios import Course, Plan, Scenario, plan, plan_course
 from telephony.simulator.summary import Summary, summarize
 from telephony.simulator.switchboard import Switchboard
+from telephony.simulator.voice.voice_services import VoiceServices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,18 @@ if TYPE_CHECKING:
     from telephony.simulator.background_tasks import BackgroundTasks
     from telephony.simulator.call_log import ReceivedRequest
     from telephony.simulator.webhooks import Webhooks
+
+
+# Twilio's default.
+INBOUND_SECONDS: Final = 4 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The address others reach the simulator at, if it is not the one it serves on; whether callbacks may go to private hosts."""
+
+    public_url: str | None = None
+    private_hosts: bool = True
 
 
 class Simulator:
@@ -39,6 +54,9 @@ class Simulator:
         call_log_file: Path | None,
     ) -> None:
         self.url = ""
+        self.accounts = webhooks.accounts
+        self.pace = AccountPace()
+        self.settings = ServerSettings()
         self.clock = clock
         self.ids = ids
         self.seed = seed
@@ -49,10 +67,16 @@ class Simulator:
         self.tasks = tasks
         self.call_log = CallLog(clock, call_log_file)
         self._deliveries = Deliveries(webhooks, tasks, self.call_log, clock, seed)
-        self.switchboard = Switchboard(self.call_log, self._deliveries, webhooks, tasks, speed)
-        self._numbers: dict[str, tuple[Scenario, ...]] = {}
+        voice = VoiceServices(self.call_log, webhooks, tasks, ids, self.course, lambda: self.address, speed)
+        self.switchboard = Switchboard(voice, self._deliveries)
+        self._numbers: dict[str, tuple[Course, ...]] = {}
         self._faults_from = 0
         self.set_faults(NONE)
+
+    @property
+    def address(self) -> str:
+        """The address that the simulator names itself by."""
+        return self.settings.public_url or self.url
 
     @property
     def faults(self) -> Faults:
@@ -64,11 +88,11 @@ class Simulator:
         self._faults = self._deliveries.faults = faults
         self._faults_from = len(self.call_log.received)
 
-    def set_number(self, to: str, scenarios: Sequence[Scenario]) -> None:
-        """Set how the calls to one number go: one scenario per call, the last of them for all later ones; none: as all others."""
+    def set_number(self, to: str, courses: Sequence[Scenario | Course]) -> None:
+        """Set how the calls to one number go: one course per call, the last of them for all later ones; none: as all others."""
         self._numbers.pop(to, None)
-        if scenarios:
-            self._numbers[to] = tuple(scenarios)
+        if courses:
+            self._numbers[to] = tuple(Course(scenario=course) if isinstance(course, Scenario) else course for course in courses)
 
     def strikes(self, fault: str, received: ReceivedRequest) -> bool:
         """True when a fault is injected into this request for a call."""
@@ -79,7 +103,32 @@ class Simulator:
         """How the next call to a number goes."""
         nth = self.call_log.nth(to)
         own = self._numbers.get(to)
-        return plan(own[min(nth, len(own) - 1)] if own else self.scenario, self.seed, to, nth)
+        if own is None:
+            return plan(self.scenario, self.seed, to, nth)
+        return plan_course(own[min(nth, len(own) - 1)], self.scenario, self.seed, to, nth)
+
+    def call_back(self, account: str, from_: str, to: str, url: str) -> Call:
+        """Let a person call one of the account's numbers: an inbound call, which hears the script at `url`."""
+        call = Call(
+            sid=f"CA{self.ids.nonce()}",
+            account=account,
+            to=to,
+            from_=from_,
+            url=url,
+            twiml=None,
+            status_callback=None,
+            events=frozenset(),
+            ring_timeout_seconds=0,
+            time_limit_seconds=INBOUND_SECONDS,
+            machine_detection=None,
+            plan=self.course(from_),
+            created_at=self.clock.now(),
+            opened=0,
+            direction=INBOUND,
+        )
+        self.call_log.open(call)
+        self.switchboard.connect(call)
+        return call
 
     def shown_before(self) -> datetime:
         """The time after which calls are not listed yet."""
@@ -95,10 +144,12 @@ class Simulator:
         return summarize(self.call_log, after)
 
     def reset(self) -> None:
-        """Start from scratch: calls end without callbacks, the log is empty, there are no faults and no scenarios for numbers."""
+        """Start from scratch: calls end without callbacks, the log is empty, no faults, no courses for numbers, the first accounts."""
         self.tasks.cancel_all()
         self.switchboard.clear()
         self._deliveries.clear()
         self.call_log.clear()
         self._numbers.clear()
+        self.accounts.reset()
+        self.pace.clear()
         self.set_faults(NONE)

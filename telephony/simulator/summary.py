@@ -62,7 +62,7 @@ def most_at_once(calls: Iterable[Call]) -> int:
 
 def as_json(call_log: CallLog) -> dict[str, list[dict[str, object]]]:
     """The whole log as JSON values: every call, and every request for one."""
-    return {"calls": [_entry(call) for call in call_log.calls.values()], "requests": _requests(call_log)}
+    return {"calls": [call_entry(call) for call in call_log.calls.values()], "requests": _requests(call_log)}
 
 
 def _caller(calls: list[Call]) -> Caller:
@@ -76,18 +76,24 @@ def _caller(calls: list[Call]) -> Caller:
     )
 
 
-def _entry(call: Call) -> dict[str, object]:
+def call_entry(call: Call) -> dict[str, object]:
+    """One call as JSON values: its course, and what was heard."""
     return {
         "sid": call.sid,
         "account": call.account,
         "to": call.to,
         "from": call.from_,
+        "direction": call.direction,
         "created_at": call.created_at.isoformat(),
         "answered_at": _iso(call.answered_at),
         "ended_at": _iso(call.ended_at),
         "status": call.status,
         "scenario": call.plan.scenario.value,
         "requests": call.requests,
+        "answered_by": call.answered_by,
+        "heard": call.heard,
+        "script_error": call.script_error,
+        "recordings": [recording.sid for recording in call.recordings],
     }
 
 

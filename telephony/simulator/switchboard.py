@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
-from xml.etree import ElementTree as ET
+from collections import Counter
+from typing import TYPE_CHECKING
 
-from telephony.simulator.deliveries import fields
+from telephony.simulator.call_log import INBOUND
+from telephony.simulator.voice import detection, recordings
+from telephony.simulator.voice.hearing import Hearing
+from telephony.simulator.voice.line import Line
+from telephony.simulator.voice.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from telephony.simulator.background_tasks import BackgroundTasks
-    from telephony.simulator.call_log import Call, CallLog
+    from telephony.simulator.call_log import Call
     from telephony.simulator.deliveries import Deliveries
-    from telephony.simulator.webhooks import Webhooks
-
-HANGUP_SECONDS: Final = 0.3
-# Without a script Twilio says "an application error has occurred" and hangs up.
-ERROR_SECONDS: Final = 4.0
-
-
-class Line:
-    """The waits of one call, which a hang-up cuts short."""
-
-    def __init__(self, speed: float) -> None:
-        self.hung_up = False
-        self._speed = speed
-        self._scope: asyncio.Timeout | None = None
-
-    def hang_up(self) -> None:
-        """End the current wait, and every later one immediately."""
-        if self._scope is not None and not self.hung_up:
-            self._scope.reschedule(asyncio.get_running_loop().time())
-        self.hung_up = True
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait so many simulated seconds; True when the call was hung up before or meanwhile."""
-        return await self.wait_for(asyncio.sleep(seconds / self._speed))
-
-    async def wait_for(self, work: Awaitable[object]) -> bool:
-        """Wait for `work`, or until the call is hung up; True when it was."""
-        try:
-            async with asyncio.timeout(0 if self.hung_up else None) as self._scope:
-                await work
-        except TimeoutError:
-            if not self.hung_up:
-                raise
-        finally:
-            self._scope = None
-        return self.hung_up
+    from telephony.simulator.voice.voice_services import VoiceServices
 
 
 class Switchboard:
     """Every call that is not over, one task per call."""
 
-    def __init__(self, call_log: CallLog, deliveries: Deliveries, webhooks: Webhooks, tasks: BackgroundTasks, speed: float) -> None:
-        self._call_log = call_log
+    def __init__(self, voice: VoiceServices, deliveries: Deliveries) -> None:
+        self._voice = voice
+        self._call_log = voice.call_log
         self._deliveries = deliveries
-        self._webhooks = webhooks
-        self._tasks = tasks
-        self._speed = speed
         self._lines: dict[str, Line] = {}
+        # How many calls each account has now.
+        self.live: Counter[str] = Counter()
 
-    def connect(self, call: Call) -> None:
-        """Start a call."""
-        line = self._lines[call.sid] = Line(self._speed)
-        self._tasks.start(self._run(call, line))
+    def connect(self, call: Call, turn_after: float = 0.0) -> None:
+        """Start a call; its account's turn comes after so many real seconds."""
+        line = self._lines[call.sid] = Line(self._voice.speed)
+        self.live[call.account] += 1
+        self._voice.tasks.start(self._run(call, line, turn_after))
 
     def hang_up(self, call: Call) -> None:
         """End a call from our side, whatever its status."""
@@ -74,21 +41,46 @@ class Switchboard:
         if line is not None:
             line.hang_up()
 
+    def replace_script(self, call: Call, source: Source) -> None:
+        """Let a live call go on with another script."""
+        line = self._lines.get(call.sid)
+        if line is not None:
+            line.replace(source)
+
+    def press(self, call: Call, keys: str) -> bool:
+        """Press keys on a call; False when it is over."""
+        line = self._lines.get(call.sid)
+        if line is not None:
+            line.press(keys)
+        return line is not None
+
     def clear(self) -> None:
         """Drop every line; their tasks are cancelled by their owner."""
         self._lines.clear()
+        self.live.clear()
 
-    async def _run(self, call: Call, line: Line) -> None:
-        status = await self._course(call, line)
-        self._lines.pop(call.sid, None)
+    async def _run(self, call: Call, line: Line, turn_after: float) -> None:
+        status = await self._queue(call, line, turn_after) or await self._course(call, line)
+        if self._lines.pop(call.sid, None) is not None:
+            self.live[call.account] -= 1
         self._call_log.move(call, status)
         self._deliveries.send(call, "completed", status)
 
+    async def _queue(self, call: Call, line: Line, turn_after: float) -> str | None:
+        """Wait for the account's turn, then as long as the plan says; the status when the call ends there."""
+        if turn_after > 0 and await line.wait_for(asyncio.sleep(turn_after)):
+            return "canceled"
+        call.queue_milliseconds = round(turn_after * 1000)
+        if await line.wait(call.plan.queue_seconds):
+            return "canceled"
+        return None
+
     async def _course(self, call: Call, line: Line) -> str:
         plan = call.plan
-        if await line.wait(plan.queue_seconds):
-            return "canceled"
         call.started_at = self._call_log.clock.now()
+        if call.direction == INBOUND:
+            await self._conversation(call, line)
+            return "completed"
         self._deliveries.send(call, "initiated", "initiated")
         if await line.wait(plan.dial_seconds):
             return "canceled"
@@ -106,46 +98,23 @@ class Switchboard:
     async def _conversation(self, call: Call, line: Line) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        call.answered_by = _answered_by(call)
         self._call_log.move(call, "in-progress")
         self._deliveries.send(call, "answered", "in-progress")
-        script = Script()
-        await line.wait_for(script.fetch(call, self._webhooks))
-        spent = (loop.time() - start) * self._speed
-        await line.wait(max(0.0, min(script.seconds, call.time_limit_seconds - spent)))
-        call.duration_seconds = min(round((loop.time() - start) * self._speed), call.time_limit_seconds)
+        wish = call.recording_wish
+        begun = recordings.begin(call, wish, "OutboundAPI", self._voice) if wish else None
+        hearing = Hearing(call, line, self._voice)
+        await line.wait_for(self._first(call, hearing), call.time_limit_seconds)
+        while (source := line.replacement()) is not None:
+            spent = (loop.time() - start) * self._voice.speed
+            await line.wait_for(hearing.hear(source), call.time_limit_seconds - spent)
+        call.duration_seconds = min(round((loop.time() - start) * self._voice.speed), call.time_limit_seconds)
+        if wish and begun:
+            recordings.keep(call, wish, begun, call.duration_seconds, self._voice)
 
-
-class Script:
-    """The script of a call, as far as it decides how long the call lasts; `seconds` are simulated."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    async def fetch(self, call: Call, webhooks: Webhooks) -> None:
-        """Fetch the script from the address of the request, unless the request brought one."""
-        text: bytes | None = (call.twiml or "").encode()
-        if call.url is not None:
-            answer = await webhooks.post(call.url, fields(call, "in-progress"), call.account)
-            text = None if answer.failure else answer.body
-        self.seconds = _length(text, call.plan.talk_seconds)
-
-
-def _length(twiml: bytes | None, talk_seconds: float) -> float:
-    """The seconds a call with this script lasts: all of it, unless it is no script or begins with a hang-up."""
-    # No document type: entities could make a small answer huge.
-    if twiml is None or b"<!DOCTYPE" in twiml:
-        return ERROR_SECONDS
-    try:
-        response = ET.fromstring(twiml)  # noqa: S314 - entities are refused above
-    except ET.ParseError:
-        return ERROR_SECONDS
-    verbs = [verb.tag for verb in response]
-    return HANGUP_SECONDS if not verbs or verbs[0] in {"Hangup", "Reject"} else talk_seconds
-
-
-def _answered_by(call: Call) -> str | None:
-    """Twilio's `AnsweredBy`, when the request asked for machine detection."""
-    if call.machine_detection is None or call.plan.answered_by == "human":
-        return None if call.machine_detection is None else "human"
-    return "machine_start" if call.machine_detection == "Enable" else "machine_end_beep"
+    async def _first(self, call: Call, hearing: Hearing) -> None:
+        """The first script; unless it is detected beside the script, the call waits until it is known who answered."""
+        if call.machine_detection is not None and call.detection_beside:
+            self._voice.tasks.start(detection.detect_beside(call, self._voice))
+        elif call.machine_detection is not None:
+            await detection.detect(call, self._voice)
+        await hearing.hear(Source(call.url, call.twiml or "", status="ringing" if call.direction == INBOUND else "in-progress"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dialer.clock import Ids
+    from telephony.simulator.accounts.account_directory import AccountDirectory
 
 CONNECTIONS: Final = 100
 MAX_RETRIES: Final = 5
@@ -55,20 +56,31 @@ class Answer:
 
     failure: str | None
     body: bytes = field(default=b"", repr=False)
+    content_type: str = ""
 
 
-def sign(address: str, form: Mapping[str, str], token: str) -> str:
-    """The `X-Twilio-Signature`: base64 of HMAC-SHA1 over the address and the sorted fields."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request as it goes out, however often."""
+
+    method: str
+    address: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def sign(address: str, form: Mapping[str, str], token: str, algorithm: str = "sha1") -> str:
+    """The `X-Twilio-Signature`: base64 of the HMAC over the address and the sorted fields."""
     text = address + "".join(name + form[name] for name in sorted(form))
-    return base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
+    return base64.b64encode(hmac.digest(token.encode(), text.encode(), algorithm)).decode()
 
 
 class Webhooks:
     """A pool of connections to the dialer. Create it inside a running loop, and close it."""
 
-    def __init__(self, ids: Ids, tokens: Mapping[str, str], speed: float) -> None:
+    def __init__(self, ids: Ids, accounts: AccountDirectory, speed: float) -> None:
         self._ids = ids
-        self._tokens = tokens
+        self.accounts = accounts
         self._speed = speed
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
@@ -81,31 +93,44 @@ class Webhooks:
         await self._session.close()
 
     async def post(self, address: str, form: Mapping[str, str], account: str) -> Answer:
-        """Post the form, signed with the account's token; retry as the address' fragment says, with the same idempotency token."""
+        """Post the form; see `send`."""
+        return await self.send("POST", address, form, account)
+
+    async def send(self, method: str, address: str, form: Mapping[str, str], account: str) -> Answer:
+        """Send the form, signed as the account says; retry as the address' fragment says, with the same idempotency token.
+
+        A GET carries the form in its address.
+        """
         bare, fragment = urldefrag(address)
         retries = RetryPolicy.of(fragment)
+        # yarl encodes in C, at a tenth of the time of urlencode.
+        body = URL.build(query=form).raw_query_string
+        if method == "GET":
+            bare, body, form = f"{bare}{'&' if '?' in bare else '?'}{body}", "", {}
         headers = {
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
             "User-Agent": "TwilioProxy/1.1",
-            "X-Twilio-Signature": sign(bare, form, self._tokens[account]),
+            **self.accounts.signature(account, bare, form),
             "I-Twilio-Idempotency-Token": str(self._ids.uuid()),
         }
-        # yarl encodes in C, at a tenth of the time of urlencode.
-        body = URL.build(query=form).raw_query_string.encode()
-        answer = await self._once(bare, body, headers)
+        request = _Request(method, bare, body.encode(), headers)
+        answer = await self._once(request)
         for again in range(retries.count):
             if answer.failure not in retries.reasons:
                 break
             await asyncio.sleep(RETRY_SECONDS * 2**again / self._speed)
-            answer = await self._once(bare, body, headers)
+            answer = await self._once(request)
         return answer
 
-    async def _once(self, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _once(self, request: _Request) -> Answer:
         try:
             # Send the address byte for byte as it was given: it is signed.
-            async with self._session.post(URL(address, encoded=True), data=body, headers=headers, allow_redirects=False) as response:
+            address = URL(request.address, encoded=True)
+            async with self._session.request(
+                request.method, address, data=request.body, headers=request.headers, allow_redirects=False
+            ) as response:
                 text = await response.content.read(MAX_ANSWER_BYTES)
-                return Answer(_failure(response.status), text)
+                return Answer(_failure(response.status), text, response.content_type if "Content-Type" in response.headers else "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError):
             # A ValueError: the address is malformed.
             return Answer("ct")

@@ -110,9 +110,9 @@ def _command_is_served(promise: Promise) -> bool:
 def _request_is_served(promise: Promise) -> bool:
     request, _, query = promise.name.partition("?")
     if promise.section == 6:
-        # The simulator answers what the dialer asks for, and no more.
+        # What the simulator answers about calls is what the dialer asks for; the resources of an account are further files.
         nobody: Any = None
-        return any(route.path.endswith(request.partition(" ")[2].rpartition("/")[2]) for route in Rest(nobody, {}).routes())
+        return any(route.path.endswith(request.partition(" ")[2].rpartition("/")[2]) for route in Rest(nobody).routes())
     if request not in operations():
         return False
     if promise.id in EXTRA:

@@ -14,6 +14,7 @@ from telephony import endings, refusals, simulator
 from telephony.provider import Account, CallRequest, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import Action
 from telephony.simulator import Faults
+from telephony.simulator.http.rest_errors import STATUSES
 from telephony.twilio.client import TwilioProvider
 from web.operations.explanations.attempt_reasons import EXPLANATIONS
 from web.operations.explanations.pause_explanation import SENTENCES
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 PAGE: Final = Path(__file__).parents[2] / "docs" / "refusals.md"
 ACCOUNT: Final = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
 REQUEST: Final = CallRequest("+97250000001", "+97237000000", "http://127.0.0.1:9/t", "http://127.0.0.1:9/c", 30, 600)
-# The HTTP status that Twilio sends with a code, where it is not 400.
-STATUSES: Final = {20003: 401, 20404: 404, 20403: 403, 20429: 429, 10004: 403, 20005: 403}
 
 
 @pytest.fixture

@@ -25,7 +25,9 @@ from telephony import simulator
 from telephony.provider import Account, CallRequest, PlacedCall
 from telephony.simulator import Scenario
 from telephony.simulator.call_log import ENDED, Call
+from telephony.simulator.http.call_options import DETECTION_TUNING
 from telephony.simulator.http.listings import PLAIN, TIMES
+from telephony.simulator.http.parameters import POSTS
 from telephony.twilio.client import EVENTS, TwilioProvider
 
 if TYPE_CHECKING:
@@ -183,12 +185,21 @@ def test_every_status_and_filter_of_ours_is_one_of_twilios() -> None:
     assert {*PLAIN, *TIMES, "Page", "PageSize", "PageToken"} <= filters
 
 
+def test_every_parameter_the_simulator_reads_is_in_the_description() -> None:
+    described = set(API["paths"][CALLS]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]["properties"])
+    read = {"To", "From", "Url", "Twiml", "ApplicationSid", "FallbackUrl", "StatusCallback", "StatusCallbackEvent", "Timeout", "TimeLimit"}
+    machines = {"MachineDetection", "MachineDetectionTimeout", "AsyncAmd", "AsyncAmdStatusCallback", *DETECTION_TUNING}
+    recording = {"Record", "RecordingStatusCallback", "RecordingStatusCallbackEvent", "RecordingChannels", "RecordingTrack"}
+    assert read | machines | recording | set(POSTS) <= described
+
+
 async def test_what_the_dialer_asks_is_in_the_description() -> None:
     described = API["paths"][CALLS]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
     asked = parse_qs(await asked_for(REQUEST))
     assert set(described["required"]) <= set(asked) <= set(described["properties"])
     whole: dict[str, object] = {name: values[0] for name, values in asked.items()}
-    whole |= {"StatusCallbackEvent": asked["StatusCallbackEvent"], "Timeout": 30, "TimeLimit": 600, "Record": asked["Record"] == ["true"]}
+    whole |= {name: asked[name] for name in ("StatusCallbackEvent", "RecordingStatusCallbackEvent")}
+    whole |= {"Timeout": 30, "TimeLimit": 600, "Record": asked["Record"] == ["true"]}
     check(whole, "paths", CALLS, "post", "requestBody", "content", "application/x-www-form-urlencoded", "schema")
     assert asked["StatusCallbackEvent"] == EVENTS
 

@@ -33,7 +33,8 @@ async def start(*arguments: str, environment: dict[str, str]) -> asyncio.subproc
 
 async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path: Path) -> None:
     further = tmp_path / "accounts.json"
-    further.write_text(json.dumps({"AC" + "9" * 32: "other"}), encoding="utf-8")
+    declared = {"auth_token": "other", "numbers": ["+97237000000"], "private_hosts": False}
+    further.write_text(json.dumps({"AC" + "9" * 32: "other", "AC" + "8" * 32: declared}), encoding="utf-8")
     log_file = tmp_path / "calls.jsonl"
     options = ("--port", "0", "--scenario", "busy", "--speed", "100", "--accounts", str(further), "--ledger", str(log_file))
     process = await start(*options, environment=CREDENTIALS)
@@ -47,6 +48,14 @@ async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path:
                 address = f"{url}/2010-04-01/Accounts/{sid}/Calls.json"
                 async with aiohttp.ClientSession() as client, client.post(address, data=form, headers=headers) as response:
                     assert response.status == 201
+            form = {"To": "+97250000001", "From": "+97237000000", "Url": "http://127.0.0.1:9/"}
+            statuses = {}
+            for sid, token in ((simulator.TEST_ACCOUNT, simulator.TEST_TOKEN), ("AC" + "8" * 32, "other")):
+                headers = {"Authorization": aiohttp.encode_basic_auth(sid, token)}
+                address = f"{url}/2010-04-01/Accounts/{sid}/Calls.json"
+                async with aiohttp.ClientSession() as client, client.post(address, data=form, headers=headers) as response:
+                    statuses[sid] = response.status
+            assert list(statuses.values()) == [201, 400], "on this machine private hosts are taken, unless the account says otherwise"
             process.terminate()
             assert await process.wait() == 0
     finally:
@@ -54,7 +63,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path:
             process.kill()
         await process.communicate()
     events = [json.loads(line)["event"] for line in log_file.read_text(encoding="utf-8").splitlines()]
-    assert (events.count("request"), events.count("created")) == (2, 2)
+    assert (events.count("request"), events.count("created")) == (4, 3)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path:
         (("--port", "0"), {}, "TWILIO_ACCOUNT_SID"),
         (("--port", "0"), {"TWILIO_ACCOUNT_SID": "me", "TWILIO_AUTH_TOKEN": "x"}, "TWILIO_ACCOUNT_SID"),
         (("--port", "0", "--accounts", "/nowhere.json"), CREDENTIALS, "--accounts"),
+        (("--port", "0", "--private-hosts", "perhaps"), CREDENTIALS, "--private-hosts"),
         (("--port", "0", "--speed", "0"), CREDENTIALS, "--speed"),
         (("--port", "0", "--scenario", "opera"), CREDENTIALS, "--scenario"),
         ((), CREDENTIALS, "--port"),

@@ -34,7 +34,7 @@ def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
     return {
         "sid": call.sid,
         "date_created": created,
-        "date_updated": _rfc2822(call.ended_at or call.answered_at, ahead) or created,
+        "date_updated": rfc2822(call.ended_at or call.answered_at, ahead) or created,
         "parent_call_sid": None,
         "account_sid": call.account,
         "to": call.to,
@@ -43,18 +43,18 @@ def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
         "from_formatted": call.from_,
         "phone_number_sid": None,
         "status": call.status,
-        "start_time": _rfc2822(call.started_at, ahead),
-        "end_time": _rfc2822(call.ended_at, ahead),
+        "start_time": rfc2822(call.started_at, ahead),
+        "end_time": rfc2822(call.ended_at, ahead),
         "duration": None if call.ended_at is None else str(call.duration_seconds or 0),
         "price": None,
         "price_unit": "USD",
-        "direction": "outbound-api",
+        "direction": call.direction,
         "answered_by": call.answered_by,
         "api_version": VERSION,
         "forwarded_from": None,
         "group_sid": None,
         "caller_name": None,
-        "queue_time": "0",
+        "queue_time": str(call.queue_milliseconds),
         "trunk_sid": None,
         "uri": f"{path}.json",
         "subresource_uris": {name: f"{path}/{part}.json" for name, part in PARTS.items()},
@@ -65,17 +65,24 @@ def page_body(path: str, query: ListQuery, calls: Sequence[Call], ahead: timedel
     """The body for a page of calls; `more` when another follows, `ahead` as in `call_body`."""
     page, size = query.page, query.size
     here = [*query.filters, ("PageSize", str(size))]
+    token = [("PageToken", f"PA{calls[-1].sid}")] if more and calls else None
+    return {"calls": [call_body(call, ahead) for call in calls], **page_links(path, here, page, size, len(calls), token)}
+
+
+def page_links(
+    path: str, query: Sequence[tuple[str, str]], page: int, size: int, count: int, token: Sequence[tuple[str, str]] | None
+) -> dict[str, object]:
+    """The links of a page of `count` items; `query` is repeated in each, `token` is added to the next; None: there is none."""
     start = page * size
     return {
-        "calls": [call_body(call, ahead) for call in calls],
         "page": page,
         "page_size": size,
         "start": start,
-        "end": start + max(0, len(calls) - 1),
-        "uri": _uri(path, [*here, ("Page", str(page))]),
-        "first_page_uri": _uri(path, [*here, ("Page", "0")]),
-        "previous_page_uri": _uri(path, [*here, ("Page", str(page - 1))]) if page else None,
-        "next_page_uri": _uri(path, [*here, ("Page", str(page + 1)), ("PageToken", f"PA{calls[-1].sid}")]) if more and calls else None,
+        "end": start + max(0, count - 1),
+        "uri": _uri(path, [*query, ("Page", str(page))]),
+        "first_page_uri": _uri(path, [*query, ("Page", "0")]),
+        "previous_page_uri": _uri(path, [*query, ("Page", str(page - 1))]) if page else None,
+        "next_page_uri": None if token is None else _uri(path, [*query, ("Page", str(page + 1)), *token]),
     }
 
 
@@ -83,5 +90,6 @@ def _uri(path: str, query: Sequence[tuple[str, str]]) -> str:
     return f"{path}?{urlencode(query)}"
 
 
-def _rfc2822(at: datetime | None, ahead: timedelta) -> str | None:
+def rfc2822(at: datetime | None, ahead: timedelta) -> str | None:
+    """A time as Twilio writes it; None when there is none."""
     return format_datetime(at + ahead) if at else None

@@ -79,8 +79,8 @@ class ListQuery:
         return cls(
             filters=filters,
             spans=tuple((name, Span.of(name, text)) for name, text in filters if name in TIMES),
-            page=_number(query, "Page", 0, 10**MAX_PAGE_DIGITS),
-            size=_number(query, "PageSize", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
+            page=page_number(query),
+            size=page_size(query),
             after=token.removeprefix("PA") or None,
         )
 
@@ -112,6 +112,24 @@ def _beyond(calls: Iterator[Call], sid: str) -> Iterator[Call]:
         if call.sid == sid:
             return calls
     return iter(())
+
+
+def page_number(query: MultiMapping[str]) -> int:
+    """The parameter `Page`, from 0.
+
+    Raises:
+        RefusalError: when it is no number.
+    """
+    return _number(query, "Page", 0, 10**MAX_PAGE_DIGITS)
+
+
+def page_size(query: MultiMapping[str]) -> int:
+    """The parameter `PageSize`, 50 by default.
+
+    Raises:
+        RefusalError: when it is not a number up to 1,000.
+    """
+    return _number(query, "PageSize", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def _number(query: MultiMapping[str], name: str, default: int, most: int) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
 if TYPE_CHECKING:
     from telephony.simulator.faults import Faults
+    from telephony.simulator.simulator import Simulator
 
 TOO_MANY: Final = 429
+UNREACHABLE: Final = 21214
+# The HTTP status that Twilio sends with a code, where it is not 400.
+STATUSES: Final = {20003: 401, 20404: 404, 20403: 403, 20429: 429, 10004: 403, 20005: 403}
 PAGE: Final = "<html><head><title>Forbidden</title></head><body>Your request was blocked.</body></html>"
 
 
@@ -35,6 +40,12 @@ class RefusalError(Exception):
         return http.json_response(body, status=self.status, headers=headers)
 
 
+def refusal_of(code: int) -> RefusalError:
+    """The refusal with a code of Twilio's that a number was given."""
+    message = "'To' phone number cannot be reached" if code == UNREACHABLE else "The request was refused by the course of this number"
+    return RefusalError(STATUSES.get(code, 400), code, message)
+
+
 def not_found(path: str) -> RefusalError:
     """The error for something that does not exist, or not yet."""
     return RefusalError(404, 20404, f"The requested resource {path} was not found")
@@ -43,6 +54,19 @@ def not_found(path: str) -> RefusalError:
 def invalid(name: str, why: str) -> RefusalError:
     """The error for a parameter that has no code of its own."""
     return RefusalError(400, 20001, f"Invalid parameter {name}: {why}")
+
+
+async def inject_into_query(simulator: Simulator, *query: object) -> None:
+    """Delay or break a GET, if a fault says so.
+
+    Raises:
+        RefusalError: the fault `ask_error`.
+    """
+    faults = simulator.faults
+    if faults.ask_delay_seconds:
+        await asyncio.sleep(faults.ask_delay_seconds)
+    if faults.hits("ask_error", simulator.seed, *query):
+        raise RefusalError(faults.error_status, 20500, "An internal server error has occurred")
 
 
 def injected_refusal(faults: Faults) -> http.Response:

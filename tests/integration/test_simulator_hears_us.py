@@ -1,0 +1,163 @@
+"""Each kind of script, as our web process serves it, is heard by the simulator: the right verbs, escaped, in the right language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import web as http
+from aiohttp.test_utils import TestServer
+
+from dialer.model import Reference
+from telephony import simulator
+from telephony.simulator import Course, Scenario
+from telephony.simulator.voice.sources import NO_CONNECTION
+from tests.web_site import ACCOUNT, AUTH_TOKEN, RUNS, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.rows import DatabaseFixture
+    from tests.web_site import Site
+
+SPEED = 200.0
+PHONE = "+972500000001"
+AGENT = "+97239999999"
+HOSTILE = '"/><Hangup/>]]>&amp;<Dial>+12025550100</Dial>{city}<!-- \u2028\u0007 שלום'
+AS_SPOKEN = HOSTILE.replace("\u0007", "")
+
+
+@dataclass
+class Heard:
+    """A web process that is reached at its public address, and the simulator that calls its leads."""
+
+    site: Site
+    sim: simulator.Simulator
+    client: aiohttp.ClientSession
+    public: str
+
+    async def call(self, name: str = "דנה", *, record: bool = False, script_error: int | None = None, **settings: object) -> simulator.Call:
+        """Load a lead with this run's settings, and call it as the dialer would."""
+        lead = {"lead_id": 1, "phone": PHONE, "name": name, "variables": {"City": "חיפה", "note": HOSTILE}}
+        response = await self.site.post(RUNS, {"leads": [lead], "start": True, "record": record, **settings})
+        assert response.status == 201, response.body
+        [attempt], _ = await self.site.database.claim(self.site.business)
+        reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        form = {
+            "To": PHONE,
+            "From": "+972501110000",
+            "Url": f"{self.public}/twiml/{reference}",
+            "StatusCallback": f"{self.public}/callbacks/{reference}",
+            **({"MachineDetection": str(settings["machine_detection"])} if "machine_detection" in settings else {}),
+            **({"Record": "true", "RecordingStatusCallback": f"{self.public}/callbacks/{reference}/recording"} if record else {}),
+        }
+        async with self.client.post(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json", data=form) as created:
+            assert created.status == 201, await created.text()
+            call = self.sim.call_log.calls[(await created.json())["sid"]]
+        await self.sim.call_log.until(lambda _: call.over)
+        await self.sim.tasks.idle()
+        assert call.script_error == script_error, call.heard
+        assert self.sim.call_log.callbacks["failed"] == 0
+        return call
+
+
+@pytest.fixture
+async def us(database_url: str, redis_url: str, database: DatabaseFixture) -> AsyncIterator[Heard]:
+    sites: list[Site] = []
+
+    async def forward(request: http.Request) -> http.Response:
+        headers = {
+            name: text for name, text in request.headers.items() if name.lower().startswith(("x-twilio", "content-type", "i-twilio"))
+        }
+        answer = await sites[0].request(request.method, request.raw_path, token=None, data=await request.read(), headers=headers)
+        return http.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.headers.get("Content-Type", "")})
+
+    app = http.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    async with (
+        TestServer(app) as server,
+        serving(database_url, redis_url, database, PUBLIC_URL=(public := str(server.make_url("")).rstrip("/"))) as site,
+        simulator.running(accounts={ACCOUNT: AUTH_TOKEN}, speed=SPEED) as sim,
+        aiohttp.ClientSession(sim.url, headers={"Authorization": aiohttp.encode_basic_auth(ACCOUNT, AUTH_TOKEN)}) as client,
+    ):
+        sites.append(site)
+        yield Heard(site, sim, client, public)
+
+
+async def test_a_text_is_said_in_its_language_whatever_the_lead_is_called(us: Heard) -> None:
+    call = await us.call(name=HOSTILE, script={"say": "שלום {name} מ{city}", "language": "he-IL"})
+    say, end = call.heard
+    assert (say["verb"], end["verb"]) == ("Say", "Hangup")
+    assert say["text"] == f"שלום {AS_SPOKEN} מחיפה"
+    assert say["attributes"] == {"language": "he-IL", "voice": "Google.he-IL-Standard-A"}
+    assert "children" not in say
+
+
+async def test_a_recording_is_played(us: Heard) -> None:
+    call = await us.call(script={"play": "https://x.example/a.mp3?b=c&d=<e>"})
+    assert [(entry["verb"], entry.get("text")) for entry in call.heard] == [("Play", "https://x.example/a.mp3?b=c&d=<e>"), ("Hangup", None)]
+
+
+async def test_a_key_is_pressed_and_its_answer_heard(us: Heard) -> None:
+    us.sim.set_number(PHONE, [Course(digits=("5", "9"))])
+    call = await us.call(script={"say": "לחצו 9 להסרה", "language": "he-IL", "keypress": {"9": "do_not_call"}})
+    assert [(entry["verb"], entry.get("pressed")) for entry in call.heard] == [
+        ("Gather", "5"),
+        ("Gather", "9"),
+        ("Say", None),
+        ("Hangup", None),
+    ]
+    assert call.heard[0]["children"][0]["text"] == "לחצו 9 להסרה"
+    assert [entry["phone"] for entry in (await us.site.get("/api/outbound/do-not-call")).json["items"]] == [PHONE]
+
+
+@pytest.mark.parametrize("agent", [AGENT, "sip:agent@x.example;transport=tls"])
+@pytest.mark.parametrize(("scenario", "verbs"), [(Scenario.ANSWER, ["Dial", "Hangup"]), (Scenario.NO_ANSWER, ["Dial", "Say", "Hangup"])])
+async def test_an_agent_is_called_and_missed(us: Heard, agent: str, scenario: Scenario, verbs: list[str]) -> None:
+    us.sim.set_number(agent, [scenario])
+    call = await us.call(script={"dial": agent})
+    assert [entry["verb"] for entry in call.heard] == verbs
+    dial = call.heard[0]
+    assert (dial["attributes"]["callerId"], dial["legs"][0]["to"]) == ("+972501110000", agent)
+    assert dial["children"] == [{"verb": "Sip" if agent.startswith("sip:") else "Number", "text": agent}]
+
+
+async def test_a_voice_agent_gets_the_parameters_whatever_is_in_them(us: Heard) -> None:
+    call = await us.call(script={"stream": "wss://x.example/s", "parameters": {"lead": "{name}", "note": "{note}"}})
+    stream = call.heard[0]["children"][0]
+    assert stream["attributes"]["url"] == "wss://x.example/s"
+    parameters = {child["attributes"]["name"]: child["attributes"]["value"] for child in stream["children"]}
+    assert parameters == {"lead": "דנה", "note": AS_SPOKEN}
+    assert len(call.heard) == 1
+
+
+async def test_a_document_of_somebody_else_is_led_to(us: Heard) -> None:
+    call = await us.call(script={"twiml": "https://127.0.0.1:9/none"}, script_error=NO_CONNECTION)
+    assert call.heard[0] == {"verb": "Redirect", "attributes": {"method": "POST"}, "text": "https://127.0.0.1:9/none"}
+
+
+MESSAGE = {"on_machine": "leave_message", "machine_message": "הודעה ל{name}"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "texts"),
+    [
+        ({"machine_detection": "Enable"}, [None]),
+        ({"machine_detection": "Enable", "on_machine": "continue"}, ["שלום", None]),
+        ({"machine_detection": "DetectMessageEnd", **MESSAGE}, ["הודעה לדנה", None]),
+    ],
+)
+async def test_a_machine_hears_what_the_run_wants(us: Heard, settings: dict[str, Any], texts: list[str | None]) -> None:
+    us.sim.set_number(PHONE, [Scenario.MACHINE])
+    call = await us.call(script={"say": "שלום", "language": "he-IL"}, **settings)
+    assert [entry.get("text") for entry in call.heard] == texts
+    if settings["machine_detection"] == "DetectMessageEnd":
+        assert not any(entry.get("over_greeting") for entry in call.heard), "the message comes after the beep"
+
+
+async def test_a_recording_of_the_call_is_kept(us: Heard) -> None:
+    call = await us.call(record=True, script={"say": "השיחה מוקלטת", "language": "he-IL"})
+    kept = await us.site.database.pool.fetch("SELECT recording_sid FROM dialer.recordings")
+    assert [row["recording_sid"] for row in kept] == [call.recordings[0].sid]
