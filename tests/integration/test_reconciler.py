@@ -136,11 +136,12 @@ async def test_without_the_providers_own_404_no_call_is_lost(case: ReconcilerCas
 
 
 async def test_another_account_cannot_show_a_call_absent(case: ReconcilerCase, database_url: str, redis_url: str) -> None:
-    """TWILIO_ACCOUNT_SID was changed while an attempt was unknown; the new account knows nothing of it."""
+    """TWILIO_ACCOUNT_SID was changed while an attempt was unknown, and the former account is forgotten; the new one knows nothing of it."""
     attempt = await case.claimed()
     sid = await case.called(attempt)
     await case.database.record(attempt, AttemptState.UNKNOWN)
     await case.age(attempt)
+    await case.database.pool.execute("DELETE FROM dialer.provider_accounts")
     async with AsyncExitStack() as stack:
         services = await Floor(case.database, database_url, redis_url, stack).services(case.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
         other = ReconcilerCase(case.database, services, case.twilio)
@@ -149,6 +150,16 @@ async def test_another_account_cannot_show_a_call_absent(case: ReconcilerCase, d
             assert (await other.reconcile(attempt)).state is AttemptState.UNKNOWN
     found = await case.reconcile(attempt)
     assert (found.state.open, found.sid) == (True, sid)
+
+
+async def test_the_former_account_of_the_settings_finds_its_calls(case: ReconcilerCase, database_url: str, redis_url: str) -> None:
+    attempt = await case.claimed()
+    sid = await case.called(attempt)
+    await case.database.record(attempt, AttemptState.UNKNOWN)
+    async with AsyncExitStack() as stack:
+        services = await Floor(case.database, database_url, redis_url, stack).services(case.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
+        found = await ReconcilerCase(case.database, services, case.twilio).reconcile(attempt)
+    assert (found.state, found.sid) == (AttemptState.PLACED, sid)
 
 
 @pytest.mark.parametrize("ahead", [-7.0, -300.0, -610.0, -1200.0, -3_600.0, 0.0, 7.0, 300.0, 3000.0])
