@@ -56,11 +56,19 @@ class Report:
 
 
 def steps() -> list[Step]:
-    """Every migration, then every function, in the order in which they are applied."""
+    """Every migration, then every function, in the order in which they are applied.
+
+    Raises:
+        ValueError: when two have the same name, of which only one would be remembered as applied.
+    """
     order = [("migration", path) for path in sorted((FOLDER / "migrations").glob("[0-9]*.sql"))]
     functions = [path for path in FOLDER.glob("*/*.sql") if path.parent.name != "migrations" and path.name != QUERIES]
     # The other functions call those of states.sql.
     order += [("function", path) for path in sorted(functions, key=lambda path: (path.stem != "states", path.stem))]
+    names = [path.stem for _, path in order]
+    if len(set(names)) < len(names):
+        message = f"two files of sql/ have the same name: {', '.join(sorted({name for name in names if names.count(name) > 1}))}"
+        raise ValueError(message)
     return [Step(kind, path.stem, path.read_text(encoding="utf-8")) for kind, path in order]
 
 

@@ -29,9 +29,11 @@ from sql.runs.runs import Runs
 from sql.scripts.scripts import Scripts
 from sql.sessions.sessions import Sessions
 from sql.shares import SharedPool, shares_of
+from sql.test_calls.test_calls import TestCalls
 from sql.unusable import check_server
 from telephony.accounts import AccountBook
 from telephony.twilio.account_reader import AccountReader
+from telephony.twilio.client import TwilioProvider
 from web import pages
 from web.access.auth import identify
 from web.access.credential_checks import CredentialChecks
@@ -68,6 +70,8 @@ ACQUIRE_SECONDS: Final = 5.0
 # Work of this process for all businesses: each of these uses has a share as large as that of one business.
 RELAY: Final = Use("relay", urgent=True)
 FACTS: Final = Use("facts", urgent=True)
+# A web process places test calls only.
+TEST_CALL_CONNECTIONS: Final = 4
 # At most 64 KB arrive within this, plus the two seconds that 64 KB earn at the minimum pace.
 SMALL_BODY_SECONDS: Final = 15.0
 
@@ -129,6 +133,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.BULK_OPERATIONS] = BulkOperations(pool)
     app[keys.REPORTS] = Reports(pool)
     app[keys.SCRIPTS] = Scripts(pool)
+    app[keys.TEST_CALLS] = TestCalls(pool)
     app[keys.KEY_PRESSES] = KeyPresses(app[keys.SCRIPTS], app[keys.DO_NOT_CALL])
     app[keys.PASSWORDS] = Passwords(app[keys.BUSINESSES], app[keys.CLOCK])
     yield
@@ -187,8 +192,10 @@ async def _fanout(app: http.Application) -> AsyncIterator[None]:
 
 async def _provider(app: http.Application) -> AsyncIterator[None]:
     app[keys.ACCOUNT_READER] = AccountReader(app[keys.SETTINGS].twilio_api_url, app[keys.CLOCK])
+    app[keys.PROVIDER] = TwilioProvider(app[keys.SETTINGS].twilio_api_url, app[keys.CLOCK], connections=TEST_CALL_CONNECTIONS)
     yield
     await app[keys.ACCOUNT_READER].close()
+    await app[keys.PROVIDER].close()
 
 
 async def _end_streams(app: http.Application) -> None:

@@ -17,6 +17,7 @@ SENTENCES: Final[dict[str, str]] = {
     "currency": "must be a currency by its three letters, as USD",
     "budget": 'must have "calls", or "amount" and "currency", or all three',
     "lone_brace": "has a brace that is no part of a placeholder: write {first_name} for a variable, and {{ or }} for a brace",
+    "control_character": "must have no invisible control characters",
     "blank_text": "must not be blank",
     "https_address": "must be an https:// address, without user and password",
     "wss_address": "must be a wss:// address, without user, password and query",

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dialer.policy.field_errors import refuse
-from dialer.scripts.texts import BadTextError, variables_in
+from dialer.scripts.texts import BadTextError, is_blank, variables_in
 
 # Twilio reads at most this much text in one <Say>.
 MAX_TEXT_CHARACTERS: Final = 4_096
@@ -22,7 +22,9 @@ MAX_ADDRESS_CHARACTERS: Final = 2_000
 # Twilio sends at most 500 characters of name and value of a <Parameter>.
 MAX_PARAMETER_CHARACTERS: Final = 400
 MAX_PARAMETERS: Final = 50
-LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}")
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{2}|-[0-9]{3})?")
+# They cannot be stored, or not be written in XML.
+CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 VOICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,79}")
 E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 # Of RFC 3261 what Twilio documents for <Sip>: a user, a host, perhaps a port and parameters such as ;transport=tls; no headers.
@@ -48,7 +50,19 @@ def _text(text: str) -> str:
         variables_in(text)
     except BadTextError:
         refuse("lone_brace")
-    return text if text.strip() else refuse("blank_text")
+    if CONTROL.search(text):
+        refuse("control_character")
+    return refuse("blank_text") if is_blank(text) else text
+
+
+def _language(text: str) -> str:
+    """A language as Twilio spells it, as `he-IL`, whatever the case; Hebrew also by its bare code, `he` or the old `iw`."""
+    if not LANGUAGE.fullmatch(text):
+        refuse("language")
+    name, _, region = text.partition("-")
+    if name.lower() in {"he", "iw"} and region.upper() in {"", "IL"}:
+        return "he-IL"
+    return f"{name.lower()}-{region.upper()}" if region else name.lower()
 
 
 def _matching(pattern: re.Pattern[str], kind: str) -> AfterValidator:
@@ -90,7 +104,7 @@ class Script(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     say: SpokenText | None = None
-    language: Annotated[str, _matching(LANGUAGE, "language")] | None = None
+    language: Annotated[str, AfterValidator(_language)] | None = None
     voice: Annotated[str, _matching(VOICE, "voice")] | None = None
     play: WebAddress | None = None
     dial: Annotated[str, AfterValidator(_agent)] | None = None

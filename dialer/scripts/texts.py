@@ -6,6 +6,8 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
+import unicodedata
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 # A doubled brace, a placeholder, or a brace that is neither.
 TOKEN: Final = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}\x00-\x1f]{1,100})\}|[{}]")
 BRACES: Final = {"{{": "{", "}}": "}"}
-BETWEEN_WORDS: Final = re.compile(r"[\s-]+")
+BETWEEN_WORDS: Final = re.compile(r"[\s_-]+")
+# Control and format characters, such as the marks of direction: they are neither seen nor heard.
+INVISIBLE: Final = frozenset({"Cc", "Cf"})
 
 
 class BadTextError(ValueError):
@@ -53,13 +57,29 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 def lead_values(name: str | None, variables: Mapping[str, Any] | None) -> dict[str, str]:
     """The texts that a lead has for placeholders, by their keys: its variables that are text or numbers and not blank, and `name`."""
-    values = {"name": name} if name and name.strip() else {}
+    values = {} if is_blank(name or "") else {"name": name or ""}
     for title, value in (variables or {}).items():
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
-            values[key_of(title)] = str(value).strip()
+        text = _text(value)
+        if not is_blank(text):
+            values[key_of(title)] = text
     return values
 
 
 def key_of(name: str) -> str:
-    """The key of a variable: its name in small letters, blanks and hyphens as underscores, as the columns of a CSV file are read."""
-    return BETWEEN_WORDS.sub("_", name.strip().casefold())
+    """The key of a variable: its name in small letters, without marks of direction, blanks and hyphens as one underscore."""
+    visible = "".join(letter for letter in unicodedata.normalize("NFC", name) if unicodedata.category(letter) != "Cf")
+    return BETWEEN_WORDS.sub("_", visible.strip().casefold())
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in a text that can be read out."""
+    return all(letter.isspace() or unicodedata.category(letter) in INVISIBLE for letter in text)
+
+
+def _text(value: object) -> str:
+    """The text of a variable; empty for what is neither text nor a number. A number has no exponent, and no `.0`."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    return f"{Decimal(repr(value or 0)):f}".removesuffix(".0")

@@ -1,4 +1,4 @@
--- Delete expired commands, callbacks after 90 days, operations 30 days after their end, replaced credentials of
+-- Delete expired commands, callbacks after 90 days, operations 30 days after their end, test calls after 7, replaced credentials of
 -- accounts, and the numbers of a do-not-call register that has been replaced, at most p_limit rows of each. Returns
 -- the largest of these counts but those of operations and credentials: p_limit means that there is more to delete.
 -- Only rows to be deleted are locked: locking a row that stays would be a write too. Attempts are kept: they are the
@@ -27,6 +27,10 @@ BEGIN
         JOIN dialer.operations x ON x.operation_id = oldest.operation_id
         WHERE oldest.ended_at < now() - interval '30 days' FOR UPDATE OF x SKIP LOCKED) old
     WHERE o.operation_id = old.operation_id;
+    DELETE FROM dialer.test_calls c USING (
+        SELECT x.business_id, x.id FROM dialer.test_calls x WHERE x.created_at < now() - interval '7 days'
+        ORDER BY x.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED) old
+    WHERE c.business_id = old.business_id AND c.id = old.id;
     PERFORM dialer.forget_accounts_v1(p_limit);
     RETURN greatest(commands, callbacks, dialer.forget_register_v1(p_limit));
 END

@@ -136,6 +136,10 @@ class DoNotCall:
             added, audit_id = added + row["added"], row["audit_id"]
         return await self._answer(request, entries, added, report)
 
+    async def refuse(self, business_id: int, phone: str, reason: str, detail: dict[str, Any]) -> None:
+        """Add the number of a person who asked for it during a call; one that is on the list stays as it is."""
+        await self._pool.execute(TEXT["refuse"], business_id, phone, reason, detail)
+
     async def replace_register(self, request: ListRequest, name: str, entries: Collection[Entry], report: dict[str, Any]) -> dict[str, Any]:
         """Let these numbers take the place of the register with this `name`; otherwise as `add`.
 

@@ -32,6 +32,22 @@ BEGIN
 END
 $$;
 
+-- Add the number of a person who asked for it during a call, by `p_reason`; noted in the audit log if it is new.
+CREATE OR REPLACE FUNCTION dialer.refuse_number_v1(p_business_id integer, p_phone text, p_reason text, p_detail jsonb)
+RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM dialer.lanes l WHERE l.business_id = p_business_id FOR NO KEY UPDATE;
+    INSERT INTO dialer.do_not_call (business_id, phone, reason, added_by)
+    VALUES (p_business_id, p_phone, p_reason, p_reason)
+    ON CONFLICT (business_id, phone, register_id) DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO dialer.audit_log (business_id, actor, action, detail)
+        VALUES (p_business_id, p_reason, 'do_not_call.add', p_detail || jsonb_build_object('added', 1));
+    END IF;
+END
+$$;
+
 -- Take numbers off the list of the business. Nothing is removed while one of them is on a register: `on_register`.
 CREATE OR REPLACE FUNCTION dialer.remove_do_not_call_v1(p_business_id integer, p_phones text[], p_requested_by text)
 RETURNS TABLE (removed text[], on_register jsonb)

@@ -1,3 +1,6 @@
+-- name: refuse
+SELECT dialer.refuse_number_v1($1::integer, $2::text, $3::text, $4::jsonb)
+
 -- name: add
 SELECT added, audit_id
 FROM dialer.add_do_not_call_v1($1::integer, $2::text[], $3::text[], $4::text, $5::jsonb, $6::bigint)

@@ -360,6 +360,22 @@ CREATE TABLE dialer.callbacks (
 -- A repeated callback is one row.
 CREATE UNIQUE INDEX callbacks_once ON dialer.callbacks (attempt_id, digest);
 
+-- Calls that people make to hear a script. `call` is what it says.
+CREATE TABLE dialer.test_calls (
+    id           BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id  INTEGER      NOT NULL,
+    nonce        UUID         NOT NULL DEFAULT gen_random_uuid(),
+    phone        TEXT         NOT NULL,
+    from_number  TEXT         NOT NULL,
+    account_sid  TEXT         NOT NULL,
+    call         JSONB        NOT NULL,
+    status       TEXT         NOT NULL DEFAULT 'placing',
+    created_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    ended_at     TIMESTAMPTZ
+);
+CREATE INDEX test_calls_in_progress ON dialer.test_calls (business_id) WHERE ended_at IS NULL;
+CREATE INDEX test_calls_by_age ON dialer.test_calls (created_at);
+
 -- The recordings that the provider has reported; the sound itself stays with the provider.
 CREATE TABLE dialer.recordings (
     business_id       INTEGER      NOT NULL,

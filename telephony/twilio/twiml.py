@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 VOICES: Final = {"he-IL": "Google.he-IL-Standard-A"}
 # Characters that XML 1.0 cannot hold, even escaped.
 NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Of the name and the value of a <Parameter>.
+MAX_PARAMETER_CHARACTERS: Final = 500
 # How long a key may be pressed after the end of the message.
 KEY_SECONDS: Final = 5
 # How long an agent's phone rings.
@@ -80,7 +82,8 @@ def _message(parent: Any, script: Script, values: Mapping[str, str]) -> None:  #
 
 
 def _until_key(response: Any, addresses: Addresses) -> Any:  # noqa: ANN401 - the library has no types
-    gather = Gather(action=addresses.pressed, method="POST", num_digits=1, timeout=KEY_SECONDS)
+    # By default `#` would end the input, and count as no key.
+    gather = Gather(action=addresses.pressed, method="POST", num_digits=1, timeout=KEY_SECONDS, finish_on_key="")
     response.append(gather)
     return gather
 
@@ -99,7 +102,7 @@ def _dial(response: Any, script: Script, agent: str, addresses: Addresses, calle
 def _stream(response: Any, address: str, parameters: Mapping[str, str]) -> None:  # noqa: ANN401 - the library has no types
     stream = Stream(url=address)
     for name, text in parameters.items():
-        stream.parameter(name=name, value=NOT_XML.sub("", text))
+        stream.parameter(name=name, value=NOT_XML.sub("", text)[: MAX_PARAMETER_CHARACTERS - len(name)])
     connect = Connect()
     connect.append(stream)
     response.append(connect)

@@ -23,6 +23,7 @@ BUSINESS = INTEGRATION + "test_web_business.py::"
 LOADING = INTEGRATION + "test_web_loading.py::"
 LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
+HEARS_US = INTEGRATION + "test_simulator_hears_us.py::"
 SCRIPTS = INTEGRATION + "test_web_scripts.py::"
 CALLBACKS = INTEGRATION + "test_web_callbacks.py::"
 COMMANDS = INTEGRATION + "test_commands.py::"
@@ -143,6 +144,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "POST /twiml/{reference}": CALLBACKS + "test_an_answered_call_is_greeted",
         "POST /twiml/{reference}/pressed": SCRIPTS + "test_a_key_puts_the_number_on_the_do_not_call_list",
         "POST /twiml/{reference}/dialled": SCRIPTS + "test_what_people_hear_when_no_agent_picks_up",
+        "POST /twiml/test/{reference}": HEARS_US + "test_a_test_call_lets_a_phone_hear_what_a_lead_would",
         "POST /callbacks/{reference}/recording": SCRIPTS + "test_a_recording_is_kept_with_its_call",
         "X-Twilio-Signature": CALLBACKS + "test_unsigned_and_wrongly_signed_callbacks_change_nothing",
     },
@@ -153,6 +155,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
     (7, "request"): {
         "POST /api/outbound/runs/preflight": INTEGRATION + "test_preflight_outcome.py::test_what_it_says_happens",
+        "POST /api/outbound/runs/test-call": HEARS_US + "test_a_test_call_lets_a_phone_hear_what_a_lead_would",
         "POST /api/outbound/runs/preview": SCRIPTS + "test_a_preview_is_what_that_lead_would_hear",
         f"GET {RUN}": REPORTS + "test_closed_and_waiting_leads_say_until_when",
         f"PATCH {RUN}": SETTINGS + "test_a_run_is_changed",

@@ -78,8 +78,10 @@ async def us(database_url: str, redis_url: str, database: DatabaseFixture) -> As
     app.router.add_route("*", "/{path:.*}", forward)
     async with (
         TestServer(app) as server,
-        serving(database_url, redis_url, database, PUBLIC_URL=(public := str(server.make_url("")).rstrip("/"))) as site,
         simulator.running(accounts={ACCOUNT: AUTH_TOKEN}, speed=SPEED) as sim,
+        serving(
+            database_url, redis_url, database, PUBLIC_URL=(public := str(server.make_url("")).rstrip("/")), TWILIO_API_URL=sim.url
+        ) as site,
         aiohttp.ClientSession(sim.url, headers={"Authorization": aiohttp.encode_basic_auth(ACCOUNT, AUTH_TOKEN)}) as client,
     ):
         sites.append(site)
@@ -161,3 +163,55 @@ async def test_a_recording_of_the_call_is_kept(us: Heard) -> None:
     call = await us.call(record=True, script={"say": "השיחה מוקלטת", "language": "he-IL"})
     kept = await us.site.database.pool.fetch("SELECT recording_sid FROM dialer.recordings")
     assert [row["recording_sid"] for row in kept] == [call.recordings[0].sid]
+
+
+TEST_CALL = f"{RUNS}/test-call"
+MINE = "+972509999999"
+
+
+def asked(**more: object) -> dict[str, Any]:
+    leads = [{"lead_id": 1, "phone": PHONE, "name": "דנה"}, {"lead_id": 2, "phone": "+972500000002", "name": "רות"}]
+    script = {"say": "שלום {name}", "language": "he-IL", "keypress": {"9": "do_not_call"}}
+    return {"leads": leads, "script": script, "phone": "050-9999999", **more}
+
+
+async def test_a_test_call_lets_a_phone_hear_what_a_lead_would(us: Heard) -> None:
+    us.sim.set_number(MINE, [Course(digits=("9",))])
+    placed = await us.site.post(TEST_CALL, asked(row=2))
+    assert (placed.status, placed.json["phone"], placed.json["status"]) == (202, MINE, "placed"), placed.body
+    [call] = us.sim.call_log.calls.values()
+    await us.sim.call_log.until(lambda _: call.over)
+    await us.sim.tasks.idle()
+    assert (call.to, call.heard[0]["children"][0]["text"], us.sim.call_log.callbacks["failed"]) == (MINE, "שלום רות", 0)
+    assert [entry["verb"] for entry in call.heard] == ["Gather", "Say", "Hangup"]
+    assert (await us.site.get("/api/outbound/do-not-call")).json["items"] == [], "a test puts no number on the list"
+    assert (await us.site.get(RUNS)).json["items"] == []
+    rows = await us.site.database.pool.fetch("SELECT status, ended_at IS NOT NULL AS over FROM dialer.test_calls")
+    assert [tuple(row) for row in rows] == [("completed", True)]
+
+
+async def test_a_test_call_is_refused_by_the_rules_of_the_business(us: Heard) -> None:
+    await us.site.request("PATCH", "/api/business", token="admin", json={"allowed_countries": ["IL"]})
+    for phone in ("+12025550123", "100", "nobody"):
+        refused = await us.site.post(TEST_CALL, asked(phone=phone))
+        assert (refused.status, refused.json["details"][0]["field"]) == (422, "phone")
+    assert (await us.site.post(TEST_CALL, asked(), token="viewer")).status == 403
+    await us.site.post("/api/outbound/do-not-call", {"phones": [MINE]})
+    assert (await us.site.post(TEST_CALL, asked())).code == "do_not_call"
+    await us.site.request("DELETE", "/api/outbound/do-not-call", json={"phones": [MINE]})
+    await us.site.post("/api/stop-dialling", {"reason": "x"}, token="admin")
+    stopped = await us.site.post(TEST_CALL, asked())
+    assert (stopped.status, stopped.code) == (409, "stopped")
+    await us.site.post("/api/resume-dialling", token="admin")
+    us.sim.set_number(MINE, [Course(scenario=Scenario.REFUSED, error_code=21211)])
+    refused = await us.site.post(TEST_CALL, asked())
+    assert (refused.status, refused.code) == (422, "refused"), refused.body
+    assert us.sim.call_log.calls == {}
+
+
+async def test_one_test_call_of_a_business_at_a_time(us: Heard) -> None:
+    us.sim.set_number(MINE, [Course(talk_seconds=5_000.0)])
+    assert (await us.site.post(TEST_CALL, asked())).status == 202
+    second = await us.site.post(TEST_CALL, asked())
+    assert (second.status, second.code) == (409, "in_progress")
+    assert len(us.sim.call_log.calls) == 1

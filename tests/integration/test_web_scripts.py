@@ -47,6 +47,10 @@ async def heard(site: Site, attempt: ClaimedAttempt, path: str = "", **fields: s
     return list(ET.fromstring(response.body))  # noqa: S314 - our own document
 
 
+# As the script with the key 9 says.
+PRESSED = "/pressed?do_not_call=9"
+
+
 async def listed(site: Site) -> list[str]:
     return [entry["phone"] for entry in (await site.get("/api/outbound/do-not-call")).json["items"]]
 
@@ -112,23 +116,51 @@ async def test_a_key_puts_the_number_on_the_do_not_call_list(site: Site) -> None
     by_phone = await calls(site, script=script)
     attempt = by_phone["+972500000001"]
     [gather, _] = await heard(site, attempt)
-    assert gather.attrib["action"] == f"{PUBLIC}/twiml/{Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)}/pressed"
-    [again, _] = await heard(site, attempt, "/pressed", Digits="5")
+    assert (
+        gather.attrib["action"]
+        == f"{PUBLIC}/twiml/{Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)}/pressed?do_not_call=9"
+    )
+    [again, _] = await heard(site, attempt, PRESSED, Digits="5")
     assert (again.tag, await listed(site)) == ("Gather", []), "another key: the message again"
     for _ in range(2):
-        [say, end] = await heard(site, attempt, "/pressed", Digits="9")
+        [say, end] = await heard(site, attempt, PRESSED, Digits="9")
         assert ("הוסר" in (say.text or ""), end.tag) == (True, "Hangup")
     assert await listed(site) == ["+972500000001"]
     entries = await site.database.pool.fetch("SELECT actor, detail FROM dialer.audit_log WHERE action = 'do_not_call.add'")
     assert [(row["actor"], row["detail"]["added"]) for row in entries] == [("keypress", 1)]
+    await site.request("DELETE", "/api/outbound/do-not-call", json={"phones": ["+972500000001"]})
+    await heard(site, attempt, PRESSED, Digits="9")
+    assert await listed(site) == ["+972500000001"], "it is what the person was told"
+
+
+async def test_a_key_does_what_the_person_was_told_although_the_script_has_changed(site: Site) -> None:
+    script = {"say": "9", "language": "he-IL", "keypress": {"9": "do_not_call"}}
+    await site.request("PATCH", "/api/business", token="admin", json={"script": script})
+    attempt = (await calls(site))["+972500000001"]
+    [gather, _] = await heard(site, attempt)
+    await site.request("PATCH", "/api/business", token="admin", json={"script": HEBREW})
+    await heard(
+        site, attempt, gather.attrib["action"].partition("/pressed")[1] + "?" + gather.attrib["action"].partition("?")[2], Digits="9"
+    )
+    assert await listed(site) == ["+972500000001"]
+
+
+async def test_a_key_counts_although_all_connections_are_in_use(site: Site) -> None:
+    attempt = (await calls(site, script={**HEBREW, "say": "9", "keypress": {"9": "do_not_call"}}))["+972500000001"]
+    async with asyncio.timeout(30), site.database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", site.business)
+        assert [verb.tag for verb in await heard(site, attempt, PRESSED, Digits="9")] == ["Hangup"], "it is kept"
+    async with asyncio.timeout(30):
+        while await listed(site) != ["+972500000001"]:
+            assert (await site.get("/readyz")).status == 200
 
 
 async def test_a_key_counts_although_the_call_is_to_be_ended(site: Site) -> None:
     by_phone = await calls(site, script={**HEBREW, "say": "9", "keypress": {"9": "do_not_call"}})
     attempt = by_phone["+972500000001"]
     await site.post(f"/api/outbound_calls/jobs/{attempt.run_id}/cancel", {"hang_up": True})
-    assert [verb.tag for verb in await heard(site, attempt, "/pressed", Digits="1")] == ["Hangup"]
-    assert [verb.tag for verb in await heard(site, attempt, "/pressed", Digits="9")] == ["Say", "Hangup"]
+    assert [verb.tag for verb in await heard(site, attempt, PRESSED, Digits="1")] == ["Hangup"]
+    assert [verb.tag for verb in await heard(site, attempt, PRESSED, Digits="9")] == ["Say", "Hangup"]
     assert await listed(site) == ["+972500000001"]
 
 
@@ -139,7 +171,7 @@ async def test_a_key_that_is_pressed_while_postgresql_is_unavailable_counts_late
         by_phone = await calls(site, script={**HEBREW, "say": "9", "keypress": {"9": "do_not_call"}})
         attempt = by_phone["+972500000001"]
         await postgres.stop()
-        assert [verb.tag for verb in await heard(site, attempt, "/pressed", Digits="9")] == ["Hangup"]
+        assert [verb.tag for verb in await heard(site, attempt, PRESSED, Digits="9")] == ["Hangup"]
         await postgres.start()
         async with asyncio.timeout(20):
             while (await site.get("/readyz")).status != 200 or await listed(site) != ["+972500000001"]:
@@ -161,7 +193,7 @@ async def test_what_is_not_signed_presses_no_key(site: Site) -> None:
     attempt = by_phone["+972500000001"]
     reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
     form = callback(attempt, "in-progress", Digits="9")
-    assert (await site.sign_and_post(f"/twiml/{reference}/pressed", form, auth_token="another")).status == 403
+    assert (await site.sign_and_post(f"/twiml/{reference}{PRESSED}", form, auth_token="another")).status == 403
     assert await listed(site) == []
 
 
@@ -250,3 +282,33 @@ async def test_preflight_says_that_the_script_must_announce_a_recording(site: Si
     for record in (False, True):
         found = await site.post(f"{RUNS}/preflight", {"leads": LEADS, "record": record})
         assert ("recording" in [warning["code"] for warning in found.json["warnings"]]) is record
+
+
+async def test_texts_that_nobody_could_hear(site: Site) -> None:
+    for script, field in (
+        ({"say": "a\x00b", "language": "he-IL"}, "script.say"),
+        ({"say": "\u200f\x01", "language": "he-IL"}, "script.say"),
+        ({"stream": "wss://example.com", "parameters": {"a": "\x00"}}, "script.parameters.a"),
+    ):
+        assert (await create(site, script=script)).json["details"][0]["field"] == field
+        patched = await site.request("PATCH", "/api/business", token="admin", json={"script": script})
+        assert (patched.status, patched.json["details"][0]["field"]) == (422, field)
+    attempt = next(iter((await calls(site, script={"say": "{name}", "language": "he"})).values()))
+    await site.database.pool.execute("UPDATE outbound_call_jobs SET lead_name = '\u200f' WHERE run_id = $1", attempt.run_id)
+    [say, _] = await heard(site, attempt)
+    assert (say.attrib["language"], "שיחה אוטומטית" in (say.text or "")) == ("he-IL", True), "the greeting, rather than nothing"
+
+
+async def test_a_bad_variable_costs_its_own_row(site: Site) -> None:
+    rows = [*LEADS, {"lead_id": 9, "phone": "+972500000009", "name": "x", "variables": {"x": float("inf")}}]
+    body = json.dumps({"leads": rows}).replace("Infinity", "1e999").encode()
+    response = await site.request("POST", RUNS, data=body, headers={"Content-Type": "application/json"})
+    assert (response.status, [row["reason"] for row in response.json["rejected"]]) == (201, ["invalid_variables"])
+    only = [{"lead_id": 1, "phone": "123", "name": "A"}]
+    unreadable = await create(site, leads=only, script={"say": "{name}", "language": "he-IL"})
+    assert (unreadable.status, unreadable.code, unreadable.json["details"][0]["reason"]) == (422, "no_leads", "short_number")
+    run_id = (await create(site, script=HEBREW)).json["run_id"]
+    added = await site.post(f"{RUNS}/{run_id}/leads", {"leads": [{"lead_id": 7, "phone": "+972500000007", "name": "x"}]})
+    assert (added.status, added.code, added.json["details"][0]["reason"]) == (422, "no_leads", "missing_variable")
+    detect = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "{nope}"}
+    assert (await create(site, **detect)).json["details"][0]["field"] == "machine_message"

@@ -27,6 +27,8 @@ WRONG_SCRIPTS: list[tuple[dict[str, Any], str]] = [
     ({"say": "nothing in {}", "language": "en-US"}, "lone_brace"),
     ({"say": "{ }", "language": "en-US"}, "lone_brace"),
     ({**SAY, "language": "english"}, "language"),
+    ({"say": "a\x07b", "language": "en-US"}, "control_character"),
+    ({"say": "\u200f\u200b", "language": "en-US"}, "blank_text"),
     ({**SAY, "language": 'en" voice="x'}, "language"),
     ({**SAY, "voice": "a b"}, "voice"),
     ({**SAY, "keypress": {"99": "do_not_call"}}, "key"),
@@ -81,6 +83,18 @@ def test_placeholders_are_filled_by_their_keys() -> None:
     assert filled("{city}", {"city": "{name}", "name": "x"}) == "{name}", "a value is no template"
     assert lead_values("Dana", {"name": "Mrs Levi"})["name"] == "Mrs Levi", "the list's own word for it"
     assert lead_values(" ", None) == {}
+    assert lead_values(None, {"a": 1e21, "b": -0.0, "c": 100000.0, "d": 7, "e": "\u200f"}) == {
+        "a": "1" + "0" * 21,
+        "b": "0",
+        "c": "100000",
+        "d": "7",
+    }
+    assert {key_of(name) for name in ("first - name", "First_Name", "\u200ffirst name", "first___name")} == {"first_name"}
+
+
+@pytest.mark.parametrize(("given", "kept"), [("he", "he-IL"), ("iw-il", "he-IL"), ("en-us", "en-US"), ("AR", "ar"), ("es-419", "es-419")])
+def test_a_language_is_spelt_as_twilio_does(given: str, kept: str) -> None:
+    assert Script.model_validate({"say": "x", "language": given}).language == kept
 
 
 @given(st.text(max_size=60))

@@ -71,7 +71,7 @@ def test_hebrew_is_said_by_a_voice_that_speaks_it() -> None:
 
 def test_a_key_is_asked_for_at_our_address() -> None:
     gather = conversation({"say": "Press 9", "language": "en-US", "keypress": {"9": "do_not_call"}})[0]
-    assert gather.attrib == {"action": ADDRESSES.pressed, "method": "POST", "numDigits": "1", "timeout": "5"}
+    assert gather.attrib == {"action": ADDRESSES.pressed, "method": "POST", "numDigits": "1", "timeout": "5", "finishOnKey": ""}
 
 
 def test_an_agent_sees_the_caller_id_of_the_call_or_the_script() -> None:
@@ -102,3 +102,9 @@ def test_no_variable_of_a_lead_adds_a_verb_an_attribute_or_a_mark(name: str, cit
             assert (verb.tag, verb.attrib.keys()) == (same.tag, same.attrib.keys())
             if verb.tag != "Parameter":
                 assert (verb.attrib, verb.text) == (same.attrib, same.text)
+
+
+def test_what_a_voice_agent_is_told_is_not_longer_than_twilio_takes() -> None:
+    script = {"stream": "wss://example.com", "parameters": {"abc": "{x}{x}"}}
+    [parameter] = conversation(script, x="y" * 400)[0][0]
+    assert len(parameter.attrib["name"] + parameter.attrib["value"]) == 500

@@ -10,16 +10,17 @@ from dialer.model import Role
 from web.access.auth import require_principal
 from web.api.replies import canonical_json
 from web.api.serializers import preflight_json, run_answer_json
-from web.intake.importer import checked, report
+from web.intake.importer import checked_for_new_run, report
 from web.intake.imports.additions import add_leads
 from web.intake.imports.import_request import imported
 from web.operations.reports.preflight import preflight
 from web.operations.settings.business import own_business
 from web.operations.settings.run_changes import AgainSettings, RunChange, call_again, change_run
-from web.operations.settings.run_fields import PreviewSettings, check_settings, variables_of_new_run
+from web.operations.settings.run_fields import PreviewSettings, TestCallSettings, check_settings
 from web.server import keys
 from web.server.inputs import body_of
-from web.twilio.preview import previewed
+from web.twilio.preview import call_of, lead_to_hear, previewed
+from web.twilio.test_calls import phone_to_test, place_test_call
 
 routes = http.RouteTableDef()
 
@@ -55,7 +56,7 @@ async def check(request: http.Request) -> http.Response:
     async with imported(request, principal.business_id) as wanted:
         business = await own_business(request, principal)
         check_settings(request, principal, business, wanted.settings)
-        rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
+        rows = await checked_for_new_run(wanted, business)
         found = await preflight(request, business, wanted.settings, rows.accepted)
         return http.json_response(preflight_json(request, found, report(request, rows)))
 
@@ -67,6 +68,19 @@ async def preview(request: http.Request) -> http.Response:
     async with imported(request, principal.business_id, PreviewSettings) as wanted:
         business = await own_business(request, principal)
         check_settings(request, principal, business, wanted.settings)
-        rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
+        rows = await checked_for_new_run(wanted, business)
         text = previewed(business, cast("PreviewSettings", wanted.settings), rows, f"{request.app[keys.SETTINGS].public_url}/twiml/preview")
         return http.Response(text=text, content_type="text/xml")
+
+
+@routes.post("/api/outbound/runs/test-call")
+async def test_call(request: http.Request) -> http.Response:
+    """Call a phone, and let it hear what a lead of a run would hear."""
+    principal = require_principal(request, Role.OPERATOR)
+    async with imported(request, principal.business_id, TestCallSettings) as wanted:
+        business = await own_business(request, principal)
+        check_settings(request, principal, business, wanted.settings)
+        settings = cast("TestCallSettings", wanted.settings)
+        phone = phone_to_test(business, settings.phone)
+        call = call_of(business, settings, lead_to_hear(settings, await checked_for_new_run(wanted, business)))
+        return canonical_json(await place_test_call(request, principal, business, phone, call), status=202)

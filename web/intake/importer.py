@@ -33,7 +33,7 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     """
     business = await own_business(request, principal)
     loosened = check_settings(request, principal, business, wanted.settings)
-    rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
+    rows = await checked_for_new_run(wanted, business)
     found = report(request, rows)
     if not rows.accepted:
         raise no_leads(found)
@@ -51,11 +51,20 @@ async def checked(wanted: ImportRequest, business: Business, variables: frozense
     """The rows, each of them checked; `variables` are the keys of those that the script needs.
 
     Raises:
-        ApiError: 413 or 422, when they cannot be read, or no lead has one of the variables.
+        ApiError: 413 or 422, when they cannot be read.
     """
-    rows = await asyncio.to_thread(lambda: check_rows(wanted.rows(), business.region, business.timezone, variables))
-    if rows.unknown_variables and len(rows.rejected) + len(rows.accepted) > 0:
-        raise unknown_variable(min(rows.unknown_variables))
+    return await asyncio.to_thread(lambda: check_rows(wanted.rows(), business.region, business.timezone, variables))
+
+
+async def checked_for_new_run(wanted: ImportRequest, business: Business) -> CheckedRows:
+    """The rows of a new run, each of them checked.
+
+    Raises:
+        ApiError: 413 or 422, when they cannot be read, or no lead has a variable of the script.
+    """
+    rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
+    if rows.unknown_variables:
+        raise unknown_variable(min(rows.unknown_variables), wanted.settings.machine_message)
     return rows
 
 

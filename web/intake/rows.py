@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
-from dialer.scripts.texts import lead_values
 from sql.runs.new_run import NewLead
+from web.intake.imports.wanted_variables import WantedVariables
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 from web.intake.phones.zones import zone_key
 from web.server.errors import ApiError, Text
@@ -27,6 +28,7 @@ MAX_VARIABLES_CHARACTERS: Final = 4_000
 # A rejected value is shown up to this length.
 MAX_SHOWN_CHARACTERS: Final = 64
 MAX_LEAD_ID_CHARACTERS: Final = 255
+ESCAPED_NUL: Final = re.compile(r"(?<!\\)(\\\\)*\\u0000")
 FIELDS: Final = frozenset({"lead_id", "phone", "name", "timezone", "variables"})
 
 REASONS: Final[dict[str, str]] = {
@@ -91,7 +93,7 @@ class CheckedRows:
     rejected: list[RejectedRow] = field(default_factory=list)
     duplicates: list[DuplicateRow] = field(default_factory=list)
     read_as: list[ReadingChange] = field(default_factory=list)
-    # Of the variables that the script needs, those that no readable lead has.
+    # The keys of the variables that the script needs and no readable lead has.
     unknown_variables: frozenset[str] = frozenset()
 
 
@@ -106,14 +108,15 @@ class BadRowError(Exception):
 
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, variables: frozenset[str] = frozenset()) -> CheckedRows:
     """Check leads, each with its row number; `region` and `zone` are those of the business, `variables` the keys its script needs."""
-    checked = CheckedRows(unknown_variables=variables)
+    checked = CheckedRows()
+    wanted = WantedVariables(variables)
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
     for number, row in rows:
         try:
             lead_id, reading, lead = _lead(row, region, zone)
-            if variables:
-                checked.unknown_variables -= _require(variables, lead)
+            if missing := wanted.missing(lead):
+                raise _bad(reason="missing_variable", variable=missing[0])
         except BadRowError as error:
             checked.rejected.append(RejectedRow(number, *_identity(row), error.reason, error.text))
             continue
@@ -128,6 +131,7 @@ def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, varia
             checked.numbers.append(number)
             if reading.altered and isinstance(row, dict):
                 checked.read_as.append(ReadingChange(number, lead_id, shown_text(row["phone"]) or "", reading.e164))
+    checked.unknown_variables = wanted.unknown
     return checked
 
 
@@ -157,15 +161,6 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
         variables=_variables(row.get("variables")),
     )
     return lead_id, reading, lead
-
-
-def _require(variables: frozenset[str], lead: NewLead) -> frozenset[str]:
-    """Reject a lead without one of these variables; return those that it has."""
-    has = variables & lead_values(lead.name, lead.variables).keys()
-    missing = variables - has
-    if missing:
-        raise _bad(reason="missing_variable", variable=min(missing))
-    return has
 
 
 def _lead_id(value: object) -> LeadId:
@@ -211,11 +206,11 @@ def _variables(value: object) -> dict[str, Any] | None:
 
 def _fits(variables: Mapping[str, Any]) -> bool:
     try:
-        text = json.dumps(variables, ensure_ascii=False)
+        text = json.dumps(variables, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         return False
     # JSON escapes a NUL, and PostgreSQL's jsonb cannot store it.
-    return len(text) <= MAX_VARIABLES_CHARACTERS and "\\u0000" not in text and storable(text)
+    return len(text) <= MAX_VARIABLES_CHARACTERS and not ESCAPED_NUL.search(text) and storable(text)
 
 
 @cache

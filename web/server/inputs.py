@@ -61,6 +61,7 @@ WRONG: Final[dict[str, str]] = {
     "currency": msgid("must be a currency by its three letters, as USD"),
     "budget": msgid('must have "calls", or "amount" and "currency", or all three'),
     "lone_brace": msgid("has a brace that is no part of a placeholder: write {first_name} for a variable, and {{ or }} for a brace"),
+    "control_character": msgid("must have no invisible control characters"),
     "blank_text": msgid("must not be blank"),
     "https_address": msgid("must be an https:// address, without user and password"),
     "wss_address": msgid("must be a wss:// address, without user, password and query"),

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from sql.scripts.scripts import Scripts
     from sql.sessions.sessions import Sessions
     from sql.shares import SharedPool
+    from sql.test_calls.test_calls import TestCalls
     from telephony.accounts import AccountBook
+    from telephony.provider import Provider
     from telephony.twilio.account_reader import AccountReader
     from web.access.credential_checks import CredentialChecks
     from web.access.passwords import Passwords
@@ -66,6 +68,8 @@ REPORTS: Final[http.AppKey[Reports]] = http.AppKey("reports")
 BULK_OPERATIONS: Final[http.AppKey[BulkOperations]] = http.AppKey("bulk_operations")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
 SCRIPTS: Final[http.AppKey[Scripts]] = http.AppKey("scripts")
+TEST_CALLS: Final[http.AppKey[TestCalls]] = http.AppKey("test_calls")
+PROVIDER: Final[http.AppKey[Provider]] = http.AppKey("provider")
 KEY_PRESSES: Final[http.AppKey[KeyPresses]] = http.AppKey("key_presses")
 FACTS: Final[http.AppKey[FactWriter]] = http.AppKey("facts")
 RELAY: Final[http.AppKey[Relay]] = http.AppKey("relay")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from dialer.scripts.script import Script
-from dialer.scripts.texts import filled, lead_values
+from dialer.scripts.texts import filled, is_blank, lead_values
 from telephony.twilio import twiml
 from telephony.twilio.twiml import Addresses, Speech
 from web.twilio.sentences import Sentence, language_of, spoken
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # What Twilio's machine detection finds that is no person; `unknown` is treated as one.
 MACHINES: Final = frozenset({"machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax"})
+# The field of an address that names the keys which put the number on the do-not-call list.
+REMOVING: Final = "do_not_call"
 # How a call to an agent ended that somebody answered.
 ANSWERED: Final = frozenset({"completed", "answered"})
 
@@ -23,10 +26,14 @@ def opening(call: CallScript, answered_by: str | None, address: str) -> str:
     """The TwiML of a call that was answered, by whom or what is said in `AnsweredBy`; `address` is that of its TwiML."""
     if answered_by in MACHINES and call.machine_detection and call.on_machine != "continue":
         return _message(call) if call.on_machine == "leave_message" else twiml.hang_up()
-    if call.script is None:
+    script = Script.model_validate(call.script) if call.script else None
+    values = lead_values(call.name, call.variables)
+    if script is None or (script.say and is_blank(filled(script.say, values))):
         return twiml.speech(spoken(Sentence.GREETING, language_of(call)))
-    addresses = Addresses(pressed=f"{address}/pressed", dialled=f"{address}/dialled")
-    return twiml.conversation(Script.model_validate(call.script), lead_values(call.name, call.variables), addresses, call.from_number)
+    # What a key does is part of the address: what the person was told holds, although the script may be changed meanwhile.
+    removing = "".join(sorted(script.keypress or ()))
+    addresses = Addresses(pressed=f"{address}/pressed?{urlencode({REMOVING: removing})}", dialled=f"{address}/dialled")
+    return twiml.conversation(script, values, addresses, call.from_number)
 
 
 def after_key(call: CallScript, address: str, *, removed: bool) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from web.operations.settings.run_fields import PreviewSettings
 
 
-def previewed(business: Business, settings: PreviewSettings, rows: CheckedRows, address: str) -> str:
-    """The TwiML for the lead in the row that `settings` name; `address` stands for that of the call's TwiML.
+def lead_to_hear(settings: PreviewSettings, rows: CheckedRows) -> NewLead:
+    """The lead in the row that `settings` name.
 
     Raises:
         ApiError: 422, when it has no lead that can be called.
@@ -27,10 +27,11 @@ def previewed(business: Business, settings: PreviewSettings, rows: CheckedRows, 
     row = settings.row or min(leads, default=0)
     if row not in leads:
         raise errors.wrong_field(name="row", why=Text(msgid("must be a row with a lead that can be called")))
-    return opening(_call(business, settings, leads[row]), None, address)
+    return leads[row]
 
 
-def _call(business: Business, settings: PreviewSettings, lead: NewLead) -> CallScript:
+def call_of(business: Business, settings: PreviewSettings, lead: NewLead) -> CallScript:
+    """What the call of this lead would say."""
     own = settings.script.given() if settings.script else None
     return CallScript(
         run_id=0,
@@ -44,3 +45,12 @@ def _call(business: Business, settings: PreviewSettings, lead: NewLead) -> CallS
         machine_message=settings.machine_message,
         machine_detection=settings.machine_detection,
     )
+
+
+def previewed(business: Business, settings: PreviewSettings, rows: CheckedRows, address: str) -> str:
+    """The TwiML for the lead in the row that `settings` name; `address` stands for that of the call's TwiML.
+
+    Raises:
+        ApiError: 422, when it has no lead that can be called.
+    """
+    return opening(call_of(business, settings, lead_to_hear(settings, rows)), None, address)

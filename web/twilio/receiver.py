@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.sealing import BrokenSealError
+from dialer.shares import BusyError
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import NotRecordedError
 from sql.attempts.verdicts import RecordVerdict
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio import callbacks
 from web.server.tenancy import signed_by
-from web.twilio.key_presses import DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from dialer.streams.client import Streams
     from sql.attempts.attempts import AttemptContext, Attempts, RecordResult
     from sql.attempts.fact_writer import FactWriter
+    from sql.test_calls.test_calls import TestCall
     from telephony.accounts import AccountBook
     from web.operations.owner_hints import OwnerHints
     from web.twilio.key_presses import KeyPresses
 
 SigningKeys: TypeAlias = "tuple[SecretStr, ...]"
 
+# The field that says so of a kept request; Twilio has none of this name.
+REMOVED = "ringmaster:removed"
 UNREACHABLE = (NotRecordedError, DatabaseUnavailableError)
 
 # Keys of accounts other than the default: beyond this many, the least recently used is dropped.
@@ -54,6 +57,13 @@ class SignedRequest:
     path: str
     headers: Mapping[str, str]
     form: MultiDict[str]
+    # The person has pressed a key that takes its number off the list.
+    removes: bool = False
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The fields that are kept when it cannot be recorded."""
+        return {**self.form, **({REMOVED: "1"} if self.removes else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +128,16 @@ class CallbackReceiver:
             self._remember_account(before, signing)
             if reference is None or before is None:
                 raise UnknownReferenceError
+            if signed.removes:
+                # First: should anything fail after it, at worst the state of the call is learned from the next callback.
+                await self._key_presses.remove(reference)
             fact = _fact(reference, signed.form, answered=answered)
             result = await self._facts.record(fact)
-        except UNREACHABLE:
+        except (*UNREACHABLE, BusyError) as error:
+            if isinstance(error, BusyError) and not signed.removes:
+                raise
             self._check_without_database(signed)
-            if await self._streams.keep_callback(signed.reference, signed.form):
+            if await self._streams.keep_callback(signed.reference, signed.kept):
                 return None
             raise
         self._notify_owner(fact, result)
@@ -145,6 +160,17 @@ class CallbackReceiver:
             ids = reference.business_id, reference.attempt_id
             await self._attempts.add_recording(*ids, recording.sid, recording.url, recording.duration_seconds)
 
+    def verify(self, signed: SignedRequest, call: TestCall | None) -> TestCall:
+        """Verify a request about a test call, None when there is no such call; return the call.
+
+        Raises:
+            UnsignedError, UnknownReferenceError: as `receive`.
+        """
+        self._check(signed, self._signing_keys(call))
+        if call is None:
+            raise UnknownReferenceError
+        return call
+
     async def replay(self, reference: str, form: Mapping[str, str]) -> None:
         """Record a deferred callback with the key pressed in it, in one try; ignore it when its attempt no longer exists.
 
@@ -156,12 +182,15 @@ class CallbackReceiver:
         parsed, before = await self._find(reference)
         if parsed is None or before is None:
             return
-        fact = _fact(parsed, form, answered=False)
+        if form.get("AccountSid") != before.account_sid:
+            log.warning("dropped a deferred callback of an account that did not place its call")
+            return
+        if REMOVED in form:
+            await self._key_presses.remove(parsed)
+        fact = _fact(parsed, {name: value for name, value in form.items() if name != REMOVED}, answered=False)
         [result] = await self._attempts.record([fact])
         if result.verdict is RecordVerdict.BUSY:
             raise NotRecordedError
-        if DIGITS in form:
-            await self._key_presses.act(parsed, form[DIGITS])
         self._wrote()
         self._notify_owner(fact, result)
 
@@ -205,19 +234,23 @@ class CallbackReceiver:
             raise UnsignedError
 
     def _check_without_database(self, signed: SignedRequest) -> None:
-        """Without PostgreSQL only the default account's signature can be verified; callbacks of other accounts get a 503 and are retried.
+        """Verify a signature without PostgreSQL: that of the default account, or of one whose signature was verified before.
+
+        Whether the call is of that account is seen when it is replayed. A callback of any other account gets a 503, and is retried.
 
         Raises:
-            sql.attempts.fact_writer.NotRecordedError: when it is from another account.
+            sql.attempts.fact_writer.NotRecordedError: when it is from an account whose keys are not known here.
             UnsignedError: when it is not signed.
             ValueError: naming the malformed field.
         """
-        if not self._accounts.is_default(signed.form.get("AccountSid", "")):
+        account = signed.form.get("AccountSid", "")
+        keys = self._accounts.default.signing if self._accounts.is_default(account) else self._known_accounts.get(account)
+        if keys is None:
             raise NotRecordedError
-        self._check(signed, self._accounts.default.signing)
+        self._check(signed, keys)
         callbacks.parse(signed.form)
 
-    def _signing_keys(self, before: AttemptContext | None) -> SigningKeys:
+    def _signing_keys(self, before: AttemptContext | TestCall | None) -> SigningKeys:
         """The keys of the account the call was placed with, whatever account its business has now."""
         if before is None:
             return self._accounts.default.signing

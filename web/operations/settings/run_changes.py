@@ -119,7 +119,7 @@ async def call_again(request: http.Request, principal: Principal, wanted: AgainS
     except IdReusedError:
         raise errors.idempotency_conflict() from None
     except UnknownVariableError as error:
-        raise unknown_variable(str(error)) from None
+        raise unknown_variable(str(error), wanted.machine_message) from None
     except NoSuchLeadsError:
         why = Text(msgid("No lead of this run has ended with one of these outcomes."))
         raise ApiError(422, "no_leads", why, details=[{"field": "outcomes", "message": why}]) from None

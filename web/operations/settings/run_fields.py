@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_CALLER_IDS: Final = 100
 SHOWN_CALLER_IDS: Final = 5
+MAX_PHONE_CHARACTERS: Final = 64
 SCHEDULED_WITHIN: Final = timedelta(days=60)
 # Columns of a run, which are not kept among its settings.
 COLUMNS: Final = frozenset({"name", "concurrency", "start", "archived", "outcomes"})
@@ -80,6 +81,12 @@ class PreviewSettings(RunSettings):
     row: Annotated[int, Field(ge=1)] | None = None
 
 
+class TestCallSettings(PreviewSettings):
+    """The settings of a run, and the phone that is called to hear what a lead of it would hear."""
+
+    phone: Annotated[str, Field(max_length=MAX_PHONE_CHARACTERS)]
+
+
 def settings_of_query(request: http.Request, model: type[RunSettings] = RunSettings) -> RunSettings:
     """The settings in the query string.
 
@@ -123,9 +130,10 @@ def variables_of_new_run(business: Business, settings: RunSettings) -> frozenset
     return variables_of(given if "script" in settings.model_fields_set else business.script, settings.machine_message)
 
 
-def unknown_variable(name: str) -> ApiError:
-    """No lead has this variable of the script."""
-    return errors.wrong_field(name="script", why=Text(msgid("needs {{{variable}}}, which no lead has"), {"variable": name}))
+def unknown_variable(key: str, machine_message: str | None) -> ApiError:
+    """No lead has this variable, of the message for machines if that is where it is, else of the script."""
+    name = "machine_message" if key in variables_in(machine_message or "") else "script"
+    return errors.wrong_field(name=name, why=Text(msgid("needs {{{variable}}}, which no lead has"), {"variable": key}))
 
 
 def new_run(

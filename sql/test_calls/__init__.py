@@ -1,0 +1,1 @@
+"""Calls that people make to hear a script, outside of any run."""

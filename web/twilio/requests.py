@@ -1,0 +1,75 @@
+"""What all requests of Twilio have in common: a form that is signed, and the answers to one that is not."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import web as http
+from multidict import MultiDict
+
+from telephony.twilio import callbacks
+from web.server import errors, keys
+from web.server.addresses import raw_local_path
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
+from web.server.inputs import read, storable
+from web.twilio.receiver import SignedRequest, UnknownReferenceError, UnsignedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+log = logging.getLogger(__name__)
+
+Received = TypeVar("Received")
+
+
+def twiml_response(text: str) -> http.Response:
+    """TwiML as a response."""
+    return http.Response(text=text, content_type="text/xml")
+
+
+def signed_request(request: http.Request, form: MultiDict[str]) -> SignedRequest:
+    """The request as its signature covers it."""
+    return SignedRequest(request.match_info["reference"], raw_local_path(request), request.headers, form)
+
+
+async def accepted(request: http.Request, received: Awaitable[Received]) -> Received:
+    """What the receiver returns.
+
+    Raises:
+        ApiError: 403 when Twilio did not sign it, whether or not the reference exists; 404 when it did and the reference does not exist;
+            400 when a field is malformed.
+    """
+    try:
+        return await received
+    except UnsignedError:
+        raise _rejected(request, "unsigned", _unsigned()) from None
+    except UnknownReferenceError:
+        raise _rejected(request, "stranger", errors.not_found()) from None
+    except ValueError as error:
+        # Its message names the field, never the content.
+        text = Text(msgid("The request could not be read."))
+        unreadable = ApiError(400, "bad_request", text, details=[{"field": "body", "message": str(error)}])
+        raise _rejected(request, "unreadable", unreadable) from None
+
+
+async def form_of(request: http.Request) -> MultiDict[str]:
+    """The fields of the body; those that cannot be stored are left out."""
+    body = await read(request)
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=callbacks.MAX_FIELDS)
+    except (UnicodeDecodeError, ValueError):
+        pairs = []
+    return MultiDict((name, value) for name, value in pairs if storable(name) and storable(value))
+
+
+def _unsigned() -> ApiError:
+    return ApiError(403, "unsigned", Text(msgid("This request is not signed by the provider.")))
+
+
+def _rejected(request: http.Request, verdict: str, error: ApiError) -> ApiError:
+    request.app[keys.METRICS].callbacks.labels(verdict).inc()
+    log.warning("a callback was rejected: %s", verdict)
+    return error
