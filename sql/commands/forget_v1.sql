@@ -1,8 +1,8 @@
--- Delete expired commands, callbacks after 90 days, operations 30 days after their end, test calls after 7, replaced credentials of
--- accounts, and the numbers of a do-not-call register that has been replaced, at most p_limit rows of each. Returns
--- the largest of these counts but those of operations and credentials: p_limit means that there is more to delete.
--- Only rows to be deleted are locked: locking a row that stays would be a write too. Attempts are kept: they are the
--- record of who was called.
+-- Delete expired commands, callbacks after 90 days, operations 30 days after their end, test calls after 7 days,
+-- replaced credentials of accounts, and the numbers of a do-not-call register that has been replaced, at most p_limit
+-- rows of each. Returns the largest of the counts of commands, callbacks and numbers: p_limit means that there is more
+-- to delete. Only rows to be deleted are locked: locking a row that stays would be a write too. Attempts are kept: they
+-- are the record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE

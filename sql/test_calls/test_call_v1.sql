@@ -1,7 +1,7 @@
 -- Calls that people make to hear a script, outside of any run.
 
--- Note a test call that is about to be placed. Holds the lane, as the claim does: dialling that is stopped, and a number
--- that is refused, before this commits are seen. Returns its id and nonce, or a code: stopped, do_not_call, or
+-- Note a test call that is about to be placed. Holds the lane, as the claim does: dialling that is stopped, and a
+-- number that is refused, before this commits are seen. Returns its id and nonce, or a code: stopped, do_not_call, or
 -- in_progress while the last test call of the business may not be over.
 CREATE OR REPLACE FUNCTION dialer.request_test_call_v1(
     p_business_id integer, p_phone text, p_from_number text, p_account_sid text, p_call jsonb, p_actor text)

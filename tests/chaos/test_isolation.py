@@ -55,6 +55,7 @@ WHERE c.column_name = 'business_id' AND t.table_type = 'BASE TABLE' AND c.table_
 # Rows that stand there for a moment only, or for businesses that use what another test is about.
 EMPTY = {
     "dialer.operations",
+    "dialer.recordings",
     "dialer.refusals",
     "dialer.registers",
     "dialer.outbox",
@@ -62,6 +63,7 @@ EMPTY = {
     "dialer.lead_numbers",
     "dialer.sessions",
     "dialer.stalls",
+    "dialer.test_calls",
     "dialer.users",
 }
 SHARED = {
@@ -76,6 +78,17 @@ INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
 SELECT business_id, run_id, id, 'IL:Asia/Jerusalem', now() + interval '1 hour', 'same_phone' FROM outbound_call_jobs
 WHERE business_id = $1 AND run_id = $2 ORDER BY position DESC LIMIT 1
 """
+# A lead has a variable, and the business an account that it has replaced.
+FURTHER = (
+    """
+INSERT INTO dialer.lead_variables (business_id, run_id, position, variables)
+SELECT business_id, run_id, position, '{"city": "x"}' FROM outbound_call_jobs WHERE business_id = $1 AND run_id = $2 LIMIT 1
+""",
+    """
+INSERT INTO dialer.provider_accounts (business_id, account_sid, credentials, sealed, replaced_at)
+SELECT business_id, 'AC' || $2::integer, 'auth_token', '', now() FROM dialer.businesses WHERE business_id = $1
+""",
+)
 TAKEN = "SELECT count(*) FROM dialer.attempts WHERE created_at > $1 AND business_id = ANY ($2::integer[])"
 BUCKET = re.compile(r'web_request_seconds_bucket\{le="([^"]+)",route="/callbacks/\{reference\}"\} (\S+)')
 
@@ -161,7 +174,8 @@ async def dialing(cluster: Cluster) -> tuple[Tenant, Traffic]:
     runs = [(tenant, await tenant.run(cluster.leads(LEADS))) for tenant in tenants]
     for tenant, run_id in runs:
         await tenant.taken(run_id, 6)
-    await cluster.pool.execute(PUT_OFF, tenants[0].business_id, runs[0][1])
+    for statement in (PUT_OFF, *FURTHER):
+        await cluster.pool.execute(statement, tenants[0].business_id, runs[0][1])
     return tenants[0], Traffic(cluster, tenants[1:])
 
 

@@ -310,5 +310,5 @@ async def test_a_bad_variable_costs_its_own_row(site: Site) -> None:
     run_id = (await create(site, script=HEBREW)).json["run_id"]
     added = await site.post(f"{RUNS}/{run_id}/leads", {"leads": [{"lead_id": 7, "phone": "+972500000007", "name": "x"}]})
     assert (added.status, added.code, added.json["details"][0]["reason"]) == (422, "no_leads", "missing_variable")
-    detect = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "{nope}"}
+    detect: dict[str, Any] = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "{nope}"}
     assert (await create(site, **detect)).json["details"][0]["field"] == "machine_message"

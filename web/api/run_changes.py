@@ -20,7 +20,7 @@ from web.operations.settings.run_fields import PreviewSettings, TestCallSettings
 from web.server import keys
 from web.server.inputs import body_of
 from web.twilio.preview import call_of, lead_to_hear, previewed
-from web.twilio.test_calls import phone_to_test, place_test_call
+from web.twilio.test_call import phone_to_test, place_test_call
 
 routes = http.RouteTableDef()
 

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
 from sql.runs.new_run import NewLead
-from web.intake.imports.wanted_variables import WantedVariables
+from web.intake.imports.required_variables import RequiredVariables
 from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 from web.intake.phones.zones import zone_key
 from web.server.errors import ApiError, Text
@@ -109,7 +109,7 @@ class BadRowError(Exception):
 def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, variables: frozenset[str] = frozenset()) -> CheckedRows:
     """Check leads, each with its row number; `region` and `zone` are those of the business, `variables` the keys its script needs."""
     checked = CheckedRows()
-    wanted = WantedVariables(variables)
+    wanted = RequiredVariables(variables)
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
     for number, row in rows:

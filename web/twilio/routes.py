@@ -22,7 +22,7 @@ from web.twilio import test_call_routes
 from web.twilio.conversation import REMOVING, after_agent, after_key, opening
 from web.twilio.greeting import greets
 from web.twilio.key_presses import DIGITS
-from web.twilio.requests import accepted, form_of, signed_request, twiml_response
+from web.twilio.signed_forms import accepted, form_of, signed_request, twiml_response
 
 if TYPE_CHECKING:
     from multidict import MultiDict

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sql.runs.new_run import NewLead
 
 
-class WantedVariables:
+class RequiredVariables:
     """Tells which leads lack a variable, and which variables no lead has."""
 
     def __init__(self, keys: frozenset[str]) -> None:
