@@ -144,7 +144,11 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "POST /twiml/{reference}": CALLBACKS + "test_an_answered_call_is_greeted",
         "POST /twiml/{reference}/pressed": SCRIPTS + "test_a_key_puts_the_number_on_the_do_not_call_list",
         "POST /twiml/{reference}/dialled": SCRIPTS + "test_what_people_hear_when_no_agent_picks_up",
-        "POST /twiml/test/{reference}": HEARS_US + "test_a_test_call_lets_a_phone_hear_what_a_lead_would",
+        **dict.fromkeys(
+            ("POST /twiml/test/{reference}", "POST /twiml/test/{reference}/pressed", "POST /callbacks/test/{reference}"),
+            HEARS_US + "test_a_test_call_lets_a_phone_hear_what_a_lead_would",
+        ),
+        "POST /twiml/test/{reference}/dialled": HEARS_US + "test_a_test_call_to_an_agent_who_does_not_pick_up",
         "POST /callbacks/{reference}/recording": SCRIPTS + "test_a_recording_is_kept_with_its_call",
         "X-Twilio-Signature": CALLBACKS + "test_unsigned_and_wrongly_signed_callbacks_change_nothing",
     },

@@ -215,3 +215,11 @@ async def test_one_test_call_of_a_business_at_a_time(us: Heard) -> None:
     second = await us.site.post(TEST_CALL, asked())
     assert (second.status, second.code) == (409, "in_progress")
     assert len(us.sim.call_log.calls) == 1
+
+
+async def test_a_test_call_to_an_agent_who_does_not_pick_up(us: Heard) -> None:
+    us.sim.set_number(AGENT, [Course(scenario=Scenario.NO_ANSWER)])
+    assert (await us.site.post(TEST_CALL, asked(script={"dial": AGENT}))).status == 202
+    [call] = us.sim.call_log.calls.values()
+    await us.sim.call_log.until(lambda _: call.over)
+    assert [entry["verb"] for entry in call.heard] == ["Dial", "Say", "Hangup"]
