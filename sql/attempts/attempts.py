@@ -238,7 +238,7 @@ class Attempts:
         await self._pool.execute(TEXT["check_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
     async def add_recording(self, business_id: int, attempt_id: int, sid: str, url: str, duration_seconds: int | None) -> None:
-        """Store where the recording of a call is; a second report of it changes nothing."""
+        """Store where the recording of a call is; a second report of it, or one of a deleted attempt, changes nothing."""
         await self._pool.execute(TEXT["add_recording"], business_id, attempt_id, sid, url, duration_seconds)
 
     async def find_by_reference(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:

@@ -57,7 +57,7 @@ WHERE a.business_id = $1 AND a.id = $2 AND a.nonce = $3::uuid
 
 -- name: add_recording
 INSERT INTO dialer.recordings (business_id, attempt_id, recording_sid, url, duration_seconds)
-VALUES ($1, $2, $3, $4, $5)
+SELECT a.business_id, a.id, $3, $4, $5 FROM dialer.attempts a WHERE a.business_id = $1 AND a.id = $2 FOR KEY SHARE
 ON CONFLICT (attempt_id, recording_sid) DO NOTHING
 
 -- name: unbound_rivals

@@ -292,8 +292,9 @@ CREATE TABLE dialer.run_zones (
     PRIMARY KEY (run_id, zone, first_position)
 ) WITH (fillfactor = 50);
 
--- What a list knows of its leads besides name and number, for the texts of their calls. A lead without variables has no
--- row. Not in the row of the job, which is written anew at each step of a call.
+-- What a list knows of its leads besides name and number, as far as their calls may say it: texts by their keys, as
+-- lead_values of dialer/scripts/texts.py gives them. A lead without any has no row. Not in the row of the job, which is
+-- written anew at each step of a call.
 CREATE TABLE dialer.lead_variables (
     business_id  INTEGER  NOT NULL,
     run_id       INTEGER  NOT NULL,

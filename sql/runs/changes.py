@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dialer.scripts.texts import key_of
 from sql.commands.requests import answer_request
 from sql.runs.new_run import TEXT, insert_run, load, numbered, receive, started
 
@@ -122,8 +121,8 @@ class RunChanges:
 
 
 async def _require(connection: Connection, business_id: int, run_id: int, variables: frozenset[str]) -> None:
-    names = await connection.fetch(TEXT["variable_names"], business_id, run_id)
-    unknown = variables - {key_of(row["name"]) for row in names}
+    known = await connection.fetch(TEXT["known_variables"], business_id, run_id, list(variables))
+    unknown = variables - {row["name"] for row in known}
     if unknown:
         raise UnknownVariableError(min(unknown))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dialer.messages import Command, CommandType
 from dialer.model import RunStatus
+from dialer.scripts.texts import lead_values
 from sql.audit.audit import TEXT as AUDIT_TEXT
 from sql.commands.commands import TEXT as COMMAND_TEXT
 from sql.commands.requests import receive_request
@@ -24,21 +26,23 @@ if TYPE_CHECKING:
     ZoneRanges = tuple[list[str], list[int], list[int]]
 
 TEXT = statements("runs")
+# While a part is encoded for PostgreSQL, the event loop does nothing else, and its texts are in memory.
+LEADS_AT_ONCE: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A checked lead: `phone` is E.164, `zone` its zone key, `variables` what its script may say.
+    """A checked lead: `phone` is E.164, `zone` its zone key, `variables` what is known of it; what its script may say of these is stored.
 
     A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
     """
 
     lead_id: int | None
-    phone: str
-    name: str | None
+    phone: str = field(repr=False)
+    name: str | None = field(repr=False)
     zone: str
     external_id: str | None = None
-    variables: dict[str, Any] | None = None
+    variables: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +120,34 @@ async def insert_run(connection: Connection, new: NewRun, request: Request) -> i
 
 async def load(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead], *, after: int) -> ZoneRanges:
     """Add the rows of leads at the positions behind `after`; return the ranges of their zones, which are for the caller to add."""
-    ordered = sorted(leads, key=lambda lead: lead.zone)
+    ordered = await asyncio.to_thread(sorted, leads, key=lambda lead: lead.zone)
+    for start in range(0, len(ordered), LEADS_AT_ONCE):
+        part = ordered[start : start + LEADS_AT_ONCE]
+        await _load_part(connection, business_id, run_id, part, after=after + start)
+    ranges = list(_zones(ordered, after + 1))
+    return [zone for zone, _, _ in ranges], [first for _, first, _ in ranges], [last for _, _, last in ranges]
+
+
+async def _load_part(connection: Connection, business_id: int, run_id: int, part: Sequence[NewLead], *, after: int) -> None:
     await connection.copy_records_to_table(
         "outbound_call_jobs",
         schema_name="public",
         columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
         records=[
-            (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n)
-            for n, lead in enumerate(ordered, start=after + 1)
+            (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(part, start=after + 1)
         ],
     )
-    if known := [(n, json.dumps(lead.variables)) for n, lead in enumerate(ordered, start=after + 1) if lead.variables]:
+    positions, texts = await asyncio.to_thread(_variables, part, after + 1)
+    if positions:
         # COPY has no text format for JSON.
-        await connection.execute(TEXT["add_variables"], business_id, run_id, *map(list, zip(*known, strict=True)))
-    ranges = list(_zones(ordered, after + 1))
-    return [zone for zone, _, _ in ranges], [first for _, first, _ in ranges], [last for _, _, last in ranges]
+        await connection.execute(TEXT["add_variables"], business_id, run_id, positions, texts)
+
+
+def _variables(part: Sequence[NewLead], first: int) -> tuple[list[int], list[str]]:
+    """The positions of the leads that have variables, and what a script may say of them, by its key, as JSON."""
+    values = ((n, lead_values(None, lead.variables)) for n, lead in enumerate(part, start=first) if lead.variables)
+    known = [(n, json.dumps(texts, ensure_ascii=False)) for n, texts in values if texts]
+    return [n for n, _ in known], [text for _, text in known]
 
 
 def _zones(ordered: Sequence[NewLead], first: int) -> Iterator[tuple[str, int, int]]:

@@ -50,12 +50,12 @@ RETURNING id
 INSERT INTO dialer.lead_variables (business_id, run_id, position, variables)
 SELECT $1, $2, v.position, v.variables::jsonb FROM unnest($3::integer[], $4::text[]) AS v (position, variables)
 
--- name: variable_names
+-- name: known_variables
 SELECT DISTINCT n.name FROM dialer.lead_variables v CROSS JOIN LATERAL jsonb_object_keys(v.variables) AS n (name)
-WHERE v.business_id = $1 AND v.run_id = $2
+WHERE v.business_id = $1 AND v.run_id = $2 AND n.name = ANY ($3::text[])
 UNION
 SELECT 'name' WHERE EXISTS (
-    SELECT FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2 AND j.lead_name <> '')
+    SELECT FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2 AND btrim(j.lead_name) <> '')
 
 -- name: change
 SELECT dialer.change_run_settings_v1($1::integer, $2::integer, $3::jsonb, $4::text, $5::text[])

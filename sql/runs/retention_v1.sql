@@ -11,6 +11,8 @@ BEGIN
     jobs := ARRAY(SELECT j.id FROM public.outbound_call_jobs j
                   WHERE j.run_id = p_run_id AND j.business_id = p_business_id
                   ORDER BY j.position LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    -- A recording that is being stored holds its attempt: the statement after this one sees it.
+    PERFORM FROM dialer.attempts a WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id FOR UPDATE;
     WITH attempt AS (
         DELETE FROM dialer.attempts a WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id
         RETURNING a.id, a.sid

@@ -17,18 +17,18 @@ TEXT = statements("scripts")
 class CallScript:
     """What the call of an attempt says: `script` as in contract section 7, of its run or else of its business, None for the greeting.
 
-    `phone` and `from_number` are E.164, `region` is the country of the business.
+    `variables` are texts by their keys (`lead_values`). `phone` and `from_number` are E.164, `region` is the country of the business.
     """
 
     run_id: int
     phone: str = field(repr=False)
-    from_number: str
+    from_number: str = field(repr=False)
     name: str | None = field(repr=False)
     variables: dict[str, Any] | None = field(repr=False)
     region: str
-    script: dict[str, Any] | None
+    script: dict[str, Any] | None = field(repr=False)
     on_machine: str | None
-    machine_message: str | None
+    machine_message: str | None = field(repr=False)
     machine_detection: str | None
 
 

@@ -140,6 +140,11 @@ def parse(form: Mapping[str, str]) -> CallbackFact:
     )
 
 
+def is_recording(form: Mapping[str, str]) -> bool:
+    """Whether this is the report of a recording; a status callback of a recorded call names the recording too, with the call's status."""
+    return "RecordingSid" in form and "CallStatus" not in form
+
+
 def parse_recording(form: Mapping[str, str]) -> Recording | None:
     """Parse the report of a recording; None when there is none after all (`absent`: nobody spoke).
 

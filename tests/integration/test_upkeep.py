@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
 from sql.errors import RowLockedError
+from sql.statements import statements
 from tests.chaos import waiting
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ SLOW_JOBS = """
 CREATE FUNCTION pg_temp_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE UPDATE ON public.outbound_call_jobs FOR EACH ROW EXECUTE FUNCTION pg_temp_slow();
 """
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+ATTEMPTS, RUNS = statements("attempts"), statements("runs")
 BATCH = 2_000
 PAGE_BYTES = 8_192
 DECIDED_SECONDS = 10.0
@@ -150,3 +155,28 @@ async def test_a_run_is_deleted_after_its_retention_time_and_not_while_its_calls
     left = await database.pool.fetchval("SELECT (SELECT count(*) FROM dialer.attempts) + (SELECT count(*) FROM dialer.call_sids)")
     assert (left, await database.runs.get(business, runs[0])) == (0, None)
     assert (await database.checked_run(business, kept)).queued == 2
+
+
+@pytest.mark.parametrize("stored_first", [False, True])
+async def test_a_recording_that_arrives_while_its_run_is_deleted_does_not_stay(database: DatabaseFixture, *, stored_first: bool) -> None:
+    business = await database.business()
+    run_id = await database.run(business, 1)
+    [attempt], _ = await database.claim(business)
+    await database.record(attempt, AttemptState.OVER, outcome="completed")
+    store = (ATTEMPTS["add_recording"], business, attempt.attempt_id, "RE1", "https://example.com/RE1", 3)
+    delete = (RUNS["delete_run"], business, run_id, 10)
+    first, second = (store, delete) if stored_first else (delete, store)
+
+    async def it_waits() -> bool:
+        return bool(await database.pool.fetchval(WAITING))
+
+    async with database.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute(*first)
+            other = asyncio.create_task(database.pool.execute(*second))
+            await waiting.until(it_waits, DECIDED_SECONDS, "the other statement waits")
+        await other
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.attempts") == 0
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.recordings") == 0
+    await database.attempts.add_recording(business, attempt.attempt_id, "RE2", "https://example.com/RE2", None)
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.recordings") == 0

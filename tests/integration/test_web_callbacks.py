@@ -10,7 +10,7 @@ import pytest
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.streams.client import NOWHERE, Streams
-from tests.web_site import AUTH_TOKEN, NO_REDIS, RUNS, callback, serving
+from tests.web_site import ACCOUNT, AUTH_TOKEN, NO_REDIS, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from ringmaster.local.postgres import Postgres
@@ -23,6 +23,10 @@ async def one_call(site: Site, count: int = 1) -> ClaimedAttempt:
     await site.load(count)
     attempts, _ = await site.database.claim(site.business)
     return attempts[0]
+
+
+async def recordings(site: Site) -> list[str]:
+    return [row["recording_sid"] for row in await site.database.pool.fetch("SELECT recording_sid FROM dialer.recordings")]
 
 
 async def state_of(site: Site, attempt: ClaimedAttempt) -> str:
@@ -222,6 +226,25 @@ async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
             while await state_of(site, attempt) != "over":
                 assert (await site.get("/readyz")).status == 200
         assert (await site.database.checked_run(site.business, attempt.run_id)).completed == 1
+
+
+async def test_a_recording_that_is_reported_while_postgresql_is_unavailable_is_stored_later(
+    postgres: Postgres, database_url: str, redis_url: str, database: DatabaseFixture
+) -> None:
+    async with serving(database_url, redis_url, database) as site:
+        attempt = await one_call(site)
+        path = f"/callbacks/{Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)}/recording"
+        sid, url = "RE" + "1" * 32, "https://api.twilio.com/2010-04-01/Accounts/AC/Recordings/RE"
+        form = {"AccountSid": ACCOUNT, "RecordingSid": sid, "RecordingUrl": url, "RecordingStatus": "completed"}
+        await postgres.stop()
+        assert (await site.sign_and_post(path, form)).status == 204
+        assert (await site.sign_and_post(path, form, auth_token="another")).status == 403
+        assert (await site.sign_and_post(path, {**form, "RecordingUrl": "x"})).status == 400
+        assert (await site.sign_and_post(path, {**form, "AccountSid": "AC" + "9" * 32})).status == 503
+        await postgres.start()
+        async with asyncio.timeout(20):
+            while (await site.get("/readyz")).status != 200 or await recordings(site) != [sid]:
+                pass
 
 
 async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(

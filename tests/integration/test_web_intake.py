@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,20 @@ async def test_a_form_as_browsers_and_programs_send_it(site: Site) -> None:
     response = await site.request("POST", RUNS, data=body, headers={"Content-Type": 'multipart/form-data; charset=utf-8; boundary="a b"'})
     assert (response.status, response.json["accepted"]) == (201, 1)
     assert (await site.get(f"{RUNS}/{response.json['run_id']}")).json["name"] == "spring"
+
+
+async def test_a_long_hebrew_script_fits_beside_a_file(site: Site) -> None:
+    said = {"say": "א" * 4096, "language": "he-IL"}
+    machine = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "ב" * 4096}
+    for script in (json.dumps(said), json.dumps(said, ensure_ascii=False)):
+        fields = {"file": "lead_id,phone\n1,0521234567\n", "script": script, **machine}
+        parts = [f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items()]
+        response = await site.request("POST", RUNS, data=("".join(parts) + "--b--").encode(), headers=FORM)
+        assert response.status == 201, response.body
+        assert (await site.get(f"{RUNS}/{response.json['run_id']}")).json["settings"]["script"] == said
+    too_long = f'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n{"x" * 5000}\r\n--b--'
+    refused = await site.request("POST", RUNS, data=too_long.encode(), headers=FORM)
+    assert (refused.status, refused.json["details"][0]["field"]) == (422, "name")
 
 
 BODIES = st.one_of(

@@ -7,6 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from dialer.model import Reference
 from tests.web_site import PUBLIC, RUNS, callback, serving
 
@@ -45,6 +47,10 @@ async def heard(site: Site, attempt: ClaimedAttempt, path: str = "", **fields: s
     response = await ask(site, attempt, path, **fields)
     assert response.status == 200, response.body
     return list(ET.fromstring(response.body))  # noqa: S314 - our own document
+
+
+async def patch(site: Site, **changes: Any) -> Response:  # noqa: ANN401
+    return await site.request("PATCH", "/api/business", token="admin", json=changes)
 
 
 # As the script with the key 9 says.
@@ -109,6 +115,22 @@ async def test_leads_that_are_called_again_keep_their_variables(site: Site) -> N
     attempts, _ = await site.database.claim(site.business)
     texts = {attempt.phone: (await heard(site, attempt))[0].text for attempt in attempts}
     assert texts == {"+972500000001": "שלום דנה, יש לך תור ב-חיפה <b>", "+972500000003": "שלום רות, יש לך תור ב-אילת"}
+
+
+async def test_leads_that_are_called_again_need_a_value_that_can_be_said(site: Site) -> None:
+    leads = [
+        {"lead_id": n, "phone": f"+97250000000{n}", "variables": {"Flag": flag, "First-Name": "דנה", "age": 30}}
+        for n, flag in enumerate((True, " ", None, ["x"]), start=1)
+    ]
+    by_phone = await calls(site, leads=leads)
+    for attempt in by_phone.values():
+        await site.post_callback(attempt, "busy")
+    run_id = next(iter(by_phone.values())).run_id
+    for text, expected in (("{flag}", 422), ("{Name}", 422), ("{first name}, {AGE}", 201)):
+        script = {"say": text, "language": "he-IL"}
+        assert (await create(site, leads, script=script)).status == expected
+        again = await site.post(f"{RUNS}/{run_id}/again", {"outcomes": ["busy"], "script": script})
+        assert again.status == expected, again.body
 
 
 async def test_a_key_puts_the_number_on_the_do_not_call_list(site: Site) -> None:
@@ -186,6 +208,41 @@ async def test_what_people_hear_when_no_agent_picks_up(site: Site) -> None:
     assert [verb.tag for verb in await heard(site, attempt, "/dialled", DialCallStatus="completed")] == ["Hangup"]
     [say, _] = await heard(site, attempt, "/dialled", DialCallStatus="no-answer")
     assert (say.attrib["language"], "נציג" in (say.text or "")) == ("he-IL", True)
+
+
+WRONG_NUMBERS = [
+    ({"dial": "+972900123456"}, "script.dial"),  # premium
+    ({"dial": "+870773111632"}, "script.dial"),  # satellite
+    ({"dial": "+9721234567"}, "script.dial"),  # impossible
+    ({"dial": "+9720501112233"}, "script.dial"),  # with its trunk prefix
+    ({"dial": "+442079460000"}, "script.dial"),  # of a country that is not called
+    ({"dial": "sip:agent@example.com", "caller_id": "+12025550199"}, "script.caller_id"),
+]
+
+
+@pytest.mark.parametrize(("script", "field"), WRONG_NUMBERS)
+async def test_an_agent_is_called_by_the_rules_of_the_business(site: Site, script: dict[str, Any], field: str) -> None:
+    assert (await patch(site, allowed_countries=["IL", "US"])).status == 200
+    run_id = (await create(site)).json["run_id"]
+    body = {"leads": LEADS, "script": script}
+    refused = [await site.post(path, body) for path in (RUNS, f"{RUNS}/preview", f"{RUNS}/preflight")]
+    refused.append(await site.post(f"{RUNS}/{run_id}/again", {"outcomes": ["busy"], "script": script}))
+    refused.append(await site.post(f"{RUNS}/test-call", {**body, "phone": "+972500000001"}))
+    refused.append(await patch(site, script=script))
+    assert [(response.status, response.json["details"][0]["field"]) for response in refused] == [(422, field)] * 6
+
+
+async def test_the_script_of_a_business_must_fit_what_it_changes(site: Site) -> None:
+    script = {"dial": "+97231234567", "caller_id": "+972501110000"}
+    assert (await patch(site, script={**script, "caller_id": "+972501119999"})).status == 422
+    both = await patch(site, script=script, allowed_countries=["IL"])
+    assert (both.status, both.json["script"]) == (200, script)
+    for changes, field in (({"caller_ids": ["050-111-9999"]}, "script.caller_id"), ({"allowed_countries": ["US"]}, "script.dial")):
+        refused = await patch(site, **changes)
+        assert (refused.status, refused.json["details"][0]["field"]) == (422, field)
+    assert (await patch(site, caller_ids=["050-111-9999"], script={**script, "caller_id": "+972501119999"})).status == 200
+    assert (await create(site, script={"dial": "+97231234567", "caller_id": "+972501119999"})).status == 201
+    assert (await patch(site, allowed_countries=["US"], script=None)).status == 200
 
 
 async def test_what_is_not_signed_presses_no_key(site: Site) -> None:

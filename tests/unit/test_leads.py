@@ -9,6 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sql.runs.new_run import NewLead
+from sql.scripts.scripts import CallScript
 from web.intake.csv_file import rows_of
 from web.intake.encoding import decoded, pieces
 from web.intake.rows import MAX_VARIABLES, check_rows
@@ -167,3 +169,20 @@ def test_no_file_causes_an_unexpected_error(body: bytes) -> None:
 def test_no_row_causes_an_unexpected_error(row: object) -> None:
     checked = check_rows([(1, row)], "IL", "UTC")
     assert len(checked.accepted) + len(checked.rejected) == 1
+
+
+def test_nothing_that_is_known_of_a_person_is_in_a_repr() -> None:
+    lead = NewLead(1, "+972501234567", "דנה", "IL:", variables={"city": "חיפה"})
+    call = CallScript(
+        run_id=1,
+        phone="+972501234567",
+        from_number="+972501110000",
+        name="דנה",
+        variables={"city": "חיפה"},
+        region="IL",
+        script={"stream": "wss://example.com", "parameters": {"key": "secret"}},
+        on_machine=None,
+        machine_message="secret",
+        machine_detection=None,
+    )
+    assert not [known for known in ("+972", "דנה", "חיפה", "secret") if known in repr(lead) + repr(call)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web as http
 
 from dialer.model import Role
+from dialer.scripts.script import Script
 from web.access.auth import require_principal
 from web.api.serializers import business_json
+from web.intake.imports.script_numbers import check_script
 from web.intake.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.phones.refusals import SENTENCES
 from web.operations.settings.business import BusinessChanges, change_business, own_business
@@ -18,6 +21,8 @@ from web.server.inputs import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sql.businesses.businesses import Business
 
 routes = http.RouteTableDef()
 
@@ -33,9 +38,10 @@ async def change(request: http.Request) -> http.Response:
     """Change the business; only an admin may."""
     principal = require_principal(request, Role.ADMIN)
     changes = await body_of(request, BusinessChanges)
+    business = await own_business(request, principal)
     if changes.caller_ids:
-        region = changes.region or (await own_business(request, principal)).region
-        changes = changes.model_copy(update={"caller_ids": _numbers(changes.caller_ids, region)})
+        changes = changes.model_copy(update={"caller_ids": _numbers(changes.caller_ids, changes.region or business.region)})
+    _check_script(business, changes)
     return http.json_response(business_json(await change_business(request, principal, changes)))
 
 
@@ -54,3 +60,17 @@ def _numbers(caller_ids: Sequence[str], region: str) -> list[str]:
     if wrong:
         raise errors.invalid(wrong)
     return numbers
+
+
+def _check_script(business: Business, changes: BusinessChanges) -> None:
+    """Hold the script that the business will have against the caller ids and countries that it will have, when one of these changes.
+
+    Raises:
+        ApiError: 422, naming the number in the script.
+    """
+    given = changes.model_fields_set & {"caller_ids", "allowed_countries"}
+    if not given and "script" not in changes.model_fields_set:
+        return
+    after = replace(business, **{name: getattr(changes, name) for name in given})
+    stored = Script.model_validate(business.script) if business.script else None
+    check_script(after, changes.script if "script" in changes.model_fields_set else stored)

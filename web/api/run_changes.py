@@ -13,6 +13,7 @@ from web.api.serializers import preflight_json, run_answer_json
 from web.intake.importer import checked_for_new_run, report
 from web.intake.imports.additions import add_leads
 from web.intake.imports.import_request import imported
+from web.intake.imports.script_numbers import check_script
 from web.operations.reports.preflight import preflight
 from web.operations.settings.business import own_business
 from web.operations.settings.run_changes import AgainSettings, RunChange, call_again, change_run
@@ -46,6 +47,7 @@ async def again(request: http.Request) -> http.Response:
     """Call leads of a run again, by their last outcomes, as a new run."""
     principal = require_principal(request, Role.OPERATOR)
     wanted = await body_of(request, AgainSettings)
+    check_script(await own_business(request, principal), wanted.script)
     return canonical_json(await call_again(request, principal, wanted), status=201)
 
 

@@ -22,6 +22,8 @@ MAX_PARTS: Final = 20
 MAX_HEADER_BYTES: Final = 8 * 1024
 # A longer field is kept as a span of the body, like a file.
 MAX_FIELD_BYTES: Final = 4_000
+# 4,096 letters of any script, as JSON too, which may write one in 12 bytes.
+LONG_FIELDS: Final = {"script": 64 * 1024, "machine_message": 64 * 1024}
 BOUNDARY: Final = re.compile(r"""multipart/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;.*)?""", re.IGNORECASE)
 HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
 PARAMETER: Final = re.compile(r""";\s*(name|filename|filename\*)=("(?:[^"\\]|\\.)*"|[^;\s"]+)\s*(?=;|$)""", re.IGNORECASE)
@@ -81,7 +83,7 @@ def read_form(body: ReceivedBody, content_type: str) -> Form:
         for name, span, is_file in _spans(body, _boundary(content_type)):
             if name in form.texts or name in form.spans:
                 raise _malformed()
-            if is_file or span.end - span.start > MAX_FIELD_BYTES:
+            if is_file or span.end - span.start > LONG_FIELDS.get(name, MAX_FIELD_BYTES):
                 form.spans[name] = span
             else:
                 form.texts[name] = body.read(span.start, span.end).decode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sql.commands.requests import IdReusedError
 from sql.runs.new_run import Request
+from web.intake.imports.script_numbers import check_script
 from web.intake.rows import CheckedRows, check_rows
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run
@@ -57,11 +58,12 @@ async def checked(wanted: ImportRequest, business: Business, variables: frozense
 
 
 async def checked_for_new_run(wanted: ImportRequest, business: Business) -> CheckedRows:
-    """The rows of a new run, each of them checked.
+    """The rows of a new run, each of them checked, after the numbers in its script.
 
     Raises:
-        ApiError: 413 or 422, when they cannot be read, or no lead has a variable of the script.
+        ApiError: 413 or 422, when they cannot be read, no lead has a variable of the script, or a number in that is wrong.
     """
+    check_script(business, wanted.settings.script)
     rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
     if rows.unknown_variables:
         raise unknown_variable(min(rows.unknown_variables), wanted.settings.machine_message)

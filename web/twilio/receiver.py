@@ -136,7 +136,7 @@ class CallbackReceiver:
         except (*UNREACHABLE, BusyError) as error:
             if isinstance(error, BusyError) and not signed.removes:
                 raise
-            self._check_without_database(signed)
+            self._check_without_database(signed, callbacks.parse)
             if await self._streams.keep_callback(signed.reference, signed.kept):
                 return None
             raise
@@ -144,18 +144,26 @@ class CallbackReceiver:
         return CallbackResult(before, result)
 
     async def receive_recording(self, signed: SignedRequest) -> None:
-        """Verify the report of a recording, and store where it is.
+        """Verify the report of a recording, and store where it is, or defer it while PostgreSQL is unavailable.
 
         Raises:
             UnsignedError, UnknownReferenceError, ValueError: as `receive`.
-            DatabaseUnavailableError: when PostgreSQL is unavailable; Twilio retries.
+            sql.attempts.fact_writer.NotRecordedError, DatabaseUnavailableError: as `receive`.
         """
         self._choose_share(signed)
-        reference, before = await self._find(signed.reference)
-        self._check(signed, self._signing_keys(before))
-        if reference is None or before is None:
-            raise UnknownReferenceError
-        recording = callbacks.parse_recording(signed.form)
+        try:
+            reference, before = await self._find(signed.reference)
+            self._check(signed, self._signing_keys(before))
+            if reference is None or before is None:
+                raise UnknownReferenceError
+            await self._store_recording(reference, signed.form)
+        except UNREACHABLE:
+            self._check_without_database(signed, callbacks.parse_recording)
+            if not await self._streams.keep_callback(signed.reference, signed.form):
+                raise
+
+    async def _store_recording(self, reference: Reference, form: Mapping[str, str]) -> None:
+        recording = callbacks.parse_recording(form)
         if recording is not None:
             ids = reference.business_id, reference.attempt_id
             await self._attempts.add_recording(*ids, recording.sid, recording.url, recording.duration_seconds)
@@ -184,6 +192,9 @@ class CallbackReceiver:
             return
         if form.get("AccountSid") != before.account_sid:
             log.warning("dropped a deferred callback of an account that did not place its call")
+            return
+        if callbacks.is_recording(form):
+            await self._store_recording(parsed, form)
             return
         if REMOVED in form:
             await self._key_presses.remove(parsed)
@@ -233,7 +244,7 @@ class CallbackReceiver:
         if not self._is_signed(signed, signing):
             raise UnsignedError
 
-    def _check_without_database(self, signed: SignedRequest) -> None:
+    def _check_without_database(self, signed: SignedRequest, parse: Callable[[Mapping[str, str]], object]) -> None:
         """Verify a signature without PostgreSQL: that of the default account, or of one whose signature was verified before.
 
         Whether the call is of that account is seen when it is replayed. A callback of any other account gets a 503, and is retried.
@@ -248,7 +259,7 @@ class CallbackReceiver:
         if keys is None:
             raise NotRecordedError
         self._check(signed, keys)
-        callbacks.parse(signed.form)
+        parse(signed.form)
 
     def _signing_keys(self, before: AttemptContext | TestCall | None) -> SigningKeys:
         """The keys of the account the call was placed with, whatever account its business has now."""

@@ -227,9 +227,14 @@ def check_caller_ids(caller_ids: Sequence[str], business: Business) -> None:
         raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not name one twice")))
     for place, number in enumerate(caller_ids):
         if number not in business.caller_ids:
-            shown = ", ".join(business.caller_ids[:SHOWN_CALLER_IDS])
-            why = Text(msgid("must be a caller id of the business, spelt as {numbers}"), {"numbers": shown})
-            raise errors.wrong_field(name=f"caller_ids.{place}", why=why)
+            raise foreign_caller_id(business, name=f"caller_ids.{place}")
+
+
+def foreign_caller_id(business: Business, *, name: str) -> ApiError:
+    """This field has a number that is no caller id of the business."""
+    shown = ", ".join(business.caller_ids[:SHOWN_CALLER_IDS])
+    why = Text(msgid("must be a caller id of the business, spelt as {numbers}"), {"numbers": shown})
+    return errors.wrong_field(name=name, why=why)
 
 
 def own_rules(run: Run) -> RunRules:
