@@ -34,7 +34,7 @@ class Business:
     `account_credentials` says which kind its own account has: `auth_token` or `api_key`.
 
     The rules of calling hold for runs without their own: `calling_hours` None is always, any other None no limit.
-    So does its `script`, None for a greeting.
+    So does its `script`, None for a greeting. `inbound_script` is what those hear who call back, None for a sentence.
     """
 
     business_id: int
@@ -54,6 +54,7 @@ class Business:
     required_registers: list[dict[str, Any]]
     retention_days: int | None
     script: dict[str, Any] | None
+    inbound_script: dict[str, Any] | None
     stopped_at: datetime | None
     account_credentials: str | None
 

@@ -27,7 +27,9 @@ BEGIN
         required_registers = coalesce(p_changes -> 'required_registers', b.required_registers),
         retention_days = CASE WHEN p_changes ? 'retention_days' THEN (p_changes ->> 'retention_days')::integer
                               ELSE b.retention_days END,
-        script = CASE WHEN p_changes ? 'script' THEN nullif(p_changes -> 'script', 'null') ELSE b.script END
+        script = CASE WHEN p_changes ? 'script' THEN nullif(p_changes -> 'script', 'null') ELSE b.script END,
+        inbound_script = CASE WHEN p_changes ? 'inbound_script' THEN nullif(p_changes -> 'inbound_script', 'null')
+                              ELSE b.inbound_script END
     WHERE b.business_id = p_business_id;
     IF p_changes ? 'provider_account' THEN
         PERFORM dialer.change_account_v1(p_business_id, nullif(p_changes -> 'provider_account', 'null'), p_sealed);

@@ -11,7 +11,7 @@ RETURNING business_id
 -- name: get
 SELECT b.business_id, b.name, dialer.numbers_of(b.caller_ids) AS caller_ids, b.region, b.timezone, b.account_sid,
        l.max_calls, l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day,
-       b.allowed_countries, b.required_registers, b.retention_days, b.script, b.stopped_at,
+       b.allowed_countries, b.required_registers, b.retention_days, b.script, b.inbound_script, b.stopped_at,
        a.credentials AS account_credentials
 FROM dialer.businesses b JOIN dialer.lanes l USING (business_id)
 LEFT JOIN dialer.provider_accounts a ON a.business_id = b.business_id AND a.replaced_at IS NULL

@@ -108,9 +108,13 @@ CREATE TABLE dialer.businesses (
     retention_days     INTEGER,
     -- What calls of runs without their own script say; NULL: a greeting.
     script             JSONB,
+    -- What those hear who call back; NULL: a sentence.
+    inbound_script     JSONB,
     -- What the command line allowed: the business itself may set the max_calls of its lane up to this.
     max_calls_limit    INTEGER      NOT NULL
 );
+
+CREATE INDEX businesses_by_caller_id ON dialer.businesses USING gin (caller_ids jsonb_path_ops);
 
 -- The credentials of provider accounts, sealed with SECRET_KEY: of businesses, and under business 0 the default
 -- accounts of the settings. Of one account the newest authenticate, and each verifies callbacks. Replaced ones are

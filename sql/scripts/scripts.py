@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sql.statements import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sql.pool import Pool
 
 TEXT = statements("scripts")
@@ -32,6 +34,20 @@ class CallScript:
     machine_detection: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class InboundScript:
+    """What those hear who call a business back: `script` None for a sentence.
+
+    `sealed` are the stored credentials of its account, None the default one, the newest first.
+    """
+
+    business_id: int
+    region: str
+    script: dict[str, Any] | None
+    account_sid: str | None
+    sealed: Sequence[str] = field(repr=False)
+
+
 class Scripts:
     """The scripts of the calls of all businesses, in PostgreSQL."""
 
@@ -47,3 +63,11 @@ class Scripts:
         """
         row = await self._pool.fetchrow(TEXT["of_attempt"], business_id, attempt_id)
         return CallScript(**row) if row else None
+
+    async def inbound(self, number: str, limit: int) -> list[InboundScript]:
+        """What the businesses that call from this number (E.164) say to those who call it back, at most `limit` of them.
+
+        Raises:
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
+        """
+        return [InboundScript(**row) for row in await self._pool.fetch(TEXT["inbound"], number, limit)]

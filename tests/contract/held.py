@@ -149,6 +149,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
             HEARS_US + "test_a_test_call_lets_a_phone_hear_what_a_lead_would",
         ),
         "POST /twiml/test/{reference}/dialled": HEARS_US + "test_a_test_call_to_an_agent_who_does_not_pick_up",
+        **dict.fromkeys(("POST /twiml/inbound", "POST /twiml/inbound/dialled"), SCRIPTS + "test_what_those_hear_who_call_back"),
         "POST /callbacks/{reference}/recording": SCRIPTS + "test_a_recording_is_kept_with_its_call",
         "X-Twilio-Signature": CALLBACKS + "test_unsigned_and_wrongly_signed_callbacks_change_nothing",
     },

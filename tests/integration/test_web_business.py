@@ -40,6 +40,7 @@ async def test_a_business_is_shown(site: Site) -> None:
         "required_registers": [],
         "retention_days": None,
         "script": None,
+        "inbound_script": None,
         "provider_account": None,
     }
 
@@ -98,6 +99,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_per_day": -1}, "max_per_day"),
     ({"calling_hours": {"monday": [["08:00"]]}}, "calling_hours.monday.0"),
     ({"script": {"say": "x"}}, "script"),
+    ({"inbound_script": {"say": "{name}", "language": "he-IL"}}, "inbound_script"),
+    ({"inbound_script": {"say": "x", "language": "he-IL", "keypress": {"9": "do_not_call"}}}, "inbound_script"),
+    ({"inbound_script": {"dial": "+97239999999", "caller_id": "+12025550100"}}, "inbound_script.caller_id"),
     ({"provider_account": {}}, "provider_account.account_sid"),
     ({"provider_account": {"account_sid": "SK" + "1" * 32, "auth_token": "x"}}, "provider_account.account_sid"),
     ({"provider_account": {"account_sid": ACCOUNT, "auth_token": "x"}}, "provider_account.account_sid"),

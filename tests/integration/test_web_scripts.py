@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dialer.model import Reference
-from tests.web_site import PUBLIC, RUNS, callback, serving
+from tests.web_site import ACCOUNT, PUBLIC, RUNS, callback, serving
 
 if TYPE_CHECKING:
     from ringmaster.local.postgres import Postgres
@@ -369,3 +369,30 @@ async def test_a_bad_variable_costs_its_own_row(site: Site) -> None:
     assert (added.status, added.code, added.json["details"][0]["reason"]) == (422, "no_leads", "missing_variable")
     detect: dict[str, Any] = {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message", "machine_message": "{nope}"}
     assert (await create(site, **detect)).json["details"][0]["field"] == "machine_message"
+
+
+async def test_what_those_hear_who_call_back(site: Site) -> None:
+    form = {"CallSid": "CA" + "1" * 32, "AccountSid": ACCOUNT, "From": "+972501234567", "To": "+972501110000", "CallStatus": "ringing"}
+
+    async def call(path: str = "/twiml/inbound", **fields: str) -> list[ET.Element]:
+        response = await site.sign_and_post(path, {**form, **fields})
+        assert response.status == 200, response.body
+        return list(ET.fromstring(response.body))  # noqa: S314 - our own document
+
+    assert (await site.sign_and_post("/twiml/inbound", form, auth_token="another")).status == 403
+    assert [verb.attrib.get("language") for verb in await call()] == ["he-IL", None]
+    assert (await call(To="+97239999999"))[0].attrib["language"] == "en-US", "a number that is not known here"
+    own = {"dial": "+97239999999"}
+    await site.request("PATCH", "/api/business", token="admin", json={"inbound_script": own})
+    [dial] = await call()
+    assert (dial.attrib["action"], dial.attrib["callerId"], dial[0].text) == (
+        f"{PUBLIC}/twiml/inbound/dialled",
+        "+972501110000",
+        "+97239999999",
+    )
+    assert [verb.tag for verb in await call("/twiml/inbound/dialled", DialCallStatus="busy")] == ["Say", "Hangup"]
+    assert [verb.tag for verb in await call("/twiml/inbound/dialled", DialCallStatus="completed")] == ["Hangup"]
+    await site.request(
+        "PATCH", "/api/business", token="rival", json={"caller_ids": ["+972501110000"], "inbound_script": {**HEBREW, "say": "x"}}
+    )
+    assert [verb.tag for verb in await call()] == ["Say", "Hangup"], "two businesses call from this number"

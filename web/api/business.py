@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 routes = http.RouteTableDef()
 
+# What calls say, and what those hear who call back.
+SCRIPTS: Final = ("script", "inbound_script")
+
 
 @routes.get("/api/business")
 async def detail(request: http.Request) -> http.Response:
@@ -41,7 +44,7 @@ async def change(request: http.Request) -> http.Response:
     business = await own_business(request, principal)
     if changes.caller_ids:
         changes = changes.model_copy(update={"caller_ids": _numbers(changes.caller_ids, changes.region or business.region)})
-    _check_script(business, changes)
+    _check_scripts(business, changes)
     return http.json_response(business_json(await change_business(request, principal, changes)))
 
 
@@ -62,15 +65,16 @@ def _numbers(caller_ids: Sequence[str], region: str) -> list[str]:
     return numbers
 
 
-def _check_script(business: Business, changes: BusinessChanges) -> None:
-    """Hold the script that the business will have against the caller ids and countries that it will have, when one of these changes.
+def _check_scripts(business: Business, changes: BusinessChanges) -> None:
+    """Hold the scripts that the business will have against the caller ids and countries that it will have, when one of these changes.
 
     Raises:
         ApiError: 422, naming the number in the script.
     """
     given = changes.model_fields_set & {"caller_ids", "allowed_countries"}
-    if not given and "script" not in changes.model_fields_set:
-        return
     after = replace(business, **{name: getattr(changes, name) for name in given})
-    stored = Script.model_validate(business.script) if business.script else None
-    check_script(after, changes.script if "script" in changes.model_fields_set else stored)
+    for name in SCRIPTS:
+        if name in changes.model_fields_set:
+            check_script(after, getattr(changes, name), name)
+        elif given and (stored := getattr(business, name)):
+            check_script(after, Script.model_validate(stored), name)

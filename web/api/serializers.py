@@ -96,6 +96,7 @@ def business_json(business: Business) -> dict[str, Any]:
         "required_registers": business.required_registers,
         "retention_days": business.retention_days,
         "script": business.script,
+        "inbound_script": business.inbound_script,
         "provider_account": account,
     }
 

@@ -78,6 +78,7 @@ WRONG: Final[dict[str, str]] = {
     "moment": msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00"),
     "country": msgid("must be countries by their two letters, as IL; {code} is none"),
     "zone": msgid("must be a time zone, as Asia/Jerusalem"),
+    "inbound_script": msgid("must have no variables and no keypress: the caller is no lead of a list"),
     "repeated": msgid("must not name one twice"),
     "account_sid": msgid("must be AC and 32 hexadecimal digits, as Twilio's console shows it"),
     "api_key_sid": msgid("must be SK and 32 hexadecimal digits, as Twilio's console shows it"),

@@ -218,11 +218,11 @@ class CallbackReceiver:
         Only Twilio can sign with the default account's token. The owner of another account knows its token too, so everything signed with
         it stays in one share, whatever businesses it names.
         """
-        if self._is_signed(signed, self._accounts.default.signing):
+        if self.is_signed(signed, self._accounts.default.signing):
             signed_by(signed.reference.partition("-")[0])
             return
         account = signed.form.get("AccountSid", "")
-        if account in self._known_accounts and self._is_signed(signed, self._known_accounts[account]):
+        if account in self._known_accounts and self.is_signed(signed, self._known_accounts[account]):
             signed_by(account)
 
     def _remember_account(self, before: AttemptContext | None, signing: SigningKeys) -> None:
@@ -235,13 +235,14 @@ class CallbackReceiver:
             self._known_accounts.popitem(last=False)
         signed_by(before.account_sid)
 
-    def _is_signed(self, signed: SignedRequest, signing: SigningKeys) -> bool:
+    def is_signed(self, signed: SignedRequest, signing: SigningKeys) -> bool:
+        """Whether Twilio signed a request with one of these keys."""
         return any(callbacks.verify(self._public_url, signed.path, signed.form, signed.headers, key) for key in signing)
 
     def _check(self, signed: SignedRequest, signing: SigningKeys) -> None:
         if not signing:
             log.error("could not verify a callback: this process has no key of its account")
-        if not self._is_signed(signed, signing):
+        if not self.is_signed(signed, signing):
             raise UnsignedError
 
     def _check_without_database(self, signed: SignedRequest, parse: Callable[[Mapping[str, str]], object]) -> None:

@@ -18,7 +18,7 @@ from sql.errors import DatabaseUnavailableError
 from telephony.twilio import twiml
 from web.server import keys
 from web.server.addresses import prefix_of
-from web.twilio import test_call_routes
+from web.twilio import inbound, test_call_routes
 from web.twilio.conversation import REMOVING, after_agent, after_key, opening
 from web.twilio.greeting import greets
 from web.twilio.key_presses import DIGITS
@@ -36,6 +36,8 @@ def setup(app: http.Application) -> None:
     for prefix in {"", prefix_of(app[keys.SETTINGS].public_url)}:
         app.router.add_post(f"{prefix}/callbacks/{{reference}}", status_callback)
         app.router.add_post(f"{prefix}/callbacks/{{reference}}/recording", recording_callback)
+        # Before those of references, which match it too.
+        inbound.setup(app, prefix)
         app.router.add_post(f"{prefix}/twiml/{{reference}}", voice_script)
         app.router.add_post(f"{prefix}/twiml/{{reference}}/pressed", key_pressed)
         app.router.add_post(f"{prefix}/twiml/{{reference}}/dialled", agent_dialled)

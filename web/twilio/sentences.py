@@ -23,13 +23,22 @@ class Sentence(Enum):
         "Your number has been removed from our list. We will not call you again. Goodbye.",
         "המספר שלך הוסר מהרשימה שלנו, ולא נתקשר אליו שוב. להתראות.",
     )
+    INBOUND = (
+        "You have been called from this number by a machine. It takes no calls. Goodbye.",
+        "קיבלת שיחה אוטומטית מהמספר הזה. אי אפשר לחזור אליו. להתראות.",
+    )
     NO_AGENT = "Nobody is available right now. Thank you, and goodbye.", "אין כרגע נציג פנוי. תודה ולהתראות."
 
 
 def language_of(call: CallScript) -> str:
     """The language of a call (BCP 47): that of its script, else that of the business's country."""
     language: str | None = (call.script or {}).get("language")
-    return language or LANGUAGES.get(call.region, ENGLISH)
+    return language or language_in(call.region)
+
+
+def language_in(region: str) -> str:
+    """The language of calls in a country."""
+    return LANGUAGES.get(region, ENGLISH)
 
 
 def spoken(sentence: Sentence, language: str) -> Speech:

@@ -45,7 +45,7 @@ async def accepted(request: http.Request, received: Awaitable[Received]) -> Rece
     try:
         return await received
     except UnsignedError:
-        raise _rejected(request, "unsigned", _unsigned()) from None
+        raise unsigned(request) from None
     except UnknownReferenceError:
         raise _rejected(request, "stranger", errors.not_found()) from None
     except ValueError as error:
@@ -65,8 +65,9 @@ async def form_of(request: http.Request) -> MultiDict[str]:
     return MultiDict((name, value) for name, value in pairs if storable(name) and storable(value))
 
 
-def _unsigned() -> ApiError:
-    return ApiError(403, "unsigned", Text(msgid("This request is not signed by the provider.")))
+def unsigned(request: http.Request) -> ApiError:
+    """The provider did not sign this request."""
+    return _rejected(request, "unsigned", ApiError(403, "unsigned", Text(msgid("This request is not signed by the provider."))))
 
 
 def _rejected(request: http.Request, verdict: str, error: ApiError) -> ApiError:

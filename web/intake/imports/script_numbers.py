@@ -15,13 +15,12 @@ from web.server.i18n import msgid
 if TYPE_CHECKING:
     from dialer.scripts.script import Script
     from sql.businesses.businesses import Business
-    from web.server.errors import ApiError
 
 SHOWN_COUNTRIES: Final = 10
 
 
-def check_script(business: Business, script: Script | None) -> None:
-    """Hold the numbers in a script against the business that it is for; an agent with a SIP address is in no country.
+def check_script(business: Business, script: Script | None, name: str = "script") -> None:
+    """Hold the numbers in a script against the business that it is for; an agent with a SIP address is in no country. `name` is the field.
 
     Raises:
         ApiError: 422, naming the number that is wrong.
@@ -29,23 +28,20 @@ def check_script(business: Business, script: Script | None) -> None:
     if script is None:
         return
     if script.dial and script.dial.startswith("+"):
-        _check_agent(business, script.dial)
+        _check_agent(business, script.dial, f"{name}.dial")
     if script.caller_id and script.caller_id not in business.caller_ids:
-        raise foreign_caller_id(business, name="script.caller_id")
+        raise foreign_caller_id(business, name=f"{name}.caller_id")
 
 
-def _check_agent(business: Business, number: str) -> None:
+def _check_agent(business: Business, number: str, name: str) -> None:
     try:
         read_as = read_phone(number, business.region).e164
     except RefusedPhoneError as error:
-        raise _wrong_agent(error.text) from None
+        raise errors.wrong_field(name, error.text) from None
     if read_as != number:
-        raise _wrong_agent(Text(SENTENCES["e164"]))
+        raise errors.wrong_field(name, Text(SENTENCES["e164"]))
     countries = business.allowed_countries
     if countries is not None and zones_of(number).country not in countries:
         shown = ", ".join(countries[:SHOWN_COUNTRIES])
-        raise _wrong_agent(Text(msgid("must be a number in a country that the business calls: {countries}"), {"countries": shown}))
-
-
-def _wrong_agent(why: Text) -> ApiError:
-    return errors.wrong_field(name="script.dial", why=why)
+        why = Text(msgid("must be a number in a country that the business calls: {countries}"), {"countries": shown})
+        raise errors.wrong_field(name, why)

@@ -52,6 +52,13 @@ def _distinct(registers: list[RequiredRegister]) -> list[RequiredRegister]:
     return registers
 
 
+def _inbound(script: Script | None) -> Script | None:
+    """Who calls back is no lead of a list: there are no variables, and no attempt that a key could belong to."""
+    if script and (script.variables or script.keypress):
+        refuse("inbound_script")
+    return script
+
+
 Country = Annotated[str, AfterValidator(_country)]
 Registers = Annotated[list[RequiredRegister], AfterValidator(_distinct), Field(max_length=MAX_REGISTERS)]
 
@@ -71,6 +78,7 @@ class BusinessChanges(CallingRules):
     required_registers: Registers = Field(default_factory=list)
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
     script: Script | None = None
+    inbound_script: Annotated[Script | None, AfterValidator(_inbound)] = None
     provider_account: AccountInput | None = None
 
     def given(self) -> dict[str, Any]:
