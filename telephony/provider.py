@@ -44,6 +44,8 @@ class CallRequest:
     ring_timeout_seconds: int
     time_limit_seconds: int
     machine_detection: str | None = None
+    # Where the provider reports who answered, while the call goes on; None: it waits with the script until it knows.
+    machine_callback: str | None = field(default=None, repr=False)
     # Where the provider reports the recording; None: the call is not recorded.
     recording_callback: str | None = field(default=None, repr=False)
 
@@ -165,6 +167,9 @@ class Provider(Protocol):
 
     async def hang_up(self, account: Account, sid: str, *, live: bool = True) -> bool:
         """End a call; True when it is over or about to be. Not `live`: only if it has not been answered yet."""
+
+    async def redirect(self, account: Account, sid: str, url: str) -> bool:
+        """Let a live call go on with the script at `url`; True when the provider has accepted it."""
 
     async def close(self) -> None:
         """Close every connection; pending requests fail as they do when a connection breaks."""

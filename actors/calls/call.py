@@ -153,6 +153,7 @@ class Call:
             ring_timeout_seconds=policy.ring_seconds,
             time_limit_seconds=policy.limit_seconds,
             machine_detection=attempt.machine_detection,
+            machine_callback=f"{policy.public_url}/callbacks/{reference}/machine{RETRIED}" if attempt.machine_detection_async else None,
             recording_callback=f"{policy.public_url}/callbacks/{reference}/recording{RETRIED}" if attempt.record else None,
         )
 

@@ -54,6 +54,7 @@ class ClaimedAttempt:
     account_sid: str
     machine_detection: str | None = None
     record: bool = False
+    machine_detection_async: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +294,7 @@ def _claimed(row: Record, token: UUID) -> ClaimedAttempt:
         account_sid=row["account_sid"],
         machine_detection=row["machine_detection"],
         record=row["record"],
+        machine_detection_async=row["machine_detection_async"],
     )
 
 

@@ -30,7 +30,7 @@ CREATE OR REPLACE FUNCTION dialer.claim_v1(
     p_send_seconds double precision, p_ring_seconds integer, p_default_account text)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz, run_id integer, job_id bigint,
                attempt_id bigint, phone text, from_number text, account_sid text, nonce uuid, machine_detection text,
-               record boolean)
+               record boolean, machine_detection_async boolean)
 LANGUAGE plpgsql
 -- Planned once per session, using the indexes. Planning at each call would take as long as the work itself, while the
 -- rows are locked, and a plan made from the statistics of a new or fast-growing table would read the whole table. A
@@ -84,10 +84,11 @@ BEGIN
     RETURN QUERY
     SELECT t.business_id, 'taken'::text, NULL::timestamptz, t.run_id, t.job_id, t.id, t.phone, t.from_number,
            t.account_sid, t.nonce, r.settings ->> 'machine_detection',
-           coalesce((r.settings ->> 'record')::boolean, FALSE)
+           coalesce((r.settings ->> 'record')::boolean, FALSE),
+           coalesce((r.settings ->> 'machine_detection_async')::boolean, FALSE)
     FROM unnest(taken) t JOIN unnest(runs) r ON r.id = t.run_id
     UNION ALL
-    SELECT v.business_id, v.verdict, v.put_off_until, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    SELECT v.business_id, v.verdict, v.put_off_until, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM dialer.claim_verdict_v1(room, runs, zones, picks, barren, send_by) v;
 END
 $$;

@@ -25,6 +25,7 @@ TEXT = statements("runs")
 # What holds for a run that was not given these; the business has no rule for them.
 DEFAULTS = {
     "machine_detection": None,
+    "machine_detection_async": False,
     "on_machine": "hang_up",
     "machine_message": None,
     "record": False,

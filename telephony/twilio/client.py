@@ -153,6 +153,16 @@ class TwilioProvider:
         # `canceled` leaves an answered call alone, and is no error then.
         return live or call.status != "in-progress"
 
+    async def redirect(self, account: Account, sid: str, url: str) -> bool:
+        """Let a live call go on with another script at Twilio; see `Provider.redirect`."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                await self._calls(account, self._ending)(sid).update_async(url=url, method="POST")
+        except (TwilioException, *UNUSABLE) as error:
+            log.warning("call %s does not go on with another script: %s", sid, _reason(error))
+            return False
+        return True
+
     async def close(self) -> None:
         """Close the pools of connections."""
         for pool in self._pools:
@@ -243,6 +253,12 @@ def _parameters(request: CallRequest) -> dict[str, object]:
     }
     if request.machine_detection is not None:
         parameters["machine_detection"] = request.machine_detection
+    if request.machine_callback is not None:
+        parameters |= {
+            "async_amd": "true",
+            "async_amd_status_callback": request.machine_callback,
+            "async_amd_status_callback_method": "POST",
+        }
     if request.recording_callback is not None:
         parameters |= {
             "record": True,

@@ -150,6 +150,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         ),
         "POST /twiml/test/{reference}/dialled": HEARS_US + "test_a_test_call_to_an_agent_who_does_not_pick_up",
         **dict.fromkeys(("POST /twiml/inbound", "POST /twiml/inbound/dialled"), SCRIPTS + "test_what_those_hear_who_call_back"),
+        **dict.fromkeys(
+            ("POST /callbacks/{reference}/machine", "POST /twiml/{reference}/machine"),
+            HEARS_US + "test_a_machine_that_is_found_while_the_script_is_said_gets_its_own",
+        ),
         "POST /callbacks/{reference}/recording": SCRIPTS + "test_a_recording_is_kept_with_its_call",
         "X-Twilio-Signature": CALLBACKS + "test_unsigned_and_wrongly_signed_callbacks_change_nothing",
     },

@@ -137,6 +137,7 @@ FIELDS: dict[str, tuple[object, str]] = {
     "priority": (7, "settings"),
     "record": (True, "settings"),
     "script": ({"say": "Hello", "language": "en-US", "keypress": {"9": "do_not_call"}}, "settings"),
+    "machine_detection_async": (True, "settings"),
     "on_machine": ("continue", "settings"),
     "machine_message": ("Call us back", "settings"),
     "caller_ids": (["+972501110000"], "settings"),
@@ -145,6 +146,7 @@ FIELDS: dict[str, tuple[object, str]] = {
 # What a field needs beside it.
 BESIDE: dict[str, dict[str, object]] = {
     "on_machine": {"machine_detection": "Enable"},
+    "machine_detection_async": {"machine_detection": "Enable"},
     "machine_message": {"machine_detection": "DetectMessageEnd", "on_machine": "leave_message"},
 }
 

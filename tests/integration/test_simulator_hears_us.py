@@ -45,12 +45,14 @@ class Heard:
         assert response.status == 201, response.body
         [attempt], _ = await self.site.database.claim(self.site.business)
         reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
+        callbacks = f"{self.public}/callbacks/{reference}"
         form = {
             "To": PHONE,
             "From": "+972501110000",
             "Url": f"{self.public}/twiml/{reference}",
             "StatusCallback": f"{self.public}/callbacks/{reference}",
             **({"MachineDetection": str(settings["machine_detection"])} if "machine_detection" in settings else {}),
+            **({"AsyncAmd": "true", "AsyncAmdStatusCallback": f"{callbacks}/machine"} if attempt.machine_detection_async else {}),
             **({"Record": "true", "RecordingStatusCallback": f"{self.public}/callbacks/{reference}/recording"} if record else {}),
         }
         async with self.client.post(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json", data=form) as created:
@@ -223,3 +225,17 @@ async def test_a_test_call_to_an_agent_who_does_not_pick_up(us: Heard) -> None:
     [call] = us.sim.call_log.calls.values()
     await us.sim.call_log.until(lambda _: call.over)
     assert [entry["verb"] for entry in call.heard] == ["Dial", "Say", "Hangup"]
+
+
+async def test_a_machine_that_is_found_while_the_script_is_said_gets_its_own(us: Heard) -> None:
+    machine: dict[str, Any] = {"machine_detection": "DetectMessageEnd", "machine_detection_async": True}
+    message: dict[str, Any] = {"on_machine": "leave_message", "machine_message": "הודעה ל{name}"}
+    # A script that would go on for longer than any test.
+    course = Course(answered_by="machine", greeting_seconds=3.0, talk_seconds=50_000.0)
+    for settings, rest in ((message, ["Say", "Hangup"]), ({}, ["Hangup"])):
+        us.sim.set_number(PHONE, [course])
+        call = await us.call(script={"stream": "wss://voice.example.com"}, **machine, **settings)
+        assert [entry["verb"] for entry in call.heard] == ["Connect", *rest]
+        assert not settings or call.heard[1]["text"] == "הודעה לדנה"
+    answerers = await us.site.database.pool.fetch("SELECT answered_by FROM dialer.attempts")
+    assert [row["answered_by"] for row in answerers] == ["machine_end_beep"] * 2

@@ -52,7 +52,14 @@ async def test_a_run_keeps_the_rules_it_was_given(site: Site) -> None:
     run = (await site.get(f"{RUNS}/{said.json['run_id']}")).json
     assert {**run["settings"], "schedule_at": None} == {**RULES, "schedule_at": None}
     assert datetime.fromisoformat(run["settings"]["schedule_at"]) == datetime.fromisoformat(later)
-    unset = {"script": None, "machine_detection": None, "on_machine": "hang_up", "machine_message": None, "record": False}
+    unset = {
+        "script": None,
+        "machine_detection": None,
+        "machine_detection_async": False,
+        "on_machine": "hang_up",
+        "machine_message": None,
+        "record": False,
+    }
     assert run["effective_settings"] == {**RULES, **unset}
     assert (run["status"], run["priority"]) == ("pending", 7)
     assert datetime.fromisoformat(run["schedule_at"]) == datetime.fromisoformat(later)

@@ -242,6 +242,7 @@ def _attempt(db: Database, lane: Lane, offer: Offer, parameters: Claim, nth: int
     return ClaimedAttempt(
         lane.business_id, job.run_id, job.id, attempt.id, attempt.nonce, parameters.token, job.phone, caller_id, attempt.account_sid,
         offer.run.settings.get("machine_detection"), bool(offer.run.settings.get("record", False)),
+        bool(offer.run.settings.get("machine_detection_async", False)),
     )  # fmt: skip
 
 

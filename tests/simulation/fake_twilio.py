@@ -291,6 +291,9 @@ class FakeProvider:
         await self._wait(twilio.chance.random() * QUICK_SECONDS)
         return True
 
+    async def redirect(self, account: Account, sid: str, url: str) -> bool:
+        raise NotImplementedError
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -24,8 +24,8 @@ ANSWERED: Final = frozenset({"completed", "answered"})
 
 def opening(call: CallScript, answered_by: str | None, address: str) -> str:
     """The TwiML of a call that was answered, by whom or what is said in `AnsweredBy`; `address` is that of its TwiML."""
-    if answered_by in MACHINES and call.machine_detection and call.on_machine != "continue":
-        return _message(call) if call.on_machine == "leave_message" else twiml.hang_up()
+    if is_for_machine(call, answered_by):
+        return for_machine(call)
     script = Script.model_validate(call.script) if call.script else None
     values = lead_values(call.name, call.variables)
     if script is None or (script.say and is_blank(filled(script.say, values))):
@@ -34,6 +34,19 @@ def opening(call: CallScript, answered_by: str | None, address: str) -> str:
     removing = "".join(sorted(script.keypress or ()))
     addresses = Addresses(pressed=f"{address}/pressed?{urlencode({REMOVING: removing})}", dialled=f"{address}/dialled")
     return twiml.conversation(script, values, addresses, call.from_number)
+
+
+def is_for_machine(call: CallScript, answered_by: str | None) -> bool:
+    """Whether a machine has answered, and gets something else than the script."""
+    return answered_by in MACHINES and bool(call.machine_detection) and call.on_machine != "continue"
+
+
+def for_machine(call: CallScript) -> str:
+    """The TwiML for a machine: the message of the run, or the end of the call."""
+    if call.on_machine != "leave_message":
+        return twiml.hang_up()
+    text = filled(call.machine_message or "", lead_values(call.name, call.variables))
+    return twiml.speech(Speech(text, language_of(call), (call.script or {}).get("voice")))
 
 
 def after_key(call: CallScript, address: str, *, removed: bool) -> str:
@@ -46,8 +59,3 @@ def after_agent(call: CallScript, dial_call_status: str) -> str:
     if dial_call_status in ANSWERED:
         return twiml.hang_up()
     return twiml.speech(spoken(Sentence.NO_AGENT, language_of(call)))
-
-
-def _message(call: CallScript) -> str:
-    text = filled(call.machine_message or "", lead_values(call.name, call.variables))
-    return twiml.speech(Speech(text, language_of(call), (call.script or {}).get("voice")))

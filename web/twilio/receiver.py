@@ -294,7 +294,8 @@ class CallbackReceiver:
 
 
 def _fact(reference: Reference, form: Mapping[str, str], *, answered: bool) -> Fact:
-    fact = callbacks.parse(form)
+    # The report of who answered has no status: the call goes on.
+    fact = callbacks.parse(form if "CallStatus" in form or "AnsweredBy" not in form else {**form, "CallStatus": "in-progress"})
     # Twilio requests TwiML only for an answered call, whatever the other fields say.
     state = AttemptState.LIVE if answered and fact.state is not AttemptState.OVER else fact.state
     return Fact(

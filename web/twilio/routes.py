@@ -19,9 +19,10 @@ from telephony.twilio import twiml
 from web.server import keys
 from web.server.addresses import prefix_of
 from web.twilio import inbound, test_call_routes
-from web.twilio.conversation import REMOVING, after_agent, after_key, opening
+from web.twilio.conversation import REMOVING, after_agent, after_key, for_machine, is_for_machine, opening
 from web.twilio.greeting import greets
 from web.twilio.key_presses import DIGITS
+from web.twilio.redirection import redirect
 from web.twilio.signed_forms import accepted, form_of, signed_request, twiml_response
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ def setup(app: http.Application) -> None:
     for prefix in {"", prefix_of(app[keys.SETTINGS].public_url)}:
         app.router.add_post(f"{prefix}/callbacks/{{reference}}", status_callback)
         app.router.add_post(f"{prefix}/callbacks/{{reference}}/recording", recording_callback)
+        app.router.add_post(f"{prefix}/callbacks/{{reference}}/machine", machine_callback)
         # Before those of references, which match it too.
         inbound.setup(app, prefix)
         app.router.add_post(f"{prefix}/twiml/{{reference}}", voice_script)
+        app.router.add_post(f"{prefix}/twiml/{{reference}}/machine", machine_script)
         app.router.add_post(f"{prefix}/twiml/{{reference}}/pressed", key_pressed)
         app.router.add_post(f"{prefix}/twiml/{{reference}}/dialled", agent_dialled)
         test_call_routes.setup(app, prefix)
@@ -54,6 +57,22 @@ async def recording_callback(request: http.Request) -> http.Response:
     """Store where the recording of a call is."""
     await accepted(request, request.app[keys.CALLBACKS].receive_recording(signed_request(request, await form_of(request))))
     return http.Response(status=204)
+
+
+async def machine_callback(request: http.Request) -> http.Response:
+    """Note who answered a call that goes on meanwhile; a machine gets what its run wants for it."""
+    form = await form_of(request)
+    callback = await _receive(request, form, answered=True)
+    call = await _script(request, callback)
+    if callback and call and is_for_machine(call, form.get("AnsweredBy")):
+        await redirect(request, callback, form.get("CallSid", ""), f"{_address(request)}/machine")
+    return http.Response(status=204)
+
+
+async def machine_script(request: http.Request) -> http.Response:
+    """The TwiML for a machine that was found while the call went on."""
+    call = await _script(request, await _receive(request, await form_of(request), answered=True))
+    return twiml_response(for_machine(call) if call else twiml.hang_up())
 
 
 async def voice_script(request: http.Request) -> http.Response:

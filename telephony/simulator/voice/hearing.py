@@ -42,7 +42,7 @@ class Hearing:
         self._line = line
         self._services = services
         self._start = asyncio.get_running_loop().time()
-        # How many documents have said something, or done more than lead on.
+        # How many documents have been heard since the first that says something, or does more than lead on.
         self._spoken = 0
         self._failed = False
         self._spent = 0.0
@@ -81,7 +81,7 @@ class Hearing:
             return self._fallback(error, source)
 
     async def _document(self, verbs: Sequence[Verb], base: str | None) -> Source:
-        self._spoken += any(verb.name not in SILENT for verb in verbs)
+        self._spoken += self._spoken > 0 or any(verb.name not in SILENT for verb in verbs)
         for verb in verbs:
             entry = self._note(verb.entry())
             following = await self._handle(verb, entry, base)

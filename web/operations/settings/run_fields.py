@@ -68,6 +68,7 @@ class RunSettings(RunRules):
     schedule_at: Moment = None
     script: Script | None = None
     machine_detection: Literal["Enable", "DetectMessageEnd"] | None = None
+    machine_detection_async: bool = False
     on_machine: Literal["hang_up", "continue", "leave_message"] = "hang_up"
     machine_message: SpokenText | None = None
     record: bool = False
@@ -109,7 +110,7 @@ def kept(settings: RunSettings) -> dict[str, Any]:
     """What is stored and shown of the settings: those that the run was given, as JSON."""
     given = {name: value for name, value in settings.given().items() if name not in COLUMNS}
     # The claim returns these with each attempt: their defaults need not be there.
-    idle = {"machine_detection": None, "record": False, "caller_ids": None}
+    idle = {"machine_detection": None, "machine_detection_async": False, "record": False, "caller_ids": None}
     return {name: value for name, value in given.items() if name not in idle or value != idle[name]}
 
 
@@ -172,8 +173,9 @@ def check_settings(request: http.Request, principal: Principal, business: Busine
 
 def _check_machine(settings: RunSettings) -> None:
     leaves_message = settings.on_machine == "leave_message"
-    if "on_machine" in settings.model_fields_set and settings.machine_detection is None:
-        raise errors.wrong_field(name="on_machine", why=Text(msgid("needs machine_detection")))
+    for name in ("on_machine", "machine_detection_async"):
+        if getattr(settings, name) != RunSettings.model_fields[name].default and settings.machine_detection is None:
+            raise errors.wrong_field(name=name, why=Text(msgid("needs machine_detection")))
     if leaves_message and settings.machine_detection != "DetectMessageEnd":
         why = Text(msgid("must be DetectMessageEnd to leave a message: it is said after the beep"))
         raise errors.wrong_field(name="machine_detection", why=why)
