@@ -20,8 +20,8 @@ from web.operations.settings.run_changes import AgainSettings, RunChange, call_a
 from web.operations.settings.run_fields import PreviewSettings, TestCallSettings, check_settings
 from web.server import keys
 from web.server.inputs import body_of
-from web.twilio.preview import call_of, lead_to_hear, previewed
-from web.twilio.test_call import phone_to_test, place_test_call
+from web.twilio.previews.preview import call_of, lead_to_hear, previewed
+from web.twilio.previews.test_call import phone_to_test, place_test_call
 
 routes = http.RouteTableDef()
 

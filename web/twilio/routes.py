@@ -7,22 +7,24 @@ Twilio retries (`#rc=5&rp=all`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web as http
 
 from dialer.model import Reference
+from dialer.sealing import BrokenSealError
 from dialer.shares import BusyError
 from sql.errors import DatabaseUnavailableError
 from telephony.twilio import twiml
 from web.server import keys
 from web.server.addresses import prefix_of
-from web.twilio import inbound, test_call_routes
+from web.twilio import inbound
 from web.twilio.conversation import REMOVING, after_agent, after_key, for_machine, is_for_machine, opening
 from web.twilio.greeting import greets
 from web.twilio.key_presses import DIGITS
-from web.twilio.redirection import redirect
+from web.twilio.previews import test_call_routes
 from web.twilio.signed_forms import accepted, form_of, signed_request, twiml_response
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ async def machine_callback(request: http.Request) -> http.Response:
     callback = await _receive(request, form, answered=True)
     call = await _script(request, callback)
     if callback and call and is_for_machine(call, form.get("AnsweredBy")):
-        await redirect(request, callback, form.get("CallSid", ""), f"{_address(request)}/machine")
+        await _redirect(request, callback, form.get("CallSid", ""), f"{_address(request)}/machine")
     return http.Response(status=204)
 
 
@@ -111,6 +113,16 @@ async def _script(request: http.Request, callback: CallbackResult | None, *, end
         return await request.app[keys.SCRIPTS].of_attempt(reference.business_id, reference.attempt_id)
     except (DatabaseUnavailableError, BusyError):
         return None
+
+
+async def _redirect(request: http.Request, callback: CallbackResult, sid: str, url: str) -> bool:
+    """Let the call of a callback go on with the TwiML at `url`; False when it does not, and goes on as it is."""
+    business_id = Reference.parse(request.match_info["reference"]).business_id
+    accounts, account_sid = request.app[keys.ACCOUNTS], callback.before.account_sid
+    with suppress(BrokenSealError):
+        accounts.account(business_id, None, await request.app[keys.ACCOUNT_ROWS].of(business_id))
+    account = accounts.of(business_id, account_sid)
+    return account is not None and await request.app[keys.PROVIDER].redirect(account, sid, url)
 
 
 def _address(request: http.Request) -> str:

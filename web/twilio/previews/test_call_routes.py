@@ -12,8 +12,8 @@ from telephony.twilio import callbacks
 from web.server import keys
 from web.twilio.conversation import REMOVING, after_agent, after_key, opening
 from web.twilio.key_presses import DIGITS
+from web.twilio.previews.test_call import SEGMENT
 from web.twilio.signed_forms import accepted, form_of, signed_request, twiml_response
-from web.twilio.test_call import SEGMENT
 
 if TYPE_CHECKING:
     from multidict import MultiDict
