@@ -12,6 +12,7 @@ from sql.businesses.caller_ids import stored
 from sql.statements import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sql.pool import Pool
@@ -109,6 +110,10 @@ class Businesses:
         """One business; None when there is none."""
         row = await self._pool.fetchrow(TEXT["get"], business_id)
         return Business(**row) if row else None
+
+    async def used_elsewhere(self, business_id: int, numbers: Sequence[str]) -> set[str]:
+        """Those of these numbers (E.164) that other businesses call from."""
+        return {row["number"] for row in await self._pool.fetch(TEXT["used_elsewhere"], business_id, list(numbers))}
 
     async def without_account(self) -> int:
         """How many businesses have no provider account of their own, and use the default one."""

@@ -17,6 +17,12 @@ FROM dialer.businesses b JOIN dialer.lanes l USING (business_id)
 LEFT JOIN dialer.provider_accounts a ON a.business_id = b.business_id AND a.replaced_at IS NULL
 WHERE b.business_id = $1
 
+-- name: used_elsewhere
+SELECT w.number FROM unnest($2::text[]) AS w (number)
+WHERE EXISTS (SELECT FROM dialer.businesses b
+              WHERE b.business_id <> $1
+                AND b.caller_ids @> jsonb_build_array(jsonb_build_object('number', w.number)))
+
 -- name: without_account
 SELECT count(*) FROM dialer.businesses WHERE account_sid IS NULL
 

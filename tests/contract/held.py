@@ -23,6 +23,7 @@ BUSINESS = INTEGRATION + "test_web_business.py::"
 LOADING = INTEGRATION + "test_web_loading.py::"
 LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
+CHECK = INTEGRATION + "test_account_check.py::"
 HEARS_US = INTEGRATION + "test_simulator_hears_us.py::"
 SCRIPTS = INTEGRATION + "test_web_scripts.py::"
 CALLBACKS = INTEGRATION + "test_web_callbacks.py::"
@@ -137,6 +138,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         f"GET {CALLS}.json": INTEGRATION
         + "test_twilio_provider_listings.py::test_every_page_of_a_listing_is_read_back_to_the_time_asked_for",
         f"GET {CALLS}/{{CallSid}}.json": CONFORMANCE + "test_a_call_can_be_asked_for_until_its_end",
+        "GET /2010-04-01/Accounts/{sid}.json": CHECK + "test_a_definite_no_is_named",
+        "GET /2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json": CHECK + "test_a_definite_no_is_named",
+        "GET /2010-04-01/Accounts/{sid}/OutgoingCallerIds.json": CHECK + "test_a_definite_no_is_named",
+        "GET /v1/DialingPermissions": CHECK + "test_a_country_that_the_account_may_not_call_is_named",
         f"POST {CALLS}/{{CallSid}}.json": CONFORMANCE + "test_a_ringing_call_can_be_hung_up",
     },
     (6, "what Twilio asks of us"): {

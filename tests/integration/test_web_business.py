@@ -99,6 +99,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_per_day": -1}, "max_per_day"),
     ({"calling_hours": {"monday": [["08:00"]]}}, "calling_hours.monday.0"),
     ({"script": {"say": "x"}}, "script"),
+    ({"caller_ids": ["+972501110000", "+12025550100"]}, "caller_ids.1"),
     ({"inbound_script": {"say": "{name}", "language": "he-IL"}}, "inbound_script"),
     ({"inbound_script": {"say": "x", "language": "he-IL", "keypress": {"9": "do_not_call"}}}, "inbound_script"),
     ({"inbound_script": {"dial": "+97239999999", "caller_id": "+12025550100"}}, "inbound_script.caller_id"),

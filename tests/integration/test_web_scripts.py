@@ -392,7 +392,8 @@ async def test_what_those_hear_who_call_back(site: Site) -> None:
     )
     assert [verb.tag for verb in await call("/twiml/inbound/dialled", DialCallStatus="busy")] == ["Say", "Hangup"]
     assert [verb.tag for verb in await call("/twiml/inbound/dialled", DialCallStatus="completed")] == ["Hangup"]
-    await site.request(
-        "PATCH", "/api/business", token="rival", json={"caller_ids": ["+972501110000"], "inbound_script": {**HEBREW, "say": "x"}}
+    # As the command line allows.
+    await site.database.pool.execute(
+        "UPDATE dialer.businesses SET caller_ids = (SELECT b.caller_ids FROM dialer.businesses b WHERE b.business_id = $1)", site.business
     )
     assert [verb.tag for verb in await call()] == ["Say", "Hangup"], "two businesses call from this number"

@@ -112,11 +112,27 @@ async def change_business(request: http.Request, principal: Principal, changes: 
     accounts, account = request.app[keys.ACCOUNTS], changes.provider_account
     if "provider_account" in given:
         check_account(business, account, accounts)
+    await _check_caller_ids(request, business, changes)
     await _ask_provider(request, business, changes)
     if given:
         sealed = accounts.seal(account.credentials) if account and account.has_credentials else None
         await request.app[keys.BUSINESSES].change(business.business_id, given, principal.actor, sealed=sealed)
     return await own_business(request, principal)
+
+
+async def _check_caller_ids(request: http.Request, business: Business, changes: BusinessChanges) -> None:
+    """No business may show a number that another one calls from: the provider cannot tell apart two that use the default account.
+
+    One that was given at the command line is its own, and stays so.
+
+    Raises:
+        ApiError: 422, naming the number.
+    """
+    entered = [number for number in changes.caller_ids if number not in business.caller_ids]
+    taken = await request.app[keys.BUSINESSES].used_elsewhere(business.business_id, entered) if entered else set()
+    why = Text(msgid("is a number that another business calls from"))
+    if wrong := [{"field": f"caller_ids.{n}", "message": why} for n, number in enumerate(changes.caller_ids) if number in taken]:
+        raise errors.invalid(wrong)
 
 
 async def _ask_provider(request: http.Request, business: Business, changes: BusinessChanges) -> None:
