@@ -232,7 +232,7 @@ READABLE = (
     st.tuples(st.integers(10**12, 2 * 10**12 - 1), st.integers(0, 99)).map(lambda entry: f"{entry[0]}-{entry[1]}"),
     st.floats(0, 0.99).map(lambda number: f"{number:.3f}"),
     st.floats(0, 10).filter(lambda number: "e" not in repr(number)).map(repr),
-    st.floats(0, 10**6).map(lambda number: f"{number:.3f}"),
+    st.floats(0, 999_999).map(lambda number: f"{number:.3f}"),  # seven digits before the dot are a number
     st.integers(0, 10**8 - 1).map(str),
     st.integers(0, 10**15).map(lambda number: f"{number:,}"),
 )
