@@ -40,16 +40,17 @@ HOURS = {"monday": [["09:00", "17:00"]]}
 RETRIES = {"no-answer": {"times": 2, "after_minutes": [0.1, 2]}, "machine": {"times": 1, "after_minutes": [0.02]}}
 # As a run may be given them, and as a business may have them.
 SETTINGS: list[dict[str, Any]] = [
-    {}, {}, {}, {"retries": RETRIES}, {"min_gap_hours": 0.01, "recently_called": "skip"}, {"min_gap_hours": 0.01}, {"budget": {"calls": 2}},
+    {}, {}, {}, {"retries": RETRIES}, {"min_gap_hours": 0.0103, "recently_called": "skip"}, {"min_gap_hours": 0.0103}, {"budget": {"calls": 2}},
     {"max_per_day": 1}, {"max_per_day": None, "retries": None}, {"calling_hours": None}, {"calling_hours": HOURS},
     {"caller_id_choice": "rotate"}, {"caller_ids": ["+97231230000", "+12125550100"], "caller_id_choice": "local"},
 ]  # fmt: skip
 RULES: list[dict[str, Any]] = [
-    {"retries": RETRIES}, {"gap_hours": 0.003}, {"gap_hours": 0.0}, {"max_per_day": 2}, {"max_per_day": None}, {"countries": ["US"]},
+    {"retries": RETRIES}, {"gap_hours": 0.0031}, {"gap_hours": 0.0}, {"max_per_day": 2}, {"max_per_day": None}, {"countries": ["US"]},
     {"countries": None}, {"stopped": True}, {"stopped": False}, {"stopped": False}, {"calling_hours": HOURS}, {"calling_hours": None},
 ]  # fmt: skip
 # Open for long, about to close, closed, not open yet; with the day's begin and end. None never opens.
-# No step of the clock leads to an edge: the two databases are asked one after the other, and on a busy machine that takes a while.
+# No steps of the clock lead to an edge: the two databases are asked one after the other, and on a busy machine that takes a while. So no
+# gap above is a sum of them.
 FAR = 90_000.0
 WINDOWS = [(-50.0, FAR, -33.3, FAR)] * 3 + [(-50.0, 3.0, -33.3, FAR), (-FAR, -3.0, -33.3, FAR), (FAR, 2 * FAR, FAR, 2 * FAR), None]
 # How a run may be changed.
@@ -214,6 +215,17 @@ class Store(RuleBasedStateMachine):
         ids = data.draw(st.lists(st.sampled_from(newest), min_size=1, max_size=3, unique=True))
         facts = {fact.sid or fact.attempt_id: fact for fact in (self._fact(data, attempt_id) for attempt_id in ids)}
         self.twins.record(list(facts.values()))
+
+    @precondition(lambda self: self.db.attempts and len(self.db.runs) < MOST_RUNS)
+    @rule(n=st.integers(0, 7), worker=st.integers(0, 1), state=st.sampled_from([AttemptState.OVER, AttemptState.NOT_SENT]))
+    def called_before(self, n: int, worker: int, state: AttemptState) -> None:
+        """A number is in another run soon after it was called, or was not called after all; then the gap decides."""
+        attempt = self.db.attempts[sorted(self.db.attempts)[-8:][n % min(len(self.db.attempts), 8)]]
+        ended: dict[str, Any] = {"sid": f"CA-{attempt.id}", "outcome": Outcome.NO_ANSWER} if state is AttemptState.OVER else {}
+        self.twins.record([Fact(attempt.business_id, attempt.id, "", state, token=self.twins.tokens[attempt.id], **ended)])
+        run_id = self.twins.load(attempt.business_id, [attempt.phone], ZONES[1:], 1, 5, {"min_gap_hours": 0.0103, "calling_hours": None})
+        self.twins.command(Command(attempt.business_id, f"b{run_id}", CommandType.START, run_id, requested_by="t"))
+        self.claim(worker, [3, 3, 3], 2)
 
     def _fact(self, data: st.DataObject, attempt_id: int) -> Fact:
         attempt = self.db.attempts[attempt_id]
