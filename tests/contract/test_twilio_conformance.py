@@ -11,13 +11,14 @@ from dialer.clock import SystemClock
 from telephony import simulator
 from telephony.conformance import SILENCE_SECONDS, Line, ProviderPromises, Trouble
 from telephony.provider import Account
-from telephony.simulator import Faults, Scenario
+from telephony.simulator import Course, Faults, Scenario
 from telephony.twilio.client import TwilioProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 SPEED: Final = 50.0
+TALK_SECONDS: Final = 50_000.0
 TROUBLES: Final[dict[Trouble, Faults]] = {
     "none": Faults(),
     "throttled": Faults(throttle=1, retry_after_seconds=7),
@@ -46,7 +47,8 @@ class SimulatedLine(Line):
         self._simulator = sim
 
     def answers(self, to: str, how: str) -> None:
-        self._simulator.set_number(to, [Scenario(how)])
+        # A slow call talks until it is ended, or its time limit: on a machine that stands still it would be over before it is listed.
+        self._simulator.set_number(to, [Course(scenario=Scenario(how), talk_seconds=TALK_SECONDS if how == Scenario.SLOW else None)])
 
     def trouble(self, kind: Trouble) -> None:
         self._simulator.set_faults(TROUBLES[kind])

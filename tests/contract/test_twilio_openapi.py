@@ -37,7 +37,15 @@ DESCRIPTION: Final = Path(__file__).parents[2].parent / "shared" / "data" / "twi
 CALLS: Final = "/2010-04-01/Accounts/{AccountSid}/Calls.json"
 CALL: Final = "/2010-04-01/Accounts/{AccountSid}/Calls/{Sid}.json"
 REQUEST: Final = CallRequest(
-    "+97250000001", "+97237000000", "http://127.0.0.1:9/t", "http://127.0.0.1:9/c", 30, 600, "Enable", "http://127.0.0.1:9/r"
+    "+97250000001",
+    "+97237000000",
+    "http://127.0.0.1:9/t",
+    "http://127.0.0.1:9/c",
+    30,
+    600,
+    "Enable",
+    machine_callback="http://127.0.0.1:9/m",
+    recording_callback="http://127.0.0.1:9/r",
 )
 
 if not DESCRIPTION.exists():
