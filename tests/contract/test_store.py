@@ -18,6 +18,7 @@ from sql.attempts.verdicts import VerdictCode
 from sql.bulk.bulk_operations import BulkType
 from sql.pool import open_pool
 from sql.runs.new_run import NewLead
+from tests.contract.store_settings import CHANGES, FAR, RULES, SETTINGS, WINDOWS, ZONES
 from tests.simulation.twins import Twins, states
 
 if TYPE_CHECKING:
@@ -35,29 +36,6 @@ RUN_COMMANDS = [kind for kind in CommandType if kind is not CommandType.CANCEL_J
 PHONES = [f"+1202555{n:04}" for n in range(8)]
 NO_CALL = [AttemptState.NOT_PLACED, AttemptState.NOT_PLACED, AttemptState.NOT_SENT]
 REPORTED = [AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE, AttemptState.OVER]
-ZONES = ["JP:Asia/Tokyo", "US:UTC"]
-HOURS = {"monday": [["09:00", "17:00"]]}
-RETRIES = {"no-answer": {"times": 2, "after_minutes": [0.1, 2]}, "machine": {"times": 1, "after_minutes": [0.02]}}
-# As a run may be given them, and as a business may have them.
-SETTINGS: list[dict[str, Any]] = [
-    {}, {}, {}, {"retries": RETRIES}, {"min_gap_hours": 0.0103, "recently_called": "skip"}, {"min_gap_hours": 0.0103}, {"budget": {"calls": 2}},
-    {"max_per_day": 1}, {"max_per_day": None, "retries": None}, {"calling_hours": None}, {"calling_hours": HOURS},
-    {"caller_id_choice": "rotate"}, {"caller_ids": ["+97231230000", "+12125550100"], "caller_id_choice": "local"},
-]  # fmt: skip
-RULES: list[dict[str, Any]] = [
-    {"retries": RETRIES}, {"gap_hours": 0.0031}, {"gap_hours": 0.0}, {"max_per_day": 2}, {"max_per_day": None}, {"countries": ["US"]},
-    {"countries": None}, {"stopped": True}, {"stopped": False}, {"stopped": False}, {"calling_hours": HOURS}, {"calling_hours": None},
-]  # fmt: skip
-# Open for long, about to close, closed, not open yet; with the day's begin and end. None never opens.
-# No steps of the clock lead to an edge: the two databases are asked one after the other, and on a busy machine that takes a while. So no
-# gap above is a sum of them.
-FAR = 90_000.0
-WINDOWS = [(-50.0, FAR, -33.3, FAR)] * 3 + [(-50.0, 3.0, -33.3, FAR), (-FAR, -3.0, -33.3, FAR), (FAR, 2 * FAR, FAR, 2 * FAR), None]
-# How a run may be changed.
-CHANGES: list[dict[str, Any]] = [
-    {"calling_hours": HOURS}, {"calling_hours": None}, {"retries": RETRIES}, {"retries": None}, {"budget": {"calls": 1}}, {"budget": None},
-    {"concurrency": 1, "priority": 2}, {"schedule_at": None},
-]  # fmt: skip
 # How a call may end: by itself, or because the account had too many calls.
 ENDS = [(Outcome.COMPLETED, None), (Outcome.NO_ANSWER, None), (Outcome.FAILED, 10004)]
 SIDS = [None, "CA1", "CA2", "CA3", "CA4", "CA5"]

@@ -65,7 +65,7 @@ AFTER = (
 )
 # What a log says in numbers that are nobody's.
 IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
-DECIMAL = re.compile(r"\(?[1-9]\d*\.\d+")
+DECIMAL = re.compile(r"\(?(?:0|[1-9]\d*)\.\d+")
 DAY = re.compile(r"(?:19|20)\d\d([-./])\d\d\1\d\d|\d\d([./])\d\d\2(?:19|20)\d\d")
 
 
