@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Trouble with PostgreSQL, the connection or its machine; the caller retries later. Listed by classes of SQLSTATE, so that errors not seen
 # yet are sorted correctly: the classes not listed (22 wrong data, 23 a constraint, 42 a wrong statement, P0 our own RAISE, ...) are the
 # fault of the statement, and a retry would fail again.
-AWAY = (
+UNAVAILABLE = (
     OSError,
     # No connection of the pool became free, or a statement was not answered in time.
     TimeoutError,
@@ -43,7 +43,7 @@ AWAY = (
 )
 
 # Another session has locked the row: we timed out waiting for it, or were the victim of a deadlock.
-LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
+ROW_LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
 
 
 class DatabaseUnavailableError(UnavailableError):
@@ -55,21 +55,21 @@ class RowLockedError(DatabaseUnavailableError):
 
 
 # All that connecting or a statement may raise: the command line reports it and ends.
-FAILED = (*AWAY, asyncpg.PostgresError, DatabaseUnavailableError)
+FAILED = (*UNAVAILABLE, asyncpg.PostgresError, DatabaseUnavailableError)
 
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Raise the driver's errors of AWAY and LOCKED as ours, with the original as the cause.
+    """Raise the driver's errors of UNAVAILABLE and ROW_LOCKED as ours, with the original as the cause.
 
     Raises:
-        RowLockedError, DatabaseUnavailableError: for LOCKED and AWAY.
+        RowLockedError, DatabaseUnavailableError: for ROW_LOCKED and UNAVAILABLE.
     """
     try:
         yield
-    except LOCKED as error:
+    except ROW_LOCKED as error:
         message = f"a row is locked: {type(error).__name__}"
         raise RowLockedError(message) from error
-    except AWAY as error:
+    except UNAVAILABLE as error:
         message = f"PostgreSQL is unavailable: {type(error).__name__}"
         raise DatabaseUnavailableError(message) from error

@@ -42,7 +42,7 @@ SESSION = {
 
 # A session plans a function when it first runs it, which takes longer than running it. Do that before it holds a lock.
 PLANNED = (
-    "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0, '')",
+    "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0, 0, '')",
     "SELECT dialer.record_v1('[]')",
 )
 
@@ -123,6 +123,7 @@ async def open_pool(
         command_timeout=STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS,
         server_settings={"application_name": name, **SESSION},
         init=_plan if planned else _prepare,
+        reset=_keep,
     )
     return Pool(pool, acquire_seconds)
 
@@ -134,6 +135,14 @@ async def flush(connection: Connection) -> None:
     released before the flush. Call it before placing a call or publishing anything that depends on the commit.
     """
     await connection.execute(FLUSH)
+
+
+async def _keep(_: Connection) -> None:
+    """Called after each use, in place of a round trip that resets the session: no statement of ours changes it.
+
+    A transaction that was left open is rolled back by asyncpg all the same. Settings are changed for one transaction only, since behind a
+    pooler the next statement may run in another session.
+    """
 
 
 async def _prepare(connection: Connection) -> None:

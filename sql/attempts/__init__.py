@@ -1,1 +1,1 @@
-"""Attempts, the facts about them, and the two functions on which every promise rests: claim and record."""
+"""Attempts, the facts about them, and the two functions that keep our guarantees: claim and record."""

@@ -1,14 +1,14 @@
-"""The intent log: claims leads together with their slots, and records what became of each attempt.
+"""Attempts: claims leads together with their slots, and records facts about each attempt.
 
-Claim and record are one SQL function each, called for many businesses at once. A claim returns a verdict for each business, a record one
-for each fact.
+Claim and record are one SQL function each, called for many businesses at once. Claim returns a verdict for each business, record returns
+one for each fact.
 
 On the road of a call: 4, the claim that creates the attempt; and after 7, the record that ends it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptReason, AttemptState
@@ -68,7 +68,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An observation about an attempt; fields it says nothing about are None. `duration` is in seconds."""
+    """An observation about an attempt; fields that it does not concern are None. `duration` is in seconds."""
 
     business_id: int
     attempt_id: int
@@ -88,6 +88,11 @@ class Fact:
     by_person: bool | None = None
     evidence: dict[str, Any] | None = None
     callback: dict[str, Any] | None = None
+    # The account that has signed it: it counts only for an attempt of this account.
+    account_sid: str | None = None
+
+
+FACT_FIELDS = tuple(one.name for one in fields(Fact))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +140,13 @@ class OpenAttempt:
 class AttemptContext:
     """The attempt that a callback's address names; `sealed` are the stored credentials of its account, the newest first."""
 
-    state: AttemptState
-    hang_up: bool
     account_sid: str
     sealed: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ExcessCall:
-    """A second call of an attempt that has to be hung up and is not known to be over."""
+    """A second call of an attempt, to be hung up, that may not be over."""
 
     business_id: int
     attempt_id: int
@@ -166,11 +169,13 @@ class Attempts:
         *,
         send_seconds: float,
         ring_seconds: int,
+        max_minutes: int,
         default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
         """Claim the next leads of at most 32 businesses; `token` is new for each call and marks the attempts it creates.
 
-        `default_account` is the sid used for businesses without an account of their own.
+        `max_minutes` is the longest length of a call, for budgets in money. `default_account` is the sid used for businesses without an
+        account of their own.
 
         Raises:
             DatabaseUnavailableError: when the claim failed or its response was lost; attempts with this token may exist (`lost_claim`).
@@ -185,6 +190,7 @@ class Attempts:
                 [request.permits for request in requests],
                 send_seconds,
                 ring_seconds,
+                max_minutes,
                 default_account,
             )
             taken = [row for row in rows if row["verdict"] == VerdictCode.TAKEN]
@@ -239,7 +245,7 @@ class Attempts:
         await self._pool.execute(TEXT["check_later"], attempt.business_id, attempt.attempt_id, seconds, evidence, attempt.state)
 
     async def add_recording(self, business_id: int, attempt_id: int, sid: str, url: str, duration_seconds: int | None) -> None:
-        """Store where the recording of a call is; a second report of it, or one of a deleted attempt, changes nothing."""
+        """Store where the recording of a call is; a second report, or one for a deleted attempt, changes nothing."""
         await self._pool.execute(TEXT["add_recording"], business_id, attempt_id, sid, url, duration_seconds)
 
     async def find_by_reference(self, business_id: int, attempt_id: int, nonce: str) -> AttemptContext | None:
@@ -247,10 +253,10 @@ class Attempts:
         row = await self._pool.fetchrow(TEXT["lookup"], business_id, attempt_id, nonce)
         if row is None:
             return None
-        return AttemptContext(**{**row, "state": AttemptState(row["state"])})
+        return AttemptContext(**row)
 
     async def withdraw(self, business_id: int, attempt_id: int) -> None:
-        """Note, before it happens, that this call is withdrawn from the provider's queue: when it ends, its lead is queued again."""
+        """Note that this call will be withdrawn from the provider's queue: when it ends, its lead is queued again."""
         await self._pool.execute(TEXT["withdraw"], business_id, attempt_id)
 
     async def excess_calls(self, partitions: Sequence[int]) -> list[ExcessCall]:
@@ -269,12 +275,12 @@ class Attempts:
         return int(count)
 
     async def bound(self, sids: Sequence[str]) -> dict[str, int]:
-        """The attempt id of each of these sids that is bound to an attempt."""
+        """The attempt ids by sid; sids that are not bound are left out."""
         return {row["sid"]: row["attempt_id"] for row in await self._pool.fetch(TEXT["bound_sids"], list(sids))}
 
 
 def _without_nones(fact: Fact) -> dict[str, Any]:
-    return {key: value for key, value in asdict(fact).items() if value is not None}
+    return {name: value for name in FACT_FIELDS if (value := getattr(fact, name)) is not None}
 
 
 def _verdict(row: Record) -> Verdict:

@@ -4,7 +4,8 @@
 --   eligible  which runs may take leads, and how many each
 --   offer     the next leads of each run, from the zones that are open now
 --   check     which rule of calling keeps an offered lead from being called (check_v1.sql)
---   pick      which of these leads are taken, in which order, which are put off, and which end without a call
+--   pick      which of these leads are taken, in which order, which are put off, and which end without a call; a lead
+--             that the run's budget in money does not cover now is left unchanged
 --   take      creates the attempts with their caller ids, occupies the slots, puts off or ends the leads that are not
 --             called
 --   pass      moves the cursors and counters of the runs, and pauses a run whose budget is used up
@@ -12,7 +13,7 @@
 --     stopped, register_too_old  no lead of this business may be called
 --     busy       its lane, a run, a time zone or a due lead is locked: claim again in a few milliseconds
 --     not_owner  the fence names another worker or epoch
---     unlisted   the database may have forgotten calls of this business: compare with the provider's list first
+--     unlisted   the database may have lost calls of this business: compare with the provider's list first
 --                (timeline_v1.sql)
 --     full       no free slot
 --     gate       more leads could be taken, but the permits are used up
@@ -27,7 +28,7 @@
 -- row is locked are left unchanged for a later claim.
 CREATE OR REPLACE FUNCTION dialer.claim_v1(
     p_incarnation uuid, p_token uuid, p_businesses integer[], p_epochs bigint[], p_permits integer[],
-    p_send_seconds double precision, p_ring_seconds integer, p_default_account text)
+    p_send_seconds double precision, p_ring_seconds integer, p_max_minutes integer, p_default_account text)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz, run_id integer, job_id bigint,
                attempt_id bigint, phone text, from_number text, account_sid text, nonce uuid, machine_detection text,
                record boolean, machine_detection_async boolean)
@@ -53,7 +54,7 @@ DECLARE
     offers dialer.claim_offer[];
     picks dialer.claim_pick[];
     taken dialer.attempts[];
-    barren integer[];
+    skipped_runs integer[];
     -- A worker sends the calls of this claim until then.
     send_by CONSTANT timestamptz := now() + make_interval(secs => p_send_seconds);
 BEGIN
@@ -74,10 +75,10 @@ BEGIN
                      AND (z.next_position <= z.last_position
                           OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                    ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
-    offers := dialer.claim_check_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones));
+    offers := dialer.claim_check_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones), p_max_minutes);
     picks := dialer.claim_pick_v1(room, runs, offers);
     taken := dialer.claim_take_v1(room, runs, picks, p_token, send_by, p_ring_seconds);
-    barren := dialer.claim_pass_v1(runs, zones, offers, picks);
+    skipped_runs := dialer.claim_pass_v1(runs, zones, offers, picks);
     PERFORM dialer.end_if_done_v1(e.business_id, e.run_id)
     FROM (SELECT DISTINCT p.business_id, p.run_id FROM unnest(picks) p WHERE p.fate = 'end'
           ORDER BY p.run_id) e;
@@ -89,7 +90,7 @@ BEGIN
     FROM unnest(taken) t JOIN unnest(runs) r ON r.id = t.run_id
     UNION ALL
     SELECT v.business_id, v.verdict, v.put_off_until, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM dialer.claim_verdict_v1(room, runs, zones, picks, barren, send_by) v;
+    FROM dialer.claim_verdict_v1(room, runs, zones, picks, skipped_runs, send_by) v;
 END
 $$;
 
@@ -133,7 +134,8 @@ BEGIN
                    CASE WHEN r.settings ? 'max_per_day' THEN (r.settings ->> 'max_per_day')::integer
                         ELSE b.max_per_day END,
                    coalesce(r.settings ->> 'recently_called' = 'skip', FALSE), r.ancestors || r.id,
-                   e.budget_left, r.calls_count)::dialer.claim_run
+                   e.budget_left, r.calls_count,
+                   (r.settings -> 'budget' ->> 'amount')::numeric - r.amount_spent)::dialer.claim_run
         FROM unnest(room) a
         JOIN dialer.businesses b ON b.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.business_id = a.business_id AND r.status = 'running'
@@ -154,7 +156,7 @@ BEGIN
     RETURN ARRAY(
         SELECT ROW(r.business_id, r.id, c.job_id, c.phone, c.zone, c.position, c.is_retry,
                    row_number() OVER (PARTITION BY r.id ORDER BY NOT c.is_retry, c.due_at, c.position),
-                   NULL, NULL, NULL, NULL)::dialer.claim_offer
+                   NULL, NULL, NULL, NULL, NULL, NULL)::dialer.claim_offer
         FROM unnest(runs) r CROSS JOIN LATERAL (
             (SELECT t.id AS job_id, t.phone, z.zone, TRUE AS is_retry, t.due_at, t.position
              FROM (SELECT DISTINCT y.zone FROM unnest(zones) y
@@ -188,15 +190,20 @@ RETURNS dialer.claim_pick[]
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN ARRAY(
-        WITH turn AS MATERIALIZED (
+        WITH covered AS (
+            -- `cost`: the highest cost of the calls of its run up to this one.
+            SELECT o.*, sum(o.max_cost) FILTER (WHERE o.rule IS NULL)
+                            OVER (PARTITION BY o.run_id ORDER BY o.nth) AS cost
+            FROM unnest(offers) o
+        ), turn AS MATERIALIZED (
             -- The order across all runs of a business: by priority, then by fewest calls in progress, then the run
-            -- that was served longest ago. `call` is the number of the call that this lead would be: a lead that a rule
-            -- keeps from being called takes no place.
+            -- that was served longest ago. `call` is the number that the call of this lead would have: a lead that a
+            -- rule stops uses no number.
             SELECT c.*, row_number() OVER turns AS turn,
                    count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING)
                        + (c.rule IS NOT NULL)::integer AS call
-            FROM unnest(offers) c JOIN unnest(runs) r ON r.id = c.run_id
-            WHERE c.nth <= r.may_take
+            FROM covered c JOIN unnest(runs) r ON r.id = c.run_id
+            WHERE c.nth <= r.may_take AND coalesce(c.cost <= greatest(r.amount_left, 0), TRUE)
             WINDOW turns AS (
                 PARTITION BY c.business_id
                 ORDER BY r.priority DESC, r.in_progress_count + c.nth, r.served_at NULLS FIRST, c.run_id, c.nth)
@@ -228,7 +235,7 @@ BEGIN
                         WHEN t.rule IS NOT NULL OR a.number_in_use THEN 'put_off' ELSE 'take' END,
                    CASE WHEN NOT a.locked THEN t.rule END, CASE WHEN NOT a.locked THEN t.until END, t.ends_as,
                    CASE WHEN a.locked THEN 'locked' WHEN t.rule IS NOT NULL THEN coalesce(t.reason, t.rule)
-                        WHEN a.number_in_use THEN 'same_phone' END)::dialer.claim_pick
+                        WHEN a.number_in_use THEN 'same_phone' END, t.minute_price, t.max_cost)::dialer.claim_pick
         FROM turn t LEFT JOIN within w ON w.job_id = t.job_id LEFT JOIN allowed a ON a.job_id = t.job_id);
 END
 $$;
@@ -246,11 +253,11 @@ BEGIN
     WITH created AS (
         -- The attempts, in the order of their turns.
         INSERT INTO dialer.attempts AS n (business_id, run_id, job_id, token, nonce, phone, from_number, account_sid,
-                                          ring_seconds, send_by, next_check_at)
+                                          ring_seconds, send_by, next_check_at, minute_price, max_cost)
         SELECT p.business_id, p.run_id, p.job_id, p_token,
                md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p.phone,
                dialer.caller_id_for(a.caller_ids, r.settings, p.phone, p.zone, r.calls_count + p.nth - 1),
-               a.account_sid, p_ring_seconds, p_send_by, p_send_by
+               a.account_sid, p_ring_seconds, p_send_by, p_send_by, p.minute_price, p.max_cost
         FROM (SELECT c.*, row_number() OVER (PARTITION BY c.run_id ORDER BY c.turn) AS nth
               FROM unnest(picks) c WHERE c.fate = 'take') p
         JOIN unnest(room) a ON a.business_id = p.business_id JOIN unnest(runs) r ON r.id = p.run_id
@@ -306,7 +313,7 @@ BEGIN
         RETURNING z
     )
     SELECT array_agg(p.z) INTO moved FROM passed p;
-    PERFORM dialer.claim_count_v1(runs, zones, moved, picks);
+    PERFORM dialer.claim_count_v1(runs, zones, moved, offers, picks);
     RETURN ARRAY(SELECT n.run_id FROM unnest(moved) n
                  WHERE NOT EXISTS (SELECT FROM unnest(picks) p
                                    WHERE p.run_id = n.run_id AND NOT p.is_retry AND p.fate IS NOT NULL
@@ -316,7 +323,8 @@ $$;
 
 -- Updates the counters of the runs, and pauses a run whose budget is used up while it has leads left.
 CREATE OR REPLACE FUNCTION dialer.claim_count_v1(
-    runs dialer.claim_run[], zones dialer.run_zones[], moved dialer.run_zones[], picks dialer.claim_pick[])
+    runs dialer.claim_run[], zones dialer.run_zones[], moved dialer.run_zones[], offers dialer.claim_offer[],
+    picks dialer.claim_pick[])
 RETURNS void
 LANGUAGE sql AS $$
     WITH counted AS (
@@ -324,22 +332,30 @@ LANGUAGE sql AS $$
         SET queued_count = r.queued_count - m.taken - m.ended, in_progress_count = r.in_progress_count + m.taken,
             skipped_count = r.skipped_count + m.skipped, completed_count = r.completed_count + m.completed,
             failed_count = r.failed_count + m.failed, calls_count = r.calls_count + m.taken,
-            cursor_position = r.cursor_position + m.steps, updated_at = dialer.utc(),
+            amount_spent = r.amount_spent + m.cost,
+            spent_currency = CASE WHEN m.cost > 0 THEN m.budget ->> 'currency' ELSE r.spent_currency END,
+            cursor_position = r.cursor_position + m.steps,
+            updated_at = dialer.utc(),
             -- A lead that was put off counts as a turn too. Of two runs served in one claim, the run with the last turn
             -- counts as served later.
             served_at = CASE WHEN m.last_turn > 0 THEN dialer.utc() + m.last_turn * interval '1 microsecond'
                              ELSE r.served_at END,
-            status = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended THEN 'paused' ELSE r.status END,
-            last_error = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended
-                THEN format('The budget of %s calls is used up', r.settings -> 'budget' ->> 'calls')
-                ELSE r.last_error END,
-            last_error_cause = CASE WHEN m.used_up AND r.queued_count > m.taken + m.ended
-                THEN jsonb_build_object('kind', 'budget', 'calls', r.settings -> 'budget' -> 'calls')
-                ELSE r.last_error_cause END
-        FROM (SELECT x.id, x.business_id, coalesce(t.taken, 0) AS taken, coalesce(t.ended, 0) AS ended,
+            status = CASE WHEN m.pauses THEN 'paused' ELSE r.status END,
+            last_error = CASE WHEN NOT m.pauses THEN r.last_error
+                WHEN m.used_up THEN format('The budget of %s calls is used up', m.budget ->> 'calls')
+                ELSE format('The budget of %s %s does not cover another call', m.budget ->> 'amount',
+                            m.budget ->> 'currency') END,
+            last_error_cause = CASE WHEN NOT m.pauses THEN r.last_error_cause
+                WHEN m.used_up THEN jsonb_build_object('kind', 'budget', 'calls', m.budget -> 'calls')
+                ELSE jsonb_build_object('kind', 'budget_amount', 'amount', m.budget -> 'amount',
+                                        'currency', m.budget -> 'currency', 'left', trim_scale(m.amount_left)::text,
+                                        'price', trim_scale(m.price)::text) END
+        FROM (SELECT x.id, x.business_id, x.settings -> 'budget' AS budget, coalesce(t.taken, 0) AS taken,
+                     coalesce(t.ended, 0) AS ended,
                      coalesce(t.skipped, 0) AS skipped, coalesce(t.completed, 0) AS completed,
                      coalesce(t.failed, 0) AS failed, coalesce(t.last_turn, 0) AS last_turn,
-                     coalesce(x.budget_left - coalesce(t.taken, 0) <= 0, FALSE) AS used_up,
+                     coalesce(t.cost, 0) AS cost, u.used_up, x.amount_left, c.price,
+                     (u.used_up OR u.uncovered) AND q.queued > 0 AS pauses,
                      coalesce((SELECT sum(n.next_position - o.next_position) FROM unnest(moved) n
                                JOIN unnest(zones) o ON o.run_id = n.run_id AND o.first_position = n.first_position
                                WHERE n.run_id = x.id), 0)::integer AS steps
@@ -349,10 +365,23 @@ LANGUAGE sql AS $$
                          count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'skipped')::integer AS skipped,
                          count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'completed')::integer AS completed,
                          count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'failed')::integer AS failed,
+                         sum(p.max_cost) FILTER (WHERE p.fate = 'take') AS cost,
                          max(p.turn) FILTER (WHERE p.fate IN ('take', 'put_off', 'end')) AS last_turn
                   FROM unnest(picks) p GROUP BY p.run_id) t ON t.run_id = x.id
+              LEFT JOIN LATERAL (
+                  -- What the next call reserves.
+                  SELECT o.max_cost AS price FROM unnest(offers) o
+                  WHERE o.run_id = x.id AND o.rule IS NULL ORDER BY o.nth LIMIT 1) c ON TRUE
+              CROSS JOIN LATERAL (
+                  -- `uncovered`: the next call costs too much, and no call in progress can give money back.
+                  SELECT coalesce(x.budget_left - coalesce(t.taken, 0) <= 0, FALSE) AS used_up,
+                         x.in_progress_count + coalesce(t.taken, 0) = 0
+                         AND coalesce(c.price > greatest(x.amount_left, 0), FALSE) AS uncovered) u
+              CROSS JOIN LATERAL (
+                  SELECT n.queued_count - coalesce(t.taken, 0) - coalesce(t.ended, 0) AS queued
+                  FROM public.outbound_call_runs n WHERE n.id = x.id AND n.business_id = x.business_id) q
               WHERE x.held) m
-        WHERE r.id = m.id AND r.business_id = m.business_id AND (m.last_turn > 0 OR m.steps > 0 OR m.used_up)
+        WHERE r.id = m.id AND r.business_id = m.business_id AND (m.last_turn > 0 OR m.steps > 0 OR m.pauses)
         RETURNING r.business_id, r.id, r.status, r.last_error, r.last_error_cause
     )
     INSERT INTO dialer.outbox (business_id, run_id, type, data)
@@ -363,7 +392,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_verdict_v1(
     room dialer.claim_room[], runs dialer.claim_run[], zones dialer.run_zones[], picks dialer.claim_pick[],
-    barren integer[], send_by timestamptz)
+    skipped_runs integer[], send_by timestamptz)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -374,7 +403,7 @@ BEGIN
         SELECT count(*) AS offered, count(*) FILTER (WHERE p.fate = 'take') AS taken,
                coalesce(bool_or(p.fate IN ('put_off', 'end')), FALSE)
                OR EXISTS (SELECT FROM unnest(runs) r
-                          WHERE r.business_id = a.business_id AND r.id = ANY (barren)) AS moved,
+                          WHERE r.business_id = a.business_id AND r.id = ANY (skipped_runs)) AS moved,
                coalesce(bool_or(p.fate = 'left'), FALSE) AS lead_locked
         FROM unnest(picks) p WHERE p.business_id = a.business_id
     ) t

@@ -1,7 +1,7 @@
-"""Writes facts to the intent log: facts that arrive together go in one statement, one of each business in turn.
+"""Writes facts about attempts: facts that arrive together go in one statement, one per business in turn.
 
 A fact whose rows are locked is retried, and meanwhile its business is set aside with a timer of its own, so that no other business waits. A
-fact is dropped only for an error of its own.
+fact is dropped only for an error that it causes itself.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class FactWriter:
         self._waiting: dict[int, deque[_Pending]] = {}
         # The businesses with facts to be written, in the order of their turns, without those set aside.
         self._ready: deque[int] = deque()
-        # For how many seconds each business was last set aside.
+        # How many seconds each business was last set aside for.
         self._pauses: dict[int, float] = {}
         self._kicked = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -119,7 +119,7 @@ class FactWriter:
                     await asyncio.sleep(AWAY_SECONDS)
 
     def _next_batch(self) -> list[_Pending]:
-        """The next batch: one fact of each business in turn, until it is full; a second fact of an attempt waits for the batch after it."""
+        """The next batch: one fact per business in turn, until it is full; a second fact of an attempt waits for the batch after it."""
         batch: dict[int, _Pending] = {}
         later: list[int] = []
         while self._ready and len(batch) < self._batch_size:

@@ -1,6 +1,6 @@
 -- name: claim
 SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $5::integer[], $6::float8, $7::integer,
-                              $8::text)
+                              $8::integer, $9::text)
 
 -- name: record
 SELECT * FROM dialer.record_v1($1::jsonb)
@@ -49,7 +49,7 @@ UPDATE dialer.attempts SET next_check_at = clock_timestamp() + make_interval(sec
 WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup
-SELECT a.state, a.hang_up_at IS NOT NULL AS hang_up, a.account_sid,
+SELECT a.account_sid,
        ARRAY(SELECT p.sealed FROM dialer.provider_accounts p
              WHERE p.business_id = a.business_id AND p.account_sid = a.account_sid ORDER BY p.id DESC) AS sealed
 FROM dialer.attempts a

@@ -8,8 +8,8 @@
 -- Verdicts:
 --   applied   it changed the attempt
 --   known     nothing new
---   refused   not allowed in this state, or not from this worker; or the sid is that of another attempt's call
---   stranger  no such attempt, or the nonce differs
+--   refused   not allowed in this state, or not from this worker; or the sid belongs to another attempt
+--   stranger  no such attempt, or the nonce differs, or it is of another account than the fact
 --   second    the sid is not the one bound to the attempt: a second call exists, recorded as excess, to be hung up
 --   busy      a row it has to write (lane, run, attempt or job) is locked by another session: retry in a few ms
 -- long: its steps share 35 columns, see docs/decisions/0014-claim-in-steps-record-in-one-statement.md
@@ -33,11 +33,11 @@ DECLARE
     check_placed CONSTANT interval := '15 seconds';
     check_live CONSTANT interval := '60 seconds';
     ring_grace CONSTANT interval := '10 seconds';
-    -- After send_by, its worker can no longer send an attempt, and has this long to report the result.
+    -- After send_by, a worker can no longer send its attempt, and has this long to report the result.
     unknown_after CONSTANT interval := '2 seconds';
     -- When the account had too many calls at once (dialer.is_no_fault), call the lead again after this.
     too_many_wait CONSTANT interval := '10 seconds';
-    account_refused CONSTANT text := 'The telephone company refuses this account or its number (%s)';
+    account_refused CONSTANT text := 'The provider refuses this account or its number (%s)';
     facts dialer.fact[] := ARRAY(SELECT jsonb_populate_record(NULL::dialer.fact, f)
                                  FROM jsonb_array_elements(p_facts) f);
     held_lanes integer[];
@@ -86,8 +86,11 @@ BEGIN
                    ELSE f.evidence END AS evidence
         FROM unnest(facts) f
         JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id AND a.nonce = f.nonce
+            AND (f.account_sid IS NULL OR a.account_sid = f.account_sid)
         CROSS JOIN LATERAL (
-            SELECT EXISTS (SELECT FROM dialer.call_sids c WHERE c.sid = f.sid AND c.attempt_id <> a.id) AS elsewhere) e
+            SELECT EXISTS (SELECT FROM dialer.call_sids c WHERE c.sid = f.sid AND c.attempt_id <> a.id) AS elsewhere
+            -- Looked up once: without OFFSET the planner would repeat it for each column that depends on it.
+            OFFSET 0) e
         CROSS JOIN LATERAL (
             SELECT e.elsewhere,
                    e.elsewhere AND a.state IN ('placing', 'unknown')
@@ -96,7 +99,8 @@ BEGIN
     ), located AS MATERIALIZED (
         -- The facts whose run and job we have locked too, where needed; each with its rows as they were before.
         SELECT f.*, a.state AS was, a.sid AS bound, a.token AS holder, a.send_by, a.hang_up_at, a.excess AS was_excess,
-               a.run_id, a.job_id, a.withdrawn_at, a.evidence AS known_evidence, a.ring_seconds,
+               a.run_id, a.job_id, a.withdrawn_at, a.evidence AS known_evidence, a.ring_seconds, a.minute_price,
+               a.max_cost,
                coalesce(f.answered_by, a.answered_by) AS known_answerer, l.partition,
                l.max_calls - cardinality(l.inflight) AS room, j.status AS job_was, j.attempt_id = a.id AS newest,
                coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, r.cancel_requested,
@@ -114,7 +118,7 @@ BEGIN
     ), judged AS MATERIALIZED (
         -- The verdict on each fact.
         SELECT b.*, CASE
-                -- Checked first: as 'second', such a fact would get another attempt's call hung up.
+                -- Checked first: as 'second', such a fact would hang up another attempt's call.
                 WHEN b.elsewhere THEN 'refused'
                 WHEN b.sid IS NOT NULL AND b.bound IS NOT NULL AND b.sid <> b.bound THEN 'second'
                 WHEN b.state = 'not_sent' THEN
@@ -136,7 +140,7 @@ BEGIN
                 WHEN b.was = 'not_placed' OR b.rank_now > b.rank_was THEN 'applied'
                 ELSE 'known' END AS verdict
         FROM located b
-    ), weighed AS MATERIALIZED (
+    ), effects AS MATERIALIZED (
         -- The effect of each applied fact on the lane and the job: whether its attempt leaves its slot or takes one
         -- again, and the job's status afterwards. `unwanted`: late proof of a call whose lead was cancelled meanwhile,
         -- or ended by a rule; that call is hung up, and the lead is never called again.
@@ -175,12 +179,14 @@ BEGIN
     ), moved AS MATERIALIZED (
         -- The effect on the counters; an attempt for which no slot is left is excess. Late proof of a call that is over
         -- moves its lead even from queued to queued: there was a call, and the pause after it begins.
-        SELECT w.*, w.job_now <> w.job_was
-                   OR w.newest AND w.was = 'not_placed' AND w.state = 'over' AND w.job_now = 'queued' AS job_moves,
-               w.job_now = 'queued' AND w.retry_seconds IS NOT NULL AS retried,
-               dialer.counted_as(w.job_now, w.cancel_requested) AS to_count,
-               w.was = 'not_placed' AND NOT w.enters AND dialer.is_open(w.state) OR w.was_excess AS now_excess
-        FROM weighed w
+        SELECT e.*, e.job_now <> e.job_was
+                   OR e.newest AND e.was = 'not_placed' AND e.state = 'over' AND e.job_now = 'queued' AS job_moves,
+               e.job_now = 'queued' AND e.retry_seconds IS NOT NULL AS retried,
+               dialer.counted_as(e.job_now, e.cancel_requested) AS to_count,
+               e.was = 'not_placed' AND NOT e.enters AND dialer.is_open(e.state) OR e.was_excess AS now_excess,
+               dialer.cost_of(e.state, e.outcome, e.duration, e.minute_price, e.max_cost)
+                   - dialer.cost_of(e.was, NULL, NULL, e.minute_price, e.max_cost) AS cost
+        FROM effects e
     ), attempt AS (
         -- Updates the attempts.
         UPDATE dialer.attempts a
@@ -188,7 +194,7 @@ BEGIN
             error_code = coalesce(m.error_code, a.error_code), outcome = coalesce(m.outcome, a.outcome),
             answered_by = coalesce(m.answered_by, a.answered_by), duration = coalesce(m.duration, a.duration),
             sequence = greatest(a.sequence, m.sequence),
-            -- Proof that the call exists clears the evidence that the provider does not know it.
+            -- Proof that the call exists clears the evidence of its absence.
             evidence = CASE WHEN m.rank_now BETWEEN 3 AND 5
                             THEN coalesce(m.evidence, a.evidence) - 'missing' - 'missing_late'
                             ELSE coalesce(m.evidence, a.evidence) END,
@@ -248,7 +254,7 @@ BEGIN
             twilio_call_sid = coalesce(m.bound, m.sid, j.twilio_call_sid),
             completed_at = CASE WHEN m.job_now IN ('completed', 'failed', 'cancelled') THEN dialer.utc() END
         FROM moved m WHERE m.job_moves AND j.id = m.job_id AND j.business_id = m.business_id
-    ), back_to_front AS (
+    ), requeued AS (
         -- Makes the leads that are queued again due before new leads.
         INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason)
         SELECT m.business_id, m.run_id, m.job_id, z.zone,
@@ -287,11 +293,12 @@ BEGIN
                sum((m.to_count = 'failed')::int - (m.from_count = 'failed')::int)::int AS failed,
                sum((m.to_count = 'cancelled')::int - (m.from_count = 'cancelled')::int)::int AS cancelled,
                sum((m.to_count = 'skipped')::int - (m.from_count = 'skipped')::int)::int AS skipped,
-               -- Calls that were not placed after all do not count for the budget.
+               -- Calls that turn out not to be placed do not count for the budget.
                sum((m.was = 'not_placed')::int - (m.state IN ('not_sent', 'not_placed'))::int)::int AS calls,
+               sum(m.cost) AS cost,
                max(m.error_code) FILTER (WHERE m.job_now = 'queued' AND m.state = 'over'
                                          AND dialer.is_account_fault(m.error_code)) AS account_fault
-        FROM moved m WHERE m.from_count <> m.to_count OR m.was = 'not_placed' AND m.job_moves
+        FROM moved m WHERE m.from_count <> m.to_count OR m.was = 'not_placed' AND m.job_moves OR m.cost <> 0
         GROUP BY m.business_id, m.run_id
     ), counted AS (
         -- Updates the counters; ends a run with no leads left, and pauses one whose calls fail because of the account.
@@ -299,7 +306,7 @@ BEGIN
         SET queued_count = r.queued_count + d.queued, in_progress_count = r.in_progress_count + d.in_progress,
             completed_count = r.completed_count + d.completed, failed_count = r.failed_count + d.failed,
             cancelled_count = r.cancelled_count + d.cancelled, skipped_count = r.skipped_count + d.skipped,
-            calls_count = greatest(r.calls_count + d.calls, 0),
+            calls_count = greatest(r.calls_count + d.calls, 0), amount_spent = r.amount_spent + d.cost,
             updated_at = dialer.utc(),
             status = CASE WHEN d.ends THEN CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'completed' END
                 WHEN d.pauses THEN 'paused' ELSE r.status END,
@@ -357,7 +364,9 @@ BEGIN
     SELECT f.business_id, f.attempt_id,
            coalesce(j.verdict, CASE WHEN EXISTS (SELECT FROM dialer.attempts a
                                                  WHERE a.id = f.attempt_id AND a.business_id = f.business_id
-                                                   AND a.nonce = f.nonce) THEN 'busy' ELSE 'stranger' END),
+                                                   AND a.nonce = f.nonce
+                                                   AND (f.account_sid IS NULL OR a.account_sid = f.account_sid))
+                             THEN 'busy' ELSE 'stranger' END),
            CASE j.verdict WHEN 'applied' THEN j.state ELSE j.was END, j.run_id, j.job_id, j.partition,
            coalesce(j.sid, j.bound),
            j.verdict = 'second' AND j.state <> 'over'

@@ -40,6 +40,17 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         21219, 21234, 21606, 21609, 21626, 573005), FALSE)
 $$;
 
+-- True for an error code that is about the number; see is_account_fault.
+CREATE OR REPLACE FUNCTION dialer.is_number_fault(error_code integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(error_code IN (
+        13223, 13224, 13225, 13226, 21202, 21211, 21214, 21216, 21217, 21610, 32205), FALSE)
+$$;
+
+-- True when a telephone rang, or could have: the number exists.
+CREATE OR REPLACE FUNCTION dialer.went_through(outcome text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT coalesce(outcome IN ('completed', 'busy', 'no-answer'), FALSE) $$;
+
 -- True when the way a call ended says nothing about its lead: we withdrew the call from the provider's queue, the
 -- account had too many calls at once (Twilio 10004, 20429), or the error would fail every lead. The lead is queued
 -- again.
@@ -82,7 +93,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- How many seconds after this attempt its lead is called again; NULL when it is not. `retries` is as in contract,
--- section 7: each outcome is counted by itself, and the last pause repeats. dialer/policy/retries.py has the same rule.
+-- section 7: each outcome is counted separately, the last pause repeats. dialer/policy/retries.py has the same rule.
 CREATE OR REPLACE FUNCTION dialer.retry_seconds(
     p_business_id integer, p_job_id bigint, p_attempt_id bigint, p_outcome text, retries jsonb)
 RETURNS double precision
@@ -97,6 +108,18 @@ LANGUAGE sql STABLE AS $$
           AND NOT dialer.is_no_fault(a.outcome, a.error_code, a.withdrawn_at)
           AND dialer.job_outcome(a.outcome, a.answered_by) = p_outcome) t
     WHERE t.earlier < w.times
+$$;
+
+-- The cost of an attempt for a budget in money: the billed minutes of an answered call; the longest call while it is
+-- open or of unknown length; else nothing.
+CREATE OR REPLACE FUNCTION dialer.cost_of(
+    state text, outcome text, duration integer, minute_price numeric, max_cost numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN minute_price IS NULL OR state IN ('not_sent', 'not_placed') THEN 0
+                WHEN state = 'over' AND outcome = 'completed' AND duration IS NOT NULL
+                    THEN ceil(duration / 60.0) * minute_price
+                WHEN state = 'over' AND outcome NOT IN ('completed', 'lost') THEN 0
+                ELSE max_cost END
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.utc() RETURNS timestamp

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dialer.messages import KEEP_HTTP_SECONDS
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.jobs.jobs import ALL_JOBS, JobFilter
 from sql.statements import statements
 
@@ -104,6 +105,7 @@ class BulkOperations:
             request.requested_by,
             KEEP_HTTP_SECONDS,
             list(request.loosens),
+            CURRENT_ADDRESS.get(),
         )
         return answer["code"], answer.get("operation_id")
 

@@ -2,6 +2,7 @@
 SELECT dialer.begin_operation_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer,
                                  ROW($6::bigint[], $7::text[], $8::text[], $9::text, $10::text, $11::text[]),
                                  $12::text, make_interval(secs => $13::float8), $14::text[])
+FROM set_config('dialer.address', $15, TRUE)
 
 -- name: get
 SELECT o.operation_id, o.type, o.status, o.run_id, o.new_run_id, cardinality(o.jobs) AS total, o.done, o.skipped

@@ -1,1 +1,1 @@
-"""Businesses, users and tokens."""
+"""Businesses."""

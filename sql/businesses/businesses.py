@@ -1,4 +1,4 @@
-"""Businesses, their users and their tokens."""
+"""Businesses: their limits and their rules of calling."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from dialer.model import Role
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.businesses.caller_ids import stored
 from sql.statements import statements
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 TEXT = statements("businesses")
 
 
-class EmailTakenError(Exception):
-    """A user with this e-mail address exists already."""
-
-
-class NoSuchBusinessError(Exception):
-    """There is no business with this id."""
-
-
 @dataclass(frozen=True, slots=True)
 class Business:
     """A tenant. `region` is the country for parsing its leads' numbers, `caller_ids` E.164, `account_sid` None for the default account.
@@ -36,6 +28,8 @@ class Business:
 
     The rules of calling hold for runs without their own: `calling_hours` None is always, any other None no limit.
     So does its `script`, None for a greeting. `inbound_script` is what those hear who call back, None for a sentence.
+
+    `stop` while its dialling is stopped, {since, by, reason, of_installation}: by itself, or, `by` None, with that of all businesses.
     """
 
     business_id: int
@@ -58,6 +52,7 @@ class Business:
     inbound_script: dict[str, Any] | None
     stopped_at: datetime | None
     account_credentials: str | None
+    stop: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +67,6 @@ class StartingRules:
 NO_RULES = StartingRules()
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person of one business."""
-
-    user_id: int
-    business_id: int
-    email: str
-    role: Role
-    password_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A program's key to one business; only the hash of its secret is kept."""
-
-    token_id: int
-    business_id: int
-    role: Role
-
-
 class Businesses:
     """All businesses, in PostgreSQL."""
 
@@ -100,11 +75,19 @@ class Businesses:
         self._pool = pool
 
     async def create(
-        self, *, name: str, caller_id: str, region: str, timezone: str, max_calls: int, rules: StartingRules = NO_RULES
+        self,
+        *,
+        name: str,
+        caller_id: str,
+        region: str,
+        timezone: str,
+        max_calls: int,
+        rules: StartingRules = NO_RULES,
+        actor: str = "cli",
     ) -> int:
         """Add a business with its lane; return its id. `max_calls` is also the most that it may set itself."""
         values = name, [stored(caller_id)], region, timezone, max_calls, rules.calling_hours, rules.min_gap_hours, rules.max_per_day
-        return int(await self._pool.fetchval(TEXT["insert"], *values))
+        return int(await self._pool.fetchval(TEXT["insert"], *values, actor, CURRENT_ADDRESS.get()))
 
     async def get(self, business_id: int) -> Business | None:
         """One business; None when there is none."""
@@ -133,47 +116,4 @@ class Businesses:
         `sealed` are the credentials of the account that `changes` names in `provider_account`; None leaves those it has.
         """
         caller_ids = [stored(number) for number in changes["caller_ids"]] if "caller_ids" in changes else None
-        await self._pool.execute(TEXT["change"], business_id, changes, actor, sealed, caller_ids)
-
-    async def create_user(self, business_id: int, *, email: str, role: Role, password_hash: str) -> int:
-        """Add a person; return the id.
-
-        Raises:
-            EmailTakenError: when another user has this address.
-            NoSuchBusinessError: when the business does not exist.
-        """
-        try:
-            return int(await self._pool.fetchval(TEXT["insert_user"], business_id, email, role, password_hash))
-        except asyncpg.UniqueViolationError as error:
-            raise EmailTakenError(email) from error
-        except asyncpg.ForeignKeyViolationError as error:
-            raise NoSuchBusinessError(business_id) from error
-
-    async def user_by_email(self, email: str) -> User | None:
-        """The user with this e-mail address, ignoring case; None when there is none."""
-        return user_from(await self._pool.fetchrow(TEXT["user_by_email"], email))
-
-    async def user(self, business_id: int, user_id: int) -> User | None:
-        """One user of one business."""
-        return user_from(await self._pool.fetchrow(TEXT["user"], business_id, user_id))
-
-    async def create_token(self, business_id: int, *, role: Role, digest: bytes) -> int:
-        """Add a program's key by the SHA-256 of its secret; return the id.
-
-        Raises:
-            NoSuchBusinessError: when the business does not exist.
-        """
-        try:
-            return int(await self._pool.fetchval(TEXT["insert_token"], business_id, role, digest))
-        except asyncpg.ForeignKeyViolationError as error:
-            raise NoSuchBusinessError(business_id) from error
-
-    async def token(self, digest: bytes) -> Token | None:
-        """The key with this digest, unless revoked."""
-        row = await self._pool.fetchrow(TEXT["token"], digest)
-        return Token(row["token_id"], row["business_id"], Role(row["role"])) if row else None
-
-
-def user_from(row: asyncpg.Record | None) -> User | None:
-    """The user in a row of users; None when there is no row."""
-    return User(**{**row, "role": Role(row["role"])}) if row else None
+        await self._pool.execute(TEXT["change"], business_id, changes, actor, sealed, caller_ids, CURRENT_ADDRESS.get())

@@ -2,7 +2,10 @@
 WITH business AS (
     INSERT INTO dialer.businesses (name, caller_ids, region, timezone, max_calls_limit, calling_hours, min_gap_hours,
                                    max_per_day)
-    VALUES ($1, $2::jsonb, $3, $4, $5, $6::jsonb, $7, $8) RETURNING business_id
+    VALUES ($1, $2::jsonb, $3, $4, $5, $6::jsonb, $7, $8) RETURNING business_id, name
+), audited AS (
+    INSERT INTO dialer.audit_log (business_id, actor, action, detail, address)
+    SELECT business_id, $9, 'business.create', jsonb_build_object('name', name), $10 FROM business
 )
 INSERT INTO dialer.lanes (business_id, partition, max_calls, cap, timeline)
 SELECT business_id, dialer.partition_of(business_id), $5, $5, (SELECT max(h.id) FROM dialer.timelines h) FROM business
@@ -12,8 +15,13 @@ RETURNING business_id
 SELECT b.business_id, b.name, dialer.numbers_of(b.caller_ids) AS caller_ids, b.region, b.timezone, b.account_sid,
        l.max_calls, l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day,
        b.allowed_countries, b.required_registers, b.retention_days, b.script, b.inbound_script, b.stopped_at,
-       a.credentials AS account_credentials
-FROM dialer.businesses b JOIN dialer.lanes l USING (business_id)
+       a.credentials AS account_credentials,
+       CASE WHEN i.stopped_at IS NOT NULL
+            THEN jsonb_build_object('since', i.stopped_at, 'by', NULL, 'reason', i.stop_reason, 'of_installation', TRUE)
+            WHEN b.stopped_at IS NOT NULL
+            THEN jsonb_build_object('since', b.stopped_at, 'by', b.stopped_by, 'reason', b.stop_reason,
+                                    'of_installation', FALSE) END AS stop
+FROM dialer.businesses b JOIN dialer.lanes l USING (business_id) CROSS JOIN dialer.installation i
 LEFT JOIN dialer.provider_accounts a ON a.business_id = b.business_id AND a.replaced_at IS NULL
 WHERE b.business_id = $1
 
@@ -31,18 +39,4 @@ SELECT dialer.set_max_calls_v1($1::integer, $2::integer)
 
 -- name: change
 SELECT dialer.change_business_v1($1::integer, $2::jsonb, $3::text, $4::text, $5::jsonb)
-
--- name: insert_user
-INSERT INTO dialer.users (business_id, email, role, password_hash) VALUES ($1, $2, $3, $4) RETURNING user_id
-
--- name: user_by_email
-SELECT user_id, business_id, email, role, password_hash FROM dialer.users WHERE lower(email) = lower($1)
-
--- name: user
-SELECT user_id, business_id, email, role, password_hash FROM dialer.users WHERE business_id = $1 AND user_id = $2
-
--- name: insert_token
-INSERT INTO dialer.tokens (business_id, role, hash) VALUES ($1, $2, $3) RETURNING token_id
-
--- name: token
-SELECT token_id, business_id, role FROM dialer.tokens WHERE hash = $1 AND revoked_at IS NULL
+FROM set_config('dialer.address', $6, TRUE)

@@ -207,9 +207,11 @@ BEGIN
     WHERE i.business_id = p_business_id AND i.id = p_id;
     PERFORM dialer.answer_command_v1(command, verdict, n > 0) FROM generate_series(0, command.repeats) n;
     IF (verdict ->> 'accepted')::boolean THEN
-        INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail)
+        INSERT INTO dialer.audit_log (business_id, actor, action, run_id, job_id, detail, address)
         VALUES (p_business_id, command.requested_by, command.type, command.run_id, command.job_id,
-                jsonb_build_object('command_id', command.id, 'hang_up', command.hang_up));
+                jsonb_build_object('command_id', command.id, 'hang_up', command.hang_up),
+                CASE WHEN command.entry IS NOT NULL THEN 'dialer:commands'
+                     ELSE nullif(current_setting('dialer.address', TRUE), '') END);
     END IF;
     RETURN verdict;
 END

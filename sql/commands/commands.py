@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType, RunChanged
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Commands:
             command.hang_up,
             command.requested_by,
             command.keep_seconds,
+            CURRENT_ADDRESS.get(),
         )
         return Answer.of(answer)
 

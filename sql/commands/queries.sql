@@ -2,7 +2,7 @@
 SELECT dialer.command_v1($1::integer, $2::text, $3::bytea, $4::text, $5::integer, $6::bigint, $7::boolean, $8::text,
                          make_interval(secs => $9::float8))
 -- A client retries when the run is locked; it must not occupy a connection meanwhile.
-FROM set_config('lock_timeout', '100ms', TRUE)
+FROM set_config('lock_timeout', '100ms', TRUE) w, set_config('dialer.address', $10, TRUE) a
 
 -- name: start_due
 SELECT dialer.start_due_v1($1::integer, $2::text, $3::bytea, $4::integer, $5::bigint, $6::text,

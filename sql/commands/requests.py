@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dialer.clock import SystemIds
 from dialer.messages import KEEP_HTTP_SECONDS
 from sql.statements import statements
 
@@ -11,6 +13,20 @@ if TYPE_CHECKING:
     from sql.pool import Connection, Pool
 
 TEXT = statements("commands")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIdentity:
+    """What tells a request from others: `id` is from its Idempotency-Key, or new; `digest` is of its content, 32 bytes."""
+
+    id: str
+    digest: bytes
+    requested_by: str
+
+
+def request_by(requested_by: str) -> RequestIdentity:
+    """A request that has no Idempotency-Key, such as one of the command line."""
+    return RequestIdentity(f"once:{SystemIds().uuid()}", b"", requested_by)
 
 
 class IdReusedError(Exception):

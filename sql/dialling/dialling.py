@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dialer.messages import KEEP_HTTP_SECONDS
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Dialling:
             request.reason,
             request.requested_by,
             KEEP_HTTP_SECONDS,
+            CURRENT_ADDRESS.get(),
         )
         if answer["code"]:
             return DiallingAnswer(answer["code"])
@@ -95,7 +97,7 @@ class Dialling:
             RowLockedError: when another session holds a lane: the stop is stored, and may be repeated.
         """
         kind = "installation.stop" if stop else "installation.resume"
-        [row] = await self._pool.fetch(TEXT["stop_installation"], kind, reason, requested_by)
+        [row] = await self._pool.fetch(TEXT["stop_installation"], kind, reason, requested_by, CURRENT_ADDRESS.get())
         return DiallingState(row["since"] is not None, row["since"], row["reason"], await self._pass_lanes())
 
     async def _pass_lanes(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.commands.requests import answer_request, receive_request
 from sql.statements import statements
 
@@ -130,9 +131,9 @@ class DoNotCall:
         added, audit_id = 0, None
         for part in _parts(entries, ADDED_AT_ONCE):
             phones, reasons = [phone for phone, _ in part], [reason for _, reason in part]
-            [row] = await self._pool.fetch(
-                TEXT["add"], request.business_id, phones, reasons, request.requested_by, {**request.detail, "id": request.id}, audit_id
-            )
+            detail = {**request.detail, "id": request.id}
+            values = request.business_id, phones, reasons, request.requested_by, detail, audit_id, CURRENT_ADDRESS.get()
+            [row] = await self._pool.fetch(TEXT["add"], *values)
             added, audit_id = added + row["added"], row["audit_id"]
         return await self._answer(request, entries, added, report)
 
@@ -155,13 +156,14 @@ class DoNotCall:
             numbers = [phone for phone, _ in part]
             added += await self._pool.fetchval(TEXT["load_register"], business_id, register_id, numbers, request.requested_by)
         detail = {**request.detail, "id": request.id}
-        if not await self._pool.fetchval(TEXT["replace_register"], business_id, register_id, added, request.requested_by, detail):
+        values = business_id, register_id, added, request.requested_by, detail, CURRENT_ADDRESS.get()
+        if not await self._pool.fetchval(TEXT["replace_register"], *values):
             raise LaterRegisterError
         return await self._answer(request, entries, added, report)
 
     async def remove(self, business_id: int, phones: Sequence[str], requested_by: str) -> Removal:
         """Take numbers off the list of the business; none while one of them is on a register."""
-        [row] = await self._pool.fetch(TEXT["remove"], business_id, list(phones), requested_by)
+        [row] = await self._pool.fetch(TEXT["remove"], business_id, list(phones), requested_by, CURRENT_ADDRESS.get())
         return Removal(row["removed"], row["on_register"])
 
     async def page(self, business_id: int, wanted: ListFilter, *, after: ListPlace, limit: int) -> list[ListEntry]:

@@ -2,11 +2,15 @@
 SELECT dialer.refuse_number_v1($1::integer, $2::text, $3::text, $4::jsonb)
 
 -- name: add
-SELECT added, audit_id
-FROM dialer.add_do_not_call_v1($1::integer, $2::text[], $3::text[], $4::text, $5::jsonb, $6::bigint)
+SELECT (x.r).added, (x.r).audit_id
+-- A function that returns rows would not wait for the setting beside it.
+FROM (SELECT dialer.add_do_not_call_v1($1::integer, $2::text[], $3::text[], $4::text, $5::jsonb, $6::bigint) AS r
+      FROM set_config('dialer.address', $7, TRUE)) x
 
 -- name: remove
-SELECT removed, on_register FROM dialer.remove_do_not_call_v1($1::integer, $2::text[], $3::text)
+SELECT (x.r).removed, (x.r).on_register
+FROM (SELECT dialer.remove_do_not_call_v1($1::integer, $2::text[], $3::text) AS r
+      FROM set_config('dialer.address', $4, TRUE)) x
 
 -- name: in_progress
 SELECT a.phone FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
@@ -25,6 +29,7 @@ SELECT count(*) FROM loaded
 
 -- name: replace_register
 SELECT dialer.replace_register_v1($1::integer, $2::integer, $3::integer, $4::text, $5::jsonb)
+FROM set_config('dialer.address', $6, TRUE)
 
 -- name: registers
 SELECT g.register_id, g.name, g.imported_at, g.numbers FROM dialer.registers g

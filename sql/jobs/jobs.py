@@ -52,8 +52,8 @@ class Job:
 
     `lead_id` is as it was loaded, a number or a text; `attempt_state` is the state of its newest attempt, `position` its place in the run.
     `reason` says why it was skipped, or which rule ended it after a call. `error` and `error_code` are of its last call, if that failed;
-    the code only where jobs are listed or shown by themselves. `missing_since` is set only for calls in progress that the
-    provider does not know: since when.
+    the code, and `duration` in seconds, only where jobs are listed or shown by themselves. `missing_since` is set only for calls in
+    progress that the provider does not know: since when.
     """
 
     job_id: int
@@ -72,6 +72,20 @@ class Job:
     reason: str | None = None
     missing_since: datetime | None = None
     error_code: int | None = None
+    duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """A job with what people read of it: when it was last called, the length of that call in seconds, and what the list said of the lead.
+
+    `variables` are texts by their keys, as in sql/runs/new_run.py.
+    """
+
+    job: Job
+    called_at: datetime | None
+    seconds: int | None
+    variables: dict[str, str]
 
 
 class Jobs:
@@ -106,21 +120,29 @@ class Jobs:
                 attempt[name] = [dict(row) for row in rows if row["attempt_id"] == attempt["id"]]
         return attempts
 
-    async def on_the_line(self, business_id: int, run_id: int) -> list[Job]:
-        """The jobs of a run whose calls are being placed or in progress, at most as many as the business has slots."""
-        return [_job(row) for row in await self._pool.fetch(TEXT["on_the_line"], business_id, run_id)]
+    async def count(self, business_id: int, run_id: int, wanted: JobFilter) -> int:
+        """How many jobs of a run there are."""
+        count: int = await self._pool.fetchval(TEXT["count"], business_id, run_id, *wanted.arguments)
+        return count
 
     async def on_every_line(self, business_id: int) -> list[tuple[int, Job]]:
-        """The same for all runs of the business: run_id and job, the oldest call first."""
+        """The jobs whose calls are being placed or in progress, each with its run_id, the oldest call first."""
         return [(row["run_id"], _job(row)) for row in await self._pool.fetch(TEXT["on_every_line"], business_id)]
 
-    async def export(self, business_id: int, run_id: int) -> AsyncIterator[Job]:
-        """Every job of a run, in order, read in pages of 500: a larger one would keep the event loop busy for too long."""
+    async def export(self, business_id: int, run_id: int, wanted: JobFilter = ALL_JOBS) -> AsyncIterator[Job]:
+        """The jobs of a run, in order, read in pages of 500: a larger one would keep the event loop busy for too long."""
         after = 0
-        while jobs := await self.page(business_id, run_id, after=after, limit=EXPORT_PAGE_ROWS):
+        while jobs := await self.page(business_id, run_id, wanted, after=after, limit=EXPORT_PAGE_ROWS):
             for job in jobs:
                 yield job
             after = jobs[-1].position
+
+    async def export_for_people(self, business_id: int, run_id: int, wanted: JobFilter) -> AsyncIterator[list[ExportJob]]:
+        """The same in lists of at most 500, each with what people read of it."""
+        after = 0
+        while rows := await self._pool.fetch(TEXT["page_for_people"], business_id, run_id, after, *wanted.arguments, EXPORT_PAGE_ROWS):
+            yield [ExportJob(_job(row), row["called_at"], row["seconds"], row["variables"] or {}) for row in rows]
+            after = rows[-1]["position"]
 
     async def foreign(self, business_id: int, job_id: int) -> int | None:
         """The other business that has a job with this id, for the security log alone."""
@@ -150,4 +172,5 @@ def _job(row: Record) -> Job:
         reason=row["reason"],
         missing_since=row.get("missing_since"),
         error_code=row.get("error_code"),
+        duration=row.get("duration"),
     )

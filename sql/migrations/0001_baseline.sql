@@ -6,42 +6,48 @@ CREATE TABLE public.outbound_call_runs (
     business_id          INTEGER      NOT NULL,
     outbound_list_id     INTEGER,
     concurrency          INTEGER      DEFAULT 3,
+    created_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
+    created_by_user_id   INTEGER,
+    name                 VARCHAR(255),
+    priority             SMALLINT     NOT NULL DEFAULT 0,
+    settings             JSONB        NOT NULL DEFAULT '{}',
+    -- The runs whose leads this one calls again, the oldest first; their calls do not count for the gap.
+    ancestors            INTEGER[]    NOT NULL DEFAULT '{}',
+    cancel_requested     BOOLEAN      NOT NULL DEFAULT FALSE,
+    -- True from a cancel or stop until its job rows say cancelled too; the counters show it at once.
+    rewrite_pending      BOOLEAN      NOT NULL DEFAULT FALSE,
+    cursor_position      INTEGER      DEFAULT 0,
     total_leads          INTEGER      DEFAULT 0,
+    started_at           TIMESTAMP,
+    -- When it starts by itself, until it has been started.
+    schedule_at          TIMESTAMP,
+    -- With a budget in money: what its calls have cost by the price table, those in progress at their longest, and in
+    -- which currency.
+    spent_currency       TEXT,
+    locked_by_worker     VARCHAR(128),
+    lock_ts              TIMESTAMP,
+    -- From here on what calls change. WAL has the part of a row that an update changes, from the first such column to
+    -- the last.
+    status               VARCHAR(32)  DEFAULT 'running',
     queued_count         INTEGER      DEFAULT 0,
     in_progress_count    INTEGER      DEFAULT 0,
     completed_count      INTEGER      DEFAULT 0,
     failed_count         INTEGER      DEFAULT 0,
     cancelled_count      INTEGER      NOT NULL DEFAULT 0,
     skipped_count        INTEGER      NOT NULL DEFAULT 0,
-    status               VARCHAR(32)  DEFAULT 'running',
+    -- Attempts that were or may have been sent, for the budget.
+    calls_count          INTEGER      NOT NULL DEFAULT 0,
+    amount_spent         NUMERIC      NOT NULL DEFAULT 0,
+    updated_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
+    served_at            TIMESTAMP,
     last_error           TEXT,
     -- The same for a program: {kind, code?, ...}, see docs/schema.md.
     last_error_cause     JSONB,
-    created_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
-    updated_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
-    completed_at         TIMESTAMP,
-    cancel_requested     BOOLEAN      NOT NULL DEFAULT FALSE,
-    created_by_user_id   INTEGER,
-    started_at           TIMESTAMP,
     ended_at             TIMESTAMP,
-    cursor_position      INTEGER      DEFAULT 0,
-    locked_by_worker     VARCHAR(128),
-    lock_ts              TIMESTAMP,
-    name                 VARCHAR(255),
-    priority             SMALLINT     NOT NULL DEFAULT 0,
-    settings             JSONB        NOT NULL DEFAULT '{}',
-    served_at            TIMESTAMP,
+    completed_at         TIMESTAMP,
     cancel_requested_at  TIMESTAMP,
     cancel_requested_by  VARCHAR(255),
-    -- True from a cancel or stop until its job rows say cancelled too; the counters show it at once.
-    rewrite_pending      BOOLEAN      NOT NULL DEFAULT FALSE,
-    -- When it starts by itself, until it has been started.
-    schedule_at          TIMESTAMP,
-    archived_at          TIMESTAMP,
-    -- The runs whose leads this one calls again, the oldest first; their calls do not count for the gap.
-    ancestors            INTEGER[]    NOT NULL DEFAULT '{}',
-    -- Attempts that were or may have been sent, for the budget.
-    calls_count          INTEGER      NOT NULL DEFAULT 0
+    archived_at          TIMESTAMP
 ) WITH (fillfactor = 50);
 
 CREATE INDEX outbound_call_runs_by_business ON public.outbound_call_runs (business_id, id);
@@ -56,30 +62,31 @@ CREATE TABLE public.outbound_call_jobs (
     id               BIGSERIAL PRIMARY KEY,
     run_id           INTEGER      NOT NULL REFERENCES public.outbound_call_runs (id),
     lead_id          BIGINT       NOT NULL,
-    call_log_id      INTEGER,
-    status           VARCHAR(32)  DEFAULT 'queued',
-    error_message    TEXT,
-    call_sid         VARCHAR(64),
-    created_at       TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
-    started_at       TIMESTAMP,
-    completed_at     TIMESTAMP,
-    twilio_call_sid  VARCHAR(64),
-    dial_started_at  TIMESTAMP,
-    dial_lock_token  VARCHAR(64),
-    lead_name        VARCHAR(255),
-    project_id       INTEGER,
     business_id      INTEGER      NOT NULL,
     position         INTEGER,
-    phone            VARCHAR(32),
-    outcome          VARCHAR(32),
-    attempts         SMALLINT     NOT NULL DEFAULT 0,
-    attempt_id       BIGINT,
+    created_at       TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
+    call_log_id      INTEGER,
+    project_id       INTEGER,
     external_id      VARCHAR(255),
+    phone            VARCHAR(32),
+    lead_name        VARCHAR(255),
+    -- From here on what calls change, as in outbound_call_runs.
+    attempt_id       BIGINT,
+    attempts         SMALLINT     NOT NULL DEFAULT 0,
+    dial_lock_token  VARCHAR(64),
+    started_at       TIMESTAMP,
+    dial_started_at  TIMESTAMP,
+    status           VARCHAR(32)  DEFAULT 'queued',
+    outcome          VARCHAR(32),
+    call_sid         VARCHAR(64),
+    twilio_call_sid  VARCHAR(64),
+    completed_at     TIMESTAMP,
+    error_message    TEXT,
     -- Why it was skipped, or which rule ended it after a call.
     reason           VARCHAR(32),
     CONSTRAINT unique_run_lead UNIQUE (run_id, lead_id),
     CONSTRAINT outbound_call_jobs_position UNIQUE (run_id, position)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 50);
 
 CREATE TABLE dialer.businesses (
     business_id        INTEGER      GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -143,15 +150,23 @@ CREATE TABLE dialer.installation (
 );
 INSERT INTO dialer.installation DEFAULT VALUES;
 
+-- business_id 0: a user of the installation, of no business. Deleted users stay, for their names in the audit log.
 CREATE TABLE dialer.users (
-    user_id        INTEGER      GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-    business_id    INTEGER      NOT NULL REFERENCES dialer.businesses,
-    email          TEXT         NOT NULL,
-    role           TEXT         NOT NULL,
-    password_hash  TEXT         NOT NULL,
-    created_at     TIMESTAMPTZ  NOT NULL DEFAULT now()
+    user_id          INTEGER      GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    business_id      INTEGER      NOT NULL,
+    email            TEXT         NOT NULL,
+    role             TEXT         NOT NULL,
+    -- Empty until the person has set one.
+    password_hash    TEXT         NOT NULL,
+    created_at       TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    disabled_at      TIMESTAMPTZ,
+    deleted_at       TIMESTAMPTZ,
+    -- SHA-256 of the secret of the link that sets a password, until it is used.
+    link_hash        BYTEA        UNIQUE,
+    link_expires_at  TIMESTAMPTZ
 );
-CREATE UNIQUE INDEX users_by_email ON dialer.users (lower(email));
+CREATE UNIQUE INDEX users_by_email ON dialer.users (lower(email)) WHERE deleted_at IS NULL;
+CREATE INDEX users_by_business ON dialer.users (business_id, user_id);
 
 -- A sign-in by browser. The cookie names a row here, and is void once the row has ended or expired.
 CREATE TABLE dialer.sessions (
@@ -168,13 +183,19 @@ CREATE TABLE dialer.sessions (
 CREATE INDEX sessions_by_user ON dialer.sessions (business_id, user_id, id);
 
 CREATE TABLE dialer.tokens (
-    token_id     INTEGER      GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-    business_id  INTEGER      NOT NULL REFERENCES dialer.businesses,
-    role         TEXT         NOT NULL,
-    hash         BYTEA        NOT NULL UNIQUE,
-    created_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
-    revoked_at   TIMESTAMPTZ
+    token_id      INTEGER      GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    business_id   INTEGER      NOT NULL REFERENCES dialer.businesses,
+    -- Empty: it is called by its number.
+    name          TEXT         NOT NULL DEFAULT '',
+    role          TEXT         NOT NULL,
+    hash          BYTEA        NOT NULL UNIQUE,
+    created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    created_by    TEXT         NOT NULL DEFAULT '',
+    revoked_at    TIMESTAMPTZ,
+    -- To the minute.
+    last_used_at  TIMESTAMPTZ
 );
+CREATE INDEX tokens_by_business ON dialer.tokens (business_id, token_id);
 
 -- The number assigned to a lead whose id is a text: negative, so that it never equals a numeric lead id.
 CREATE SEQUENCE dialer.lead_numbers_lead_id_seq AS BIGINT INCREMENT -1 MAXVALUE -1 START -1;
@@ -229,35 +250,50 @@ CREATE TABLE dialer.attempts (
     business_id   INTEGER      NOT NULL,
     run_id        INTEGER      NOT NULL,
     job_id        BIGINT       NOT NULL,
-    state         TEXT         NOT NULL DEFAULT 'placing',
+    created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    send_by       TIMESTAMPTZ  NOT NULL,
+    ring_seconds  INTEGER      NOT NULL,
     token         UUID         NOT NULL,
     nonce         UUID         NOT NULL,
     phone         TEXT         NOT NULL,
     from_number   TEXT         NOT NULL,
     account_sid   TEXT,
-    ring_seconds  INTEGER      NOT NULL,
-    created_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
-    send_by       TIMESTAMPTZ  NOT NULL,
-    -- When the provider is asked next about an open call without callbacks, and how many checks in a row there were.
-    next_check_at TIMESTAMPTZ,
-    checks        INTEGER      NOT NULL DEFAULT 0,
+    -- With a budget in money: the price of a minute, and of the longest call.
+    minute_price  NUMERIC,
+    max_cost      NUMERIC,
+    -- From here on what facts change, as in outbound_call_runs.
     sid           TEXT,
     placed_at     TIMESTAMPTZ,
     ringing_at    TIMESTAMPTZ,
     answered_at   TIMESTAMPTZ,
-    ended_at      TIMESTAMPTZ,
-    hang_up_at    TIMESTAMPTZ,
-    excess        BOOLEAN      NOT NULL DEFAULT FALSE,
-    sequence      INTEGER,
-    outcome       TEXT,
     answered_by   TEXT,
+    state         TEXT         NOT NULL DEFAULT 'placing',
+    -- When the provider is asked next about an open call without callbacks, and how many checks in a row there were.
+    next_check_at TIMESTAMPTZ,
+    checks        INTEGER      NOT NULL DEFAULT 0,
+    sequence      INTEGER,
+    ended_at      TIMESTAMPTZ,
+    outcome       TEXT,
     duration      INTEGER,
     error_code    INTEGER,
     reason        TEXT,
     evidence      JSONB,
+    hang_up_at    TIMESTAMPTZ,
     -- When we withdrew the call from the provider's queue: its lead is queued again.
-    withdrawn_at  TIMESTAMPTZ
+    withdrawn_at  TIMESTAMPTZ,
+    excess        BOOLEAN      NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
+
+-- What a minute of a call costs, by the first digits of the number; one table for each currency, imported by the
+-- operator.
+CREATE TABLE dialer.prices (
+    currency      TEXT         NOT NULL,
+    prefix        TEXT         NOT NULL,
+    minute_price  NUMERIC      NOT NULL CHECK (minute_price >= 0),
+    PRIMARY KEY (currency, prefix)
+);
+-- The highest price, for numbers without a prefix in the table.
+CREATE INDEX prices_by_price ON dialer.prices (currency, minute_price);
 CREATE INDEX attempts_by_job ON dialer.attempts (job_id);
 -- The earlier calls to a number, for the gap and the daily cap. None of these columns changes, so updates stay HOT.
 CREATE INDEX attempts_by_phone ON dialer.attempts (business_id, phone, created_at);
@@ -305,6 +341,62 @@ CREATE TABLE dialer.lead_variables (
     position     INTEGER  NOT NULL,
     variables    JSONB    NOT NULL,
     PRIMARY KEY (run_id, position)
+);
+
+-- Each list that was loaded into a run, the first with the number 1: how many of its rows became leads, and its columns
+-- that are variables, as pairs of name and heading.
+CREATE TABLE dialer.loads (
+    business_id  INTEGER      NOT NULL,
+    run_id       INTEGER      NOT NULL,
+    number       INTEGER      NOT NULL,
+    loaded_at    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    loaded_by    TEXT         NOT NULL,
+    accepted     INTEGER      NOT NULL,
+    rejected     INTEGER      NOT NULL,
+    duplicates   INTEGER      NOT NULL,
+    columns      JSONB        NOT NULL,
+    PRIMARY KEY (run_id, number)
+);
+
+-- The rows of these lists that were not taken, or whose number was read as another, in their order; `detail` depends on
+-- `kind`.
+CREATE TABLE dialer.reported_rows (
+    business_id  INTEGER  NOT NULL,
+    run_id       INTEGER  NOT NULL,
+    place        INTEGER  NOT NULL,
+    number       INTEGER  NOT NULL,
+    row          INTEGER  NOT NULL,
+    kind         TEXT     NOT NULL,
+    lead_id      JSONB,
+    phone        TEXT,
+    reason       TEXT,
+    detail       JSONB    NOT NULL,
+    PRIMARY KEY (run_id, place)
+);
+
+-- Campaigns that are not created yet: the list that a user has uploaded, in compressed pieces, and the answers so far.
+CREATE TABLE dialer.drafts (
+    draft_id     BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id  INTEGER      NOT NULL,
+    owner        TEXT         NOT NULL,
+    created_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    touched_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    file_name    TEXT         NOT NULL,
+    -- `csv`, or `rows` of a workbook.
+    kind         TEXT         NOT NULL,
+    bytes        INTEGER      NOT NULL,
+    answers      JSONB        NOT NULL DEFAULT '{}',
+    -- The run that it has become.
+    run_id       INTEGER
+);
+CREATE INDEX drafts_by_owner ON dialer.drafts (business_id, owner, draft_id);
+CREATE INDEX drafts_by_age ON dialer.drafts (touched_at);
+CREATE TABLE dialer.draft_pieces (
+    business_id  INTEGER  NOT NULL,
+    draft_id     BIGINT   NOT NULL REFERENCES dialer.drafts (draft_id) ON DELETE CASCADE,
+    number       INTEGER  NOT NULL,
+    content      BYTEA    NOT NULL,
+    PRIMARY KEY (draft_id, number)
 );
 
 -- Leads that were taken once and wait for another turn.
@@ -374,10 +466,13 @@ CREATE TABLE dialer.test_calls (
     from_number  TEXT         NOT NULL,
     account_sid  TEXT         NOT NULL,
     call         JSONB        NOT NULL,
+    -- Of the request, by which a repeated one is known.
+    request_id   TEXT         NOT NULL,
     status       TEXT         NOT NULL DEFAULT 'placing',
     created_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
     ended_at     TIMESTAMPTZ
 );
+CREATE UNIQUE INDEX test_calls_by_request ON dialer.test_calls (business_id, request_id);
 CREATE INDEX test_calls_in_progress ON dialer.test_calls (business_id) WHERE ended_at IS NULL;
 CREATE INDEX test_calls_by_age ON dialer.test_calls (created_at);
 
@@ -474,17 +569,91 @@ CREATE TABLE dialer.outbox (
     data         JSONB        NOT NULL DEFAULT '{}'
 );
 
+-- Addresses of a business that events are sent to.
+CREATE TABLE dialer.webhooks (
+    webhook_id     INTEGER      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id    INTEGER      NOT NULL,
+    url            TEXT         NOT NULL,
+    -- The types of the events that it gets.
+    events         TEXT[]       NOT NULL,
+    -- The key of its signatures, sealed with SECRET_KEY.
+    sealed_key     TEXT         NOT NULL,
+    created_at     TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    created_by     TEXT         NOT NULL,
+    -- Since the first of the tries that have failed without a success after them.
+    failing_since  TIMESTAMPTZ,
+    -- When it answered 410: nothing is sent any more.
+    disabled_at    TIMESTAMPTZ,
+    -- Its deliveries are deleted in the background.
+    deleted_at     TIMESTAMPTZ
+);
+CREATE INDEX webhooks_by_business ON dialer.webhooks (business_id);
+
+-- An event for a webhook: made by the statement that deletes the event from the outbox, kept for some days after its
+-- end.
+CREATE TABLE dialer.deliveries (
+    delivery_id      BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id      INTEGER      NOT NULL,
+    webhook_id       INTEGER      NOT NULL,
+    -- The deliveries of one queue are sent one after the other: the id of the run; 0 for events without one; of a
+    -- repeated delivery its own id, negative.
+    queue            BIGINT       NOT NULL,
+    -- The id that the event had in the outbox.
+    event_id         BIGINT       NOT NULL,
+    run_id           INTEGER,
+    job_id           BIGINT,
+    command_id       TEXT,
+    type             TEXT         NOT NULL,
+    at               TIMESTAMPTZ  NOT NULL,
+    data             JSONB        NOT NULL,
+    created_at       TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    retry_until      TIMESTAMPTZ  NOT NULL DEFAULT now() + interval '24 hours',
+    -- pending, delivered or failed.
+    status           TEXT         NOT NULL DEFAULT 'pending',
+    tries            INTEGER      NOT NULL DEFAULT 0,
+    tried_at         TIMESTAMPTZ,
+    -- Of the last try: what was answered, or why nothing was.
+    response_status  SMALLINT,
+    response_body    TEXT,
+    error            TEXT,
+    ended_at         TIMESTAMPTZ
+);
+CREATE INDEX deliveries_pending ON dialer.deliveries (webhook_id, queue, event_id) WHERE status = 'pending';
+CREATE INDEX deliveries_by_webhook ON dialer.deliveries (webhook_id, delivery_id);
+CREATE INDEX deliveries_failed ON dialer.deliveries (webhook_id, delivery_id) WHERE status = 'failed';
+
+-- The queues that have pending deliveries. A worker leases one while it sends.
+CREATE TABLE dialer.delivery_queues (
+    business_id   INTEGER      NOT NULL,
+    webhook_id    INTEGER      NOT NULL,
+    queue         BIGINT       NOT NULL,
+    due_at        TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    leased_until  TIMESTAMPTZ,
+    -- How often it was leased: the result of an earlier lease is not recorded.
+    leases        INTEGER      NOT NULL DEFAULT 0,
+    -- Tries in a row that have failed.
+    failures      INTEGER      NOT NULL DEFAULT 0,
+    PRIMARY KEY (webhook_id, queue)
+) WITH (fillfactor = 50);
+CREATE INDEX delivery_queues_due ON dialer.delivery_queues (due_at);
+
 CREATE TABLE dialer.audit_log (
     id           BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- 0: the installation.
     business_id  INTEGER      NOT NULL,
     at           TIMESTAMPTZ  NOT NULL DEFAULT clock_timestamp(),
     actor        TEXT         NOT NULL,
     action       TEXT         NOT NULL,
     run_id       INTEGER,
     job_id       BIGINT,
-    detail       JSONB        NOT NULL DEFAULT '{}'
+    detail       JSONB        NOT NULL DEFAULT '{}',
+    -- From where: the client's address, the machine of a command line, or dialer:commands. NULL: a worker's own action.
+    -- Each statement that changes something sets it for its transaction (sql/audit/audit.py).
+    address      TEXT         DEFAULT nullif(current_setting('dialer.address', TRUE), '')
 );
 CREATE INDEX audit_log_by_run ON dialer.audit_log (business_id, run_id, id);
+CREATE INDEX audit_log_by_business ON dialer.audit_log (business_id, id);
+CREATE INDEX audit_log_by_actor ON dialer.audit_log (business_id, actor, id);
 
 -- A fact about an attempt; the argument of dialer.record_v1.
 CREATE TYPE dialer.fact AS (
@@ -505,7 +674,8 @@ CREATE TYPE dialer.fact AS (
     lag_seconds  DOUBLE PRECISION,
     by_person    BOOLEAN,
     evidence     JSONB,
-    callback     JSONB
+    callback     JSONB,
+    account_sid  TEXT
 );
 
 -- What the steps of dialer.claim_v1 pass on. A business with its free slots, and how many leads it may take now.
@@ -543,7 +713,9 @@ CREATE TYPE dialer.claim_run AS (
     lineage            INTEGER[],
     -- Calls that its budget has left; NULL without a budget.
     budget_left        INTEGER,
-    calls_count        INTEGER
+    calls_count        INTEGER,
+    -- Money that its budget has left; NULL without a budget in money.
+    amount_left        NUMERIC
 );
 
 -- A lead that a run could take. `rule` is the rule that keeps it from being called now; it then waits until `until`, or
@@ -560,7 +732,9 @@ CREATE TYPE dialer.claim_offer AS (
     rule         TEXT,
     until        TIMESTAMPTZ,
     ends_as      TEXT,
-    reason       TEXT
+    reason       TEXT,
+    minute_price NUMERIC,
+    max_cost    NUMERIC
 );
 
 -- A lead in turn, with its fate and the reason for it: see dialer.claim_pick_v1.
@@ -577,7 +751,9 @@ CREATE TYPE dialer.claim_pick AS (
     rule         TEXT,
     until        TIMESTAMPTZ,
     ends_as      TEXT,
-    reason       TEXT
+    reason       TEXT,
+    minute_price NUMERIC,
+    max_cost    NUMERIC
 );
 
 -- Which leads of a run an operation is about; see dialer.job_matches. NULL: all.
@@ -600,3 +776,25 @@ CREATE TYPE dialer.orphaned_call AS (
     never_started  BOOLEAN,
     caller_id      TEXT
 );
+
+-- When autovacuum visits a table. Rows that every call changes, in tables that stay small: before they fill many pages.
+-- Tables that grow with each call: after some per cent, not the default fifth, so that a visit stays short, and the
+-- planner learns of a table that has grown.
+DO $$
+DECLARE
+    changing CONSTANT text[] := '{public.outbound_call_runs,dialer.lanes,dialer.run_zones,dialer.retries,dialer.outbox,
+        dialer.inbox,dialer.workers,dialer.partitions,dialer.delivery_queues}';
+    growing CONSTANT text[] := '{public.outbound_call_jobs,dialer.attempts,dialer.call_sids,dialer.callbacks,
+        dialer.deliveries}';
+    t text;
+BEGIN
+    FOREACH t IN ARRAY changing LOOP
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05,
+                        autovacuum_vacuum_cost_delay = 0)', t);
+    END LOOP;
+    FOREACH t IN ARRAY growing LOOP
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_vacuum_scale_factor = 0.02,
+                        autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05)', t);
+    END LOOP;
+END
+$$;

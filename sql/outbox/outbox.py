@@ -67,7 +67,7 @@ class Outbox:
         ]
 
     async def delete(self, serials: list[int]) -> None:
-        """Delete events that have been published."""
+        """Delete events that have been published; the same statement makes their deliveries to webhooks."""
         await self._pool.execute(TEXT["delete"], serials)
 
 

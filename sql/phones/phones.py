@@ -20,9 +20,13 @@ CHUNK = 5_000
 
 @dataclass(frozen=True, slots=True)
 class KnownPhone:
-    """`is_listed` on a do-not-call list that is in force; `calls` are when its calls were claimed, of those that may have been placed."""
+    """`is_listed` on a do-not-call list that is in force, `is_refused` lately by the provider.
+
+    `calls` are when its calls were claimed, of those that may have been placed.
+    """
 
     is_listed: bool
+    is_refused: bool
     calls: Sequence[datetime]
 
 
@@ -30,11 +34,14 @@ class KnownPhone:
 class Outlook:
     """How a business calls at the moment `now` of the database: `registers` are the current imports, by name.
 
-    `call_seconds` is how long its last calls held a line, None without any.
+    `call_seconds` is how long its last calls held a line, None without any. It `lacks_account` when its worker could not read the saved
+    credentials, and `has_worker` when one is alive at all.
     """
 
     now: datetime
     is_stopped: bool
+    lacks_account: bool
+    has_worker: bool
     registers: dict[str, datetime]
     call_seconds: float | None
 
@@ -51,11 +58,11 @@ class Phones:
         found: dict[int, KnownPhone] = {}
         for start in range(0, len(phones), CHUNK):
             rows = await self._pool.fetch(TEXT["known"], business_id, phones[start : start + CHUNK], since)
-            found |= {start + row["n"] - 1: KnownPhone(row["is_listed"], row["calls"]) for row in rows}
+            found |= {start + row["n"] - 1: KnownPhone(row["is_listed"], row["is_refused"], row["calls"]) for row in rows}
         return found
 
     async def outlook(self, business_id: int) -> Outlook:
         """How the business calls now."""
         [row] = await self._pool.fetch(TEXT["outlook"], business_id)
         registers = {name: datetime.fromtimestamp(at, UTC) for name, at in row["registers"].items()}
-        return Outlook(row["now"], row["is_stopped"], registers, row["call_seconds"])
+        return Outlook(**{**row, "registers": registers})

@@ -1,5 +1,5 @@
 -- name: known
-SELECT t.n::integer AS n, d.is_listed, coalesce(e.calls, '{}') AS calls
+SELECT t.n::integer AS n, d.is_listed, f.is_refused, coalesce(e.calls, '{}') AS calls
 FROM unnest($2::text[]) WITH ORDINALITY AS t (phone, n)
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM dialer.do_not_call x
@@ -12,10 +12,20 @@ CROSS JOIN LATERAL (
     WHERE $3::timestamptz IS NOT NULL AND o.business_id = $1 AND o.phone = t.phone AND o.created_at > $3
       AND o.state NOT IN ('not_sent', 'not_placed')
 ) e
-WHERE d.is_listed OR e.calls IS NOT NULL
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(o.created_at) FILTER (WHERE dialer.is_number_fault(o.error_code))
+                    > coalesce(max(o.created_at) FILTER (WHERE dialer.went_through(o.outcome)), '-infinity'),
+                    FALSE) AS is_refused
+    FROM dialer.attempts o
+    WHERE o.business_id = $1 AND o.phone = t.phone AND o.created_at >= now() - interval '90 days'
+) f
+WHERE d.is_listed OR f.is_refused OR e.calls IS NOT NULL
 
 -- name: outlook
 SELECT clock_timestamp() AS now, b.stopped_at IS NOT NULL OR i.stopped_at IS NOT NULL AS is_stopped,
+       EXISTS (SELECT FROM dialer.stalls s
+               WHERE s.business_id = b.business_id AND s.reason = 'account') AS lacks_account,
+       EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now()) AS has_worker,
        coalesce((SELECT jsonb_object_agg(g.name, extract(epoch FROM g.imported_at)) FROM dialer.registers g
                  WHERE g.business_id = b.business_id AND g.current), '{}') AS registers,
        (SELECT avg(extract(epoch FROM a.ended_at - a.created_at))::float8

@@ -8,7 +8,9 @@ SELECT clock_timestamp() AS now, s.reason, s.since,
                    secs => CASE a.state WHEN 'live' THEN $3::float8 ELSE $2::float8 END))) AS unconfirmed_since,
        coalesce(b.stopped_at, i.stopped_at) AS stopped_at, coalesce(b.stop_reason, i.stop_reason) AS stop_reason,
        b.stopped_at IS NULL AND i.stopped_at IS NOT NULL AS by_installation,
-       n.name AS register, n.since AS register_since
+       n.name AS register, n.since AS register_since,
+       (SELECT (g.imported_at AT TIME ZONE b.timezone)::date FROM dialer.registers g
+        WHERE g.business_id = l.business_id AND g.name = n.name AND g.current) AS register_imported_on
 FROM dialer.lanes l
 JOIN dialer.businesses b ON b.business_id = l.business_id
 CROSS JOIN dialer.installation i
@@ -17,7 +19,13 @@ LEFT JOIN LATERAL dialer.register_needed_v1(l.business_id) n ON TRUE
 WHERE l.business_id = $1
 
 -- name: of_run
-SELECT r.schedule_at AT TIME ZONE 'UTC' AS schedule_at, dialer.is_spent(r.settings, r.calls_count) AS is_spent,
+SELECT r.schedule_at AT TIME ZONE 'UTC' AS schedule_at,
+       dialer.is_spent(r.settings, r.calls_count, r.amount_spent, r.last_error_cause) AS is_spent,
+       -- The cheapest call in progress tells what another one may cost.
+       coalesce((r.settings -> 'budget' ->> 'amount')::numeric - r.amount_spent
+                < (SELECT min(a.max_cost) FROM dialer.lanes l
+                   JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+                   WHERE l.business_id = r.business_id AND a.run_id = r.id), FALSE) AS lacks_money,
        (SELECT jsonb_object_agg(w.reason, w.until) FROM dialer.leads_wait_v1($1::integer, $2::integer) w) AS leads_wait,
        (SELECT count(*) FROM public.outbound_call_runs o
         WHERE o.business_id = r.business_id AND o.status = 'running' AND o.queued_count > 0
@@ -47,8 +55,9 @@ WHERE f.business_id = $1 AND f.run_id = $2 AND f.job_id = $3 ORDER BY f.at, f.ru
 
 -- name: of_job
 SELECT clock_timestamp() AS now, r.status AS run_status, r.updated_at AT TIME ZONE 'UTC' AS run_changed_at,
-       dialer.is_spent(r.settings, r.calls_count) AS is_spent, r.schedule_at AT TIME ZONE 'UTC' AS schedule_at,
-       r.last_error, r.last_error_cause, z.zone, z.is_closed, z.opens_at, t.due_at, t.reason AS due_reason
+       dialer.is_spent(r.settings, r.calls_count, r.amount_spent, r.last_error_cause) AS is_spent,
+       r.schedule_at AT TIME ZONE 'UTC' AS schedule_at,
+       r.last_error, r.last_error_cause, z.zone, z.is_closed, z.opens_at, t.due_at, t.reason AS due_reason, j.outcome
 FROM public.outbound_call_jobs j
 JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id
 LEFT JOIN dialer.retries t ON t.job_id = j.id AND t.business_id = j.business_id
@@ -57,6 +66,32 @@ LEFT JOIN LATERAL (
     WHERE y.run_id = j.run_id AND y.business_id = j.business_id AND j.position BETWEEN y.first_position
       AND y.last_position) z ON TRUE
 WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3 AND j.status = 'queued' AND NOT r.cancel_requested
+
+-- name: call_in_doubt
+SELECT coalesce(to_timestamp((a.evidence ->> 'missing')::float8), a.created_at) AS at,
+       coalesce(a.evidence ? 'missing', FALSE) AS is_missing
+FROM public.outbound_call_jobs j JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3 AND dialer.is_open(a.state)
+  AND (a.state = 'unknown' OR a.evidence ? 'missing')
+
+-- name: cancelled
+SELECT c.at, c.requested_by, c.with_run
+FROM public.outbound_call_jobs j
+JOIN public.outbound_call_runs r ON r.id = j.run_id AND r.business_id = j.business_id
+CROSS JOIN LATERAL (
+    SELECT l.at, l.actor AS requested_by, FALSE AS with_run FROM dialer.audit_log l
+    WHERE l.business_id = j.business_id AND l.run_id = j.run_id AND l.job_id = j.id AND l.action = 'job.cancel'
+    UNION ALL
+    SELECT l.at, l.actor, FALSE FROM dialer.audit_log l
+    JOIN dialer.operations o ON o.operation_id = (l.detail ->> 'operation_id')::bigint AND o.business_id = l.business_id
+    WHERE l.business_id = j.business_id AND l.run_id = j.run_id AND l.action = 'jobs.cancel' AND j.id = ANY (o.jobs)
+    UNION ALL
+    -- A lead that was cancelled before its run has not been cancelled with it.
+    SELECT r.cancel_requested_at AT TIME ZONE 'UTC', r.cancel_requested_by, TRUE
+    WHERE r.cancel_requested_by IS NOT NULL AND coalesce(j.completed_at >= r.cancel_requested_at, TRUE)) c
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3
+  AND dialer.job_status(j.status, r.cancel_requested) = 'cancelled'
+ORDER BY c.at LIMIT 1
 
 -- name: lines
 SELECT l.max_calls AS max, cardinality(l.inflight) AS in_use, b.timezone,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sql.statements import statements
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from asyncpg import Record
 
     from sql.pool import Pool
@@ -23,7 +25,7 @@ class BusinessReport:
     `reason` and `since` come from its worker, None while it takes leads; `is_full` when every slot is in use; `unconfirmed_since` is when
     the oldest call was claimed whose outcome is unknown, or that goes on after its time limit; `stopped_at` and `stop_reason` of a stop of
     the business, else of the installation; `register` is one that it needs and has not, or not recently enough, `register_since` since
-    when; `now` is database time.
+    when, and the day of its import in the zone of the business; `now` is database time.
     """
 
     now: datetime
@@ -37,6 +39,7 @@ class BusinessReport:
     by_installation: bool
     register: str | None
     register_since: datetime | None
+    register_imported_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,12 @@ class RunReport:
 
     `leads_wait` says why none of its leads can be taken now, each reason with its earliest end if known; empty when one can be taken.
     `call_seconds` is how long its recent calls held a line, on average; `other_runs` how many runs share the lines with it.
+    `lacks_money` when its budget covers no other call before one in progress has ended.
     """
 
     schedule_at: datetime | None
     is_spent: bool
+    lacks_money: bool
     leads_wait: dict[str, datetime | None]
     other_runs: int
     call_seconds: float | None
@@ -73,8 +78,8 @@ class Refusal:
 class JobReport:
     """What a queued lead waits for.
 
-    Its `zone` (a zone key) is closed until `opens_at` (None: it never opens), it is called again at `due_at`, its run is paused or spent,
-    or starts at `schedule_at`. `last_error` and `last_error_cause` say why the run paused itself.
+    Its `zone` (a zone key) is closed until `opens_at` (None: it never opens), it is called again at `due_at` after the `outcome` of its
+    last call, its run is paused or spent, or starts at `schedule_at`. `last_error` and `last_error_cause` say why the run paused itself.
     """
 
     now: datetime
@@ -89,6 +94,24 @@ class JobReport:
     opens_at: datetime | None
     due_at: datetime | None
     due_reason: str | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCall:
+    """A call in progress that the provider has not confirmed, since `at`; or does not know, when it `is_missing`."""
+
+    at: datetime
+    is_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancel:
+    """Who cancelled a lead, and when: by itself or among others, or `with_run`."""
+
+    at: datetime
+    requested_by: str
+    with_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +158,16 @@ class Reports:
         """What a queued lead waits for; None for any other."""
         row: Record | None = await self._pool.fetchrow(TEXT["of_job"], business_id, run_id, job_id)
         return JobReport(**row) if row else None
+
+    async def call_in_doubt(self, business_id: int, run_id: int, job_id: int) -> UnknownCall | None:
+        """The call of a lead that the provider has not confirmed; None when its call is not in doubt."""
+        row: Record | None = await self._pool.fetchrow(TEXT["call_in_doubt"], business_id, run_id, job_id)
+        return UnknownCall(**row) if row else None
+
+    async def cancelled(self, business_id: int, run_id: int, job_id: int) -> JobCancel | None:
+        """Who cancelled a lead; None when nobody has."""
+        row: Record | None = await self._pool.fetchrow(TEXT["cancelled"], business_id, run_id, job_id)
+        return JobCancel(**row) if row else None
 
     async def lines(self, business_id: int, *, driven_seconds: float) -> LinesReport:
         """The lines of a business; a run that no worker has driven for `driven_seconds` counts as undriven."""

@@ -61,8 +61,13 @@ LANGUAGE sql STABLE AS $$
     ORDER BY g.imported_at NULLS FIRST LIMIT 1
 $$;
 
--- Whether the budget of a run is used up: its calls, or its amount (the run was paused for it then).
-CREATE OR REPLACE FUNCTION dialer.is_spent(settings jsonb, calls_count integer) RETURNS boolean
+-- Whether the budget of a run is used up: its calls, or its amount (the run was paused when it did not cover a call at
+-- this price, and it does not cover one now).
+CREATE OR REPLACE FUNCTION dialer.is_spent(
+    settings jsonb, calls_count integer, amount_spent numeric, last_error_cause jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(calls_count >= (settings -> 'budget' ->> 'calls')::integer, FALSE)
+           OR coalesce(last_error_cause ->> 'kind' = 'budget_amount'
+                       AND (last_error_cause ->> 'price')::numeric
+                           > greatest((settings -> 'budget' ->> 'amount')::numeric - amount_spent, 0), FALSE)
 $$;

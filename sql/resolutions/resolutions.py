@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import KEEP_HTTP_SECONDS
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.pool import flush
 from sql.statements import statements
 
@@ -57,6 +58,7 @@ class Resolutions:
                 request.resolution,
                 request.requested_by,
                 KEEP_HTTP_SECONDS,
+                CURRENT_ADDRESS.get(),
             )
             await flush(connection)
         return answer

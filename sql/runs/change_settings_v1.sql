@@ -2,7 +2,8 @@
 CREATE OR REPLACE FUNCTION dialer.rules_of(p_business_id integer) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object('calling_hours', b.calling_hours, 'retries', b.retries, 'min_gap_hours', b.min_gap_hours,
-                              'max_per_day', b.max_per_day, 'script', b.script)
+                              'max_per_day', b.max_per_day, 'script', b.script,
+                              'caller_ids', dialer.numbers_of(b.caller_ids))
     FROM dialer.businesses b WHERE b.business_id = p_business_id
 $$;
 
@@ -10,7 +11,7 @@ $$;
 -- what is to be kept as given. p_loosens names the rules of the business that the run then loosens, for the audit log.
 -- Returns the partition of its business and a code, empty on success: not_found, or invalid_state for a run that has
 -- ended (which may still be archived), is being cancelled, or has been started and cannot be scheduled any more, or
--- cannot be yet, since an operation is still filling it.
+-- cannot be yet, since an operation is still filling it; or currency, when its calls have been counted in another one.
 CREATE OR REPLACE FUNCTION dialer.change_run_settings_v1(
     p_business_id integer, p_run_id integer, p_changes jsonb, p_actor text, p_loosens text[])
 RETURNS jsonb
@@ -29,6 +30,8 @@ BEGIN
         OR p_changes ? 'schedule_at'
             AND (run.status <> 'pending' OR dialer.is_being_filled(p_business_id, p_run_id)) THEN
         RETURN jsonb_build_object('code', 'invalid_state');
+    ELSIF p_changes -> 'settings' -> 'budget' ->> 'currency' <> run.spent_currency THEN
+        RETURN jsonb_build_object('code', 'currency', 'currency', run.spent_currency);
     END IF;
     UPDATE public.outbound_call_runs r
     SET name = CASE WHEN p_changes ? 'name' THEN p_changes ->> 'name' ELSE r.name END,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.commands.requests import answer_request
+from sql.runs.load_reports import keep_load
 from sql.runs.new_run import TEXT, insert_run, load, numbered, receive, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sql.pool import Connection, Pool
+    from sql.runs.load_reports import ListReport
     from sql.runs.new_run import NewLead, NewRun, Request
 
 
@@ -37,12 +41,19 @@ class KnownLead:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Leads for a run. `answer` makes the answer of the run's status, its new total, and the leads that were known, by their index."""
+    """Leads for a run. `answer` makes the answer besides the run's status and its new total, of the leads that were known, by their index.
+
+    `kept` makes of the same what is kept with the run.
+
+    `is_numbered`: the leads have no ids, but the numbers of their rows; they are numbered behind those of the run.
+    """
 
     business_id: int
     run_id: int
     leads: Sequence[NewLead]
     answer: Callable[[Mapping[int, KnownLead]], dict[str, Any]]
+    kept: Callable[[Mapping[int, KnownLead]], ListReport] | None = None
+    is_numbered: bool = False
 
 
 class RunChanges:
@@ -60,7 +71,7 @@ class RunChanges:
         Raises:
             RowLockedError: when another session holds the business or the run.
         """
-        values = business_id, run_id, dict(changes), actor, list(loosens)
+        values = business_id, run_id, dict(changes), actor, list(loosens), CURRENT_ADDRESS.get()
         answer: dict[str, Any] = await self._pool.fetchval(TEXT["change"], *values)
         return answer
 
@@ -79,14 +90,20 @@ class RunChanges:
             if repeated is not None:
                 return repeated, True
             await connection.execute(TEXT["one_addition"], run_id)
+            if addition.is_numbered:
+                leads = await _behind(connection, business_id, run_id, leads)
             known = await _known(connection, business_id, run_id, leads)
             report = addition.answer(known)
             new = [lead for n, lead in enumerate(leads) if n not in known]
             last = await connection.fetchval(TEXT["last_position"], business_id, run_id)
             ranges = await load(connection, business_id, run_id, new, after=last)
-            counted = await connection.fetchval(TEXT["count_addition"], business_id, run_id, len(new), *ranges, request.requested_by)
+            addition_values = business_id, run_id, len(new), *ranges, request.requested_by, CURRENT_ADDRESS.get()
+            counted = await connection.fetchval(TEXT["count_addition"], *addition_values)
             if counted is None:
                 raise EndedRunError
+            if addition.kept:
+                kept = await asyncio.to_thread(addition.kept, known)
+                await keep_load(connection, business_id, run_id, kept, request.requested_by)
             answer = {"run_id": run_id, **report, "status": counted["status"], "total_leads": counted["total_leads"]}
             return await answer_request(connection, business_id, request.id, answer), False
 
@@ -125,6 +142,12 @@ async def _require(connection: Connection, business_id: int, run_id: int, variab
     unknown = variables - {row["name"] for row in known}
     if unknown:
         raise UnknownVariableError(min(unknown))
+
+
+async def _behind(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead]) -> Sequence[NewLead]:
+    """The leads numbered behind the highest lead_id of the run: the rows of another table have the same numbers as those of the first."""
+    highest = await connection.fetchval(TEXT["highest_lead"], business_id, run_id)
+    return [replace(lead, lead_id=highest + (lead.lead_id or 0)) for lead in leads]
 
 
 async def _known(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead]) -> dict[int, KnownLead]:

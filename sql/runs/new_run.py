@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dialer.messages import Command, CommandType
 from dialer.model import RunStatus
 from dialer.scripts.texts import lead_values
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.audit.audit import TEXT as AUDIT_TEXT
 from sql.commands.commands import TEXT as COMMAND_TEXT
 from sql.commands.requests import receive_request
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sql.pool import Connection, Pool
+    from sql.runs.load_reports import ListReport
 
     # Zone keys, and the first and the last position of each.
     ZoneRanges = tuple[list[str], list[int], list[int]]
@@ -62,6 +64,8 @@ class NewRun:
     ancestors: Sequence[int] = ()
     # The rules of the business that it loosens, for the audit log.
     loosens: Sequence[str] = ()
+    # What became of the list, to be kept with the run.
+    report: ListReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,15 @@ async def insert_run(connection: Connection, new: NewRun, request: Request) -> i
         new.schedule_at,
         list(new.ancestors),
     )
+    detail: dict[str, Any] = {"command_id": request.id, "name": new.name}
+    if new.leads:
+        detail |= {"leads": len(new.leads)}
+    if new.ancestors:
+        detail |= {"of": new.ancestors[-1]}
     if new.loosens:
-        detail = {"settings": new.settings, "loosens": list(new.loosens)}
-        await connection.execute(AUDIT_TEXT["write"], new.business_id, request.requested_by, request.type, run_id, detail)
+        detail |= {"settings": new.settings, "loosens": list(new.loosens)}
+    entry = new.business_id, request.requested_by, request.type, run_id, detail, CURRENT_ADDRESS.get()
+    await connection.execute(AUDIT_TEXT["write"], *entry)
     return run_id
 
 
@@ -173,5 +183,6 @@ async def started(connection: Connection, new: NewRun, run_id: int, request: Req
         command.hang_up,
         command.requested_by,
         command.keep_seconds,
+        CURRENT_ADDRESS.get(),
     )
     return RunStatus(found["status"])

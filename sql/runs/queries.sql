@@ -59,6 +59,7 @@ SELECT 'name' WHERE EXISTS (
 
 -- name: change
 SELECT dialer.change_run_settings_v1($1::integer, $2::integer, $3::jsonb, $4::text, $5::text[])
+FROM set_config('dialer.address', $6, TRUE)
 
 -- name: one_addition
 SELECT pg_advisory_xact_lock(dialer.additions_lock(), $1::integer)
@@ -71,9 +72,15 @@ WHERE j.business_id = $1 AND j.run_id = $2 AND (j.lead_id = ANY ($3::bigint[]) O
 -- name: last_position
 SELECT coalesce(max(j.position), 0) FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2
 
+-- name: highest_lead
+SELECT coalesce(max(j.lead_id), 0) FROM public.outbound_call_jobs j
+-- Beyond 2^53 an id is no number that somebody has counted.
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.lead_id BETWEEN 1 AND 9007199254740991
+
 -- name: count_addition
 SELECT dialer.count_addition_v1($1::integer, $2::integer, $3::integer, $4::text[], $5::integer[], $6::integer[],
                                 $7::text)
+FROM set_config('dialer.address', $8, TRUE)
 
 -- name: copy_leads
 SELECT dialer.copy_leads_v1($1::integer, $2::integer, $3::integer, $4::text[])
@@ -147,3 +154,39 @@ ORDER BY r.schedule_at, r.id LIMIT $2
 SELECT dialer.end_if_done_v1(r.business_id, r.id)
 FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
       WHERE q.business_id = $1 AND q.id = $2 FOR NO KEY UPDATE SKIP LOCKED) r
+
+-- name: last_load
+SELECT coalesce((SELECT max(l.number) FROM dialer.loads l
+                 WHERE l.business_id = $1 AND l.run_id = $2), 0) AS number,
+       coalesce((SELECT max(x.place) FROM dialer.reported_rows x
+                 WHERE x.business_id = $1 AND x.run_id = $2), 0) AS place
+
+-- name: add_load
+INSERT INTO dialer.loads (business_id, run_id, number, loaded_by, accepted, rejected, duplicates, columns)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb)
+
+-- name: add_reported_rows
+INSERT INTO dialer.reported_rows (business_id, run_id, place, number, row, kind, lead_id, phone, reason, detail)
+SELECT $1, $2, $3 + r.n, $4, r.row, r.kind, r.lead_id::jsonb, r.phone, r.reason, r.detail::jsonb
+FROM unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+     WITH ORDINALITY AS r (row, kind, lead_id, phone, reason, detail, n)
+
+-- name: loads
+SELECT l.number, l.loaded_at, l.loaded_by, l.accepted, l.rejected, l.duplicates
+FROM dialer.loads l WHERE l.business_id = $1 AND l.run_id = $2 ORDER BY l.number
+
+-- name: columns_of_lists
+SELECT l.columns FROM public.outbound_call_runs r
+-- Of the lists of a run and of those whose leads it calls again.
+JOIN dialer.loads l ON l.business_id = r.business_id AND l.run_id = ANY (r.ancestors || r.id)
+WHERE r.business_id = $1 AND r.id = $2 ORDER BY l.run_id, l.number
+
+-- name: reported_rows
+SELECT x.place, x.number, x.row, x.kind, x.lead_id, x.phone, x.reason, x.detail FROM dialer.reported_rows x
+WHERE x.business_id = $1 AND x.run_id = $2 AND x.place > $3 AND ($4::text IS NULL OR x.kind = $4)
+ORDER BY x.place LIMIT $5
+
+-- name: reported_before
+SELECT x.place FROM dialer.reported_rows x
+WHERE x.business_id = $1 AND x.run_id = $2 AND x.place <= $3 AND ($4::text IS NULL OR x.kind = $4)
+ORDER BY x.place DESC LIMIT $5

@@ -35,6 +35,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM public.outbound_call_jobs j WHERE j.run_id = p_run_id) THEN
         -- Those of leads that another program deleted.
         DELETE FROM dialer.lead_variables v WHERE v.run_id = p_run_id AND v.business_id = p_business_id;
+        DELETE FROM dialer.reported_rows x WHERE x.run_id = p_run_id AND x.business_id = p_business_id;
+        DELETE FROM dialer.loads l WHERE l.run_id = p_run_id AND l.business_id = p_business_id;
         DELETE FROM dialer.run_zones z WHERE z.run_id = p_run_id AND z.business_id = p_business_id;
         DELETE FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
     END IF;

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.model import RunStatus
 from sql.commands.requests import answer_request
+from sql.runs.load_reports import keep_load
 from sql.runs.new_run import insert_run, load, numbered, receive, started
 from sql.runs.zone_windows import ClosedZone
 from sql.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from asyncpg import Record
 
@@ -30,6 +32,7 @@ DEFAULTS = {
     "machine_message": None,
     "record": False,
     "recently_called": "wait",
+    "caller_id_choice": "first",
     "budget": None,
 }
 
@@ -69,13 +72,18 @@ class Run:
     priority: int
     schedule_at: datetime | None
     archived_at: datetime | None
+    amount_spent: Decimal
+    spent_currency: str | None
     rules: dict[str, Any]
 
     @property
     def effective_settings(self) -> dict[str, Any]:
         """What holds now: the settings that the run was given, and the rules of its business where it was given none."""
         given = {name: value for name, value in self.settings.items() if name != "schedule_at"}
-        return {**DEFAULTS, **self.rules, **given, "priority": self.priority}
+        of_business = self.rules.get("caller_ids", [])
+        # As dialer.caller_id_for: those that the business still has; when none is left, all of them.
+        caller_ids = [number for number in given.get("caller_ids") or [] if number in of_business] or of_business
+        return {**DEFAULTS, **self.rules, **given, "caller_ids": caller_ids, "priority": self.priority}
 
     @property
     def can_cancel(self) -> bool:
@@ -145,6 +153,8 @@ class Runs:
             run_id = await insert_run(connection, new, request)
             ranges = await load(connection, new.business_id, run_id, new.leads, after=0)
             await connection.execute(TEXT["add_zones"], new.business_id, run_id, *ranges)
+            if new.report:
+                await keep_load(connection, new.business_id, run_id, new.report, request.requested_by)
             status = await started(connection, new, run_id, request)
             answer = {"run_id": run_id, "status": status, **request.answer}
             return await answer_request(connection, new.business_id, request.id, answer), False
@@ -232,5 +242,7 @@ def _run(row: Record) -> Run:
         priority=row["priority"],
         schedule_at=_utc(row["schedule_at"]),
         archived_at=_utc(row["archived_at"]),
+        amount_spent=row["amount_spent"],
+        spent_currency=row["spent_currency"],
         rules=row["rules"] or {},
     )

@@ -1,5 +1,8 @@
 -- name: request
-SELECT * FROM dialer.request_test_call_v1($1::integer, $2::text, $3::text, $4::text, $5::jsonb, $6::text)
+SELECT (x.r).code, (x.r).test_call_id, (x.r).nonce, (x.r).status
+-- A function that returns rows would not wait for the setting beside it.
+FROM (SELECT dialer.request_test_call_v1($1::integer, $2::text, $3::text, $4::text, $5::jsonb, $6::text, $7::text) AS r
+      FROM set_config('dialer.address', $8, TRUE)) x
 
 -- name: find
 SELECT c.account_sid, c.from_number, c.phone, c.call,

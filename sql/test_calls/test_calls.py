@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -16,7 +17,17 @@ TEXT = statements("test_calls")
 
 
 class TestCallRefusedError(Exception):
-    """No test call now; the only argument says why: `stopped`, `do_not_call` or `in_progress`."""
+    """No test call now; the only argument says why: `stopped`, `do_not_call`, `in_progress` or `id_reused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestCallRequest:
+    """A stored test call; `is_repeated` when an earlier request with the same id made it, which left it in this `status`."""
+
+    test_call_id: int
+    nonce: str
+    status: str
+    is_repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +59,18 @@ class TestCalls:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def request(self, new: NewTestCall, actor: str) -> tuple[int, str]:
-        """Note a test call before it is placed; return its id and its nonce.
+    async def request(self, new: NewTestCall, actor: str, request_id: str) -> TestCallRequest:
+        """Store a test call before it is placed; a repeated request gets the call that it made.
 
         Raises:
             TestCallRefusedError: when there may be none now.
             DatabaseUnavailableError: when PostgreSQL is unavailable.
         """
-        values = new.business_id, new.phone, new.from_number, new.account_sid, new.call, actor
+        values = new.business_id, new.phone, new.from_number, new.account_sid, new.call, actor, request_id, CURRENT_ADDRESS.get()
         [row] = await self._pool.fetch(TEXT["request"], *values)
-        if row["code"]:
+        if row["code"] not in {None, "repeated"}:
             raise TestCallRefusedError(row["code"])
-        return row["test_call_id"], row["nonce"].hex
+        return TestCallRequest(row["test_call_id"], row["nonce"].hex, row["status"], is_repeated=row["code"] == "repeated")
 
     async def find(self, business_id: int, test_call_id: int, nonce: str) -> TestCall | None:
         """The test call that an address names; None when there is none."""

@@ -12,4 +12,4 @@ FROM dialer.timelines h ORDER BY h.id DESC LIMIT 1
 
 -- name: adopt_calls
 SELECT dialer.adopt_calls_v1($1::uuid, $2::bigint, $3::integer, $4::integer, $5::timestamptz, $6::jsonb, $7::integer,
-                             $8::text)
+                             $8::integer, $9::text)

@@ -78,21 +78,27 @@ $$;
 -- Adopt one call: its lead is in progress, and its run was started. Returns the id of the new attempt; the caller adds
 -- it to the lane.
 CREATE OR REPLACE FUNCTION dialer.adopt_call_v1(
-    p_business_id integer, p_orphan dialer.orphaned_call, p_account_sid text, p_ring_seconds integer)
+    p_business_id integer, p_orphan dialer.orphaned_call, p_account_sid text, p_ring_seconds integer,
+    p_max_minutes integer)
 RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     lost_start CONSTANT text :=
         'Calls of this run were found at the provider, and the database does not know that it was started.';
     lost_cause CONSTANT jsonb := '{"kind": "lost_start"}';
+    minute_price CONSTANT numeric := (
+        SELECT dialer.minute_price(r.settings -> 'budget' ->> 'currency', p_orphan.phone)
+        FROM public.outbound_call_runs r
+        WHERE r.id = p_orphan.run_id AND r.business_id = p_business_id AND r.settings -> 'budget' ? 'amount');
     attempt bigint;
 BEGIN
     INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid,
-                                 ring_seconds, created_at, send_by, next_check_at, sid, placed_at, reason)
+                                 ring_seconds, created_at, send_by, next_check_at, sid, placed_at, reason,
+                                 minute_price, max_cost)
     VALUES (p_business_id, p_orphan.run_id, p_orphan.job_id, 'placed', gen_random_uuid(),
             md5(gen_random_uuid()::text || gen_random_uuid()::text)::uuid, p_orphan.phone, p_orphan.caller_id,
             p_account_sid, p_ring_seconds, p_orphan.created_at, p_orphan.created_at, now(), p_orphan.sid, now(),
-            'found at the provider: the database had forgotten it')
+            'found at the provider: the database had forgotten it', minute_price, minute_price * p_max_minutes)
     RETURNING id INTO attempt;
     INSERT INTO dialer.call_sids (sid, business_id, attempt_id) VALUES (p_orphan.sid, p_business_id, attempt);
     UPDATE public.outbound_call_jobs j
@@ -114,7 +120,8 @@ BEGIN
     END IF;
     UPDATE public.outbound_call_runs r
     SET queued_count = r.queued_count - 1, in_progress_count = r.in_progress_count + 1,
-        calls_count = r.calls_count + 1, updated_at = dialer.utc()
+        calls_count = r.calls_count + 1, amount_spent = r.amount_spent + coalesce(minute_price * p_max_minutes, 0),
+        updated_at = dialer.utc()
     WHERE r.id = p_orphan.run_id AND r.business_id = p_business_id;
     RETURN attempt;
 END
@@ -129,7 +136,7 @@ $$;
 -- that began at `p_since` is no longer the present one.
 CREATE OR REPLACE FUNCTION dialer.adopt_calls_v1(
     p_incarnation uuid, p_epoch bigint, p_business_id integer, p_timeline integer, p_since timestamptz, p_calls jsonb,
-    p_ring_seconds integer, p_account_sid text)
+    p_ring_seconds integer, p_max_minutes integer, p_account_sid text)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -157,7 +164,8 @@ BEGIN
       AND r.id IN (SELECT j.run_id FROM public.outbound_call_jobs j WHERE j.id = ANY (waiting))
     ORDER BY r.id FOR NO KEY UPDATE;
     FOR orphan IN SELECT * FROM dialer.match_calls_v1(p_business_id, unknown, waiting) LOOP
-        adopted := adopted || dialer.adopt_call_v1(p_business_id, orphan, p_account_sid, p_ring_seconds);
+        adopted := adopted || dialer.adopt_call_v1(p_business_id, orphan, p_account_sid, p_ring_seconds,
+                                                     p_max_minutes);
     END LOOP;
     -- The results of the calls in the log may be lost too: check each of them now.
     UPDATE dialer.attempts a SET next_check_at = now()

@@ -63,6 +63,7 @@ class Timelines:
         calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
+        max_minutes: int,
         account_sid: str,
     ) -> int | None:
         """Adopt those of these calls of `account_sid` that are unknown, each for its lead, and allow leads to be claimed again.
@@ -73,6 +74,15 @@ class Timelines:
             {"sid": call.sid, "phone": call.phone, "created_at": call.created_at.isoformat(), "caller_id": call.caller_id} for call in calls
         ]
         adopted = await self._pool.fetchval(
-            TEXT["adopt_calls"], incarnation, epoch, business_id, timeline.id, timeline.since, listed, ring_seconds, account_sid
+            TEXT["adopt_calls"],
+            incarnation,
+            epoch,
+            business_id,
+            timeline.id,
+            timeline.since,
+            listed,
+            ring_seconds,
+            max_minutes,
+            account_sid,
         )
         return None if adopted is None else int(adopted)

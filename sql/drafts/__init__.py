@@ -1,0 +1,1 @@
+"""Drafts: campaigns that are not created yet."""

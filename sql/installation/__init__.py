@@ -1,0 +1,1 @@
+"""The installation as a whole, for whoever operates it."""

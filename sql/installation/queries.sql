@@ -1,0 +1,51 @@
+-- name: businesses
+SELECT b.business_id, b.name, l.max_calls, cardinality(l.inflight) AS in_use, b.account_sid, b.stopped_at,
+       b.stop_reason, s.reason AS stall, s.since AS stalled_since, r.running, r.undriven_since, r.paused_itself,
+       r.pause_cause, u.unknown, u.unknown_since, x.excess_since, c.command_since, e.event_since,
+       w.failing_since AS webhooks_failing_since
+FROM dialer.lanes l
+JOIN dialer.businesses b ON b.business_id = l.business_id
+LEFT JOIN dialer.stalls s ON s.business_id = l.business_id
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE o.status = 'running')::integer AS running,
+           -- Those with leads to call whose worker has said nothing for too long.
+           min(coalesce(o.lock_ts, o.started_at)) FILTER (
+               WHERE o.status = 'running' AND NOT o.cancel_requested AND o.queued_count > 0 AND o.started_at IS NOT NULL
+                 AND coalesce(o.lock_ts, o.started_at) < dialer.utc() - make_interval(secs => $1::float8))
+               AT TIME ZONE 'UTC' AS undriven_since,
+           count(*) FILTER (WHERE o.status = 'paused' AND o.last_error_cause IS NOT NULL)::integer AS paused_itself,
+           (array_agg(o.last_error_cause ORDER BY o.updated_at DESC) FILTER (
+               WHERE o.status = 'paused' AND o.last_error_cause IS NOT NULL))[1] AS pause_cause
+    FROM public.outbound_call_runs o
+    WHERE o.business_id = l.business_id AND o.status IN ('running', 'paused')) r ON TRUE
+LEFT JOIN LATERAL (
+    SELECT count(*)::integer AS unknown, min(a.send_by) AS unknown_since FROM dialer.attempts a
+    WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.state = 'unknown') u ON TRUE
+LEFT JOIN LATERAL (
+    SELECT min(k.seen_at) AS excess_since FROM dialer.call_sids k
+    WHERE k.business_id = l.business_id AND k.excess AND k.over_at IS NULL) x ON TRUE
+LEFT JOIN LATERAL (
+    SELECT min(i.received_at) AS command_since FROM dialer.inbox i
+    WHERE i.business_id = l.business_id AND i.applied_at IS NULL) c ON TRUE
+LEFT JOIN (
+    SELECT o.business_id, min(o.at) AS event_since FROM dialer.outbox o GROUP BY o.business_id) e
+    ON e.business_id = l.business_id
+LEFT JOIN LATERAL (
+    SELECT min(h.failing_since) AS failing_since FROM dialer.webhooks h
+    WHERE h.business_id = l.business_id AND h.deleted_at IS NULL) w ON TRUE
+ORDER BY b.business_id
+
+-- name: workers
+SELECT w.name, w.started_at, w.lease_until, w.leaving, w.lease_until > now() AS is_live,
+       (SELECT count(*) FROM dialer.partitions p WHERE p.owner = w.incarnation)::integer AS partitions
+FROM dialer.workers w WHERE w.lease_until > now() - interval '1 hour' ORDER BY w.lease_until > now() DESC, w.name
+
+-- name: state
+SELECT now() AS now, i.stopped_at, i.stop_reason,
+       (SELECT count(*) FROM dialer.partitions p
+        WHERE NOT EXISTS (SELECT FROM dialer.workers w
+                          WHERE w.incarnation = p.owner AND w.lease_until > now()))::integer AS unowned,
+       (SELECT min(x.received_at) FROM dialer.inbox x WHERE x.applied_at IS NULL) AS command_since,
+       (SELECT min(o.at) FROM dialer.outbox o) AS event_since,
+       (SELECT count(*) FROM dialer.outbox)::integer AS events
+FROM dialer.installation i

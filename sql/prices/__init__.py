@@ -1,0 +1,1 @@
+"""The prices per minute of calls, in a table that the operator imports."""

@@ -1,0 +1,1 @@
+"""Webhooks of businesses, and the deliveries of events to them."""
