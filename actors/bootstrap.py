@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from actors.services import CallPolicy, Ownership, Services
+from actors.webhooks.webhook_client import WebhookClient
 from dialer.clock import SystemClock, SystemIds
 from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.streams.client import Streams
+from dialer.webhooks.signing import WebhookKeys
+from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
@@ -21,6 +24,7 @@ from sql.pool import open_pool
 from sql.runs.runs import Runs
 from sql.timelines.timelines import Timelines
 from sql.unusable import check_server
+from sql.webhooks.deliveries import Deliveries
 from sql.workers.workers import Workers
 from telephony.accounts import AccountBook
 from telephony.twilio.client import TwilioProvider
@@ -56,6 +60,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)
         stack.push_async_callback(provider.close)
+        webhook_client = WebhookClient(AllowedHosts(settings.webhook_allowed_hosts))
+        stack.push_async_callback(webhook_client.close)
         relay = await stack.enter_async_context(Relay(Outbox(pool), streams))
         attempts = Attempts(pool)
         facts = await stack.enter_async_context(FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
@@ -72,6 +78,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             provider=provider,
             accounts=book,
             account_rows=stored,
+            deliveries=Deliveries(pool),
+            webhook_client=webhook_client,
+            webhook_keys=WebhookKeys(settings.secret_key.get_secret_value()),
             clock=clock,
             ids=ids,
             policy=_policy(settings),

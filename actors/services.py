@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.keyed_semaphore import KeyedSemaphore
+from dialer.policy.call_prices import billed_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sql.runs.runs import ScheduledRun
     from sql.runs.zone_windows import ClosedZone, ZoneWindow
     from sql.timelines.timelines import OrphanedCall, Timeline
+    from sql.webhooks.deliveries import DueQueue, LeasedQueue, PendingDelivery, QueueKey, SealedKey, TryResult
     from sql.workers.workers import ActiveBusiness, PartitionOwner, Renewal, Stall
     from telephony.accounts import StoredAccount
     from telephony.provider import Account, Provider
@@ -36,6 +38,7 @@ class Attempts(Protocol):
         *,
         send_seconds: float,
         ring_seconds: int,
+        max_minutes: int,
         default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]: ...
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
@@ -88,6 +91,7 @@ class Timelines(Protocol):
         calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
+        max_minutes: int,
         account_sid: str,
     ) -> int | None: ...
 
@@ -166,6 +170,34 @@ class AccountRows(Protocol):
     async def renew(self, row: CredentialsRow, sealed: str) -> None: ...
 
 
+class Deliveries(Protocol):
+    """The deliveries to webhooks; `sql.webhooks.deliveries.Deliveries` is the real one."""
+
+    async def due(self, partitions: Sequence[int], *, of_webhook: int, limit: int) -> list[DueQueue]: ...
+    async def lease(self, queues: Sequence[QueueKey], seconds: float) -> list[LeasedQueue]: ...
+    async def pending(self, key: QueueKey, limit: int) -> list[PendingDelivery]: ...
+    async def record(
+        self, queue: LeasedQueue, delivery_id: int, result: TryResult, *, pause_seconds: float, lease_seconds: float
+    ) -> bool: ...
+    async def release(self, queue: LeasedQueue) -> None: ...
+    async def forget(self, partitions: Sequence[int], *, kept: int, limit: int) -> int: ...
+    async def after(self, webhook_id: int, limit: int) -> list[SealedKey]: ...
+    async def renew(self, row: SealedKey, sealed: str) -> None: ...
+
+
+class WebhookClient(Protocol):
+    """HTTP for webhooks; `actors.webhooks.webhook_client.WebhookClient` is the real one."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: str) -> TryResult: ...
+
+
+class WebhookKeys(Protocol):
+    """The keys of webhooks; `dialer.webhooks.signing.WebhookKeys` is the real one."""
+
+    def open(self, sealed: str) -> str: ...
+    def renew(self, sealed: str) -> str: ...
+
+
 # How many fetches, and how many hang-ups, of one business are in flight at once: the provider's connections are shared by all businesses.
 FETCHES_AT_ONCE = 8
 HANG_UPS_AT_ONCE = 8
@@ -186,6 +218,11 @@ class CallPolicy:
     lag_seconds: float
     calls_per_second: float
     default_account: str
+
+    @property
+    def max_minutes(self) -> int:
+        """The billed minutes of the longest call."""
+        return billed_minutes(self.limit_seconds)
 
 
 @dataclass(slots=True)
@@ -221,6 +258,9 @@ class Services:
     provider: Provider
     accounts: AccountBook
     account_rows: AccountRows
+    deliveries: Deliveries
+    webhook_client: WebhookClient
+    webhook_keys: WebhookKeys
     clock: Clock
     ids: Ids
     policy: CallPolicy

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from actors.duties.account_seals import AccountSeals
 from actors.duties.calling_windows import WindowDuty
-from actors.duties.cleanup import JobRewriter, RetentionCleaner, RunCloser, RunRetention
+from actors.duties.cleanup import DeliveryCleaner, JobRewriter, RetentionCleaner, RunCloser, RunRetention
 from actors.duties.command_decider import CommandDecider
 from actors.duties.command_reader import CommandReader
 from actors.duties.heartbeat import Heartbeat
 from actors.duties.operation_runner import OperationRunner
 from actors.duties.progress import ProgressPublisher
 from actors.duties.scheduled_runs import RunStarter
+from actors.duties.webhook_sender import WebhookSender
 from actors.lease import Lease
 from actors.restarts import DutySupervisor
 from actors.supervisor.supervisor import BusinessSupervisor
@@ -62,6 +63,8 @@ class Worker:
             RunRetention(services).loop,
             WindowDuty(services).loop,
             AccountSeals(services).loop,
+            WebhookSender(services, self._tasks).loop,
+            DeliveryCleaner(services).loop,
         )
 
     async def start(self) -> None:

@@ -128,6 +128,20 @@ def network_list(text: str) -> str:
     return text
 
 
+def host_list(text: str) -> str:
+    """Check a list of hosts, each with or without a port; return it unchanged.
+
+    Raises:
+        ValueError: when one is none, such as an address with https://.
+    """
+    for part in filter(None, map(str.strip, text.split(","))):
+        host, port = (part, "") if _is_ip(part) else _host_and_port(part)
+        if not _is_ip(host) and not all(_LABEL.fullmatch(label.replace("_", "-")) for label in host.removesuffix(".").split(".")):
+            _reject("must be hosts, separated by commas, each a name or a number, with :port or without; no https:// in front")
+        _check_port_text(port)
+    return text
+
+
 def is_twilio(address: str) -> bool:
     """True when this is Twilio's own API, in whatever region and spelling."""
     host = _host(address).rstrip(".")

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dialer import credentials
-from dialer.addresses import TWILIO, is_private, is_twilio, network_list, postgresql_address, redis_address, web_address
+from dialer.addresses import TWILIO, host_list, is_private, is_twilio, network_list, postgresql_address, redis_address, web_address
 from dialer.credentials import MIN_SECRET_CHARACTERS
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     call_time_limit_seconds: int = Field(600, alias="DIALER_CALL_TIME_LIMIT_SECONDS", ge=10, le=14400)
     worker_name: Line = Field("", alias="DIALER_WORKER_NAME", max_length=128)
     trusted_proxies: Annotated[str, AfterValidator(_unless_empty(network_list))] = Field("", alias="DIALER_TRUSTED_PROXIES")
+    webhook_allowed_hosts: Annotated[str, AfterValidator(_unless_empty(host_list))] = Field("", alias="DIALER_WEBHOOK_ALLOWED_HOSTS")
     data_dir: Path = Field(Path(".data"), alias="DIALER_DATA_DIR")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")

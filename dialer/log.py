@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
+# What `format_exc_info` names the traceback.
+TRACEBACK = "exception"
+# C0 and C1 controls, line and paragraph separators, and marks that turn the direction of a text.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 DEPTH = 6  # levels of nested values that are masked in part; deeper ones are masked whole
 
 SECRET_NAMES = re.compile(
@@ -74,6 +78,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 mask_event,
+                escape_controls,
                 renderer,
             ],
         ),
@@ -93,6 +98,15 @@ def mask_event(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Ma
     """Mask the whole event, its nested values and the text of its exception."""
     # The time stamp and the level are our own values.
     return {name: value if name in {"timestamp", "level"} else _mask(name, value, DEPTH) for name, value in event.items()}
+
+
+def escape_controls(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Escape what could forge a line or move the cursor of a terminal in every text of the event, but for the lines of a traceback."""
+    return {name: value if name == TRACEBACK else _escaped(value) for name, value in event.items()}
+
+
+def _escaped(value: object) -> object:
+    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", value) if isinstance(value, str) else value
 
 
 def mask_text(text: str) -> str:

@@ -188,11 +188,15 @@ class Event:
     serial: int | None = None
 
     @property
+    def id(self) -> str:
+        """The same for every delivery of one event."""
+        return f"e{self.serial}" if self.serial is not None else f"{self.type}:{self.run_id}:{self.at.timestamp():.6f}"
+
+    @property
     def fields(self) -> dict[str, str]:
-        """The fields of the entry of dialer:events; `id` is the same for every delivery of one event."""
-        identity = f"e{self.serial}" if self.serial is not None else f"{self.type}:{self.run_id}:{self.at.timestamp():.6f}"
+        """The fields of the entry of dialer:events."""
         fields = {
-            "id": identity,
+            "id": self.id,
             "type": self.type,
             "business_id": str(self.business_id),
             "at": self.at.isoformat(),

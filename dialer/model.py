@@ -101,6 +101,7 @@ class PauseKind(StrEnum):
     FOREIGN_ANSWERS = "foreign_answers"
     NO_ANSWERS = "no_answers"
     BUDGET = "budget"
+    BUDGET_AMOUNT = "budget_amount"
     LOST_START = "lost_start"
 
 

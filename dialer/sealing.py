@@ -7,6 +7,8 @@ SECRET_KEY may be several keys: the first seals, all open.
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,6 +30,7 @@ class Seal:
         """`secret_key` is the setting SECRET_KEY: one key, or several separated by commas."""
         fernets = [_fernet(key, purpose) for key in secrets_of(secret_key)]
         self._first, self._all = fernets[0], MultiFernet(fernets)
+        self._digest_key = _key(secrets_of(secret_key)[0], f"{purpose} digest")
 
     def close(self, content: bytes) -> bytes:
         """Encrypt and sign `content` with the first key; the result is safe in a URL and in a cookie."""
@@ -43,6 +46,10 @@ class Seal:
             return self._all.decrypt(sealed, ttl=max_age_seconds)
         except InvalidToken:
             raise BrokenSealError from None
+
+    def digest(self, content: bytes) -> bytes:
+        """SHA-256 of `content` under the first key: without the key nobody can try contents until one fits."""
+        return hmac.digest(self._digest_key, content, hashlib.sha256)
 
     def renew(self, sealed: bytes) -> bytes:
         """The same content, sealed with the first key at the same time; unchanged when it is sealed with that key already.
@@ -61,5 +68,8 @@ class Seal:
 
 
 def _fernet(secret_key: str, purpose: str) -> Fernet:
-    key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"ringmaster {purpose}".encode()).derive(secret_key.encode())
-    return Fernet(base64.urlsafe_b64encode(key))
+    return Fernet(base64.urlsafe_b64encode(_key(secret_key, purpose)))
+
+
+def _key(secret_key: str, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"ringmaster {purpose}".encode()).derive(secret_key.encode())

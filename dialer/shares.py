@@ -36,7 +36,7 @@ class Shares:
         """A use waits `patience_seconds` at most, and at most `waiting_per_tenant` uses of a tenant wait at a time."""
         self._total = total
         self._ordinary_total = total - reserved
-        self._patience = patience_seconds
+        self.patience_seconds = patience_seconds
         self._waiting_per_tenant = waiting_per_tenant
         self._held: defaultdict[Use, int] = defaultdict(int)
         self._in_use = {False: 0, True: 0}
@@ -70,7 +70,7 @@ class Shares:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(turn)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self.patience_seconds):
                 await turn
         except TimeoutError:
             self._withdraw(use, turn)

@@ -29,8 +29,8 @@ TO: Final = "+97250000001"
 OTHER: Final = "+97250000002"
 FROM: Final = "+97237000000"
 PATIENCE_SECONDS: Final = 5.0
-HASTE_SECONDS: Final = 0.3
-SILENCE_SECONDS: Final = 2.0
+HASTE_SECONDS: Final = 1.0
+SILENCE_SECONDS: Final = 10.0
 TERMINAL: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 
 
@@ -39,7 +39,7 @@ class Line(ABC):
 
     provider: Provider
     account: Account
-    stranger: Account
+    wrong_account: Account
     clock: Clock
 
     @abstractmethod
@@ -98,7 +98,7 @@ class ProviderPromises:
 
     async def test_a_wrong_token_is_refused_as_such(self, line: Line) -> None:
         """An account that may not call is recognized by the HTTP status."""
-        result = await line.provider.place(line.stranger, line.request(), deadline=line.deadline())
+        result = await line.provider.place(line.wrong_account, line.request(), deadline=line.deadline())
         assert isinstance(result, RefusedCall), result
         assert (result.http_status, result.action) == (401, Action.ACCOUNT)
         assert not line.calls(TO)

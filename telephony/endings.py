@@ -13,6 +13,7 @@ CODES: Final = {
     10005: "Voice calls are switched off for the Twilio account.",
     22005: "The queue of the Twilio account holds calls for more than 24 hours.",
     # Twilio fetches the script: from us, or from the address in it.
+    11100: "An address in the script of the call is not valid.",
     11200: "Twilio asked for the script of the call, or for a sound in it, and received an error.",
     11205: "Twilio could not connect to the server of the script.",
     11206: "The server of the script sent Twilio something that is not valid HTTP.",

@@ -52,7 +52,7 @@ SILENCE = Silence.SILENCE
 
 
 class Call:
-    """The coroutine that handles one attempt, and its mailbox for the hints of the business's supervisor."""
+    """The coroutine that handles one attempt, and its mailbox for hints from the business's supervisor."""
 
     def __init__(
         self, services: Services, attempt: ClaimedAttempt | OpenAttempt, posted: Callable[[PlaceResult], None], slow_down: SlowDown
@@ -110,7 +110,7 @@ class Call:
         self._bell.set()
 
     def confirm(self) -> None:
-        """Note that the provider's list agrees with our record of this call, so that it need not be fetched by itself."""
+        """Note that the provider's list agrees with our record of this call, so that it need not be fetched separately."""
         self._confirmed_at = self._services.clock.boot()
 
     def _pause(self, state: AttemptState) -> float:
@@ -119,7 +119,7 @@ class Call:
     async def _place(self, attempt: ClaimedAttempt, deadline: float) -> RecordResult:
         account = await self._account(attempt)
         if account is None:
-            # The business has changed it since this worker read it. It is read again soon; until then its circuit breaker is open.
+            # The business has changed its account. This worker will read the new one soon; until then its circuit breaker is open.
             result: PlaceResult = UnsentCall(AttemptReason.NO_CREDENTIALS)
             self._posted(result)
             return await self._services.facts.record(fact_of(attempt, result))

@@ -1,4 +1,4 @@
-"""Finds the account that a call was placed with, or is to be placed with."""
+"""Finds the account that placed a call, or is to place it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 async def account_of(services: Services, business_id: int, account_sid: str) -> Account | None:
-    """This account of a business; None when its credentials are kept nowhere, or cannot be opened.
+    """This account of a business; None when its credentials are not stored, or cannot be opened.
 
-    One that was given to the business a moment ago, or is that of an idle business, is read from PostgreSQL.
+    A new account, and the account of an idle business, is read from PostgreSQL.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.

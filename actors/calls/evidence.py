@@ -1,4 +1,4 @@
-"""The evidence needed to declare a call absent or lost: two checks that are far enough apart by two clocks.
+"""The evidence needed to declare a call absent or lost: two checks, far enough apart by two clocks.
 
 The database's clock gives the time of each check; the worker's boot clock proves that the time between two checks has really passed. Either
 clock alone could mislead: the database's clock can jump, and the boot clocks of two machines cannot be compared. So a first check counts

@@ -1,7 +1,7 @@
-"""Lists the calls created since a given time by the database's clock, however far the provider's clock is behind it.
+"""Lists the calls created since a given time by the database's clock, even if the provider's clock is behind it.
 
-The provider compares the start of a list with its own clock, and tells the time of that clock only in its response. So a list that may have
-started too late is requested again, with a start that is earlier by as much as that clock was behind.
+The provider compares the start of a list with its own clock, and shows the time of that clock only in its response. A list that may have
+started too late is requested again, earlier by the difference between the two clocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from telephony.provider import Account, Listing
 
 # The provider's clock may differ from the database's by this much more than its response shows: the database's clock may have been set back
-# before any of the present workers watched it.
+# before the present workers started.
 UNKNOWN_OFFSET = timedelta(minutes=10)
 ZERO = timedelta()
 
@@ -44,7 +44,7 @@ async def list_calls_since(
 
 
 def behind_by(listing: Listing, as_of: datetime, elapsed_seconds: float) -> timedelta:
-    """The most that the provider's clock can be behind the database's; zero when it is ahead, or when the response does not show it.
+    """The upper bound of how far the provider's clock is behind the database's; zero when it is ahead or its time is unknown.
 
     `elapsed_seconds` is an upper bound on the time from the reading of the database's clock, `as_of`, to the response with the list.
     """

@@ -1,4 +1,4 @@
-"""Lists the live calls of each account every few seconds, so that a lost callback is noticed soon, however many calls there are.
+"""Lists the live calls of each account every few seconds, so that a lost callback is noticed soon, even with many calls.
 
 Fetching each call would take one request per call. Three lists, of a thousand calls a page, cover all calls: a listed call is in the
 state we have recorded, or a later one; a call that is not listed has probably ended, and is fetched by its sid.
@@ -46,7 +46,7 @@ class LiveCalls:
         self._calls = calls
         self._tasks = tasks
         self._listing: set[Account] = set()
-        # The attempts for which a fact is being recorded: one fact at a time for each, however many lists repeat it.
+        # The attempts for which a fact is being recorded: one at a time for each attempt, even if several lists repeat it.
         self._recording: set[int] = set()
         self._queue_watch = QueueWatch(services.clock)
         self._next_round_at = 0.0
@@ -98,16 +98,16 @@ class LiveCalls:
                 if listing.complete and age > YOUNG_SECONDS:
                     call.check_now()
             elif (facts.status in QUEUED and age > QUEUED_SECONDS) or MISSING in (attempt.evidence or {}):
-                # Too long in the provider's queue; or listed again, so that its evidence must no longer say that it is missing.
+                # Too long in the provider's queue; or listed again, so the evidence of its absence must be cleared.
                 call.check_now()
             else:
                 call.confirm()
                 self._record_once(account, attempt, facts)
 
     def _record_once(self, account: Account, attempt: OpenAttempt, facts: CallFacts) -> None:
-        """Record the state of a listed call if it is further on than the recorded state.
+        """Record the state of a listed call if it is later than the recorded state.
 
-        Each fact is recorded in a task of its own: one business's rows may be locked for hours, and the next list serves all businesses.
+        Each fact is recorded in a task of its own: one business's rows may be locked for hours, and the next list is for all businesses.
         """
         if attempt.attempt_id in self._recording:
             return

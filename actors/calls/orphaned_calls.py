@@ -37,7 +37,7 @@ class OrphanedCalls:
         self._searching: set[int] = set()
 
     async def search(self, account: Account, business: ActiveBusiness) -> bool:
-        """Find the lost calls, with one search of a business at a time; True when it is complete, False when it has to be repeated.
+        """Find the lost calls, with one search per business at a time; True when it is complete, False when it has to be repeated.
 
         Raises:
             DatabaseUnavailableError: when PostgreSQL is unavailable.
@@ -71,7 +71,7 @@ class OrphanedCalls:
         )
         await asyncio.sleep(timeline.wait_seconds)
         async with self._account_limit.hold(account.sid), services.list_limit.hold(business_id):
-            # It is better to list some calls that are known than to miss one that was lost.
+            # Better to list some known calls than to miss a lost one.
             listings = [
                 await list_calls_since(services, account, (None, caller_id), timeline.calls_from, as_of=timeline.as_of, began=began)
                 for caller_id in business.caller_ids
@@ -91,6 +91,7 @@ class OrphanedCalls:
             timeline,
             calls,
             ring_seconds=services.policy.ring_seconds,
+            max_minutes=services.policy.max_minutes,
             account_sid=account.sid,
         )
         if adopted is not None:

@@ -1,6 +1,6 @@
-"""Watches how long calls wait in the provider's own queue: when they do, their account's pace is higher than the provider allows.
+"""Watches how long calls wait in the provider's queue: if they wait, the pace of their account is higher than the provider allows.
 
-A call that waits there is placed later than we decided, perhaps outside of the calling hours.
+A call that waits there is placed later than we decided, perhaps outside calling hours.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from dialer.clock import Clock
     from telephony.provider import Account, CallFacts
 
-# Twilio dials a call that is within the pace of its account in a fraction of a second.
+# Within the pace of an account, Twilio dials a call in a fraction of a second.
 LONG_SECONDS = 5.0
-# Repeated while it goes on.
+# While calls wait, warn this often.
 REPEAT_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
 
 class QueueWatch:
-    """Warns about accounts whose calls wait, of each once in ten minutes."""
+    """Warns about accounts whose calls wait, about each at most once in ten minutes."""
 
     def __init__(self, clock: Clock) -> None:
-        """Time by the boot clock."""
+        """Use the boot clock of `clock`."""
         self._clock = clock
         self._warned_at: dict[str, float] = {}
 
     def note(self, account: Account, calls: Iterable[CallFacts]) -> None:
-        """These calls of the account are on the line."""
+        """Warn if one of these live calls of the account has waited long."""
         longest = max((call.queue_seconds or 0.0 for call in calls), default=0.0)
         now = self._clock.boot()
         if longest <= LONG_SECONDS or now - self._warned_at.get(account.sid, -REPEAT_SECONDS) < REPEAT_SECONDS:

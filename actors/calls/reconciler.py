@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 QUEUED = frozenset({"queued", "initiated"})
 OVERDUE = {"ringing": AttemptState.RINGING, "in-progress": AttemptState.LIVE}
-# How much earlier than its attempt a call may appear to have been created after the database's clock has jumped: no real bound is known.
+# After the database's clock has jumped, a call may seem to be this much older than its attempt; no real bound is known.
 AFTER_A_JUMP = timedelta(days=1)
 JUMP_REMEMBERED_SECONDS = 3_600.0
 AFTER_HANG_UP_SECONDS = 3.0
@@ -80,7 +80,7 @@ async def record(services: Services, account: Account, fact: Fact) -> RecordResu
         sql.attempts.fact_writer.NotRecordedError: when PostgreSQL was unavailable for longer than the fact writer waits.
     """
     recorded = await services.facts.record(fact)
-    # The sid of a refused fact may be that of another attempt's call.
+    # A refused fact may have the sid of another attempt's call.
     if recorded.hang_up and recorded.sid and recorded.verdict is not RecordVerdict.REFUSED:
         await hang_up(services, account, fact.business_id, recorded.sid)
     return recorded
@@ -159,7 +159,7 @@ class _Reconciliation:
         return await self._record(facts)
 
     async def _end_overdue(self, sid: str, state: AttemptState, age: float) -> None:
-        """Hang up a call the provider should have ended long ago: it holds its slot for as long as the provider reports it in progress."""
+        """Hang up a call the provider should have ended long ago: it holds its slot while the provider reports it in progress."""
         policy = self.services.policy
         if age <= longest_seconds(state, policy.ring_seconds, policy.limit_seconds):
             return
@@ -205,7 +205,7 @@ class _Reconciliation:
         if len(candidates) == 1 and await services.attempts.rivals(attempt) == 0:
             return await self._record(candidates[0])
         if candidates:
-            # Only a callback can tell which attempt the call belongs to: it carries the nonce.
+            # Only a callback proves which attempt the call belongs to: it has the nonce.
             return None
         return await self._absent()
 
@@ -264,8 +264,8 @@ def fact_of_call(attempt: OpenAttempt, facts: CallFacts) -> Fact | None:
 def _until_absence_can_be_proved(policy: CallPolicy, attempt: OpenAttempt) -> float:
     """The seconds until the next of the two lists may be requested; a slot and a lead are held until then.
 
-    Once that moment has passed and the call is still unknown (the first list has only just been requested, or one has failed), check again
-    after as long as has passed since that moment, so that the pause doubles.
+    Once that moment has passed and the call is still unknown (the first list has only just been requested, or one has failed), the pause is
+    the time since that moment, so it doubles with each check.
     """
     since = attempt.as_of.timestamp() - attempt.send_by.timestamp()
     left = (EXPIRY_SECONDS if since <= EXPIRY_SECONDS else policy.lag_seconds) - since

@@ -210,6 +210,7 @@ class Dispatcher:
                 requests,
                 send_seconds=SEND_SECONDS,
                 ring_seconds=policy.ring_seconds,
+                max_minutes=policy.max_minutes,
                 default_account=policy.default_account,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, these businesses wait for an answer

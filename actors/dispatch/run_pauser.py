@@ -117,23 +117,23 @@ def pause_reason(result: PlaceResult, count: int, foreign: int) -> PauseReason:
     """Why a run is paused after `count` results in a row, `result` the last; `foreign` of them came from something but the provider."""
     match result:
         case RefusedCall(code=code, message=message) if result.action is Action.LEAD:
-            text = f"The telephone company refused {count} leads in a row, the last one with: {message} ({code})"
+            text = f"The provider refused {count} leads in a row, the last one with: {message} ({code})"
             return PauseReason(text, {"kind": PauseKind.LEADS_REFUSED, "code": code, "message": message, "count": count})
         case RefusedCall(code=code, message=message):
-            text = f"The telephone company refuses this account or its number: {message} ({code})"
+            text = f"The provider refuses this account or its number: {message} ({code})"
             return PauseReason(text, {"kind": PauseKind.ACCOUNT_REFUSED, "code": code, "message": message})
         case UnansweredCall(reason=why, foreign=True) if foreign >= refusals.FOREIGN_IN_A_ROW:
             return _foreign_answers(why, count, foreign)
         case _:
             why = str(getattr(result, "reason", ""))
-            text = f"The telephone company gave no usable answer to {count} calls in a row ({why})"
+            text = f"The provider gave no usable answer to {count} calls in a row ({why})"
             return PauseReason(text, {"kind": PauseKind.NO_ANSWERS, "reason": why, "count": count})
 
 
 def _foreign_answers(why: str, count: int, foreign: int) -> PauseReason:
     many = f"{count} calls in a row" if foreign == count else f"{foreign} of {count} calls in a row"
     text = (
-        f"{many} were answered by something else than the telephone company ({why}): "
+        f"{many} were answered by something other than the provider ({why}): "
         "a proxy or a firewall between us and it, or a wrong TWILIO_API_URL"
     )
     return PauseReason(text, {"kind": PauseKind.FOREIGN_ANSWERS, "reason": why, "count": count, "foreign": foreign})

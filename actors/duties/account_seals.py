@@ -1,15 +1,17 @@
-"""Seals the stored credentials of accounts anew, once SECRET_KEY has another first key, so that the former one can be removed from it."""
+"""Seals stored secrets anew, once SECRET_KEY has another first key, so that the former one can be removed from it."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dialer.concurrency.loop import Loop
 from dialer.sealing import BrokenSealError
 
 if TYPE_CHECKING:
-    from actors.services import AccountBook, AccountRows, Services
+    from collections.abc import Sequence
+
+    from actors.services import Services
 
 # During a deploy some processes do not know the new key yet: nothing is sealed with it before they have been replaced.
 WAIT_SECONDS = 600.0
@@ -19,8 +21,25 @@ BATCH = 500
 log = logging.getLogger(__name__)
 
 
+class SealedRows(Protocol):
+    """Stored secrets, each with its `id` and its `sealed` text."""
+
+    async def after(self, row_id: int, limit: int, /) -> Sequence[Any]:
+        """Those behind a row, in the order of their ids."""
+
+    async def renew(self, row: Any, sealed: str, /) -> None:  # noqa: ANN401 - a row of `after`
+        """Store the same secret, sealed anew."""
+
+
+class Sealer(Protocol):
+    """What seals them."""
+
+    def renew(self, sealed: str) -> str:
+        """The same secret, sealed with the first key of SECRET_KEY."""
+
+
 class AccountSeals:
-    """The seals of all accounts; every worker looks after all of them."""
+    """The seals of all accounts and webhooks; every worker looks after all of them."""
 
     def __init__(self, services: Services) -> None:
         """The first round comes `WAIT_SECONDS` after the start."""
@@ -39,15 +58,19 @@ class AccountSeals:
         """
         if self._services.clock.boot() < self._not_before:
             return
-        renewed, broken = await renew_seals(self._services.account_rows, self._services.accounts)
+        await self._renew("credentials of accounts", self._services.account_rows, self._services.accounts)
+        await self._renew("keys of webhooks", self._services.deliveries, self._services.webhook_keys)
+
+    async def _renew(self, kind: str, stored: SealedRows, sealer: Sealer) -> None:
+        renewed, broken = await renew_seals(stored, sealer)
         if renewed:
-            log.info("sealed %d credentials of accounts with the first key of SECRET_KEY", renewed)
+            log.info("sealed %d %s with the first key of SECRET_KEY", renewed, kind)
         if broken:
-            log.error("%d credentials of accounts cannot be opened: was a key removed from SECRET_KEY?", broken)
+            log.error("%d %s cannot be opened: was a key removed from SECRET_KEY?", broken, kind)
 
 
-async def renew_seals(stored: AccountRows, book: AccountBook) -> tuple[int, int]:
-    """Seal all credentials with the first key; return how many were sealed again, and how many cannot be opened.
+async def renew_seals(stored: SealedRows, sealer: Sealer) -> tuple[int, int]:
+    """Seal all of them with the first key; return how many were sealed again, and how many cannot be opened.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
@@ -57,7 +80,7 @@ async def renew_seals(stored: AccountRows, book: AccountBook) -> tuple[int, int]
         last = rows[-1].id
         for row in rows:
             try:
-                sealed = book.renew(row.sealed)
+                sealed = sealer.renew(row.sealed)
             except BrokenSealError:
                 broken += 1
                 continue

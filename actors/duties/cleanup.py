@@ -19,6 +19,9 @@ REWRITE_PAUSE_SECONDS = 1.0
 SWEEP_PAUSE_SECONDS = 10.0
 MAX_RUNS = 100
 CHUNK_ROWS = 1_000
+DELIVERIES_PAUSE_SECONDS = 60.0
+# Of a webhook: the newest, whatever their state.
+MAX_DELIVERIES = 100_000
 # Some tens of milliseconds each, so that no other statement waits long for the rows or the disk.
 MAX_DELETED = 2_000
 FIRST_POSTPONED_SECONDS = 1.0
@@ -131,3 +134,22 @@ class RunRetention:
             log.info("deleted %d leads of run %d, which is past its retention time", deleted, run_id)
             return deleted == CHUNK_ROWS
         return False
+
+
+class DeliveryCleaner:
+    """Deletes old deliveries to webhooks, and gives up those that are too many."""
+
+    def __init__(self, services: Services) -> None:
+        """For the partitions of this worker."""
+        self._services = services
+        self.loop = Loop("delivery cleaner", self.forget, pause=DELIVERIES_PAUSE_SECONDS)
+
+    async def forget(self) -> None:
+        """Batch after batch, until none is left.
+
+        Raises:
+            DatabaseUnavailableError: when PostgreSQL is unavailable.
+        """
+        while not self.loop.closed and (partitions := list(self._services.ownership.epochs)):
+            if await self._services.deliveries.forget(partitions, kept=MAX_DELIVERIES, limit=MAX_DELETED) < MAX_DELETED:
+                return

@@ -51,6 +51,15 @@ class EventStream(RedisConnection):
         found: list[Entry] = await self._run(self._quick.xrange, EVENTS, min=f"({after}", max=upto, count=limit)
         return found
 
+    async def newest_rejections(self, limit: int) -> list[Entry]:
+        """The newest entries of dialer:commands:rejected, the newest first.
+
+        Raises:
+            RedisUnavailableError: when Redis does not answer.
+        """
+        found: list[Entry] = await self._run(self._quick.xrevrange, REJECTED, count=limit)
+        return found
+
     async def publish(self, events: Sequence[Event]) -> bool:
         """Publish events, best effort; False when Redis is unavailable."""
         pipe = self._quick.pipeline(transaction=False)

@@ -5,13 +5,13 @@ A lost hint is harmless: the owner finds the change by polling PostgreSQL.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dialer.messages import decode_hint, encode_hint
 from dialer.streams.connection import RedisConnection, RedisUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from dialer.messages import Hint
 
@@ -26,9 +26,16 @@ class HintStreams(RedisConnection):
 
     async def send_hint(self, partition: int, hint: Hint) -> bool:
         """Send a hint to the owner of a partition; False when Redis is unavailable: the owner then finds out by polling."""
+        return await self.send_hints([(partition, hint)])
+
+    async def send_hints(self, hints: Iterable[tuple[int, Hint]]) -> bool:
+        """Send hints to the owners of partitions in one round trip, in order; False as above: some may have been sent."""
         oldest = int((self._clock.now().timestamp() - KEEP_HINTS_SECONDS) * 1000)
+        pipeline = self._quick.pipeline(transaction=False)
+        for partition, hint in hints:
+            pipeline.xadd(_inbox(partition), dict[Any, Any](encode_hint(hint)), minid=oldest, approximate=True)
         try:
-            await self._run(self._quick.xadd, _inbox(partition), encode_hint(hint), minid=oldest, approximate=True)
+            await self._run(pipeline.execute)
         except RedisUnavailableError:
             return False
         return True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from telephony.simulator.voice.recordings import Recording, RecordingWish
 
 MAX_CALLS: Final = 500_000
-UNTIL_SECONDS: Final = 10.0
+UNTIL_SECONDS: Final = 30.0
 
 OUTBOUND: Final = "outbound-api"
 INBOUND: Final = "inbound"
@@ -69,6 +69,9 @@ class Call:
     recordings: list[Recording] = field(default_factory=list)
     # How long the call has waited for the account's turn.
     queue_milliseconds: int = 0
+    # How long each answer took, tries included, in seconds.
+    callback_seconds: list[float] = field(default_factory=list)
+    script_seconds: list[float] = field(default_factory=list)
 
     @property
     def over(self) -> bool:

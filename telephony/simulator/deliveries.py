@@ -78,6 +78,7 @@ class Deliveries:
     async def _post(self, call: Call, form: dict[str, str]) -> None:
         if call.status_callback is not None:
             answer = await self._webhooks.post(call.status_callback, form, call.account)
+            call.callback_seconds.append(answer.seconds)
             self._count("failed" if answer.failure else "delivered")
 
     def _count(self, result: str) -> None:

@@ -77,7 +77,7 @@ def _caller(calls: list[Call]) -> Caller:
 
 
 def call_entry(call: Call) -> dict[str, object]:
-    """One call as JSON values: its course, and what was heard."""
+    """One call as JSON values: its course, what was heard, and how long the dialer took for each answer."""
     return {
         "sid": call.sid,
         "account": call.account,
@@ -93,6 +93,8 @@ def call_entry(call: Call) -> dict[str, object]:
         "answered_by": call.answered_by,
         "heard": call.heard,
         "script_error": call.script_error,
+        "callback_seconds": [round(seconds, 4) for seconds in call.callback_seconds],
+        "script_seconds": [round(seconds, 4) for seconds in call.script_seconds],
         "recordings": [recording.sid for recording in call.recordings],
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urldefrag
 
@@ -52,11 +52,12 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a request: a body, or the reason why it failed."""
+    """The result of a request: a body, or the reason why it failed; how many real seconds it took with all tries."""
 
     failure: str | None
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,14 @@ class Webhooks:
             "I-Twilio-Idempotency-Token": str(self._ids.uuid()),
         }
         request = _Request(method, bare, body.encode(), headers)
+        began = asyncio.get_running_loop().time()
         answer = await self._once(request)
         for again in range(retries.count):
             if answer.failure not in retries.reasons:
                 break
             await asyncio.sleep(RETRY_SECONDS * 2**again / self._speed)
             answer = await self._once(request)
-        return answer
+        return replace(answer, seconds=asyncio.get_running_loop().time() - began)
 
     async def _once(self, request: _Request) -> Answer:
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twilio.base.exceptions import TwilioException
 
 from telephony.twilio.client import UNUSABLE, client_of
-from telephony.twilio.connector import GuardedConnector, PooledHttpClient, exchange_until
+from telephony.twilio.connector import PooledHttpClient, exchange_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -56,7 +56,7 @@ class AccountReader:
     def __init__(self, api_url: str, clock: Clock) -> None:
         """Read from `api_url`."""
         self._api_url = api_url
-        self._http = PooledHttpClient(GuardedConnector(clock, CONNECTIONS))
+        self._http = PooledHttpClient(clock, CONNECTIONS)
 
     async def close(self) -> None:
         """Close the pool of connections."""

@@ -27,7 +27,6 @@ from telephony.twilio.connector import (
     BodyTooLongError,
     ConnectionClosedError,
     DeadlinePassedError,
-    GuardedConnector,
     PooledHttpClient,
     exchange_until,
 )
@@ -53,6 +52,8 @@ PAGE_SIZE: Final = 200
 LIVE_STATUSES: Final = ("queued", "ringing", "in-progress")
 LIVE_PAGE_SIZE: Final = 1_000
 MAX_MESSAGE_CHARACTERS: Final = 500
+# Of accounts, over each pool; beyond that all are built anew.
+KEPT_RESOURCES: Final = 5_000
 # A day has 86,400,000 ms; Twilio keeps no call in its queue for longer.
 MAX_QUEUE_DIGITS: Final = 8
 
@@ -87,8 +88,9 @@ class TwilioProvider:
         self._api_url = api_url
         self._clock = clock
         sizes = (connections, HANG_UP_CONNECTIONS, LIST_CONNECTIONS, LIVE_LIST_CONNECTIONS, ASK_CONNECTIONS)
-        self._pools = tuple(PooledHttpClient(GuardedConnector(clock, size)) for size in sizes)
+        self._pools = tuple(PooledHttpClient(clock, size) for size in sizes)
         self._placing, self._ending, self._listing, self._listing_live, self._asking = self._pools
+        self._resources: dict[tuple[Account, PooledHttpClient], Any] = {}
 
     async def place(self, account: Account, request: CallRequest, *, deadline: float) -> PlaceResult:
         """Place one call with Twilio, once; see `Provider.place`."""
@@ -194,7 +196,13 @@ class TwilioProvider:
         return False
 
     def _calls(self, account: Account, http: PooledHttpClient) -> Any:  # noqa: ANN401 - the library has no types
-        return client_of(account, http, self._api_url).calls
+        """The calls of an account over one pool: the library's object, which is built from many, is kept."""
+        known = self._resources.get((account, http))
+        if known is None:
+            if len(self._resources) >= KEPT_RESOURCES:
+                self._resources.clear()
+            known = self._resources[account, http] = client_of(account, http, self._api_url).calls
+        return known
 
 
 def client_of(account: Account, http: PooledHttpClient, api_url: str) -> Any:  # noqa: ANN401 - the library has no types
@@ -221,7 +229,7 @@ def _failure(exchange: Exchange, error: Exception) -> PlaceResult:
 
 def _reason(error: BaseException) -> str:
     """The reason without a number, an address or a token: an exception's own text may contain any of them."""
-    if isinstance(error, TimeoutError | DeadlinePassedError):
+    if isinstance(error, TimeoutError) or isinstance(error.__cause__, DeadlinePassedError):
         return AttemptReason.DEADLINE
     status = getattr(error, "status", None)
     if isinstance(error, TwilioException) and status:

@@ -1,6 +1,6 @@
 """The connections to Twilio, with a record of each exchange: was anything written, what was answered, by whom.
 
-Whether bytes were written decides between `UnsentCall` and `UnansweredCall`. Only the connector knows when that is about to happen.
+Whether bytes were written decides between `UnsentCall` and `UnansweredCall`. Only the body knows when that is about to happen.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client import ClientTimeout
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
@@ -55,7 +56,8 @@ class BodyTooLongError(Exception):
 class Exchange:
     """A request, or several for one listing, and its response; `deadline` in seconds on the boot clock.
 
-    `code` is the provider's own, None when it did not write the response; `at` is its clock at the first response.
+    `written` is kept for requests with a body. `code` is the provider's own, None when it did not write the response; `at` is its clock
+    at the first response.
     """
 
     deadline: float
@@ -93,9 +95,11 @@ def _closed_by_peer(connection: Connection) -> bool:
 class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the library has no types
     """The library's asynchronous client over one pool; it stores and logs no request (the address of a listing contains numbers)."""
 
-    def __init__(self, connector: GuardedConnector) -> None:
-        """Send through `connector`, which is closed with this client."""
+    def __init__(self, clock: Clock, connections: int) -> None:
+        """Open at most `connections`; further requests wait, and have sent nothing meanwhile."""
         super().__init__(pool_connections=False)
+        self._clock = clock
+        connector = ConnectionPool(limit=connections, keepalive_timeout=KEEPALIVE_SECONDS)
         self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout())
 
     async def request(
@@ -116,7 +120,7 @@ class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the libra
             url,
             params=params or None,
             # A list of values is one field each, as Twilio wants StatusCallbackEvent; aiohttp's own form refuses it.
-            data=urlencode(data, doseq=True).encode() if data else None,
+            data=DeadlineBody(urlencode(data, doseq=True).encode(), self._clock, exchange) if data else None,
             headers=_headers(headers, auth),
             allow_redirects=False,
         ) as response:
@@ -130,40 +134,47 @@ class PooledHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc] # the libra
             return Response(response.status, body, response.headers)
 
 
-class GuardedConnector(aiohttp.TCPConnector):
-    """A pool that returns no connection after the request's deadline, nor one the peer has closed, and records when it does.
-
-    A check before connecting is not enough: a worker frozen while connecting would send late (protocol section 2).
-    """
-
-    def __init__(self, clock: Clock, limit: int) -> None:
-        """Open at most `limit` connections; further requests wait, and have sent nothing meanwhile."""
-        super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_SECONDS)
-        self._clock = clock
+class ConnectionPool(aiohttp.TCPConnector):
+    """A pool that returns no connection the peer has closed."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
-        """Return a connection that is about to be written to.
+        """Return an open connection.
 
         Raises:
-            DeadlinePassedError: when the request's deadline has passed.
             ConnectionClosedError: when the peer closes each connection as soon as it is open.
         """
         for _ in range(STALE_CONNECTIONS):
             connection = await super().connect(req, traces, timeout)
             if not _closed_by_peer(connection):
-                self._permit_writing(connection)
                 return connection
             connection.close()
         raise ConnectionClosedError
 
-    def _permit_writing(self, connection: Connection) -> None:
-        exchange = EXCHANGE.get()
-        if exchange is None:
-            return
-        if self._clock.boot() >= exchange.deadline:
-            connection.release()
-            raise DeadlinePassedError
-        exchange.written = True
+
+class DeadlineBody(aiohttp.BytesPayload):
+    """A body that is not written after its exchange's deadline, and records that it is being written.
+
+    aiohttp writes the headers with the body, in one packet and in a task of its own, which may start many milliseconds after the connection
+    is there. A check before that task would let a worker send that was frozen in between (protocol section 2).
+    """
+
+    def __init__(self, body: bytes, clock: Clock, exchange: Exchange | None) -> None:
+        """Write `body` within `exchange`, or at any time without one."""
+        super().__init__(body, content_type="application/x-www-form-urlencoded")
+        self._clock = clock
+        self._exchange = exchange
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write headers and body.
+
+        Raises:
+            DeadlinePassedError: when the deadline has passed; nothing was written.
+        """
+        if self._exchange is not None:
+            if self._clock.boot() >= self._exchange.deadline:
+                raise DeadlinePassedError
+            self._exchange.written = True
+        await super().write_with_length(writer, content_length)
 
 
 def _headers(headers: dict[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:

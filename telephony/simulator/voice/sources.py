@@ -67,6 +67,7 @@ class Source:
         if self.address is None:
             return self.document.encode()
         answer = await webhooks.send(self.method, self.address, {**fields(call, self.status), **self.form}, call.account)
+        call.script_seconds.append(answer.seconds)
         if answer.failure is not None:
             raise ScriptError(NO_CONNECTION if answer.failure == "ct" else NO_ANSWER, "the script could not be fetched")
         if answer.content_type not in SCRIPT_TYPES:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dialer.policy.forecast import ZoneCalendar
+    from dialer.policy.forecasts.forecast import ZoneCalendar
 
 # Each step is the opening or the closing of a zone, or leads that may be called from then on. A run with more has no estimate.
 MAX_STEPS: Final = 20_000

@@ -31,11 +31,15 @@ MAX_WAITS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """A lead before it is called: its zone key, the earlier calls to its phone, and whether it is on a list of do-not-call."""
+    """A lead before it is called: its zone key, and the earlier calls to its phone.
+
+    `is_listed` when the phone is on a do-not-call list, `is_refused` when the provider has refused it lately.
+    """
 
     zone: str
     calls: Sequence[EarlierCall] = ()
     is_listed: bool = False
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class Preflight:
             return Forecast(None, "country_not_allowed")
         if prospect.is_listed:
             return Forecast(None, "do_not_call")
+        if prospect.is_refused:
+            return Forecast(None, "number_refused")
         window = self.calendar(prospect.zone).at(self._start)
         if window is None:
             return Forecast(None, "hours_never_open")

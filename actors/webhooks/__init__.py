@@ -1,0 +1,1 @@
+"""Sending events to webhooks: one request, to an address that has been checked."""

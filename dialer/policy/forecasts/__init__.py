@@ -1,0 +1,1 @@
+"""What will become of a run: which leads are called when, and when it ends."""
