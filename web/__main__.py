@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web as http
@@ -33,17 +35,23 @@ SHUTDOWN_SECONDS: Final = 10.0
 
 def main() -> int:
     """Serve; 0 after an orderly stop, 1 when it could not start, 2 for invalid settings."""
-    return start.run(_work, REQUIRED)
+    flags = argparse.ArgumentParser(prog="python -m web", description="The web process; its settings are in the environment.")
+    flags.add_argument(
+        "--share-port",
+        action="store_true",
+        help="let further web processes with this option listen on the same port; the kernel spreads the connections over them",
+    )
+    return start.run(partial(_work, share_port=flags.parse_args().share_port), REQUIRED)
 
 
-def _work(settings: Settings) -> int:
+def _work(settings: Settings, *, share_port: bool) -> int:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(settings, share_port=share_port))
     return 0
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def serve(settings: Settings, *, share_port: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; with `share_port` beside others that share it.
 
     Raises:
         ConfigError: when a business needs the default account, and it is not set.
@@ -59,16 +67,17 @@ async def serve(settings: Settings) -> None:
     except (*FAILED, UnfitServerError) as fault:
         raise CannotStartError(why_unusable(fault, settings.database_url)) from None
     try:
-        await _listen(server, settings.port)
+        await _listen(server, settings.port, share_port=share_port)
         logging.getLogger("web").info("listening on port %d", settings.port)
         await stop.wait()
     finally:
         await server.cleanup()
 
 
-async def _listen(server: http.AppRunner, port: int) -> None:
+async def _listen(server: http.AppRunner, port: int, *, share_port: bool) -> None:
     try:
-        await http.TCPSite(server, port=port).start()
+        # Not without being told to: a forgotten process of another installation would get half of our callbacks.
+        await http.TCPSite(server, port=port, reuse_port=share_port).start()
     except OSError as fault:
         message = f"PORT: {fault.strerror or fault}"
         raise CannotStartError(message) from None

@@ -12,17 +12,23 @@ from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.shares import Use
 from dialer.streams.client import Streams
+from dialer.webhooks.signing import WebhookKeys
+from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
+from sql.audit.audit import Audit
 from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
+from sql.call_history.call_history import CallHistory
 from sql.commands.commands import Commands
 from sql.dialling.dialling import Dialling
 from sql.do_not_call.do_not_call import DoNotCall
+from sql.installation.business_states import Installation
 from sql.jobs.jobs import Jobs
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
+from sql.prices.price_table import Prices
 from sql.reports.reports import Reports
 from sql.resolutions.resolutions import Resolutions
 from sql.runs.runs import Runs
@@ -30,7 +36,10 @@ from sql.scripts.scripts import Scripts
 from sql.sessions.sessions import Sessions
 from sql.shares import SharedPool, shares_of
 from sql.test_calls.test_calls import TestCalls
+from sql.tokens.tokens import Tokens
 from sql.unusable import check_server
+from sql.users.users import Users
+from sql.webhooks.webhooks import Webhooks
 from telephony.accounts import AccountBook
 from telephony.twilio.account_reader import AccountReader
 from telephony.twilio.client import TwilioProvider
@@ -38,7 +47,11 @@ from web import pages
 from web.access.auth import identify
 from web.access.credential_checks import CredentialChecks
 from web.access.passwords import Passwords
+from web.access.token_uses import TokenUses
 from web.api import bulk_operations, business, dialling, do_not_call, docs, export, jobs, run_changes, runs
+from web.api.access import audit, sessions, tokens, users
+from web.api.lists import load_report
+from web.api.webhooks import webhooks
 from web.events import stream
 from web.events.fanout import Fanout
 from web.events.states import LiveStates
@@ -70,6 +83,7 @@ ACQUIRE_SECONDS: Final = 5.0
 # Work of this process for all businesses: each of these uses has a share as large as that of one business.
 RELAY: Final = Use("relay", urgent=True)
 FACTS: Final = Use("facts", urgent=True)
+TOKEN_USES: Final = Use("token uses")
 # A web process places test calls only.
 TEST_CALL_CONNECTIONS: Final = 4
 # At most 64 KB arrive within this, plus the two seconds that 64 KB earn at the minimum pace.
@@ -96,12 +110,16 @@ def create_app(settings: Settings) -> http.Application:
     app[SMALL_BODY_PACE] = BodyPace(grace_seconds=SMALL_BODY_SECONDS)
     secret = settings.secret_key.get_secret_value()
     app[keys.SESSION_SEAL] = Seal(secret, "session")
+    app[keys.ANSWER_SEAL] = Seal(secret, "answer")
     app[keys.ACCOUNTS] = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(secret, "account"))
+    app[keys.WEBHOOK_KEYS] = WebhookKeys(secret)
+    app[keys.WEBHOOK_HOSTS] = AllowedHosts(settings.webhook_allowed_hosts)
     app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout, _provider])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
-    apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, docs)
-    for module in (*apis, stream, health, metrics):
+    apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, load_report, webhooks, docs)
+    of_access = (users, sessions, tokens, audit)
+    for module in (*apis, *of_access, stream, health, metrics):
         app.add_routes(module.routes)
     routes.setup(app)
     pages.setup(app)
@@ -132,11 +150,20 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.DIALLING] = Dialling(pool)
     app[keys.BULK_OPERATIONS] = BulkOperations(pool)
     app[keys.REPORTS] = Reports(pool)
+    app[keys.CALL_HISTORY] = CallHistory(pool)
     app[keys.SCRIPTS] = Scripts(pool)
+    app[keys.PRICES] = Prices(pool)
     app[keys.TEST_CALLS] = TestCalls(pool)
+    app[keys.WEBHOOKS] = Webhooks(pool)
+    app[keys.INSTALLATION] = Installation(pool)
     app[keys.KEY_PRESSES] = KeyPresses(app[keys.SCRIPTS], app[keys.DO_NOT_CALL])
-    app[keys.PASSWORDS] = Passwords(app[keys.BUSINESSES], app[keys.CLOCK])
-    yield
+    app[keys.AUDIT] = Audit(pool)
+    app[keys.USERS] = Users(pool)
+    app[keys.TOKENS] = Tokens(pool)
+    app[keys.PASSWORDS] = Passwords(app[keys.USERS], app[keys.CLOCK])
+    async with TokenUses(Tokens(pool.for_use(TOKEN_USES))) as uses:
+        app[keys.TOKEN_USES] = uses
+        yield
     await pool.close()
 
 

@@ -15,6 +15,8 @@ from aiohttp import web as http
 
 from dialer.model import Role
 from dialer.sealing import BrokenSealError
+from sql.audit.audit import CURRENT_ADDRESS
+from sql.users.users import INSTALLATION
 from web.access.passwords import KnownSession, fingerprint
 from web.server import keys
 from web.server.addresses import client_address, local_path
@@ -26,7 +28,7 @@ from web.server.tenancy import belongs_to, share_of
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from sql.businesses.businesses import User
+    from sql.users.users import User
 
 COOKIE: Final = "session"
 SESSION_SECONDS: Final = 12 * 3600
@@ -38,13 +40,17 @@ SCHEME: Final = "bearer"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Paths without authentication; the provider's requests are signed instead.
 OPEN: Final = ("/callbacks/", "/twiml/", "/static/", "/healthz", "/readyz", "/metrics")
+# The code of the answer to a user of the installation who asks for something of a business.
+OF_NO_BUSINESS: Final = "of_no_business"
+TOO_LOW: Final = msgid("Your role does not allow this: it requires at least {role}.")
+ROLES: Final = {Role.VIEWER: msgid("viewer"), Role.OPERATOR: msgid("operator"), Role.ADMIN: msgid("admin")}
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The user or program behind a request; `actor` is its name in the audit log, `user:7` or `token:3`.
 
-    `user_id` and `email` are None for a program.
+    `user_id`, `email` and `session_id` are None for a program. A user of the installation has business 0, which has no rows.
     """
 
     business_id: int
@@ -52,6 +58,12 @@ class Principal:
     actor: str
     user_id: int | None = None
     email: str | None = None
+    session_id: int | None = None
+
+    @property
+    def of_installation(self) -> bool:
+        """True for a user of no business, who operates all of them."""
+        return self.business_id == INSTALLATION
 
 
 _PRINCIPAL: Final[http.RequestKey[Principal | None]] = http.RequestKey("principal")
@@ -60,6 +72,7 @@ _PRINCIPAL: Final[http.RequestKey[Principal | None]] = http.RequestKey("principa
 @http.middleware
 async def identify(request: http.Request, handler: Handler) -> http.StreamResponse:
     """Authenticate the request, and reject one that another site has made a browser send."""
+    CURRENT_ADDRESS.set(client_address(request))
     with share_of(request):
         if not local_path(request).startswith(OPEN):
             if request.method not in SAFE and "Authorization" not in request.headers:
@@ -76,16 +89,52 @@ def principal_of(request: http.Request) -> Principal | None:
 
 
 def require_principal(request: http.Request, needed: Role = Role.VIEWER) -> Principal:
-    """The principal of the request, with at least the role `needed`.
+    """The principal of the request, who belongs to a business, with at least the role `needed`.
 
     Raises:
-        ApiError: 401 without a valid session or token, 403 when the role is not sufficient.
+        ApiError: 401 without a valid session or token, 403 when the role is not sufficient, or for a user of no business.
+    """
+    principal = require_any(request)
+    if principal.of_installation:
+        raise ApiError(403, OF_NO_BUSINESS, Text(msgid("You operate the installation, and belong to no business.")))
+    if not principal.role.allows(needed):
+        raise ApiError(403, "forbidden", Text(TOO_LOW, {"role": Text(ROLES[needed])}))
+    return principal
+
+
+def require_any(request: http.Request) -> Principal:
+    """The principal of the request, of a business or of none, with any role.
+
+    Raises:
+        ApiError: 401 without a valid session or token.
     """
     principal = principal_of(request)
     if principal is None:
         raise _unauthorized()
-    if not principal.role.allows(needed):
-        raise ApiError(403, "forbidden", Text(msgid("Your role does not allow this: it requires at least {role}."), {"role": needed}))
+    return principal
+
+
+def require_installation(request: http.Request) -> Principal:
+    """The principal of the request, a user of the installation.
+
+    Raises:
+        ApiError: 401 without a valid session or token, 403 for everyone who belongs to a business.
+    """
+    principal = require_any(request)
+    if not principal.of_installation:
+        raise ApiError(403, "forbidden", Text(msgid("This is for people who operate the whole installation.")))
+    return principal
+
+
+def require_person(request: http.Request) -> Principal:
+    """The principal of the request, a person who has signed in, whatever the business and the role.
+
+    Raises:
+        ApiError: 401 without a valid session or token, 403 for a program.
+    """
+    principal = require_any(request)
+    if principal.user_id is None:
+        raise ApiError(403, "forbidden", Text(msgid("Only a person who has signed in can do this, not a program with a token.")))
     return principal
 
 
@@ -93,7 +142,7 @@ async def check_password(request: http.Request, email: str, password: str) -> Us
     """The user with this address and password, after a delay if there were wrong ones before; None when they do not match.
 
     Raises:
-        ApiError: 429, when this try was dropped from a full queue.
+        ApiError: 429, when this try was dropped from a full queue; 403, when the user is disabled.
     """
     metrics = request.app[keys.METRICS].sign_ins
     try:
@@ -102,6 +151,8 @@ async def check_password(request: http.Request, email: str, password: str) -> Us
         metrics.labels("limited").inc()
         raise
     metrics.labels("signed_in" if user else "wrong").inc()
+    if user is not None and user.disabled:
+        raise ApiError(403, "disabled", Text(msgid("This user is disabled. Ask an administrator of your business.")))
     return user
 
 
@@ -110,11 +161,16 @@ async def sign_in(request: http.Request, response: http.StreamResponse, user: Us
     before = _open_session(request, SESSION_SECONDS)
     if before is not None:
         # One browser, one session: the cookie of the other would be valid for hours, and nobody would know.
-        await request.app[keys.SESSIONS].end(before.business_id, before.session_id)
+        await _end(request, before)
     user_agent = request.headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARACTERS]
     session_id = await request.app[keys.SESSIONS].begin(
         user, seconds=SESSION_SECONDS, address=client_address(request), user_agent=user_agent if storable(user_agent) else ""
     )
+    set_cookie(request, response, user, session_id)
+
+
+def set_cookie(request: http.Request, response: http.StreamResponse, user: User, session_id: int) -> None:
+    """Set the cookie of a session, which is void once the password of `user` is another one."""
     content = {"session_id": session_id, "user_id": user.user_id, "business_id": user.business_id, "fingerprint": fingerprint(user)}
     response.set_cookie(
         COOKIE,
@@ -132,8 +188,12 @@ async def sign_out(request: http.Request, response: http.StreamResponse) -> None
     """End the session, for every copy of its cookie, and delete the cookie."""
     session = _open_session(request, SESSION_SECONDS)
     if session is not None:
-        await request.app[keys.SESSIONS].end(session.business_id, session.session_id)
+        await _end(request, session)
     response.del_cookie(COOKIE, path="/", httponly=True, secure=_secure(request), samesite="Lax")
+
+
+async def _end(request: http.Request, session: KnownSession) -> None:
+    await request.app[keys.SESSIONS].end(session.business_id, session.session_id, f"user:{session.user_id}", user_id=session.user_id)
 
 
 async def _find(request: http.Request) -> Principal | None:
@@ -155,10 +215,12 @@ async def _by_token(request: http.Request) -> Principal:
     last_business = known.business_of(digest)
     if last_business is not None:
         belongs_to(last_business)
-    token = await request.app[keys.BUSINESSES].token(digest)
+    token = await request.app[keys.TOKENS].find(digest)
     if token is None:
         raise _unauthorized()
     known.remember(digest, token.business_id)
+    if token.is_stale:
+        request.app[keys.TOKEN_USES].note(token.business_id, token.token_id)
     return Principal(token.business_id, token.role, f"token:{token.token_id}")
 
 
@@ -170,7 +232,7 @@ async def _by_session(request: http.Request) -> Principal | None:
     user = await request.app[keys.SESSIONS].user_of(session.business_id, session.session_id, session.user_id)
     if user is None or not session.is_of(user):
         return None
-    return Principal(user.business_id, user.role, f"user:{user.user_id}", user.user_id, user.email)
+    return Principal(user.business_id, user.role, f"user:{user.user_id}", user.user_id, user.email, session.session_id)
 
 
 def _open_session(request: http.Request, max_age_seconds: int) -> KnownSession | None:

@@ -19,7 +19,7 @@ from web.server.inputs import storable
 
 if TYPE_CHECKING:
     from dialer.clock import Clock
-    from sql.businesses.businesses import Businesses, User
+    from sql.users.users import User, Users
 
 # Each check takes 64 MiB for a moment. One account from one address cannot occupy both places.
 CHECKS_AT_ONCE: Final = 2
@@ -56,12 +56,12 @@ class KnownSession:
 
 
 class Passwords:
-    """Finds the user with an e-mail address and a password."""
+    """Finds the user with an e-mail address and a password, and hashes new passwords."""
 
-    def __init__(self, businesses: Businesses, clock: Clock) -> None:
-        self._businesses = businesses
+    def __init__(self, users: Users, clock: Clock) -> None:
+        self._users = users
         self._hasher = PasswordHasher()
-        self._checking = Shares(CHECKS_AT_ONCE, patience_seconds=CHECK_PATIENCE_SECONDS, waiting_per_tenant=CHECKS_WAITING_PER_CROWD)
+        self.checking = Shares(CHECKS_AT_ONCE, patience_seconds=CHECK_PATIENCE_SECONDS, waiting_per_tenant=CHECKS_WAITING_PER_CROWD)
         # Separate threads: those of the default executor may be busy with the rows of a large file.
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="password")
         self.delays = SignInDelays(clock)
@@ -76,14 +76,14 @@ class Passwords:
             BusyError: when too many passwords are being checked.
         """
         email = email.strip().lower()[:MAX_EMAIL_CHARACTERS]
-        user = await self._businesses.user_by_email(email) if storable(email) else None
+        user = await self._users.by_email(email) if storable(email) else None
         # Behind a proxy that is not trusted all clients share one address, so the address alone must not lock anyone out.
         counted, use = [("address", address), ("account", email)], Use(f"{address} {email}")
         if known is not None and user is not None and known.is_of(user):
             counted, use = [("session", str(known.session_id))], Use(f"session {known.session_id}", urgent=True)
         await self.delays.wait(counted)
-        async with self._checking.hold(use):
-            password_hash = user.password_hash if user else NOBODYS_HASH
+        async with self.checking.hold(use):
+            password_hash = (user.password_hash if user else "") or NOBODYS_HASH
             verification = asyncio.get_running_loop().run_in_executor(
                 self._threads, self._matches, password_hash, password[:MAX_PASSWORD_CHARACTERS]
             )
@@ -93,6 +93,15 @@ class Passwords:
             return None
         self.delays.forgive(counted)
         return user
+
+    async def hash(self, password: str, of: str) -> str:
+        """The hash of a new password; `of` is whose share of the checks is used.
+
+        Raises:
+            BusyError: when too many passwords are being checked.
+        """
+        async with self.checking.hold(Use(of)):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

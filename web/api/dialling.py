@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 from aiohttp import web as http
 from pydantic import Field
@@ -12,7 +12,7 @@ from dialer.model import Role
 from web.access.auth import require_principal
 from web.api.replies import canonical_json
 from web.api.serializers import moment
-from web.operations.dialling import change_dialling
+from web.operations.dialling import MAX_REASON_CHARACTERS, change_dialling
 from web.operations.reports.business_summary import business_summary
 from web.server import errors
 from web.server.error_responses import said
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sql.dialling.dialling import DiallingState
 
 routes = http.RouteTableDef()
-
-MAX_REASON_CHARACTERS: Final = 500
 
 
 class Stop(Input):

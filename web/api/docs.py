@@ -15,6 +15,7 @@ routes = http.RouteTableDef()
 FOLDER: Final = Path(__file__).parent
 DESCRIPTION: Final = FOLDER / "openapi.yaml"
 STYLE: Final = FOLDER / "docs.css"
+EXAMPLES: Final = FOLDER.parents[1] / "docs" / "api.md"
 
 
 @routes.get("/api/openapi.yaml")
@@ -29,6 +30,12 @@ async def docs_page(_: http.Request) -> http.Response:
     return http.Response(text=_page(), content_type="text/html")
 
 
+@routes.get("/api/docs/examples.md")
+async def examples(_: http.Request) -> http.Response:
+    """The usual requests with curl, Python and Node, as text."""
+    return http.Response(text=_examples(), content_type="text/plain", charset="utf-8")
+
+
 @routes.get("/api/docs.css")
 async def stylesheet(_: http.Request) -> http.FileResponse:
     """The page's style."""
@@ -41,6 +48,11 @@ def _text() -> str:
 
 
 @cache
+def _examples() -> str:
+    return EXAMPLES.read_text(encoding="utf-8")
+
+
+@cache
 def _page() -> str:
     api = yaml.safe_load(_text())
     info = api["info"]
@@ -50,7 +62,7 @@ def _page() -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<title>{escape(info["title"])}</title><link rel="stylesheet" href="/api/docs.css"></head><body><main>'
         f"<h1>{escape(info['title'])}</h1>{_paragraphs(info['description'])}"
-        '<p>For programs: <a href="/api/openapi.yaml">openapi.yaml</a></p>'
+        '<p>For programs: <a href="/api/openapi.yaml">openapi.yaml</a>. <a href="/api/docs/examples.md">By example</a></p>'
         f"{''.join(operations)}<h2>Shapes</h2>{''.join(schemas)}</main></body></html>"
     )
 
@@ -67,9 +79,13 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     )
     return (
         f'<section><h2 id="{escape(operation["operationId"])}"><code>{method.upper()} {escape(path)}</code></h2>'
-        f"<p><strong>{escape(operation['summary'])}</strong></p>{_paragraphs(operation.get('description', ''))}"
+        f"<p><strong>{escape(operation['summary'])}</strong></p>{_role(operation)}{_paragraphs(operation.get('description', ''))}"
         f"<ul>{parameters}{bodies}</ul><dl>{responses}</dl></section>"
     )
+
+
+def _role(operation: dict[str, Any]) -> str:
+    return f"<p>Role: {escape(operation['x-role'])}</p>" if "x-role" in operation else ""
 
 
 def _parameter(parameter: dict[str, Any]) -> str:

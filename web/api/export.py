@@ -1,27 +1,35 @@
-"""Exports the leads of a run as CSV, streamed while they are read."""
+"""Exports the leads of a run, streamed while they are read: as CSV with codes and UTC for programs, as CSV and XLSX for people."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from aiohttp import web as http
+from pydantic import Field
 
 from web.access.auth import require_principal
+from web.api.jobs import JobsFilter, filter_of
 from web.api.serializers import job_json
+from web.intake.imports.import_request import XLSX
 from web.intake.limiter import TenantLimiter
 from web.operations.csv_cells import escaped
+from web.operations.exports.file_names import attachment
+from web.operations.exports.people_table import people_table
+from web.operations.exports.workbook_file import written
 from web.operations.runs import requested_run
 from web.server import keys
-from web.server.i18n import msgid
-from web.server.inputs import Input, query_of
+from web.server.i18n import language, msgid
+from web.server.inputs import query_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sql.jobs.jobs import Job
+    from sql.jobs.jobs import Job, JobFilter
     from sql.runs.runs import Run
+    from web.operations.exports.people_table import PeopleTable
 
 routes = http.RouteTableDef()
 
@@ -34,6 +42,7 @@ COLUMNS: Final = (
     "job_id", "lead_id", "phone", "name", "status", "outcome", "attempts", "twilio_call_sid", "started_at", "ended_at", "error",
 )  # fmt: skip
 CHUNK_CHARACTERS: Final = 64 * 1024
+FILE_BYTES: Final = 256 * 1024
 FREE_TEXT: Final = frozenset({"name", "error"})
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -43,28 +52,54 @@ def limiter() -> TenantLimiter:
     return TenantLimiter(EXPORTS_AT_ONCE, EXPORTS_FOR_A_BUSINESS, busy=BUSY)
 
 
-class ExportQuery(Input):
-    """`mark` puts a byte order mark in front, without which Excel does not read UTF-8."""
+class ExportQuery(JobsFilter):
+    """`mark` puts a byte order mark in front, without which Excel does not read UTF-8; for people in any case."""
 
     mark: bool = False
+    for_: Annotated[Literal["programs", "people"], Field(alias="for")] = "programs"
+    language: Literal["en", "he"] | None = None
+
+
+class WorkbookQuery(JobsFilter):
+    """Which leads; the words are those of `language`, by default the reader's."""
+
+    language: Literal["en", "he"] | None = None
 
 
 @routes.get("/api/outbound/runs/{run_id}/export.csv")
 async def export(request: http.Request) -> http.StreamResponse:
-    """Send every lead with its outcome."""
+    """Send the leads with their outcomes."""
     principal = require_principal(request)
     run = await requested_run(request, principal)
-    mark = query_of(request, ExportQuery).mark
+    query = query_of(request, ExportQuery)
+    wanted = await filter_of(request, principal, query)
     async with request.app[keys.EXPORTS].hold(principal.business_id):
-        return await send_csv(request, f"run-{run.run_id}", COLUMNS, _rows(request, run), mark=mark)
+        if query.for_ == "programs":
+            return await send_csv(request, f"run-{run.run_id}", COLUMNS, _rows(request, run, wanted), mark=query.mark)
+        table = await people_table(request, run, query.language or language(request))
+        return await send_csv(request, table.name, table.headings, _people_rows(request, table, run, wanted), mark=True)
+
+
+@routes.get("/api/outbound/runs/{run_id}/export.xlsx")
+async def workbook(request: http.Request) -> http.StreamResponse:
+    """Send the leads with their outcomes as a workbook."""
+    principal = require_principal(request)
+    run = await requested_run(request, principal)
+    query = query_of(request, WorkbookQuery)
+    wanted = await filter_of(request, principal, query)
+    async with request.app[keys.EXPORTS].hold(principal.business_id):
+        table = await people_table(request, run, query.language or language(request))
+        jobs = request.app[keys.JOBS].export_for_people(run.business_id, run.run_id, wanted)
+        async with written(table, jobs) as file:
+            return await send_file(request, file, table.name)
 
 
 async def send_csv(
     request: http.Request, name: str, columns: Sequence[str], rows: AsyncIterator[Sequence[Any]], *, mark: bool
 ) -> http.StreamResponse:
     """Send a CSV file called `name` while its rows are read; `mark` puts a byte order mark in front."""
-    disposition = f'attachment; filename="{name}.csv"'
-    response = http.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition})
+    headers = {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": attachment(f"{name}.csv")}
+    response = http.StreamResponse(headers=headers)
     await response.prepare(request)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -79,9 +114,25 @@ async def send_csv(
     return response
 
 
-async def _rows(request: http.Request, run: Run) -> AsyncIterator[list[Any]]:
-    async for job in request.app[keys.JOBS].export(run.business_id, run.run_id):
+async def send_file(request: http.Request, file: IO[bytes], name: str) -> http.StreamResponse:
+    """Send a workbook called `name` piece by piece."""
+    response = http.StreamResponse(headers={"Content-Type": XLSX, "Content-Disposition": attachment(f"{name}.xlsx")})
+    await response.prepare(request)
+    while piece := await asyncio.to_thread(file.read, FILE_BYTES):
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+async def _rows(request: http.Request, run: Run, wanted: JobFilter) -> AsyncIterator[list[Any]]:
+    async for job in request.app[keys.JOBS].export(run.business_id, run.run_id, wanted):
         yield _cells(job)
+
+
+async def _people_rows(request: http.Request, table: PeopleTable, run: Run, wanted: JobFilter) -> AsyncIterator[list[Any]]:
+    async for jobs in request.app[keys.JOBS].export_for_people(run.business_id, run.run_id, wanted):
+        for row in await asyncio.to_thread(table.csv_rows, jobs):
+            yield row
 
 
 def _cells(job: Job) -> list[Any]:

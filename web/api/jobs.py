@@ -32,12 +32,17 @@ POSITION_MAX: Final = 2**31 - 1
 RESOLVED_FIELDS: Final = ("job_id", "run_id", "status", "outcome", "attempt_state", "in_progress")
 
 
-class JobsQuery(Input):
-    """Which jobs to list; `status` and `outcome` may name several, separated by commas, `cursor` is that of a page beside this one."""
+class JobsFilter(Input):
+    """Which jobs; `status` and `outcome` may name several, separated by commas."""
 
     status: str | None = None
     outcome: str | None = None
     search: Annotated[str, Field(max_length=MAX_SEARCH_CHARACTERS)] | None = None
+
+
+class JobsQuery(JobsFilter):
+    """Which jobs to list; `cursor` is that of a page beside this one."""
+
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
     cursor: Annotated[int, Field(ge=0, le=POSITION_MAX)] = 0
 
@@ -60,7 +65,7 @@ async def index(request: http.Request) -> http.Response:
     principal = require_principal(request)
     run = await requested_run(request, principal)
     query = query_of(request, JobsQuery)
-    wanted = await _filter_of(request, principal, query)
+    wanted = await filter_of(request, principal, query)
     jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=query.cursor, limit=query.limit)
     previous = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=query.cursor, limit=query.limit)
     return page_response([job_answer_json(request, job) for job in jobs], following=jobs[-1].position if more else None, previous=previous)
@@ -102,7 +107,12 @@ async def resolve(request: http.Request) -> http.Response:
     return http.json_response({name: answer[name] for name in RESOLVED_FIELDS})
 
 
-async def _filter_of(request: http.Request, principal: Principal, query: JobsQuery) -> JobFilter:
+async def filter_of(request: http.Request, principal: Principal, query: JobsFilter) -> JobFilter:
+    """The filter that a query asks for.
+
+    Raises:
+        ApiError: 422.
+    """
     if query.search is not None and not storable(query.search):
         raise errors.wrong_field(name="search", why=Text(msgid("must be text")))
     statuses, outcomes = words_of("status", query.status, JobStatus), words_of("outcome", query.outcome, OUTCOMES)

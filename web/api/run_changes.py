@@ -57,7 +57,7 @@ async def check(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.OPERATOR)
     async with imported(request, principal.business_id) as wanted:
         business = await own_business(request, principal)
-        check_settings(request, principal, business, wanted.settings)
+        await check_settings(request, principal, business, wanted.settings)
         rows = await checked_for_new_run(wanted, business)
         found = await preflight(request, business, wanted.settings, rows.accepted)
         return http.json_response(preflight_json(request, found, report(request, rows)))
@@ -69,7 +69,7 @@ async def preview(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.OPERATOR)
     async with imported(request, principal.business_id, PreviewSettings) as wanted:
         business = await own_business(request, principal)
-        check_settings(request, principal, business, wanted.settings)
+        await check_settings(request, principal, business, wanted.settings)
         rows = await checked_for_new_run(wanted, business)
         text = previewed(business, cast("PreviewSettings", wanted.settings), rows, f"{request.app[keys.SETTINGS].public_url}/twiml/preview")
         return http.Response(text=text, content_type="text/xml")
@@ -81,7 +81,7 @@ async def test_call(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.OPERATOR)
     async with imported(request, principal.business_id, TestCallSettings) as wanted:
         business = await own_business(request, principal)
-        check_settings(request, principal, business, wanted.settings)
+        await check_settings(request, principal, business, wanted.settings)
         settings = cast("TestCallSettings", wanted.settings)
         phone = phone_to_test(business, settings.phone)
         call = call_of(business, settings, lead_to_hear(settings, await checked_for_new_run(wanted, business)))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from web.operations.explanations.call_explanation import explain_call
+from dialer.policy.call_prices import in_decimals
+from web.operations.explanations.call_explanation import explain_attempt, explain_call
 from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.waits_for import outage_since
 from web.server.error_responses import said, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
+    from sql.do_not_call.do_not_call import Register
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
     from web.operations.reports.preflight import PreflightReport
@@ -66,6 +69,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "lock_ts": moment(run.lock_ts),
         "last_error": run.last_error,
         "last_error_cause": run.last_error_cause,
+        "spent": _money(run.amount_spent, run.spent_currency or (run.settings.get("budget") or {}).get("currency")),
         "priority": run.priority,
         "schedule_at": moment(run.schedule_at),
         "archived": run.archived_at is not None,
@@ -74,7 +78,7 @@ def run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def business_json(business: Business) -> dict[str, Any]:
+def business_json(business: Business, registers: Sequence[Register]) -> dict[str, Any]:
     """A business, as `GET /api/business` shows it; `max_calls_limit` is what the command line allowed.
 
     Of an account of its own only the sid and the kind of credentials are shown.
@@ -94,6 +98,7 @@ def business_json(business: Business) -> dict[str, Any]:
         "max_per_day": business.max_per_day,
         "allowed_countries": business.allowed_countries,
         "required_registers": business.required_registers,
+        "registers": [{"name": one.name, "imported_at": moment(one.imported_at), "numbers": one.numbers} for one in registers],
         "retention_days": business.retention_days,
         "script": business.script,
         "inbound_script": business.inbound_script,
@@ -112,8 +117,7 @@ def preflight_json(request: http.Request, found: PreflightReport, rows: Mapping[
         "recently_called": found.recently_called,
         "first_call_at": moment(found.first_call_at),
         "ends_at": moment(found.ends_at),
-        # No price table has been imported.
-        "most_cost": None,
+        "most_cost": _money(found.most_cost, found.currency),
         "warnings": [{"code": warning.code, "detail": translated(request, warning.text)} for warning in found.warnings],
     }
 
@@ -184,7 +188,7 @@ def attempt_json(request: http.Request, attempt: Mapping[str, Any]) -> dict[str,
         "duration_seconds": attempt["duration"],
         "error_code": attempt["error_code"],
         "reason": attempt["reason"],
-        "explanation": said_or_none(request, explain_call(attempt["error_code"], attempt["reason"])),
+        "explanation": said_or_none(request, explain_attempt(attempt)),
         "excess": attempt["excess"],
         "missing_since": moment(attempt["missing_since"]),
         "recordings": [_recording(recording) for recording in attempt["recordings"]],
@@ -211,3 +215,7 @@ def _callback(callback: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": callback["verdict"],
         "answer": callback["answer"],
     }
+
+
+def _money(amount: Decimal | None, currency: str | None) -> dict[str, str] | None:
+    return None if amount is None or currency is None else {"amount": in_decimals(amount), "currency": currency}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from dialer.concurrency.loop import wait_for_event
 from dialer.streams.client import RedisUnavailableError
-from web.events.frames import parse_id, read_entry
+from web.events.frames import parse_id, read_entry, run_of_entry
 from web.events.listener import Listener
 from web.events.supervision import keep_running
 
@@ -165,6 +165,9 @@ class Fanout:
             self._position = None
 
     def _pass_on(self, entry: Entry) -> None:
+        about = run_of_entry(entry[1])
+        if about is None or not (about in self._topics or (about[0], None) in self._topics):
+            return
         event = read_entry(entry)
         if event is None:
             return

@@ -23,7 +23,7 @@ MAX_HEADER_BYTES: Final = 8 * 1024
 # A longer field is kept as a span of the body, like a file.
 MAX_FIELD_BYTES: Final = 4_000
 # 4,096 letters of any script, as JSON too, which may write one in 12 bytes.
-LONG_FIELDS: Final = {"script": 64 * 1024, "machine_message": 64 * 1024}
+LONG_FIELDS: Final = {"script": 64 * 1024, "machine_message": 64 * 1024, "mapping": 64 * 1024}
 BOUNDARY: Final = re.compile(r"""multipart/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;.*)?""", re.IGNORECASE)
 HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
 PARAMETER: Final = re.compile(r""";\s*(name|filename|filename\*)=("(?:[^"\\]|\\.)*"|[^;\s"]+)\s*(?=;|$)""", re.IGNORECASE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sql.commands.requests import IdReusedError
 from sql.runs.new_run import Request
+from web.intake.imports.row_report import load_report
 from web.intake.imports.script_numbers import check_script
 from web.intake.rows import CheckedRows, check_rows
 from web.operations.idempotency import request_id
@@ -33,12 +34,13 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
         ApiError: 403, 409, 413, 422 or 503.
     """
     business = await own_business(request, principal)
-    loosened = check_settings(request, principal, business, wanted.settings)
+    loosened = await check_settings(request, principal, business, wanted.settings)
     rows = await checked_for_new_run(wanted, business)
     found = report(request, rows)
     if not rows.accepted:
         raise no_leads(found)
-    new = new_run(principal, business, wanted.settings, loosened, rows.accepted)
+    kept = await asyncio.to_thread(load_report, wanted, rows)
+    new = new_run(principal, business, wanted.settings, loosened, rows.accepted, kept)
     try:
         identity = Request(wanted.request_id or request_id(request), wanted.digest, principal.actor, found)
         answer, _ = await request.app[keys.RUNS].create(new, identity)

@@ -74,6 +74,9 @@ class CellReading(NamedTuple):
 
 # Most cells of most files; a property test checks that this agrees with the grammar.
 SIMPLE: Final = re.compile(r"\+?[0-9]+(?:[- ][0-9]+)*", re.ASCII)
+# An area code in parentheses, and the groups of North America with dots: read as if hyphens separated them.
+_AREA_FIRST: Final = re.compile(r"\(([0-9]{3,4})\)[- ]?([0-9]+(?:[- ][0-9]+)*)", re.ASCII)
+_DOTS: Final = re.compile(r"[0-9]{3}\.[0-9]{3}\.[0-9]{4}", re.ASCII)
 _SEPARATORS: Final = str.maketrans("", "", " +-")
 # Including the embeddings and isolates that leave digits as they are: contacts copied from a telephone are wrapped in them.
 _INVISIBLE: Final = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a\u202c\u2060-\u2064\u2066\u2068\u2069\ufeff]")
@@ -141,16 +144,24 @@ def read_cell(cell: str) -> CellReading:
 
 
 def simple(cell: str) -> CellReading | None:
-    """The number of a cell that has nothing but digits, single spaces and hyphens after an optional plus; None for any other cell.
+    """The number of a cell that has nothing but digits, single spaces and hyphens after an optional plus or an area code in parentheses.
 
-    Also None for a cell that might be two numbers, a date, or a number with a note; so `separators` and `tail` are not needed.
+    None for any other cell, and for one that might be two numbers, a date, or a number with a note; so `separators` and `tail` are not
+    needed.
     """
-    if len(cell) > MAX_NUMBER_CHARACTERS or not SIMPLE.fullmatch(cell):
+    if len(cell) > MAX_NUMBER_CHARACTERS:
         return None
-    if not _is_plain(cell):
+    text = _with_hyphens(cell)
+    if not SIMPLE.fullmatch(text) or not _is_plain(text):
         return None
-    digits = cell.translate(_SEPARATORS)
-    return CellReading(digits, cell[0] == "+", plain=True) if len(digits) <= MAX_SIMPLE_DIGITS else None
+    digits = text.translate(_SEPARATORS)
+    return CellReading(digits, text[0] == "+", plain=True) if len(digits) <= MAX_SIMPLE_DIGITS else None
+
+
+def _with_hyphens(cell: str) -> str:
+    if cell[:1] == "(" and (area := _AREA_FIRST.fullmatch(cell)):
+        return f"{area[1]}-{area[2]}"
+    return cell.replace(".", "-") if "." in cell and _DOTS.fullmatch(cell) else cell
 
 
 def _is_plain(cell: str) -> bool:

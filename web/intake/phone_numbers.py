@@ -29,6 +29,7 @@ __all__ = ["PhoneReading", "Refusal", "RefusedPhoneError", "read_international",
 
 # A short code has at most six digits (ITU-T E.164 supplement 3 is not more precise).
 SHORT_DIGITS: Final = 6
+STAR_CODE: Final = re.compile(rf"\*[0-9]{{2,{SHORT_DIGITS}}}")
 NORTH_AMERICA: Final = 1
 # The region of country codes that belong to no country: satellites, global networks, premium services (001 in phonenumbers).
 NO_COUNTRY: Final = phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
@@ -70,6 +71,8 @@ def read_phone(cell: object, region: str) -> PhoneReading:
     if not isinstance(cell, str):
         raise RefusedPhoneError(Refusal.NOT_TEXT)
     cell = cell.strip()
+    if STAR_CODE.fullmatch(cell):
+        raise RefusedPhoneError(Refusal.SHORT_NUMBER)
     try:
         return _read(simple(cell) or _cell_reading(cell), region)
     except RefusedPhoneError as error:

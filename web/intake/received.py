@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import IO, TYPE_CHECKING, Final
 
 from web.intake.encoding import PIECE_BYTES
@@ -29,6 +29,8 @@ class ReceivedBody:
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
         self.size = size
+        # What is removed with it.
+        self.closing = ExitStack()
 
     def source(self, start: int = 0, end: int | None = None) -> Source:
         """The bytes from `start` to `end`, read piece by piece, as often as needed."""
@@ -57,7 +59,7 @@ async def received(request: http.Request, pace: BodyPace) -> AsyncIterator[Recei
     Raises:
         ApiError: 400, 408 or 413.
     """
-    with await asyncio.to_thread(_file) as file:
+    with await asyncio.to_thread(temporary_file) as file:
         buffer, size = bytearray(), 0
         async for piece in pieces_of(request, MAX_BODY_BYTES, pace):
             buffer += piece
@@ -66,8 +68,11 @@ async def received(request: http.Request, pace: BodyPace) -> AsyncIterator[Recei
                 buffer.clear()
         size += await asyncio.to_thread(file.write, bytes(buffer))
         await asyncio.to_thread(file.flush)
-        yield ReceivedBody(file, size)
+        body = ReceivedBody(file, size)
+        with body.closing:
+            yield body
 
 
-def _file() -> IO[bytes]:
+def temporary_file() -> IO[bytes]:
+    """A file without a name, which is gone when it is closed."""
     return tempfile.TemporaryFile(prefix="ringmaster-")

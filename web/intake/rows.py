@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
@@ -25,6 +26,9 @@ MAX_LEADS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 255
 MAX_VARIABLES: Final = 50
 MAX_VARIABLES_CHARACTERS: Final = 4_000
+# As JSON a character takes six at most, and a pair has eight marks around it.
+LONGEST_ESCAPE: Final = 6
+JSON_MARKS: Final = 8
 # A rejected value is shown up to this length.
 MAX_SHOWN_CHARACTERS: Final = 64
 MAX_LEAD_ID_CHARACTERS: Final = 255
@@ -47,6 +51,11 @@ REASONS: Final[dict[str, str]] = {
     "row_too_long": msgid("The row is too long."),
     "nul_character": msgid("The row contains an invalid character (NUL)."),
 }
+
+
+class RowId(int):
+    """The id of a lead from a table without ids: the number of its row."""
+
 
 # An integer or a text, as it was sent.
 LeadId: TypeAlias = "int | str"
@@ -86,7 +95,10 @@ class ReadingChange:
 
 @dataclass(slots=True)
 class CheckedRows:
-    """Rows that have been checked; `numbers` are the rows of the accepted leads, in the same order."""
+    """Rows that have been checked; `numbers` are the rows of the accepted leads, in the same order.
+
+    `is_numbered` when the leads have no ids of their own, but the numbers of their rows.
+    """
 
     accepted: list[NewLead] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -95,6 +107,7 @@ class CheckedRows:
     read_as: list[ReadingChange] = field(default_factory=list)
     # The keys of the variables that the script needs and no readable lead has.
     unknown_variables: frozenset[str] = frozenset()
+    is_numbered: bool = False
 
 
 class BadRowError(Exception):
@@ -132,6 +145,7 @@ def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, varia
             if reading.altered and isinstance(row, dict):
                 checked.read_as.append(ReadingChange(number, lead_id, shown_text(row["phone"]) or "", reading.e164))
     checked.unknown_variables = wanted.unknown
+    checked.is_numbered = bool(checked.accepted) and isinstance(checked.accepted[0].lead_id, RowId)
     return checked
 
 
@@ -205,6 +219,11 @@ def _variables(value: object) -> dict[str, Any] | None:
 
 
 def _fits(variables: Mapping[str, Any]) -> bool:
+    if all(type(value) is str for value in variables.values()):
+        text = "".join(chain.from_iterable(variables.items()))
+        most = LONGEST_ESCAPE * len(text) + JSON_MARKS * (len(variables) + 1)
+        if most <= MAX_VARIABLES_CHARACTERS and "\\" not in text and storable(text):
+            return True
     try:
         text = json.dumps(variables, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):

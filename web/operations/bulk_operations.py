@@ -1,4 +1,4 @@
-"""Does something to many leads of a run at once: noted here, carried out by a worker."""
+"""Bulk operations on the leads of a run: stored here, carried out by a worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def begin_operation(request: http.Request, kind: BulkType, run_id: int, wanted: JobFilter, job_ids: Sequence[int] | None) -> int:
-    """Note an operation of the signed-in operator on these leads of a run, and return its id.
+    """Store an operation of the signed-in operator on these leads of a run, and return its id.
 
     Raises:
         ApiError: 401, 403, 404, 409 or 503.
@@ -53,7 +53,7 @@ async def _loosened(request: http.Request, principal: Principal, run_id: int) ->
 
 
 async def requested_operation(request: http.Request, principal: Principal, operation_id: int) -> BulkOperation:
-    """How far an operation of this business is.
+    """The progress of an operation of this business.
 
     Raises:
         ApiError: 404, when the business has none with this id.

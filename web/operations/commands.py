@@ -19,7 +19,7 @@ from sql.errors import RowLockedError
 from web.access.auth import require_principal
 from web.operations.idempotency import request_id
 from web.operations.jobs import job_not_found
-from web.operations.runs import run_not_found
+from web.operations.runs import refused_in_state, run_not_found
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sql.commands.commands import Answer
     from web.access.auth import Principal
 
-# For how long to retry. Each try waits briefly for the row (sql/commands/queries.sql), and only then holds a connection.
+# For how long to retry. Each try waits briefly for the row (sql/commands/queries.sql), and has a connection only while it waits.
 PATIENCE_SECONDS: Final = 6.0
 FIRST_PAUSE_SECONDS: Final = 0.02
 MAX_PAUSE_SECONDS: Final = 0.5
@@ -43,7 +43,7 @@ MAX_PENDING_PER_BUSINESS: Final = 32
 async def submit(
     request: http.Request, kind: CommandType, run_id: int, *, job_id: int | None = None, hang_up: bool = False, wait: bool = False
 ) -> Answer:
-    """Apply a command of the signed-in operator, and notify the owner; `wait` is only recorded with the command: the caller has to wait.
+    """Apply a command of the signed-in operator, and notify the owner; `wait` is only stored with the command: the caller has to wait.
 
     Raises:
         ApiError: 401, 403, 404, 409 or 503.
@@ -103,6 +103,8 @@ async def _rejection(request: http.Request, principal: Principal, command: Comma
         return errors.idempotency_conflict()
     if answer.code == "in_progress":
         return ApiError(409, "in_progress", Text(msgid("This call is in progress; send hang_up to end it.")))
+    if answer.code != "not_found" and command.job_id is None:
+        return await refused_in_state(request, principal, command.run_id)
     if answer.code != "not_found":
         return errors.invalid_state()
     if command.job_id is not None and not answer.foreign:

@@ -1,4 +1,4 @@
-"""What the cells of exported CSV files are: no formulas, and of a do-not-call list one row a number."""
+"""The cells of exported CSV files: without formulas; a do-not-call list has one row per number."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dialer.messages import CommandType, RunChanged
 from dialer.model import Role
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.dialling.dialling import DiallingState
+
+
+MAX_REASON_CHARACTERS: Final = 500
 
 
 async def change_dialling(request: http.Request, *, stop: bool, reason: str | None) -> DiallingState:

@@ -35,7 +35,7 @@ UNREADABLE: Final = msgid("{unreadable} of these {rows} rows have no readable ph
 
 @dataclass(frozen=True, slots=True)
 class ListChange:
-    """Numbers to be added, or to take the place of `register`; `report` goes into the answer, `digest` is that of the request."""
+    """Numbers to add, or to replace `register` with; `report` goes into the answer, `digest` identifies the request."""
 
     entries: Collection[Entry]
     report: dict[str, Any]
@@ -44,7 +44,7 @@ class ListChange:
 
 
 def require_changer(request: http.Request, register: str | None) -> Principal:
-    """The principal, who may change the list; a register needs an admin: what is missing in it is called.
+    """The principal, who may change the list; a register needs an admin: numbers that are missing from it are called.
 
     Raises:
         ApiError: 401 or 403.
@@ -73,7 +73,7 @@ async def change_list(request: http.Request, change: ListChange) -> dict[str, An
     except IdReusedError:
         raise errors.idempotency_conflict() from None
     except LaterRegisterError:
-        text = Text(msgid("A later import of this register has been faster, and is in force."))
+        text = Text(msgid("A later import of this register finished first, and is in force."))
         raise ApiError(409, "invalid_state", text) from None
 
 
@@ -86,13 +86,13 @@ async def remove_numbers(request: http.Request, phones: Sequence[str]) -> list[s
     principal = require_principal(request, Role.OPERATOR)
     removal = await request.app[keys.DO_NOT_CALL].remove(principal.business_id, phones, principal.actor)
     if removal.on_register:
-        text = Text(msgid("Some of these numbers are on an official register. They leave it only with its next import."))
+        text = Text(msgid("Nothing was removed: some of these numbers are on an official register. Only its next import can remove them."))
         raise ApiError(409, "on_register", text, details=removal.on_register)
     return removal.removed
 
 
 async def list_filter(request: http.Request, principal: Principal, *, register: str | None, search: str | None) -> ListFilter:
-    """Which numbers are meant; `search` is a number, or a part of one, in any spelling."""
+    """The numbers to list; `search` is a number, or a part of one, in any spelling."""
     if search is None:
         return ListFilter(register)
     business = await request.app[keys.BUSINESSES].get(principal.business_id)
@@ -110,7 +110,7 @@ async def list_numbers(
 async def start_of_previous_numbers(
     request: http.Request, principal: Principal, wanted: ListFilter, *, after: ListPlace, limit: int
 ) -> ListPlace | None:
-    """The place after which the page before `after` begins; None when there is no number before."""
+    """The place after which the page before `after` begins; None when there is no such page."""
     if after == ListPlace():
         return None
     found = await request.app[keys.DO_NOT_CALL].places_before(principal.business_id, wanted, until=after, limit=limit + 1)
@@ -126,7 +126,7 @@ async def exported_numbers(request: http.Request, principal: Principal, register
     """Every number of the business's own list, or of a register.
 
     Raises:
-        ApiError: 404, when it has no such register.
+        ApiError: 404, when the business has no such register.
     """
     register_id = OWN_LIST
     if register is not None:

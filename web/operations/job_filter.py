@@ -1,4 +1,4 @@
-"""Which leads of a run a person means: by status, by last outcome, and by a search for a name, a number in any spelling, or a lead id."""
+"""Selects leads of a run: by status, by last outcome, and by a search for a name, a number in any spelling, or a lead id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The outcomes that leads can be filtered by, in the order of the contract.
 OUTCOMES: Final = ("human", "machine", "answered", "fax", "no-answer", "busy", "failed", "refused", "canceled", "lost")
 MAX_SEARCH_CHARACTERS: Final = 255
-# Of shorter ones nearly every number has some.
+# Nearly every number contains shorter ones.
 LEAST_DIGITS: Final = 3
 # What people write in and around a number.
 NUMBER: Final = re.compile(r"[+\d\s().\-/\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{LEFT-TO-RIGHT MARK}\N{RIGHT-TO-LEFT MARK}]+")
@@ -26,7 +26,7 @@ INTERNATIONAL_PREFIXES: Final = ("00", "011")
 
 
 async def job_search(request: http.Request, principal: Principal, text: str | None) -> JobSearch | None:
-    """What to look for; None without a text. A number without its country code is one of the region of the business."""
+    """The search; None without a text. A number without its country code is read in the region of the business."""
     if text is None or not text.strip():
         return None
     business = await request.app[keys.BUSINESSES].get(principal.business_id)
@@ -35,7 +35,7 @@ async def job_search(request: http.Request, principal: Principal, text: str | No
 
 
 def phone_patterns(text: str, region: str) -> tuple[str, ...]:
-    """LIKE patterns for the numbers in E.164 that may be meant by `text`, as people of `region` (ISO 3166) write them."""
+    """LIKE patterns for the numbers in E.164 that `text` may mean, as people in `region` (ISO 3166) write them."""
     digits = "".join(str(int(c)) for c in text if c.isdecimal())
     if len(digits) < LEAST_DIGITS or not NUMBER.fullmatch(text):
         return ()
@@ -45,7 +45,7 @@ def phone_patterns(text: str, region: str) -> tuple[str, ...]:
 
 
 def _international(digits: str, region: str) -> list[str]:
-    """The digits as they begin after a plus: written nationally, with an international prefix, or with both codes and trunk prefix."""
+    """How the number may begin in E.164: it was written nationally, with an international prefix, or with country code and trunk prefix."""
     code, trunk = _plan(region)
     found = [digits.removeprefix(prefix) for prefix in INTERNATIONAL_PREFIXES if digits.startswith(prefix)]
     if trunk and digits.startswith(trunk):
@@ -55,7 +55,7 @@ def _international(digits: str, region: str) -> list[str]:
 
 
 def _without_trunk(digits: str, region: str) -> str:
-    """Without the trunk prefix behind the country code, which belongs there in no number of the region: +972 (0)50."""
+    """Without the trunk prefix after the country code, where no number of the region has one: +972 (0)50."""
     code, trunk = _plan(region)
     return f"{code}{digits.removeprefix(code + trunk)}" if trunk and code and digits.startswith(code + trunk) else digits
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import JOB_ID_MAX, CallChanged
 from sql.jobs.jobs import ALL_JOBS
 from sql.resolutions.resolutions import Resolution
+from web.operations.explanations.call_explanation import resolver_of
+from web.operations.explanations.principal_labels import names_of
 from web.operations.idempotency import request_id
 from web.operations.runs import run_not_found, warn_foreign
 from web.server import errors, keys
+from web.server.error_responses import translated
 from web.server.inputs import id_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web as http
 
     from sql.jobs.jobs import Job, JobFilter
@@ -39,12 +45,18 @@ async def requested_job(request: http.Request, principal: Principal) -> tuple[in
     job = await request.app[keys.JOBS].get(principal.business_id, run_id, job_id)
     if job is None:
         raise await _not_found(request, principal, run_id, job_id)
-    return run_id, job
+    [named] = await _with_names(request, principal, [job])
+    return run_id, named
 
 
 async def attempts_of(request: http.Request, principal: Principal, run_id: int, job_id: int) -> list[dict[str, Any]]:
-    """The attempts of a job, the oldest first, each with its callbacks."""
-    return await request.app[keys.JOBS].attempts(principal.business_id, run_id, job_id)
+    """The attempts of a job, the oldest first, each with its callbacks; `resolver` is the name of who said what became of one."""
+    attempts = await request.app[keys.JOBS].attempts(principal.business_id, run_id, job_id)
+    resolvers = {actor for attempt in attempts if (actor := resolver_of(attempt["reason"]))}
+    if not resolvers:
+        return attempts
+    names = await names_of(request, principal.business_id, resolvers)
+    return [{**attempt, "resolver": names.get(resolver_of(attempt["reason"]) or "")} for attempt in attempts]
 
 
 async def list_jobs(
@@ -58,13 +70,13 @@ async def list_jobs(
 ) -> tuple[list[Job], bool]:
     """At most `limit` jobs of a run at positions above `after`, in the order they are dialled, and whether there are more."""
     jobs = await request.app[keys.JOBS].page(principal.business_id, run_id, wanted, after=after, limit=limit + 1)
-    return jobs[:limit], len(jobs) > limit
+    return await _with_names(request, principal, jobs[:limit]), len(jobs) > limit
 
 
 async def start_of_previous_jobs(
     request: http.Request, principal: Principal, run_id: int, wanted: JobFilter, *, after: int, limit: int
 ) -> int | None:
-    """The position after which the page before `after` begins; None when there is no job before."""
+    """The position after which the page before `after` begins; None when there is no such page."""
     if not after:
         return None
     found = await request.app[keys.JOBS].positions_before(principal.business_id, run_id, wanted, until=after, limit=limit + 1)
@@ -102,7 +114,19 @@ async def job_not_found(request: http.Request, principal: Principal, job_id: int
     return errors.not_found()
 
 
+async def _with_names(request: http.Request, principal: Principal, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, with the name of who said what became of a call in place of what the audit log calls that person."""
+    resolvers = {actor for job in jobs if (actor := resolver_of(job.error))}
+    if not resolvers:
+        return list(jobs)
+    names = translated(request, await names_of(request, principal.business_id, resolvers))
+    return [
+        replace(job, error=job.error.replace(actor, names[actor])) if job.error and (actor := resolver_of(job.error)) else job
+        for job in jobs
+    ]
+
+
 async def _not_found(request: http.Request, principal: Principal, run_id: int, job_id: int) -> ApiError:
-    """A 404; run or job may belong to another business: both are checked for the security log, and the client is told nothing."""
+    """A 404. The run or job may belong to another business: that goes into the security log, and not into the answer."""
     await job_not_found(request, principal, job_id)
     return await run_not_found(request, principal, run_id)

@@ -5,10 +5,12 @@ A hint may be lost: an owner that misses it finds the change by polling. So no r
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, Self
+
+from dialer.concurrency.loop import Loop
+from dialer.concurrency.tasks import Tasks
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_WAITING: Final = 5_000
 MAX_WAITING_PER_BUSINESS: Final = 100
+MAX_AT_ONCE: Final = 200
 # At shutdown, hints that cannot be sent within this time are dropped.
 LAST_SECONDS: Final = 1.0
 
@@ -32,24 +35,19 @@ class OwnerHints:
         self._streams = streams
         self._waiting: deque[tuple[int, Hint]] = deque()
         self._per_business: Counter[int] = Counter()
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._tasks = asyncio.TaskGroup()
+        self._loop = Loop("hints to owners", self._send_all, pause=None)
+        self._tasks = Tasks()
         self.dropped = 0
 
     async def __aenter__(self) -> Self:
         """Start sending."""
-        await self._tasks.__aenter__()
-        self._sending = self._tasks.create_task(self._run())
+        self._tasks.spawn(self._run())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Flush the queue, and stop."""
-        self._stopping = True
-        self._wake.set()
-        await asyncio.wait({self._sending}, timeout=LAST_SECONDS)
-        self._sending.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        self._loop.close()
+        await self._tasks.finish(LAST_SECONDS)
 
     def send(self, partition: int, hint: Hint) -> None:
         """Queue a hint for the owner of `partition`; drop it when too many are queued, in total or for its business."""
@@ -58,22 +56,24 @@ class OwnerHints:
             return
         self._waiting.append((partition, hint))
         self._per_business[hint.business_id] += 1
-        self._wake.set()
+        self._loop.ring()
 
     async def _run(self) -> None:
-        while self._waiting or not self._stopping:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._send_next()
+        await self._loop.run()
+        await self._send_all()
 
-    async def _send_next(self) -> None:
-        partition, hint = self._waiting.popleft()
-        self._per_business[hint.business_id] -= 1
-        if not self._per_business[hint.business_id]:
-            del self._per_business[hint.business_id]
+    async def _send_all(self) -> None:
+        while self._waiting:
+            await self._send_some()
+
+    async def _send_some(self) -> None:
+        """Send what is queued in one round trip."""
+        hints = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_AT_ONCE))]
+        self._per_business.subtract(hint.business_id for _, hint in hints)
+        # Drops those that are zero.
+        self._per_business = +self._per_business
         try:
-            await self._streams.send_hint(partition, hint)
+            await self._streams.send_hints(hints)
         except Exception:
-            # Whatever went wrong, the hints queued behind this one must not wait for a restart.
-            log.exception("could not send a hint to an owner")
+            # Whatever went wrong, the hints queued behind these must not wait for a restart.
+            log.exception("could not send %d hints to owners", len(hints))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dialer.messages import CommandType, RunChanged
 from dialer.model import RunStatus
 from sql.audit.audit import Audit
 from web.server import errors, keys
+from web.server.errors import Text
+from web.server.i18n import msgid
 from web.server.inputs import id_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,18 @@ if TYPE_CHECKING:
     from web.server.errors import ApiError
 
 log = logging.getLogger(__name__)
+
+NOT_IN_STATE: Final = msgid("The campaign is {state}: this is not possible now.")
+# Of a run that is pending the state does not say why: it may still be filled.
+STATES: Final = {
+    "running": msgid("running"),
+    "paused": msgid("paused"),
+    "completed": msgid("completed"),
+    "cancelled": msgid("cancelled"),
+    "stopped": msgid("stopped"),
+    "failed": msgid("over (it has failed)"),
+    "being cancelled": msgid("being cancelled"),
+}
 
 
 async def requested_run(request: http.Request, principal: Principal) -> Run:
@@ -57,7 +71,7 @@ async def start_of_previous_runs(
 
 
 def announce_run(request: http.Request, business: Business, run_id: int, status: str) -> None:
-    """Publish the events of a change, and let the owner of a running run claim its leads."""
+    """Publish the events of a change, and send the owner of a running run a hint to claim."""
     request.app[keys.RELAY].kick()
     if status == RunStatus.RUNNING:
         request.app[keys.OWNER_HINTS].send(business.partition, RunChanged(business.business_id, run_id, CommandType.START))
@@ -66,6 +80,13 @@ def announce_run(request: http.Request, business: Business, run_id: int, status:
 async def audit_of_run(request: http.Request, principal: Principal, run_id: int, *, limit: int) -> list[AuditEntry]:
     """The newest `limit` entries of the audit log about this run, the newest first."""
     return await Audit(request.app[keys.POOL]).of_run(principal.business_id, run_id, limit=limit)
+
+
+async def refused_in_state(request: http.Request, principal: Principal, run_id: int) -> ApiError:
+    """A 409 that names the state of this run, where the state says enough."""
+    run = await request.app[keys.RUNS].get(principal.business_id, run_id)
+    state = ("being cancelled" if run.cancel_requested and not run.status.ended else str(run.status)) if run else ""
+    return errors.invalid_state(Text(NOT_IN_STATE, {"state": Text(STATES[state])}) if state in STATES else None)
 
 
 async def run_not_found(request: http.Request, principal: Principal, run_id: int) -> ApiError:

@@ -1,7 +1,8 @@
-"""The static files: read once at startup, served by name, cached by browsers until their content changes."""
+"""The static files: read and compressed once at startup, served by name, cached by browsers until their content changes."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STATIC: Final = Path(__file__).parent.parent / "static"
-TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+TEXTS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+TYPES: Final = {**TEXTS, ".woff2": "font/woff2"}
+# The name of a file in it has its version.
+VENDORED: Final = "vendor/"
 VERSION_CHARACTERS: Final = 12
 # RFC 8246: an address that names its content never changes.
 FOREVER: Final = "public, max-age=31536000, immutable"
@@ -22,9 +26,10 @@ SHORTLY: Final = "public, max-age=60"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A static file; `version` is a digest of its content, and part of its address."""
+    """A static file; `version` is a digest of its content, and part of its address; `compressed` is None when that saves nothing."""
 
     body: bytes
+    compressed: bytes | None
     content_type: str
     version: str
 
@@ -49,13 +54,22 @@ def address(assets: Mapping[str, Asset], name: str) -> str:
 
 async def serve(request: http.Request) -> http.Response:
     """One static file; 404 for any other name."""
-    asset = request.app[ASSETS].get(request.match_info["name"])
+    name = request.match_info["name"]
+    asset = request.app[ASSETS].get(name)
     if asset is None:
         raise http.HTTPNotFound
-    cache = FOREVER if request.query.get("v") == asset.version else SHORTLY
-    return http.Response(body=asset.body, content_type=asset.content_type, charset="utf-8", headers={"Cache-Control": cache})
+    is_versioned = name.startswith(VENDORED) or request.query.get("v") == asset.version
+    headers = {"Cache-Control": FOREVER if is_versioned else SHORTLY, "Vary": "Accept-Encoding"}
+    body = asset.body
+    if asset.compressed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        body, headers["Content-Encoding"] = asset.compressed, "gzip"
+    charset = "utf-8" if asset.content_type in TEXTS.values() else None
+    return http.Response(body=body, content_type=asset.content_type, charset=charset, headers=headers)
 
 
 def _asset(path: Path) -> Asset:
     body = path.read_bytes()
-    return Asset(body, TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS])
+    compressed = gzip.compress(body, mtime=0) if path.suffix in TEXTS else body
+    return Asset(
+        body, compressed if len(compressed) < len(body) else None, TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS]
+    )

@@ -27,6 +27,8 @@ TITLES: Final = {
 }
 OTHER: Final = msgid("Something went wrong")
 UNAUTHORIZED: Final = 401
+# The first page of a user of the installation, who has no pages of a business.
+HEALTH: Final = "/health"
 SERVER_ERROR: Final = 500
 
 
@@ -36,6 +38,8 @@ async def error_page(request: http.Request, error: ApiError) -> http.StreamRespo
     if error.status == UNAUTHORIZED:
         # A fragment must not be replaced by the sign-in page: the page around it reloads itself.
         return http.Response(status=UNAUTHORIZED, headers={"HX-Refresh": "true"}) if fragment else _to_login(request)
+    if error.code == auth.OF_NO_BUSINESS and request.method == "GET" and not fragment:
+        return http.Response(status=303, headers={"Location": HEALTH})
     text = said(request, error.text)
     if fragment:
         return http.Response(status=error.status, text=text, headers=error.headers)

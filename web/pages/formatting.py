@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_datetime, format_time, format_timedelta, get_day_names
 from babel.numbers import format_decimal
 from markupsafe import Markup
 
+from dialer.policy.calling_hours import WEEKDAYS
+from dialer.policy.time_zones import time_zone
 from web.pages.labels import COUNTS
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta, tzinfo
+    from datetime import datetime, tzinfo
 
     from sql.runs.runs import Run
     from web.server.i18n import Language
 
 BAR_WIDTH: Final = 1000
+# Days of the week as the API names them, Sunday first.
+WEEKDAY_NAMES: Final = (WEEKDAYS[-1], *WEEKDAYS[:-1])
+# Where a calendar begins with Sunday (Unicode CLDR, weekData).
+SUNDAY_FIRST: Final = frozenset({"IL", "US", "CA", "MX", "BR", "JP", "IN", "ZA", "SA", "PH", "KR", "TH", "HK", "TW", "CO", "PE", "VE"})
 NOTHING: Final = "\N{EN DASH}"
 
 
@@ -30,17 +36,12 @@ class Part(NamedTuple):
     width: int
 
 
-def done(run: Run) -> int:
-    """How many leads of a run are finished."""
-    return run.completed + run.failed + run.cancelled + run.skipped
-
-
-def percent(run: Run) -> str:
-    """The share of leads that are finished; 100 % only when all are, 0 % only when none is."""
-    if not run.total_leads or done(run) >= run.total_leads:
-        return "100%" if run.total_leads else "0%"
-    share = done(run) * 100 // run.total_leads
-    return f"{share or int(done(run) > 0)}%"
+def share_called(run: Run) -> str:
+    """The share of leads that have been called or are being called, in per cent; 100% only when all have been, 0% only when none has."""
+    called = run.completed + run.failed + run.in_progress
+    if not called or not run.total_leads:
+        return "0%"
+    return f"{max(called * 100 // run.total_leads, 1)}%"
 
 
 def parts(run: Run) -> list[Part]:
@@ -70,6 +71,44 @@ def clock(language: Language, zone: str, at: datetime | None) -> Markup | str:
     return NOTHING if at is None else _time_of_day(language, zone, at, "HH:mm:ss")
 
 
+def hour(language: Language, zone: str, at: datetime, now: datetime) -> Markup:
+    """The time of day, with the weekday unless it is today; the date is in the title."""
+    local, today = at.astimezone(_zone(zone)), now.astimezone(_zone(zone)).date()
+    pattern = "HH:mm" if local.date() == today else "EEEE HH:mm"
+    return _time(at, str(format_datetime(local, pattern, locale=language)), f"{format_date(local, 'long', locale=language)}, {zone}")
+
+
+def day_and_hour(language: Language, zone: str, at: datetime | None, now: datetime) -> Markup | str:
+    """The time of day, with the date unless it is today; a dash for none."""
+    if at is None:
+        return NOTHING
+    local, today = at.astimezone(_zone(zone)), now.astimezone(_zone(zone)).date()
+    clock_time = format_time(local, "HH:mm", locale=language)
+    text = clock_time if local.date() == today else f"{format_date(local, 'short', locale=language)} {clock_time}"
+    return _time(at, text, f"{format_date(local, 'long', locale=language)}, {zone}")
+
+
+def length_of_call(seconds: int) -> str:
+    """Seconds as minutes and seconds."""
+    return elapsed(timedelta(seconds=seconds))
+
+
+def span(language: Language, seconds: float) -> str:
+    """A duration in words, such as 9 minutes or 16 hours."""
+    return str(format_timedelta(timedelta(seconds=max(seconds, 60)), threshold=1.5, locale=language))
+
+
+def week_order(region: str) -> list[int]:
+    """The days of the week in the order of a calendar in a region, ISO 3166; 0 is Sunday."""
+    return list(range(7)) if region in SUNDAY_FIRST else [*range(1, 7), 0]
+
+
+def weekday(language: Language, number: int, *, short: bool) -> str:
+    """The name of a day of the week; 0 is Sunday."""
+    # Babel counts from Monday.
+    return str(get_day_names("abbreviated" if short else "wide", locale=language)[(number - 1) % 7])
+
+
 def exact(language: Language, zone: str, at: datetime) -> Markup:
     """The time of day to the hundredth of a second, for the timeline of a call."""
     return _time_of_day(language, zone, at, "HH:mm:ss.SS")
@@ -82,13 +121,15 @@ def elapsed(span: timedelta) -> str:
     return f"{hours}:{minutes % 60:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
 
 
-def phone(text: str | None) -> str:
-    """An E.164 number in groups, with its country code; any other text unchanged."""
+def phone(text: str | None, region: str = "") -> str:
+    """An E.164 number as people write it: with the country code, or without it in its own region; any other text unchanged."""
     try:
         number = phonenumbers.parse(text or "")
     except phonenumbers.NumberParseException:
         return text or NOTHING
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    is_own = phonenumbers.region_code_for_number(number) == region
+    forms = phonenumbers.PhoneNumberFormat
+    return phonenumbers.format_number(number, forms.NATIONAL if is_own else forms.INTERNATIONAL)
 
 
 def _time_of_day(language: Language, zone: str, at: datetime, pattern: str) -> Markup:
@@ -101,8 +142,5 @@ def _time(at: datetime, text: str, title: str) -> Markup:
 
 
 def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        # A zone that was removed from the database of zones must not break the page.
-        return ZoneInfo("UTC")
+    # A zone that was removed from the database of zones must not break the page.
+    return time_zone(name) or UTC

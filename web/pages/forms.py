@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 Form: TypeAlias = "Mapping[str, str]"
 
-MAX_FIELDS: Final = 50
+MAX_FIELDS: Final = 200
 URLENCODED: Final = "application/x-www-form-urlencoded"
-CONFLICT: Final = 409
 
 
 async def read(request: http.Request) -> Form:
@@ -39,17 +38,6 @@ async def read(request: http.Request) -> Form:
 def redirect(path: str) -> http.Response:
     """Redirect after a form with a GET, so that reloading the page does not send the form again."""
     return http.Response(status=303, headers={"Location": path})
-
-
-def redirect_conflict(error: ApiError, page: str) -> http.Response:
-    """Redirect to `page`, which shows the current state, after a command was rejected with 409.
-
-    Raises:
-        ApiError: `error` itself, when it is another one.
-    """
-    if error.status != CONFLICT:
-        raise error
-    return redirect(f"{page}?refused=1")
 
 
 def _malformed() -> ApiError:

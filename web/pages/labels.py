@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dialer.model import AttemptState, JobStatus, RunStatus
+from dialer.model import AttemptState, RunStatus
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
@@ -19,51 +19,44 @@ if TYPE_CHECKING:
 COUNTS: Final = ("completed", "failed", "cancelled", "skipped", "in_progress", "queued")
 
 COUNT_LABELS: Final[Mapping[str, str]] = {
-    "completed": msgid("Completed"),
-    "failed": msgid("Failed"),
+    "completed": msgid("Answered"),
+    "failed": msgid("Not reached"),
     "cancelled": msgid("Cancelled"),
-    "skipped": msgid("Skipped"),
-    "in_progress": msgid("In progress"),
-    "queued": msgid("Queued"),
+    "skipped": msgid("Left out"),
+    "in_progress": msgid("On the line"),
+    "queued": msgid("Not called yet"),
+}
+
+# The colours of the counts in the bar of a list; what has not been called is the bar itself.
+BAR_FILLS: Final = {
+    "completed": "fill-person",
+    "failed": "fill-no-answer",
+    "cancelled": "fill-cancelled",
+    "skipped": "fill-cancelled",
+    "in_progress": "fill-progress",
+    "queued": "fill-rest",
 }
 
 RUN_LABELS: Final[Mapping[str, str]] = {
     "pending": msgid("Not started"),
-    "running": msgid("Running"),
+    "running": msgid("Calling"),
     "paused": msgid("Paused"),
     "completed": msgid("Completed"),
     "cancelled": msgid("Cancelled"),
     "stopped": msgid("Stopped"),
     "failed": msgid("Failed"),
-    "cancelling": msgid("Cancelling"),
+    "cancelling": msgid("Ending"),
 }
 
 JOB_LABELS: Final[Mapping[str, str]] = {
-    "queued": msgid("Queued"),
-    "dialing": msgid("Dialing"),
+    "queued": msgid("Not called yet"),
+    "dialing": msgid("Dialling"),
     "calling": msgid("On the line"),
-    "completed": msgid("Completed"),
-    "failed": msgid("Failed"),
-    "cancelled": msgid("Cancelled"),
-    "skipped": msgid("Skipped"),
-}
-
-OUTCOME_LABELS: Final[Mapping[str, str]] = {
-    "human": msgid("A person answered"),
-    "answered": msgid("Answered"),
-    "machine": msgid("Answering machine"),
-    "fax": msgid("Fax machine"),
     "completed": msgid("Answered"),
-    "busy": msgid("Busy"),
-    "no-answer": msgid("No answer"),
-    "failed": msgid("Could not connect"),
-    "canceled": msgid("Hung up before answer"),
-    "refused": msgid("Rejected by the provider"),
-    "lost": msgid("Lost by the provider"),
+    "failed": msgid("Not reached"),
+    "cancelled": msgid("Cancelled"),
+    "skipped": msgid("Left out"),
 }
-
-# The outcomes leads can be filtered by; a `completed` attempt of a lead is shown by what answered: a person, a machine, a fax.
-OUTCOMES: Final = ("human", "answered", "machine", "fax", "busy", "no-answer", "failed", "refused", "lost", "canceled")
 
 STATE_LABELS: Final[Mapping[str, str]] = {
     AttemptState.PLACING: msgid("Placing the call"),
@@ -94,8 +87,6 @@ BUTTON_LABELS: Final[Mapping[str, str]] = {
     "start": msgid("Start"),
     "pause": msgid("Pause"),
     "resume": msgid("Resume"),
-    "cancel": msgid("Cancel"),
-    "stop": msgid("Stop"),
 }
 
 # The CallStatus of a callback, https://www.twilio.com/docs/voice/api/call-resource#call-status-values
@@ -119,12 +110,8 @@ VERDICT_LABELS: Final[Mapping[str, str]] = {
 
 ROLE_LABELS: Final[Mapping[str, str]] = {"viewer": msgid("Viewer"), "operator": msgid("Operator"), "admin": msgid("Administrator")}
 
-# The statuses a list of runs can be filtered by, and a list of leads.
+# The statuses a list of runs can be filtered by.
 RUN_FILTERS: Final = tuple(RunStatus)
-JOB_FILTERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "in_progress": (JobStatus.DIALING, JobStatus.CALLING),
-    **{str(status): (status,) for status in JobStatus if not status.in_progress},
-}
 
 
 def run_label(run: Run) -> str:

@@ -34,6 +34,7 @@ async def _values(request: http.Request) -> dict[str, Any]:
     query = {"status": chosen} if chosen else {}
     address = request.rel_url.with_path("/runs")
     return {
+        "live": True,
         "runs": runs,
         "chosen": chosen,
         "before": before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ def opened_by_http(request: http.Request) -> bool:
     return origin.startswith("http:") or (not origin.startswith("https:") and forwarded == "http")
 
 
+@cache
 def prefix_of(public_url: str) -> str:
     """The path of PUBLIC_URL, `/dialer` or empty, which a proxy may or may not remove before it forwards a request."""
     return urlsplit(public_url).path.rstrip("/")

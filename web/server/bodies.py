@@ -52,7 +52,8 @@ async def pieces_of(request: http.Request, limit: int, pace: BodyPace) -> AsyncI
     while True:
         latest = started + pace.grace_seconds + received / pace.bytes_per_second
         try:
-            async with asyncio.timeout_at(min(latest, loop.time() + pace.pause_seconds)):
+            # Of a body that has arrived already nothing is waited for.
+            async with asyncio.timeout_at(None if request.content.is_eof() else min(latest, loop.time() + pace.pause_seconds)):
                 piece = await request.content.readany()
         except TimeoutError:
             raise _too_slow() from None

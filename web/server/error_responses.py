@@ -13,10 +13,12 @@ from sql.errors import DatabaseUnavailableError, RowLockedError
 from web.server import errors, keys
 from web.server.addresses import local_path
 from web.server.errors import ApiError, Text
-from web.server.i18n import msgid, sentence
+from web.server.i18n import language, msgid, translate
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
+
+    from web.server.i18n import Language
 
 REFERENCE_CHARACTERS: Final = 12
 SERVER_ERROR: Final = 500
@@ -58,18 +60,28 @@ def as_json(request: http.Request, error: ApiError) -> http.Response:
 
 def said(request: http.Request, text: Text) -> str:
     """A sentence in the reader's language, with those that follow it."""
-    values = translated(request, dict(text.values))
-    return " ".join((sentence(request, text.text, **values), *(said(request, following) for following in text.then)))
+    return said_in(language(request), text)
+
+
+def said_in(chosen: Language, text: Text) -> str:
+    """A sentence in this language, with those that follow it."""
+    values = translated_to(chosen, dict(text.values))
+    return " ".join((translate(chosen, text.text, **values), *(said_in(chosen, following) for following in text.then)))
 
 
 def translated(request: http.Request, value: Any) -> Any:  # noqa: ANN401 - any JSON
     """`value` with each `Text` in it replaced by its sentence in the reader's language."""
+    return translated_to(language(request), value)
+
+
+def translated_to(chosen: Language, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """`value` with each `Text` in it replaced by its sentence in this language."""
     if isinstance(value, Text):
-        return said(request, value)
+        return said_in(chosen, value)
     if isinstance(value, dict):
-        return {name: translated(request, inner) for name, inner in value.items()}
+        return {name: translated_to(chosen, inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [translated(request, inner) for inner in value]
+        return [translated_to(chosen, inner) for inner in value]
     return value
 
 

@@ -52,9 +52,9 @@ def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
     return ApiError(422, "invalid", Text(msgid("Please correct: {fields}."), {"fields": fields}), details=details)
 
 
-def invalid_state() -> ApiError:
-    """The state of the run or the call does not allow this."""
-    return ApiError(409, "invalid_state", Text(msgid("This is not possible in the current state.")))
+def invalid_state(why: Text | None = None) -> ApiError:
+    """The state of the run or the call does not allow this; `why` names it."""
+    return ApiError(409, "invalid_state", why or Text(msgid("This is not possible in the current state.")))
 
 
 def idempotency_conflict() -> ApiError:

@@ -75,16 +75,21 @@ WRONG: Final[dict[str, str]] = {
     "script_field": msgid("must have no {field} beside {other}"),
     "script_language": msgid('must have a "language" beside "say", as he-IL'),
     # Those of web/operations.
+    "email": msgid("must be an e-mail address"),
     "moment": msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00"),
     "country": msgid("must be countries by their two letters, as IL; {code} is none"),
     "zone": msgid("must be a time zone, as Asia/Jerusalem"),
     "inbound_script": msgid("must have no variables and no keypress: the caller is no lead of a list"),
-    "repeated": msgid("must not name one twice"),
+    "repeated": msgid("must not repeat a value"),
     "account_sid": msgid("must be AC and 32 hexadecimal digits, as Twilio's console shows it"),
     "api_key_sid": msgid("must be SK and 32 hexadecimal digits, as Twilio's console shows it"),
     "provider_secret": msgid("must be the secret as Twilio shows it: no blank, no quotation marks, and no SID"),
     "provider_account": msgid('must have "auth_token", or "api_key_sid" and "api_key_secret" with "signing_key" or "auth_token"'),
 }
+
+
+CANNOT_CHANGE: Final = msgid("cannot be changed after loading")
+EITHER: Final = msgid("{first} or {last}")
 
 
 class Input(BaseModel):
@@ -99,10 +104,7 @@ async def read(request: http.Request, limit: int = SMALL_BODY_BYTES) -> bytes:
     Raises:
         ApiError: 400 when it is broken, 408 when it does not arrive in time, 413 when it has more than `limit` bytes.
     """
-    body = bytearray()
-    async for piece in pieces_of(request, limit, request.app[SMALL_BODY_PACE]):
-        body += piece
-    return bytes(body)
+    return b"".join([piece async for piece in pieces_of(request, limit, request.app[SMALL_BODY_PACE])])
 
 
 async def body_of(request: http.Request, model: type[Model]) -> Model:
@@ -167,7 +169,8 @@ def check(model: type[Model], values: Mapping[str, Any], *, texts: bool = False)
     try:
         return model.model_validate(values, strict=not texts)
     except ValidationError as error:
-        raise errors.invalid([_detail(dict(item)) for item in error.errors(include_url=False)[:MAX_DETAILS]]) from None
+        fixed: frozenset[str] = getattr(model, "FIXED", frozenset())
+        raise errors.invalid([_detail(dict(item), fixed) for item in error.errors(include_url=False)[:MAX_DETAILS]]) from None
 
 
 def id_of(request: http.Request, name: str, largest: int = SERIAL_MAX) -> int:
@@ -212,9 +215,19 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _detail(error: dict[str, Any]) -> dict[str, Any]:
+def _detail(error: dict[str, Any], fixed: frozenset[str]) -> dict[str, Any]:
+    """What is wrong with a field; one of `fixed` is known, and cannot be changed."""
     name = ".".join(str(part) for part in error["loc"]) or "body"
-    text = WRONG.get(error["type"])
+    text = CANNOT_CHANGE if error["type"] == "extra_forbidden" and name in fixed else WRONG.get(error["type"])
     if text is None:
         return {"field": name[:100], "message": str(error["msg"]).removeprefix("Value error, ")}
-    return {"field": name[:100], "message": Text(text, error.get("ctx") or {})}
+    values = error.get("ctx") or {}
+    if error["type"] == "literal_error":
+        values = {"expected": _in_words(values["expected"])}
+    return {"field": name[:100], "message": Text(text, values)}
+
+
+def _in_words(expected: str) -> Text | str:
+    """The values that pydantic expects, `'wait' or 'skip'`, with its English word translated."""
+    first, between, last = expected.rpartition(" or ")
+    return Text(EITHER, {"first": first, "last": last}) if between else expected

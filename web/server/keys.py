@@ -16,16 +16,22 @@ if TYPE_CHECKING:
     from dialer.config import Settings
     from dialer.sealing import Seal
     from dialer.streams.client import Streams
+    from dialer.webhooks.signing import WebhookKeys
+    from dialer.webhooks.targets import AllowedHosts
     from sql.accounts.account_rows import Accounts
     from sql.attempts.attempts import Attempts
     from sql.attempts.fact_writer import FactWriter
+    from sql.audit.audit import Audit
     from sql.bulk.bulk_operations import BulkOperations
     from sql.businesses.businesses import Businesses
+    from sql.call_history.call_history import CallHistory
     from sql.commands.commands import Commands
     from sql.dialling.dialling import Dialling
     from sql.do_not_call.do_not_call import DoNotCall
+    from sql.installation.business_states import Installation
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
+    from sql.prices.price_table import Prices
     from sql.reports.reports import Reports
     from sql.resolutions.resolutions import Resolutions
     from sql.runs.runs import Runs
@@ -33,11 +39,15 @@ if TYPE_CHECKING:
     from sql.sessions.sessions import Sessions
     from sql.shares import SharedPool
     from sql.test_calls.test_calls import TestCalls
+    from sql.tokens.tokens import Tokens
+    from sql.users.users import Users
+    from sql.webhooks.webhooks import Webhooks
     from telephony.accounts import AccountBook
     from telephony.provider import Provider
     from telephony.twilio.account_reader import AccountReader
     from web.access.credential_checks import CredentialChecks
     from web.access.passwords import Passwords
+    from web.access.token_uses import TokenUses
     from web.events.fanout import Fanout
     from web.events.states import LiveStates
     from web.intake.limiter import TenantLimiter, UploadLimiter
@@ -57,6 +67,10 @@ CLOCK: Final[http.AppKey[Clock]] = http.AppKey("clock")
 IDS: Final[http.AppKey[Ids]] = http.AppKey("ids")
 POOL: Final[http.AppKey[SharedPool]] = http.AppKey("pool")
 BUSINESSES: Final[http.AppKey[Businesses]] = http.AppKey("businesses")
+USERS: Final[http.AppKey[Users]] = http.AppKey("users")
+TOKENS: Final[http.AppKey[Tokens]] = http.AppKey("tokens")
+TOKEN_USES: Final[http.AppKey[TokenUses]] = http.AppKey("token_uses")
+AUDIT: Final[http.AppKey[Audit]] = http.AppKey("audit")
 SESSIONS: Final[http.AppKey[Sessions]] = http.AppKey("sessions")
 RUNS: Final[http.AppKey[Runs]] = http.AppKey("runs")
 JOBS: Final[http.AppKey[Jobs]] = http.AppKey("jobs")
@@ -65,8 +79,10 @@ COMMANDS: Final[http.AppKey[Commands]] = http.AppKey("commands")
 ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
 DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")
 REPORTS: Final[http.AppKey[Reports]] = http.AppKey("reports")
+CALL_HISTORY: Final[http.AppKey[CallHistory]] = http.AppKey("call history")
 BULK_OPERATIONS: Final[http.AppKey[BulkOperations]] = http.AppKey("bulk_operations")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
+PRICES: Final[http.AppKey[Prices]] = http.AppKey("prices")
 SCRIPTS: Final[http.AppKey[Scripts]] = http.AppKey("scripts")
 TEST_CALLS: Final[http.AppKey[TestCalls]] = http.AppKey("test_calls")
 PROVIDER: Final[http.AppKey[Provider]] = http.AppKey("provider")
@@ -88,7 +104,12 @@ CREDENTIAL_CHECKS: Final[http.AppKey[CredentialChecks]] = http.AppKey("credentia
 METRICS: Final[http.AppKey[Metrics]] = http.AppKey("metrics")
 PASSWORDS: Final[http.AppKey[Passwords]] = http.AppKey("passwords")
 SESSION_SEAL: Final[http.AppKey[Seal]] = http.AppKey("session_seal")
+ANSWER_SEAL: Final[http.AppKey[Seal]] = http.AppKey("answer_seal")
 ACCOUNTS: Final[http.AppKey[AccountBook]] = http.AppKey("accounts")
 ACCOUNT_ROWS: Final[http.AppKey[Accounts]] = http.AppKey("account_rows")
 ACCOUNT_READER: Final[http.AppKey[AccountReader]] = http.AppKey("account_reader")
+INSTALLATION: Final[http.AppKey[Installation]] = http.AppKey("installation")
+WEBHOOKS: Final[http.AppKey[Webhooks]] = http.AppKey("webhooks")
+WEBHOOK_KEYS: Final[http.AppKey[WebhookKeys]] = http.AppKey("webhook_keys")
+WEBHOOK_HOSTS: Final[http.AppKey[AllowedHosts]] = http.AppKey("webhook_hosts")
 ERROR_PAGE: Final[http.AppKey[ErrorPage]] = http.AppKey("error_page")

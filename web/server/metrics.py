@@ -27,11 +27,29 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter("web_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry)
         self.seconds = Histogram("web_request_seconds", "Time to the answer.", ["route"], registry=self.registry, buckets=BUCKETS)
+        # Looking a child up by its labels takes longer than counting: the children are few, and kept.
+        self._request_counts: dict[tuple[str, str, str], Counter] = {}
+        self._request_times: dict[str, Histogram] = {}
         self.callbacks = Counter("web_callbacks", "Callbacks of the provider, by what they did.", ["verdict"], registry=self.registry)
         self.commands = Counter("web_commands", "Commands, by type and answer.", ["type", "answer"], registry=self.registry)
         self.listeners = Gauge("web_event_listeners", "Browsers and programs listening to a run.", registry=self.registry)
         self.resets = Counter("web_event_resets", "Times a listener was sent the whole state.", registry=self.registry)
         self.sign_ins = Counter("web_sign_ins", "Sign-ins by outcome.", ["outcome"], registry=self.registry)
+
+    def count(self, method: str, route: str, status: str) -> None:
+        """Count an answered request."""
+        labels = method, route, status
+        child = self._request_counts.get(labels)
+        if child is None:
+            child = self._request_counts[labels] = self.requests.labels(*labels)
+        child.inc()
+
+    def time(self, route: str, seconds: float) -> None:
+        """Note how long the answer to a request took."""
+        child = self._request_times.get(route)
+        if child is None:
+            child = self._request_times[route] = self.seconds.labels(route)
+        child.observe(seconds)
 
 
 @http.middleware
@@ -47,10 +65,10 @@ async def measure(request: http.Request, handler: Handler) -> http.StreamRespons
         response = await handler(request)
         status = str(response.status)
         if response.content_type != "text/event-stream":
-            metrics.seconds.labels(route).observe(clock.boot() - began)
+            metrics.time(route, clock.boot() - began)
         return response
     finally:
-        metrics.requests.labels(method, route, status).inc()
+        metrics.count(method, route, status)
 
 
 @routes.get("/metrics")

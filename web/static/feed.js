@@ -8,7 +8,7 @@
 const PULSE_PATIENCE_MILLISECONDS = 20_000;
 
 function concerns(message, target) {
-  return !("run" in message) || message.run === null || message.run === target.run;
+  return !("run" in message) || message.run === null || target.run === null || message.run === target.run;
 }
 
 class Pulse {

@@ -2,7 +2,7 @@
 //
 // An element with data-fragment is such a fragment; data-at-most-every is the minimum time between two fetches, in milliseconds;
 // data-poll is how often it is fetched without an event, in milliseconds; data-keep-query adds the page's own query.
-// An element with data-events names the stream; data-run is the run it shows; the badge in .live shows the state of the connection.
+// An element with data-events names the stream; data-run is the run it shows, all runs without it; the badge in .live shows the state of the connection.
 // feed.js gets the events.
 "use strict";
 
@@ -12,6 +12,7 @@ const RETRY_FETCH_MILLISECONDS = 2_000;
 const YIELD_MILLISECONDS = 1_000;
 // After this long without an event the page refreshes anyway, so that it never claims to be live when it is not.
 const SILENCE_MILLISECONDS = 20_000;
+const SUMMARY_MILLISECONDS = 10_000;
 
 // The user this page was rendered for.
 const READER = document.querySelector("main").dataset.reader;
@@ -34,12 +35,13 @@ class Fragment {
     this.timer = null;
     this.aborting = null;
     this.yielded = false;
+    this.held = false;
     this.last = -Infinity;
   }
 
   refresh(pause = 0) {
     this.wanted = true;
-    if (this.busy || this.timer !== null) return;
+    if (this.busy || this.held || this.timer !== null) return;
     const wait = Math.max(pause, this.atMostEvery - (performance.now() - this.last), 0);
     this.timer = setTimeout(() => this.fetch(), wait);
   }
@@ -66,7 +68,7 @@ class Fragment {
       if (response.headers.get("X-Reader") !== READER) return reloadOnce();
       const text = await response.text();
       // The page or the filter has changed during the fetch, so this fragment is out of date.
-      if (url === this.url()) await htmx.swap({ target: this.element, text, swap: "innerMorph" });
+      if (url === this.url()) await this.show(text);
       else this.wanted = true;
       this.fetched(true);
     } catch {
@@ -79,6 +81,31 @@ class Fragment {
       this.yielded = false;
       if (this.wanted) this.refresh(pause);
     }
+  }
+
+  // The morph keeps the focus and the selection; what the reader has opened or chosen stays so too.
+  async show(text) {
+    const open = [...this.element.querySelectorAll("details[open][id]")].map((details) => details.id);
+    const checked = [...this.element.querySelectorAll("input:checked[id]")].map((input) => input.id);
+    const values = [...this.element.querySelectorAll("select[id]")].map((select) => [select.id, select.value]);
+    await htmx.swap({ target: this.element, text, swap: "innerMorph" });
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    for (const input of this.element.querySelectorAll("input[id]")) input.checked = checked.includes(input.id);
+    for (const [id, value] of values) { const select = document.getElementById(id); if (select) select.value = value; }
+    this.showAgain();
+    this.element.dispatchEvent(new CustomEvent("fragment", { bubbles: true }));
+  }
+
+  // What a fragment shows only for a moment goes without an event.
+  showAgain() {
+    clearTimeout(this.again);
+    const passing = this.element.querySelector("[data-again]");
+    if (passing) this.again = setTimeout(() => this.refresh(), Number(passing.dataset.again));
+  }
+
+  hold(held) {
+    this.held = held;
+    if (!held) this.refresh();
   }
 
   // Frees its connection for a moment.
@@ -106,6 +133,7 @@ class Badge {
   show(state) {
     if (this.element.dataset.state === state) return;
     this.element.dataset.state = state;
+    document.documentElement.dataset.connection = state;
     const time = this.clock.format(new Date());
     this.text.textContent = this.element.dataset[state].replace("{time}", time);
   }
@@ -116,10 +144,9 @@ class Live {
     const { events, worker, run } = element.dataset;
     this.badge = badge;
     this.fragments = fragments;
-    this.feed = new Feed({ url: events, script: worker, reader: READER, run: Number(run) }, (message) => this.receive(message));
+    this.feed = new Feed({ url: events, script: worker, reader: READER, run: run ? Number(run) : null }, (message) => this.receive(message));
     this.state = "connecting";
     this.joined = false;
-    this.held = false;
     this.ended = false;
     this.silence = null;
     this.hidden = null;
@@ -154,8 +181,7 @@ class Live {
   }
 
   show() {
-    if (this.held) this.badge.show("held");
-    else if (this.ended) this.badge.show("ended");
+    if (this.ended) this.badge.show("ended");
     else if (this.state !== "connecting") this.badge.show(this.state);
   }
 
@@ -167,21 +193,15 @@ class Live {
   }
 
   refresh() {
-    if (!this.held) for (const fragment of this.fragments) fragment.refresh();
+    for (const fragment of this.fragments) fragment.refresh();
   }
 
   // A fetch shows whether the server can be reached, and whether the run is over.
   fetched(reached) {
     if (this.ended) return;
     if (reached && document.querySelector("[data-over]")) this.end();
-    else if (!reached && !this.held) this.badge.show("reconnecting");
+    else if (!reached) this.badge.show("reconnecting");
     else this.show();
-  }
-
-  hold(held) {
-    this.held = held;
-    this.show();
-    if (!held) this.refresh();
   }
 
   watch() {
@@ -209,10 +229,61 @@ function elapsed(since) {
   return seconds < 3600 ? `${Math.floor(seconds / 60)}:${rest}` : `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}:${rest}`;
 }
 
+// Without a connection nobody knows whether a call still goes on.
 function tick() {
+  if (document.documentElement.dataset.connection === "reconnecting") return;
   for (const element of document.querySelectorAll("[data-since]")) {
     const text = elapsed(element.dataset.since);
     if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+// A call keeps its place among the lines from its beginning to its end; the next one takes a place that is free.
+class Lanes {
+  constructor() {
+    this.places = new Map();
+  }
+
+  arrange() {
+    const lanes = [...document.querySelectorAll("[data-lanes] > li")];
+    const kept = new Map();
+    const free = new Set(lanes.keys());
+    for (const lane of lanes) {
+      const place = this.places.get(lane.id) ?? this.places.get(lane.dataset.after);
+      if (lane.id && free.delete(place)) kept.set(lane, place);
+    }
+    const places = free.values();
+    for (const lane of lanes) {
+      const place = kept.get(lane) ?? places.next().value;
+      lane.style.order = place;
+      kept.set(lane, place);
+    }
+    this.places = new Map(lanes.filter((lane) => lane.id).map((lane) => [lane.id, kept.get(lane)]));
+  }
+}
+
+// The title of the window has the state of the page; a screen reader hears a summary, at most every ten seconds.
+class Summary {
+  constructor(region) {
+    this.region = region;
+    this.timer = null;
+    this.last = -Infinity;
+  }
+
+  update() {
+    const titled = document.querySelector("[data-title]");
+    if (titled) document.title = titled.dataset.title;
+    const text = document.querySelector("[data-summary]")?.dataset.summary;
+    if (!text || !this.region || this.timer !== null) return;
+    const wait = Math.max(SUMMARY_MILLISECONDS - (performance.now() - this.last), 0);
+    this.timer = setTimeout(() => this.say(), wait);
+  }
+
+  say() {
+    this.timer = null;
+    this.last = performance.now();
+    const text = document.querySelector("[data-summary]")?.dataset.summary;
+    if (text && this.region.textContent !== text) this.region.textContent = text;
   }
 }
 
@@ -236,16 +307,20 @@ function begin() {
     addEventListener("offline", () => live.fetched(false));
     addEventListener("pagehide", () => live.close());
     addEventListener("pageshow", (event) => { if (event.persisted) live.visibilityChanged(); });
-    const hold = document.querySelector("[data-hold]");
-    if (hold) {
-      hold.hidden = false;
-      hold.addEventListener("click", () => {
-        const held = hold.getAttribute("aria-pressed") !== "true";
-        hold.setAttribute("aria-pressed", String(held));
-        live.hold(held);
-      });
-    }
   }
+  for (const button of document.querySelectorAll("[data-hold]")) {
+    const held = fragments.find((fragment) => fragment.element.id === button.dataset.hold);
+    button.hidden = !held;
+    button.addEventListener("click", () => {
+      const pressed = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(pressed));
+      held.hold(pressed);
+    });
+  }
+  const lanes = new Lanes();
+  lanes.arrange();
+  const summary = new Summary(document.getElementById("summary"));
+  document.addEventListener("fragment", () => { summary.update(); lanes.arrange(); });
   setInterval(tick, 1000);
 }
 

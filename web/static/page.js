@@ -1,19 +1,42 @@
 // Enhancements; every page works without them.
 "use strict";
 
-// A button that leads to a page with a question opens the question as a dialog instead.
+// A link that leads to a page with a question asks it in a dialog instead: the form of that page.
+async function ask(link) {
+  windows?.postMessage("yield connections");
+  const response = await fetch(link.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(REACH_MILLISECONDS) });
+  const form = response.ok && new DOMParser().parseFromString(await response.text(), "text/html").querySelector("form.confirm");
+  if (!form) return location.assign(link.href);
+  const dialog = document.createElement("dialog");
+  form.querySelector("h1").id ||= "ask-title";
+  dialog.setAttribute("aria-labelledby", form.querySelector("h1").id);
+  dialog.append(document.adoptNode(form));
+  dialog.addEventListener("close", () => { dialog.remove(); document.getElementById(link.id)?.focus(); });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 document.addEventListener("click", (event) => {
-  const opener = event.target.closest?.("[data-dialog]");
-  const dialog = opener && document.getElementById(opener.dataset.dialog);
-  if (dialog) {
+  const link = event.target.closest?.("a[data-ask]");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    dialog.showModal();
-  } else if (event.target.closest?.("[data-close]")) {
+    ask(link).catch(() => showNotSent());
+  } else if (event.target.closest?.("dialog [data-close]")) {
     event.preventDefault();
     event.target.closest("dialog").close();
   } else if (event.target.nodeName === "DIALOG") {
     event.target.close(); // a click on the backdrop
   }
+});
+
+// The key / goes to the search of the page, as on many sites.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
+  const search = document.querySelector("[data-slash]");
+  if (!search) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
 });
 
 // When a form is sent, in any window, the live pages free their connections for it. Signing out closes the event stream.
@@ -22,13 +45,60 @@ document.addEventListener("submit", (event) => {
   windows?.postMessage(event.target.getAttribute("action")?.endsWith("/logout") ? "sign-out" : "yield connections");
 });
 
-// A form is sent once: the second click of a double click is ignored.
-document.addEventListener("submit", (event) => {
+const REACH_MILLISECONDS = 5_000;
+
+// As far as this page knows.
+function connected() {
+  return navigator.onLine && document.documentElement.dataset.connection !== "reconnecting";
+}
+
+async function reachable() {
+  try {
+    return (await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(REACH_MILLISECONDS) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+function showNotSent() {
+  document.querySelector("#notice")?.remove();
+  const note = document.getElementById("not-sent").content.cloneNode(true).firstElementChild;
+  note.id = "notice";
+  document.querySelector("main").prepend(note);
+  note.scrollIntoView({ block: "nearest" });
+}
+
+// A form is sent once: the second click of a double click is ignored. Without a connection the browser would replace the page by its own
+// error page, and what was typed would be lost: the page stays, and says that nothing was sent.
+document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.method !== "post") return;
-  if (form.dataset.sent) return event.preventDefault();
+  if (form.method !== "post" || event.defaultPrevented) return;
+  if (form.dataset.sent === "yes") return event.preventDefault();
+  const submitter = event.submitter;
+  submitter?.setAttribute("aria-disabled", "true");
   form.dataset.sent = "yes";
-  event.submitter?.setAttribute("aria-disabled", "true");
+  if (connected()) return;
+  event.preventDefault();
+  if (await reachable()) {
+    delete form.dataset.sent;
+    document.documentElement.dataset.connection = "live";
+    return form.requestSubmit(submitter);
+  }
+  delete form.dataset.sent;
+  submitter?.removeAttribute("aria-disabled");
+  form.closest("dialog")?.close();
+  showNotSent();
+});
+
+// A menu closes when something else is clicked, or with Escape.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".account details[open], .drop[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector(".account details[open], .drop[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
 });
 
 addEventListener("pageshow", () => {

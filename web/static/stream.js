@@ -1,4 +1,4 @@
-// The one event stream of this browser: a shared worker runs this file and forwards to each page the events of its run. A page loads it
+// The one event stream of this browser: a shared worker runs this file and forwards to each page the events of its run, or of all runs to a page of none. A page loads it
 // too, for browsers without shared workers (see feed.js).
 //
 // A worker belongs to one reader, who is part of its name; the server rejects the stream of any other reader.
@@ -138,7 +138,7 @@ class Hub {
 
   forward(message) {
     for (const [port, run] of this.pages) {
-      if (!("run" in message) || message.run === null || message.run === run) port.postMessage(message);
+      if (!("run" in message) || message.run === null || run === null || message.run === run) port.postMessage(message);
     }
   }
 

@@ -7,9 +7,10 @@ On the road of a call: 7, the callback, between `web/twilio/routes.py`, which an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from dialer.messages import CallChanged
@@ -45,6 +46,8 @@ UNREACHABLE = (NotRecordedError, DatabaseUnavailableError)
 
 # Keys of accounts other than the default: beyond this many, the least recently used is dropped.
 MAX_KNOWN_ACCOUNTS = 1_000
+# Keys that were read so long ago choose the share of a request, and are read again before they verify one.
+KEYS_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +71,9 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallbackResult:
-    """The effect of a verified request; `before` is the attempt as it was when the request arrived."""
+    """The effect of a verified request about a call of this account."""
 
-    before: AttemptContext
+    account_sid: str
     result: RecordResult
 
 
@@ -106,8 +109,8 @@ class CallbackReceiver:
         self._hints = hints
         self._key_presses = key_presses
         self._wrote = wrote
-        # Keys of accounts with verified signatures: they choose the share of a look-up before it is made, and never grant access.
-        self._known_accounts: OrderedDict[str, SigningKeys] = OrderedDict()
+        # Keys of accounts with verified signatures, and when they were read from PostgreSQL (loop's clock).
+        self._known_accounts: OrderedDict[str, tuple[SigningKeys, float]] = OrderedDict()
 
     async def receive(self, signed: SignedRequest, *, answered: bool = False) -> CallbackResult | None:
         """Verify a request and record its fact; `answered` means that it requests TwiML, so the call was picked up.
@@ -120,19 +123,11 @@ class CallbackReceiver:
             ValueError: naming the malformed field.
             sql.attempts.fact_writer.NotRecordedError, DatabaseUnavailableError: when PostgreSQL is unavailable and Redis as well.
         """
-        self._choose_share(signed)
+        account = self._choose_share(signed)
         try:
-            reference, before = await self._find(signed.reference)
-            signing = self._signing_keys(before)
-            self._check(signed, signing)
-            self._remember_account(before, signing)
-            if reference is None or before is None:
-                raise UnknownReferenceError
-            if signed.removes:
-                # First: should anything fail after it, at worst the state of the call is learned from the next callback.
-                await self._key_presses.remove(reference)
-            fact = _fact(reference, signed.form, answered=answered)
-            result = await self._facts.record(fact)
+            recorded = await self._record_of(account, signed, answered=answered) if account and not signed.removes else None
+            if recorded is None:
+                recorded = await self._look_up_and_record(signed, answered=answered)
         except (*UNREACHABLE, BusyError) as error:
             if isinstance(error, BusyError) and not signed.removes:
                 raise
@@ -140,8 +135,38 @@ class CallbackReceiver:
             if await self._streams.keep_callback(signed.reference, signed.kept):
                 return None
             raise
+        return recorded
+
+    async def _record_of(self, account: str, signed: SignedRequest, *, answered: bool) -> CallbackResult | None:
+        """Record a fact that this account has signed, without looking its attempt up first: the statement compares the account.
+
+        None when there is no such attempt of this account: it may be one that was placed with an earlier account.
+        """
+        try:
+            reference = Reference.parse(signed.reference)
+        except ValueError:
+            return None
+        fact = replace(_fact(reference, signed.form, answered=answered), account_sid=account)
+        result = await self._facts.record(fact)
+        if result.verdict is RecordVerdict.STRANGER:
+            return None
         self._notify_owner(fact, result)
-        return CallbackResult(before, result)
+        return CallbackResult(account, result)
+
+    async def _look_up_and_record(self, signed: SignedRequest, *, answered: bool) -> CallbackResult:
+        reference, attempt = await self._find(signed.reference)
+        signing = self._signing_keys(attempt)
+        self._check(signed, signing)
+        self._remember_account(attempt, signing)
+        if reference is None or attempt is None:
+            raise UnknownReferenceError
+        if signed.removes:
+            # First: should anything fail after it, at worst the state of the call is learned from the next callback.
+            await self._key_presses.remove(reference)
+        fact = _fact(reference, signed.form, answered=answered)
+        result = await self._facts.record(fact)
+        self._notify_owner(fact, result)
+        return CallbackResult(attempt.account_sid, result)
 
     async def receive_recording(self, signed: SignedRequest) -> None:
         """Verify the report of a recording, and store where it is, or defer it while PostgreSQL is unavailable.
@@ -212,24 +237,30 @@ class CallbackReceiver:
             return None, None
         return reference, await self._attempts.find_by_reference(reference.business_id, reference.attempt_id, reference.nonce)
 
-    def _choose_share(self, signed: SignedRequest) -> None:
-        """Choose the share for the look-up: each business of the default account has one, and each other account.
+    def _choose_share(self, signed: SignedRequest) -> str | None:
+        """Choose the share of the request: each business of the default account has one, and each other account.
+
+        Returns the account that has signed it; None when that is not known before its attempt has been looked up.
 
         Only Twilio can sign with the default account's token. The owner of another account knows its token too, so everything signed with
         it stays in one share, whatever businesses it names.
         """
         if self.is_signed(signed, self._accounts.default.signing):
             signed_by(signed.reference.partition("-")[0])
-            return
+            return self._accounts.default.sid
         account = signed.form.get("AccountSid", "")
-        if account in self._known_accounts and self.is_signed(signed, self._known_accounts[account]):
-            signed_by(account)
+        keys, read_at = self._known_accounts.get(account, ((), 0.0))
+        if not self.is_signed(signed, keys):
+            return None
+        signed_by(account)
+        # Keys that were replaced must not be accepted for as long as this process runs.
+        return account if asyncio.get_running_loop().time() - read_at < KEYS_SECONDS else None
 
     def _remember_account(self, before: AttemptContext | None, signing: SigningKeys) -> None:
         """The signature is verified: the rest of the request uses the share of its account."""
         if before is None or self._accounts.is_default(before.account_sid):
             return
-        self._known_accounts[before.account_sid] = signing
+        self._known_accounts[before.account_sid] = signing, asyncio.get_running_loop().time()
         self._known_accounts.move_to_end(before.account_sid)
         if len(self._known_accounts) > MAX_KNOWN_ACCOUNTS:
             self._known_accounts.popitem(last=False)
@@ -256,8 +287,8 @@ class CallbackReceiver:
             ValueError: naming the malformed field.
         """
         account = signed.form.get("AccountSid", "")
-        keys = self._accounts.default.signing if self._accounts.is_default(account) else self._known_accounts.get(account)
-        if keys is None:
+        keys = self._accounts.default.signing if self._accounts.is_default(account) else self._known_accounts.get(account, ((), 0.0))[0]
+        if not keys and not self._accounts.is_default(account):
             raise NotRecordedError
         self._check(signed, keys)
         parse(signed.form)

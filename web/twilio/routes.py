@@ -1,6 +1,6 @@
 """Twilio's requests: verify the signature, record the fact in PostgreSQL, notify the owner, answer 204.
 
-One look-up and one write a request. Nothing is lost if the owner is dead or Redis is empty: the fact is in PostgreSQL, and has freed the
+One statement a request. Nothing is lost if the owner is dead or Redis is empty: the fact is in PostgreSQL, and has freed the
 slot, before the owner is notified. While PostgreSQL is unavailable the callback is kept in Redis; without both the answer is 503, and
 Twilio retries (`#rc=5&rp=all`).
 """
@@ -118,7 +118,7 @@ async def _script(request: http.Request, callback: CallbackResult | None, *, end
 async def _redirect(request: http.Request, callback: CallbackResult, sid: str, url: str) -> bool:
     """Let the call of a callback go on with the TwiML at `url`; False when it does not, and goes on as it is."""
     business_id = Reference.parse(request.match_info["reference"]).business_id
-    accounts, account_sid = request.app[keys.ACCOUNTS], callback.before.account_sid
+    accounts, account_sid = request.app[keys.ACCOUNTS], callback.account_sid
     with suppress(BrokenSealError):
         accounts.account(business_id, None, await request.app[keys.ACCOUNT_ROWS].of(business_id))
     account = accounts.of(business_id, account_sid)

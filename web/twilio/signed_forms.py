@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Received = TypeVar("Received")
+# All that PostgreSQL cannot store of a decoded field: what is no UTF-8 has become U+FFFD.
+NUL = re.compile("\x00|%00")
 
 
 def twiml_response(text: str) -> http.Response:
@@ -59,10 +62,13 @@ async def form_of(request: http.Request) -> MultiDict[str]:
     """The fields of the body; those that cannot be stored are left out."""
     body = await read(request)
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=callbacks.MAX_FIELDS)
+        text = body.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=callbacks.MAX_FIELDS)
     except (UnicodeDecodeError, ValueError):
-        pairs = []
-    return MultiDict((name, value) for name, value in pairs if storable(name) and storable(value))
+        return MultiDict()
+    if NUL.search(text):
+        pairs = [(name, value) for name, value in pairs if storable(name) and storable(value)]
+    return MultiDict(pairs)
 
 
 def unsigned(request: http.Request) -> ApiError:

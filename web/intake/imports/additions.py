@@ -8,8 +8,9 @@ from sql.commands.requests import IdReusedError
 from sql.runs.changes import Addition, EndedRunError, RunChanges
 from sql.runs.new_run import Request
 from web.intake.importer import checked, no_leads, report
+from web.intake.imports.row_report import load_report
 from web.operations.idempotency import request_id
-from web.operations.runs import announce_run, requested_run
+from web.operations.runs import announce_run, refused_in_state, requested_run
 from web.operations.settings.business import own_business
 from web.operations.settings.run_fields import variables_of
 from web.server import errors, keys
@@ -42,14 +43,21 @@ async def add_leads(request: http.Request, principal: Principal, wanted: ImportR
     found = report(request, rows)
     if not rows.accepted:
         raise no_leads(found)
-    addition = Addition(business.business_id, run.run_id, rows.accepted, lambda known: _answer(found, rows, known))
+    addition = Addition(
+        business.business_id,
+        run.run_id,
+        rows.accepted,
+        lambda known: _answer(found, rows, known),
+        lambda known: load_report(wanted, rows, known),
+        is_numbered=rows.is_numbered,
+    )
     identity = Request(request_id(request), wanted.digest, principal.actor, {}, "run.add")
     try:
         answer, _ = await RunChanges(request.app[keys.POOL]).add(addition, identity)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
     except EndedRunError:
-        raise errors.invalid_state() from None
+        raise await refused_in_state(request, principal, run.run_id) from None
     announce_run(request, business, run.run_id, answer["status"])
     return answer
 

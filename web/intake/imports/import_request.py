@@ -1,48 +1,63 @@
-"""Receives leads with the settings of their run, as JSON, CSV or a form."""
+"""Receives leads with the settings of their run: as JSON, as a table (CSV, TSV, XLSX), or as a form with one."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from web.intake.csv_file import rows_of
+from web.intake.encoding import beginning
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of
 from web.intake.received import received
-from web.operations.settings.run_fields import RunSettings, settings_of_query, settings_of_texts
+from web.intake.tables.layout import by_headings, by_mapping, mapping_of
+from web.intake.tables.workbook import is_workbook, unpacked
+from web.operations.settings.run_fields import RunSettings, settings_of_texts
 from web.server import errors, keys
 from web.server.bodies import UPLOAD_PACE
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import JSON, Input, check
+from web.server.inputs import JSON, Input, check, query_texts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import ExitStack
 
     from aiohttp import web as http
 
+    from web.intake.csv_records import Record
     from web.intake.encoding import Source
     from web.intake.received import ReceivedBody
+    from web.intake.tables.headings import Role
+    from web.intake.tables.layout import Finder, Layout
 
 CSV: Final = "text/csv"
+TSV: Final = "text/tab-separated-values"
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FORM: Final = "multipart/form-data"
 FILE: Final = "file"
+MAPPING: Final = "mapping"
 Rows = Iterator[tuple[int, object]]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """Leads to be imported: calling `rows` reads them, and `digest` tells this request from a different one."""
+    """Leads to be imported: calling `rows` reads them, and `digest` tells this request from a different one.
+
+    `layouts` has the layout of their table once the header has been read; it stays empty for JSON.
+    """
 
     settings: RunSettings
     rows: Callable[[], Rows]
     digest: bytes
     # Set for a form of a page, which cannot send an Idempotency-Key.
     request_id: str = ""
+    layouts: list[Layout] = field(default_factory=list)
 
 
 class _Leads(Input):
@@ -78,34 +93,78 @@ async def imported(request: http.Request, business_id: int, model: type[RunSetti
 
 
 def reject_other_types(request: http.Request) -> None:
-    """Reject a body that is neither JSON nor CSV nor a form, before it is received.
+    """Reject a body that is neither JSON nor a table nor a form, before it is received.
 
     Raises:
         ApiError: 415.
     """
-    if request.content_type not in {JSON, CSV, FORM}:
-        text = Text(msgid("Send the leads as application/json, text/csv or multipart/form-data."))
+    if request.content_type not in {JSON, CSV, TSV, XLSX, FORM}:
+        text = Text(msgid("Send the leads as JSON, CSV, an Excel workbook (.xlsx) or a form (multipart/form-data)."))
         raise ApiError(415, "unsupported_media_type", text)
 
 
 async def import_request(request: http.Request, body: ReceivedBody, model: type[RunSettings] = RunSettings) -> ImportRequest:
-    """The import in a body of JSON, CSV or a form; `body` must stay open until the rows have been read.
+    """The import in a body of JSON, a table or a form; `body` must stay open until the rows have been read.
 
     Raises:
         ApiError: 400, 413 or 422.
     """
     if request.content_type == JSON:
         return await asyncio.to_thread(_from_json, body, model)
-    settings = settings_of_query(request, model)
-    if request.content_type == CSV:
-        return await asyncio.to_thread(import_of_table, settings, body.source())
-    return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], dict(request.query), model)
+    texts = query_texts(request)
+    if request.content_type == FORM:
+        return await asyncio.to_thread(_from_form, body, request.headers["Content-Type"], texts, model)
+    return await asyncio.to_thread(_of_texts, texts, model, body.source(), body.closing)
 
 
-def import_of_table(settings: RunSettings, source: Source) -> ImportRequest:
-    """The import of a run whose leads are in a CSV file."""
+def import_of_table(settings: RunSettings, source: Source, closing: ExitStack, mapping: Mapping[str, Role] | None = None) -> ImportRequest:
+    """The import of a run whose leads are in a CSV file or a workbook; its content tells which. `closing` removes what it is unpacked to.
+
+    Raises:
+        ApiError: 413 or 422, when it is a workbook that cannot be unpacked.
+    """
     digest = hashlib.sha256(settings.model_dump_json(exclude_unset=True).encode(errors="replace") + b"\n")
-    return ImportRequest(settings, lambda: rows_of(source), _digested(digest, source))
+    if mapping is not None:
+        digest.update(json.dumps(mapping).encode() + b"\n")
+    layouts: list[Layout] = []
+    find = _noting(by_mapping(mapping) if mapping else by_headings, layouts)
+    return ImportRequest(settings, rows_by(find, source, closing, mapping or ()), _digested(digest, source), layouts=layouts)
+
+
+def _noting(find: Finder, layouts: list[Layout]) -> Finder:
+    """Finds the header, and leaves the layout in `layouts`."""
+
+    def note(records: Iterator[Record]) -> Layout:
+        layouts[:] = [find(records)]
+        return layouts[0]
+
+    return note
+
+
+def rows_by(find: Finder, source: Source, closing: ExitStack, headings: Collection[str] = ()) -> Callable[[], Rows]:
+    """Reads the rows of a table as often as it is called; `headings` are those that its mapping names.
+
+    Raises:
+        ApiError: 413 or 422, when it is a workbook that cannot be unpacked.
+    """
+    if not is_workbook(beginning(source)):
+        return lambda: rows_of(source, find, headings)
+    workbook = unpacked(source)
+    closing.callback(workbook.close)
+    return lambda: workbook.rows_of(find)
+
+
+def _of_texts(texts: dict[str, str], model: type[RunSettings], source: Source, closing: ExitStack) -> ImportRequest:
+    mapping = _mapping(texts.pop(MAPPING)) if MAPPING in texts else None
+    return import_of_table(settings_of_texts(texts, model), source, closing, mapping)
+
+
+def _mapping(text: str) -> dict[str, Role]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise errors.wrong_field(name=MAPPING, why=Text(msgid("must be JSON"))) from None
+    return mapping_of(value)
 
 
 def _from_json(body: ReceivedBody, model: type[RunSettings]) -> ImportRequest:
@@ -123,7 +182,7 @@ def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str], 
     if leads is None:
         raise errors.wrong_field(name=FILE, why=Text(msgid("is missing")))
     texts = {name: text for name, text in {**query, **form.texts}.items() if name != FILE}
-    return import_of_table(settings_of_texts(texts, model), leads.source)
+    return _of_texts(texts, model, leads.source, body.closing)
 
 
 def _digested(digest: hashlib._Hash, source: Source) -> bytes:

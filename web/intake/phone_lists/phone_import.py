@@ -65,6 +65,21 @@ async def import_phones(request: http.Request) -> dict[str, Any]:
     return await change_list(request, ListChange(phones, _report(request, phones), digest, settings.register_))
 
 
+async def add_phones(request: http.Request, cells: Sequence[str], reason: str | None) -> dict[str, Any]:
+    """Add the numbers of a form to the list of the business; return the answer.
+
+    Raises:
+        ApiError: 401, 403 or 409; 422 naming each cell that is no number: none is added then.
+    """
+    given = _storable(check(_Phones, {"phones": cells, **({"reason": reason} if reason else {})}))
+    phones = check_phones(
+        (PhoneRow(n, cell) for n, cell in enumerate(cells)), await _region(request, require_changer(request, None)), reason
+    )
+    _refuse_rejected(phones)
+    digest = hashlib.sha256(given.model_dump_json().encode()).digest()
+    return await change_list(request, ListChange(phones, _report(request, phones), digest))
+
+
 async def read_phones(request: http.Request, cells: Sequence[object]) -> list[str]:
     """The numbers in E.164, each once, read with the region of the business.
 
@@ -73,9 +88,13 @@ async def read_phones(request: http.Request, cells: Sequence[object]) -> list[st
     """
     region = await _region(request, require_principal(request))
     phones = check_phones((PhoneRow(row, cell) for row, cell in enumerate(cells)), region)
+    _refuse_rejected(phones)
+    return list(dict.fromkeys(phone for phone, _ in phones))
+
+
+def _refuse_rejected(phones: PhoneList) -> None:
     if phones.rejected:
         raise errors.invalid([{"field": f"phones.{row.row}", "message": row.text} for row in phones.rejected[:MAX_DETAILS]])
-    return list(dict.fromkeys(phone for phone, _ in phones))
 
 
 def _read(content_type: str, body: ReceivedBody, query: ListSettings, region: str) -> tuple[ListSettings, PhoneList]:

@@ -8,19 +8,19 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from web.intake.csv_file import MAX_TITLE_LINES, column_name, delimiter_of, separator_line
-from web.intake.csv_records import Records, UnreadableRecord, lines_of
-from web.intake.encoding import decoded
+from web.intake.csv_file import records_of
+from web.intake.csv_records import UnreadableRecord
 from web.intake.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.row_shape import RowShape
 from web.intake.rows import BadRowCellsError
+from web.intake.tables.layout import MAX_TITLE_LINES, column_name
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from web.intake.csv_records import Record
+    from web.intake.csv_records import Record, Records
     from web.intake.encoding import Source
 
 PHONE: Final = "phone"
@@ -42,13 +42,10 @@ def phone_rows(source: Source, region: str) -> Iterator[PhoneRow]:
     Raises:
         ApiError: 422 when the file cannot be read as a list of numbers.
     """
-    lines = lines_of(decoded(source))
-    top = list(islice(lines, MAX_TITLE_LINES))
-    delimiter = separator_line(top) or delimiter_of(top, COLUMNS)
-    records = Records(chain(top, lines), RowShape(delimiter))
+    records = records_of(source, COLUMNS)
     above, header, first = _header(records, region)
     phone = header.index(PHONE)
-    records.shape = RowShape(delimiter, len(header), phone, phone)
+    records.shape = RowShape(records.shape.delimiter, len(header), phone, phone)
     for number, record in enumerate(chain(first, records), start=above + 1):
         if isinstance(record, UnreadableRecord) or any(cell and not cell.isspace() for cell in record):
             yield _row(number, header, record)

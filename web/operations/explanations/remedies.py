@@ -7,30 +7,31 @@ from __future__ import annotations
 
 from typing import Final
 
+from telephony import endings
 from web.server.i18n import msgid
 
 CHECK_NUMBER: Final = msgid("Ask the person for the right number, and load the lead again with it.")
 OTHER_NUMBER: Final = msgid("Call this person at another number.")
 UNBLOCK: Final = msgid(
-    "If the number is right, an administrator asks Twilio's support to allow it; for numbers of North America, Twilio first wants an "
+    "If the number is right, an administrator asks Twilio's support to allow it; for North American numbers, Twilio first requires an "
     "approved profile in its Trust Hub."
 )
 DO_NOT_CALL: Final = msgid("Put the number on the do-not-call list.")
 CALL_LATER: Final = msgid("Call the lead again later, or give the campaign retries.")
 RETURNS: Final = msgid(
-    "The lead is called again by itself. If it happens often, an administrator lowers the number of lines of the business, or has the "
+    "The lead is called again automatically. If it happens often, an administrator lowers the number of lines of the business, or has the "
     "profile of the Twilio account approved, which raises its limit."
 )
 PACE: Final = msgid(
-    "The lead is called again by itself. If it happens often, the people who run this system lower the calls per second of the account, "
-    "or have Twilio raise its limit."
+    "The lead is called again automatically. If it happens often, the people who run this system lower the calls per second of the "
+    "account, or have Twilio raise its limit."
 )
 QUEUE: Final = msgid(
     "The queue empties by itself. The people who run this system lower the calls per second of the account, or have Twilio raise its limit."
 )
 ACTIVATE: Final = msgid(
-    "The owner of the Twilio account signs in to the Twilio console, which says what is missing: a payment, a confirmation, or a word with "
-    "Twilio's support."
+    "The owner of the Twilio account signs in to the Twilio console, which shows what is missing: a payment, a confirmation, or a request "
+    "to Twilio's support."
 )
 UPGRADE: Final = msgid("The owner of the Twilio account upgrades it in the Twilio console.")
 VERIFY_NUMBER: Final = msgid("Verify the number in the Twilio console (Verified Caller IDs), or upgrade the Twilio account.")
@@ -45,7 +46,7 @@ CALLER_ID: Final = msgid(
 COUNTRY: Final = msgid(
     "An administrator allows the country in the Twilio console, under Voice, Geographic permissions; or cancel the leads of this country."
 )
-OUR_FAULT: Final = msgid("Tell the people who run this system, with the code of the error: it is for them to correct.")
+OUR_FAULT: Final = msgid("Tell the people who run this system the code of the error: they have to correct it.")
 PUBLIC_URL: Final = msgid(
     "The people who run this system check PUBLIC_URL: Twilio must reach that address from the internet, by https with a valid certificate."
 )
@@ -56,8 +57,9 @@ SCRIPT_SERVER: Final = msgid(
 SCRIPT: Final = msgid("An administrator corrects the script of the campaign, and listens to it in a test call.")
 TWILIO_FAULT: Final = msgid("Call the lead again later. If it happens often, look at status.twilio.com and ask Twilio's support.")
 AGENT: Final = msgid("The people who run the voice agent check its server and the address in the script.")
-SHORTER: Final = msgid("The people who run the voice agent let it end its calls earlier.")
-SIP_SERVER: Final = msgid("The people who run the SIP server check that it can be reached, and that it knows the address in the script.")
+SHORTER: Final = msgid("The people who run the voice agent make it end its calls earlier.")
+SIP_SERVER: Final = msgid("The people who run the SIP server check that it can be reached, and that it serves the address in the script.")
+CALL_AGAIN: Final = msgid("Then call the lead again.")
 DECLINED: Final = msgid(
     "Call the lead again at another time of day. If many calls end like this, the caller id may be taken for spam: an administrator asks "
     "Twilio about trusted calling."
@@ -83,7 +85,7 @@ REMEDIES: Final = {
         (OUR_FAULT, (20001, 21201, 21218, 21234, 21626)),
         (PUBLIC_URL, (21205, 21609)),
         (SCRIPT_SERVER, (11200, 11205, 11206, 11210, 11215, 11220, 11235, 11236, 11237)),
-        (SCRIPT, (11750, 12100, 12200, 12300, 13214, 13248, 13325, 13420, 13520, 31922, 31923, 64106)),
+        (SCRIPT, (11100, 11750, 12100, 12200, 12300, 13214, 13248, 13325, 13420, 13520, 31922, 31923, 64106)),
         (TWILIO_FAULT, (12400, 32016, 64114)),
         (AGENT, (31901, 31902, 31910, 31920, 31921, 31924, 64102)),
         (SIP_SERVER, (32009, 32011)),
@@ -92,6 +94,10 @@ REMEDIES: Final = {
     )
     for code in codes
 }
+# Codes at the end of a call whose remedy mends what was wrong: the lead has failed meanwhile.
+REPAIRED: Final = frozenset(
+    code for code in endings.CODES if REMEDIES[code] in {QUEUE, ACTIVATE, UPGRADE, SCRIPT_SERVER, SCRIPT, AGENT, SIP_SERVER, SHORTER}
+)
 SIP_REMEDIES: Final = {
     code: remedy
     for remedy, codes in (

@@ -1,1 +1,1 @@
-"""What a person asks about a run, a lead or the day of a business: why it waits, when it will end, how it went."""
+"""Reports on a run, a lead or the day of a business: why it waits, when it will end, how it went."""

@@ -1,12 +1,12 @@
-"""How a business stands at this moment: lines, runs, the calls of today, and what needs somebody's attention."""
+"""The present state of a business: lines, runs, today's calls, and what needs attention."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
+from dialer.policy.time_zones import time_zone
 from web.operations.reports.provider_outage import provider_away_since
 from web.operations.reports.run_report import all_outcomes
 from web.operations.reports.waits_for import DRIVEN, ORDER, Wait, WaitReason, business_report, is_driven, of_business
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sql.reports.reports import BusinessReport, LinesReport
     from web.access.auth import Principal
 
-# What passes by itself, and is no alarm.
+# These pass by themselves, and are no alarms.
 NO_ALARM: Final = frozenset({WaitReason.PACED})
 EXCESS: Final = "excess"
 EXCESS_SENTENCE: Final = msgid("A call beyond the limit of this business is on the line. It is being ended.")
@@ -64,7 +64,8 @@ async def business_summary(request: http.Request, principal: Principal) -> Summa
 
 def midnight(now: datetime, zone: str) -> datetime:
     """When the calendar day of a zone began; where the clocks skip midnight, the first moment of the day."""
-    return datetime.combine(now.astimezone(ZoneInfo(zone)).date(), time.min, ZoneInfo(zone))
+    rules = time_zone(zone) or UTC
+    return datetime.combine(now.astimezone(rules).date(), time.min, rules)
 
 
 def _alarms(business: BusinessReport, lines: LinesReport, away_since: datetime | None) -> Iterator[Alarm]:

@@ -1,4 +1,4 @@
-"""Tells whether a run is waiting for the provider: the circuit breaker of its account is open, and will close by itself."""
+"""Finds out whether a run is waiting for the provider: the circuit breaker of its account is open, and will close by itself."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def provider_waited_for_since(request: http.Request, run: Run) -> datetime
 
 
 async def provider_away_since(request: http.Request, business_id: int) -> datetime | None:
-    """The same for the account of a business, whatever its runs do."""
+    """The same for the account of a business, whether or not it has runs."""
     business = await request.app[keys.BUSINESSES].get(business_id)
     account_sid = request.app[keys.ACCOUNTS].sid_of(business.account_sid if business else None)
     outage = await request.app[keys.OUTAGES].outage(account_sid)

@@ -1,4 +1,4 @@
-"""What a person asks about one run: how its leads ended, why it waits, when it will end."""
+"""The report on one run: how its leads ended, why it waits, when it will end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sql.runs.runs import Run
     from web.operations.reports.waits_for import Wait
 
-# Nobody knows when these end.
+# The end of these is unknown.
 UNKNOWN_END: Final = frozenset(
     {
         WaitReason.STOPPED,
@@ -48,7 +48,7 @@ class RunDetail:
 
 
 async def run_detail(request: http.Request, run: Run) -> RunDetail:
-    """The answers for one run.
+    """The report on a run.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
@@ -62,15 +62,15 @@ async def run_detail(request: http.Request, run: Run) -> RunDetail:
 
 
 def all_outcomes(found: dict[str, int]) -> dict[str, int]:
-    """These counts, with 0 for each outcome that none has."""
+    """These counts, with 0 for each missing outcome."""
     return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
 
 
 def estimated_end(run: Run, report: RunReport, waits: Sequence[Wait], *, lines: int, now: datetime) -> datetime | None:
-    """When the last lead will have been called, if the next calls hold a line as long as the last ones did.
+    """When the last lead will have been called, if the next calls are as long as the last ones.
 
-    The `lines` of the business are shared evenly with its other runs. None unless the run is running and has had calls, and when something
-    stops it that ends at no known time; hours that close in between are not considered.
+    The `lines` of the business are shared evenly with its other runs. None when the run is not running, has had no calls, or is stopped for
+    an unknown time. Closing hours in between are not considered.
     """
     if run.status is not RunStatus.RUNNING or run.cancel_requested or report.call_seconds is None:
         return None

@@ -1,4 +1,4 @@
-"""Says why a run is not dialling: from the reason its worker recorded, from its business, and from its leads that are left.
+"""Says why a run is not dialling: from the reason its worker recorded, from its business, and from its remaining leads.
 
 The reasons a person can do something about come first.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.model import AttemptState, RunStatus
 from dialer.policy.checks import longest_seconds
-from web.operations.explanations.pause_explanation import explain_pause
+from web.operations.explanations.pause_explanation import explain_pause, is_of_money
 from web.operations.reports.provider_outage import provider_waited_for_since
 from web.server import keys
 from web.server.errors import Text
@@ -62,13 +62,17 @@ RECORDED: Final = frozenset(
 )
 SENTENCES: Final = {
     WaitReason.STOPPED: msgid("All dialling of this business is stopped. Nobody is called until it is resumed."),
-    WaitReason.ACCOUNT: msgid("Not calling: the saved credentials of this business's provider account cannot be read. Save them again."),
+    WaitReason.ACCOUNT: msgid(
+        "Not calling: the saved credentials of this business's provider account cannot be read. An administrator saves them again."
+    ),
     WaitReason.REGISTER_TOO_OLD: msgid(
-        "The do-not-call register {name} has not been imported, or is too old. Nobody is called until an administrator imports it."
+        "The do-not-call register {name} is too old: it was imported on {date}. Nobody is called until an administrator imports it again."
     ),
     WaitReason.BUDGET: msgid("The budget of this campaign is used up. Raise it, then resume the campaign."),
     WaitReason.PAUSED: msgid("Calling is paused."),
-    WaitReason.NO_WORKER: msgid("The calling service is not running. Calling resumes by itself when it is started."),
+    WaitReason.NO_WORKER: msgid(
+        "The calling service is not running. Tell the people who run this system. Calling resumes by itself when it is started."
+    ),
     WaitReason.HISTORY: msgid(
         "The database was restored. Before the next call, earlier calls are checked against the provider's list. Calling resumes by itself."
     ),
@@ -91,15 +95,21 @@ SENTENCES: Final = {
     WaitReason.LINES_IN_USE: msgid("All lines of this business are in use."),
     WaitReason.PACED: msgid("Calls of this provider account are placed one by one, at its pace. This campaign waits for its turn."),
 }
-STOPPED_BECAUSE: Final = msgid("All dialling of this business is stopped: {reason}")
-STOPPED_EVERYWHERE: Final = msgid("All dialling is stopped by the people who run this system.")
-STOPPED_EVERYWHERE_BECAUSE: Final = msgid("All dialling is stopped by the people who run this system: {reason}")
-NEVER_OPEN: Final = msgid("There is no time at which the calling hours allow calls to the people left to call.")
-# What dialer.leads_wait_v1 tells apart, and a user sees as a retry.
+REGISTER_MISSING: Final = msgid(
+    "The do-not-call register {name} has not been imported. Nobody is called until an administrator imports it."
+)
+STOPPED_BECAUSE: Final = msgid("All dialling of this business is stopped ({reason}). Nobody is called until it is resumed.")
+STOPPED_EVERYWHERE: Final = msgid("All dialling is stopped by the people who run this system. Nobody is called until they resume it.")
+STOPPED_EVERYWHERE_BECAUSE: Final = msgid(
+    "All dialling is stopped by the people who run this system ({reason}). Nobody is called until they resume it."
+)
+NEVER_OPEN: Final = msgid("The calling hours never allow calls to the people left to call.")
+# Reasons of dialer.leads_wait_v1 that a user sees as a retry.
 OF_RETRY: Final = {
     "same_phone": msgid("The remaining numbers are in use by another call."),
-    "put_off": msgid("The remaining calls could not be placed a moment ago. We will try again soon."),
+    "put_off": msgid("The remaining leads could not be called a moment ago. We try again within a minute."),
 }
+NOT_COVERED: Final = msgid("What is left of the budget does not cover another call before a call in progress has ended.")
 OWN_LINES_IN_USE: Final = msgid("All lines that this campaign may use are in use.")
 # The page shows these elsewhere, or they are not a problem.
 SHOWN_ELSEWHERE: Final = frozenset({WaitReason.PROVIDER_AWAY, WaitReason.LINES_IN_USE, WaitReason.PAUSED, WaitReason.PACED})
@@ -148,12 +158,12 @@ async def waits_for(request: http.Request, run: Run) -> list[Wait]:
 
 
 def may_wait(run: Run) -> bool:
-    """False for a run that has nothing left to dial, for whatever reason."""
+    """False for a run that has nothing left to dial, for any reason."""
     return not run.status.ended and not run.cancel_requested and (run.status is RunStatus.PAUSED or run.queued > 0)
 
 
 async def waits_of(request: http.Request, run: Run, report: RunReport, business: BusinessReport) -> list[Wait]:
-    """The same from what has been read; empty when the run takes leads, or waits only for a person to start it."""
+    """The same from reports that have been read; empty when the run takes leads, or waits only for a person to start it."""
     if not may_wait(run):
         return []
     if run.status is RunStatus.PENDING:
@@ -172,10 +182,11 @@ def outage_since(waits: Sequence[Wait]) -> datetime | None:
 
 
 def _of_pause(run: Run, report: RunReport) -> Iterator[Wait]:
-    """A used up budget is told by itself; any other cause with the pause it made."""
+    """A used-up budget is a reason of its own; any other cause is part of the pause."""
+    explanation = explain_pause(run.last_error, run.last_error_cause)
     if report.is_spent:
-        yield Wait(WaitReason.BUDGET)
-    explanation = None if report.is_spent else explain_pause(run.last_error, run.last_error_cause)
+        yield Wait(WaitReason.BUDGET, text=explanation if is_of_money(run.last_error_cause) else None)
+        explanation = None
     yield Wait(WaitReason.PAUSED, text=Text(SENTENCES[WaitReason.PAUSED], then=(explanation,)) if explanation else None)
 
 
@@ -186,12 +197,12 @@ def of_stop(business: BusinessReport) -> Iterator[Wait]:
     plain, because = (
         (STOPPED_EVERYWHERE, STOPPED_EVERYWHERE_BECAUSE) if business.by_installation else (SENTENCES[WaitReason.STOPPED], STOPPED_BECAUSE)
     )
-    text = Text(because, {"reason": business.stop_reason}) if business.stop_reason else Text(plain)
+    text = Text(because, {"reason": business.stop_reason.strip().removesuffix(".")}) if business.stop_reason else Text(plain)
     yield Wait(WaitReason.STOPPED, business.stopped_at, text=text)
 
 
 def is_driven(business: BusinessReport) -> bool:
-    """False when no worker drives the runs of this business, for a reason that is shown itself: it would find nothing to do."""
+    """False when no worker drives the runs of this business because they cannot be called; that reason is shown already."""
     return business.stopped_at is None and business.register is None and business.reason != WaitReason.ACCOUNT
 
 
@@ -199,7 +210,8 @@ def of_business(business: BusinessReport) -> Iterator[Wait]:
     """What stops all runs of a business: a stop, a register, and the reason its worker recorded."""
     yield from of_stop(business)
     if business.register is not None:
-        text = Text(SENTENCES[WaitReason.REGISTER_TOO_OLD], {"name": business.register})
+        values = {"name": business.register, "date": business.register_imported_on}
+        text = Text(SENTENCES[WaitReason.REGISTER_TOO_OLD] if business.register_imported_on else REGISTER_MISSING, values)
         yield Wait(WaitReason.REGISTER_TOO_OLD, business.register_since, text=text)
     if business.reason in RECORDED:
         yield Wait(WaitReason(business.reason), business.since)
@@ -219,6 +231,8 @@ def _of_running(run: Run, business: BusinessReport, report: RunReport) -> Iterat
         yield Wait(WaitReason.NO_WORKER, driven_at)
     if report.leads_wait:
         yield from _of_leads(report.leads_wait)
+    elif report.lacks_money:
+        yield Wait(WaitReason.BUDGET, text=Text(NOT_COVERED))
     else:
         yield from _of_lines(run, business)
 

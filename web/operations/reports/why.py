@@ -1,4 +1,4 @@
-"""Says why a lead was not called, or is not called yet: from the refusals of the claim, and from what holds at this moment."""
+"""Says why a lead was not called, is not called yet, or is in doubt: from the refusals of the claim, and from what applies now."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.model import RunStatus
 from sql.reports.reports import Refusal
-from web.operations.explanations.pause_explanation import explain_pause
-from web.operations.reports.waits_for import business_report, of_business, waits_for
+from web.operations.explanations.outcome_labels import OUTCOME_LABELS
+from web.operations.explanations.pause_explanation import explain_pause, is_of_money
+from web.operations.explanations.principal_labels import name_of
+from web.operations.reports.waits_for import WaitReason, business_report, of_business, waits_for
 from web.server import keys
 from web.server.errors import Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from datetime import datetime
 
     from aiohttp import web as http
@@ -22,14 +24,21 @@ if TYPE_CHECKING:
     from sql.reports.reports import BusinessReport, JobReport
 
 WAIT, SKIP = "wait", "skip"
-# Whole runs wait for these; a lead of such a run is told so too.
+# Whole runs wait for these; they are shown for each lead too.
 OF_BUSINESS: Final = ("stopped", "register_too_old", "account")
 # By rule and verdict.
 SENTENCES: Final = {
     ("do_not_call", SKIP): msgid("This number is on the do-not-call list of the business. It will not be called."),
     ("register", SKIP): msgid("This number is in an official do-not-call register. It will not be called."),
-    ("country", SKIP): msgid("This business does not call numbers in this country. This one will not be called."),
-    ("hours", SKIP): msgid("There is no time at which the calling hours allow a call to this person. It will not be made."),
+    ("country", SKIP): msgid(
+        "This business does not call numbers in this country. This one will not be called. An administrator can allow the country in the "
+        "settings of the business."
+    ),
+    ("number", SKIP): msgid(
+        "Twilio has refused this number in an earlier campaign, so no other campaign calls it for 90 days. To try once more, call the "
+        "leads of that campaign again."
+    ),
+    ("hours", SKIP): msgid("The calling hours never allow a call to this person. Change the calling hours, and load the lead again."),
     ("hours", WAIT): msgid("It is outside calling hours where this person is. The call will be made when calling hours begin."),
     ("gap", SKIP): msgid(
         "This number was called recently, and this campaign skips numbers that were called recently. It will not be called."
@@ -44,6 +53,13 @@ SENTENCES: Final = {
     ("paused", WAIT): msgid("The campaign is paused. This person will be called after it is resumed."),
     ("pending", WAIT): msgid("The campaign has not started yet. This person will be called after it is started."),
 }
+RETRIED: Final = msgid("The last call ended as: {outcome}. We call again at the time shown.")
+IN_DOUBT: Final = msgid("The provider has not confirmed this call yet. We find out by asking it.")
+MISSING: Final = msgid("The provider does not know this call. If you know how it ended, say so (resolve); otherwise it is closed as lost.")
+CANCELLED: Final = msgid("Cancelled by {who}.")
+CANCELLED_WITH_RUN: Final = msgid("Cancelled by {who} with the campaign.")
+# Of a run that paused itself: why stands behind it.
+PAUSED_ITSELF: Final = msgid("This person will be called after the campaign is resumed.")
 # Why no hours are open for a lead: its zone key has no zone, or several.
 NO_ZONE: Final = msgid(
     "The time zone of this person is not known, so calling hours cannot be kept. To call this number, load the lead again with its time "
@@ -54,7 +70,7 @@ MANY_ZONES: Final = msgid(
     "once. To call it, load the lead again with its time zone."
 )
 SCHEDULED: Final = msgid("The campaign has not started yet. It starts by itself at its scheduled time.")
-# What is told of a wait that is over.
+# The sentence for a wait that is over.
 PAST: Final = {
     "gap": msgid("The call was put off because this number had been called recently."),
     "daily_cap": msgid("The call was put off to another day: the number had been called as often as is allowed in one day."),
@@ -64,13 +80,15 @@ UNKNOWN: Final = {
     WAIT: msgid("A calling rule does not allow this call now. It will be made later."),
     SKIP: msgid("A calling rule does not allow this call. It will not be made."),
 }
-# What dialer.retries says of a lead that waits, as a rule; those that are not here are told by their refusals.
+# Reasons of waits_for that a lead shows as a rule; the others have the same name.
+RULE_OF_WAIT: Final = {WaitReason.CLOSED: "hours", WaitReason.RECENTLY_CALLED: "gap"}
+# The rule for a reason in dialer.retries; other reasons have their own refusals.
 RULE_OF_RETRY: Final = {"retry": "retry", "same_phone": "number_in_use"}
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One entry of `why`: a refusal, and `text`, its sentence if it is not that of the rule."""
+    """One entry of `why`: a refusal, and `text`, its sentence if it is not the usual one."""
 
     refusal: Refusal
     text: Text | None = None
@@ -102,19 +120,36 @@ async def why(request: http.Request, business_id: int, run_id: int, job_id: int)
     stored = await reports.refusals(business_id, run_id, job_id)
     job = await reports.of_job(business_id, run_id, job_id)
     if job is None:
-        return [_stored(refusal, None) for refusal in stored]
+        past = [_stored(refusal, None) for refusal in stored]
+        return [*past, *[reason async for reason in _of_call(request, business_id, run_id, job_id)]]
     now = [*_of_business(await business_report(request, business_id)), *_of_job(job)]
-    if not now and job.run_status == RunStatus.RUNNING:
+    if not now and job.run_status == RunStatus.RUNNING and all(_is_over(refusal, job.now) for refusal in stored):
         now = await _of_run(request, business_id, run_id, job.now)
-    told = {reason.refusal.rule for reason in now}
-    return [*(_stored(refusal, job.now) for refusal in stored if refusal.rule not in told), *now]
+    shown = {reason.refusal.rule for reason in now}
+    return [*(_stored(refusal, job.now) for refusal in stored if refusal.rule not in shown), *now]
 
 
 def _stored(refusal: Refusal, now: datetime | None) -> Reason:
-    """A refusal of the claim, read at `now`, or None when its lead waits no more: a wait that is over is told as past."""
-    is_over = now is None or (refusal.until is not None and refusal.until <= now)
-    text = Text(PAST.get(refusal.rule, PAST_UNKNOWN)) if is_over and refusal.verdict == WAIT else None
+    """A refusal of the claim, read at `now`, or None when its lead no longer waits: a wait that is over is shown as past."""
+    text = Text(PAST.get(refusal.rule, PAST_UNKNOWN)) if _is_over(refusal, now) and refusal.verdict == WAIT else None
     return Reason(refusal, text)
+
+
+def _is_over(refusal: Refusal, now: datetime | None) -> bool:
+    """True when this refusal of the claim keeps its lead no more, at `now`, or None when the lead waits no more."""
+    return now is None or (refusal.until is not None and refusal.until <= now)
+
+
+async def _of_call(request: http.Request, business_id: int, run_id: int, job_id: int) -> AsyncIterator[Reason]:
+    """What is not known of the call of a lead, and who cancelled one."""
+    reports = request.app[keys.REPORTS]
+    if doubt := await reports.call_in_doubt(business_id, run_id, job_id):
+        text = Text(MISSING if doubt.is_missing else IN_DOUBT)
+        yield Reason(Refusal(doubt.at, WaitReason.UNCONFIRMED_CALLS, WAIT, None), text)
+    elif cancelled := await reports.cancelled(business_id, run_id, job_id):
+        who = await name_of(request, business_id, cancelled.requested_by)
+        text = Text(CANCELLED_WITH_RUN if cancelled.with_run else CANCELLED, {"who": who})
+        yield Reason(Refusal(cancelled.at, "cancelled", SKIP, None), text)
 
 
 def _of_business(business: BusinessReport) -> Iterator[Reason]:
@@ -125,20 +160,21 @@ def _of_business(business: BusinessReport) -> Iterator[Reason]:
 
 
 async def _of_run(request: http.Request, business_id: int, run_id: int, now: datetime) -> list[Reason]:
-    """What keeps all leads of the run: lines in use, no worker, a provider that cannot be reached."""
+    """What stops all leads of the run: lines in use, no worker, a provider that cannot be reached."""
     run = await request.app[keys.RUNS].get(business_id, run_id)
     waits = await waits_for(request, run) if run else []
-    return [Reason(Refusal(wait.since or now, str(wait.reason), WAIT, wait.until), wait.sentence) for wait in waits]
+    rules = ((wait, RULE_OF_WAIT.get(wait.reason, str(wait.reason))) for wait in waits)
+    return [Reason(Refusal(wait.since or now, rule, WAIT, wait.until), wait.sentence) for wait, rule in rules]
 
 
 def _of_job(job: JobReport) -> Iterator[Reason]:
     """What a queued lead waits for besides the rules that the claim has stored."""
     changed_at = job.run_changed_at or job.now
+    explanation = explain_pause(job.last_error, job.last_error_cause, to_other_leads=True)
     if job.run_status == RunStatus.PAUSED and job.is_spent:
-        yield Reason(Refusal(changed_at, "budget", WAIT, None))
+        yield Reason(Refusal(changed_at, "budget", WAIT, None), explanation if is_of_money(job.last_error_cause) else None)
     elif job.run_status == RunStatus.PAUSED:
-        explanation = explain_pause(job.last_error, job.last_error_cause)
-        text = Text(SENTENCES["paused", WAIT], then=(explanation,)) if explanation else None
+        text = Text(PAUSED_ITSELF, then=(explanation,)) if explanation else None
         yield Reason(Refusal(changed_at, "paused", WAIT, None), text)
     elif job.run_status == RunStatus.PENDING:
         yield Reason(Refusal(changed_at, "pending", WAIT, job.schedule_at), Text(SCHEDULED) if job.schedule_at else None)
@@ -146,5 +182,11 @@ def _of_job(job: JobReport) -> Iterator[Reason]:
         yield Reason(Refusal(job.now, "hours", WAIT if job.opens_at else SKIP, job.opens_at, zone=job.zone))
     rule = RULE_OF_RETRY.get(job.due_reason or "")
     if rule and job.due_at and job.due_at > job.now:
-        # When the other call ends is not known: what is stored is only the next look.
-        yield Reason(Refusal(job.now, rule, WAIT, job.due_at if rule == "retry" else None))
+        # The end of the other call is not known: the stored time is only the next try.
+        is_retry = rule == "retry"
+        yield Reason(Refusal(job.now, rule, WAIT, job.due_at if is_retry else None), _of_last_call(job.outcome) if is_retry else None)
+
+
+def _of_last_call(outcome: str | None) -> Text | None:
+    label = OUTCOME_LABELS.get(outcome or "")
+    return Text(RETRIED, {"outcome": Text(label)}) if label else None

@@ -1,1 +1,1 @@
-"""The settings of a business and of its runs: read, held against the rules, changed."""
+"""The settings of a business and of its runs: read, checked against the rules, changed."""

@@ -1,6 +1,6 @@
 """Asks the provider about an account and caller ids before they are stored.
 
-Only a definite no is an obstacle: wrong credentials, an account that may not call, a number that is not the account's, a country that its
+Only a definite no is an error: wrong credentials, an account that may not call, a number that the account does not have, a country that its
 geographic permissions exclude.
 """
 
@@ -26,7 +26,7 @@ MAX_COUNTRIES_ASKED: Final = 20
 async def check_at_provider(
     reader: AccountReader, account: Account, *, entered: bool, numbers: Sequence[str], numbers_entered: bool
 ) -> None:
-    """Check an account, when it is `entered` now, and that these numbers are its own; `numbers_entered` says which field is at fault.
+    """Check an account, if it is `entered` now, and that it has these numbers; `numbers_entered` decides which field gets the error.
 
     Raises:
         ApiError: 422, naming the field.
@@ -38,7 +38,7 @@ async def check_at_provider(
         return
     wrong = [place for place, number in enumerate(numbers) if number not in facts.numbers]
     if wrong and numbers_entered:
-        why = Text(msgid("is not a number of the account, nor one that is verified there"))
+        why = Text(msgid("is neither a number of the account nor verified there"))
         raise errors.invalid([{"field": f"caller_ids.{place}", "message": why} for place in wrong])
     if wrong:
         shown = ", ".join(numbers[place] for place in wrong[:SHOWN_NUMBERS])
@@ -47,10 +47,10 @@ async def check_at_provider(
 
 
 async def check_countries(reader: AccountReader, account: Account, countries: Sequence[str]) -> None:
-    """Check that the provider lets this account call these countries, of many the first ones.
+    """Check that the provider lets this account call these countries, at most the first 20.
 
     Raises:
-        ApiError: 422, naming those that it does not.
+        ApiError: 422, naming the others.
     """
     asked = countries[:MAX_COUNTRIES_ASKED]
     denied = await reader.denied_countries(account, asked)
@@ -62,9 +62,11 @@ async def check_countries(reader: AccountReader, account: Account, countries: Se
 
 def _check_account(account: Account, facts: AccountFacts) -> None:
     if facts.refused:
-        name = "api_key_secret" if account.api_key_sid else "auth_token"
-        why = Text(msgid("is not accepted by the provider for this account"))
-        raise errors.wrong_field(name=f"provider_account.{name}", why=why)
+        if account.api_key_sid:
+            why = Text(msgid("is not accepted by the provider for this account"))
+            raise errors.wrong_field(name="provider_account.api_key_secret", why=why)
+        why = Text(msgid("The provider refuses this account SID with this token: check both."))
+        raise errors.wrong_field(name="provider_account.auth_token", why=why)
     if facts.status is not None and facts.status != ACTIVE:
         why = Text(msgid("is not active: the provider says that it is {status}"), {"status": facts.status[:20]})
         raise errors.wrong_field(name="provider_account.account_sid", why=why)

@@ -53,7 +53,7 @@ def _distinct(registers: list[RequiredRegister]) -> list[RequiredRegister]:
 
 
 def _inbound(script: Script | None) -> Script | None:
-    """Who calls back is no lead of a list: there are no variables, and no attempt that a key could belong to."""
+    """Inbound calls have no lead and no attempt, so there can be no variables and no keys."""
     if script and (script.variables or script.keypress):
         refuse("inbound_script")
     return script
@@ -66,7 +66,7 @@ Registers = Annotated[list[RequiredRegister], AfterValidator(_distinct), Field(m
 class BusinessChanges(CallingRules):
     """The fields of a business to be changed; those that are not given stay as they are.
 
-    `caller_ids` are in any spelling until `web/api/business.py` has read them.
+    `caller_ids` may have any spelling until `web/api/business.py` has read them.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)] = ""
@@ -82,7 +82,7 @@ class BusinessChanges(CallingRules):
     provider_account: AccountInput | None = None
 
     def given(self) -> dict[str, Any]:
-        """As JSON, the fields that were given and no others; of an account, nothing that is secret."""
+        """The fields that were given and no others, as JSON; an account is without its secrets."""
         given = super().given()
         if self.provider_account:
             given["provider_account"] = self.provider_account.public()
@@ -102,7 +102,7 @@ async def own_business(request: http.Request, principal: Principal) -> Business:
 
 
 async def change_business(request: http.Request, principal: Principal, changes: BusinessChanges) -> Business:
-    """Change the business of the principal, an admin; return it as it is then.
+    """Change the business of the principal, an admin; return the changed one.
 
     Raises:
         ApiError: 422, naming the field that is wrong, or 503.
@@ -121,9 +121,9 @@ async def change_business(request: http.Request, principal: Principal, changes: 
 
 
 async def _check_caller_ids(request: http.Request, business: Business, changes: BusinessChanges) -> None:
-    """No business may show a number that another one calls from: the provider cannot tell apart two that use the default account.
+    """Check that no other business calls from these numbers: the provider cannot distinguish businesses on the default account.
 
-    One that was given at the command line is its own, and stays so.
+    Numbers that the business has already stay allowed.
 
     Raises:
         ApiError: 422, naming the number.
@@ -136,7 +136,7 @@ async def _check_caller_ids(request: http.Request, business: Business, changes: 
 
 
 async def _ask_provider(request: http.Request, business: Business, changes: BusinessChanges) -> None:
-    """Ask the provider about what is entered, as the account that the business would have.
+    """Ask the provider about the entered values, with the account that the business will have.
 
     Raises:
         ApiError: 422, naming the field that the provider says is wrong.
@@ -156,7 +156,7 @@ async def _ask_provider(request: http.Request, business: Business, changes: Busi
 
 
 async def _account_after(request: http.Request, business: Business, changes: BusinessChanges) -> Account | None:
-    """The account that the business will have; None when the credentials of the one it has cannot be opened."""
+    """The account that the business will have; None when the credentials of the present one cannot be opened."""
     accounts, given = request.app[keys.ACCOUNTS], changes.provider_account
     if given and given.has_credentials:
         return accounts.entered(given.account_sid, given.credentials)
@@ -171,7 +171,7 @@ async def _account_after(request: http.Request, business: Business, changes: Bus
 def _checked(business: Business, changes: BusinessChanges) -> dict[str, Any]:
     given: dict[str, Any] = changes.given()
     if len(set(changes.caller_ids)) < len(changes.caller_ids):
-        raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not name one twice")))
+        raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not repeat a value")))
     if changes.max_calls > business.max_calls_limit:
         why = Text(msgid("must be at most {le}, as set at the command line"), {"le": business.max_calls_limit})
         raise errors.wrong_field(name="max_calls", why=why)

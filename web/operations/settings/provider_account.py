@@ -1,4 +1,4 @@
-"""The provider account of a business, as a person gives it: checked, then sealed; it is never shown again."""
+"""The provider account of a business, as a person enters it: checked, then sealed, and never shown again."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ Secret = Annotated[SecretStr, AfterValidator(_secret)]
 
 
 class AccountInput(BaseModel):
-    """`provider_account` of contract section 7: an auth token, or an API key and what its callbacks are signed with.
+    """`provider_account` of contract section 7: an auth token, or an API key and the key that signs its callbacks.
 
-    Without any of these only the pace changes, of the account that the business has already.
+    Without any of these, only the pace of the present account changes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -91,7 +91,7 @@ class AccountInput(BaseModel):
 
 
 def check_account(business: Business, given: AccountInput | None, accounts: AccountBook) -> None:
-    """Hold an account that is given to a business against what is there; None is the default account.
+    """Check that a business may have this account; None is the default account.
 
     Raises:
         ApiError: 422.

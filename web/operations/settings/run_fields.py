@@ -1,4 +1,4 @@
-"""The settings of a run: read from a request, held against the rules of its business, and kept as they were given."""
+"""The settings of a run: read from a request, checked against the rules of its business, and stored as they were given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sql.runs.new_run import NewRun
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import check, query_texts, refuse, storable
+from web.server.inputs import check, refuse, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
+    from sql.runs.load_reports import ListReport
     from sql.runs.new_run import NewLead
     from sql.runs.runs import Run
     from web.access.auth import Principal
@@ -33,7 +34,7 @@ MAX_CALLER_IDS: Final = 100
 SHOWN_CALLER_IDS: Final = 5
 MAX_PHONE_CHARACTERS: Final = 64
 SCHEDULED_WITHIN: Final = timedelta(days=60)
-# Columns of a run, which are not kept among its settings.
+# Columns of a run, which are not stored in its settings.
 COLUMNS: Final = frozenset({"name", "concurrency", "start", "archived", "outcomes"})
 # In a query string and in a form these are JSON.
 JSON_FIELDS: Final = frozenset({"calling_hours", "retries", "budget", "min_gap_hours", "max_per_day", "outcomes", "script", "caller_ids"})
@@ -77,24 +78,15 @@ class RunSettings(RunRules):
 
 
 class PreviewSettings(RunSettings):
-    """The settings of a run, of which the lead in `row` is looked at; None is the first one that can be called."""
+    """The settings of a run, and the `row` of the lead to be shown; None is the first one that can be called."""
 
     row: Annotated[int, Field(ge=1)] | None = None
 
 
 class TestCallSettings(PreviewSettings):
-    """The settings of a run, and the phone that is called to hear what a lead of it would hear."""
+    """The settings of a run, and the phone on which a person hears what a lead would hear."""
 
     phone: Annotated[str, Field(max_length=MAX_PHONE_CHARACTERS)]
-
-
-def settings_of_query(request: http.Request, model: type[RunSettings] = RunSettings) -> RunSettings:
-    """The settings in the query string.
-
-    Raises:
-        ApiError: 422, naming the fields.
-    """
-    return settings_of_texts(query_texts(request), model)
 
 
 def settings_of_texts(texts: Mapping[str, str], model: type[RunSettings] = RunSettings) -> RunSettings:
@@ -107,38 +99,43 @@ def settings_of_texts(texts: Mapping[str, str], model: type[RunSettings] = RunSe
 
 
 def kept(settings: RunSettings) -> dict[str, Any]:
-    """What is stored and shown of the settings: those that the run was given, as JSON."""
+    """The settings that are stored and shown: those that were given, as JSON."""
     given = {name: value for name, value in settings.given().items() if name not in COLUMNS}
-    # The claim returns these with each attempt: their defaults need not be there.
+    # The claim returns these with each attempt: their defaults need not be stored.
     idle = {"machine_detection": None, "machine_detection_async": False, "record": False, "caller_ids": None}
     return {name: value for name, value in given.items() if name not in idle or value != idle[name]}
 
 
 def business_rules(business: Business) -> CallingRules:
-    """The rules of a business, which hold for its runs without their own."""
+    """The rules of a business, which apply to its runs without their own."""
     return CallingRules.model_validate({name: getattr(business, name) for name in CallingRules.model_fields})
 
 
 def variables_of(script: Mapping[str, Any] | None, machine_message: str | None) -> frozenset[str]:
-    """The keys of the variables that a run needs of each lead; `script` as it is stored, None for the greeting."""
+    """The keys of the variables that a run needs from each lead; `script` as it is stored, None for the greeting."""
     own = Script.model_validate(script).variables if script else frozenset()
     return own | variables_in(machine_message or "")
 
 
 def variables_of_new_run(business: Business, settings: RunSettings) -> frozenset[str]:
-    """The keys of the variables that a new run needs of each lead, for its own script or that of its business."""
+    """The keys of the variables that a new run needs from each lead, for its own script or its business's."""
     given = settings.script.given() if settings.script else None
     return variables_of(given if "script" in settings.model_fields_set else business.script, settings.machine_message)
 
 
 def unknown_variable(key: str, machine_message: str | None) -> ApiError:
-    """No lead has this variable, of the message for machines if that is where it is, else of the script."""
+    """The error for a variable that no lead has, in the message for machines or else in the script."""
     name = "machine_message" if key in variables_in(machine_message or "") else "script"
     return errors.wrong_field(name=name, why=Text(msgid("needs {{{variable}}}, which no lead has"), {"variable": key}))
 
 
 def new_run(
-    principal: Principal, business: Business, settings: RunSettings, loosened: Sequence[str], leads: Sequence[NewLead] = ()
+    principal: Principal,
+    business: Business,
+    settings: RunSettings,
+    loosened: Sequence[str],
+    leads: Sequence[NewLead] = (),
+    report: ListReport | None = None,
 ) -> NewRun:
     """The run that these settings describe, after `check_settings`."""
     return NewRun(
@@ -152,20 +149,22 @@ def new_run(
         created_by_user_id=principal.user_id,
         schedule_at=settings.schedule_at,
         loosens=loosened,
+        report=report,
     )
 
 
-def check_settings(request: http.Request, principal: Principal, business: Business, settings: RunSettings) -> list[str]:
-    """Hold the settings of a new run against its business; return the rules of the business that it loosens.
+async def check_settings(request: http.Request, principal: Principal, business: Business, settings: RunSettings) -> list[str]:
+    """Check the settings of a new run against its business; return the rules of the business that it loosens.
 
     Raises:
-        ApiError: 403 when only an admin may give it these, 422 naming the field that is wrong.
+        ApiError: 403 when only an admin may set these, 422 naming the field that is wrong.
     """
     check_concurrency(settings.concurrency, business)
     if settings.start and settings.schedule_at:
         raise errors.wrong_field(name="schedule_at", why=Text(msgid("cannot be given together with start")))
     check_schedule(request, settings.schedule_at)
-    check_storable(settings.name, settings.budget)
+    check_name(settings.name)
+    await check_budget(request, settings.budget)
     _check_machine(settings)
     check_caller_ids(settings.caller_ids or [], business)
     return allowed_to_loosen(principal, loosens(business_rules(business), settings))
@@ -185,7 +184,7 @@ def _check_machine(settings: RunSettings) -> None:
 
 
 def check_concurrency(concurrency: int | None, business: Business) -> None:
-    """A run uses at most the lines of its business.
+    """Check that a run uses at most the lines of its business.
 
     Raises:
         ApiError: 422.
@@ -195,7 +194,7 @@ def check_concurrency(concurrency: int | None, business: Business) -> None:
 
 
 def check_schedule(request: http.Request, schedule_at: datetime | None) -> None:
-    """A run starts in the future, and within 60 days.
+    """Check that a run starts in the future, and within 60 days.
 
     Raises:
         ApiError: 422.
@@ -207,40 +206,54 @@ def check_schedule(request: http.Request, schedule_at: datetime | None) -> None:
     raise errors.wrong_field(name="schedule_at", why=Text(why))
 
 
-def check_storable(name: str | None, budget: Budget | None) -> None:
-    """PostgreSQL can store the name, and there are prices for a budget in money.
+def check_name(name: str | None) -> None:
+    """Check that PostgreSQL can store the name.
 
     Raises:
         ApiError: 422.
     """
     if name is not None and not storable(name):
         raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
-    if budget and budget.amount is not None:
+
+
+async def check_budget(request: http.Request, budget: Budget | None) -> None:
+    """Check that there are prices in the currency of a budget.
+
+    Raises:
+        ApiError: 422, or 503 when PostgreSQL is unavailable.
+    """
+    if budget is None or budget.amount is None:
+        return
+    currencies = await request.app[keys.PRICES].currencies()
+    if not currencies:
         raise errors.wrong_field(name="budget.amount", why=Text(msgid("cannot be used: no price table has been imported")))
+    if budget.currency not in currencies:
+        why = Text(msgid("must be one with a price table: {currencies}"), {"currencies": ", ".join(currencies)})
+        raise errors.wrong_field(name="budget.currency", why=why)
 
 
 def check_caller_ids(caller_ids: Sequence[str], business: Business) -> None:
-    """A run calls from numbers of its business, spelt as `GET /api/business` shows them.
+    """Check that these are caller ids of the business, spelt as `GET /api/business` shows them.
 
     Raises:
         ApiError: 422.
     """
     if len(set(caller_ids)) < len(caller_ids):
-        raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not name one twice")))
+        raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not repeat a value")))
     for place, number in enumerate(caller_ids):
         if number not in business.caller_ids:
             raise foreign_caller_id(business, name=f"caller_ids.{place}")
 
 
 def foreign_caller_id(business: Business, *, name: str) -> ApiError:
-    """This field has a number that is no caller id of the business."""
+    """The error for a number that is not a caller id of the business."""
     shown = ", ".join(business.caller_ids[:SHOWN_CALLER_IDS])
     why = Text(msgid("must be a caller id of the business, spelt as {numbers}"), {"numbers": shown})
     return errors.wrong_field(name=name, why=why)
 
 
 def own_rules(run: Run) -> RunRules:
-    """The rules that a run was given itself."""
+    """The rules that a run has of its own."""
     return RunRules.model_validate({name: value for name, value in run.settings.items() if name in RunRules.model_fields})
 
 
@@ -251,7 +264,7 @@ def allowed_to_loosen(principal: Principal, loosened: Sequence[str]) -> list[str
         ApiError: 403, for anybody but an admin.
     """
     if loosened and not principal.role.allows(Role.ADMIN):
-        sentence = msgid("The run would be called more freely than the rules of the business allow ({fields}): only an admin may do that.")
+        sentence = msgid("The run would be looser than the rules of the business ({fields}): only an admin may do that.")
         raise ApiError(403, "forbidden", Text(sentence, {"fields": ", ".join(loosened)}))
     return list(loosened)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from web.operations.explanations.principal_labels import name_of
 from web.operations.runs import audit_of_run
 from web.pages import labels
-from web.server import i18n, keys
-from web.server.i18n import msgid
-from web.server.inputs import optional_id
+from web.server.error_responses import translated
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,15 +36,6 @@ async def run_activity(request: http.Request, principal: Principal, run_id: int)
     for entry in reversed(await audit_of_run(request, principal, run_id, limit=MAX_ENTRIES)):
         if entry.action in labels.ACTION_LABELS and entry.job_id is None:
             if entry.actor not in names:
-                names[entry.actor] = await _name_of(request, principal, entry.actor)
+                names[entry.actor] = translated(request, await name_of(request, principal.business_id, entry.actor))
             activity.append(ActivityEntry(labels.ACTION_LABELS[entry.action], entry.at, names[entry.actor]))
     return activity
-
-
-async def _name_of(request: http.Request, principal: Principal, actor: str) -> str:
-    kind, _, digits = actor.partition(":")
-    number = optional_id(digits)
-    if kind == "token" and number is not None:
-        return i18n.sentence(request, msgid("API token {id}"), id=number)
-    user = await request.app[keys.BUSINESSES].user(principal.business_id, number) if kind == "user" and number is not None else None
-    return user.email if user else actor

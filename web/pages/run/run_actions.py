@@ -1,4 +1,4 @@
-"""The buttons of a run: start, pause, resume, cancel, stop."""
+"""The buttons of a run: start, pause, resume, and end, in one of three ways."""
 
 from __future__ import annotations
 
@@ -9,56 +9,72 @@ from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
 from web.operations.commands import submit
 from web.operations.runs import requested_run
-from web.pages import forms, frame
-from web.server import i18n, inputs
-from web.server.errors import ApiError
+from web.pages import forms, frame, notices
+from web.server import errors, inputs
+from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from aiohttp import web as http
 
+    from sql.runs.runs import Run
+
+START: Final = "start"
 ACTIONS: Final = {
-    RunStatus.PENDING: ("start", "cancel"),
-    RunStatus.RUNNING: ("pause", "cancel", "stop"),
-    RunStatus.PAUSED: ("resume", "cancel", "stop"),
+    RunStatus.PENDING: (START,),
+    RunStatus.RUNNING: ("pause",),
+    RunStatus.PAUSED: ("resume",),
 }
 NOTICES: Final = {
     "start": msgid("The campaign has started."),
     "pause": msgid("The campaign is paused. Calls on the line continue; no new calls are placed."),
     "resume": msgid("The campaign has resumed."),
-    "cancel": msgid("The campaign is being cancelled; no new calls are placed."),
-    "stop": msgid("The campaign has been stopped."),
-    "ended": msgid("The campaign had already ended; nothing was changed."),
+    "cancel": msgid("The campaign is ending: no new calls are placed."),
+    "stop": msgid("The campaign is over."),
+    "ended": msgid("The campaign was over already; nothing was changed."),
 }
 NOT_NOW: Final = msgid("This is not possible in the campaign's current state. What you see below is up to date.")
+# How a campaign can end: the command, and whether calls on the line are hung up.
+WAYS: Final = {
+    "finish": (CommandType.CANCEL, False),
+    "now": (CommandType.STOP, False),
+    "hang_up": (CommandType.STOP, True),
+}
 
 
-async def confirmation(request: http.Request) -> http.Response:
-    """The question before a run is cancelled or stopped, for a browser without scripts."""
-    principal = require_principal(request, Role.OPERATOR)
-    run = await requested_run(request, principal)
-    return await frame.render(request, "confirm.html", run=run, action=request.match_info["action"])
+def actions_of(run: Run) -> tuple[str, ...]:
+    """What can be done with a run, besides ending it."""
+    return () if run.cancel_requested else ACTIONS.get(run.status, ())
 
 
 async def perform(request: http.Request) -> http.Response:
-    """Carry out the action of a button, and show the run again."""
+    """Start, pause or resume the run, and show it again."""
     require_principal(request, Role.OPERATOR)
-    form = await forms.read(request)
-    action, run_id = request.match_info["action"], inputs.id_of(request, "run_id")
-    page = f"/runs/{run_id}"
+    back = (await forms.read(request)).get("back", "")
+    return await _submit(request, CommandType(f"run.{request.match_info['action']}"), hang_up=False, back=back)
+
+
+async def end_form(request: http.Request) -> http.Response:
+    """Ask how the run is to end."""
+    run = await requested_run(request, require_principal(request, Role.OPERATOR))
+    return await frame.render(request, "run_end.html", run=run)
+
+
+async def end(request: http.Request) -> http.Response:
+    """End the run in the chosen way, and show it again."""
+    await requested_run(request, require_principal(request, Role.OPERATOR))
+    way = (await forms.read(request)).get("how", "")
+    if way not in WAYS:
+        raise errors.wrong_field(name="how", why=Text(msgid("must be one of {expected}"), {"expected": ", ".join(WAYS)}))
+    command, hang_up = WAYS[way]
+    return await _submit(request, command, hang_up=hang_up)
+
+
+async def _submit(request: http.Request, command: CommandType, *, hang_up: bool, back: str = "") -> http.Response:
+    run_id = inputs.id_of(request, "run_id")
+    page = "/" if back == "/" else f"/runs/{run_id}"
     try:
-        answer = await submit(request, CommandType(f"run.{action}"), run_id, hang_up=form.get("hang_up") == "1")
+        answer = await submit(request, command, run_id, hang_up=hang_up)
     except ApiError as error:
-        return forms.redirect_conflict(error, page)
-    return forms.redirect(f"{page}?done={'ended' if answer.already_ended else action}")
-
-
-def notice_after(request: http.Request) -> str:
-    """What the last action did, for the page it redirected to; empty when there was none."""
-    notice = NOTICES.get(request.query.get("done", ""))
-    return i18n.sentence(request, notice) if notice else ""
-
-
-def error_after(request: http.Request) -> str:
-    """Why the last action was rejected, for the page it redirected to; empty when it was not."""
-    return i18n.sentence(request, NOT_NOW) if request.query.get("refused") else ""
+        return notices.redirect_conflict(request, error, page, NOT_NOW)
+    return notices.redirect(request, page, NOTICES["ended" if answer.already_ended else command.value.removeprefix("run.")])

@@ -1,21 +1,50 @@
-"""The leads of a run, a page at a time, filtered by status and outcome."""
+"""The leads of a run, a page at a time: those that have been called first; searched, and filtered by how their calls ended."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from yarl import URL
+
+from dialer.model import JobStatus
 from sql.jobs.jobs import JobFilter
-from web.operations.jobs import list_jobs
-from web.pages import labels
-from web.server.inputs import optional_id
+from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
+from web.operations.jobs import list_jobs, start_of_previous_jobs
+from web.pages.outcome_groups import GROUPS
+from web.server import keys
+from web.server.i18n import msgid
+from web.server.inputs import optional_id, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from aiohttp import web as http
 
     from sql.runs.runs import Run
     from web.access.auth import Principal
 
 PAGE_LEADS: Final = 50
+# Choices of the list besides outcomes: the statuses they mean, None for all.
+ALL: Final = "all"
+CALLED: Final = "called"
+CHOICES: Final = {
+    CALLED: (msgid("Called"), tuple(status for status in JobStatus if status is not JobStatus.QUEUED)),
+    "line": (msgid("On the line"), (JobStatus.DIALING, JobStatus.CALLING)),
+    "queued": (msgid("Not called yet"), (JobStatus.QUEUED,)),
+    "cancelled": (msgid("Cancelled"), (JobStatus.CANCELLED,)),
+    "skipped": (msgid("Left out"), (JobStatus.SKIPPED,)),
+    ALL: (msgid("All"), None),
+}
+
+
+class Chip(NamedTuple):
+    """A choice with its number of leads, None where nobody counts them; `address` is that of the page that shows it."""
+
+    label: str
+    number: int | None
+    address: str
+    is_chosen: bool
 
 
 class Link(NamedTuple):
@@ -25,36 +54,79 @@ class Link(NamedTuple):
     fragment: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeadsQuery:
+    """What the query string asks for: a choice, or outcomes separated by commas, and a search."""
+
+    show: str
+    outcomes: tuple[str, ...]
+    search: str
+
+    @property
+    def query(self) -> dict[str, str]:
+        """As a query string."""
+        return {
+            name: value for name, value in (("show", self.show), ("outcome", ",".join(self.outcomes)), ("search", self.search)) if value
+        }
+
+
+def chosen_of(fields: Mapping[str, str], run: Run) -> LeadsQuery:
+    """The choice in a query string or a form; without one the leads that have been called, or all when none has."""
+    outcomes = tuple(word for word in fields.get("outcome", "").split(",") if word in OUTCOMES)
+    search = fields.get("search", "").strip()[:MAX_SEARCH_CHARACTERS]
+    show = fields.get("show", "")
+    if outcomes:
+        show = ""
+    elif show not in CHOICES:
+        show = CALLED if run.started_at and not search else ALL
+    return LeadsQuery(show, outcomes, search if storable(search) else "")
+
+
+async def filter_of(request: http.Request, principal: Principal, chosen: LeadsQuery) -> JobFilter:
+    """The filter of the database for a choice."""
+    statuses = CHOICES[chosen.show][1] if chosen.show else None
+    return JobFilter(statuses, chosen.outcomes or None, await job_search(request, principal, chosen.search))
+
+
 async def leads_values(request: http.Request, principal: Principal, run: Run) -> dict[str, Any]:
     """What the template of the leads needs."""
-    chosen, outcome = chosen_status(request), _chosen_outcome(request)
+    chosen = chosen_of(request.query, run)
     after = optional_id(request.query.get("after", "")) or 0
-    wanted = JobFilter(labels.JOB_FILTERS.get(chosen), [outcome] if outcome else None)
+    wanted = await filter_of(request, principal, chosen)
     jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
-    query = {name: value for name, value in (("status", chosen), ("outcome", outcome)) if value}
+    before = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
+    counts = await request.app[keys.REPORTS].outcomes(run.business_id, run.run_id)
     return {
         "run": run,
         "jobs": jobs,
         "chosen": chosen,
-        "outcome": outcome,
-        "job_filters": tuple(labels.JOB_FILTERS),
-        "outcomes": labels.OUTCOMES,
-        "first": _link(request, run, query) if after else None,
-        "next": _link(request, run, {**query, "after": str(jobs[-1].position)}) if more else None,
+        "chips": list(_chips(run, chosen, counts)),
+        "matching": await request.app[keys.JOBS].count(principal.business_id, run.run_id, wanted) if after or more else len(jobs),
+        "all_leads": ALL,
+        "previous": None if before is None else _link(run, {**chosen.query, **({"after": str(before)} if before else {})}),
+        "next": _link(run, {**chosen.query, "after": str(jobs[-1].position)}) if more else None,
     }
 
 
-def chosen_status(request: http.Request) -> str:
-    """The status the leads are filtered by; empty for all."""
-    text = request.query.get("status", "")
-    return text if text in labels.JOB_FILTERS else ""
+def _chips(run: Run, chosen: LeadsQuery, counts: dict[str, int]) -> Iterator[Chip]:
+    kept = {"search": chosen.search} if chosen.search else {}
+    for name, number in ((CALLED, None), ("line", run.in_progress)):
+        if number != 0:
+            yield _choice(run, chosen, name, number, kept)
+    for group in GROUPS:
+        if count := group.count(counts):
+            address = _link(run, {**kept, "outcome": ",".join(group.outcomes)}).page
+            yield Chip(group.label, count, address, chosen.outcomes == group.outcomes)
+    for name, number in (("queued", run.queued), ("cancelled", run.cancelled), ("skipped", run.skipped)):
+        if number:
+            yield _choice(run, chosen, name, number, kept)
+    yield _choice(run, chosen, ALL, run.total_leads, kept)
 
 
-def _chosen_outcome(request: http.Request) -> str:
-    text = request.query.get("outcome", "")
-    return text if text in labels.OUTCOMES else ""
+def _choice(run: Run, chosen: LeadsQuery, name: str, number: int | None, kept: dict[str, str]) -> Chip:
+    return Chip(CHOICES[name][0], number, _link(run, {**kept, "show": name}).page, chosen.show == name)
 
 
-def _link(request: http.Request, run: Run, query: dict[str, str]) -> Link:
-    page = request.rel_url.with_path(f"/runs/{run.run_id}").with_query(query)
-    return Link(str(page), str(page.with_path(f"/runs/{run.run_id}/leads").with_query(query)))
+def _link(run: Run, query: dict[str, str]) -> Link:
+    page = URL(f"/runs/{run.run_id}").with_query(query)
+    return Link(f"{page}#leads", str(page.with_path(f"/runs/{run.run_id}/leads").with_query(query)))

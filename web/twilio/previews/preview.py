@@ -26,8 +26,16 @@ def lead_to_hear(settings: PreviewSettings, rows: CheckedRows) -> NewLead:
     leads = dict(zip(rows.numbers, rows.accepted, strict=True))
     row = settings.row or min(leads, default=0)
     if row not in leads:
-        raise errors.wrong_field(name="row", why=Text(msgid("must be a row with a lead that can be called")))
+        raise errors.wrong_field(name="row", why=_why_not(rows, settings.row))
     return leads[row]
+
+
+def _why_not(rows: CheckedRows, row: int | None) -> Text:
+    """Why a row, None for the first one, has no lead to hear."""
+    rejected = next((each for each in rows.rejected if row in {None, each.row}), None)
+    if rejected:
+        return Text(msgid("row {row}: {reason}"), {"row": rejected.row, "reason": rejected.text})
+    return Text(msgid("must be a row with a lead that can be called; in a CSV file the header is row 1"))
 
 
 def call_of(business: Business, settings: PreviewSettings, lead: NewLead) -> CallScript:

@@ -15,6 +15,7 @@ from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredC
 from web.intake.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.phones.zones import zones_of
 from web.operations.explanations.call_explanation import explain_call
+from web.operations.idempotency import request_id
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -62,17 +63,22 @@ async def place_test_call(request: http.Request, principal: Principal, business:
     said = {name: value for name, value in asdict(call).items() if name not in {"phone", "from_number"}}
     try:
         new = NewTestCall(business.business_id, phone, call.from_number, account.sid, said)
-        number, nonce = await calls.request(new, principal.actor)
+        stored = await calls.request(new, principal.actor, request_id(request))
     except TestCallRefusedError as error:
+        if str(error) == "id_reused":
+            raise errors.idempotency_conflict() from None
         http_status, sentence = REFUSALS[str(error)]
         raise ApiError(http_status, str(error), Text(sentence)) from None
-    reference = Reference(business.business_id, number, nonce)
-    result = await _place(request, account, call.from_number, phone, reference)
+    if stored.is_repeated:
+        # Whatever became of it, it is not placed again. Callbacks have changed the status of a call that was placed.
+        status = "unknown" if stored.status in {"placing", "unknown", "failed"} else "placed"
+        return {"test_call_id": stored.test_call_id, "phone": phone, "status": status}
+    result = await _place(request, account, call.from_number, phone, Reference(business.business_id, stored.test_call_id, stored.nonce))
     status = "placed" if isinstance(result, PlacedCall) else "unknown" if isinstance(result, UnansweredCall) else "failed"
-    await calls.note(business.business_id, number, status, is_over=status == "failed")
+    await calls.note(business.business_id, stored.test_call_id, status, is_over=status == "failed")
     if isinstance(result, RefusedCall | UnsentCall):
         raise _failed(result)
-    return {"test_call_id": number, "phone": phone, "status": status}
+    return {"test_call_id": stored.test_call_id, "phone": phone, "status": status}
 
 
 async def _account(request: http.Request, business: Business) -> Account:

@@ -1,0 +1,1 @@
+"""Users, sessions, tokens and the audit log: what one may do with them."""

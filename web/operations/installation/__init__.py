@@ -1,0 +1,1 @@
+"""What whoever operates all businesses sees."""

@@ -1,0 +1,1 @@
+"""The webhooks of a business: what one may do with them."""

@@ -1,0 +1,1 @@
+"""The switch that stops all dialling."""

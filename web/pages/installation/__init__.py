@@ -1,0 +1,1 @@
+"""Screens of whoever operates all businesses."""

@@ -1,0 +1,1 @@
+"""Lists of a campaign: what became of those that it was loaded from."""

@@ -1,0 +1,94 @@
+"""What is done to many leads of a run at once: those selected, or all that match the filter; asked first, then with its progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dialer.messages import JOB_ID_MAX
+from dialer.model import Role
+from sql.bulk.bulk_operations import BulkType
+from web.access.auth import require_principal
+from web.operations.bulk_operations import begin_operation, requested_operation
+from web.operations.runs import requested_run
+from web.pages import forms, frame, notices
+from web.pages.run.run_leads import chosen_of, filter_of
+from web.server import inputs, keys
+from web.server.i18n import msgid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web as http
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAction:
+    """A button below the list of leads: its operation, its question, what it does, and its label, all msgids."""
+
+    type: BulkType
+    label: str
+    one: str
+    many: str
+    effect: str
+
+
+ACTIONS: Final = {
+    "again": BulkAction(
+        BulkType.AGAIN,
+        msgid("Call again"),
+        msgid("Call %(num)s person again?"),
+        msgid("Call %(num)s people again?"),
+        msgid("A new campaign is made of those whose calls have ended, with the settings of this one. Start it when you are ready."),
+    ),
+    "do-not-call": BulkAction(
+        BulkType.DO_NOT_CALL,
+        msgid("Do not call"),
+        msgid("Never call %(num)s person again?"),
+        msgid("Never call %(num)s people again?"),
+        msgid("Their numbers go on the do-not-call list. No campaign of this business calls them again."),
+    ),
+    "cancel": BulkAction(
+        BulkType.CANCEL,
+        msgid("Leave out"),
+        msgid("Leave out %(num)s person?"),
+        msgid("Leave out %(num)s people?"),
+        msgid("Those who have not been called yet are not called in this campaign. Calls on the line go on."),
+    ),
+}
+NOTHING_SELECTED: Final = msgid("Select leads first, or choose all that match.")
+SELECTED: Final = "job-"
+EVERYONE: Final = "all"
+
+
+async def perform(request: http.Request) -> http.Response:
+    """Ask, and when the question was answered, begin the operation and show its progress."""
+    principal = require_principal(request, Role.OPERATOR)
+    run, form = await requested_run(request, principal), await forms.read(request)
+    verb, chosen = request.match_info["verb"], chosen_of(form, run)
+    action, selected = ACTIONS[verb], None if form.get("scope") == EVERYONE else _selected(form)
+    if selected == []:
+        return notices.redirect(request, f"/runs/{run.run_id}", NOTHING_SELECTED, is_bad=True)
+    wanted = await filter_of(request, principal, chosen)
+    if form.get("confirmed") == "1":
+        operation_id = await begin_operation(request, action.type, run.run_id, wanted, selected)
+        return forms.redirect(f"/runs/{run.run_id}/operations/{operation_id}")
+    count = len(selected) if selected is not None else await request.app[keys.JOBS].count(principal.business_id, run.run_id, wanted)
+    kept = {**chosen.query, **{f"{SELECTED}{job_id}": "1" for job_id in selected or ()}, "scope": form.get("scope", "")}
+    return await frame.render(request, "run_bulk.html", run=run, verb=verb, action=action, count=count, kept=kept)
+
+
+async def progress(request: http.Request) -> http.Response:
+    """How far an operation is."""
+    principal = require_principal(request)
+    run = await requested_run(request, principal)
+    operation = await requested_operation(request, principal, inputs.id_of(request, "operation_id", JOB_ID_MAX))
+    template = "operation_state.html" if request.path.endswith("/fragment") else "operation.html"
+    label = next(action.label for action in ACTIONS.values() if action.type == operation.type)
+    return await frame.render(request, template, run=run, operation=operation, label=label)
+
+
+def _selected(form: Mapping[str, str]) -> list[int]:
+    digits = (name.removeprefix(SELECTED) for name in form if name.startswith(SELECTED))
+    found = (inputs.optional_id(text, JOB_ID_MAX) for text in digits)
+    return [job_id for job_id in found if job_id is not None]

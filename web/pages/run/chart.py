@@ -1,0 +1,103 @@
+"""The calls of a run over time, as stacked columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from web.pages.outcome_groups import GROUP_OF, GROUPS
+from web.server import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from aiohttp import web as http
+
+    from sql.call_history.call_history import CallCount
+    from sql.runs.runs import Run
+
+COLUMNS: Final = 60
+# Widths of a column that people can name.
+STRETCHES: Final = tuple(timedelta(minutes=n) for n in (1, 5, 15, 30, 60, 180, 360, 720, 1440))
+# While a run goes on, only its last hour is drawn: it is read again and again.
+SHOWN_LIVE: Final = timedelta(hours=1)
+HEIGHT: Final = 80
+WIDTH: Final = 10
+IN_PROGRESS: Final = "progress"
+
+
+class Piece(NamedTuple):
+    """A part of a column, in units of the drawing."""
+
+    key: str
+    y: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The calls of one stretch of time by the keys of their groups, stacked from the bottom."""
+
+    at: datetime
+    x: int
+    counts: dict[str, int]
+    pieces: list[Piece]
+
+    @property
+    def calls(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`minutes` is the width of a column; `most` the calls of the highest one, or 1."""
+
+    columns: list[Column]
+    minutes: int
+    most: int
+
+    @property
+    def width(self) -> int:
+        """In units of the drawing."""
+        return len(self.columns) * WIDTH
+
+
+async def chart_of(request: http.Request, run: Run) -> Chart | None:
+    """The chart; None before the first call.
+
+    Raises:
+        DatabaseUnavailableError: when PostgreSQL is unavailable.
+    """
+    if run.started_at is None:
+        return None
+    now = request.app[keys.CLOCK].now()
+    until = run.ended_at if run.ended_at and not run.in_progress else now
+    since = max(run.started_at, until - SHOWN_LIVE) if until is now else run.started_at
+    stretch = next((one for one in STRETCHES if (until - since) / one <= COLUMNS), STRETCHES[-1])
+    since = since.replace(second=0, microsecond=0)
+    history = request.app[keys.CALL_HISTORY]
+    counted = await history.counted(run.business_id, run.run_id, since=since, until=until + stretch, seconds=stretch.total_seconds())
+    return _chart(since, stretch, counted, number=int((until - since) / stretch) + 1) if counted else None
+
+
+def _chart(since: datetime, stretch: timedelta, counted: list[CallCount], *, number: int) -> Chart:
+    by_column: list[dict[str, int]] = [{} for _ in range(number)]
+    for n, outcome, calls in counted:
+        if 0 <= n < number:
+            key = GROUP_OF[outcome].key if outcome in GROUP_OF else IN_PROGRESS
+            by_column[n][key] = by_column[n].get(key, 0) + calls
+    most = max((sum(counts.values()) for counts in by_column), default=0) or 1
+    columns = [Column(since + n * stretch, n * WIDTH, counts, list(_pieces(counts, most))) for n, counts in enumerate(by_column)]
+    return Chart(columns, round(stretch.total_seconds() / 60), most)
+
+
+def _pieces(counts: dict[str, int], most: int) -> Iterator[Piece]:
+    below = 0
+    for key in (*(group.key for group in GROUPS), IN_PROGRESS):
+        if count := counts.get(key, 0):
+            top = HEIGHT - (below + count) * HEIGHT // most
+            yield Piece(key, top, HEIGHT - below * HEIGHT // most - top)
+            below += count

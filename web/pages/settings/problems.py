@@ -1,0 +1,36 @@
+"""What is wrong with a form, by the names of its fields, so that each sentence stands beside its field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from web.server.error_responses import said, translated
+
+if TYPE_CHECKING:
+    from aiohttp import web as http
+
+    from web.server.errors import ApiError
+
+# Errors that a person can correct in the form; any other is an error page.
+CORRECTABLE: Final = frozenset({409, 422})
+# Of a sentence that is about no field.
+FORM: Final = ""
+
+
+def problems_of(request: http.Request, error: ApiError, inside: str = "") -> dict[str, str]:
+    """The sentences of an error by the field they are about; a field inside a list or an object counts as the outer one.
+
+    The fields of the object `inside` have their own names.
+
+    Raises:
+        ApiError: `error` itself, when the form cannot be corrected.
+    """
+    if error.status not in CORRECTABLE:
+        raise error
+    problems: dict[str, list[str]] = {}
+    for detail in error.details:
+        field = str(detail.get("field", FORM)).removeprefix(f"{inside}.").partition(".")[0]
+        problems.setdefault(field, []).append(str(translated(request, detail.get("message", error.text))))
+    if not problems:
+        return {FORM: said(request, error.text)}
+    return {field: "; ".join(dict.fromkeys(sentences)) for field, sentences in problems.items()}

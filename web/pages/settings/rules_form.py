@@ -1,0 +1,48 @@
+"""The form of the calling rules: retries by outcome, the pause between calls to a person, and how many a day."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from web.pages.settings.business_form import number
+
+if TYPE_CHECKING:
+    from sql.businesses.businesses import Business
+    from web.pages.forms import Form
+
+# The outcomes that can be called again, as contract section 7 names them.
+OUTCOMES: Final = ("no-answer", "busy", "failed", "machine")
+SEPARATORS: Final = re.compile(r"[\s,;]+")
+
+
+def values(business: Business) -> dict[str, Any]:
+    """The fields as they are shown: `busy_times` further calls, after `busy_minutes` separated by commas."""
+    shown: dict[str, Any] = {"min_gap_hours": _plain(business.min_gap_hours), "max_per_day": business.max_per_day or ""}
+    for outcome in OUTCOMES:
+        retry = (business.retries or {}).get(outcome) or {}
+        shown[f"{outcome}_times"] = retry.get("times", "")
+        shown[f"{outcome}_minutes"] = ", ".join(str(_plain(minutes)) for minutes in retry.get("after_minutes", []))
+    return shown
+
+
+def changes(form: Form) -> dict[str, Any]:
+    """The fields of `BusinessChanges`; an outcome without a number of calls is not called again."""
+    retries = {}
+    for outcome in OUTCOMES:
+        times = number(form.get(f"{outcome}_times", ""))
+        if times:
+            minutes = [number(text) for text in SEPARATORS.split(form.get(f"{outcome}_minutes", "").strip()) if text]
+            retries[outcome] = {"times": times, "after_minutes": minutes}
+    return {
+        "retries": retries or None,
+        "min_gap_hours": number(form.get("min_gap_hours", "")),
+        "max_per_day": number(form.get("max_per_day", "")),
+    }
+
+
+def _plain(value: float | None) -> float | int | str:
+    """24.0 as 24; empty for none."""
+    if value is None:
+        return ""
+    return int(value) if float(value).is_integer() else value

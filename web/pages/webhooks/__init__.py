@@ -1,0 +1,1 @@
+"""The webhooks of a business and their deliveries, among the settings."""
