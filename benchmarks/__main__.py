@@ -1,7 +1,8 @@
-"""`make bench`: runs the benchmarks, prints a table, writes benchmarks/results/."""
+"""`make bench`: runs the benchmarks, or those named in ARGS; prints a table for each, writes benchmarks/results/."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -9,19 +10,37 @@ import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import queue
+from benchmarks import calls, imports, latency, queue
+from benchmarks.system import LINES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
+BUSY_BUSINESSES = (20, 300)
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Run every benchmark once."""
+    """Run the benchmarks, each once."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks")
+    flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    names = flags.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - BENCHMARKS.keys():
+        flags.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     console = Console()
+    for name in names:
+        figures = BENCHMARKS[name](console)
+        _write(name, figures)
+
+
+def run_queue(console: Console) -> dict[str, Any]:
+    """The queue alone, without and with the rules of calling."""
     console.print("the queue alone: 200 businesses with 100 leads each, fsync on ...")
     figures = asyncio.run(queue.measure())
     table = Table("figure", "value", title="The queue alone")
@@ -34,16 +53,78 @@ def main() -> None:
     table.add_row("1,000 businesses, without rules, calls a second", f"{free.calls_a_second:,.0f}")
     table.add_row("the same with all rules", f"{ruled.calls_a_second:,.0f}, {ruled.calls_a_second / free.calls_a_second:.0%}")
     console.print(table)
-    RESULTS.mkdir(exist_ok=True)
+    found = {"queue": figures, "without_rules": free, "with_rules": ruled}
+    return {name: {**asdict(one), "calls_a_second": one.calls_a_second} for name, one in found.items()}
+
+
+def run_calls(console: Console) -> dict[str, Any]:
+    """The whole path over HTTP, against a bare loop."""
+    console.print(f"the whole path: {calls.BUSINESSES} businesses with {calls.LEADS} leads each, over HTTP to the simulator ...")
+    bare, product = asyncio.run(calls.bare()), asyncio.run(calls.product())
+    table = Table("figure", "bare loop", "product", title="Calls over HTTP")
+    share = product.calls_a_second / bare.calls_a_second
+    table.add_row("calls a second", f"{bare.calls_a_second:,.0f}", f"{product.calls_a_second:,.0f}, {share:.0%}")
+    for kind in sorted({*bare.cpu_ms, *product.cpu_ms}):
+        table.add_row(f"CPU a call, {kind}", *(f"{one.cpu_ms[kind]:.2f} ms" if kind in one.cpu_ms else "" for one in (bare, product)))
+    console.print(table)
+    return {name: {**asdict(one), "calls_a_second": one.calls_a_second} for name, one in {"bare": bare, "product": product}.items()}
+
+
+def run_turnaround(console: Console) -> dict[str, Any]:
+    """How soon a freed slot is used again and requests are answered, with few and with many lines in use."""
+    found = []
+    for businesses in BUSY_BUSINESSES:
+        console.print(f"turnaround: {businesses:,} businesses with all {businesses * LINES:,} lines in use, calls of 9 s ...")
+        found.append(asyncio.run(latency.turnaround(businesses)))
+    table = Table("p50 / p99", *(f"{one.businesses:,} businesses" for one in found), title="While calls go on")
+    table.add_row("calls a second", *(f"{one.calls_a_second:,.1f}" for one in found))
+    table.add_row("freed slot to the next request", *(str(one.turnaround) for one in found))
+    table.add_row("a callback answered", *(str(one.callback) for one in found))
+    table.add_row("TwiML answered", *(str(one.twiml) for one in found))
+    table.add_row("cancel answered", *(str(one.cancel) for one in found))
+    for kind in sorted(found[0].cpu):
+        table.add_row(f"cores used, {kind}", *(f"{one.cpu[kind]:.2f}" for one in found))
+    console.print(table)
+    return {str(one.businesses): asdict(one) for one in found}
+
+
+def run_start(console: Console) -> dict[str, Any]:
+    """From a start over HTTP to the first call."""
+    console.print(f"start: a run of one lead on an idle system, {latency.STARTS} times ...")
+    answer, call = asyncio.run(latency.first_call())
+    table = Table("p50 / p99", "", title="Start of a run")
+    table.add_row("the start answered", str(answer))
+    table.add_row("the first call requested", str(call))
+    console.print(table)
+    return {"answer": asdict(answer), "first_call": asdict(call)}
+
+
+def run_import(console: Console) -> dict[str, Any]:
+    """A large list over HTTP."""
+    console.print(f"import: {imports.LEADS:,} leads as CSV ...")
+    found = asyncio.run(imports.measure())
+    table = Table("figure", "value", title=f"Import of {found.leads:,} leads, {found.megabytes:.1f} MB")
+    table.add_row("seconds", f"{found.seconds:.1f}")
+    table.add_row("memory of the web process beyond what it used", f"{found.memory_mb:.0f} MB")
+    table.add_row("another request, p50 / p99", str(found.others))
+    console.print(table)
+    return asdict(found)
+
+
+BENCHMARKS: dict[str, Callable[[Console], dict[str, Any]]] = {
+    "queue": run_queue,
+    "calls": run_calls,
+    "turnaround": run_turnaround,
+    "start": run_start,
+    "import": run_import,
+}
+
+
+def _write(name: str, figures: dict[str, Any]) -> None:
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-    content = {
-        "at": datetime.now(UTC).isoformat(),
-        "machine": machine,
-        "queue": {**asdict(figures), "calls_a_second": figures.calls_a_second},
-        "without_rules": {**asdict(free), "calls_a_second": free.calls_a_second},
-        "with_rules": {**asdict(ruled), "calls_a_second": ruled.calls_a_second},
-    }
-    (RESULTS / "queue.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    content = {"at": datetime.now(UTC).isoformat(), "machine": machine, **figures}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

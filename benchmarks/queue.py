@@ -153,7 +153,13 @@ class _Round:
             batch, pending = pending[:BATCH], pending[BATCH:]
             started_at = time.perf_counter()
             claimed, verdicts = await self._attempts.claim(
-                self._incarnation, uuid4(), [self._requests[b] for b in batch], send_seconds=5, ring_seconds=30, default_account="AC"
+                self._incarnation,
+                uuid4(),
+                [self._requests[b] for b in batch],
+                send_seconds=5,
+                ring_seconds=30,
+                max_minutes=10,
+                default_account="AC",
             )
             self.claim_ms.append((time.perf_counter() - started_at) * 1000)
             self.most = max(self.most, *Counter(attempt.business_id for attempt in claimed).values(), 0)

@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: account, business, user, token, resolve, dnc, stop-all, resume-all, up, demo."""
+"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, up, demo."""
 
 from __future__ import annotations
 
@@ -7,15 +7,29 @@ import asyncio
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from dialer.config import ConfigError
-from ringmaster.commands import account, business, dialling, do_not_call, resolve, token, user
 from ringmaster.errors import FAILED, INTERRUPTED, MISUSED, CommandError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+# The module of each command. Only that of the command that is run is imported: together they take a second.
+MODULES: Final = {
+    "up": "up",
+    "demo": "demo",
+    "account": "account",
+    "business": "business",
+    "user": "user",
+    "token": "token",
+    "resolve": "resolve",
+    "dnc": "do_not_call",
+    "prices": "prices",
+    "stop-all": "dialling",
+    "resume-all": "dialling",
+}
 # Installed by requirements-local.txt only: an installation with its own database servers runs without `up` and `demo`.
 LOCAL = {"psutil", "rich"}
 
@@ -25,7 +39,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Hebrew still shows the rest
-    options = parser().parse_args()
+    options = parser(sys.argv[1] if len(sys.argv) > 1 else "").parse_args()
     try:
         return int(asyncio.run(options.run(options)))
     except ConfigError as error:
@@ -42,29 +56,27 @@ def main() -> int:
         return FAILED
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describe every command."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """Describe `command`, or every command when there is none of this name."""
     root = argparse.ArgumentParser(prog="python -m dialer", description="An outbound call queue for many businesses at once.")
     commands = root.add_subparsers(required=True, metavar="command")
-    _add_local(commands)
-    for module in (account, business, user, token, resolve, do_not_call, dialling):
-        module.add_to(commands)
+    for name in dict.fromkeys([MODULES[command]] if command in MODULES else MODULES.values()):
+        _add(name, commands)
     return root
 
 
-def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add(name: str, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     try:
-        from ringmaster.commands import demo, up  # noqa: PLC0415 the other commands work without the packages of these
+        module = import_module(f"ringmaster.commands.{name}")
     except ModuleNotFoundError as missing:
+        # The other commands work without the packages of these.
         if (missing.name or "").partition(".")[0] not in LOCAL:
             raise
-        for name in ("up", "demo"):
-            command = commands.add_parser(name, help="needs requirements-local.txt", add_help=False, prefix_chars="\0")
-            command.add_argument("rest", nargs="*")
-            command.set_defaults(run=_reject_local)
+        command = commands.add_parser(name, help="needs requirements-local.txt", add_help=False, prefix_chars="\0")
+        command.add_argument("rest", nargs="*")
+        command.set_defaults(run=_reject_local)
     else:
-        up.add_to(commands)
-        demo.add_to(commands)
+        module.add_to(commands)
 
 
 async def _reject_local(_: Namespace) -> NoReturn:

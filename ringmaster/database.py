@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from dialer.config import load
 from ringmaster import notice
 from ringmaster.errors import MISUSED, CommandError
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.errors import FAILED
 from sql.migrate import report
 from sql.pool import open_pool
@@ -51,6 +53,8 @@ async def connected(database_url: str) -> AsyncIterator[Pool]:
         if not (await report(database_url)).up_to_date:
             message = "the schema of the database is not up to date: python -m sql migrate"
             raise CommandError(message)
+        # For the audit log: from where.
+        CURRENT_ADDRESS.set(socket.gethostname())
         async with await open_pool(database_url, name=f"dialer-cli:{os.getpid()}", size=CONNECTIONS) as pool:
             yield pool
     except FAILED as error:

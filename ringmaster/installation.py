@@ -33,12 +33,12 @@ KEPT_VARIABLES = {"LOG_LEVEL"}
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """The port of a simulator and the account it serves; with a `ledger` it resumes the calls of its earlier processes."""
+    """The port of a simulator and the account it serves; with a `call_log_file` it resumes the calls of its earlier processes."""
 
     port: int
     account_sid: str
     auth_token: str
-    ledger: Path | None = None
+    call_log_file: Path | None = None
 
     @property
     def url(self) -> str:
@@ -67,7 +67,7 @@ def persistent_simulator(simulator: Simulator, directory: DataDir) -> Simulator:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
             json.dump({"account_sid": simulator.account_sid, "auth_token": simulator.auth_token}, output)
         draft.replace(file)
-    return replace(simulator, **json.loads(file.read_text()), ledger=folder / "ledger.jsonl")
+    return replace(simulator, **json.loads(file.read_text()), call_log_file=folder / "ledger.jsonl")
 
 
 def bare_environment() -> dict[str, str]:
@@ -85,7 +85,10 @@ async def prepare(database_url: str) -> None:
     try:
         await migrate(database_url)
     except ChangedMigrationError as error:
-        message = f"these migrations were applied to this database and have changed since: {error}"
+        message = (
+            f"the database is of an earlier version, whose migrations have changed since ({error}): start with an empty DIALER_DATA_DIR, "
+            "or go on with that version"
+        )
         raise CommandError(message) from error
     except FAILED as error:
         raise CommandError(why_unusable(error, database_url)) from error
@@ -98,22 +101,26 @@ async def start_simulator(processes: Processes, simulator: Simulator, environmen
         CommandError: when it does not start.
     """
     arguments = ["--port", str(simulator.port), "--seed", str(seed), "--speed", f"{speed:g}"]
-    if simulator.ledger is not None:
-        arguments += ["--ledger", str(simulator.ledger), "--resume"]
+    if simulator.call_log_file is not None:
+        arguments += ["--ledger", str(simulator.call_log_file), "--resume"]
     child = processes.start("simulator", "telephony.simulator", *arguments, environment={**environment, **simulator.environment})
     async with _probing(f"{simulator.url}/simulator/faults") as probe:
         await child.ready(probe.answers)
     return child
 
 
-async def start_web(processes: Processes, environment: Mapping[str, str]) -> None:
-    """Start the web process and wait until it answers.
+async def start_web(processes: Processes, environment: Mapping[str, str], count: int = 1) -> None:
+    """Start `count` web processes on one port and wait until each listens and answers.
 
     Raises:
-        CommandError: when it does not start.
+        CommandError: when one does not start.
     """
-    web = processes.start("web", "web", environment=environment)
-    port = int(environment["PORT"])
+    arguments = ["--share-port"] if count > 1 else []
+    for name in _names("web", count):
+        await _ready_web(processes.start(name, "web", *arguments, environment=environment), int(environment["PORT"]))
+
+
+async def _ready_web(web: Child, port: int) -> None:
     async with _probing(f"http://{LOCALHOST}:{port}/healthz") as probe:
 
         async def answers() -> bool:
@@ -123,14 +130,21 @@ async def start_web(processes: Processes, environment: Mapping[str, str]) -> Non
         await web.ready(answers)
 
 
-async def start_dialer(processes: Processes, environment: Mapping[str, str]) -> None:
-    """Start the web process, then the worker: processes stop in reverse, so callbacks are received until the worker has ended.
+async def start_dialer(processes: Processes, environment: Mapping[str, str], *, webs: int = 1, workers: int = 1) -> None:
+    """Start the web processes, then the workers: processes stop in reverse, so callbacks are received until the last worker has ended.
 
     Raises:
-        CommandError: when the web process does not start.
+        CommandError: when a web process does not start.
     """
-    await start_web(processes, environment)
-    processes.start("worker", "actors", environment=environment)
+    await start_web(processes, environment, webs)
+    for name in _names("worker", workers):
+        called = environment.get("DIALER_WORKER_NAME")
+        named = {"DIALER_WORKER_NAME": f"{called} {name}"} if called and workers > 1 else {}
+        processes.start(name, "actors", environment={**environment, **named})
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{n}" for n in range(1, count + 1)]
 
 
 def _listens(child: Child, port: int) -> bool:

@@ -12,12 +12,16 @@ from actors.duties.account_seals import renew_seals
 from dialer.clock import SystemClock
 from dialer.config import load
 from dialer.sealing import Seal
+from dialer.webhooks.signing import WebhookKeys
 from ringmaster.commands.user import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import FAILED, MISUSED, CommandError
 from ringmaster.output import print_result
 from sql.accounts.account_rows import Accounts
+from sql.audit.audit import Audit
 from sql.businesses.businesses import Businesses
+from sql.users.users import INSTALLATION
+from sql.webhooks.deliveries import Deliveries
 from telephony.accounts import AccountBook
 from telephony.twilio.account_reader import AccountReader
 from web.operations.settings.account_check import check_at_provider
@@ -52,11 +56,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     cleared.set_defaults(run=run_set, clear=True)
     for command in (given, cleared):
         command.add_argument("--business", required=True, type=business_id, metavar="ID", help="the business_id")
-        command.add_argument("--by", metavar="NAME", help="your name, for the audit log")
     about = "Seal all stored credentials with the first key of SECRET_KEY. When none is unreadable, the other keys can be removed from it."
     resealed = group.add_parser("reseal", help="after a change of SECRET_KEY", description=about)
     resealed.set_defaults(run=run_reseal)
     for command in (given, cleared, resealed):
+        command.add_argument("--by", metavar="NAME", help="your name, for the audit log")
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -79,10 +83,14 @@ async def run_set(options: Namespace) -> int:
 
 async def run_reseal(options: Namespace) -> int:
     """Run `account reseal`; exit code 1 when credentials cannot be opened."""
-    book = _book()
+    book, webhook_keys = _book(), WebhookKeys(_secret_key())
     async with connected(address()) as pool:
-        resealed, unreadable = await renew_seals(Accounts(pool), book)
-    print_result({"resealed": resealed, "unreadable": unreadable}, RESEALED, as_json=options.json)
+        accounts = await renew_seals(Accounts(pool), book)
+        webhooks = await renew_seals(Deliveries(pool), webhook_keys)
+        resealed, unreadable = map(sum, zip(accounts, webhooks, strict=True))
+        detail = {"resealed": resealed, "unreadable": unreadable}
+        await Audit(pool).write(INSTALLATION, f"cli:{options.by}" if options.by else "cli", "account.reseal", detail)
+    print_result(detail, RESEALED, as_json=options.json)
     return FAILED if unreadable else 0
 
 
@@ -137,11 +145,16 @@ def _json_of(text: str) -> object:
 
 def _book() -> AccountBook:
     settings = load()
+    return AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(_secret_key(), "account"))
+
+
+def _secret_key() -> str:
+    settings = load()
     key = settings.secret_key.get_secret_value() or _key_of_up(settings.data_dir)
     if not key:
         message = "SECRET_KEY is not set: credentials are sealed with the key of the web process and the workers"
         raise CommandError(message, MISUSED)
-    return AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(key, "account"))
+    return key
 
 
 def _key_of_up(data_dir: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import phonenumbers
 from phonenumbers import timezone as phone_zones
@@ -14,6 +13,7 @@ from dialer.model import bounded_id
 from dialer.policy.calling_hours import default_hours
 from dialer.policy.run_settings import MAX_GAP_HOURS
 from dialer.policy.run_settings import MAX_PER_DAY as MOST_PER_DAY
+from dialer.policy.time_zones import time_zone
 from ringmaster.database import address, connected
 from ringmaster.errors import OptionError
 from ringmaster.output import print_result
@@ -66,6 +66,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     create.add_argument("--min-gap-hours", type=float, default=MIN_GAP_HOURS, metavar="H", help=gap)
     a_day = f"calls to one phone on a day (default: {MAX_PER_DAY})"
     create.add_argument("--max-per-day", default=str(MAX_PER_DAY), metavar=f"N|{UNLIMITED}", help=a_day)
+    create.add_argument("--by", metavar="NAME", help="your name, for the audit log")
     create.add_argument("--json", action="store_true", help="print one JSON object")
     create.set_defaults(run=run)
 
@@ -80,7 +81,7 @@ async def run(options: Namespace) -> int:
     new = validate(name=options.name, caller_id=options.caller_id, timezone=options.timezone, max_calls=max_calls)
     rules = starting_rules(new.region, options.calling_hours, options.min_gap_hours, options.max_per_day)
     async with connected(address()) as pool:
-        created = await create(pool, replace(new, rules=rules))
+        created = await create(pool, replace(new, rules=rules), by=f"cli:{options.by}" if options.by else "cli")
     print_result(created, "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}", as_json=options.json)
     return 0
 
@@ -120,10 +121,10 @@ def starting_rules(region: str, calling_hours: str, min_gap_hours: float, max_pe
     return StartingRules(hours, min_gap_hours, most)
 
 
-async def create(pool: Pool, new: NewBusiness) -> dict[str, Any]:
+async def create(pool: Pool, new: NewBusiness, by: str = "cli") -> dict[str, Any]:
     """Add the business with its lane; return the fields of `--json`."""
     fields = {"name": new.name, "caller_id": new.caller_id, "region": new.region, "timezone": new.timezone, "max_calls": new.max_calls}
-    return {"business_id": await Businesses(pool).create(**fields, rules=new.rules), **fields}  # type: ignore[arg-type]
+    return {"business_id": await Businesses(pool).create(**fields, rules=new.rules, actor=by), **fields}  # type: ignore[arg-type]
 
 
 def _number(caller_id: str) -> phonenumbers.PhoneNumber:
@@ -135,10 +136,9 @@ def _number(caller_id: str) -> phonenumbers.PhoneNumber:
 
 
 def _zone(name: str) -> str:
-    try:
-        return ZoneInfo(name).key
-    except (LookupError, ValueError, OSError):
-        raise OptionError(option="--timezone", problem=f"{name!r} is not a time zone such as Asia/Jerusalem or America/New_York") from None
+    if time_zone(name) is None:
+        raise OptionError(option="--timezone", problem=f"{name!r} is not a time zone such as Asia/Jerusalem or America/New_York")
+    return name
 
 
 def _zone_of(number: phonenumbers.PhoneNumber, region: str) -> str:

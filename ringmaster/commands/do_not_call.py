@@ -149,7 +149,7 @@ async def _change(pool: Pool, wanted: _ListChoice, phones: PhoneList, requested_
     try:
         return await DoNotCall(pool).replace_register(request, wanted.register, phones, report)
     except LaterRegisterError as error:
-        message = "a later import of this register has been faster, and is in force"
+        message = "a later import of this register finished first, and is in force"
         raise CommandError(message) from error
 
 

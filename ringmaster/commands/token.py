@@ -11,7 +11,9 @@ from ringmaster.commands.user import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import OptionError
 from ringmaster.output import print_result
-from sql.businesses.businesses import Businesses, NoSuchBusinessError
+from sql.commands.requests import request_by
+from sql.tokens.tokens import NewToken, Tokens
+from sql.users.users import NoSuchBusinessError
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from sql.pool import Pool
 
+MAX_NAME_CHARACTERS = 100
 SECRET_BYTES = 32  # 256 bits: nothing to guess, so a plain digest is enough
 
 
@@ -28,6 +31,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     create = group.add_parser("create", help="add a token", description="Add a token, for `Authorization: Bearer TOKEN`. It is shown once.")
     create.add_argument("--business", required=True, type=business_id, metavar="ID", help="the business_id")
     create.add_argument("--role", required=True, choices=[role.value for role in Role], help="viewer reads, operator dials, admin does all")
+    create.add_argument("--name", default="", metavar="TEXT", help="what it is for, as the list of tokens shows it")
+    create.add_argument("--by", metavar="NAME", help="your name, for the audit log")
     create.add_argument("--json", action="store_true", help="print one JSON object")
     create.set_defaults(run=run)
 
@@ -38,14 +43,18 @@ async def run(options: Namespace) -> int:
     Raises:
         CommandError: naming the wrong option, or the reason why the database cannot be used.
     """
+    name = options.name.strip()
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise OptionError(option="--name", problem=f"at most {MAX_NAME_CHARACTERS} printable characters")
+    by = f"cli:{options.by}" if options.by else "cli"
     async with connected(address()) as pool:
-        created = await create(pool, options.business, role=Role(options.role))
+        created = await create(pool, options.business, role=Role(options.role), name=name, by=by)
     line = "{token}\ntoken {token_id}: {role} of business {business_id}; it is not shown again"
     print_result(created, line, as_json=options.json)
     return 0
 
 
-async def create(pool: Pool, business: int, *, role: Role) -> dict[str, Any]:
+async def create(pool: Pool, business: int, *, role: Role, name: str = "", by: str = "cli") -> dict[str, Any]:
     """Add a token; return the fields of `--json`, with the secret that is not stored.
 
     Raises:
@@ -53,7 +62,8 @@ async def create(pool: Pool, business: int, *, role: Role) -> dict[str, Any]:
     """
     secret = secrets.token_urlsafe(SECRET_BYTES)
     try:
-        token_id = await Businesses(pool).create_token(business, role=role, digest=hashlib.sha256(secret.encode()).digest())
+        new = NewToken(role, hashlib.sha256(secret.encode()).digest(), name)
+        token, _ = await Tokens(pool).create(business, new, request_by(by))
     except NoSuchBusinessError:
         raise OptionError(option="--business", problem=f"there is no business {business}") from None
-    return {"token": secret, "token_id": token_id, "business_id": business, "role": role}
+    return {"token": secret, "token_id": token.token_id, "business_id": business, "role": role, "name": name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
@@ -18,7 +19,6 @@ from ringmaster.local.process import Processes
 from ringmaster.local.servers import serving
 
 if TYPE_CHECKING:
-    import argparse
     from argparse import Namespace
 
     from dialer.config import Settings
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ringmaster.local.data_dir import DataDir
     from ringmaster.local.servers import Servers
 
+MOST_PROCESSES = 64
 FIRST_STEPS = """\
 Accounts, from another terminal here:
   {python} -m dialer business create --name NAME --caller-id +12125550100
@@ -39,14 +40,23 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     up = commands.add_parser(
         "up",
         help="a small installation in one command",
-        description="Start everything: PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL are set, the web process, a worker. "
+        description="Start everything: PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL are set, web processes, workers. "
         "Data is kept in DIALER_DATA_DIR.",
     )
     up.add_argument("--simulator", action="store_true", help="dial through the simulator instead of Twilio")
     up.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
     up.add_argument("--speed", type=float, default=1.0, help="of the simulator, simulated seconds in a real one (default: 1)")
+    up.add_argument("--webs", type=_count, default=1, metavar="N", help="web processes on the same port (default: 1)")
+    up.add_argument("--workers", type=_count, default=1, metavar="N", help="workers; each process uses one core (default: 1)")
     signals.add_parent_option(up)
     up.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_PROCESSES):
+        message = f"a number from 1 to {MOST_PROCESSES}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 async def run(options: Namespace) -> int:
@@ -87,7 +97,7 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
             simulator = installation.persistent_simulator(simulator, directory)
             environment |= simulator.environment
             await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
-        await installation.start_dialer(processes, environment)
+        await installation.start_dialer(processes, environment, webs=options.webs, workers=options.workers)
         _greet(environment, simulator, data_dir)
         with notice.posted(data_dir, servers.database_url, servers.redis_url):
             await _watch(servers, processes)

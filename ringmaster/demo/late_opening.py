@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from dialer.policy.calling_hours import DAY, WEEKDAYS
+from dialer.policy.time_zones import time_zone
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +18,7 @@ MINUTE: Final = timedelta(minutes=1)
 MOST_WAIT: Final = timedelta(seconds=20)  # contract, section 7
 LEAST_WAIT: Final = timedelta(seconds=4)  # less, and nobody sees it wait
 # Of all leads of the run. Its clocks never change, so each of its minutes comes once a day.
-ZONE: Final = ZoneInfo("America/Phoenix")
+ZONE: Final = time_zone("America/Phoenix")
 
 
 def next_opening(now: datetime) -> datetime:
