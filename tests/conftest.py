@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
 
 MAINTENANCE = "postgres"
-# The tests of whole processes run one after the other in two rows: those that measure, and the others.
+# The tests of whole processes run one after the other in two rows: those that measure, and the others. Those of the house stay together,
+# so that only one process parses our source.
 ROWS = {
     "tests/chaos/": "chaos",
+    "tests/house/": "house",
     **dict.fromkeys((f"tests/chaos/test_{name}.py" for name in ("cancel", "isolation", "rules", "workers")), "measured"),
 }
 TEMPLATE = "migrated"
@@ -95,8 +97,12 @@ async def migrated(postgres: Postgres) -> str:
 
 
 @pytest_asyncio.fixture
-async def database_url(postgres: Postgres, migrated: str) -> AsyncIterator[str]:
-    """A database for this test, with the schema and no rows."""
+async def database_url(postgres: Postgres, migrated: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A database for this test, with the schema and no rows.
+
+    The connections of this process do not plan claim and record in advance: that pays off after some hundred calls.
+    """
+    monkeypatch.setattr("sql.pool.PLANNED", ())
     async for url in _database(postgres, migrated):
         yield url
 

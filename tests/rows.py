@@ -11,15 +11,18 @@ from dialer.sealing import Seal
 from sql.attempts.attempts import Attempts, ClaimedAttempt, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Answer, Commands
+from sql.commands.requests import request_by
 from sql.runs.new_run import NewLead, NewRun, Request
 from sql.runs.runs import Run, Runs
+from sql.tokens.tokens import NewToken, Tokens
+from sql.users.users import NewUser, Users
 from sql.workers.workers import Workers
 from telephony.account_credentials import AccountCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dialer.model import AttemptState
+    from dialer.model import AttemptState, Role
     from sql.attempts.attempts import RecordResult, Verdict
     from sql.pool import Pool
 
@@ -47,6 +50,8 @@ class DatabaseFixture:
         self.pool = pool
         self.attempts = Attempts(pool)
         self.businesses = Businesses(pool)
+        self.users = Users(pool)
+        self.tokens = Tokens(pool)
         self.commands = Commands(pool)
         self.runs = Runs(pool)
         self.workers = Workers(pool)
@@ -63,6 +68,16 @@ class DatabaseFixture:
         return await self.businesses.create(
             name="Shop", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=max_calls
         )
+
+    async def token(self, business_id: int, role: Role, digest: bytes, name: str = "") -> int:
+        """Add a program's key by the SHA-256 of its secret; return its id."""
+        token, _ = await self.tokens.create(business_id, NewToken(role, digest, name), request_by("test"))
+        return token.token_id
+
+    async def user(self, business_id: int, email: str, role: Role, password_hash: str) -> int:
+        """Add a person; return the id."""
+        user, _ = await self.users.create(business_id, NewUser(email, role, password_hash), request_by("test"))
+        return user.user_id
 
     async def own_account(
         self, business_id: int, account_sid: str, auth_token: str, *, secret_key: str = SECRET_KEY, pace: float | None = None
@@ -87,7 +102,7 @@ class DatabaseFixture:
     ) -> tuple[list[ClaimedAttempt], dict[int, Verdict]]:
         requests = [ClaimRequest(b, self.epochs[await self.partition(b)], permits) for b in business_ids]
         attempts, verdicts = await self.attempts.claim(
-            self.incarnation, token or uuid4(), requests, send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+            self.incarnation, token or uuid4(), requests, send_seconds=5, ring_seconds=30, max_minutes=10, default_account=ACCOUNT_SID
         )
         return attempts, {verdict.business_id: verdict for verdict in verdicts}
 

@@ -56,12 +56,33 @@ class Program:
 
 
 @dataclass
-class Here:
-    """All three."""
+class SimulatorClient:
+    """A simulator, and a client of its API."""
 
     sim: simulator.Simulator
-    program: Program
     client: aiohttp.ClientSession
+
+    async def end(self, call: simulator.Call) -> simulator.Call:
+        """Wait until the call is over and nothing is on its way any more."""
+        await self.sim.call_log.until(lambda _: call.over)
+        async with asyncio.timeout(10):
+            await self.sim.tasks.idle()
+        return call
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with self.client.get(path) as response:
+            return response.status, await response.json()
+
+    async def post(self, path: str, body: object) -> tuple[int, Any]:
+        async with self.client.post(path, json=body) as response:
+            return response.status, await response.json()
+
+
+@dataclass
+class Here(SimulatorClient):
+    """The program that is called back, too."""
+
+    program: Program
     account: str = simulator.TEST_ACCOUNT
 
     def path(self, rest: str) -> str:
@@ -77,13 +98,6 @@ class Here:
         assert status == 201, body
         return self.sim.call_log.calls[body["sid"]]
 
-    async def end(self, call: simulator.Call) -> simulator.Call:
-        """Wait until the call is over and nothing is on its way any more."""
-        await self.sim.call_log.until(lambda _: call.over)
-        async with asyncio.timeout(10):
-            await self.sim.tasks.idle()
-        return call
-
     async def heard(self, verbs: str, **fields: str) -> list[dict[str, Any]]:
         """What is heard on a call with this script."""
         self.program.documents["/script"] = twiml(verbs)
@@ -94,14 +108,6 @@ class Here:
 
     async def update(self, call: simulator.Call, **form: str) -> tuple[int, dict[str, Any]]:
         async with self.client.post(self.path(f"Calls/{call.sid}.json"), data=form) as response:
-            return response.status, await response.json()
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        async with self.client.get(path) as response:
-            return response.status, await response.json()
-
-    async def post(self, path: str, body: object) -> tuple[int, Any]:
-        async with self.client.post(path, json=body) as response:
             return response.status, await response.json()
 
 
@@ -122,4 +128,4 @@ async def running_here(
         aiohttp.ClientSession(sim.url, headers=headers) as client,
     ):
         program.url = str(server.make_url("")).rstrip("/")
-        yield Here(sim, program, client, account)
+        yield Here(sim, client, program, account)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,7 @@ from tests.browser_session import EMAIL, PASSWORD
 from tests.web_site import Site, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from playwright.async_api import Browser, BrowserContext, Page
 
@@ -29,7 +31,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--remote-debugging-port=0",
 )
+LISTENING = re.compile(r"DevTools listening on (\S+)")
 # Generous, because a test machine may be busy.
 PATIENCE_MILLISECONDS = 20_000
 # The browser logs these for responses that are errors on purpose.
@@ -44,14 +48,28 @@ async def site(database_url: str, redis_url: str, database: DatabaseFixture) -> 
         yield site
 
 
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium."""
+@pytest.fixture(scope="session")
+def chromium_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Debian's Chromium, started once: each test gets windows of its own in it, with cookies of their own."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("there is no chromium on PATH; on Debian: apt-get install chromium")
+    profile = tmp_path_factory.mktemp("chromium")
+    with subprocess.Popen([path, *FLAGS, f"--user-data-dir={profile}"], stderr=subprocess.PIPE, text=True) as chromium:
+        assert chromium.stderr is not None
+        address = next((found[1] for line in chromium.stderr if (found := LISTENING.match(line))), None)
+        assert address, "Chromium ended"
+        # Read on, or Chromium would stop at a full pipe.
+        threading.Thread(target=chromium.stderr.read, daemon=True).start()
+        yield address
+        chromium.terminate()
+
+
+@pytest_asyncio.fixture
+async def browser(chromium_address: str) -> AsyncIterator[Browser]:
+    """Debian's Chromium."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = await playwright.chromium.connect_over_cdp(chromium_address)
         yield browser
         await browser.close()
 
@@ -70,11 +88,12 @@ class BrowserUser:
         await self.page.goto(str(self.site.client.make_url(path)))
 
     async def sign_in(self) -> None:
-        await self.open("/login")
+        # A page without a stream of events: tests count those of the pages that they open.
+        await self.open("/login?next=/settings/business")
         await self.page.fill("#email", EMAIL)
         await self.page.fill("#password", PASSWORD)
         await self.page.keyboard.press("Enter")
-        await self.page.wait_for_url(re.compile("/$"))
+        await self.page.wait_for_url(re.compile(r"^[^?]*/settings/business$"))
 
     def _record_console(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"} and not EXPECTED.match(text):

@@ -9,7 +9,6 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from dialer.messages import CommandType
 from dialer.model import AttemptState
 from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
-SHEET = "lead_id,phone,name\n1,0500000001,Ada\n2,12,Grace\n3,0500000001,Twice\n"
+LEADS = "lead_id,phone,name\n1,0500000001,Ada\n2,12,Grace\n3,0500000001,Twice\n"
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}
 
 
@@ -50,28 +49,27 @@ async def overflow(page: Page) -> int:
     return int(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
-@pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("he-IL", "dark")])
-async def test_axe_finds_no_violations(site: Site, browser: Browser, locale: str, scheme: str) -> None:
-    run_id, job_id = await busy_run(site)
-    stopped = await site.load(3)
-    await site.database.command(site.business, CommandType.STOP, stopped)
-    await site.load(3, start=False)
-    context, user = await open_window(site, browser, locale=locale, color_scheme=scheme)
+async def test_axe_finds_no_violations_in_dialogs_steps_and_errors(site: Site, browser: Browser) -> None:
+    """The states of pages that no address leads to; the pages themselves are in test_every_page.py."""
+    run_id, _ = await busy_run(site)
+    context, user = await open_window(site, browser, locale="he-IL", color_scheme="dark")
     page = user.page
     found = []
-    paths = ["/", "/runs?status=failed", f"/runs/{run_id}", f"/runs/{run_id}?status=failed", f"/runs/{stopped}", f"/runs/{run_id}/stop"]
-    for path in [*paths, f"/runs/{run_id}/jobs/{job_id}", "/runs/new", "/runs/99999"]:
-        await user.open(path)
-        found += await violations(page)
     await user.open(f"/runs/{run_id}")
-    await page.locator("#do-cancel").click()
+    await page.locator("#do-end").click()
+    await expect(page.locator("dialog")).to_be_visible()
     found += await violations(page)
-    for sheet in ("lead_id\n1\n", SHEET.replace("0500000001", "1"), SHEET):
-        await user.open("/runs/new")
-        await page.fill("#text", sheet)
-        await page.locator("main button.main-action").click()
-        await page.wait_for_load_state()
+    await user.open("/runs/new")
+    await page.fill("#text", LEADS + "3,12,Short\n")
+    for _ in ("columns", "check", "calling", "an error"):
+        async with page.expect_navigation():
+            await page.locator(".step-open button.main-action").click()
         found += await violations(page)
+        if await page.locator("#group-cannot").count():
+            await page.locator("#group-cannot").click()
+            found += await violations(page)
+        if await page.locator("#say").count():
+            await page.fill("#say", "{nobody}")
     await page.context.clear_cookies()
     await user.open("/login")
     found += await violations(page)
@@ -96,27 +94,30 @@ async def tab_to(page: Page, selector: str) -> None:
 
 async def test_a_run_is_loaded_started_and_cancelled_by_the_keyboard_alone(user: BrowserUser, site: Site) -> None:
     page = user.page
+    await user.open("/runs")
     await tab_to(page, 'a[href="/runs/new"]')
     await page.keyboard.press("Enter")
     await page.wait_for_url(re.compile("/runs/new"))
     await page.keyboard.press("Tab")
     await expect(page.locator(".skip")).to_be_focused()
     await tab_to(page, "#text")
-    await page.keyboard.insert_text(SHEET)
-    await tab_to(page, "main button.main-action")
-    await page.keyboard.press("Enter")
-    await expect(page.locator("h1")).to_have_text("1 lead is ready")
-    await tab_to(page, "main button.main-action")
+    await page.keyboard.insert_text(LEADS)
+    for step in ("people", "columns", "check"):
+        await expect(page.locator(f".step-open #step-{step}")).to_be_visible()
+        await tab_to(page, ".step-open button.main-action")
+        await page.keyboard.press("Enter")
+    await expect(page.locator("#call-now")).to_be_visible()
+    await tab_to(page, "#call-now")
     await page.keyboard.press("Space")
-    await expect(page.get_by_text("The campaign has started.")).to_be_visible()
-    await tab_to(page, "#do-cancel")
+    await expect(page.get_by_text("The campaign has started; people to call: 1.")).to_be_visible()
+    await tab_to(page, "#do-end")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#confirm-cancel")).to_be_visible()
+    await expect(page.locator("dialog")).to_be_visible()
     await page.keyboard.press("Escape")
-    await expect(page.locator("#confirm-cancel")).to_be_hidden()
-    await expect(page.locator("#do-cancel")).to_be_focused()
+    await expect(page.locator("dialog")).to_have_count(0)
+    await expect(page.locator("#do-end")).to_be_focused()
     await page.keyboard.press("Enter")
-    await tab_to(page, "#confirm-cancel .danger-action")
+    await tab_to(page, "dialog .danger-action")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     [run] = await site.database.runs.page(site.business)
@@ -129,7 +130,7 @@ async def test_hebrew_runs_from_right_to_left_and_numbers_do_not(site: Site, bro
     page = user.page
     await user.open(f"/runs/{run_id}")
     assert await page.evaluate("getComputedStyle(document.body).direction") == "rtl"
-    for selector in ("#leads tbody td .ltr", ".call > .ltr", ".account .ltr"):
+    for selector in ("#leads tbody td .ltr", ".lane > .ltr", ".account .ltr"):
         style = await page.locator(selector).first.evaluate("e => [getComputedStyle(e).direction, getComputedStyle(e).unicodeBidi]")
         assert style == ["ltr", "isolate"], selector
     title = await page.locator("h1").bounding_box()
@@ -154,20 +155,21 @@ async def test_pages_fit_a_phone(site: Site, browser: Browser, locale: str) -> N
 async def test_everything_but_the_live_updates_works_without_scripts(site: Site, browser: Browser) -> None:
     context, user = await open_window(site, browser, java_script_enabled=False)
     page = user.page
+    await page.get_by_role("link", name="Campaigns").click()
     await page.get_by_role("link", name="New campaign").click()
-    await page.fill("#text", SHEET)
-    await page.get_by_role("button", name="Upload leads").click()
-    await page.get_by_role("button", name="Start calling").click()
+    await page.fill("#text", LEADS)
+    for name in ("Continue to the columns", "Continue to the check", "Continue to the calls", "Call 1 person"):
+        await page.get_by_role("button", name=name).click()
     await expect(page.get_by_text("Without JavaScript this page does not update")).to_be_visible()
-    await page.locator("#choose-status").select_option("queued")
-    await page.get_by_role("button", name="Filter").click()
+    await page.locator(".chips").get_by_role("link", name="Not called yet").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)
-    await page.locator("#do-cancel").click()
-    await expect(page.locator("h2")).to_have_text("Cancel this campaign?")
-    await page.get_by_role("button", name="Cancel the campaign").click()
+    await page.locator("#do-end").click()
+    await expect(page.locator("h1")).to_have_text("End this campaign?")
+    await page.get_by_role("button", name="End the campaign").click()
     await expect(page.locator("h1 + .status")).to_have_text("Cancelled")
     await page.get_by_role("button", name="עברית").click()
     await expect(page.locator("html")).to_have_attribute("dir", "rtl")
+    await page.locator(".account summary").click()
     await page.get_by_role("button", name="התנתקות").click()
     await expect(page.locator("#email")).to_be_visible()
     await context.close()

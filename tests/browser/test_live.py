@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 
-from dialer.messages import CommandType, Event
+from dialer.messages import Event
 from dialer.model import AttemptState
 from tests.browser.conftest import PATIENCE_MILLISECONDS
 from web.app import create_app
@@ -50,17 +50,18 @@ async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, sit
     attempts, _ = await site.database.claim(site.business)
     await site.database.record(attempts[0], AttemptState.RINGING, sid="CA" + "1" * 32)
     await publish_progress(site, "call.progress", run_id)
-    await expect(page.locator(".call")).to_have_count(3)
+    await expect(page.locator("[id^=call-]")).to_have_count(3)
     await expect(page.locator(f"#call-{attempts[0].job_id}")).to_contain_text("Ringing")
-    await expect(page.locator("#count-in_progress b")).to_have_text("3")
+    await expect(page.locator("#count-line b")).to_have_text("3")
     for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
         await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
     # We publish nothing now: the outbox relays the end of each call.
-    await expect(page.locator("#percent")).to_have_text("100%")
+    await expect(page.locator("#sentence")).to_have_text("3 of 3 called. 1 person answered (33%), 1 no answer, 1 busy.")
+    await expect(page).to_have_title(re.compile("^100% · Completed"))
     await expect(page.locator("h1 + .status")).to_have_text("Completed")
     await expect(page.locator(".live-text")).to_have_text("Finished: no more changes")
     await expect(page.locator("#leads tbody tr").nth(1)).to_contain_text("Busy")
-    await expect(page.locator("#do-cancel")).to_have_count(0)
+    await expect(page.locator("#do-end")).to_have_count(0)
     assert await untouched(page)
 
 
@@ -79,32 +80,31 @@ async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: 
     await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     async with TestServer(create_app(settings), port=port):
         await expect(page.locator(".live-text")).to_have_text(LIVE)
-        await expect(page.locator("#count-failed b")).to_have_text("1")
-        await expect(page.locator(".call")).to_have_count(2)
+        await expect(page.locator("#count-busy b")).to_have_text("1")
+        await expect(page.locator("[id^=call-]")).to_have_count(2)
         assert await untouched(page)
         await page.close()
 
 
-async def test_updates_can_be_put_on_hold(user: BrowserUser, site: Site) -> None:
+async def test_what_happened_can_be_put_on_hold(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
     page = user.page
     await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
-    hold = page.get_by_role("button", name="Hold updates")
+    hold = page.get_by_role("button", name="Hold")
     await hold.click()
-    await expect(page.locator(".live-text")).to_have_text(re.compile("Updates on hold since"))
-    await site.database.command(site.business, CommandType.PAUSE, run_id)
-    async with page.expect_event("requestfinished", lambda request: "/events" not in request.url, timeout=PATIENCE_MILLISECONDS):
-        await expect(page.locator("h1 + .status")).to_have_text("Running")
-        await hold.click()
+    await site.post(f"/api/outbound/runs/{run_id}/pause")
     await expect(page.locator("h1 + .status")).to_have_text("Paused")
+    before = await page.locator("#feed li").count()
+    await hold.click()
+    await expect(page.locator("#feed li")).to_have_count(before + 1)
     await expect(page.locator(".live-text")).to_have_text(LIVE)
 
 
 async def test_paging_keeps_the_connection_and_the_address(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(60)
     page = user.page
-    await user.open(f"/runs/{run_id}")
+    await user.open(f"/runs/{run_id}?show=all")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
     await page.get_by_role("link", name="Next page").click()
@@ -112,7 +112,7 @@ async def test_paging_keeps_the_connection_and_the_address(user: BrowserUser, si
     assert "after=50" in page.url
     attempts, _ = await site.database.claim(site.business)
     await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
-    await expect(page.locator("#count-failed b")).to_have_text("1")
+    await expect(page.locator("#count-busy b")).to_have_text("1")
     await expect(page.locator("#leads tbody tr")).to_have_count(10)
     assert await untouched(page)
     await page.go_back()
@@ -120,23 +120,22 @@ async def test_paging_keeps_the_connection_and_the_address(user: BrowserUser, si
 
 
 async def test_an_open_question_and_the_keyboard_survive_an_update(user: BrowserUser, site: Site) -> None:
-    run_id = await site.load(3)
+    run_id = await site.load(5)
     page = user.page
     await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
-    await page.locator("#count-failed").focus()
+    await page.locator("#count-queued").focus()
     attempts, _ = await site.database.claim(site.business)
     await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
-    await expect(page.locator("#count-failed b")).to_have_text("1")
-    await expect(page.locator("#count-failed")).to_be_focused()
-    await page.locator("#do-stop").click()
-    await page.get_by_label("Also hang up calls on the line").last.check()
+    await expect(page.locator("#count-busy b")).to_have_text("1")
+    await expect(page.locator("#count-queued")).to_be_focused()
+    await page.locator("#do-end").click()
+    await page.get_by_label("Now, and hang up").check()
     await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
-    await expect(page.locator("#count-failed b")).to_have_text("2")
-    await expect(page.locator("#confirm-stop")).to_be_visible()
-    await expect(page.locator("#confirm-stop input[type=checkbox]")).to_be_checked()
-    await page.get_by_role("button", name="Stop the campaign").click()
-    await expect(page.get_by_text("The campaign has been stopped.")).to_be_visible()
+    await expect(page.locator("#count-busy b")).to_have_text("2")
+    await expect(page.get_by_label("Now, and hang up")).to_be_checked()
+    await page.get_by_role("button", name="End the campaign").click()
+    await expect(page.get_by_text("The campaign is over.")).to_be_visible()
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 1
 
 

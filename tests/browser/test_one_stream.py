@@ -22,6 +22,7 @@ from tests.browser.conftest import PATIENCE_MILLISECONDS, BrowserUser, open_wind
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import hash_of, serving
 from web.events import fanout as fanout_module
+from web.pages.outcome_groups import GROUPS
 from web.pages.run import run_leads, run_page
 from web.server import keys
 
@@ -98,12 +99,13 @@ async def traffic(site: Site, runs: list[int]) -> AsyncIterator[None]:
 
 
 async def stop(page: Page) -> float:
-    """Press Stop and confirm; returns the seconds until the server's response."""
-    await page.locator("#do-stop").click()
-    button = page.get_by_role("button", name="Stop the campaign")
+    """End the run now, and confirm; returns the seconds until the server's response."""
+    await page.locator("#do-end").click()
+    button = page.get_by_role("button", name="End the campaign")
     await expect(button).to_be_visible()
+    await page.get_by_label("Now", exact=False).first.check()
     begun = asyncio.get_running_loop().time()
-    async with page.expect_response(re.compile(r"/runs/\d+/stop$"), timeout=PATIENCE_MILLISECONDS):
+    async with page.expect_response(re.compile(r"/runs/\d+/end$"), timeout=PATIENCE_MILLISECONDS):
         await button.click(no_wait_after=True)
     return asyncio.get_running_loop().time() - begun
 
@@ -125,8 +127,15 @@ async def call_everybody(site: Site) -> None:
 
 async def shows_the_rows(page: Page, site: Site, run_id: int) -> None:
     run = await site.database.checked_run(site.business, run_id)
-    for name in ("queued", "in_progress", "completed", "failed", "cancelled", "skipped"):
-        await expect(page.locator(f"#count-{name} b")).to_have_text(str(getattr(run, name)))
+    rows = await site.database.pool.fetch(
+        "SELECT outcome, count(*) AS n FROM outbound_call_jobs WHERE run_id = $1 GROUP BY outcome", run_id
+    )
+    outcomes = {row["outcome"]: row["n"] for row in rows}
+    expected = {group.key: group.count(outcomes) for group in GROUPS}
+    expected |= {"line": run.in_progress, "queued": run.queued, "cancelled": run.cancelled, "skipped": run.skipped}
+    for key, number in expected.items():
+        # What there is none of is not shown.
+        await expect(page.locator(f"#count-{key} b")).to_have_text([str(number)] if number else [])
 
 
 async def test_stop_works_in_the_eighth_window_and_all_eight_are_up_to_date(user: BrowserUser, site: Site) -> None:
@@ -142,7 +151,7 @@ async def test_stop_works_in_the_eighth_window_and_all_eight_are_up_to_date(user
     await call_everybody(site)
     for page, run_id in zip(pages, runs, strict=True):
         await shows_the_rows(page, site, run_id)
-        await expect(page.locator("h1 + .status")).to_have_text(re.compile("Completed|Stopped"))
+        await expect(page.locator("h1 + .status")).to_have_text(re.compile("Completed|Stopped|Ended"))
     await until_streams(site, 0)
     assert user.console_errors == []
 
@@ -152,13 +161,13 @@ async def test_stop_works_while_every_fetch_hangs(user: BrowserUser, site: Site,
     pages = [await window(user, run_id) for run_id in runs]
     for page in pages:
         await is_live(page)
-    real, gate, waiting = run_leads.leads_values, asyncio.Event(), 0
+    real, released, waiting = run_leads.leads_values, asyncio.Event(), 0
 
     async def stuck(*arguments: Any) -> Any:  # noqa: ANN401 - as the real one
         nonlocal waiting
         waiting += 1
         try:
-            await gate.wait()
+            await released.wait()
         finally:
             waiting -= 1
         return await real(*arguments)
@@ -171,7 +180,7 @@ async def test_stop_works_while_every_fetch_hangs(user: BrowserUser, site: Site,
         control = await stop_without_browser(site)
         seconds = await stop(pages[-1])
     assert seconds < max(GENEROUS_SECONDS, 10 * control), f"{seconds:.2f} s, {control:.2f} s without a browser"
-    gate.set()
+    released.set()
     for page, run_id in zip(pages, runs, strict=True):
         await shows_the_rows(page, site, run_id)
 
@@ -188,12 +197,12 @@ async def test_a_window_that_opens_later_misses_nothing(user: BrowserUser, site:
         answer = await route.fetch()
         attempts, _ = await site.database.claim(site.business)
         await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
-        await expect(first.locator("#count-failed b")).to_have_text("1")
+        await expect(first.locator("#count-busy b")).to_have_text("1")
         await route.fulfill(response=answer)
 
     await second.route(address, change, times=1)
     await second.goto(address)
-    await expect(second.locator("#count-failed b")).to_have_text("1")
+    await expect(second.locator("#count-busy b")).to_have_text("1")
     await is_live(second)
     assert streams_of(site) == 1
 
@@ -244,6 +253,7 @@ async def test_signing_out_in_one_window_ends_the_stream_of_all(user: BrowserUse
     pages = [await window(user, run_id) for _ in range(2)]
     for page in pages:
         await is_live(page)
+    await user.page.locator(".account summary").click()
     await user.page.get_by_role("button", name="Sign out").click()
     for page in pages:
         await page.wait_for_url(re.compile("/login"))
@@ -266,6 +276,7 @@ async def test_a_page_reloads_once_when_each_of_its_fragments_is_rejected(user: 
 
     page.on("response", lambda response: rejected.release() if response.status == HTTPStatus.UNAUTHORIZED else None)
     await page.route(page.url, hold_until_all_are_rejected)
+    await user.page.locator(".account summary").click()
     await user.page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url(re.compile("/login"))
     assert reloads == 1
@@ -275,20 +286,20 @@ async def test_a_page_reloads_once_when_each_of_its_fragments_is_rejected(user: 
 async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUser, site: Site, of: str) -> None:
     business_id = site.business if of == "the same business" else site.rival
     hashed = await asyncio.to_thread(hash_of, PASSWORD)
-    next_id = await site.database.businesses.create_user(business_id, email="next@example.com", role=Role.VIEWER, password_hash=hashed)
+    next_id = await site.database.user(business_id, "next@example.com", Role.VIEWER, hashed)
     run_id = await site.load(3)
     old = await window(user, run_id)
     await is_live(old)
     # Without a sign-out, as after a second sign-in in the same browser: the stream of the previous user is still open.
-    visitor = BrowserSession(site)
-    await visitor.sign_in("next@example.com")
-    cookies = [{"name": name, "value": value, "url": str(site.client.make_url("/"))} for name, value in visitor.cookies.items()]
+    browser = BrowserSession(site)
+    await browser.sign_in("next@example.com")
+    cookies = [{"name": name, "value": value, "url": str(site.client.make_url("/"))} for name, value in browser.cookies.items()]
     await user.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
     assert streams_of(site) == 1
     await site.post(f"/api/outbound/runs/{run_id}/pause")
     if business_id == site.business:
         await expect(old.locator("main")).to_have_attribute("data-reader", f"user:{next_id}")
-        await expect(old.locator("#do-stop")).to_have_count(0)
+        await expect(old.locator("#do-end")).to_have_count(0)
         await is_live(old)
         assert set(app_of(site)[keys.FANOUT]._per_user) == {(site.business, f"user:{next_id}")}
     else:
@@ -317,7 +328,7 @@ async def test_a_redis_that_rejects_writes_is_shown_and_the_page_keeps_updating(
             await operator.config_set("min-replicas-to-write", 1)
             await expect(page.locator(".live-text")).to_have_text(re.compile("Updating every 2 seconds since"))
             await site.database.claim(site.business)
-            await expect(page.locator(".call")).to_have_count(3)
+            await expect(page.locator("[id^=call-]")).to_have_count(3)
             await operator.config_set("min-replicas-to-write", 0)
             await is_live(page)
             await context.close()

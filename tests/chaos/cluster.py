@@ -25,8 +25,8 @@ from ringmaster.local.process import Processes
 from ringmaster.local.valkey import Valkey
 from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
+from tests.chaos.polling import until
 from tests.chaos.tenant import Tenant
-from tests.chaos.waiting import until
 from tests.chaos.watch import Watch
 from tests.tcp_proxy import TcpProxy
 
@@ -42,7 +42,7 @@ SPEED = 200.0
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 # PostgreSQL is killed and restarted here: a query in the meantime is repeated.
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Cluster:
@@ -182,7 +182,7 @@ class Cluster:
 
     async def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type depends on the query
         """The first value of a query; None while PostgreSQL is not available."""
-        with contextlib.suppress(*AWAY):
+        with contextlib.suppress(*UNAVAILABLE):
             return await self.pool.fetchval(query, *arguments)
         return None
 

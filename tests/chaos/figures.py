@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import dialer
-from tests.chaos.waiting import percentile
+from tests.chaos.polling import percentile
 
 FILE = Path(dialer.__file__).parents[1] / "benchmarks" / "results" / "chaos.json"
 

@@ -26,6 +26,10 @@ SELECT count(*) FROM dialer.attempts a
 WHERE a.run_id = $1 AND a.created_at > (SELECT min(i.applied_at) FROM dialer.inbox i
                                         WHERE i.run_id = $1 AND i.type IN ('run.cancel', 'run.stop'))
 """
+ATTEMPTS_TO = """
+SELECT a.id, a.state, a.reason, a.sid, a.created_at, a.send_by, a.ended_at FROM dialer.attempts a
+WHERE a.business_id = $1 AND a.phone = ANY ($2::text[]) ORDER BY a.id
+"""
 SIDS = "SELECT sid, excess FROM dialer.call_sids WHERE business_id = $1"
 
 
@@ -82,7 +86,7 @@ async def judge(cluster: Cluster, tenants: Iterable[Tenant], *, calls_each: int 
         at_once = most.get(tenant.caller_id, 0)
         assert at_once <= tenant.max_calls + excess, f"{at_once} calls at once"
         repeated = {to: n for to, n in Counter(call["to"] for call in calls).items() if n > calls_each}
-        assert not repeated, f"called more than {calls_each} times: {repeated}"
+        assert not repeated, f"called more than {calls_each} times: {await _history_of(cluster, tenant, calls, list(repeated))}"
         await _recount(cluster, tenant)
         await _every_call_is_known(cluster, tenant, calls)
         figures["leads"] += sum(map(len, tenant.runs.values()))
@@ -90,6 +94,12 @@ async def judge(cluster: Cluster, tenants: Iterable[Tenant], *, calls_each: int 
         figures["most_at_once"] = max(figures["most_at_once"], at_once)
     assert cluster.watch.wrong == [], "; ".join(cluster.watch.wrong[:5])
     return {**figures, "polls": cluster.watch.polls}
+
+
+async def _history_of(cluster: Cluster, tenant: Tenant, calls: list[dict[str, Any]], numbers: list[str]) -> str:
+    """The calls to these numbers, and our attempts to call them: the times tell which of two came late."""
+    attempts = await cluster.rows(ATTEMPTS_TO, tenant.business_id, numbers)
+    return "\n".join([*(f"call {call}" for call in calls if call["to"] in numbers), *(f"attempt {dict(row)}" for row in attempts)])
 
 
 async def _recount(cluster: Cluster, tenant: Tenant) -> None:

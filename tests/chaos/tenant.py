@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
 from tests.chaos.watch import ENDED
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ringmaster.local.process import Child
 from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep
 from tests.chaos.judge import call_records, judge
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from telephony.simulator.randomness import between
 from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import call_records, judge, taken_after
-from tests.chaos.waiting import lasting
+from tests.chaos.polling import lasting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

@@ -16,7 +16,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.external_client import EVENTS, command, connected
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import call_records, judge
-from tests.chaos.waiting import lasting, until
+from tests.chaos.polling import lasting, until
 from tests.chaos.watch import ENDED
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.external_client import EVENTS, connected
 from tests.chaos.figures import keep, spread
 from tests.chaos.judge import call_records, judge
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

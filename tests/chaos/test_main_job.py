@@ -12,7 +12,8 @@ import pytest
 from tests.chaos.external_client import EVENTS, REJECTED, ExternalClient, command, connected
 from tests.chaos.figures import keep
 from tests.chaos.judge import call_records, judge, most_at_once, taken_after
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
+from tests.chaos.watch import PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from tests.chaos.cluster import Cluster
@@ -22,12 +23,12 @@ pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytes
 
 async def test_five_hundred_leads_never_stall(cluster: Cluster) -> None:
     tenant = await cluster.tenant()
-    cluster.watch.pause_seconds = 0.0
+    cluster.watch.pause_seconds = 0.02
     try:
         run_id = await tenant.run(cluster.leads(500))
         run = await tenant.ended(run_id, 180)
     finally:
-        cluster.watch.pause_seconds = 0.02
+        cluster.watch.pause_seconds = PAUSE_SECONDS
     assert run["status"] == "completed"
     figures = await judge(cluster, [tenant])
     assert figures["calls"] == 500

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.figures import keep, spread, trials
 from tests.chaos.judge import call_records, judge
-from tests.chaos.waiting import lasting, until
+from tests.chaos.polling import lasting, until
 
 if TYPE_CHECKING:
     from tests.chaos.cluster import Cluster
@@ -27,7 +27,7 @@ FROM dialer.attempts a WHERE a.business_id = $1 AND a.state = 'not_placed'
 """
 LAG_SECONDS = 2
 # All slots are held until absence is shown, 7 s after the claims; a dozen failures in a row would open the circuit breaker for 30 s.
-SHUT_ONCE_SECONDS = 12.0
+OPENED_ONCE_SECONDS = 12.0
 STATES = "SELECT state, count(*) FROM dialer.attempts WHERE business_id = ANY ($1::integer[]) GROUP BY state"
 # How many attempts are unknown now, and how many of them hold a slot.
 UNKNOWN = """
@@ -110,7 +110,7 @@ async def test_nothing_is_lost_or_burned(cluster: Cluster, name: str, faults: di
     assert max(late, default=0.0) < SETTLED_SECONDS
 
 
-async def test_answers_that_fail_together_shut_the_gate_once(cluster: Cluster) -> None:
+async def test_answers_that_fail_together_open_the_breaker_once(cluster: Cluster) -> None:
     """A hiccup of the provider's, met by every POST on its way, is one failure and not a dozen."""
     tenant = await cluster.tenant(max_calls=12)
     # A half-open circuit breaker lets one call through alone; one successful answer closes it, whatever failed before at this worker.
@@ -125,7 +125,7 @@ async def test_answers_that_fail_together_shut_the_gate_once(cluster: Cluster) -
     asked = [datetime.fromisoformat(request["at"]) for request in records.requests if request["from"] == tenant.caller_id]
     pause = (min(created) - sorted(asked)[1]).total_seconds()
     keep("twelve answers fail together", calls_again_after=round(pause, 2), **figures)
-    assert pause < SHUT_ONCE_SECONDS
+    assert pause < OPENED_ONCE_SECONDS
 
 
 @pytest.mark.parametrize("scenario", ["busy"] if trials(1) == 1 else ["busy", "mix"])

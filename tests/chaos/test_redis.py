@@ -17,8 +17,8 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.external_client import EVENTS, command, connected
 from tests.chaos.figures import keep
 from tests.chaos.judge import judge, taken_after
+from tests.chaos.polling import lasting, until
 from tests.chaos.test_servers import BACK_SECONDS, SPEED, completed, dialing, go_on
-from tests.chaos.waiting import lasting, until
 from tests.chaos.watch import ENDED
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dialer.policy.calling_hours import WEEKDAYS
 from tests.chaos.figures import keep
 from tests.chaos.judge import call_records
 from tests.chaos.limits import PAUSE_MINUTES, RETRIES, by_budget, by_cap, by_countries, by_hours, created_at, load, set_rules
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from tests.chaos.cluster import Cluster
@@ -38,7 +38,7 @@ async def test_no_rule_is_broken_by_two_runs_two_workers_a_kill_and_a_lost_redis
         await set_rules(cluster, tenant, min_gap_hours=24.0, max_per_day=MAX_PER_DAY)
     await cluster.numbers({lead["phone"]: "busy" for rows in leads.values() for lead in rows[:RETRIED]})
     runs = [[await load(tenant, leads[tenant.business_id]) for _ in range(2)] for tenant in tenants]
-    shut = [await load(tenant, cluster.leads(5), calling_hours=closed_now()) for tenant in tenants]
+    closed_runs = [await load(tenant, cluster.leads(5), calling_hours=closed_now()) for tenant in tenants]
     others = [await limit(cluster) for limit in (by_budget, by_cap, by_countries, by_hours)]
     await tenants[0].taken(runs[0][0], 5)
     refused = [lead["phone"] for lead in leads[tenants[0].business_id][-REFUSED:]]
@@ -46,7 +46,7 @@ async def test_no_rule_is_broken_by_two_runs_two_workers_a_kill_and_a_lost_redis
     refused_at = datetime.now(UTC)
     assert (status, answer["added"]) == (200, REFUSED)
     await lose_a_worker_and_redis(cluster)
-    for tenant, both, closed in zip(tenants, runs, shut, strict=True):
+    for tenant, both, closed in zip(tenants, runs, closed_runs, strict=True):
         await until(partial(all_are_called, tenant, both), CALLED_SECONDS, "every number is called, by one of two runs")
         assert (await tenant.read_run(closed))["queued"] == 5
     for limited in others:

@@ -14,7 +14,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.external_client import command, connected
 from tests.chaos.figures import keep, trials
 from tests.chaos.judge import judge, taken_after
-from tests.chaos.waiting import lasting, until
+from tests.chaos.polling import lasting, until
 from tests.chaos.watch import ENDED
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ SETTINGS = INTEGRATION + "test_web_settings.py::"
 MORE_LEADS = INTEGRATION + "test_web_more_leads.py::"
 BUSINESS = INTEGRATION + "test_web_business.py::"
 LOADING = INTEGRATION + "test_web_loading.py::"
+LISTS = INTEGRATION + "test_web_lists.py::"
 LIVE = INTEGRATION + "test_web_live.py::"
 HEALTH = INTEGRATION + "test_web_health.py::"
 CHECK = INTEGRATION + "test_account_check.py::"
@@ -34,10 +35,13 @@ DUTIES = INTEGRATION + "test_worker_duties.py::"
 REPORTS = INTEGRATION + "test_run_reports.py::"
 BULK = INTEGRATION + "test_bulk_operations.py::"
 DIALLING = INTEGRATION + "test_stop_dialling.py::"
+WEBHOOKS = INTEGRATION + "test_web_webhooks.py::"
 PROVIDER = INTEGRATION + "test_twilio_provider.py::"
 CONFORMANCE = "tests/contract/test_twilio_conformance.py::TestTwilioKeepsThem::"
 DO_NOT_CALL = INTEGRATION + "test_do_not_call.py::"
 DNC = INTEGRATION + "test_cli_do_not_call.py::"
+USERS = INTEGRATION + "test_web_users.py::"
+AUDIT = INTEGRATION + "test_web_audit.py::"
 ALL = "*"
 RUN, JOB = "/api/outbound/runs/{run_id}", "/api/outbound/runs/{run_id}/jobs/{job_id}"
 CALLS = "/2010-04-01/Accounts/{sid}/Calls"
@@ -54,10 +58,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "python -m sql check": MIGRATE + "test_check_says_by_its_exit_code",
         "python -m web": HEALTH + "test_the_process_starts_serves_and_stops_at_once_with_a_listener",
         "python -m actors": "tests/chaos/test_main_job.py::test_the_only_worker_is_killed_and_another_goes_on",
-        "python -m dialer up": "tests/demo/test_up.py::test_servers_of_ones_own_are_used_instead",
+        "python -m dialer up": "tests/demo/test_up.py::test_servers_of_ones_own_several_web_processes_on_one_port_and_several_workers",
         "python -m dialer demo": "tests/demo/test_demo.py::test_it_stays_up_until_ctrl_c_and_leaves_nothing",
         "python -m telephony.simulator --port N": INTEGRATION
-        + "test_simulator_process.py::test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger",
+        + "test_simulator_process.py::test_it_serves_until_it_is_told_to_stop_and_keeps_its_call_log",
         # The commands of `dialer` that print: their options and, below, their fields.
         ALL: NAMES + "test_every_command_takes_what_the_page_says",
     },
@@ -91,6 +95,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         '{"error", "code", "details"}': RUNS + "test_errors_are_translated",
         "times": OPENAPI + "test_what_is_answered_is_what_is_described",
         "Idempotency-Key": RUNS + "test_a_command_with_a_key_takes_effect_once",
+        "sealed answers": USERS + "test_a_repeated_request_gets_the_same_secret_which_is_stored_sealed",
     },
     (4, "request"): {
         "GET /api/openapi.yaml": HEALTH + "test_the_api_is_described",
@@ -109,6 +114,10 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         f"POST {JOB}/resolve": JOBS + "test_a_person_resolves_an_unknown_attempt",
         f"GET {RUN}/events": LIVE + "test_resuming_has_no_gap_and_no_repeat",
         f"GET {RUN}/export.csv": JOBS + "test_the_export_has_every_lead_and_no_formula",
+        f"GET {RUN}/export.csv?for=people": LISTS + "test_people_get_words_local_times_and_their_own_columns_without_formulas",
+        f"GET {RUN}/export.xlsx": LISTS + "test_people_get_words_local_times_and_their_own_columns_without_formulas",
+        f"GET {RUN}/load-report": LISTS + "test_the_load_report_stays_with_the_run",
+        f"GET {RUN}/load-report.csv": LISTS + "test_the_load_report_stays_with_the_run",
         "GET /healthz": OPENAPI + "test_what_is_answered_is_what_is_described",
         "GET /readyz": HEALTH + "test_without_redis_the_process_is_degraded_and_serves",
         "GET /metrics": HEALTH + "test_requests_are_counted_by_route_without_ids",
@@ -164,6 +173,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     },
     (7, "field of a run to load"): {
         "record announced": SCRIPTS + "test_preflight_says_that_the_script_must_announce_a_recording",
+        "mapping": INTEGRATION + "test_web_tables.py::test_a_workbook_is_loaded_mapped_and_added_to",
         ALL: ANSWERS + "test_every_field_of_a_run_is_taken",
     },
     (7, "answer of"): {ALL: ANSWERS + "test_every_answer_has_its_fields"},
@@ -182,9 +192,26 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "DELETE /api/outbound/do-not-call": DO_NOT_CALL + "test_numbers_are_removed_unless_a_register_has_them",
         "GET /api/outbound/do-not-call.csv": DO_NOT_CALL + "test_the_export_is_read_back_and_has_no_formula",
         "GET /api/outbound/events": INTEGRATION + "test_web_streams.py::test_the_stream_of_a_business_resumes_without_gap_or_repeat",
+        "GET /api/users": USERS + "test_users_are_listed_in_pages_both_ways",
+        "POST /api/users": USERS + "test_a_user_is_added_with_a_link_that_works_once",
+        "PATCH /api/users/{user_id}": USERS + "test_a_disabled_user_is_out_at_once",
+        "DELETE /api/users/{user_id}": USERS + "test_the_last_admin_stays",
+        "POST /api/users/{user_id}/reset": USERS + "test_a_user_is_added_with_a_link_that_works_once",
+        "POST /api/users/me/password": USERS + "test_ones_own_password_is_changed_and_the_other_sessions_end",
+        "GET /api/sessions": USERS + "test_everybody_sees_own_sessions_and_an_admin_all",
+        "DELETE /api/sessions/{session_id}": USERS + "test_everybody_sees_own_sessions_and_an_admin_all",
+        "GET /api/tokens": USERS + "test_a_token_is_shown_once_named_and_revoked",
+        "POST /api/tokens": USERS + "test_a_token_is_shown_once_named_and_revoked",
+        "DELETE /api/tokens/{token_id}": USERS + "test_a_token_is_shown_once_named_and_revoked",
+        "GET /api/audit": AUDIT + "test_the_log_is_filtered_and_paged",
         "POST /api/stop-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
         "POST /api/resume-dialling": DIALLING + "test_a_stopped_business_keeps_its_runs_and_takes_no_lead",
         "GET /api/outbound/summary": REPORTS + "test_the_summary_of_a_business",
+        "GET /api/webhooks": WEBHOOKS + "test_events_of_a_business_arrive_signed_and_in_order",
+        "POST /api/webhooks": WEBHOOKS + "test_events_of_a_business_arrive_signed_and_in_order",
+        "DELETE /api/webhooks/{webhook_id}": WEBHOOKS + "test_what_may_be_added_and_by_whom",
+        "GET /api/webhooks/{webhook_id}/deliveries": WEBHOOKS + "test_deliveries_are_listed_and_sent_again",
+        "POST /api/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": WEBHOOKS + "test_deliveries_are_listed_and_sent_again",
         f"GET {RUN}/jobs?search=": REPORTS + "test_leads_are_found_by_name_number_and_id",
         f"GET {RUN}/jobs?outcome=": REPORTS + "test_outcomes_are_a_list_of_known_words",
         f"POST {RUN}/jobs/cancel": BULK + "test_queued_leads_are_cancelled_in_chunks",
@@ -199,6 +226,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (7, "command"): {
         "python -m dialer business create [--calling-hours default|always] [--min-gap-hours H] [--max-per-day N|none]": ACCOUNTS
         + "test_a_new_business_is_lawful_by_default",
+        "python -m dialer user create --installation": USERS + "test_a_user_of_the_installation_sees_nothing_of_a_business",
         "python -m dialer stop-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
         "python -m dialer resume-all [--reason TEXT] [--by NAME] [--json]": DIALLING + "test_the_installation_is_stopped_at_the_terminal",
     },
@@ -224,7 +252,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         + "test_a_register_is_replaced_from_standard_input",
         "python -m dialer account set --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
         "python -m dialer account clear --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
-        "python -m dialer account reseal [--json]": ACCOUNTS + "test_credentials_are_resealed",
+        "python -m dialer account reseal [--by NAME] [--json]": ACCOUNTS + "test_credentials_are_resealed",
     },
     (9, "promise"): {
         "several secrets": INTEGRATION + "test_rotation.py::test_a_secret_key_is_rotated_with_calls_on_the_line",

@@ -125,7 +125,6 @@ def _request_is_served(promise: Promise) -> bool:
 # What is asked in the manner of no other row.
 EXTRA: dict[str, Callable[[], bool]] = {
     "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _errors_of("sql", "migrate", "--dry-run"),
-    "4 | promise | sealed answers": lambda: "POST /api/tokens" in operations(),
     "8 | promise | adopt both variants": lambda: any("legacy_archive" in text for text in every_statement().values()),
     "8 | promise | dialer.legacy_archive": lambda: any("legacy_archive" in text for text in every_statement().values()),
     "8 | promise | old statements": lambda: any("legacy_archive" in text for text in every_statement().values()),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from functools import cache, partial
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import validate
 
 from dialer.model import AttemptState
+from sql.prices.price_table import Prices
+from telephony.simulator import Course
+from tests.contract.described_api import DESCRIPTION, described, resolved
+from tests.integration.test_simulator_hears_us import MINE, SimulatedSite, asked, us
 from tests.web_site import RUNS, leads
 from web.intake.phone_numbers import Refusal
 from web.intake.rows import REASONS
@@ -20,25 +24,13 @@ from web.intake.rows import REASONS
 if TYPE_CHECKING:
     from tests.web_site import Response, Site
 
-DESCRIPTION = Path(__file__).parents[2] / "web" / "api" / "openapi.yaml"
+__all__ = ["us"]
+
 # Routes that are no part of the API: pages, and the description itself.
 DO_NOT_CALL = "/api/outbound/do-not-call"
-BESIDE = re.compile(r"/(api/docs.*|api/openapi\.yaml|static/.*|login|logout|language.*|runs.*|)$")
-
-
-@cache
-def described() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
-    return found
-
-
-def resolved(part: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in part:
-        names = part["$ref"].removeprefix("#/").split("/")
-        part = described()
-        for name in names:
-            part = part[name]
-    return part
+BESIDE = re.compile(
+    r"/(api/docs.*|api/openapi\.yaml|static/.*|login|logout|language.*|runs.*|overview.*|dialling.*|do-not-call.*|settings.*|health(/.*)?|rejected|reset/.*|)$"
+)
 
 
 def holds(response: Response, method: str, path: str) -> None:
@@ -175,6 +167,120 @@ async def test_what_is_answered_about_do_not_call_is_what_is_described(site: Sit
         await ask("DELETE", json={"phones": [phone]})
     await ask("DELETE", json={"phones": ["0521234567"]}, token="viewer")
     await ask("GET", token=None)
+
+
+async def test_pages_of_do_not_call_are_as_described_forwards_and_backwards(site: Site) -> None:
+    ask = partial(ask_of, site)
+    await ask("POST", DO_NOT_CALL, body={"phones": [f"052123456{n}" for n in range(5)]})
+    page = await ask("GET", DO_NOT_CALL, params={"limit": 2})
+    pages = [page]
+    for direction in ("next_cursor", "previous_cursor"):
+        while cursor := page.json[direction]:
+            page = await ask("GET", DO_NOT_CALL, params={"limit": 2, "cursor": cursor})
+            pages.append(page)
+    assert [len(page.json["items"]) for page in pages] == [2, 2, 1, 2, 2]
+    assert pages[0].json == pages[-1].json
+
+
+SCRIPT = {"say": "שלום {name}", "language": "he-IL", "keypress": {"9": "do_not_call"}}
+RULES: dict[str, Any] = {
+    "calling_hours": {"sunday": [["08:00", "21:00"]], "holidays": "closed", "holiday_eves": [], "dates": {"2028-02-29": []}},
+    "retries": {"busy": {"times": 1, "after_minutes": [0.5]}},
+    "min_gap_hours": 24,
+    "max_per_day": 3,
+    "allowed_countries": ["IL", "US"],
+    "required_registers": [{"name": "israel", "max_age_days": 15}],
+    "retention_days": 90,
+    "script": SCRIPT,
+    "inbound_script": {"dial": "+97231234567"},
+    "provider_account": {"account_sid": "AC" + "7" * 32, "auth_token": "7" * 32},
+}
+
+
+async def test_what_is_answered_about_a_business_is_what_is_described(site: Site) -> None:
+    path = "/api/business"
+    ask = partial(ask_of, site)
+    told = [await ask("GET", path, token=token) for token in ("viewer", "wrong", None)]
+    assert [response.status for response in told] == [200, 401, 401]
+    bodies: list[tuple[dict[str, Any], str, int]] = [
+        (RULES, "admin", 200),
+        (dict.fromkeys(RULES), "operator", 403),
+        ({"max_calls": 4}, "admin", 422),
+        ({"provider_account": {"account_sid": "x"}}, "admin", 422),
+        ({"x": 1}, "admin", 422),
+        ({name: None for name in RULES if name != "required_registers"}, "admin", 200),
+    ]
+    for body, token, status in bodies:
+        assert (await ask("PATCH", path, body=body, token=token)).status == status
+        assert (await ask("GET", path)).status == 200
+    assert (await ask("PATCH", path, data=b"{", headers={"Content-Type": "application/json"}, token="admin")).status == 400
+    assert (await ask("PATCH", path, data=b"x", headers={"Content-Type": "text/plain"}, token="admin")).status == 415
+
+
+async def test_what_is_said_before_a_run_is_loaded_is_as_described(site: Site) -> None:
+    ask = partial(ask_of, site)
+    rows = [*leads(5), {"lead_id": 1, "phone": "0521234567"}, {"lead_id": 9, "phone": "100"}, 7, {"lead_id": 12, "phone": "+12125550123"}]
+    await Prices(site.database.pool).replace({"972": Decimal("0.02")}, "USD", "test")
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    answers: list[tuple[dict[str, Any], int]] = [
+        ({"leads": rows, "budget": {"calls": 2}, "record": True, "script": SCRIPT}, 200),
+        ({"leads": rows, "calling_hours": RULES["calling_hours"], "schedule_at": tomorrow, "script": SCRIPT}, 200),
+        ({"leads": rows, "budget": {"amount": "0.01", "currency": "USD"}, "script": SCRIPT}, 200),
+        ({"leads": rows, "x": 1}, 422),
+        ({"leads": 7}, 422),
+    ]
+    for path in (f"{RUNS}/preflight", f"{RUNS}/preview"):
+        for body, status in answers:
+            response = await ask("POST", path, body=body, token="admin")
+            assert response.status == status, response.body
+        assert (await ask("POST", path, body={"leads": rows}, token="viewer")).status == 403
+        assert (await ask("POST", path, data=b"{", headers={"Content-Type": "application/json"})).status == 400
+        assert (await ask("POST", path, data=b"x", headers={"Content-Type": "text/plain"})).status == 415
+    assert (await ask("POST", f"{RUNS}/preview", body={"leads": rows, "script": SCRIPT, "row": 8})).status == 422
+
+
+async def test_what_is_answered_to_changes_of_a_run_is_what_is_described(site: Site) -> None:
+    ask, run = partial(ask_of, site), f"{RUNS}/{{run_id}}"
+    run_id = await site.load(3)
+    changes: list[tuple[dict[str, Any], str, int]] = [
+        ({"name": "y", "priority": 3, "concurrency": 2, "budget": {"calls": 9}, "calling_hours": None}, "admin", 200),
+        ({"retries": RULES["retries"], "budget": None}, "operator", 200),
+        ({"retries": None}, "operator", 200),
+        ({"max_per_day": 100}, "viewer", 403),
+        ({"priority": "x"}, "operator", 422),
+        ({"x": 1}, "operator", 422),
+    ]
+    for body, token, status in changes:
+        response = await ask("PATCH", run, run_id, body=body, token=token)
+        assert response.status == status, response.body
+    more = [*leads(2, first=10), {"lead_id": 1, "phone": "+972521234567"}, {"lead_id": 13, "phone": "100"}]
+    for body, status in (({"leads": more}, 201), ({"leads": []}, 422), ({"leads": more, "name": "x"}, 422)):
+        assert (await ask("POST", f"{run}/leads", run_id, body=body)).status == status
+    attempts, _ = await site.database.claim(site.business)
+    assert (await ask("POST", f"{run}/again", run_id, body={"outcomes": ["busy"]})).status == 422, "no lead has ended so"
+    for attempt in attempts:
+        await site.post_callback(attempt, "busy")
+    for body, status in (({"outcomes": ["busy"], "start": True}, 201), ({"outcomes": []}, 422), ({"outcomes": ["busy"], "x": 1}, 422)):
+        assert (await ask("POST", f"{run}/again", run_id, body=body)).status == status
+    await site.post(f"/api/outbound_calls/jobs/{run_id}/cancel")
+    assert (await ask("POST", f"{run}/leads", run_id, body={"leads": leads(1, first=20)})).status == 409
+    for method, path, body in (("PATCH", run, {"name": "y"}), ("POST", f"{run}/leads", {"leads": more}), ("POST", f"{run}/again", {})):
+        assert (await ask(method, path, 424242, body=body or {"outcomes": ["busy"]})).status == 404
+        assert (await ask(method, path, run_id, body=body, token="viewer")).status == 403
+
+
+async def test_what_is_answered_to_a_test_call_is_what_is_described(us: SimulatedSite) -> None:
+    ask = partial(ask_of, us.site, "POST", f"{RUNS}/test-call")
+    us.sim.set_number(MINE, [Course(talk_seconds=5_000.0)])
+    answers = [
+        await ask(body=asked(), token="viewer"),
+        await ask(body=asked(phone="100")),
+        await ask(body=asked(x=1)),
+        await ask(body=asked()),
+        await ask(body=asked()),
+        await ask(data=b"{", headers={"Content-Type": "application/json"}),
+    ]
+    assert [answer.status for answer in answers] == [403, 422, 422, 202, 409, 400]
 
 
 async def test_events_have_the_shape_described(site: Site) -> None:

@@ -18,7 +18,7 @@ from telephony.simulator.http.rest_errors import STATUSES
 from telephony.twilio.client import TwilioProvider
 from web.operations.explanations.attempt_reasons import EXPLANATIONS
 from web.operations.explanations.pause_explanation import SENTENCES
-from web.operations.explanations.remedies import REMEDIES, SIP_REMEDIES
+from web.operations.explanations.remedies import CALL_AGAIN, REMEDIES, REPAIRED, SIP_REMEDIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -116,7 +116,8 @@ def test_the_page_says_what_the_table_says() -> None:
 def test_the_page_says_what_users_are_told() -> None:
     text = PAGE.read_text(encoding="utf-8")
     rows = [tuple(found) for found in re.findall(r"^\| `?(SIP \d+|\d+|[^|`]+)`? \| ([^|`]+) \| ([^|`]+) \|$", text, re.MULTILINE)]
-    told = [(str(code), meaning, REMEDIES[code]) for code, meaning in endings.CODES.items()]
+    again = dict.fromkeys(REPAIRED, f" {CALL_AGAIN}")
+    told = [(str(code), meaning, REMEDIES[code] + again.get(code, "")) for code, meaning in endings.CODES.items()]
     told += [(f"SIP {code}", meaning, SIP_REMEDIES[code]) for code, meaning in endings.SIP.items()]
     told += [(str(key), *sentences) for table in (EXPLANATIONS, SENTENCES) for key, sentences in table.items()]
     assert [row for row in rows if not row[1].startswith(("-", "meaning"))] == told

@@ -217,13 +217,15 @@ class Store(RuleBasedStateMachine):
         if state is AttemptState.OVER:
             more["outcome"] = data.draw(st.sampled_from(list(Outcome)))
             more["answered_by"] = data.draw(st.sampled_from([None, "human", "machine_start", "fax"]))
-            more["error_code"] = data.draw(st.sampled_from([None, None, 10004, 11200, 10001, 21215]))
+            more["error_code"] = data.draw(st.sampled_from([None, None, 10004, 11200, 10001, 21215, 21211]))
+            more["duration"] = data.draw(st.sampled_from([None, 0, 60, 61]))
         if state is AttemptState.NOT_PLACED:
             me = data.draw(st.sampled_from(self.workers))
             partition = self.db.lanes[attempt.business_id].partition
             more |= {"owner": str(me), "epoch": self.epochs[me].get(partition, 0), "lag_seconds": LAG_SECONDS}
             more["by_person"] = data.draw(st.sampled_from([None, None, True]))
         nonce = data.draw(st.sampled_from(["", "", "", "", "0" * 32]))
+        more["account_sid"] = data.draw(st.sampled_from([None, None, attempt.account_sid, "AC9"]))
         return Fact(attempt.business_id, attempt_id, nonce, state, token=token, sid=sid, **more)
 
     @precondition(lambda self: self.db.attempts)
@@ -260,10 +262,10 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.db.attempts)
     @rule(
         n=st.integers(0, 7), worker=st.integers(0, 1), state=st.sampled_from(REPORTED), end=st.sampled_from(ENDS),
-        meanwhile=st.sampled_from(["waits", "cancelled", "refused"]),
+        meanwhile=st.sampled_from(["waits", "cancelled", "refused", "taken again"]),
     )  # fmt: skip
     def late_proof(self, n: int, worker: int, state: AttemptState, end: tuple[Outcome, int | None], meanwhile: str) -> None:
-        """A call that was thought absent turns up, while its lead waits for another turn, or was cancelled, or ended by a rule."""
+        """A call that was thought absent turns up, while its lead waits for another turn, has been taken again, cancelled or skipped."""
         attempt = self._newest(n)
         self.silence(n, worker, 66.4, AttemptState.NOT_PLACED)
         if meanwhile == "cancelled":
@@ -271,6 +273,7 @@ class Store(RuleBasedStateMachine):
             self.twins.command(asked)
         elif meanwhile == "refused":
             self.twins.refuse_number(attempt.business_id, attempt.phone)
+        if meanwhile in {"refused", "taken again"}:
             self.claim(worker, [3, 3, 3], 2)
         for reported in (state, AttemptState.OVER):
             outcome, code = end if reported is AttemptState.OVER else (None, None)

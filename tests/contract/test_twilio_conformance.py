@@ -43,7 +43,7 @@ class SimulatedLine(Line):
         self.provider = provider
         self.clock = SystemClock()
         self.account = Account(simulator.TEST_ACCOUNT, SecretStr(simulator.TEST_TOKEN))
-        self.stranger = Account(simulator.TEST_ACCOUNT, SecretStr("not the token"))
+        self.wrong_account = Account(simulator.TEST_ACCOUNT, SecretStr("not the token"))
         self._simulator = sim
 
     def answers(self, to: str, how: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -9,9 +10,12 @@ import stat
 from typing import TYPE_CHECKING
 
 import aiohttp
+import asyncpg
+import psutil
 import pytest
 
 from ringmaster.local.ports import free_port
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,16 +50,49 @@ async def test_it_keeps_its_data_and_its_key(run: Run, tmp_path: Path) -> None:
     assert accounts[0] == accounts[1], "a call that was placed before is asked for at the account that placed it"
 
 
-async def test_servers_of_ones_own_are_used_instead(run: Run, tmp_path: Path, empty_database_url: str, redis_url: str) -> None:
-    port = str(free_port())
-    async with run("up", "--simulator", PORT=port, DATABASE_URL=empty_database_url, REDIS_URL=redis_url) as up:
+async def test_servers_of_ones_own_several_web_processes_on_one_port_and_several_workers(
+    run: Run, tmp_path: Path, empty_database_url: str, redis_url: str
+) -> None:
+    port = free_port()
+    servers = {"PORT": str(port), "DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
+    async with run("up", "--simulator", "--webs", "2", "--workers", "2", **servers) as up:
         await up.until_line("Ctrl-C")
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as response:
             assert response.status == 200
         assert not (tmp_path / "postgres").exists()
         assert not (tmp_path / "valkey").exists()
+        listening = [process for process in psutil.Process(up.process.pid).children(recursive=True) if listens(process, port)]
+        assert len(listening) == 2
+        database = await asyncpg.connect(empty_database_url)
+        try:
+            await until(lambda: workers_live(database), 30, "two workers hold a lease")
+        finally:
+            await database.close()
+        # The kernel spreads connections by their addresses: each process gets some of many.
+        answering = [await connected(port, listening) for _ in range(40)]
+        assert set(answering) == {process.pid for process in listening}
         up.process.kill()
         assert await up.nothing_left()
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp"))
+
+
+async def workers_live(database: asyncpg.Connection[asyncpg.Record]) -> bool:
+    return bool(await database.fetchval("SELECT count(*) = 2 FROM dialer.workers WHERE lease_until > now()"))
+
+
+async def connected(port: int, processes: list[psutil.Process]) -> int:
+    """The process that answers a new connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        ours = writer.get_extra_info("sockname")[1]
+        return next(p.pid for p in processes for c in p.net_connections("tcp") if getattr(c.raddr, "port", None) == ours)
+    finally:
+        writer.close()
 
 
 async def test_without_an_account_or_a_port_it_says_so_and_starts_nothing(run: Run, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ REPEATED = {
     "addresses": "of the settings, and of a request behind proxies",
     "business": "the supervisor of one, and the command that creates one",
     "client": "of Redis, of Twilio, of our own API: the package says of what",
+    "deliveries": "of the events to webhooks, and of the simulator's callbacks",
     "errors": "one module a package",
     "messages": "between processes, and within the worker",
     "metrics": "of the web process and of the worker",
@@ -41,6 +42,7 @@ REPEATED = {
     "refusals": "of the provider, and how the simulator sends them",
     "routes": "one module a group of addresses",
     "shares": "the arithmetic, and the connection pool that uses it",
+    "webhooks": "of businesses, on each floor, and the simulator's client for the callbacks of a call",
 }
 STEP = re.compile(r"^(\d)\. `([^`]+)`", re.MULTILINE)
 

@@ -102,7 +102,9 @@ def fault(answer: Response) -> tuple[int, list[str]]:
 
 
 async def test_a_definite_no_is_named(asking: Site, twilio: Twilio) -> None:
-    assert fault(await patch(asking, provider_account={**TOKEN, "auth_token": "wrong"})) == (422, ["provider_account.auth_token"])
+    refused = await patch(asking, provider_account={**TOKEN, "auth_token": "wrong"})
+    assert fault(refused) == (422, ["provider_account.auth_token"])
+    assert "check both" in refused.json["details"][0]["message"]
     wrong_key = {**API_KEY, "api_key_secret": "wrong"}
     assert fault(await patch(asking, provider_account=wrong_key)) == (422, ["provider_account.api_key_secret"])
     twilio.status = "suspended"

@@ -74,9 +74,9 @@ async def test_the_last_queued_lead_ends_the_run(site: Site) -> None:
 
 async def test_which_leads(site: Site) -> None:
     run, other = await site.load(6), await site.load(2, start=False)
-    intents, _ = await site.database.claim(site.business)
-    for intent, outcome in zip(intents, ("busy", "no-answer", "failed"), strict=True):
-        await site.database.record(intent, AttemptState.OVER, outcome=outcome)
+    attempts, _ = await site.database.claim(site.business)
+    for attempt, outcome in zip(attempts, ("busy", "no-answer", "failed"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
     ids = [job["job_id"] for job in (await site.get(f"{RUNS}/{run}/jobs")).json["items"]]
     [foreign, _] = [job["job_id"] for job in (await site.get(f"{RUNS}/{other}/jobs")).json["items"]]
 
@@ -93,8 +93,8 @@ async def test_which_leads(site: Site) -> None:
 
 async def test_numbers_are_never_called_again(site: Site) -> None:
     run = await site.load(4)
-    intents, _ = await site.database.claim(site.business, permits=1)
-    await site.database.record(intents[0], AttemptState.OVER, outcome="busy")
+    attempts, _ = await site.database.claim(site.business, permits=1)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     operation = await begun(site, run, "do-not-call", search="Lead 2")
     assert await carried_out(site, operation) == ("done", 1, 1, 0)
     assert await carried_out(site, await begun(site, run, "do-not-call"), chunk=3) == ("done", 4, 3, 1)
@@ -106,9 +106,9 @@ async def test_numbers_are_never_called_again(site: Site) -> None:
 
 async def test_leads_that_have_ended_are_called_again(site: Site) -> None:
     run = await site.load(5, name="March", priority=7)
-    intents, _ = await site.database.claim(site.business)
-    for intent in intents[:2]:
-        await site.database.record(intent, AttemptState.OVER, outcome="no-answer")
+    attempts, _ = await site.database.claim(site.business)
+    for attempt in attempts[:2]:
+        await site.database.record(attempt, AttemptState.OVER, outcome="no-answer")
     operation = await begun(site, run, "again", status="failed,queued,dialing")
     assert await carried_out(site, operation) == ("done", 5, 2, 3)
     new = (await shown(site, operation))["new_run_id"]
@@ -121,7 +121,7 @@ async def test_leads_that_have_ended_are_called_again(site: Site) -> None:
     await site.post(f"{RUNS}/{run}/pause", {})
     await site.post(f"{RUNS}/{new}/start", {})
     taken, _ = await site.database.claim(site.business)
-    assert {intent.run_id for intent in taken} == {new}
+    assert {attempt.run_id for attempt in taken} == {new}
     nobody = await begun(site, run, "again", status="dialing")
     assert await carried_out(site, nobody) == ("done", 1, 0, 1)
     assert (await shown(site, nobody))["new_run_id"] is None

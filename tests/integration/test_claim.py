@@ -83,12 +83,12 @@ async def test_the_fence_holds(database: DatabaseFixture) -> None:
     partition = await database.partition(business)
     stale = ClaimRequest(business, database.epochs[partition] - 1, 3)
     attempts, verdicts = await database.attempts.claim(
-        database.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+        database.incarnation, uuid4(), [stale], send_seconds=5, ring_seconds=30, max_minutes=10, default_account=ACCOUNT_SID
     )
     assert (attempts, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
     mine = ClaimRequest(business, database.epochs[partition], 3)
     attempts, verdicts = await database.attempts.claim(
-        uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, default_account=ACCOUNT_SID
+        uuid4(), uuid4(), [mine], send_seconds=5, ring_seconds=30, max_minutes=10, default_account=ACCOUNT_SID
     )
     assert (attempts, verdicts[0].code) == ([], VerdictCode.NOT_OWNER)
 

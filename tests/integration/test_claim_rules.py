@@ -13,7 +13,7 @@ from dialer.model import AttemptState
 from dialer.policy.windows import Window
 from sql.attempts.verdicts import VerdictCode
 from sql.runs.zone_windows import ClosedZone, ZoneWindow
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
@@ -213,6 +213,18 @@ async def test_the_gap_does_not_count_ancestors_retries_and_what_was_not_placed(
     assert attempt.run_id == again
 
 
+async def test_a_call_of_another_run_that_was_not_placed_counts_for_no_rule(database: DatabaseFixture) -> None:
+    business = await database.business()
+    other = await database.run(business, [PHONE])
+    [attempt], _ = await database.claim(business)
+    await database.record(attempt, AttemptState.NOT_SENT)
+    await database.command(business, CommandType.CANCEL, other)
+    await rules(database, business, min_gap_hours=24.0)
+    run = await create(database, business, [PHONE], {})
+    [attempt], _ = await database.claim(business)
+    assert attempt.run_id == run
+
+
 async def test_the_daily_cap_counts_every_call_of_the_day(database: DatabaseFixture) -> None:
     business = await database.business()
     await called(database, business, timedelta(minutes=2))
@@ -328,6 +340,17 @@ async def test_there_is_no_retry_after_a_cancel(database: DatabaseFixture, comma
     await database.record(attempt, AttemptState.OVER, outcome="busy")
     assert await lead(database, run) == ("failed", "busy", None)
     assert await database.pool.fetchval("SELECT count(*) FROM dialer.retries") == 0
+
+
+async def test_there_is_no_retry_of_a_call_that_a_person_has_hung_up(database: DatabaseFixture) -> None:
+    business = await database.business()
+    run = await create(database, business, [PHONE], {"retries": {"busy": {"times": 1, "after_minutes": [1]}}})
+    [attempt], _ = await database.claim(business)
+    await database.record(attempt, AttemptState.RINGING, sid="CA1")
+    assert (await database.command(business, CommandType.CANCEL_JOB, run, job_id=attempt.job_id, hang_up=True)).accepted
+    await database.record(attempt, AttemptState.OVER, sid="CA1", outcome="busy")
+    assert await lead(database, run) == ("failed", "busy", None)
+    assert (await database.checked_run(business, run)).status == "completed"
 
 
 async def test_a_refused_lead_takes_no_slot_of_the_leads_behind_it(database: DatabaseFixture) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import socket
 import stat
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from dialer.model import Role
 from ringmaster import notice
 from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
+from sql.tokens.tokens import Tokens
+from sql.users.users import Users
 
 CHECKOUT = Path(dialer.__file__).parents[1]
 COMMAND_SECONDS = 60.0
@@ -88,25 +91,43 @@ async def test_the_number_of_calls_at_once_comes_from_the_environment_when_nobod
 async def test_a_password_is_stored_as_its_argon2_hash(database_url: str) -> None:
     await command(database_url, *US)
     user = ("user", "create", "--business", "1", "--email", "maya@harborlight.example", "--role", "admin", "--password-stdin")
-    created = await command(database_url, *user, "--json", stdin="סיסמה טובה מאוד\n".encode())
+    created = await command(database_url, *user, "--json", "--by", "Dana", stdin="סיסמה טובה מאוד\n".encode())
     assert created.json == {"user_id": 1, "business_id": 1, "email": "maya@harborlight.example", "role": "admin"}
     async with await open_pool(database_url, name="test", size=1) as pool:
-        stored = await Businesses(pool).user_by_email("MAYA@harborlight.example")
+        stored = await Users(pool).by_email("MAYA@harborlight.example")
+        log = await pool.fetch("SELECT business_id, actor, action, address FROM dialer.audit_log ORDER BY id")
+    host = socket.gethostname()
+    assert [tuple(entry) for entry in log] == [(1, "cli", "business.create", host), (1, "cli:Dana", "user.create", host)]
     assert stored is not None
     assert stored.password_hash.startswith("$argon2id$")
     assert PasswordHasher().verify(stored.password_hash, "סיסמה טובה מאוד")
+    assert not PasswordHasher().check_needs_rehash(stored.password_hash)
     again = await command(database_url, *user, stdin=b"another password\n")
     assert (again.code, again.out) == (2, "")
     assert "--email" in again.err
 
 
+async def test_a_user_of_the_installation_belongs_to_no_business(database_url: str) -> None:
+    user = ("user", "create", "--installation", "--email", "ops@example.com", "--password-stdin", "--json")
+    created = await command(database_url, *user, stdin=b"a long password\n")
+    assert created.json == {"user_id": 1, "business_id": 0, "email": "ops@example.com", "role": "viewer"}
+    reset = ("user", "reset", "--email", "Ops@example.com", "--json")
+    made = (await command(database_url, *reset, PUBLIC_URL="https://dialer.example.com")).json
+    async with await open_pool(database_url, name="test", size=1) as pool:
+        secret = made["link"].removeprefix("https://dialer.example.com/reset/")
+        found = await Users(pool).by_link(hashlib.sha256(secret.encode()).digest())
+    assert (found and found.user_id, made["user_id"]) == (1, 1)
+
+
 async def test_a_token_is_shown_once_and_stored_as_its_digest(database_url: str) -> None:
     await command(database_url, *US)
-    created = (await command(database_url, "token", "create", "--business", "1", "--role", "operator", "--json")).json
+    created = (await command(database_url, "token", "create", "--business", "1", "--role", "operator", "--name", "CRM", "--json")).json
     assert len(created["token"]) >= 43  # 256 bits in base64
     assert (created["business_id"], created["role"]) == (1, "operator")
     async with await open_pool(database_url, name="test", size=1) as pool:
-        stored = await Businesses(pool).token(hashlib.sha256(created["token"].encode()).digest())
+        stored = await Tokens(pool).find(hashlib.sha256(created["token"].encode()).digest())
+        [listed] = await Tokens(pool).page(1, after=0, limit=2)
+    assert (listed.name, created["name"], listed.created_by) == ("CRM", "CRM", "cli")
     assert stored is not None
     assert (stored.token_id, stored.business_id, stored.role) == (created["token_id"], 1, Role.OPERATOR)
 

@@ -14,7 +14,7 @@ from actors.dispatch.rate_limiter import RateLimiter
 from dialer.concurrency.tasks import Tasks
 from sql.attempts.attempts import ClaimRequest
 from sql.attempts.verdicts import VerdictCode
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.integration.test_worker import BOUND_SECONDS, Floor
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Answers:
         async def answered() -> bool:
             return len(self.codes.get(business_id, [])) >= count
 
-        await waiting.until(answered, BOUND_SECONDS, f"business {business_id} is answered")
+        await polling.until(answered, BOUND_SECONDS, f"business {business_id} is answered")
         return self.codes[business_id][-1]
 
     async def close(self) -> None:
@@ -131,7 +131,7 @@ async def test_a_foreign_lock_on_one_business_s_row_delays_only_that_business(se
         assert loop.time() - begun < 1.5
     count = len(answers.codes[stuck])
     answers.dispatcher.enqueue(await request_for(servers.database, epochs, stuck))
-    await waiting.until(lambda: _taken(answers, stuck, count), BOUND_SECONDS, "it goes on when the lock is gone")
+    await polling.until(lambda: _taken(answers, stuck, count), BOUND_SECONDS, "it goes on when the lock is gone")
     await answers.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from dialer.model import AttemptState
 from sql.attempts.verdicts import VerdictCode
 from sql.do_not_call.do_not_call import ADDED_AT_ONCE, TEXT, DoNotCall, ListRequest
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.web_site import leads
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ async def test_numbers_are_removed_unless_a_register_has_them(site: Site) -> Non
     await upload(site, f"phone\n{C}\n", "?register=IL", token="admin")
     refused = await site.request("DELETE", LIST, json={"phones": ["03-9123456", "052-1234567"]})
     assert (refused.status, refused.code, refused.json["details"]) == (409, "on_register", [{"phone": C, "register": "IL"}])
+    assert refused.json["error"].startswith("Nothing was removed")
     removed = await site.request("DELETE", LIST, json={"phones": ["052-1234567", "+972521234567", "0521234569"]})
     assert removed.json == {"removed": 1, "missing": 1}
     assert await listed(site) == [(C, "IL"), (B, None)]
@@ -220,7 +221,7 @@ async def test_the_answer_waits_for_a_claim_in_progress(site: Site) -> None:
         async def waits() -> bool:
             return bool(await site.database.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 
-        await waiting.until(waits, WAIT_SECONDS, "the request waits for the lane")
+        await polling.until(waits, WAIT_SECONDS, "the request waits for the lane")
     assert (await adding).json["added"] == 1
 
 
@@ -276,7 +277,7 @@ async def test_a_slow_import_of_a_register_does_not_undo_a_later_one(site: Site)
     request, lists = ListRequest(site.business, "cli:1", b"", "cli", {}), DoNotCall(site.database.pool)
     begun = await site.database.pool.fetchval(TEXT["begin_register"], site.business, "IL")
     await lists.replace_register(request, "IL", [(A, None)], {})
-    assert not await site.database.pool.fetchval(TEXT["replace_register"], site.business, begun, 0, "cli", {})
+    assert not await site.database.pool.fetchval(TEXT["replace_register"], site.business, begun, 0, "cli", {}, None)
     assert await listed(site) == [(A, "IL")]
 
 
@@ -286,6 +287,6 @@ async def test_an_import_that_was_cut_off_is_deleted_after_a_day(site: Site) -> 
     assert await listed(site) == []
     assert await site.database.commands.forget(10) == 0, "it may still be going on"
     await site.database.pool.execute("UPDATE dialer.registers SET imported_at = now() - interval '25 hours'")
-    assert not await site.database.pool.fetchval(TEXT["replace_register"], site.business, begun, 2, "cli", {})
+    assert not await site.database.pool.fetchval(TEXT["replace_register"], site.business, begun, 2, "cli", {}, None)
     assert await site.database.commands.forget(10) == 2
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.registers") == 0

@@ -109,7 +109,7 @@ async def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         assert url.endswith(f":{port}/0")
 
 
-async def test_a_stale_pid_file_of_a_living_stranger_does_not_stop_the_start(tmp_path: Path) -> None:
+async def test_a_stale_pid_file_of_another_living_process_does_not_stop_the_start(tmp_path: Path) -> None:
     async with postgres.running(tmp_path / "postgres", fast=True):
         pass
     other_pid = os.getpid()

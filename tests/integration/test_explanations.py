@@ -28,12 +28,12 @@ REFUSALS = {
 FAILURES = [
     (None, "SIP 404", ("The number does not exist", "המספר אינו קיים")),
     (13224, "SIP 503", ("Twilio cannot call it", "אינה יכולה לחייג")),
-    (77777, None, ("a reason that we do not know", "שאיננו מכירים")),
+    (77777, None, ("an unknown reason", "שאיננו מכירים")),
 ]
 ZONES = {
     "US:": ("time zone of this person is not known", "אינו ידוע"),
     "US:America/Adak,America/New_York": ("several time zones", "באזורי זמן שונים"),
-    "US:America/New_York": ("no time at which", "אין שעה"),
+    "US:America/New_York": ("hours never allow", "אין אף מועד"),
 }
 NEVER_OPENS = "UPDATE dialer.run_zones SET opens_at = 'infinity', closes_at = 'infinity', zone = $2 WHERE run_id = $1"
 
@@ -89,7 +89,7 @@ async def test_a_refused_account_is_told_wherever_its_run_is_shown(site: Site) -
         await site.database.workers.pause(site.business, run, reason.text, reason.cause)
         await check_pause(site, browser, run, code)
         [stored] = await site.database.pool.fetch("SELECT last_error, last_error_cause FROM outbound_call_runs WHERE id = $1", run)
-        assert stored["last_error"] == f"The telephone company refuses this account or its number: Nothing that we know of ({code})"
+        assert stored["last_error"] == f"The provider refuses this account or its number: Nothing that we know of ({code})"
         assert stored["last_error_cause"] == {"kind": "account_refused", "code": code, "message": "Nothing that we know of"}
         resumed = (await site.post(f"{RUNS}/{run}/resume", {})).json
         assert (resumed["last_error"], resumed["last_error_cause"]) == (None, None)

@@ -34,6 +34,7 @@ ROWS = {
     "callback": "SELECT FROM dialer.callbacks WHERE business_id = $1 FOR UPDATE",
     "sid": "SELECT FROM dialer.call_sids WHERE business_id = $1 FOR UPDATE",
     "event": "SELECT FROM dialer.outbox WHERE business_id = $1 FOR UPDATE",
+    "refusal": "SELECT FROM dialer.refusals WHERE business_id = $1 FOR UPDATE",
 }
 
 
@@ -78,6 +79,22 @@ def over(attempt: ClaimedAttempt) -> Fact:
         attempt.business_id, attempt.attempt_id, attempt.nonce, AttemptState.OVER, sid=f"CA-{attempt.attempt_id}", outcome="busy",
         callback={"CallStatus": "busy", "CallSid": f"CA-{attempt.attempt_id}"},
     )  # fmt: skip
+
+
+async def test_a_refusal_whose_row_is_held_delays_nobody(database: DatabaseFixture) -> None:
+    victim, others = await database.business(), [await loaded(database) for _ in range(OTHERS)]
+    run = await database.run(victim, 2)
+    listed = "INSERT INTO dialer.do_not_call (business_id, phone) SELECT business_id, phone FROM outbound_call_jobs WHERE run_id = $1"
+    await database.pool.execute(listed, run)
+    known = """INSERT INTO dialer.refusals (business_id, run_id, job_id, rule, verdict)
+        SELECT business_id, run_id, id, 'do_not_call', 'wait' FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position LIMIT 1"""
+    await database.pool.execute(known, run)
+    async with held(database, "refusal", victim), asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+        attempts, _ = await database.claim(victim, *others, permits=1)
+        assert {attempt.business_id for attempt in attempts} == set(others)
+        assert (await database.checked_run(victim, run)).skipped == 2
+    verdicts = await database.pool.fetch("SELECT verdict FROM dialer.refusals WHERE run_id = $1 ORDER BY job_id", run)
+    assert [row["verdict"] for row in verdicts] == ["wait", "skip"]
 
 
 @pytest.mark.parametrize("row", ["attempt", "job", "all jobs", "lane", "run"])

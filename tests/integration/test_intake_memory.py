@@ -42,8 +42,8 @@ with tempfile.TemporaryFile() as file:
     file.flush()
     body, before = ReceivedBody(file, file.tell()), peak()
     try:
-        sheet = check(body, kind)
-        answer = f"accepted {len(sheet.accepted)} rejected {len(sheet.rejected)}"
+        checked = check(body, kind)
+        answer = f"accepted {len(checked.accepted)} rejected {len(checked.rejected)}"
     except ApiError as error:
         answer = error.code
     print(before, peak(), answer)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from dialer.model import AttemptState
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
+from tests.integration.test_bulk_operations import begun, carried_out
 from tests.integration.test_run_reports import PASSED, RETRY, in_minutes, running, shown
 from tests.web_site import RUNS
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 NEVER_OPENS = "UPDATE dialer.run_zones SET opens_at = 'infinity', closes_at = 'infinity' WHERE run_id = $1"
 CLOSED = "UPDATE dialer.run_zones SET opens_at = now() + interval '9 hours', closes_at = now() + interval '10 hours' WHERE run_id = $1"
+MISSING = "UPDATE dialer.attempts SET evidence = '{\"missing\": 1700000000}'"
 PUT_OFF = """INSERT INTO dialer.refusals (business_id, run_id, job_id, rule, verdict, at, until)
 SELECT business_id, run_id, id, $2, 'wait', now() - interval '2 hours', now() - interval '1 hour'
 FROM outbound_call_jobs WHERE run_id = $1 AND position = 1"""
@@ -49,11 +53,22 @@ async def test_a_wait_that_is_over_is_told_in_the_past(site: Site) -> None:
     assert completed["detail"] == queued["detail"] != (await reasons(site, run, language="he"))[0]["detail"]
 
 
+async def test_a_lead_that_a_rule_puts_off_is_told_so_once(site: Site) -> None:
+    for rule in ("gap", "daily_cap"):
+        run = await running(site, 1)
+        await site.database.pool.execute(PASSED, run)
+        await site.database.pool.execute(PUT_OFF, run, rule)
+        await site.database.pool.execute("UPDATE dialer.refusals SET until = now() + interval '1 hour' WHERE run_id = $1", run)
+        await site.database.pool.execute(RETRY, run, 1, 60, rule)
+        assert [wait["reason"] for wait in (await shown(site, run))["waits_for"]] == ["recently_called"]
+        assert [reason["rule"] for reason in await reasons(site, run)] == [rule]
+
+
 async def test_hours_that_never_open_promise_no_call(site: Site) -> None:
     run = await running(site, 1)
     await site.database.pool.execute(NEVER_OPENS, run)
     [wait] = [wait for wait in (await shown(site, run))["waits_for"] if wait["reason"] == "closed"]
-    assert ("until" in wait, "no time at which" in wait["detail"]) == (False, True)
+    assert ("until" in wait, "never allow calls" in wait["detail"]) == (False, True)
     [hours] = await reasons(site, run)
     assert (hours["rule"], hours["verdict"], "until" in hours) == ("hours", "skip", False)
 
@@ -75,6 +90,55 @@ async def test_a_retry_that_is_due_while_its_zone_is_closed_waits_for_both(site:
     await site.database.pool.execute(RETRY, run, 1, 30, "retry")
     [wait] = (await shown(site, run))["waits_for"]
     assert (wait["reason"], in_minutes(wait["until"])) == ("retry", 9 * 60)
+
+
+async def test_a_call_in_doubt_says_so(site: Site) -> None:
+    run = await running(site, 1)
+    [attempt], _ = await site.database.claim(site.business)
+    assert await reasons(site, run) == []
+    await site.database.record(attempt, AttemptState.UNKNOWN)
+    [doubt] = await reasons(site, run)
+    assert (doubt["rule"], doubt["verdict"], "has not confirmed this call yet" in doubt["detail"]) == ("unconfirmed_calls", "wait", True)
+    await site.user(EMAIL, PASSWORD)
+    browser = BrowserSession(site)
+    await browser.sign_in()
+    job_id = await site.database.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1", run)
+    assert doubt["detail"] in text_of(await browser.get(f"/runs/{run}/jobs/{job_id}"))
+    await site.database.record(attempt, AttemptState.PLACED, sid="CA1")
+    assert await reasons(site, run) == []
+    await site.database.pool.execute(MISSING)
+    [missing] = await reasons(site, run)
+    assert (missing["rule"], "closed as lost" in missing["detail"]) == ("unconfirmed_calls", True)
+    await site.database.record(attempt, AttemptState.OVER, sid="CA1", outcome="completed")
+    assert await reasons(site, run) == []
+
+
+async def test_who_cancelled_a_lead(site: Site) -> None:
+    run = await running(site, 3)
+    jobs = [job["job_id"] for job in (await site.get(f"{RUNS}/{run}/jobs")).json["items"]]
+    await site.post(f"{RUNS}/{run}/jobs/{jobs[0]}/cancel", {})
+    await carried_out(site, await begun(site, run, "cancel", job_ids=[jobs[1]]))
+    assert await reasons(site, run, position=3) == []
+    await site.user(EMAIL, PASSWORD)
+    browser = BrowserSession(site)
+    await browser.sign_in()
+    await browser.post(f"/runs/{run}/end", {"how": "finish"})
+    details = [(await reasons(site, run, position))[0] for position in (1, 2, 3)]
+    assert {(reason["rule"], reason["verdict"]) for reason in details} == {("cancelled", "skip")}
+    assert all(re.fullmatch(r"Cancelled by API token \d+\.", reason["detail"]) for reason in details[:2])
+    assert details[2]["detail"] == f"Cancelled by {EMAIL} with the campaign."
+
+
+async def test_a_retry_names_how_the_last_call_ended(site: Site) -> None:
+    run = await running(site, 1)
+    retries = {"retries": {"no-answer": {"times": 1, "after_minutes": [30]}}}
+    await site.database.pool.execute("UPDATE outbound_call_runs SET settings = $1", retries)
+    [attempt], _ = await site.database.claim(site.business)
+    await site.database.record(attempt, AttemptState.OVER, outcome="no-answer")
+    [retry] = await reasons(site, run)
+    assert (retry["rule"], retry["detail"]) == ("retry", "The last call ended as: No answer. We call again at the time shown.")
+    [hebrew] = await reasons(site, run, language="he")
+    assert "אין מענה" in hebrew["detail"]
 
 
 async def test_a_lead_is_told_what_keeps_its_whole_run(site: Site) -> None:

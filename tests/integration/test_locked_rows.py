@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.asyncio import from_url
 
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.integration.test_worker import Floor, floor, twilio  # noqa: F401, TC001 fixtures
 from tests.web_site import serving
 
@@ -57,14 +57,14 @@ async def until_dialled(database: DatabaseFixture, business: int, run: int) -> N
     async def dialled() -> bool:
         return (await database.checked_run(business, run)).queued == 0
 
-    await waiting.until(dialled, RECOVERED_SECONDS, f"run {run} dialled")
+    await polling.until(dialled, RECOVERED_SECONDS, f"run {run} dialled")
 
 
 async def until_status(database: DatabaseFixture, business: int, run: int, status: str, seconds: float) -> None:
     async def has_it() -> bool:
         return (await database.checked_run(business, run)).status == status
 
-    await waiting.until(has_it, seconds, f"run {run} {status}")
+    await polling.until(has_it, seconds, f"run {run} {status}")
 
 
 @pytest.mark.parametrize("table", ["workers", "partitions", "positions", "timelines"])
@@ -82,7 +82,7 @@ async def test_a_shared_row_that_is_held(
         async def all_owned() -> bool:
             return len(one.ownership.epochs) + len(two.ownership.epochs) == 256 and one.ownership.workers == two.ownership.workers == 2
 
-        await waiting.until(all_owned, RECOVERED_SECONDS, "all owned")
+        await polling.until(all_owned, RECOVERED_SECONDS, "all owned")
         before = {one.ownership.incarnation, two.ownership.incarnation}
         async with held(database, f"SELECT FROM dialer.{table} FOR UPDATE"), serving(database_url, redis_url, database) as site:
             if table == "workers":
@@ -90,7 +90,7 @@ async def test_a_shared_row_that_is_held(
                 async def both_are_others() -> bool:
                     return not before & {one.ownership.incarnation, two.ownership.incarnation}
 
-                await waiting.until(both_are_others, RECOVERED_SECONDS, "both workers are new incarnations")
+                await polling.until(both_are_others, RECOVERED_SECONDS, "both workers are new incarnations")
             business, paused = await database.business(), await database.business()
             await until_dialled(database, business, await database.run(business, 2))
             by_http = await site.load(3, start=False)
@@ -112,7 +112,7 @@ async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Sim
             # Of a newcomer's share none is given within 30 s: what it gets is what nobody has.
             await floor.database.pool.execute("UPDATE dialer.partitions SET owner = $1, epoch = epoch + 1", goes.ownership.incarnation)
             await floor.database.pool.execute("UPDATE dialer.partitions SET owner = NULL")
-            await waiting.until(has_some, RECOVERED_SECONDS, "has some")
+            await polling.until(has_some, RECOVERED_SECONDS, "has some")
             async with held(floor.database, "SELECT FROM dialer.workers FOR UPDATE"):
                 await worker.stop()
                 assert goes.ownership.epochs == {}
@@ -120,7 +120,7 @@ async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Sim
         async def has_all() -> bool:
             return len(stays.ownership.epochs) == 256
 
-        await waiting.until(has_all, 2 * RECOVERED_SECONDS, "the one that stays has all")
+        await polling.until(has_all, 2 * RECOVERED_SECONDS, "the one that stays has all")
 
 
 @pytest.mark.parametrize("statement", [

@@ -1,22 +1,26 @@
-"""The form for a new run: what is imported, what is reported, and that a mistake loses no input."""
+"""The page "New campaign": four steps, each remembered; a mistake loses no input, and the same campaign sent twice is one run."""
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+import xlsxwriter
 from aiohttp import FormData
 
-from dialer.model import RunStatus
+from dialer.model import Role, RunStatus
+from sql.drafts import drafts
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 
 if TYPE_CHECKING:
     from tests.web_site import Response, Site
 
 GOOD = "lead_id,phone,name\n1,0500000001,נועה\n2,0500000002,Ada\n"
-MIXED = GOOD + "3,12,Short\n4,0500000001,Twice\n,0500000005,Nobody\n"
+MIXED = GOOD + "3,12,Short\n4,0500000001,Twice\n5,0500000005,Eve\n"
+HEBREW = "טלפון,שם,עיר\n0500000001,נועה,חיפה\n050-000-0002,אבי,לוד\n"
 
 
 @pytest_asyncio.fixture
@@ -28,123 +32,157 @@ async def browser(site: Site) -> BrowserSession:
     return browser
 
 
-async def key_of(browser: BrowserSession) -> str:
-    found = re.search(r'name="key" value="([0-9a-f]+)"', (await browser.get("/runs/new")).body.decode())
-    assert found
-    return found[1]
-
-
-async def send(
-    browser: BrowserSession, *, file: bytes | None = None, file_name: str = "leads.csv", fields: dict[str, str] | None = None, **more: str
+async def sent(
+    browser: BrowserSession, *, file: bytes | None = None, file_name: str = "leads.csv", text: str = "", path: str = ""
 ) -> Response:
     form = FormData()
-    for field, value in {"key": "k", "name": "Trial", "text": "", "concurrency": "2", "start": "0", **more, **(fields or {})}.items():
-        form.add_field(field, value)
+    form.add_field("text", text)
     form.add_field("file", file or b"", filename=file_name if file is not None else "", content_type="text/csv")
-    return await browser.post("/runs/new", form)
+    return await browser.post(path or "/runs/new", form)
+
+
+async def drafted(browser: BrowserSession, **what: str | bytes) -> str:
+    """The address of a new draft."""
+    response = await sent(browser, **what)  # type: ignore[arg-type]
+    assert response.status == 303, text_of(response)
+    return response.headers["Location"].partition("?")[0]
+
+
+async def with_columns(browser: BrowserSession, path: str) -> None:
+    """Take the columns as they seem to be."""
+    page = (await browser.get(path)).body.decode()
+    roles = re.findall(r'name="column-\d+".*?<option value="(\w+)" selected', page, re.DOTALL)
+    response = await browser.post(f"{path}/columns", {f"column-{n}": role for n, role in enumerate(roles)})
+    assert response.headers["Location"].endswith("step=check")
 
 
 async def runs_of(site: Site) -> list[tuple[str, str, int]]:
     return [(run.name or "", run.status, run.total_leads) for run in await site.database.runs.page(site.business)]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1255"])
-async def test_a_file_is_loaded_in_any_of_its_encodings(browser: BrowserSession, site: Site, encoding: str) -> None:
-    response = await send(browser, file=GOOD.replace("Ada", "Ada").encode(encoding))
-    assert response.status == 201, text_of(response)
-    assert "2 leads are ready" in text_of(response)
-    assert "All rows were accepted" in text_of(response)
-    assert await runs_of(site) == [("Trial", RunStatus.PENDING, 2)]
-    assert await site.database.pool.fetchval("SELECT lead_name FROM outbound_call_jobs WHERE lead_id = 1") == "נועה"
+def workbook() -> bytes:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        page = book.add_worksheet("לידים")
+        for number, row in enumerate([["נייד", "שם מלא"], [500000001, "נועה"], ["050-000-0002", "אבי"]]):
+            page.write_row(number, 0, row)
+    return file.getvalue()
 
 
-async def test_rejected_rows_are_reported_and_the_others_can_be_started(browser: BrowserSession, site: Site) -> None:
-    response = await send(browser, text=MIXED)
-    words = text_of(response)
-    assert "2 rows were not accepted" in words
-    assert re.search(r"4 3 12 Short numbers are not called", words)
-    assert re.search(r"6 \S \S+ The lead_id is missing", words)
-    assert "1 row repeats an earlier row and was left out" in words
-    start = re.search(r'action="(/runs/\d+/start)"', response.body.decode())
-    assert start
-    assert (await browser.post(start[1])).status == 303
-    assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
-
-
-async def test_adjusted_numbers_are_shown_before_any_call(browser: BrowserSession, site: Site) -> None:
-    response = await send(browser, text="lead_id,phone\nA-1,'0500000001\n2,+1-800-FLOWERS\n3,050-123-XXXX\n4,050-0000004\n")
-    words = text_of(response)
-    assert "2 numbers were adjusted; please check how they will be dialled" in words
-    assert re.search(r"2 A-1 (&#39;|')0500000001 \+972 50-000-0001", words)
-    assert re.search(r"3 2 \+1-800-FLOWERS \+1 800-356-9377", words)
-    assert re.search(r"4 3 050-123-XXXX Some digits of this number are hidden", words)
-    assert await runs_of(site) == [("Trial", RunStatus.PENDING, 3)]
-
-
-async def test_long_pasted_rows_and_a_file_are_kept_when_something_is_wrong(browser: BrowserSession) -> None:
-    rows = "lead_id,phone\n" + "".join(f"{n},05{n:08}\n" for n in range(1, 1_000))
-    for more in ({"text": rows}, {"file": rows.encode()}):
-        response = await send(browser, concurrency="9", **more)
-        assert response.status == 422
-        assert "999,0500000999" in response.body.decode()
-
-
-async def test_it_starts_at_once_when_asked_to(browser: BrowserSession, site: Site) -> None:
-    response = await send(browser, text=GOOD, start="1")
-    assert "Show the campaign" in text_of(response)
-    assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 2)]
-
-
-async def test_the_same_form_sent_twice_is_one_run_and_another_file_another(browser: BrowserSession, site: Site) -> None:
-    key = await key_of(browser)
-    first, again = await send(browser, key=key, text=MIXED), await send(browser, key=key, text=MIXED)
-    assert text_of(first) == text_of(again)
-    assert len(await runs_of(site)) == 1
-    await send(browser, key=key, text=GOOD)
-    await send(browser, key=await key_of(browser), text=MIXED)
-    assert len(await runs_of(site)) == 3
+async def test_four_steps_make_a_campaign(browser: BrowserSession, site: Site) -> None:
+    await site.database.pool.execute("UPDATE dialer.businesses SET calling_hours = NULL WHERE business_id = $1", site.business)
+    path = await drafted(browser, file=MIXED.replace("lead_id", "x").encode("cp1255"), file_name="נובמבר.csv")
+    page = text_of(await browser.get(path))
+    assert "This is how the first rows were read" in page
+    await with_columns(browser, path)
+    check = await browser.get(f"{path}?step=check&rows=cannot")
+    assert re.search(r"3 Will be called 1 Cannot be called 1 Twice in the list", text_of(check)), text_of(check)
+    assert re.search(r"4 \S 12 4 Short numbers are not called", text_of(check)), text_of(check)
+    assert "Has the phone number of lead 2" in text_of(await browser.get(f"{path}?step=check&rows=twice"))
+    await browser.post(f"{path}/check", {"recently": "skip"})
+    calling = {"name": "Trial", "say": "Hello {name}!", "language": "en-US", "lines": "2", "retry_times": "2", "retry_minutes": "30"}
+    await browser.post(f"{path}/calling", {**calling, "action": "show"})
+    words = text_of(await browser.get(f"{path}?step=calling"))
+    assert "Hello נועה!" in words
+    assert re.search(r"Call 3 people, now; about \d+ min, ends (\w+ )?\d\d:\d\d", words), words
+    wrong = await browser.post(f"{path}/calling", {**calling, "say": "Hello {nobody}", "lines": "9", "action": "now"})
+    assert wrong.status == 422
+    assert "Hello {nobody}" in wrong.body.decode()
+    assert 'value="9"' in wrong.body.decode()
+    assert "concurrency : must be at most 3" in text_of(wrong)
+    first = await browser.post(f"{path}/calling", {**calling, "action": "now"})
+    assert first.status == 303, text_of(first)
+    shown = text_of(await browser.get(first.headers["Location"]))
+    assert "The campaign has started; people to call: 3. Rows that were left out: 2;" in shown
+    report = text_of(await browser.get(f"{first.headers['Location']}/load-report"))
+    assert re.search(r"1 4 4 12 Cannot be called Short numbers are not called", report), report
+    assert "Short numbers" not in text_of(await browser.get(f"{first.headers['Location']}/load-report?kind=duplicate"))
+    assert (await browser.get("/runs/99999/load-report")).status == 404
+    again = await browser.post(f"{path}/calling", {**calling, "action": "now"})
+    assert again.headers["Location"] == first.headers["Location"]
+    assert await runs_of(site) == [("Trial", RunStatus.RUNNING, 3)]
+    [run] = await site.database.runs.page(site.business)
+    assert run.settings["retries"]["busy"] == {"times": 2, "after_minutes": [30]}
+    assert run.settings["script"]["say"] == "Hello {name}!"
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.draft_pieces") == 0
 
 
 @pytest.mark.parametrize(
-    ("file", "sentence"),
+    "what",
     [
-        (b"phone\n0500000001\n", "are missing: lead_id"),
-        (b"lead_id,phone\n1,abc\n", "None of these leads can be called."),
-        (b"lead_id,phone,name\n1,0500000001,Ren\xe9\n", "encoding of this file is not supported"),
-        (b"PK\x03\x04", "This is an Excel workbook"),
-        (b" \n", "Choose a file with leads"),
+        {"file": HEBREW.encode()},
+        {"file": HEBREW.encode("utf-16"), "file_name": "רשימה.txt"},
+        {"file": workbook(), "file_name": "leads.xlsx"},
+        {"text": "\t".join(HEBREW.split(","))},
+        {"text": "נועה\t0500000001\nAvi\t050-000-0002\n"},
+        {"text": "Kundin,Rufnummer\nNoa,0500000001\nAvi,050-000-0002\n"},
     ],
 )
-async def test_a_bad_file_is_explained_and_the_form_is_kept(browser: BrowserSession, site: Site, file: bytes, sentence: str) -> None:
-    response = await send(browser, file=file, file_name="mine.csv", concurrency="1", start="1")
+async def test_a_list_is_understood_and_saved(browser: BrowserSession, site: Site, what: dict[str, str | bytes]) -> None:
+    path = await drafted(browser, **what)
+    await with_columns(browser, path)
+    saved = await browser.post(f"{path}/calling", {"name": "Saved", "action": "saved", "lines": "1"})
+    assert saved.status == 303, text_of(saved)
+    assert await runs_of(site) == [("Saved", RunStatus.PENDING, 2)]
+    phones = await site.database.pool.fetch("SELECT phone FROM outbound_call_jobs ORDER BY lead_id")
+    assert [row["phone"] for row in phones] == ["+972500000001", "+972500000002"]
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ({"text": " \n"}, "Choose a file with leads"),
+        ({"file": "lead_id,phone\n1,Ren\xe9\n".encode("latin-1")}, "encoding of this file is not supported"),
+        ({"file": b"PK\x03\x04"}, "This is no Excel workbook"),
+    ],
+)
+async def test_a_bad_file_is_explained(browser: BrowserSession, site: Site, what: dict[str, str | bytes], sentence: str) -> None:
+    response = await sent(browser, **what)  # type: ignore[arg-type]
     assert 400 <= response.status < 500
     assert sentence in text_of(response)
-    assert "mine.csv" in text_of(response)
-    body = response.body.decode()
-    assert 'name="name" type="text" maxlength="255" dir="auto" value="Trial"' in body
-    assert 'value="1" required' in body
-    assert 'name="start" value="1" checked' in body
-    assert await runs_of(site) == []
-    # A readable file can be corrected in place.
-    if file.isascii() and not file.startswith(b"PK"):
-        assert file.decode().strip() in body
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.drafts") == 0
 
 
-async def test_wrong_settings_are_named_and_the_rows_stay_in_the_form(browser: BrowserSession, site: Site) -> None:
-    for fields, message in (
-        ({"concurrency": "9"}, "concurrency : must be at most 3"),
-        ({"concurrency": "x"}, "concurrency : must be a whole number"),
-        ({"name": "n" * 300}, "name : must have at most 255 characters"),
-    ):
-        response = await send(browser, fields={"text": GOOD, **fields})
-        assert response.status == 422
-        assert message in text_of(response)
-        assert "0500000002" in response.body.decode()
-    assert await runs_of(site) == []
+async def test_columns_must_have_one_phone_and_keep_what_was_chosen(browser: BrowserSession) -> None:
+    path = await drafted(browser, text=HEBREW)
+    response = await browser.post(f"{path}/columns", {"column-0": "ignore", "column-1": "lead_id", "column-2": "variable"})
+    assert response.status == 422
+    assert "Choose the one column that has the phone numbers" in text_of(response)
+    assert re.search(r'name="column-1".*?value="lead_id" selected', response.body.decode(), re.DOTALL)
 
 
-async def test_the_report_is_translated(browser: BrowserSession) -> None:
+async def test_a_draft_is_its_owner_s_alone_and_drafts_are_few_and_small(
+    browser: BrowserSession, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await drafted(browser, text=GOOD)
+    await site.user("other@example.com", PASSWORD, Role.ADMIN)
+    other = BrowserSession(site)
+    await other.sign_in("other@example.com")
+    assert (await other.get(path)).status == 404
+    assert (await other.post(f"{path}/calling", {"action": "now"})).status == 404
+    assert (await browser.get("/runs/new/99999")).status == 404
+    last = [await drafted(browser, text=GOOD) for _ in range(drafts.MAX_DRAFTS)][-1]
+    assert (await browser.get(path)).status == 404
+    assert (await browser.get("/runs/new")).body.count(b'href="/runs/new/') == drafts.MAX_DRAFTS + 1, "and the template"
+    monkeypatch.setattr(drafts, "MAX_BYTES", 100)
+    full = await sent(browser, text=GOOD)
+    assert full.status == 409
+    assert "2,0500000002,Ada" in full.body.decode()
+    await browser.post(f"{last}/discard")
+    assert (await browser.get(last)).status == 404
+    await site.database.pool.execute("UPDATE dialer.drafts SET touched_at = now() - interval '3 days'")
+    assert "Pasted list" not in text_of(await browser.get("/runs/new"))
+    await site.database.pool.fetchval("SELECT dialer.forget_v1(100)")
+    assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.drafts") == 0
+
+
+async def test_a_template_and_hebrew(browser: BrowserSession) -> None:
     browser.language = "he"
-    words = text_of(await send(browser, text=MIXED))
-    assert "2 לידים מוכנים" in words
-    assert "חסר lead_id." in words
+    template = await browser.get("/runs/new/template.csv")
+    assert template.body.decode("utf-8-sig").strip() == "שם,טלפון,עיר"
+    path = await drafted(browser, text=template.body.decode("utf-8-sig") + "דנה,0501234567,חיפה\n")
+    await with_columns(browser, path)
+    await browser.post(f"{path}/calling", {"say": "שלום {name}, מדברים מ{עיר}", "lines": "1", "action": "show"})
+    words = text_of(await browser.get(f"{path}?step=calling"))
+    assert "שלום דנה, מדברים מחיפה" in words
+    assert "לחייג לאדם אחד" in words

@@ -33,7 +33,7 @@ def buttons(response: Response) -> list[str]:
 
 
 def count(response: Response, key: str) -> str:
-    found = re.search(rf'id="count-{key}".*?<b>(.*?)</b>', response.body.decode())
+    found = re.search(rf'id="count-{key}".*?<b>(.*?)</b>', response.body.decode(), re.DOTALL)
     assert found
     return found[1]
 
@@ -47,7 +47,7 @@ async def test_an_empty_list_says_how_to_start(browser: BrowserSession) -> None:
 async def test_runs_are_listed_filtered_and_paged(browser: BrowserSession, site: Site) -> None:
     runs = [await site.load(1, start=False, name=f"Run number {n}.") for n in range(27)]
     await site.database.command(site.business, CommandType.CANCEL, runs[0])
-    page = await browser.get("/")
+    page = await browser.get("/runs")
     assert "Run number 26." in text_of(page)
     assert "Run number 1." not in text_of(page)
     older = re.search(r'href="(/runs\?before=\d+)"', page.body.decode())
@@ -87,7 +87,7 @@ async def test_another_business_has_no_pages(browser: BrowserSession, site: Site
         # Identical except for the address in the language form.
         assert response.body.replace(path.encode(), b"") == missing.body.replace(missing_path(missing, path), b"")
         assert any(record.getMessage().startswith("[SECURITY]") for record in caplog.records), path
-    for action in ("start", "cancel", "stop"):
+    for action in ("start", "pause", "end", "call-back", "edit", "leads/again"):
         assert (await browser.post(f"/runs/{theirs}/{action}")).status == 404
     assert (await site.database.checked_run(site.rival, theirs)).status == RunStatus.RUNNING
 
@@ -100,36 +100,42 @@ def missing_path(missing: Response, path: str) -> bytes:
 async def test_the_buttons_follow_the_state(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(4, start=False)
     page = f"/runs/{run_id}"
-    assert buttons(await browser.get(page)) == ["start", "cancel"]
+    assert buttons(await browser.get(page)) == ["start", "end", "edit"]
     response = await browser.post(f"{page}/start")
-    assert (response.status, response.headers["Location"]) == (303, f"{page}?done=start")
-    assert "The campaign has started." in text_of(await browser.get(f"{page}?done=start"))
-    assert buttons(await browser.get(page)) == ["pause", "cancel", "stop"]
+    assert (response.status, response.headers["Location"]) == (303, page)
+    # The fragments that an open page fetches leave the notice to the page; the page says it once.
+    await browser.get(f"{page}/fragment")
+    assert "The campaign has started." in text_of(await browser.get(page))
+    assert "The campaign has started." not in text_of(await browser.get(page))
+    assert buttons(await browser.get(page)) == ["pause", "end", "edit"]
     # A second click comes too late, and the page says so.
-    response = await browser.post(f"{page}/start")
-    assert response.headers["Location"] == f"{page}?refused=1"
-    assert "not possible in the campaign" in text_of(await browser.get(f"{page}?refused=1"))
+    await browser.post(f"{page}/start")
+    assert "not possible in the campaign" in text_of(await browser.get(page))
     await browser.post(f"{page}/pause")
-    assert buttons(await browser.get(page)) == ["resume", "cancel", "stop"]
+    assert buttons(await browser.get(page)) == ["resume", "end", "edit"]
     await browser.post(f"{page}/resume")
     await site.database.claim(site.business)
-    assert "Also hang up" in text_of(await browser.get(f"{page}/cancel"))
-    await browser.post(f"{page}/cancel", {"hang_up": "1"})
+    assert "Now, and hang up" in text_of(await browser.get(f"{page}/end"))
+    assert (await browser.post(f"{page}/end", {"how": "some day"})).status == 422
+    await browser.post(f"{page}/end", {"how": "finish"})
     cancelling = await browser.get(page)
-    assert buttons(cancelling) == []
-    assert "Cancelling" in text_of(cancelling)
+    assert buttons(cancelling) == ["edit"]
+    assert "Ending" in text_of(cancelling)
     assert EMAIL in text_of(cancelling)
+    await browser.post(f"{page}/end", {"how": "hang_up"})
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 3
-    assert (await browser.post(f"{page}/cancel")).headers["Location"] == f"{page}?done=cancel"
+    assert "The campaign is over." in text_of(await browser.get(page))
 
 
 async def test_a_stop_after_the_end_changes_nothing_and_says_so(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(2)
-    await browser.post(f"/runs/{run_id}/stop")
-    response = await browser.post(f"/runs/{run_id}/stop")
-    assert response.headers["Location"] == f"/runs/{run_id}?done=ended"
+    for _ in range(2):
+        await browser.post(f"/runs/{run_id}/end", {"how": "now"})
     page = await browser.get(f"/runs/{run_id}")
-    assert "100%" in text_of(page)
+    assert "was over already" in text_of(page)
+    # Nobody was called, so it is not 100%.
+    assert "Nobody has been called yet; 2 people are on the list." in text_of(page)
+    assert 'data-title="0% ' in page.body.decode()
     assert b"data-events" not in page.body
 
 
@@ -140,25 +146,77 @@ async def test_the_counts_are_links_to_their_leads(browser: BrowserSession, site
     await site.database.record(attempts[1], AttemptState.OVER, outcome="busy")
     await site.database.record(attempts[2], AttemptState.RINGING, sid="CA" + "1" * 32)
     page = await browser.get(f"/runs/{run_id}")
-    assert [count(page, key) for key in ("completed", "failed", "in_progress", "queued")] == ["1", "1", "1", "57"]
-    for key, shown in (("completed", ["Lead 1"]), ("failed", ["Lead 2"]), ("in_progress", ["Lead 3"]), ("skipped", [])):
-        assert f'href="/runs/{run_id}?status={key}#leads"' in page.body.decode()
-        found = await browser.get(f"/runs/{run_id}/leads?status={key}")
-        assert re.findall(r"<bdi>(Lead \d+)</bdi>", found.body.decode()) == shown
-    assert "No leads match" in text_of(await browser.get(f"/runs/{run_id}/leads?status=skipped"))
-    busy = await browser.get(f"/runs/{run_id}/leads?outcome=busy")
-    assert re.findall(r"<bdi>(Lead \d+)</bdi>", busy.body.decode()) == ["Lead 2"]
-    assert "+972 50-000-0003" in text_of(await browser.get(f"/runs/{run_id}/fragment"))
+    assert "2 of 60 called. 1 person answered (50%), 1 busy." in text_of(page)
+    assert [count(page, key) for key in ("person", "busy", "line", "queued")] == ["1", "1", "1", "57"]
+    leads = re.compile(r"<bdi>(Lead \d+)</bdi>")
+    for key, query, shown in (
+        ("person", "outcome=human,answered", "Lead 1"),
+        ("busy", "outcome=busy", "Lead 2"),
+        ("line", "show=line", "Lead 3"),
+    ):
+        assert f'id="count-{key}" href="/runs/{run_id}?{query}#leads"' in page.body.decode()
+        assert leads.findall((await browser.get(f"/runs/{run_id}/leads?{query}")).body.decode()) == [shown]
+    assert "No leads match" in text_of(await browser.get(f"/runs/{run_id}/leads?show=skipped"))
+    # Those who have not been called are not among the first that a reader sees.
+    assert leads.findall((await browser.get(f"/runs/{run_id}/leads")).body.decode()) == ["Lead 1", "Lead 2", "Lead 3"]
+    assert leads.findall((await browser.get(f"/runs/{run_id}/leads?show=all&search=0500000002")).body.decode()) == ["Lead 2"]
+    assert "050-000-0003" in text_of(await browser.get(f"/runs/{run_id}/fragment"))
 
 
 async def test_leads_are_paged_by_the_address(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(60)
-    first = await browser.get(f"/runs/{run_id}")
-    following = re.search(rf'href="(/runs/{run_id}\?after=\d+)"', first.body.decode())
+    first = await browser.get(f"/runs/{run_id}?show=all")
+    following = re.search(r'href="([^"]+)#leads"[^>]* rel="next"', first.body.decode())
     assert following
-    second = await browser.get(following[1])
+    second = await browser.get(following[1].replace("&amp;", "&"))
     assert "Lead 51" in text_of(second)
-    assert f'<a class="button slim" href="/runs/{run_id}"' in second.body.decode()
+    back = re.search(r'href="([^"]+)#leads"[^>]* rel="prev"', second.body.decode())
+    assert back
+    assert "Lead 50" in text_of(await browser.get(back[1]))
+
+
+async def test_those_who_did_not_answer_are_called_back(browser: BrowserSession, site: Site) -> None:
+    run_id = await site.load(3, name="Renewals")
+    attempts, _ = await site.database.claim(site.business)
+    for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
+    page = await browser.get(f"/runs/{run_id}")
+    assert "Call back the 2 people who did not answer" in text_of(page)
+    assert (await browser.post(f"/runs/{run_id}/call-back", {"when": "yesterday"})).status == 422
+    response = await browser.post(f"/runs/{run_id}/call-back", {"when": "now"})
+    page = await browser.get(response.headers["Location"])
+    assert "Renewals, called again" in text_of(page)
+    assert "The campaign has started." in text_of(page)
+
+
+async def test_many_leads_at_once_are_asked_for_and_then_begun(browser: BrowserSession, site: Site) -> None:
+    run_id = await site.load(5)
+    page = f"/runs/{run_id}"
+    jobs = await site.database.pool.fetch("SELECT id FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position", run_id)
+    await browser.post(f"{page}/leads/cancel", {"scope": "selected"})
+    assert "Select leads first" in text_of(await browser.get(page))
+    selected = {f"job-{jobs[3]['id']}": "1", "scope": "selected", "show": "all"}
+    assert "Leave out 1 person?" in text_of(await browser.post(f"{page}/leads/cancel", selected))
+    assert "Never call 5 people again?" in text_of(await browser.post(f"{page}/leads/do-not-call", {"scope": "all", "show": "all"}))
+    response = await browser.post(f"{page}/leads/cancel", {**selected, "confirmed": "1"})
+    assert "0 of 1 leads" in text_of(await browser.get(response.headers["Location"]))
+    operations = await site.database.pool.fetch("SELECT type, jobs FROM dialer.operations WHERE business_id = $1", site.business)
+    assert [tuple(row) for row in operations] == [("jobs.cancel", [jobs[3]["id"]])]
+
+
+async def test_a_run_is_changed_and_put_into_the_archive(browser: BrowserSession, site: Site) -> None:
+    run_id = await site.load(2, start=False)
+    page = f"/runs/{run_id}"
+    wrong = await browser.post(f"{page}/edit", {"name": "New name", "concurrency": "99", "priority": "0"})
+    assert (wrong.status, 'value="New name"' in wrong.body.decode(), 'id="concurrency-wrong"' in wrong.body.decode()) == (422, True, True)
+    await browser.post(f"{page}/edit", {"name": "New name", "concurrency": "2", "priority": "5", "schedule_at": ""})
+    shown = text_of(await browser.get(page))
+    assert ("New name" in shown, "Saved." in shown) == (True, True)
+    await browser.post(f"{page}/end", {"how": "now"})
+    await browser.post(f"{page}/edit", {"archived": "1"})
+    archived = await site.database.runs.get(site.business, run_id)
+    assert archived
+    assert archived.archived_at is not None
 
 
 async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSession, site: Site) -> None:
@@ -168,7 +226,15 @@ async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSessio
     await site.post_callback(attempt, "completed", SequenceNumber="3", CallDuration="37", AnsweredBy="human")
     page = await browser.get(f"/runs/{run_id}/jobs/{attempt.job_id}")
     words = text_of(page)
-    for response in ("Call 1", "Ringing", "Call ended", "37 seconds", "our response: 204", "SequenceNumber", "A person answered"):
+    for response in (
+        "Call 1",
+        "Ringing",
+        "Call ended",
+        "The call was answered.",
+        "our response: 204",
+        "SequenceNumber",
+        "A person answered",
+    ):
         assert response in words
     assert attempt.nonce not in page.body.decode()
     assert buttons(page) == []
@@ -178,12 +244,17 @@ async def test_one_lead_is_cancelled_on_its_page(browser: BrowserSession, site: 
     run_id = await site.load(4)
     attempts, _ = await site.database.claim(site.business)
     job_id = await site.database.pool.fetchval("SELECT id FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run_id)
-    response = await browser.post(f"/runs/{run_id}/jobs/{job_id}/cancel")
-    assert response.headers["Location"].endswith("?done=cancelled")
+    queued = f"/runs/{run_id}/jobs/{job_id}"
+    assert (await browser.post(f"{queued}/end", {"how": "leave_out"})).headers["Location"] == queued
+    assert "This lead will not be called." in text_of(await browser.get(queued))
     on_the_line = f"/runs/{run_id}/jobs/{attempts[0].job_id}"
-    assert (await browser.post(f"{on_the_line}/cancel")).headers["Location"].endswith("?refused=1")
-    assert "Hang up this call" in text_of(await browser.get(on_the_line))
-    assert (await browser.post(f"{on_the_line}/cancel", {"hang_up": "1"})).headers["Location"].endswith("?done=hung_up")
+    assert (await browser.post(f"{on_the_line}/end", {"how": "leave_out"})).status == 303
+    page = text_of(await browser.get(on_the_line))
+    assert "This is not possible now." in page
+    assert "Hang up…" in page
+    assert "Hang up on Lead 1?" in text_of(await browser.get(f"{on_the_line}/end"))
+    await browser.post(f"{on_the_line}/end", {"how": "hang_up"})
+    assert "The call is being hung up." in text_of(await browser.get(on_the_line))
 
 
 async def test_a_fragment_reloads_its_page_when_the_session_has_ended(browser: BrowserSession, site: Site) -> None:
@@ -197,8 +268,9 @@ async def test_errors_are_pages(browser: BrowserSession, site: Site) -> None:
     for path in ("/nothing", "/runs/0", "/runs/abc", "/runs/99999999999", "/static/../keys.py", "/static/nothing.css"):
         response = await browser.get(path)
         assert (response.status, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8"), path
+    run_id = await site.load(1, start=False)
     await site.database.pool.execute("ALTER TABLE dialer.audit_log RENAME TO lost")
-    response = await browser.get(f"/runs/{await site.load(1, start=False)}")
+    response = await browser.get(f"/runs/{run_id}")
     assert response.status == 500
     reference = re.search(r"reference: ([0-9a-f]{12})", text_of(response))
     assert reference
@@ -212,5 +284,19 @@ async def test_static_files_are_cached_by_content(browser: BrowserSession) -> No
     for address in addresses:
         response = await browser.get(address)
         assert (response.status, "immutable" in response.headers["Cache-Control"]) == (200, True)
-        assert "immutable" not in (await browser.get(address.split("?")[0])).headers["Cache-Control"]
+        # A vendored file has its version in its name.
+        unversioned = await browser.get(address.split("?")[0])
+        assert ("immutable" in unversioned.headers["Cache-Control"]) == ("/vendor/" in address)
     assert PUBLIC.startswith("https:")
+
+
+async def test_pages_and_their_files_are_sent_compressed(browser: BrowserSession) -> None:
+    styles = re.search(r'href="(/static/app.css[^"]+)"', (await browser.get("/")).body.decode())
+    assert styles
+    for path in ("/", styles[1]):
+        plain = await browser.get(path, **{"Accept-Encoding": "identity"})
+        packed = await browser.get(path, **{"Accept-Encoding": "gzip"})
+        assert (plain.headers.get("Content-Encoding"), packed.headers["Content-Encoding"]) == (None, "gzip"), path
+        # aiohttp's client has unpacked it.
+        assert packed.body == plain.body
+        assert int(packed.headers.get("Content-Length", 0)) < len(plain.body) / 2

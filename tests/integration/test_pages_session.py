@@ -65,7 +65,7 @@ async def test_another_site_cannot_press_a_button(site: Site) -> None:
     run_id = await site.load()
     browser = BrowserSession(site)
     await browser.sign_in()
-    response = await browser.post(f"/runs/{run_id}/cancel", **{"Sec-Fetch-Site": "cross-site"})
+    response = await browser.post(f"/runs/{run_id}/end", {"how": "finish"}, **{"Sec-Fetch-Site": "cross-site"})
     assert (response.status, "another site" in text_of(response)) == (403, True)
     assert (await site.database.checked_run(site.business, run_id)).cancel_requested is False
 
@@ -78,10 +78,10 @@ async def test_a_viewer_has_no_buttons(site: Site) -> None:
     page = (await browser.get(f"/runs/{run_id}")).body.decode()
     assert 'action="/runs' not in page.replace(f'action="/runs/{run_id}#leads"', "")
     assert "/runs/new" not in (await browser.get("/")).body.decode()
-    for path in (f"/runs/{run_id}/pause", f"/runs/{run_id}/cancel", "/runs/new"):
+    for path in (f"/runs/{run_id}/pause", f"/runs/{run_id}/end", "/runs/new"):
         assert (await browser.post(path)).status == 403
     assert (await browser.get("/runs/new")).status == 403
-    assert (await browser.get(f"/runs/{run_id}/stop")).status == 403
+    assert (await browser.get(f"/runs/{run_id}/end")).status == 403
 
 
 async def test_the_language_comes_from_the_browser_until_it_is_chosen(site: Site) -> None:

@@ -17,7 +17,7 @@ from actors.dispatch.rate_limiter import GIVE_BACK, GONE_SECONDS, TAKE, RateLimi
 from actors.services import CallPolicy, Ownership
 from dialer.clock import SystemClock, SystemIds
 from dialer.streams.client import Streams, account_key, turns_key
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.simulation.permits import Account
 from tests.tcp_proxy import TcpProxy
 
@@ -63,7 +63,7 @@ async def keep_asking(limiter: RateLimiter, businesses: int, count: Counter[str]
         granted, wait = await limiter.take(businesses * 50, businesses=businesses, most=32)
         count[name] += granted
         if not granted:
-            await waiting.lasting(wait)
+            await polling.lasting(wait)
 
 
 @pytest.mark.parametrize(("rate", "enough"), [(40, 120), (400, 1600)])
@@ -97,7 +97,7 @@ async def test_a_business_that_asks_for_one_at_a_time_gets_no_more_than_its_shar
             if granted:
                 await modest.leave()
             else:
-                await waiting.lasting(wait)
+                await polling.lasting(wait)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_asking(greedy, 9, count, "greedy", 200))
@@ -125,7 +125,7 @@ async def test_a_worker_that_dies_holding_permits_gives_them_back(redis_url: str
         granted += taken
         most = max(most, await kept())
         if not taken:
-            await waiting.lasting(wait)
+            await polling.lasting(wait)
     assert most == 5
     assert await kept() == 0
     # It never stood still: what was kept for the dead one is a quarter of a second's worth.
@@ -150,7 +150,7 @@ async def test_a_redis_that_hangs_leaves_each_worker_its_share(redis_url: str, o
         taken, wait = await limiter.take(10)
         granted += taken
         if not taken:
-            await waiting.lasting(wait)
+            await polling.lasting(wait)
     assert 50 <= granted <= 90
 
 

@@ -16,7 +16,7 @@ from dialer.policy.windows import Window, next_window
 from sql.attempts.attempts import Fact
 from sql.attempts.verdicts import VerdictCode
 from sql.runs.zone_windows import ZoneWindow
-from tests.chaos.waiting import until
+from tests.chaos.polling import until
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
     from tests.web_site import Response, Site
 
-# The three cycles below have no common factor: 1,260 leads are every kind of number with every history and every list, 140 the first two.
+# The four cycles below have no common factor: 16,380 leads are every kind of number with every history, list and refusal, 1,260 the first
+# three, 140 the first two.
 LEADS = int(os.environ.get("PREFLIGHT_LEADS", "400"))
-LINES, BUDGET, CAP = 60, 30, 3
+LINES, BUDGET, CAP = 60, 20, 3
 MOMENT, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 # The last half hour that has struck: no gap ends near a whole hour, when zones open, close, and begin a new day.
 BEGUN = (datetime.now(UTC) - HOUR / 2).replace(minute=30, second=0, microsecond=0)
@@ -34,10 +35,12 @@ WEEK: dict[str, Any] = {**{day: [["09:00", "17:00"]] for day in WEEKDAYS}, "holi
 TWO_DAYS: dict[str, Any] = {"dates": {(BEGUN + n * DAY).date().isoformat(): [["09:00", "17:00"]] for n in (0, 1)}}
 
 # How many hours ago a number was called.
-HISTORIES = ((), (), (2,), (23,), (25, 26, 27), (0.4, 0.8, 1.2), (0.4, 0.8, 26))
+EARLIER_CALLS = ((), (), (2,), (23,), (25, 26, 27), (0.4, 0.8, 1.2), (0.4, 0.8, 26))
 # Where a number is listed: not at all, by the business, in a register, in a former one, by another business.
 LISTS = ("", "", "", "", "", "own", "register", "former", "rival")
-REFUSED: tuple[dict[str, Any], ...] = (
+# How many days ago the provider refused a number, and with which code: the number's fault, too long ago, the account's fault.
+REFUSALS = (*[None] * 10, (40, 21211), (91, 21211), (40, 10001))
+REJECTED: tuple[dict[str, Any], ...] = (
     {"phone": "100"},
     {"phone": "*2700"},
     {"phone": "+19002000001"},
@@ -58,9 +61,10 @@ SELECT j.id, q.reason FROM public.outbound_call_jobs j LEFT JOIN dialer.retries 
 WHERE j.run_id = $1 AND j.status = 'queued'
 """
 CALLED = """
-INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, ring_seconds, created_at, send_by)
-SELECT $1, 0, 0, $2, gen_random_uuid(), gen_random_uuid(), c.phone, '', 5, c.at, c.at
-FROM unnest($3::text[], $4::timestamptz[]) AS c (phone, at)
+INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, ring_seconds, created_at, send_by,
+                             error_code)
+SELECT $1, 0, 0, $2, gen_random_uuid(), gen_random_uuid(), c.phone, '', 5, c.at, c.at, c.code
+FROM unnest($3::text[], $4::timestamptz[], $5::integer[]) AS c (phone, at, code)
 """
 LISTED = "INSERT INTO dialer.do_not_call (business_id, phone, register_id) SELECT $1, unnest($2::text[]), $3"
 REGISTER = "INSERT INTO dialer.registers (business_id, name, current) VALUES ($1, 'israel', $2) RETURNING register_id"
@@ -156,16 +160,24 @@ class Days:
 
 def every_kind() -> list[dict[str, Any]]:
     rows = [{"lead_id": n + 1, **number(n)} for n in range(LEADS)]
-    bad = [{"lead_id": 1_000_000 + n, **row} for n, row in enumerate((*REFUSED, *REPEATED) * (LEADS // 100))]
+    bad = [{"lead_id": 1_000_000 + n, **row} for n, row in enumerate((*REJECTED, *REPEATED) * (LEADS // 100))]
     return rows + bad
 
 
 async def past(site: Site) -> None:
-    """Give the numbers their earlier calls, of which one in eleven was never placed, and put some on lists."""
+    """Give the numbers their earlier calls, of which one in eleven was never placed, and their refusals, and put some on lists."""
     phones = {n: number(n)["phone"] for n in range(LEADS)}
     for state, is_it in (("over", lambda n: n % 11), ("not_placed", lambda n: not n % 11)):
-        calls = [(phone, BEGUN - hours * HOUR) for n, phone in phones.items() if is_it(n) for hours in HISTORIES[n % len(HISTORIES)]]
+        calls = [
+            (phone, BEGUN - hours * HOUR, None)
+            for n, phone in phones.items()
+            if is_it(n)
+            for hours in EARLIER_CALLS[n % len(EARLIER_CALLS)]
+        ]
         await site.database.pool.execute(CALLED, site.business, state, *map(list, zip(*calls, strict=True)))
+    refusals = {n: refusal for n in phones if (refusal := REFUSALS[n % len(REFUSALS)])}
+    refused = [(phones[n], BEGUN - days * DAY, code) for n, (days, code) in refusals.items()]
+    await site.database.pool.execute(CALLED, site.business, "over", *map(list, zip(*refused, strict=True)))
     former = await site.database.pool.fetchval(REGISTER, site.business, False)  # noqa: FBT003 - a column
     current = former + 1
     for name, business, register in (
@@ -192,6 +204,7 @@ async def judged(days: Days, answer: dict[str, Any], created: dict[str, Any], wa
     assert (run.status, run.queued, run.completed, run.skipped) == ("completed", 0, answer["will_call"], sum(answer["skipped"].values()))
     assert len(days.calls) == len(called) == answer["will_call"]
     assert await days.counted("reason") == answer["skipped"]
+    assert {"number_refused", "do_not_call"} < set(answer["skipped"])
     waits = [reason for job, reason in waited.items() if job in called]
     assert {reason: waits.count(reason) for reason in set(waits)} == answer["waiting"]
     recent = "SELECT count(*) FROM dialer.refusals WHERE run_id = $1 AND rule = 'gap'"
@@ -210,7 +223,7 @@ async def warned(days: Days, answer: dict[str, Any], *, closes: bool) -> None:
     expected = [f"Leads in another country than the business ({country}): {n}." for country, n in of_country.items()]
     if closes:
         lost = sum(n for zone, n in zones.items() if zone.endswith(":"))
-        expected.append(f"Leads whose time zone is not known: {lost}. Within calling hours they are never called; give them a timezone.")
+        expected.append(f"Leads whose time zone is not known: {lost}. With calling hours they are never called; give them a timezone.")
     expected.append(f"The budget allows {BUDGET} calls, fewer than there are leads to call: {answer['will_call']}.")
     assert [warning["detail"] for warning in answer["warnings"]] == expected
 

@@ -18,7 +18,7 @@ from sql.attempts.verdicts import RecordVerdict
 from telephony import simulator
 from telephony.provider import CallRequest, PlacedCall
 from telephony.simulator import Faults, Scenario
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.integration.test_worker import Floor
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ReconcilerCase:
             [ClaimRequest(business, self.database.epochs[await self.database.partition(business)], 1)],
             send_seconds=5,
             ring_seconds=RING_SECONDS,
+            max_minutes=10,
             default_account=simulator.TEST_ACCOUNT,
         )
         return attempt
@@ -108,7 +109,7 @@ async def test_a_call_the_provider_does_not_know_is_lost_in_the_end(case: Reconc
     assert (found.state, "missing" in (found.evidence or {})) == (AttemptState.PLACED, True), "the pages can say so"
     await case.age(attempt)
     assert (await case.reconcile(attempt)).state.open, "once is not enough"
-    await waiting.lasting(LAG_SECONDS)
+    await polling.lasting(LAG_SECONDS)
     assert (await case.reconcile(attempt)).state is AttemptState.OVER
     assert await case.outcome(attempt) == ("failed", "lost")
     assert await case.database.inflight(attempt.business_id) == []
@@ -131,7 +132,7 @@ async def test_without_the_providers_own_404_no_call_is_lost(case: ReconcilerCas
     await case.age(attempt)
     case.twilio.set_faults(Faults(ask_error=1))
     for _ in range(3):
-        await waiting.lasting(LAG_SECONDS)
+        await polling.lasting(LAG_SECONDS)
         assert (await case.reconcile(attempt)).state.open
 
 
@@ -146,7 +147,7 @@ async def test_another_account_cannot_show_a_call_absent(case: ReconcilerCase, d
         services = await Floor(case.database, database_url, redis_url, stack).services(case.twilio.url, TWILIO_ACCOUNT_SID=ANOTHER_ACCOUNT)
         other = ReconcilerCase(case.database, services, case.twilio)
         for _ in range(3):
-            await waiting.lasting(LAG_SECONDS)
+            await polling.lasting(LAG_SECONDS)
             assert (await other.reconcile(attempt)).state is AttemptState.UNKNOWN
     found = await case.reconcile(attempt)
     assert (found.state.open, found.sid) == (True, sid)
@@ -213,7 +214,7 @@ async def test_a_second_call_is_hung_up_and_asked_for_until_it_is_over(case: Rec
         await excess.round()
         return not await case.database.attempts.excess_calls(list(range(256)))
 
-    await waiting.until(all_over, 20, "the second call is known to be over")
+    await polling.until(all_over, 20, "the second call is known to be over")
     await tasks.finish(1)
     assert case.twilio.call_log.calls[second].over
     assert not case.twilio.call_log.calls[sid].over
@@ -230,6 +231,6 @@ async def test_an_answer_that_names_the_call_of_another_attempt_ends_neither(cas
     assert recorded.state is AttemptState.UNKNOWN
     await case.age(other)
     for _ in range(3):
-        await waiting.lasting(LAG_SECONDS)
+        await polling.lasting(LAG_SECONDS)
         assert (await case.reconcile(other)).state is AttemptState.UNKNOWN, "only a person can tell"
     assert not case.twilio.call_log.calls[sid].over, "the first attempt's call goes on"

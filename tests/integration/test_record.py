@@ -101,7 +101,7 @@ async def test_unknown_keeps_its_slot_until_the_truth_is_found(database: Databas
     assert (await database.record(attempt, OVER, outcome="completed")).verdict == RecordVerdict.APPLIED
 
 
-async def test_unknown_by_a_stranger_only_after_its_time(database: DatabaseFixture) -> None:
+async def test_unknown_by_another_worker_only_after_its_time(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 1)
     [attempt] = (await database.claim(business))[0]
@@ -182,6 +182,7 @@ async def test_late_proof_when_the_lead_is_on_the_line_again(database: DatabaseF
     result = await database.record(attempt, LIVE, sid="CA1", token=None)
     assert (result.hang_up, await database.inflight(business)) == (True, [again.attempt_id])
     await database.record(attempt, OVER, sid="CA1", outcome="completed")
+    assert (await database.checked_run(business, run)).in_progress == 1
     await database.record(again, OVER, sid="CA2", outcome="no-answer")
     seen = await database.checked_run(business, run)
     assert (seen.status, seen.failed, seen.completed) == ("completed", 1, 0)
@@ -209,7 +210,21 @@ async def test_a_sid_of_another_attempt_is_refused(database: DatabaseFixture) ->
     assert (confused.verdict, confused.hang_up) == (RecordVerdict.REFUSED, False)
 
 
-async def test_another_nonce_or_business_is_a_stranger(database: DatabaseFixture) -> None:
+async def test_a_response_with_the_call_of_another_attempt_proves_nothing(database: DatabaseFixture) -> None:
+    """It is unclear which call the POST has made: no list shows that there is none, and only a callback or a person decides."""
+    business = await database.business()
+    run = await database.run(business, 2)
+    one, other = (await database.claim(business))[0]
+    await database.record(one, PLACED, sid="CA1")
+    answer = await database.record(other, PLACED, sid="CA1")
+    assert (answer.verdict, answer.state, answer.sid) == (RecordVerdict.APPLIED, UNKNOWN, None)
+    await not_placed(database, business)
+    assert (await database.record(other, NOT_PLACED, **(await absent(database, business))[0])).verdict == RecordVerdict.REFUSED
+    assert (await database.record(other, LIVE, sid="CA2", token=None)).verdict == RecordVerdict.APPLIED
+    assert (await database.checked_run(business, run)).in_progress == 2
+
+
+async def test_another_nonce_or_business_is_not_believed(database: DatabaseFixture) -> None:
     business, other = await database.business(), await database.business()
     await database.run(business, 1)
     [attempt] = (await database.claim(business))[0]
@@ -330,7 +345,7 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(database: DatabaseFix
     assert (seen.in_progress, seen.failed) == (2, 1)
 
 
-async def test_a_ledger_loses_its_patience(database: DatabaseFixture) -> None:
+async def test_a_fact_writer_gives_up_after_a_while(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 1)
     [attempt] = (await database.claim(business))[0]

@@ -19,7 +19,7 @@ from dialer.streams.relay_script import KEEP_RELAYED_SECONDS, mark
 from ringmaster.local.ports import free_port
 from ringmaster.local.valkey import Valkey
 from sql.outbox.outbox import Outbox, Relay
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.tcp_proxy import TcpProxy
 from tests.web_site import RUNS as RUNS_PATH
 from tests.web_site import serving
@@ -114,7 +114,7 @@ async def refused(own: Own) -> bool:
             return True
         return False
 
-    return await waiting.until(answer, BOUND_SECONDS, "it refuses writes")
+    return await polling.until(answer, BOUND_SECONDS, "it refuses writes")
 
 
 async def fill(database: DatabaseFixture, first: int, last: int) -> None:
@@ -130,7 +130,7 @@ async def empty(database: DatabaseFixture) -> None:
     async def answer() -> bool:
         return await left(database) == 0
 
-    await waiting.until(answer, BOUND_SECONDS, "the outbox is empty")
+    await polling.until(answer, BOUND_SECONDS, "the outbox is empty")
 
 
 def in_order(events: list[dict[str, str]]) -> dict[str, list[str]]:
@@ -279,7 +279,7 @@ async def test_a_redis_that_hangs_costs_one_question_its_time_out(own: Own) -> N
             async def back() -> bool:
                 return await streams.ping() and await streams.send_hint(1, RunChanged(7, 1, CommandType.STOP))
 
-            await waiting.until(back, BOUND_SECONDS, "it answers again")
+            await polling.until(back, BOUND_SECONDS, "it answers again")
         finally:
             await streams.close()
 
@@ -298,7 +298,7 @@ async def test_only_one_probes_at_a_time(own: Own) -> None:
                 slow = sum(seconds > 0.1 for seconds in spent)
                 assert slow <= 1
                 probed += slow
-                await waiting.lasting(0.05)
+                await polling.lasting(0.05)
             # 0.25, 0.5, 1, 2 s apart, half a second each.
             assert 1 <= probed <= 4
         finally:
@@ -331,5 +331,5 @@ async def test_a_redis_that_hangs_delays_neither_cancels_nor_pages(own: Own, dat
         response = await site.get("/readyz", token=None)
         assert response.json["redis"] == "away"
     # Each of these took over two seconds.
-    assert waiting.percentile(spent, 0.9) < 0.5
+    assert polling.percentile(spent, 0.9) < 0.5
     assert sum(spent) < 20

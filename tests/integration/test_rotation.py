@@ -23,7 +23,7 @@ from dialer.model import AttemptState
 from ringmaster.local.ports import free_port
 from telephony import simulator
 from telephony.provider import Account
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.rows import SECRET_KEY
 from web.app import create_app
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 OWN, TOKEN = "AC" + "5" * 32, "planted-token"
 OTHER, OTHER_TOKEN = "AC" + "6" * 32, "planted-other-token"
+NEW_TOKEN = "planted-new-token"
 NEW_KEY = "a newer secret of forty characters - for a test"
 BOUND_SECONDS = 20.0
 LINES = 2
@@ -86,27 +87,35 @@ class Installation:
     async def dial(self) -> None:
         """Start the run; return when its first calls are answered and we know it."""
         self.run = await self.database.run(self.business, 2 * LINES, concurrency=LINES)
-        await waiting.until(partial(self._live, LINES), BOUND_SECONDS, "the calls are answered")
+        await polling.until(partial(self._live, LINES), BOUND_SECONDS, "the calls are answered")
 
     async def finish(self) -> None:
         """End the calls on the line, let the other leads be called, and end those calls too."""
+        await self.call_the_others()
+        await self.end()
+
+    async def call_the_others(self) -> None:
+        """End the calls on the line; return when those to the other leads are answered and we know it."""
         await self._hang_up()
-        await waiting.until(partial(self._live, 2 * LINES), BOUND_SECONDS, "the other calls are answered")
+        await polling.until(partial(self._live, 2 * LINES), BOUND_SECONDS, "the other calls are answered")
+
+    async def end(self) -> None:
+        """End the last calls."""
         await self._hang_up()
-        await waiting.until(self._over, BOUND_SECONDS, "the run is over")
+        await polling.until(self._over, BOUND_SECONDS, "the run is over")
 
     async def check(self, *accounts: str) -> None:
         """Each lead was called once, by these accounts, and each call's callbacks arrived, to the last."""
         calls = list(self._twilio.call_log.calls.values())
         assert len(calls) == len({call.to for call in calls}) == 2 * LINES
         assert sorted({call.account for call in calls}) == sorted(accounts)
-        await waiting.until(self._last_ones_arrived, BOUND_SECONDS, "the last callback of each call")
+        await polling.until(self._last_ones_arrived, BOUND_SECONDS, "the last callback of each call")
         run = await self.database.checked_run(self.business, self.run)
         assert (run.status, run.completed) == ("completed", 2 * LINES)
 
     async def _hang_up(self) -> None:
         for call in [call for call in self._twilio.call_log.calls.values() if call.closed is None]:
-            account = await waiting.until(partial(self._account, call.account), BOUND_SECONDS, "its account is known")
+            account = await polling.until(partial(self._account, call.account), BOUND_SECONDS, "its account is known")
             assert account
             assert await self._services.provider.hang_up(account, call.sid)
 
@@ -147,7 +156,7 @@ async def place(
     # The simulator sends a refused callback again, so that one which is refused for a moment would be noticed by nothing else.
     assert [record for record in caplog.records if "a callback" in record.getMessage()] == []
     logged = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
-    assert not [secret for secret in (TOKEN, OTHER_TOKEN, SECRET_KEY, NEW_KEY, "a new token") if secret in logged]
+    assert not [secret for secret in (TOKEN, OTHER_TOKEN, SECRET_KEY, NEW_KEY, NEW_TOKEN) if secret in logged]
 
 
 @asynccontextmanager
@@ -176,15 +185,28 @@ async def also_taking(twilio: Simulator, new_token: str) -> AsyncIterator[str]:
 
 
 async def test_a_token_is_rotated_with_calls_on_the_line(place: Installation, twilio: Simulator) -> None:
-    async with also_taking(twilio, "a new token") as address:
+    async with also_taking(twilio, NEW_TOKEN) as address:
         await place.database.own_account(place.business, OWN, TOKEN)
         await place.restart(TWILIO_API_URL=address)
         await place.dial()
-        await place.database.own_account(place.business, OWN, "a new token")
-        await waiting.until(lambda: _secret_is(place, "a new token"), BOUND_SECONDS, "the worker has the new token")
+        await place.database.own_account(place.business, OWN, NEW_TOKEN)
+        await polling.until(lambda: _secret_is(place, NEW_TOKEN), BOUND_SECONDS, "the worker has the new token")
         await place.finish()
         await place.check(OWN)
         await place.stop()
+
+
+async def test_the_default_accounts_token_is_rotated_with_calls_on_the_line(place: Installation, twilio: Simulator) -> None:
+    """As docs/operations.md says: the secondary token in front of the primary one, and then it is promoted at Twilio."""
+    account, former = simulator.TEST_ACCOUNT, simulator.TEST_TOKEN
+    await place.restart()
+    await place.dial()
+    twilio.accounts.declare({account: {"secondary_auth_token": NEW_TOKEN}})
+    await place.restart(TWILIO_AUTH_TOKEN=f"{NEW_TOKEN},{former}")
+    await place.call_the_others()
+    twilio.accounts.declare({account: {"auth_token": NEW_TOKEN, "secondary_auth_token": None}})
+    await place.end()
+    await place.check(account)
 
 
 async def test_a_secret_key_is_rotated_with_calls_on_the_line(place: Installation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -109,10 +110,12 @@ async def test_a_register_that_is_missing_or_old(site: Site) -> None:
     await site.database.pool.execute(REQUIRE, site.business)
     assert await waits(site, run) == ["register_too_old"]
     [wait] = (await shown(site, run))["waits_for"]
-    assert ("Robinson" in wait["detail"], wait["since"]) == (True, None)
+    assert ("Robinson has not been imported" in wait["detail"], wait["since"]) == (True, None)
     await site.database.pool.execute(REGISTER, site.business, 16)
     [wait] = (await shown(site, run))["waits_for"]
     assert (wait["reason"], in_minutes(wait["since"])) == ("register_too_old", -24 * 60)
+    imported_on = (datetime.now(ZoneInfo("Asia/Jerusalem")) - timedelta(days=16)).date()
+    assert f"is too old: it was imported on {imported_on}" in wait["detail"]
     await site.database.pool.execute("UPDATE dialer.registers SET imported_at = now() - interval '14 days'")
     assert await waits(site, run) == []
 
@@ -130,11 +133,11 @@ async def test_the_lines_are_in_use_by_this_run_or_by_another(site: Site) -> Non
     first, second = await running(site, 6), await site.load(2, concurrency=1)
     await site.database.pool.execute(DRIVEN, site.business)
     await site.database.pool.execute("UPDATE outbound_call_runs SET priority = 1 WHERE id = $1", first)
-    intents, _ = await site.database.claim(site.business)
-    for intent in intents:
-        await site.database.record(intent, AttemptState.PLACED, sid=f"CA{intent.attempt_id}")
+    attempts, _ = await site.database.claim(site.business)
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.PLACED, sid=f"CA{attempt.attempt_id}")
     assert (await waits(site, first), await waits(site, second)) == (["lines_in_use"], ["other_run"])
-    await site.database.record(intents[0], AttemptState.OVER, outcome="busy")
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     await site.database.pool.execute("UPDATE outbound_call_runs SET concurrency = 2 WHERE id = $1", first)
     [wait] = (await shown(site, first))["waits_for"]
     assert (wait["reason"], "this campaign" in wait["detail"]) == ("lines_in_use", True)
@@ -163,9 +166,9 @@ async def test_a_run_that_waits_for_the_pace_of_its_account(
 async def test_the_end_is_estimated_from_recent_calls(site: Site) -> None:
     run = await running(site, 30)
     assert (await shown(site, run))["ends_at"] is None, "nobody knows yet how long a call takes"
-    intents, _ = await site.database.claim(site.business)
-    for intent in intents:
-        await site.database.record(intent, AttemptState.OVER, outcome="no-answer")
+    attempts, _ = await site.database.claim(site.business)
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="no-answer")
     await site.database.pool.execute("UPDATE dialer.attempts SET created_at = ended_at - interval '60 seconds'")
     seen = await shown(site, run)
     # 27 calls of a minute on three lines.
@@ -222,6 +225,7 @@ RULES = {
     "do_not_call": "skip",
     "register": "skip",
     "country": "skip",
+    "number": "skip",
     "hours": "skip",
     "gap": "wait",
     "daily_cap": "wait",
@@ -244,8 +248,8 @@ async def test_every_refusal_is_told_in_both_languages(site: Site) -> None:
 
 
 async def test_every_reason_to_skip_a_lead_is_shown(site: Site) -> None:
-    run = await running(site, 4)
-    reasons = ["do_not_call", "hours_never_open", "country_not_allowed", "recently_called"]
+    run = await running(site, 5)
+    reasons = ["do_not_call", "number_refused", "hours_never_open", "country_not_allowed", "recently_called"]
     skip = "UPDATE outbound_call_jobs SET status = 'skipped', reason = ($2::text[])[position] WHERE run_id = $1"
     await site.database.pool.execute(skip, run, reasons)
     assert [job["reason"] for job in (await site.get(f"{RUNS}/{run}/jobs?status=skipped")).json["items"]] == reasons
@@ -297,9 +301,9 @@ def test_a_national_spelling_means_the_number_abroad(text: str, region: str, num
 
 async def test_outcomes_are_a_list_of_known_words(site: Site) -> None:
     run = await site.load(3)
-    intents, _ = await site.database.claim(site.business)
-    for intent, outcome in zip(intents, ("busy", "no-answer", "failed"), strict=True):
-        await site.database.record(intent, AttemptState.OVER, outcome=outcome)
+    attempts, _ = await site.database.claim(site.business)
+    for attempt, outcome in zip(attempts, ("busy", "no-answer", "failed"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
     jobs = (await site.get(f"{RUNS}/{run}/jobs?outcome=busy,failed")).json["items"]
     assert [job["outcome"] for job in jobs] == ["busy", "failed"]
     for wrong in ("busy,", "engaged", "Busy"):
@@ -332,10 +336,10 @@ async def test_the_summary_of_a_business(site: Site) -> None:
     assert empty == {"lines": {"max": 3, "in_use": 0, "free": 3}, "running": 0, "today": nothing, "alarms": []}
     await running(site, 5)
     rivals = await site.rivals_run(3)
-    intents, _ = await site.database.claim(site.business)
+    attempts, _ = await site.database.claim(site.business)
     await site.database.claim(site.rival)
-    await site.database.record(intents[0], AttemptState.OVER, outcome="completed", answered_by="human")
-    await site.database.record(intents[1], AttemptState.NOT_SENT)
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="completed", answered_by="human")
+    await site.database.record(attempts[1], AttemptState.NOT_SENT)
     seen = (await site.get(SUMMARY)).json
     assert (seen["lines"], seen["running"], seen["today"]["calls"]) == ({"max": 3, "in_use": 1, "free": 2}, 1, 2)
     assert {outcome: n for outcome, n in seen["today"]["outcomes"].items() if n} == {"human": 1}
@@ -347,9 +351,9 @@ async def test_the_summary_of_a_business(site: Site) -> None:
 
 async def test_the_alarms_of_a_business(site: Site) -> None:
     await site.load(5)
-    intents, _ = await site.database.claim(site.business)
-    await site.database.record(intents[0], AttemptState.UNKNOWN)
-    await site.database.pool.execute("UPDATE dialer.attempts SET excess = TRUE WHERE id = $1", intents[1].attempt_id)
+    attempts, _ = await site.database.claim(site.business)
+    await site.database.record(attempts[0], AttemptState.UNKNOWN)
+    await site.database.pool.execute("UPDATE dialer.attempts SET excess = TRUE WHERE id = $1", attempts[1].attempt_id)
     await site.database.pool.execute("UPDATE outbound_call_runs SET started_at = started_at - interval '1 minute'")
     await site.database.pool.execute("INSERT INTO dialer.stalls (business_id, reason) VALUES ($1, 'history')", site.business)
     alarms = (await site.get(SUMMARY)).json["alarms"]

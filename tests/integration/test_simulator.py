@@ -20,6 +20,7 @@ from telephony.simulator import Faults
 from telephony.twilio import twiml
 from telephony.twilio.callbacks import CallbackFact, parse, verify
 from telephony.twilio.twiml import Speech
+from tests.simulator_client import SimulatorClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -62,13 +63,11 @@ class Dialer:
         return [fact.status for fact in self.facts]
 
 
-class SimulatorClient:
-    """A simulator, a dialer, and a client of both."""
+@dataclass
+class DialerClient(SimulatorClient):
+    """The dialer that is called back, too."""
 
-    def __init__(self, sim: simulator.Simulator, dialer: Dialer, client: aiohttp.ClientSession) -> None:
-        self.sim = sim
-        self.dialer = dialer
-        self.client = client
+    dialer: Dialer
 
     async def call(self, to: str = TO, **more: str | tuple[str, ...]) -> simulator.Call:
         form: dict[str, str | tuple[str, ...]] = {
@@ -84,23 +83,8 @@ class SimulatorClient:
             assert response.status == 201, await response.text()
             return self.sim.call_log.calls[(await response.json())["sid"]]
 
-    async def end(self, call: simulator.Call) -> simulator.Call:
-        """Wait until the call is over and nothing is on its way any more."""
-        await self.sim.call_log.until(lambda _: call.over)
-        async with asyncio.timeout(10):
-            await self.sim.tasks.idle()
-        return call
-
     async def update(self, call: simulator.Call, status: str) -> tuple[int, dict[str, Any]]:
         async with self.client.post(CALLS.replace(".json", f"/{call.sid}.json"), data={"Status": status}) as response:
-            return response.status, await response.json()
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        async with self.client.get(path) as response:
-            return response.status, await response.json()
-
-    async def post(self, path: str, body: object) -> tuple[int, Any]:
-        async with self.client.post(path, json=body) as response:
             return response.status, await response.json()
 
 
@@ -112,7 +96,7 @@ async def running_api(
     seed: int = 0,
     accounts: dict[str, str] | None = None,
     call_log_file: Path | None = None,
-) -> AsyncIterator[SimulatorClient]:
+) -> AsyncIterator[DialerClient]:
     dialer = Dialer()
     app = http.Application()
     app.router.add_post("/callback", dialer.receive)
@@ -124,7 +108,7 @@ async def running_api(
         aiohttp.ClientSession(sim.url, headers=auth) as client,
     ):
         dialer.url = str(server.make_url("")).rstrip("/")
-        yield SimulatorClient(sim, dialer, client)
+        yield DialerClient(sim, client, dialer)
 
 
 async def test_an_answered_call_tells_its_whole_story_signed_and_in_order() -> None:
@@ -239,7 +223,7 @@ async def test_the_same_seed_plays_the_same_calls() -> None:
     assert len(set(first)) >= 4, "a mix"
 
 
-async def refused(here: SimulatorClient, before: Callable[[], None]) -> None:
+async def refused(here: DialerClient, before: Callable[[], None]) -> None:
     """Have the dialer refuse its first callbacks."""
     before()
     await here.end(await here.call(StatusCallbackEvent=("completed",)))

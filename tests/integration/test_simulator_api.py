@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
 
 from telephony import simulator
 from telephony.simulator import Faults, Scenario
+from tests.simulator_client import SimulatorClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,12 +24,8 @@ SPEED: Final = 100.0
 CALLS: Final = f"/2010-04-01/Accounts/{simulator.TEST_ACCOUNT}/Calls.json"
 
 
-class SimulatorClient:
-    """A simulator and a client of it; nobody is called back."""
-
-    def __init__(self, sim: simulator.Simulator, client: aiohttp.ClientSession) -> None:
-        self.sim = sim
-        self.client = client
+class ApiClient(SimulatorClient):
+    """Nobody is called back."""
 
     async def call(self, to: str = TO) -> simulator.Call:
         form = {"To": to, "From": FROM, "Twiml": "<Response><Say>hello</Say></Response>"}
@@ -36,33 +33,21 @@ class SimulatorClient:
             assert response.status == 201, await response.text()
             return self.sim.call_log.calls[(await response.json())["sid"]]
 
-    async def end(self, call: simulator.Call) -> simulator.Call:
-        await self.sim.call_log.until(lambda _: call.over)
-        return call
-
     async def update(self, call: simulator.Call, status: str) -> int:
         async with self.client.post(CALLS.replace(".json", f"/{call.sid}.json"), data={"Status": status}) as response:
             return response.status
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        async with self.client.get(path) as response:
-            return response.status, await response.json()
-
-    async def post(self, path: str, body: object) -> tuple[int, Any]:
-        async with self.client.post(path, json=body) as response:
-            return response.status, await response.json()
 
 
 @asynccontextmanager
 async def running_api(
     *, scenario: str = "answer", accounts: dict[str, str] | None = None, call_log_file: Path | None = None
-) -> AsyncIterator[SimulatorClient]:
+) -> AsyncIterator[ApiClient]:
     headers = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, simulator.TEST_TOKEN)}
     async with (
         simulator.running(scenario=scenario, speed=SPEED, accounts=accounts, call_log_file=call_log_file) as sim,
         aiohttp.ClientSession(sim.url, headers=headers) as client,
     ):
-        yield SimulatorClient(sim, client)
+        yield ApiClient(sim, client)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +81,7 @@ async def test_a_wrong_request_is_refused_as_twilio_does(change: dict[str, str],
         assert not here.sim.call_log.calls
 
 
-async def test_strangers_and_missing_things() -> None:
+async def test_wrong_credentials_and_missing_things() -> None:
     async with running_api() as here:
         call = await here.call()
         wrong = {"Authorization": aiohttp.encode_basic_auth(simulator.TEST_ACCOUNT, "wrong")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ AS_SPOKEN = HOSTILE.replace("\u0007", "")
 
 
 @dataclass
-class Heard:
+class SimulatedSite:
     """A web process that is reached at its public address, and the simulator that calls its leads."""
 
     site: Site
@@ -38,16 +39,18 @@ class Heard:
     client: aiohttp.ClientSession
     public: str
 
-    async def call(self, name: str = "דנה", *, record: bool = False, script_error: int | None = None, **settings: object) -> simulator.Call:
+    async def call(
+        self, name: str = "דנה", phone: str = PHONE, *, record: bool = False, script_error: int | None = None, **settings: object
+    ) -> simulator.Call:
         """Load a lead with this run's settings, and call it as the dialer would."""
-        lead = {"lead_id": 1, "phone": PHONE, "name": name, "variables": {"City": "חיפה", "note": HOSTILE}}
+        lead = {"lead_id": 1, "phone": phone, "name": name, "variables": {"City": "חיפה", "note": HOSTILE}}
         response = await self.site.post(RUNS, {"leads": [lead], "start": True, "record": record, **settings})
         assert response.status == 201, response.body
         [attempt], _ = await self.site.database.claim(self.site.business)
         reference = Reference(attempt.business_id, attempt.attempt_id, attempt.nonce)
         callbacks = f"{self.public}/callbacks/{reference}"
         form = {
-            "To": PHONE,
+            "To": phone,
             "From": "+972501110000",
             "Url": f"{self.public}/twiml/{reference}",
             "StatusCallback": f"{self.public}/callbacks/{reference}",
@@ -66,7 +69,7 @@ class Heard:
 
 
 @pytest.fixture
-async def us(database_url: str, redis_url: str, database: DatabaseFixture) -> AsyncIterator[Heard]:
+async def us(database_url: str, redis_url: str, database: DatabaseFixture) -> AsyncIterator[SimulatedSite]:
     sites: list[Site] = []
 
     async def forward(request: http.Request) -> http.Response:
@@ -87,10 +90,10 @@ async def us(database_url: str, redis_url: str, database: DatabaseFixture) -> As
         aiohttp.ClientSession(sim.url, headers={"Authorization": aiohttp.encode_basic_auth(ACCOUNT, AUTH_TOKEN)}) as client,
     ):
         sites.append(site)
-        yield Heard(site, sim, client, public)
+        yield SimulatedSite(site, sim, client, public)
 
 
-async def test_a_text_is_said_in_its_language_whatever_the_lead_is_called(us: Heard) -> None:
+async def test_a_text_is_said_in_its_language_whatever_the_lead_is_called(us: SimulatedSite) -> None:
     call = await us.call(name=HOSTILE, script={"say": "שלום {name} מ{city}", "language": "he-IL"})
     say, end = call.heard
     assert (say["verb"], end["verb"]) == ("Say", "Hangup")
@@ -99,12 +102,23 @@ async def test_a_text_is_said_in_its_language_whatever_the_lead_is_called(us: He
     assert "children" not in say
 
 
-async def test_a_recording_is_played(us: Heard) -> None:
+async def test_the_log_has_how_long_each_answer_took(us: SimulatedSite) -> None:
+    began = asyncio.get_running_loop().time()
+    call = await us.call(script={"say": "Hello", "language": "en-US"})
+    everything = asyncio.get_running_loop().time() - began
+    async with us.client.get(f"/simulator/calls/{call.sid}") as response:
+        entry = await response.json()
+    assert len(entry["script_seconds"]) == 1
+    assert len(entry["callback_seconds"]) == us.sim.call_log.callbacks["delivered"] > 0
+    assert all(0 < seconds < everything for seconds in (*entry["script_seconds"], *entry["callback_seconds"]))
+
+
+async def test_a_recording_is_played(us: SimulatedSite) -> None:
     call = await us.call(script={"play": "https://x.example/a.mp3?b=c&d=<e>"})
     assert [(entry["verb"], entry.get("text")) for entry in call.heard] == [("Play", "https://x.example/a.mp3?b=c&d=<e>"), ("Hangup", None)]
 
 
-async def test_a_key_is_pressed_and_its_answer_heard(us: Heard) -> None:
+async def test_a_key_is_pressed_and_its_answer_heard(us: SimulatedSite) -> None:
     us.sim.set_number(PHONE, [Course(digits=("5", "9"))])
     call = await us.call(script={"say": "לחצו 9 להסרה", "language": "he-IL", "keypress": {"9": "do_not_call"}})
     assert [(entry["verb"], entry.get("pressed")) for entry in call.heard] == [
@@ -119,7 +133,7 @@ async def test_a_key_is_pressed_and_its_answer_heard(us: Heard) -> None:
 
 @pytest.mark.parametrize("agent", [AGENT, "sip:agent@x.example;transport=tls"])
 @pytest.mark.parametrize(("scenario", "verbs"), [(Scenario.ANSWER, ["Dial", "Hangup"]), (Scenario.NO_ANSWER, ["Dial", "Say", "Hangup"])])
-async def test_an_agent_is_called_and_missed(us: Heard, agent: str, scenario: Scenario, verbs: list[str]) -> None:
+async def test_an_agent_is_called_and_missed(us: SimulatedSite, agent: str, scenario: Scenario, verbs: list[str]) -> None:
     us.sim.set_number(agent, [scenario])
     call = await us.call(script={"dial": agent})
     assert [entry["verb"] for entry in call.heard] == verbs
@@ -128,7 +142,7 @@ async def test_an_agent_is_called_and_missed(us: Heard, agent: str, scenario: Sc
     assert dial["children"] == [{"verb": "Sip" if agent.startswith("sip:") else "Number", "text": agent}]
 
 
-async def test_a_voice_agent_gets_the_parameters_whatever_is_in_them(us: Heard) -> None:
+async def test_a_voice_agent_gets_the_parameters_whatever_is_in_them(us: SimulatedSite) -> None:
     call = await us.call(script={"stream": "wss://x.example/s", "parameters": {"lead": "{name}", "note": "{note}"}})
     stream = call.heard[0]["children"][0]
     assert stream["attributes"]["url"] == "wss://x.example/s"
@@ -137,7 +151,7 @@ async def test_a_voice_agent_gets_the_parameters_whatever_is_in_them(us: Heard) 
     assert len(call.heard) == 1
 
 
-async def test_a_document_of_somebody_else_is_led_to(us: Heard) -> None:
+async def test_a_document_of_somebody_else_is_led_to(us: SimulatedSite) -> None:
     call = await us.call(script={"twiml": "https://127.0.0.1:9/none"}, script_error=NO_CONNECTION)
     assert call.heard[0] == {"verb": "Redirect", "attributes": {"method": "POST"}, "text": "https://127.0.0.1:9/none"}
 
@@ -153,7 +167,7 @@ MESSAGE = {"on_machine": "leave_message", "machine_message": "הודעה ל{name
         ({"machine_detection": "DetectMessageEnd", **MESSAGE}, ["הודעה לדנה", None]),
     ],
 )
-async def test_a_machine_hears_what_the_run_wants(us: Heard, settings: dict[str, Any], texts: list[str | None]) -> None:
+async def test_a_machine_hears_what_the_run_wants(us: SimulatedSite, settings: dict[str, Any], texts: list[str | None]) -> None:
     us.sim.set_number(PHONE, [Scenario.MACHINE])
     call = await us.call(script={"say": "שלום", "language": "he-IL"}, **settings)
     assert [entry.get("text") for entry in call.heard] == texts
@@ -161,7 +175,7 @@ async def test_a_machine_hears_what_the_run_wants(us: Heard, settings: dict[str,
         assert not any(entry.get("over_greeting") for entry in call.heard), "the message comes after the beep"
 
 
-async def test_a_recording_of_the_call_is_kept(us: Heard) -> None:
+async def test_a_recording_of_the_call_is_kept(us: SimulatedSite) -> None:
     call = await us.call(record=True, script={"say": "השיחה מוקלטת", "language": "he-IL"})
     kept = await us.site.database.pool.fetch("SELECT recording_sid FROM dialer.recordings")
     assert [row["recording_sid"] for row in kept] == [call.recordings[0].sid]
@@ -177,7 +191,7 @@ def asked(**more: object) -> dict[str, Any]:
     return {"leads": leads, "script": script, "phone": "050-9999999", **more}
 
 
-async def test_a_test_call_lets_a_phone_hear_what_a_lead_would(us: Heard) -> None:
+async def test_a_test_call_lets_a_phone_hear_what_a_lead_would(us: SimulatedSite) -> None:
     us.sim.set_number(MINE, [Course(digits=("9",))])
     placed = await us.site.post(TEST_CALL, asked(row=2))
     assert (placed.status, placed.json["phone"], placed.json["status"]) == (202, MINE, "placed"), placed.body
@@ -192,7 +206,18 @@ async def test_a_test_call_lets_a_phone_hear_what_a_lead_would(us: Heard) -> Non
     assert [tuple(row) for row in rows] == [("completed", True)]
 
 
-async def test_a_test_call_is_refused_by_the_rules_of_the_business(us: Heard) -> None:
+async def test_a_repeated_test_call_is_not_placed_again(us: SimulatedSite) -> None:
+    key = {"Idempotency-Key": "once"}
+    placed, again = [await us.site.post(TEST_CALL, asked(), headers=key) for _ in range(2)]
+    assert (placed.status, again.status, again.json) == (202, 202, placed.json)
+    other = await us.site.post(TEST_CALL, asked(row=2), headers=key)
+    assert (other.status, other.json["code"]) == (409, "idempotency_conflict")
+    await us.sim.tasks.idle()
+    assert (await us.site.post(TEST_CALL, asked(), headers=key)).json == placed.json, "the call is over"
+    assert len(us.sim.call_log.calls) == 1
+
+
+async def test_a_test_call_is_refused_by_the_rules_of_the_business(us: SimulatedSite) -> None:
     await us.site.request("PATCH", "/api/business", token="admin", json={"allowed_countries": ["IL"]})
     for phone in ("+12025550123", "100", "nobody"):
         refused = await us.site.post(TEST_CALL, asked(phone=phone))
@@ -211,7 +236,7 @@ async def test_a_test_call_is_refused_by_the_rules_of_the_business(us: Heard) ->
     assert us.sim.call_log.calls == {}
 
 
-async def test_one_test_call_of_a_business_at_a_time(us: Heard) -> None:
+async def test_one_test_call_of_a_business_at_a_time(us: SimulatedSite) -> None:
     us.sim.set_number(MINE, [Course(talk_seconds=5_000.0)])
     assert (await us.site.post(TEST_CALL, asked())).status == 202
     second = await us.site.post(TEST_CALL, asked())
@@ -219,7 +244,7 @@ async def test_one_test_call_of_a_business_at_a_time(us: Heard) -> None:
     assert len(us.sim.call_log.calls) == 1
 
 
-async def test_a_test_call_to_an_agent_who_does_not_pick_up(us: Heard) -> None:
+async def test_a_test_call_to_an_agent_who_does_not_pick_up(us: SimulatedSite) -> None:
     us.sim.set_number(AGENT, [Course(scenario=Scenario.NO_ANSWER)])
     assert (await us.site.post(TEST_CALL, asked(script={"dial": AGENT}))).status == 202
     [call] = us.sim.call_log.calls.values()
@@ -227,7 +252,7 @@ async def test_a_test_call_to_an_agent_who_does_not_pick_up(us: Heard) -> None:
     assert [entry["verb"] for entry in call.heard] == ["Dial", "Say", "Hangup"]
 
 
-async def test_a_machine_that_is_found_while_the_script_is_said_gets_its_own(us: Heard) -> None:
+async def test_a_machine_that_is_found_while_the_script_is_said_gets_its_own(us: SimulatedSite) -> None:
     machine: dict[str, Any] = {"machine_detection": "DetectMessageEnd", "machine_detection_async": True}
     message: dict[str, Any] = {"on_machine": "leave_message", "machine_message": "הודעה ל{name}"}
     # A script that would go on for longer than any test.

@@ -31,7 +31,7 @@ async def start(*arguments: str, environment: dict[str, str]) -> asyncio.subproc
     )
 
 
-async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_ledger(tmp_path: Path) -> None:
+async def test_it_serves_until_it_is_told_to_stop_and_keeps_its_call_log(tmp_path: Path) -> None:
     further = tmp_path / "accounts.json"
     declared = {"auth_token": "other", "numbers": ["+97237000000"], "private_hosts": False}
     further.write_text(json.dumps({"AC" + "9" * 32: "other", "AC" + "8" * 32: declared}), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.integration.test_cli_accounts import command
 from tests.web_site import RUNS
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 STOP, RESUME = "/api/stop-dialling", "/api/resume-dialling"
 WAIT_SECONDS = 10.0
-AUDITED = "SELECT action, actor, detail ->> 'reason' AS reason FROM dialer.audit_log WHERE run_id IS NULL ORDER BY id"
+AUDITED = "SELECT action, actor, detail ->> 'reason' AS reason FROM dialer.audit_log WHERE action ~ 'stop|resume' ORDER BY id"
 
 
 async def reasons(site: Site, run: int) -> list[tuple[str, str]]:
@@ -27,20 +27,21 @@ async def test_a_stopped_business_keeps_its_runs_and_takes_no_lead(site: Site) -
     await site.database.claim(site.business, permits=1)
     stopped = (await site.post(STOP, {"reason": "A wrong script"})).json
     assert (stopped["stopped"], bool(stopped["since"]), stopped["reason"], stopped["in_progress"]) == (True, True, "A wrong script", 1)
-    intents, _ = await site.database.claim(site.business, site.rival)
-    assert {intent.business_id for intent in intents} == {site.rival}, "nobody else is stopped"
+    attempts, _ = await site.database.claim(site.business, site.rival)
+    assert {attempt.business_id for attempt in attempts} == {site.rival}, "nobody else is stopped"
     seen = (await site.get(f"{RUNS}/{run}")).json
     assert (seen["status"], seen["queued"]) == ("running", 4)
-    assert [reason for reason, detail in await reasons(site, run) if "A wrong script" in detail] == ["stopped"]
+    told = "All dialling of this business is stopped (A wrong script). Nobody is called until it is resumed."
+    assert [reason for reason, detail in await reasons(site, run) if detail == told] == ["stopped"]
     rival = (await site.get(f"{RUNS}/{rivals}", token="rival")).json
     assert "stopped" not in [wait["reason"] for wait in rival["waits_for"]]
     assert (await site.post(STOP, {})).json["since"] == stopped["since"], "it has been stopped since then"
     resumed = (await site.post(RESUME, {"reason": "Corrected"})).json
     assert (resumed["stopped"], resumed["since"], resumed["reason"]) == (False, None, None)
-    intents, _ = await site.database.claim(site.business)
-    assert len(intents) == 2
+    attempts, _ = await site.database.claim(site.business)
+    assert len(attempts) == 2
     log = await site.database.pool.fetch(
-        "SELECT action, actor, detail ->> 'reason' AS reason FROM dialer.audit_log WHERE run_id IS NULL ORDER BY id"
+        "SELECT action, actor, detail ->> 'reason' AS reason FROM dialer.audit_log WHERE action ~ 'stop|resume' ORDER BY id"
     )
     assert [(row["action"], row["reason"]) for row in log] == [
         ("business.stop", "A wrong script"),
@@ -74,7 +75,7 @@ async def test_the_answer_waits_for_a_claim_in_progress(site: Site) -> None:
         async def waits() -> bool:
             return bool(await site.database.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 
-        await waiting.until(waits, WAIT_SECONDS, "the stop waits for the lane")
+        await polling.until(waits, WAIT_SECONDS, "the stop waits for the lane")
     assert (await stopping).json["stopped"]
 
 
@@ -89,7 +90,7 @@ async def test_the_installation_is_stopped_at_the_terminal(database: DatabaseFix
     assert await database.pool.fetchval("SELECT count(*) FROM dialer.attempts") == 1
     resumed = await command(database_url, "resume-all")
     assert (resumed.code, "resumed" in resumed.out) == (0, True)
-    intents, _ = await database.claim(first, second, permits=6)
-    assert len(intents) == 5
+    attempts, _ = await database.claim(first, second, permits=6)
+    assert len(attempts) == 5
     log = await database.pool.fetch("SELECT business_id, actor, action FROM dialer.audit_log WHERE action LIKE 'installation%' ORDER BY id")
     assert [tuple(row) for row in log] == [(0, "cli:Dana", "installation.stop"), (0, "cli", "installation.resume")]

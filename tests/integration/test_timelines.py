@@ -49,6 +49,7 @@ class Calls:
             timeline or await self.timeline(business),
             calls,
             ring_seconds=30,
+            max_minutes=10,
             account_sid=ACCOUNT_SID,
         )
 
@@ -172,7 +173,7 @@ async def test_a_run_whose_start_is_forgotten_waits_for_a_person(database: Datab
     assert [attempt.phone for attempt in attempts] == [THEIRS]
 
 
-async def test_who_has_missed_two_histories_is_compared_with_both(database: DatabaseFixture, calls: Calls) -> None:
+async def test_who_has_missed_two_timelines_is_compared_with_both(database: DatabaseFixture, calls: Calls) -> None:
     early, late = await database.business(), await database.business()
     await elsewhere(database)
     first = await calls.timeline(early)

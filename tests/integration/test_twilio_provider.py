@@ -29,7 +29,7 @@ TOKEN: Final = "a-very-secret-token"
 ACCOUNT: Final = Account("AC" + "0" * 32, SecretStr(TOKEN))
 REQUEST: Final = CallRequest(TO, "+97237000000", "https://x.example/t?r=nonce", "https://x.example/c?r=nonce", 30, 600)
 PATIENCE_SECONDS: Final = 5.0
-HASTE_SECONDS: Final = 0.3
+HASTE_SECONDS: Final = 1.0
 
 Handler = Callable[["Peer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

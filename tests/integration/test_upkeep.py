@@ -12,7 +12,7 @@ from dialer.messages import Command, CommandType
 from dialer.model import AttemptState
 from sql.errors import RowLockedError
 from sql.statements import statements
-from tests.chaos import waiting
+from tests.chaos import polling
 
 if TYPE_CHECKING:
     from sql.commands.commands import Answer
@@ -96,7 +96,7 @@ async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(database: Da
     async def it_holds_rows() -> bool:
         return bool(await database.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
 
-    await waiting.until(it_holds_rows, DECIDED_SECONDS, "rewriting")
+    await polling.until(it_holds_rows, DECIDED_SECONDS, "rewriting")
 
     async def decided() -> Answer | None:
         # As the web process does: a try waits a moment for the row, and holds nothing until the next.
@@ -104,7 +104,7 @@ async def test_rewriting_and_the_cancel_of_one_lead_do_not_deadlock(database: Da
             return await database.command(business, CommandType.CANCEL_JOB, run, job_id=first)
         return None
 
-    answer = await waiting.until(decided, DECIDED_SECONDS, "cancelled")
+    answer = await polling.until(decided, DECIDED_SECONDS, "cancelled")
     assert answer
     await rewriting
     assert (answer.accepted, answer.job_status) == (True, "cancelled")
@@ -174,7 +174,7 @@ async def test_a_recording_that_arrives_while_its_run_is_deleted_does_not_stay(d
         async with connection.transaction():
             await connection.execute(*first)
             other = asyncio.create_task(database.pool.execute(*second))
-            await waiting.until(it_waits, DECIDED_SECONDS, "the other statement waits")
+            await polling.until(it_waits, DECIDED_SECONDS, "the other statement waits")
         await other
     assert await database.pool.fetchval("SELECT count(*) FROM dialer.attempts") == 0
     assert await database.pool.fetchval("SELECT count(*) FROM dialer.recordings") == 0

@@ -98,15 +98,15 @@ async def test_a_public_url_with_a_path(database_url: str, redis_url: str, datab
         await site.load(1)
         [call], _ = await database.claim(site.business)
 
-        async def say(kind: str, status: str) -> Response:
+        async def report(kind: str, status: str) -> Response:
             path = f"/{kind}/{Reference(call.business_id, call.attempt_id, call.nonce)}"
             form = callback(call, status)
             signature = RequestValidator(AUTH_TOKEN).compute_signature(PATH_URL + path, form)
             asked = path if stripped else f"/ringing/dialer{path}"
             return await site.request("POST", asked, token=None, data=form, headers={"X-Twilio-Signature": signature})
 
-        assert (await say("callbacks", "ringing")).status == 204
-        greeted = await say("twiml", "in-progress")
+        assert (await report("callbacks", "ringing")).status == 204
+        greeted = await report("twiml", "in-progress")
         assert (greeted.status, b"<Say" in greeted.body) == (200, True)
         refused = await site.request("POST", "/ringing/dialer/callbacks/nonsense", token=None, data={})
         assert (refused.status, refused.code) == (403, "unsigned")

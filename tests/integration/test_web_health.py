@@ -49,7 +49,11 @@ async def test_the_api_is_described(site: Site) -> None:
     assert (response.status, response.headers["Content-Type"].split(";")[0]) == (200, "application/yaml")
     page = await site.get("/api/docs", token=None)
     assert b"/api/outbound/stop-queue" in page.body
+    assert b"Role: operator" in page.body
     assert b"<script" not in page.body
+    examples = await site.get("/api/docs/examples.md", token=None)
+    assert b'href="/api/docs/examples.md"' in page.body
+    assert (examples.status, examples.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
     assert (await site.get("/api/docs.css", token=None)).status == 200
 
 

@@ -261,16 +261,16 @@ async def test_stalled_uploads_delay_no_business(site: Site) -> None:
     head = f"POST {RUNS} HTTP/1.1\r\nContent-Type: text/csv\r\nContent-Length: 1000"
     uploads = site.client.server.app[keys.UPLOADS]  # type: ignore[attr-defined]
     stuck = [asyncio.ensure_future(raw(site, head, b"lead_id")) for _ in range(3)]
-    strangers = [asyncio.ensure_future(raw(site, head, b"lead_id", token="rival")) for _ in range(6)]
+    rivals = [asyncio.ensure_future(raw(site, head, b"lead_id", token="rival")) for _ in range(6)]
     while sum(uploads.receiving._users.values()) < 9:
         await asyncio.wait([asyncio.ensure_future(site.get("/healthz"))])
     async with asyncio.timeout(10):
         assert (await site.post(RUNS, {"leads": leads(3)})).status == 201
         assert (await site.request("POST", RUNS, data="lead_id,phone\n1,0521234567\n", headers=CSV)).status == 201
-    for upload in (*stuck, *strangers):
+    for upload in (*stuck, *rivals):
         assert not upload.done()
         upload.cancel()
-    await asyncio.gather(*stuck, *strangers, return_exceptions=True)
+    await asyncio.gather(*stuck, *rivals, return_exceptions=True)
 
 
 async def test_each_business_has_its_share_of_the_turns() -> None:

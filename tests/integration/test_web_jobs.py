@@ -107,7 +107,7 @@ async def test_a_call_the_provider_does_not_know_is_marked_everywhere(site: Site
     attempts, _ = await site.database.claim(site.business)
     for attempt, sid, state in zip(attempts, ("CA1", "CA2"), (AttemptState.RINGING, AttemptState.LIVE), strict=True):
         await site.database.record(attempt, state, sid=sid)
-    path, sentence = f"/runs/{run_id}", "The provider does not know this call."
+    path, sentence = f"/runs/{run_id}", "does not know this call."
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site)
     await browser.sign_in(EMAIL, PASSWORD)

@@ -113,7 +113,7 @@ async def test_a_run_without_a_good_row_is_rejected_with_its_rows(site: Site) ->
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b"phone,name\n0501234567,x\n", "missing_column"),
+        (b"lead_id,name\n0501234567,x\n", "missing_column"),
         (b"", "missing_column"),
         (b"lead_id,phone,phone\n1,0501234567,2\n", "wrong_header"),
         (b"lead_id,phone,name\n1,0501234567,Jos\xe9\n", "wrong_encoding"),

@@ -146,7 +146,7 @@ async def test_nothing_is_added_to_a_run_that_has_ended(site: Site) -> None:
     run_id = await site.load(1, start=False)
     await site.post("/api/outbound/stop-queue", {"run_id": run_id})
     said = await add(site, run_id, {"leads": leads(3)})
-    assert (said.status, said.code) == (409, "invalid_state")
+    assert (said.status, said.code, "The campaign is stopped" in said.json["error"]) == (409, "invalid_state", True)
     assert len(await jobs(site, run_id)) == 1
     assert (await add(site, run_id, {"leads": leads(3)}, token="viewer")).status == 403
 
@@ -161,6 +161,15 @@ async def finished(site: Site) -> int:
         more = {"AnsweredBy": answered_by} if answered_by else {}
         await site.post_callback(attempt, status, **more)
     return run_id
+
+
+async def test_who_was_cancelled_before_any_call_is_called_again_by_the_status(site: Site) -> None:
+    source = await site.load(1, start=False)
+    refused = await site.post(f"{RUNS}/{source}/again", {"outcomes": ["busy"]})
+    assert (refused.status, "jobs/again" in refused.json["error"]) == (422, False)
+    await site.post(f"/api/outbound_calls/jobs/{source}/cancel", {})
+    refused = await site.post(f"{RUNS}/{source}/again", {"outcomes": ["busy"]})
+    assert (refused.status, "jobs/again and the status cancelled" in refused.json["error"]) == (422, True)
 
 
 async def test_leads_are_called_again_by_their_outcomes(site: Site) -> None:
@@ -185,13 +194,13 @@ async def test_the_calls_of_the_ancestors_do_not_count_for_the_gap(site: Site) -
     await site.request("PATCH", "/api/business", json={"min_gap_hours": 24}, token="admin")
     source = await finished(site)
     child = (await site.post(f"{RUNS}/{source}/again", {"outcomes": ["busy"], "start": True})).json["run_id"]
-    look = "SELECT ancestors FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
-    assert await site.database.pool.fetchval(look, site.business, child) == [source]
+    query = "SELECT ancestors FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
+    assert await site.database.pool.fetchval(query, site.business, child) == [source]
     await site.post("/api/outbound/stop-queue", {"run_id": source})
     [attempt], _ = await site.database.claim(site.business)
     await site.post_callback(attempt, "busy")
     grandchild = (await site.post(f"{RUNS}/{child}/again", {"outcomes": ["busy"], "start": True})).json["run_id"]
-    assert await site.database.pool.fetchval(look, site.business, grandchild) == [source, child]
+    assert await site.database.pool.fetchval(query, site.business, grandchild) == [source, child]
     assert [attempt.run_id for attempt in (await site.database.claim(site.business))[0]] == [grandchild]
 
 

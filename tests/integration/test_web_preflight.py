@@ -119,13 +119,25 @@ async def test_what_keeps_all_leads_is_warned_of(site: Site) -> None:
     for name, days in (("old", 16), ("new", 1)):
         await site.database.pool.execute(add, site.business, name, days)
     await site.database.pool.execute("UPDATE dialer.businesses SET stopped_at = now() WHERE business_id = $1", site.business)
+    await site.database.pool.execute("UPDATE dialer.workers SET lease_until = now()")
+    await site.database.pool.execute("INSERT INTO dialer.stalls (business_id, reason, since) VALUES ($1, 'account', now())", site.business)
     body = {"leads": [*leads(2), {"lead_id": 9, "phone": "+12025550123"}], "budget": {"calls": 1}}
     for language in ("en", "he"):
         answer = (await ask(site, body, headers={"Accept-Language": language})).json
         codes = [warning["code"] for warning in answer["warnings"]]
-        assert codes == ["stopped", "register_missing", "register_too_old", "other_country", "budget"]
+        assert codes == ["stopped", "account", "no_worker", "register_missing", "register_too_old", "other_country", "budget"]
         assert (answer["will_call"], answer["first_call_at"], answer["ends_at"]) == (3, None, None)
+        assert ("allows one call" in answer["warnings"][-1]["detail"]) == (language == "en")
         assert all(warning["detail"].isascii() == (language == "en") for warning in answer["warnings"])
+
+
+async def test_an_account_that_cannot_be_read_says_no_time_and_a_missing_worker_does(site: Site) -> None:
+    await site.database.pool.execute("UPDATE dialer.workers SET lease_until = now()")
+    answer = (await ask(site, {"leads": leads(1)})).json
+    assert ([warning["code"] for warning in answer["warnings"]], answer["first_call_at"] is None) == (["no_worker"], False)
+    await site.database.pool.execute("INSERT INTO dialer.stalls (business_id, reason, since) VALUES ($1, 'account', now())", site.business)
+    answer = (await ask(site, {"leads": leads(1)})).json
+    assert ([warning["code"] for warning in answer["warnings"]], answer["first_call_at"]) == (["account", "no_worker"], None)
 
 
 async def test_a_list_without_a_good_row_is_answered_too(site: Site) -> None:
@@ -142,7 +154,11 @@ async def test_it_takes_what_creation_takes(site: Site) -> None:
         ([], 400),
     ):
         assert (await site.post(PREFLIGHT, body)).status == status
-    assert (await site.post(PREFLIGHT, {"leads": leads(1)}, token="viewer")).status == 403
+    hebrew = {"Accept-Language": "he"}
+    refused = await site.post(PREFLIGHT, {"leads": leads(1)}, token="viewer", headers=hebrew)
+    assert (refused.status, "הרשאה של מפעיל" in refused.json["error"]) == (403, True)
+    [wrong] = (await site.post(PREFLIGHT, {"leads": leads(1), "recently_called": "later"}, headers=hebrew)).json["details"]
+    assert wrong["message"].endswith("'wait' או 'skip'")
     said = await site.request("POST", f"{PREFLIGHT}?priority=3", data="lead_id,phone\n1,0501234567\n", headers={"Content-Type": "text/csv"})
     assert (said.status, said.json["will_call"]) == (200, 1)
 

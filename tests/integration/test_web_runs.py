@@ -63,6 +63,7 @@ async def test_start_pause_resume(site: Site) -> None:
     for verb in ("start", "resume"):
         response = await site.post(f"{RUNS}/{run_id}/{verb}")
         assert (response.status, response.code) == (409, "invalid_state")
+        assert response.json["error"] == "The campaign is running: this is not possible now."
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "abc", "99999999", "2147483648", "9" * 40, "1%20OR%201=1", "1;DROP", "%D9%A1"])

@@ -304,9 +304,9 @@ async def test_a_preview_is_what_that_lead_would_hear(site: Site) -> None:
         response = await site.post(f"{RUNS}/preview", {**body, **({"row": row} if row else {})})
         assert (response.status, response.headers["Content-Type"].split(";")[0]) == (200, "text/xml"), response.body
         assert ET.fromstring(response.body)[0].text == text  # noqa: S314 - our own document
-    for row in (2, 4):
+    for row, why in ((2, "row 2: "), (4, "in a CSV file the header is row 1")):
         refused = await site.post(f"{RUNS}/preview", {**body, "row": row})
-        assert (refused.status, refused.json["details"][0]["field"]) == (422, "row")
+        assert (refused.status, refused.json["details"][0]["field"], why in refused.json["details"][0]["message"]) == (422, "row", True)
     table = "lead_id,phone,name,city\n1,0500000001,דנה,חיפה\n"
     settings = {"script": json.dumps(HEBREW), "row": "2"}
     by_file = await site.request("POST", f"{RUNS}/preview", data=table.encode(), headers={"Content-Type": "text/csv"}, params=settings)

@@ -60,7 +60,7 @@ async def test_a_run_keeps_the_rules_it_was_given(site: Site) -> None:
         "machine_message": None,
         "record": False,
     }
-    assert run["effective_settings"] == {**RULES, **unset}
+    assert run["effective_settings"] == {"caller_ids": ["+972501110000"], "caller_id_choice": "first", **RULES, **unset}
     assert (run["status"], run["priority"]) == ("pending", 7)
     assert datetime.fromisoformat(run["schedule_at"]) == datetime.fromisoformat(later)
 
@@ -158,25 +158,25 @@ async def test_a_run_is_changed(site: Site) -> None:
     assert run["schedule_at"] is not None
     said = await site.request("PATCH", path, json={"schedule_at": None, "name": None})
     assert (said.json["schedule_at"], said.json["name"], said.json["priority"]) == (None, None, -5)
-    assert [action for action, _ in await actions(site)] == ["run.change", "run.change"]
+    assert [action for action, _ in await actions(site)][-2:] == ["run.change", "run.change"]
     assert (await site.request("PATCH", path, json={})).json == said.json
 
 
 async def test_new_hours_close_every_zone_until_they_are_computed(site: Site) -> None:
     run_id = await site.load(2)
-    look = "SELECT opens_at FROM dialer.run_zones WHERE business_id = $1 AND run_id = $2"
+    query = "SELECT opens_at FROM dialer.run_zones WHERE business_id = $1 AND run_id = $2"
     await site.database.pool.execute(
         "UPDATE dialer.run_zones SET opens_at = now() WHERE business_id = $1 AND run_id = $2", site.business, run_id
     )
     assert (await site.request("PATCH", f"{RUNS}/{run_id}", json={"name": "x"})).status == 200
-    assert await site.database.pool.fetchval(look, site.business, run_id) is not None
+    assert await site.database.pool.fetchval(query, site.business, run_id) is not None
     assert (await site.request("PATCH", f"{RUNS}/{run_id}", json={"calling_hours": HOURS})).status == 200
-    assert await site.database.pool.fetchval(look, site.business, run_id) is None
+    assert await site.database.pool.fetchval(query, site.business, run_id) is None
     await site.database.pool.execute(
         "UPDATE dialer.run_zones SET opens_at = now() WHERE business_id = $1 AND run_id = $2", site.business, run_id
     )
     await strict(site)
-    assert await site.database.pool.fetchval(look, site.business, run_id) is None
+    assert await site.database.pool.fetchval(query, site.business, run_id) is None
 
 
 async def test_a_run_that_has_ended_is_only_archived(site: Site) -> None:
@@ -213,7 +213,8 @@ async def test_a_wrong_change_is_named(site: Site) -> None:
     for given, field in WRONG_CHANGES:
         said = await site.request("PATCH", f"{RUNS}/{run_id}", json=given)
         assert (said.status, fields(said)) == (422, {field})
-    assert await actions(site) == []
+        assert (said.json["details"][0]["message"] == "cannot be changed after loading") == (field == "min_gap_hours"), field
+    assert "run.change" not in dict(await actions(site))
 
 
 async def test_a_change_loosens_only_for_an_admin(site: Site) -> None:

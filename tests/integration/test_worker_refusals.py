@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from telephony import refusals, simulator
 from telephony.simulator import Faults
-from tests.chaos import waiting
+from tests.chaos import polling
 from tests.integration.test_worker import Floor, floor, until
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SLOTS = 6
 FREED_SECONDS = 15.0
 # The longest call lasts half a minute here.
 ALL_ENDED_SECONDS = 120.0
-FIRST_LOOK_SECONDS = 15.0
+FIRST_CHECK_SECONDS = 15.0
 
 
 async def paused(floor: Floor, faults: dict[str, Any]) -> tuple[Run, int]:
@@ -82,12 +82,12 @@ async def test_without_a_callback_a_slot_is_free_soon_and_few_questions_are_aske
             async def ended() -> bool:
                 return (await floor.database.checked_run(business, run)).status == "completed"
 
-            await waiting.until(ended, ALL_ENDED_SECONDS, "the run has ended")
+            await polling.until(ended, ALL_ENDED_SECONDS, "the run has ended")
         rows = await floor.database.pool.fetch("SELECT sid, ended_at FROM dialer.attempts")
         calls = twilio.call_log.calls
         late = [(row["ended_at"] - over).total_seconds() for row in rows if (over := calls[row["sid"]].ended_at) is not None]
         longest = max((call.duration_seconds or 0) for call in calls.values()) / 2
         assert len(late) == 40
-        assert longest > FIRST_LOOK_SECONDS, "some are live for longer than it takes to the first question"
+        assert longest > FIRST_CHECK_SECONDS, "some are live for longer than it takes to the first question"
         assert max(late) < FREED_SECONDS
         assert twilio.fetches < 2 * len(late), "one for each call, at its end, and not one for each check of each call"

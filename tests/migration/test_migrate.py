@@ -10,6 +10,8 @@ import asyncpg
 import pytest
 
 from dialer.model import JOB_AFTER, RANK
+from ringmaster.errors import CommandError
+from ringmaster.installation import prepare
 from sql.migrate import ChangedMigrationError, migrate, report, steps
 from sql.pool import open_pool
 
@@ -48,6 +50,8 @@ async def test_a_changed_migration_is_refused(empty_database_url: str) -> None:
     await run(empty_database_url, "UPDATE dialer.schema_migrations SET checksum = 'other' WHERE name = '0001_baseline'")
     with pytest.raises(ChangedMigrationError, match="0001_baseline"):
         await migrate(empty_database_url)
+    with pytest.raises(CommandError, match="start with an empty DIALER_DATA_DIR"):
+        await prepare(empty_database_url)
     assert (await report(empty_database_url)).changed == ("0001_baseline",)
 
 

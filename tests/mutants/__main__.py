@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ringmaster.local.postgres import Postgres
 from tests.mutants.faults import FAULTS, NO_FAULTS
-from tests.mutants.layers import differential, simulation
+from tests.mutants.layers import differential, simulation, tested
 
 if TYPE_CHECKING:
     from tests.mutants.fault import Fault
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _run(chosen: list[Fault], count: int) -> int:
-    return _run_simulation(chosen, count) + asyncio.run(_run_differential(chosen))
+    return _run_simulation(chosen, count) + _run_tests(chosen) + asyncio.run(_run_differential(chosen))
 
 
 def _print(fault: Fault, line: tuple[str, str, str]) -> int:
@@ -50,15 +50,22 @@ def _print(fault: Fault, line: tuple[str, str, str]) -> int:
 
 
 def _run_simulation(chosen: list[Fault], count: int) -> int:
-    faults = [fault for fault in chosen if fault.sql is None]
+    faults = [fault for fault in chosen if fault.sql is None and not fault.test]
     names = [fault.name for fault in faults]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         lines = pool.map(simulation, names, [count] * len(names))
         return sum(_print(fault, line) for fault, line in zip(faults, lines, strict=True))
 
 
+def _run_tests(chosen: list[Fault]) -> int:
+    faults = [fault for fault in chosen if fault.test]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        lines = pool.map(tested, [fault.name for fault in faults])
+        return sum(_print(fault, line) for fault, line in zip(faults, lines, strict=True))
+
+
 async def _run_differential(chosen: list[Fault]) -> int:
-    faults = [fault for fault in chosen if fault.sql is not None]
+    faults = [fault for fault in chosen if fault.sql is not None and not fault.test]
     if not faults:
         return 0
     with tempfile.TemporaryDirectory(prefix="ringmaster-mutants-") as path:

@@ -23,6 +23,7 @@ from telephony.provider import UnansweredCall, UnsentCall
 from tests.mutants.change_faults import CHANGE_FAULTS
 from tests.mutants.fault import Fault
 from tests.mutants.rule_faults import RULE_FAULTS
+from tests.simulation import commanding
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 async def _never(_: object) -> None:
     """A duty that does nothing."""
+
+
+def _forgets(*_: object) -> None:
+    """A function that does nothing."""
 
 
 async def _delete_first(self: Relay) -> int:
@@ -82,7 +87,11 @@ FAULTS = (
     Fault("free_on_lease_end", "a take-over empties the lanes of the dead worker"),
     Fault("settle_twice", "the end of a call counts each time it is recorded"),
     Fault("apply_without_rank", "a late callback moves a call back to an earlier state"),
-    Fault("any_attempt_moves_the_job", "a fact about an earlier attempt moves the lead although a later attempt has it"),
+    Fault(
+        "any_attempt_moves_the_job_in_sql", "a fact about an earlier attempt moves the lead although a later attempt has it",
+        sql=("record_v1", "CASE WHEN NOT j.newest THEN j.job_was", "CASE WHEN FALSE THEN j.job_was"),
+        test="tests/integration/test_record.py::test_late_proof_when_the_lead_is_on_the_line_again",
+    ),
     Fault("lag_is_ignored", "absence is accepted before the provider must list a call"),
     Fault("broken_listing_counts", "a listing that failed counts as one without the call"),
     Fault("timeout_is_not_sent", "a POST without a response counts as not sent"),
@@ -93,7 +102,10 @@ FAULTS = (
     Fault("silence_is_the_end", "an unanswered POST ends the attempt as failed", ((actors.calls.call, "fact_of", _unanswered_is_over),)),
     Fault("claim_ignores_cancel", "a claim takes leads of a run that was stopped"),
     Fault("retry_after_cancel", "what was not sent is queued again although its run is cancelled"),
-    Fault("hang_up_is_forgotten", "the request to hang up is announced and not stored"),
+    Fault(
+        "hang_up_is_forgotten", "the request to hang up is announced and not stored", ((commanding, "hang_up", _forgets),),
+        test="tests/simulation/test_hanging_up.py::test_the_next_poll_finds_a_hang_up_without_a_hint",
+    ),
     Fault("same_phone_twice", "the same number is called for two leads at once"),
     Fault("lead_is_forgotten", "a lead whose attempt was not placed is not queued again"),
     Fault("end_is_forgotten", "the last settle does not end the run; the sweep does, a second time"),
@@ -104,7 +116,10 @@ FAULTS = (
     Fault("nobody_adopts", "open attempts of the last owner are not followed", ((Business, "_adopt", lambda *_: []),)),
     Fault("nobody_polls", "changes without a hint are never polled", ((Router, "poll", _never),)),
     Fault("account_of_now", "a call is queried at the present account of its business"),
-    Fault("absent_by_one_clock", "the database's clock alone proves a call absent", ((Moment, "follows", _by_the_database_alone),)),
+    Fault(
+        "absent_by_one_clock", "the database's clock alone proves a call absent", ((Moment, "follows", _by_the_database_alone),),
+        test="tests/unit/test_evidence.py",
+    ),
     Fault("window_by_our_clock", "a call is searched in database time", ((reconciler, "listed_since", _since_the_claim),)),
     Fault("list_by_our_clock", "a list starts in database time", ((listing, "behind_by", lambda *_: timedelta()),)),
     Fault("lost_at_the_first_404", "the first 404 ends a call as lost", ((reconciler, "no_such_call", lambda *_: (True, {})),)),
@@ -152,14 +167,16 @@ FAULTS = (
     Fault(
         "late_proof_revives_in_sql", "late proof queues a lead again that was cancelled, or ended by a rule",
         sql=("record_v1", "SELECT j.newest AND j.was = 'not_placed'\n", "SELECT FALSE AND j.was = 'not_placed'\n"),
+        test="tests/integration/test_late_proof.py::test_a_lead_that_a_rule_has_ended_stays_ended",
     ),
     Fault(
         "late_end_is_no_move_in_sql", "late proof of a call that is over leaves its queued lead as it was",
-        sql=("record_v1", "OR w.newest AND w.was = 'not_placed' AND w.state = 'over'", "OR FALSE AND w.state = 'over'"),
+        sql=("record_v1", "OR e.newest AND e.was = 'not_placed' AND e.state = 'over'", "OR FALSE AND e.state = 'over'"),
     ),
     Fault(
         "late_proof_of_a_skipped_lead_in_sql", "late proof of a skipped lead leaves it counted as skipped",
         sql=("record_v1", "skipped_count = r.skipped_count + d.skipped", "skipped_count = r.skipped_count"),
+        test="tests/integration/test_late_proof.py::test_a_lead_that_a_rule_has_ended_stays_ended",
     ),
     Fault(
         "second_call_ignored", "another sid than that of the attempt is ignored",
@@ -176,26 +193,32 @@ FAULTS = (
     Fault(
         "too_many_calls_burn_a_lead", "an account with too many calls at once burns the lead",
         sql=("states", "coalesce(error_code IN (10004, 20429), FALSE)", "FALSE"),
+        test="tests/integration/test_late_proof.py::test_a_cancelled_lead_is_never_called_again",
     ),
     Fault(
         "account_fault_burns_a_lead", "a call that fails for the account's fault burns the lead",
         sql=("states", "OR dialer.is_account_fault(error_code))", ")"),
+        test="tests/integration/test_record.py::test_a_call_that_fails_for_the_accounts_fault_burns_no_lead",
     ),
     Fault(
         "account_fault_goes_on", "a run goes on although its calls fail for the account's fault",
         sql=("record_v1", "d.account_fault IS NOT NULL AND n.status = 'running'", "FALSE AND n.status = 'running'"),
+        test="tests/integration/test_record.py::test_a_call_that_fails_for_the_accounts_fault_burns_no_lead",
     ),
     Fault(
         "another_s_call_is_absent", "a response with another attempt's call allows the attempt to be proven absent",
         sql=("record_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
+        test="tests/integration/test_record.py::test_a_response_with_the_call_of_another_attempt_proves_nothing",
     ),
     Fault(
         "another_s_call_is_refused", "a response with another attempt's call is ignored",
         sql=("record_v1", "AND coalesce(a.token = f.token, FALSE) AS confused", "AND FALSE AS confused"),
+        test="tests/integration/test_record.py::test_a_response_with_the_call_of_another_attempt_proves_nothing",
     ),
     Fault(
         "not_placed_though_it_has_a_sid", "a person may resolve a call that the provider knows as never placed",
         sql=("record_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
+        test="tests/integration/test_web_jobs.py::test_a_person_resolves_a_call_the_provider_does_not_know",
     ),
     Fault(
         "attempt_without_its_account", "an attempt of a business without an account of its own does not store its account",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+import sql.migrate
 from sql.migrate import migrate
 from sql.pool import open_pool
 from tests.contract.test_store import Store
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
 
 EXAMPLES, STEPS = 200, 40
 SYMPTOM_CHARACTERS = 110
+# The modules of the faults have imported some plugins already.
+TEST_OPTIONS = ("-q", "-x", "-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+FAILED_TEST = re.compile(r"^FAILED (.+)", re.MULTILINE)
 NOT_CAUGHT = ("", "", "")
 
 
@@ -34,6 +42,17 @@ def simulation(name: str, count: int) -> tuple[str, str, str]:
             if report.violation:
                 return "simulation", f"{seed} schedules", report.violation[:SYMPTOM_CHARACTERS]
     return NOT_CAUGHT
+
+
+def tested(name: str) -> tuple[str, str, str]:
+    """Run the tests of this fault with it; in a process of its own, since they are imported with what it replaces."""
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    faulty = fault.steps()
+    out = io.StringIO()
+    with fault.applied(), patch.object(sql.migrate, "steps", lambda: faulty), patch("sys.stdout", out):
+        pytest.main([*TEST_OPTIONS, fault.test])
+    failed = FAILED_TEST.search(out.getvalue())
+    return ("tests", "1 run", failed[1][:SYMPTOM_CHARACTERS]) if failed else NOT_CAUGHT
 
 
 def differential(fault: Fault, server_url: str) -> tuple[str, str, str]:

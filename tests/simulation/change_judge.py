@@ -33,7 +33,7 @@ class ChangeJudge:
         """Whether there are events or leads that it has not seen."""
         return self._events < len(self._db.every_event) or self._jobs < len(self._db.jobs)
 
-    def look(self) -> Iterator[str]:
+    def check(self) -> Iterator[str]:
         """After a statement: the events it wrote, and the leads it added."""
         for event in self._db.every_event[self._events :]:
             if event.type == "run.started" and event.run_id is not None:

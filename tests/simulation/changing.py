@@ -6,7 +6,7 @@ from math import floor
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation import checking, commanding
-from tests.simulation.loading import append_leads
+from tests.simulation.loaders import append_leads
 from tests.simulation.rows import ENDED, START
 
 if TYPE_CHECKING:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dialer.model import AttemptState
+from dialer.policy.call_prices import billed_minutes
+from telephony import refusals
 from tests.simulation.rows import ALWAYS, NEVER
 
 if TYPE_CHECKING:
-    from tests.simulation.rows import Database, Job, Run, Zone
+    from tests.simulation.rows import Attempt, Database, Job, Run, Zone
 
 ANSWERED = frozenset({"human", "machine", "fax", "answered"})
 NOT_DIALLED = frozenset({AttemptState.NOT_SENT, AttemptState.NOT_PLACED})
-REASONS = {"country": "country_not_allowed", "do_not_call": "do_not_call", "register": "do_not_call", "hours": "hours_never_open"}
+REASONS = {
+    "country": "country_not_allowed", "do_not_call": "do_not_call", "register": "do_not_call", "number": "number_refused",
+    "hours": "hours_never_open",
+}  # fmt: skip
+NUMBER_FAULTS = frozenset(rule.code for rule in refusals.CODES if rule.action is refusals.Action.LEAD)
 COMPUTED_SECONDS = 1.0
 
 
@@ -53,6 +60,22 @@ def budget_left(run: Run) -> int | None:
     """Calls that the budget of a run has left."""
     budget = run.settings.get("budget")
     return None if not budget or "calls" not in budget else int(budget["calls"]) - run.calls_count
+
+
+def amount_left(run: Run) -> Decimal | None:
+    """Money that the budget of a run has left."""
+    budget = run.settings.get("budget")
+    return None if not budget or "amount" not in budget else Decimal(budget["amount"]) - run.amount_spent
+
+
+def cost_of(attempt: Attempt, state: AttemptState, outcome: str | None, duration: int | None) -> Decimal:
+    """What an attempt in this state counts for a budget in money, as dialer.cost_of."""
+    if attempt.minute_price is None or attempt.max_cost is None or state in NOT_DIALLED:
+        return Decimal(0)
+    if state is AttemptState.OVER and outcome == "completed" and duration is not None:
+        return billed_minutes(duration) * attempt.minute_price
+    is_free = state is AttemptState.OVER and outcome not in {"completed", "lost", None}
+    return Decimal(0) if is_free else attempt.max_cost
 
 
 def is_allowed(db: Database, business_id: int, zone: str) -> bool:
@@ -111,23 +134,32 @@ def check(db: Database, run: Run, job: Job, zone: Zone) -> Check | None:
 
 def _rule(db: Database, run: Run, job: Job, zone: Zone) -> tuple[str | None, float | None]:
     rules, now = db.rules[run.business_id], db.clock()
-    register = rules.do_not_call.get(job.phone)
-    if not is_allowed(db, run.business_id, zone.name):
-        return "country", None
-    if register is not None:
-        return ("register" if register else "do_not_call"), None
-    if zone.never_opens:
-        return "hours", None
-    cap, gap = max_per_day_of(db, run), gap_seconds_of(db, run)
+    lineage = {run.id} if "gap_counts_ancestors" in db.faults else {run.id, *run.ancestors}
     calls = [a for a in db.attempts.values() if a.business_id == run.business_id and a.phone == job.phone and a.state not in NOT_DIALLED]
+    for_ever = {
+        "country": not is_allowed(db, run.business_id, zone.name),
+        "do_not_call": rules.do_not_call.get(job.phone) == 0,
+        "register": rules.do_not_call.get(job.phone, 0) > 0,
+        "number": _is_refused(calls, lineage),
+        "hours": zone.never_opens,
+    }
+    if any(for_ever.values()):
+        return next(rule for rule, applies in for_ever.items() if applies), None
+    cap, gap = max_per_day_of(db, run), gap_seconds_of(db, run)
     today = sum(1 for a in calls if zone.day_from is not None and a.created_at >= zone.day_from)
     if cap is not None and today >= cap:
         return "daily_cap", zone.day_to
-    lineage = {run.id} if "gap_counts_ancestors" in db.faults else {run.id, *run.ancestors}
     others = [a.created_at for a in calls if a.run_id not in lineage]
     if gap > 0 and others and max(others) + gap > now:
         return "gap", max(others) + gap
     return None, None
+
+
+def _is_refused(calls: list[Attempt], lineage: set[int]) -> bool:
+    """Whether the provider has refused the number in another run, and no call to it has gone through since."""
+    refused = [a.created_at for a in calls if a.run_id not in lineage and a.error_code in NUMBER_FAULTS]
+    through = [a.created_at for a in calls if a.outcome in {"completed", "busy", "no-answer"}]
+    return bool(refused) and max(refused) > max(through, default=float("-inf"))
 
 
 def _without_call(job: Job) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from dialer.policy.call_prices import PriceList
 from sql.attempts.attempts import ClaimedAttempt, Verdict
 from sql.attempts.verdicts import VerdictCode
 from sql.businesses.caller_ids import stored
@@ -33,6 +35,7 @@ class Claim:
     send_seconds: float
     ring_seconds: int
     default_account: str
+    max_minutes: int
     locked_lanes: frozenset[int] = frozenset()
     locked_runs: frozenset[int] = frozenset()
 
@@ -70,6 +73,8 @@ class Offer:
     due_at: float
     nth: int = 0
     check: Check | None = None
+    minute_price: Decimal | None = None
+    max_cost: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -98,12 +103,19 @@ def _claim_one(db: Database, request: ClaimRequest, parameters: Claim) -> tuple[
     offers = [offer for run in runs for offer in _offer(db, run)]
     for offer in offers:
         offer.check = checking.check(db, offer.run, offer.job, offer.zone)
+        _price(db, offer, parameters.max_minutes)
     picks = _pick(db, room, runs, offers)
     taken = _take(db, room, picks, parameters)
-    barren = _pass(db, runs, offers, picks)
+    has_skipped = _pass(db, runs, offers, picks)
     for run_id in sorted({pick.offer.run.id for pick in picks if pick.fate == "end"}):
         commanding.end_if_done(db, db.runs[run_id])
-    return taken, _verdict(db, room, runs, picks, parameters, barren=barren)
+    return taken, _verdict(db, room, runs, picks, parameters, has_skipped=has_skipped)
+
+
+def _price(db: Database, offer: Offer, max_minutes: int) -> None:
+    if checking.amount_left(offer.run) is not None:
+        price = offer.minute_price = PriceList(db.prices).of(offer.job.phone)
+        offer.max_cost = None if price is None else price * max_minutes
 
 
 def _room(db: Database, request: ClaimRequest, parameters: Claim) -> Room:
@@ -176,7 +188,7 @@ def _offer_of_zone(run: Run, zone: Zone, most: int) -> list[Offer]:
 def _pick(db: Database, room: Room, runs: list[EligibleRun], offers: list[Offer]) -> list[Pick]:
     """The offered leads in turn; one open attempt to a number at a time, over all runs of the business."""
     may_take = {eligible.run.id: eligible.may_take for eligible in runs}
-    turns = [offer for offer in offers if offer.nth <= may_take[offer.run.id]]
+    turns = [offer for offer in _covered(db, offers) if offer.nth <= may_take[offer.run.id]]
     turns.sort(key=lambda o: (-o.run.priority, o.run.in_progress + o.nth, o.run.served_at, o.run.id, o.nth))
     in_use = {db.attempts[i].phone for i in room.lane.inflight}
     picks, calls = [], 0
@@ -187,6 +199,18 @@ def _pick(db: Database, room: Room, runs: list[EligibleRun], offers: list[Offer]
         in_use.add(offer.job.phone)
         picks.append(Pick(offer, _fate(offer, number_in_use=number_in_use) if within else None))
     return picks
+
+
+def _covered(db: Database, offers: list[Offer]) -> list[Offer]:
+    """Without those that the budget in money of their run does not cover now."""
+    cost = defaultdict[int, Decimal](Decimal)
+    covered = []
+    for offer in sorted(offers, key=lambda offer: offer.nth):
+        cost[offer.run.id] += (offer.max_cost or 0) if offer.check is None else 0
+        left = checking.amount_left(offer.run)
+        if left is None or cost[offer.run.id] <= max(left, Decimal(0)) or "amount_is_ignored" in db.faults:
+            covered.append(offer)
+    return covered
 
 
 def _fate(offer: Offer, *, number_in_use: bool) -> Literal["take", "put_off", "end"]:
@@ -235,6 +259,7 @@ def _attempt(db: Database, lane: Lane, offer: Offer, parameters: Claim, nth: int
     attempt = Attempt(
         len(db.attempts) + 1, lane.business_id, job.run_id, job.id, str(parameters.token), db.nonce(), job.phone, caller_id,
         lane.account_sid or parameters.default_account, parameters.ring_seconds, now, send_by, send_by,
+        minute_price=offer.minute_price, max_cost=offer.max_cost,
     )  # fmt: skip
     db.attempts[attempt.id] = attempt
     job.status, job.attempts, job.attempt_id = "dialing", job.attempts + 1, attempt.id
@@ -262,17 +287,19 @@ def _pass(db: Database, runs: list[EligibleRun], offers: list[Offer], picks: lis
     picked = [pick for pick in picks if pick.fate is not None]
     for turn, pick in enumerate(picked, start=1):
         pick.offer.run.served_at = db.clock() + turn * 1e-6
-    barren = False
+    has_skipped = False
     for eligible in runs:
         if eligible.held:
             mine = [offer for offer in offers if offer.run is eligible.run]
-            barren = _pass_zones(eligible, mine, [pick.offer for pick in picked]) or barren
-            _count(db, eligible.run, [pick for pick in picked if pick.offer.run is eligible.run])
-    return barren
+            has_skipped = _pass_zones(eligible, mine, [pick.offer for pick in picked]) or has_skipped
+            _count(db, eligible.run, mine, [pick for pick in picked if pick.offer.run is eligible.run])
+    return has_skipped
 
 
-def _count(db: Database, run: Run, picked: list[Pick]) -> None:
+def _count(db: Database, run: Run, offers: list[Offer], picked: list[Pick]) -> None:
     taken = sum(1 for pick in picked if pick.fate == "take")
+    is_uncovered = _is_uncovered(run, offers) if not taken else False
+    run.amount_spent += sum((pick.offer.max_cost or Decimal(0) for pick in picked if pick.fate == "take"), Decimal(0))
     for check in (pick.offer.check for pick in picked if pick.fate == "end"):
         assert check is not None
         assert check.ends_as is not None
@@ -283,14 +310,22 @@ def _count(db: Database, run: Run, picked: list[Pick]) -> None:
     run.calls_count += taken
     db.touched.add(run.id)
     left = checking.budget_left(run)
-    if left is not None and left <= 0 and run.queued > 0 and "budget_is_ignored" not in db.faults:
+    is_used_up = left is not None and left <= 0 and "budget_is_ignored" not in db.faults
+    if (is_used_up or is_uncovered) and run.queued > 0:
         run.status = "paused"
         db.add_event(run.business_id, run.id, "run.paused", {})
 
 
+def _is_uncovered(run: Run, offers: list[Offer]) -> bool:
+    """Whether the next call is not covered, and none is in progress whose end could give some of the money back."""
+    left = checking.amount_left(run)
+    callable_ = min((offer for offer in offers if offer.check is None), key=lambda offer: offer.nth, default=None)
+    return run.in_progress == 0 and left is not None and callable_ is not None and (callable_.max_cost or 0) > max(left, Decimal(0))
+
+
 def _pass_zones(eligible: EligibleRun, offers: list[Offer], picked: list[Offer]) -> bool:
     fresh = [offer.zone for offer in offers if not offer.is_retry]
-    barren = False
+    has_skipped = False
     for zone in eligible.zones:
         if zone.next > zone.last:
             continue
@@ -300,12 +335,12 @@ def _pass_zones(eligible: EligibleRun, offers: list[Offer], picked: list[Offer])
             zone.next = last + 1
         elif not any(other is zone for other in fresh) and len(fresh) < eligible.may_take:
             zone.next = min(zone.last, zone.next + SCAN - 1) + 1
-            barren = True
+            has_skipped = True
         eligible.run.cursor += zone.next - was
-    return barren
+    return has_skipped
 
 
-def _verdict(db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], parameters: Claim, *, barren: bool) -> Verdict:
+def _verdict(db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick], parameters: Claim, *, has_skipped: bool) -> Verdict:
     fates = [pick.fate for pick in picks]
     taken = fates.count("take")
     send_by = _send_by(db, parameters)
@@ -316,7 +351,7 @@ def _verdict(db: Database, room: Room, runs: list[EligibleRun], picks: list[Pick
         (not room.held, VerdictCode.BUSY),
         (room.stopped, VerdictCode.STOPPED),
         (room.slots - taken <= 0, VerdictCode.FULL),
-        ("put_off" in fates or "end" in fates or barren, VerdictCode.AGAIN),
+        ("put_off" in fates or "end" in fates or has_skipped, VerdictCode.AGAIN),
         (len(picks) > taken, VerdictCode.GATE),
         (not all(eligible.held for eligible in runs), VerdictCode.BUSY),
         (due_at is not None, VerdictCode.PUT_OFF),

@@ -8,6 +8,7 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
@@ -34,11 +35,12 @@ from tests.simulation.fake_store import (
 from tests.simulation.fake_twilio import FakeProvider, FakeTwilio
 from tests.simulation.fake_web import FakeWeb
 from tests.simulation.judge import Judge
-from tests.simulation.loading import load_business, load_run
+from tests.simulation.loaders import load_business, load_run
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.network import Link
 from tests.simulation.randomness import SeededRandom
 from tests.simulation.rows import ACCOUNT_SID, Database, moment
+from tests.simulation.rules import MINUTE_PRICE
 from tests.simulation.schedule import LAG_SECONDS, LIMIT_SECONDS, RING_SECONDS, Schedule
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sql.accounts.account_rows import CredentialsRow
+    from sql.webhooks.deliveries import DueQueue, SealedKey
     from telephony.accounts import StoredAccount
 
 WORKER_PATIENCE_SECONDS, WEB_PATIENCE_SECONDS = 7 * 24 * 3600.0, 2.0
@@ -95,6 +98,25 @@ class NoAccountRows:
 
     async def renew(self, row: CredentialsRow, sealed: str) -> None:
         raise AssertionError(row, sealed)
+
+
+class NoWebhooks:
+    """No webhook: the simulation is about calls. Deliveries, client and keys in one."""
+
+    async def due(self, partitions: Sequence[int], *, of_webhook: int, limit: int) -> list[DueQueue]:
+        del partitions, of_webhook, limit
+        return []
+
+    async def forget(self, partitions: Sequence[int], *, kept: int, limit: int) -> int:
+        del partitions, kept, limit
+        return 0
+
+    async def after(self, webhook_id: int, limit: int) -> list[SealedKey]:
+        del webhook_id, limit
+        return []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - nothing else is ever called
+        raise AssertionError(name)
 
 
 class ErrorLog(logging.Handler):
@@ -162,6 +184,7 @@ class SimulatedCluster:
             self.judge.rules.businesses[n] = dict(schedule.rules.businesses[n - 1] if schedule.rules.businesses else {})
             for name, value in self.judge.rules.businesses[n].items():
                 setattr(self.db.rules[n], name, value)
+        self.db.prices = {"1": Decimal(MINUTE_PRICE)}
         number, zones = 0, schedule.rules.zones
         for run, (business_id, leads, concurrency) in enumerate(schedule.runs, start=1):
             found = []
@@ -247,7 +270,8 @@ class SimulatedCluster:
                     attempts=attempts, facts=facts, workers=self._store(FakeWorkers), timelines=self._store(FakeTimelines),
                     commands=self._store(FakeCommands), runs=self._store(FakeRuns), bulk_operations=self._store(FakeBulkOperations),
                     streams=streams, relay=relay, provider=FakeProvider(self.twilio, clock),
-                    accounts=Book(self.forgotten_accounts, self.db), account_rows=NoAccountRows(), clock=clock, ids=ids,
+                    accounts=Book(self.forgotten_accounts, self.db), account_rows=NoAccountRows(),
+                    deliveries=NoWebhooks(), webhook_client=NoWebhooks(), webhook_keys=NoWebhooks(), clock=clock, ids=ids,
                     policy=CallPolicy("https://x", RING_SECONDS, LIMIT_SECONDS, lag, self.schedule.calls_per_second, ACCOUNT_SID),
                     ownership=Ownership(ids.uuid(), {}),
                 )  # fmt: skip

@@ -36,7 +36,7 @@ def hang_up(db: Database, business_id: int, run_id: int, job_id: int | None) -> 
     """Remember that these calls are to be hung up."""
     for attempt_id in db.lanes[business_id].inflight:
         attempt = db.attempts[attempt_id]
-        if attempt.run_id == run_id and job_id in {None, attempt.job_id} and "hang_up_is_forgotten" not in db.faults:
+        if attempt.run_id == run_id and job_id in {None, attempt.job_id}:
             attempt.hang_up_at = attempt.hang_up_at if attempt.hang_up_at is not None else db.clock()
             attempt.next_check_at = db.clock() if attempt.next_check_at is None else min(attempt.next_check_at, db.clock())
 

@@ -64,10 +64,11 @@ class FakeAttempts(FakeStore):
         *,
         send_seconds: float,
         ring_seconds: int,
+        max_minutes: int,
         default_account: str,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
         def statement() -> tuple[list[ClaimedAttempt], list[Verdict]]:
-            parameters = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, self.held())
+            parameters = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, max_minutes, self.held())
             return claiming.claim(self.db, requests, parameters)
 
         found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.link.ask(statement)
@@ -285,9 +286,10 @@ class FakeTimelines(FakeStore):
         calls: Sequence[OrphanedCall],
         *,
         ring_seconds: int,
+        max_minutes: int,
         account_sid: str,
     ) -> int | None:
-        raise AssertionError(incarnation, epoch, business_id, timeline, calls, ring_seconds, account_sid)
+        raise AssertionError(incarnation, epoch, business_id, timeline, calls, ring_seconds, max_minutes, account_sid)
 
 
 class FakeCommands(FakeStore):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from dialer.model import Reference
@@ -55,6 +56,7 @@ class Entry:
     created_at: float
     shown_from: float
     status: str = "queued"
+    answered_at: float | None = None
     ended_at: float | None = None
     answered: bool = False
     sequence: int = 0
@@ -68,6 +70,13 @@ class Entry:
     def answered_by(self) -> str | None:
         """Who has answered, as the provider names it."""
         return ("machine_start" if self.machine else "human") if self.answered else None
+
+    @property
+    def duration_seconds(self) -> int | None:
+        """How long an answered call was, in begun seconds; None until it is over."""
+        if self.answered_at is None or self.ended_at is None:
+            return None
+        return ceil(self.ended_at - self.answered_at)
 
     @property
     def outcome(self) -> str:
@@ -148,6 +157,7 @@ class FakeTwilio:
 
     def _answer(self, entry: Entry) -> None:
         if entry.ended_at is None:
+            entry.answered_at = self.loop.now
             entry.answered, entry.machine = True, self._machines.hits(self.schedule.rules.machines)
             self._say(entry, "in-progress")
             seconds = TALKER_SECONDS if self.hits("talks_on") else self.chance.random() * TALKS_SECONDS
@@ -285,9 +295,13 @@ class FakeProvider:
         if entry is None or twilio.is_away or twilio.hits("listing_broken"):
             await self._wait(QUICK_SECONDS)
             return False
-        if live or not entry.answered:
-            status = "completed" if entry.answered else "canceled"
-            loop.call_later(QUICK_SECONDS, lambda: twilio.end(entry, status), context=loop.outside)
+
+        def take_effect() -> None:
+            # It may have been answered since the request.
+            if live or not entry.answered:
+                twilio.end(entry, "completed" if entry.answered else "canceled")
+
+        loop.call_later(QUICK_SECONDS, take_effect, context=loop.outside)
         await self._wait(twilio.chance.random() * QUICK_SECONDS)
         return True
 
@@ -303,7 +317,7 @@ class FakeProvider:
             # Eventually consistent: what was true a moment ago.
             status = entry.history[-2]
         created = moment(entry.created_at + self.twilio.clock_seconds).replace(microsecond=0)
-        seconds = 1 if status == "completed" else None
+        seconds = entry.duration_seconds if status == "completed" else None
         return CallFacts(entry.sid, status, entry.to, entry.from_, created, None, None, seconds, entry.answered_by)
 
     async def _wait(self, seconds: float) -> None:

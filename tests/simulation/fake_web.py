@@ -66,6 +66,7 @@ class FakeWeb:
         fact = Fact(
             named.business_id, named.attempt_id, named.nonce, state, sid=entry.sid, sequence=sequence,
             outcome=status if status in TERMINAL else None, answered_by=entry.answered_by if status == "completed" else None,
+            duration=entry.duration_seconds if status == "completed" else None,
             error_code=entry.error_code if status in TERMINAL else None,
         )  # fmt: skip
         try:

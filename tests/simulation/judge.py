@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.messages import CommandType
 from dialer.model import AttemptState
 from tests.simulation.change_judge import ChangeJudge
+from tests.simulation.checking import cost_of
 from tests.simulation.recording import counted_as
 from tests.simulation.rows import ENDED, IN_PROGRESS
 from tests.simulation.rule_judge import RuleJudge
@@ -75,9 +76,9 @@ class Judge:
             raise self._broken
         db = self._db
         if db.touched:
-            self.rules.look()
+            self.rules.check()
         if self.changes.is_behind():
-            for fault in self.changes.look():
+            for fault in self.changes.check():
                 self._fail("P9", fault)
         for attempt_id in range(self._seen + 1, len(db.attempts) + 1):
             self._claimed(db.attempts[attempt_id])
@@ -185,6 +186,9 @@ class Judge:
         held = {name: count for name, count in run.counters().items() if count}
         if held != dict(counted) or sum(held.values()) != run.total_leads:
             self._fail("P3", f"run {run.id} says {held} of {run.total_leads}, its rows say {dict(counted)}")
+        costs = sum(cost_of(a, a.state, a.outcome, a.duration) for a in self._db.attempts.values() if a.run_id == run.id)
+        if run.amount_spent != costs:
+            self._fail("P3", f"run {run.id} says {run.amount_spent} spent, its attempts cost {costs}")
         for job in run.jobs:
             on_the_line = job.attempt_id is not None and self._db.attempts[job.attempt_id].open
             if (job.status in IN_PROGRESS) != on_the_line:

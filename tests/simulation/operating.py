@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sql.bulk.bulk_operations import BulkType
 from sql.runs.new_run import NewLead
 from tests.simulation import commanding
-from tests.simulation.loading import append_leads
+from tests.simulation.loaders import append_leads
 from tests.simulation.recording import counted_as
 from tests.simulation.rows import ENDED, Operation, Run
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False, slots=True)
-class Waiting:
+class WorkerTurn:
     """One worker at the account; `turn` is how many permits each of its businesses has had, `kept` what waits for its next question."""
 
     turn: float
@@ -29,7 +29,7 @@ class Account:
     tokens: float | None = None
     at: float = 0.0
     turn: float = 0.0
-    workers: dict[str, Waiting] = field(default_factory=dict)
+    workers: dict[str, WorkerTurn] = field(default_factory=dict)
 
     def take(self, now: float, arguments: Sequence[str]) -> list[object]:
         """Redis's clock, and the arguments of TAKE; what TAKE answers."""
@@ -41,7 +41,7 @@ class Account:
         tokens = burst if self.tokens is None else self.tokens + max(now - self.at, 0) * rate
         tokens += sum(self._forget(worker) for worker in self.workers.values() if abs(now - worker.seen) > gone)
         self.workers = dict(sorted(self.workers.items()))
-        mine = self.workers.setdefault(me, Waiting(self.turn))
+        mine = self.workers.setdefault(me, WorkerTurn(self.turn))
         if not mine.wants:
             mine.turn = max(mine.turn, self.turn)
         mine.seen, mine.businesses = now, max(businesses, 1)
@@ -58,11 +58,11 @@ class Account:
         """Permits that were not used."""
         self.tokens = min((burst if self.tokens is None else self.tokens) + permits, burst)
 
-    def _forget(self, worker: Waiting) -> int:
+    def _forget(self, worker: WorkerTurn) -> int:
         kept, worker.kept, worker.wants = worker.kept, 0, 0
         return kept
 
-    def _grant(self, mine: Waiting, granted: int, most: int, room: int) -> int:
+    def _grant(self, mine: WorkerTurn, granted: int, most: int, room: int) -> int:
         assert self.tokens is not None
         while self.tokens >= 1:
             first, lowest = None, inf
@@ -82,7 +82,7 @@ class Account:
                 first.kept += 1
         return granted
 
-    def _before(self, mine: Waiting, room: int) -> int:
+    def _before(self, mine: WorkerTurn, room: int) -> int:
         """How many permits go to others before the next one of this worker."""
         ahead = [w for w in self.workers.values() if w is not mine and w.turn < mine.turn]
         return sum(max(min(ceil((mine.turn - w.turn) * w.businesses), w.wants, room - w.kept), 0) for w in ahead)

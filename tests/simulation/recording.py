@@ -1,4 +1,4 @@
-"""Record as sql/attempts/record_v1.sql does it, in memory: judge each fact by the rows as they were, weigh, move, count, write events."""
+"""Record as sql/attempts/record_v1.sql does it, in memory: judge each fact by the old rows, find effects, move, count, write events."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def record(
     judged = [j for i, j in found.items() if j and i not in locked]
     for one in judged:
         one.verdict = _judge(db, one)
-    _weigh(db, judged)
+    _set_effects(db, judged)
     ended = _move(db, judged)
     return [_answer(fact, found[fact.attempt_id], ended, busy=fact.attempt_id in locked) for fact in facts]
 
@@ -79,6 +79,8 @@ def record(
 def _find(db: Database, fact: Fact) -> JudgedFact | None:
     attempt = db.attempts.get(fact.attempt_id)
     if attempt is None or attempt.business_id != fact.business_id or attempt.nonce != fact.nonce:
+        return None
+    if fact.account_sid not in {None, attempt.account_sid}:
         return None
     lane, job, run = db.lanes[attempt.business_id], db.jobs[attempt.job_id], db.runs[attempt.run_id]
     room = lane.max_calls - len(lane.inflight)
@@ -132,7 +134,7 @@ def _absent(db: Database, j: JudgedFact) -> bool:
     return late and db.owns(j.lane.partition, fact.owner, fact.epoch)
 
 
-def _weigh(db: Database, judged: list[JudgedFact]) -> None:
+def _set_effects(db: Database, judged: list[JudgedFact]) -> None:
     places: Counter[int] = Counter()
     for j in sorted(judged, key=lambda j: j.fact.attempt_id):
         if not j.applied:
@@ -169,7 +171,7 @@ def _retry_seconds(db: Database, j: JudgedFact) -> float | None:
 
 def _job_after(db: Database, j: JudgedFact) -> str:  # noqa: PLR0911 - one line per status, as in the function
     state = j.fact.state
-    if not j.newest and "any_attempt_moves_the_job" not in db.faults:
+    if not j.newest:
         return j.job_was
     unwanted = (j.run.cancel_requested and "retry_after_cancel" not in db.faults) or j.attempt.hang_up_at is not None
     if j.retry_seconds is not None:
@@ -235,10 +237,19 @@ def _move(db: Database, judged: list[JudgedFact]) -> set[int]:
             db.excess_live.discard(j.fact.sid)
     deltas: dict[int, Counter[str]] = defaultdict(Counter)
     for j in applied:
+        _settle(db, j)
         if _moves(j) or ("settle_twice" in db.faults and j.was is OVER):
             _move_job(db, j, deltas[j.run.id])
     _move_lanes(db, applied)
     return {run.id for run in _runs_of(judged) if _write_events(db, run, [j for j in judged if j.run is run], deltas[run.id])}
+
+
+def _settle(db: Database, j: JudgedFact) -> None:
+    """What a budget in money held for a call is what it costs, once that is known."""
+    now = checking.cost_of(j.attempt, j.fact.state, j.fact.outcome, j.fact.duration)
+    before = checking.cost_of(j.attempt, j.was, None, None)
+    if "cost_is_kept" not in db.faults or now > before:
+        j.run.amount_spent += now - before
 
 
 def _moves(j: JudgedFact) -> bool:
@@ -263,7 +274,9 @@ def _move_attempt(db: Database, j: JudgedFact) -> None:
     attempt.excess = j.now_excess
     attempt.no_fault = attempt.no_fault or (fact.state is OVER and _is_no_fault(j))
     attempt.outcome = fact.outcome or attempt.outcome
+    attempt.duration = fact.duration if fact.duration is not None else attempt.duration
     attempt.answered_by = fact.answered_by or attempt.answered_by
+    attempt.error_code = fact.error_code if fact.error_code is not None else attempt.error_code
     attempt.evidence = fact.evidence or attempt.evidence
     if fact.state in {AttemptState.PLACED, AttemptState.RINGING, AttemptState.LIVE}:
         attempt.evidence = _not_missing(attempt.evidence)

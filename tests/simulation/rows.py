@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import RANK, AttemptState, JobStatus
@@ -122,6 +123,7 @@ class Run:
     last_error_cause: dict[str, object] | None = None
     ancestors: tuple[int, ...] = ()
     calls_count: int = 0
+    amount_spent: Decimal = Decimal(0)
     schedule_at: float | None = None
     locked_by: str | None = None
     locked_at: float = -1e9
@@ -158,9 +160,14 @@ class Attempt:
     hang_up_at: float | None = None
     excess: bool = False
     outcome: str | None = None
+    duration: int | None = None
     answered_by: str | None = None
     evidence: dict[str, Any] | None = None
     withdrawn: bool = False
+    error_code: int | None = None
+    # With a budget in money: what a minute, and the longest call, costs.
+    minute_price: Decimal | None = None
+    max_cost: Decimal | None = None
     # It ended in a way that says nothing about the lead.
     no_fault: bool = False
 
@@ -252,6 +259,8 @@ class Database:
         self.excess_live: set[str] = set()
         self.retries: dict[int, Retry] = {}
         self.rules: dict[int, BusinessRules] = {}
+        # The price of a minute, by the first digits of a number.
+        self.prices: dict[str, Decimal] = {}
         # The verdict of each rule on a lead, the last time it kept it from being called.
         self.refusals: dict[tuple[int, str], str] = {}
         self.operations: dict[int, Operation] = {}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from dialer.model import AttemptState
+from dialer.policy.call_prices import billed_minutes
 from tests.simulation.rows import moment
-from tests.simulation.rules import WEEKDAYS
+from tests.simulation.rules import MAX_COST, MINUTE_PRICE, WEEKDAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,17 +25,21 @@ if TYPE_CHECKING:
 
 # Of the days of a schedule.
 HOLIDAYS = frozenset({("US", date(2030, 1, 1))})
+# The one code by which the provider refuses a number here.
+INVALID_NUMBER = 21211
+RANG = frozenset({"completed", "busy", "no-answer"})
 NO_CALL = frozenset({AttemptState.NOT_SENT, AttemptState.NOT_PLACED})
 
 
 @dataclass(frozen=True, slots=True)
 class RulesInForce:
-    """The rules that held when an attempt was claimed; `budget` in calls."""
+    """The rules that held when an attempt was claimed; `budget` in calls, `amount` in money."""
 
     hours: Any
     gap_seconds: float
     max_per_day: int | None
     budget: int | None
+    amount: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class RuleJudge:
         self._ended: dict[int, Ended] = {}
         self._not_ended: set[int] = set()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """After a statement: runs that an operation made, with the settings of those they are made from; attempts that are over."""
         db = self._db
         for run_id in range(len(self.settings) + 1, len(db.runs) + 1):
@@ -79,13 +84,19 @@ class RuleJudge:
         gap, own_gap = self.businesses[business_id].get("gap_hours", 0.0), self.settings[run_id].get("min_gap_hours")
         self._in_force[attempt.id] = RulesInForce(
             self._rule(run_id, "calling_hours"), 3600.0 * (gap if own_gap is None else own_gap), self._rule(run_id, "max_per_day"),
-            self._budget(run_id),
+            self._budget(run_id), self._amount(run_id),
         )  # fmt: skip
         self._not_ended.add(attempt.id)
         if business_id in self.stopped:
             yield f"attempt {attempt.id} was taken while the dialling of its business was stopped"
         if (business_id, attempt.phone) in self.refused:
             yield f"attempt {attempt.id} was taken, and its number is on a do-not-call list"
+        lineage = {run_id, *self._db.runs[run_id].ancestors}
+        others = [other for other in self._to_number(attempt) if other.id != attempt.id]
+        refused = [other.created_at for other in others if other.error_code == INVALID_NUMBER and other.run_id not in lineage]
+        rang = [other.created_at for other in others if other.outcome in RANG]
+        if refused and max(refused) > max(rang, default=float("-inf")):
+            yield f"attempt {attempt.id} was taken, and the provider has refused its number in another run"
         countries = self.businesses[business_id].get("countries")
         if countries is not None and self._key(attempt.job_id).partition(":")[0] not in countries:
             yield f"attempt {attempt.id} was taken, and its country may not be called"
@@ -104,6 +115,10 @@ class RuleJudge:
             budget = self._in_force[attempt_id].budget
             if attempt_id >= attempt.id and budget is not None and nth > budget:
                 yield f"run {attempt.run_id} has made {nth} calls, its budget was {budget}"
+        amount = self._in_force[attempt.id].amount
+        cost = sum(_cost(call) for call in calls if self._is_counted(self._of(call), attempt))
+        if amount is not None and cost > amount:
+            yield f"the calls of run {attempt.run_id} may cost {cost}, its budget was {amount}"
         if not self._jumps:
             yield from self._too_often(attempt, [self._of(call) for call in calls if call.to == entry.to])
 
@@ -159,6 +174,9 @@ class RuleJudge:
         spent = sum(1 for attempt in self._db.attempts.values() if attempt.run_id == run.id and attempt.state not in NO_CALL)
         if run.business_id in self.stopped or (budget is not None and spent >= budget):
             return True
+        amount = self._amount(run.id)
+        if amount is not None and run.in_progress and amount - run.amount_spent < MAX_COST:
+            return True
         soon, hours = self._db.clock() + seconds, self._rule(run.id, "calling_hours")
         queued = [job.id for job in run.jobs if job.status == "queued" and not self._is_put_off(job.id, soon)]
         return all(self._stays_closed(hours, key, soon) for key in {self._key(job_id) for job_id in queued})
@@ -179,6 +197,17 @@ class RuleJudge:
         own = self.settings[run_id]
         return own[name] if name in own else self.businesses[self._db.runs[run_id].business_id].get(name)
 
+    def _is_counted(self, call: Attempt, newest: Attempt) -> bool:
+        """Whether a call counts for the budget in money that held when `newest` was claimed."""
+        return call.run_id == newest.run_id and call.id <= newest.id and self._in_force[call.id].amount is not None
+
+    def _to_number(self, attempt: Attempt) -> Iterator[Attempt]:
+        return (a for a in self._db.attempts.values() if a.business_id == attempt.business_id and a.phone == attempt.phone)
+
+    def _amount(self, run_id: int) -> int | None:
+        budget = self.settings[run_id].get("budget") or {}
+        return int(budget["amount"]) if "amount" in budget else None
+
     def _budget(self, run_id: int) -> int | None:
         return (self.settings[run_id].get("budget") or {}).get("calls")
 
@@ -190,6 +219,13 @@ class RuleJudge:
         job = self._db.jobs[job_id]
         runs = [job.run_id, *reversed(self._db.runs[job.run_id].ancestors)]
         return next(self.zones[run_id, job.lead_id] for run_id in runs if (run_id, job.lead_id) in self.zones)
+
+
+def _cost(call: Entry) -> int:
+    """What a call costs, in progress at most; one that the provider lets go on for too long counts as the longest."""
+    if call.ended_at is None:
+        return MAX_COST
+    return min(MINUTE_PRICE * billed_minutes(call.duration_seconds or 0), MAX_COST)
 
 
 def _names(key: str) -> list[str]:

@@ -27,12 +27,14 @@ MINUTES = (-1, 0, 1, 2)
 DAY_MINUTES = 24 * 60
 TOKYO_MINUTES = 9 * 60
 LONGEST_STOP_SECONDS = 30.0
+# What calls cost in every schedule: a minute, and the longest call that is asked for, which is shorter than a minute.
+MINUTE_PRICE = MAX_COST = 2
 # Of the later minutes: each that is closed makes the schedule a minute longer.
 SHARE_OF_LATE_CLOSING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ScheduleRules:
     """The rules of each business, the settings of each run, and how often people change something."""
 
     businesses: tuple[dict[str, Any], ...] = ()
@@ -45,17 +47,17 @@ class Rules:
     machines: float = 0.0
 
 
-def draw_rules(seed: int, businesses: int, runs: int) -> Rules:
+def draw_rules(seed: int, businesses: int, runs: int) -> ScheduleRules:
     """The rules of a seed; about half of the schedules have none."""
     chance, calendar = SeededRandom(seed, "rules"), SeededRandom(seed, "calendar")
     if not chance.hits(SHARE_WITH_RULES):
-        return Rules()
+        return ScheduleRules()
     of_businesses = [draw_change(chance, ("calling_hours", "retries", "gap_hours", "max_per_day", "countries")) for _ in range(businesses)]
     of_runs = [_settings(chance) for _ in range(runs)]
     changes, numbers, stops = (chance.randint(1, most) if chance.hits(0.5) else 0 for most in (3, 4, 2))
     given = [tuple(with_calendar(calendar, rules) for rules in found) for found in (of_businesses, of_runs)]
     zones = (*ZONES, *MORE_ZONES) if calendar.hits(0.5) else ZONES
-    return Rules(given[0], given[1], changes, numbers, stops, zones, calendar.choice([0.0, 0.5]))
+    return ScheduleRules(given[0], given[1], changes, numbers, stops, zones, calendar.choice([0.0, 0.5]))
 
 
 def with_calendar(chance: SeededRandom, rules: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def _settings(chance: SeededRandom) -> dict[str, Any]:
         drawn["min_gap_hours"] = drawn.pop("gap_hours")
         drawn["recently_called"] = chance.choice(["wait", "skip"])
     if chance.hits(SHARE_OF_RULES):
-        drawn["budget"] = {"calls": chance.randint(1, 4)}
+        drawn["budget"] = _budget(chance, 4)
     return drawn
 
 
@@ -103,13 +105,19 @@ def draw_run_change(chance: SeededRandom) -> dict[str, Any]:
     """New values for some of the fields of a run that people may change."""
     drawn = draw_change(chance, ("calling_hours", "retries"))
     if chance.hits(SHARE_OF_RULES):
-        drawn["budget"] = chance.choice([None, {"calls": chance.randint(1, 6)}])
+        drawn["budget"] = chance.choice([None, _budget(chance, 6)])
     for name, values in (("concurrency", (1, 3)), ("priority", (0, 1))):
         if chance.hits(SHARE_OF_RULES):
             drawn[name] = chance.randint(*values)
     if "calling_hours" in drawn and chance.hits(0.3):
         drawn["calling_hours"] = None
     return with_calendar(chance, drawn)
+
+
+def _budget(chance: SeededRandom, most: int) -> dict[str, Any]:
+    """In calls, or in money that covers the longest call and some billed minutes."""
+    calls = chance.randint(1, most)
+    return {"calls": calls} if chance.hits(0.5) else {"amount": str(MAX_COST + (calls - 1) * MINUTE_PRICE), "currency": "USD"}
 
 
 def _retries(chance: SeededRandom) -> dict[str, Any]:
@@ -123,9 +131,9 @@ def _retries(chance: SeededRandom) -> dict[str, Any]:
 def draw_hours(chance: SeededRandom) -> dict[str, Any]:
     """Every day the same: always open, but for some of the minutes of the schedule."""
     closed = [minute for minute in MINUTES if chance.hits(0.4 if minute < 1 else SHARE_OF_LATE_CLOSING)]
-    shut = {(start + minute) % DAY_MINUTES for minute in closed for start in (0, TOKYO_MINUTES)}
-    edges = sorted({0, DAY_MINUTES, *shut, *(minute + 1 for minute in shut)})
-    intervals = [[_clock(start), _clock(end)] for start, end in pairwise(edges) if start not in shut]
+    closed_minutes = {(start + minute) % DAY_MINUTES for minute in closed for start in (0, TOKYO_MINUTES)}
+    edges = sorted({0, DAY_MINUTES, *closed_minutes, *(minute + 1 for minute in closed_minutes)})
+    intervals = [[_clock(start), _clock(end)] for start, end in pairwise(edges) if start not in closed_minutes]
     return dict.fromkeys(WEEKDAYS, intervals)
 
 

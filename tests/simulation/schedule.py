@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.changes import Changes, draw_changes
 from tests.simulation.randomness import SeededRandom
-from tests.simulation.rules import Rules, draw_rules
+from tests.simulation.rules import ScheduleRules, draw_rules
 
 RING_SECONDS, LIMIT_SECONDS = 6, 20
 LAG_SECONDS = 12.0
@@ -86,7 +86,7 @@ class Schedule:
     trouble_seconds: float
     listing_lag_seconds: float
     troubles: Troubles = field(default_factory=Troubles)
-    rules: Rules = field(default_factory=Rules)
+    rules: ScheduleRules = field(default_factory=ScheduleRules)
     changes: Changes = field(default_factory=Changes)
 
     @property
@@ -170,7 +170,7 @@ def draw(seed: int) -> Schedule:
     )
 
 
-def _has_gap(rules: Rules) -> bool:
+def _has_gap(rules: ScheduleRules) -> bool:
     return any("min_gap_hours" in settings for settings in rules.runs) or any("gap_hours" in business for business in rules.businesses)
 
 

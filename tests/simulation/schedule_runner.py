@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Rule 4, the check of a live call, and hours that are closed for minutes are the longest waits; all have passed twice within this.
 MOST_CALM_SECONDS = 480.0
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 STEPS_TO_A_KILL = 300
 ABSENCE_SECONDS = (0.2, 8.0)
 FREEZE_SECONDS = (0.5, 25.0)
@@ -105,11 +105,11 @@ async def _direct(cluster: SimulatedCluster) -> None:
     await pause(ABSENCE_SECONDS[1] + REPLACED_AFTER_SECONDS[1])
     _go_on(cluster)
     liveness = Liveness(cluster, cluster.loop.now)
-    for _ in range(int(MOST_CALM_SECONDS / LOOK_SECONDS)):
+    for _ in range(int(MOST_CALM_SECONDS / CHECK_SECONDS)):
         liveness.check()
         if cluster.judge.everything_ended():
             break
-        await pause(LOOK_SECONDS)
+        await pause(CHECK_SECONDS)
     cluster.judge.close(cluster.loop.errors + cluster.errors.errors)
 
 
@@ -119,7 +119,7 @@ def _go_on(cluster: SimulatedCluster) -> None:
         starts_itself = run.status == "pending" and run.schedule_at is not None
         if run.status in {"paused", "pending"} and not starts_itself and cluster.chance.hits(0.8):
             kind = CommandType.RESUME if run.status == "paused" else CommandType.START
-            ScheduleRunner(cluster).give(kind, run.id)
+            ScheduleRunner(cluster).submit(kind, run.id)
     if not any(machine.process.alive for machine in cluster.machines):
         cluster.open_worker()
 
@@ -139,7 +139,7 @@ class ScheduleRunner:
         for run_id, run in self._cluster.db.runs.items():
             seconds = self._chance.random() * 3.0
             if run.schedule_at is None:
-                self._at(seconds, partial(self.give, CommandType.START, run_id))
+                self._at(seconds, partial(self.submit, CommandType.START, run_id))
         People(self._cluster, self._at).plan()
         for times, work in (
             (troubles.kills, self._kill), (troubles.freezes, self._freeze), (troubles.stops, self._stop),
@@ -235,19 +235,19 @@ class ScheduleRunner:
 
     def _pause(self) -> None:
         run_id = self._chance.choice(list(self._cluster.db.runs))
-        self.give(CommandType.PAUSE, run_id)
-        self._at(self._chance.uniform(*PAUSED_SECONDS), lambda: self.give(CommandType.RESUME, run_id))
+        self.submit(CommandType.PAUSE, run_id)
+        self._at(self._chance.uniform(*PAUSED_SECONDS), lambda: self.submit(CommandType.RESUME, run_id))
 
     def _command(self) -> None:
         run_id = self._chance.choice(list(self._cluster.db.runs))
         kind = self._chance.choice(KINDS)
         if self._chance.hits(0.5):
-            self.give(kind, run_id)
+            self.submit(kind, run_id)
         else:
             for _ in range(self._chance.randint(1, 3)):
                 self._send(self._chance.choice(KINDS), run_id)
 
-    def give(self, kind: CommandType, run_id: int) -> None:
+    def submit(self, kind: CommandType, run_id: int) -> None:
         """A person's command to the web process."""
         cluster, run = self._cluster, self._cluster.db.runs[run_id]
         job_id = self._chance.choice(run.jobs).id if kind is CommandType.CANCEL_JOB else None

@@ -70,7 +70,7 @@ def frozen_at(schedule: Schedule, step: int) -> Report:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("schedule", "stride"), [(QUIET, 4), (SILENT, 4)], ids=["quiet", "silent"])
+@pytest.mark.parametrize(("schedule", "stride"), [(QUIET, 6), (SILENT, 6)], ids=["quiet", "silent"])
 def test_a_worker_killed_at_any_await_is_followed_by_one_that_ends_the_run(schedule: Schedule, stride: int) -> None:
     steps = steps_of(schedule)
     broken = [(step, report.violation) for step in range(1, steps, stride) if (report := killed_at(schedule, step)).violation]
@@ -82,7 +82,7 @@ def test_a_worker_killed_at_any_await_is_followed_by_one_that_ends_the_run(sched
 def test_a_worker_frozen_at_any_await_until_another_has_taken_over_sends_nothing_late() -> None:
     schedule = replace(QUIET, workers=2)
     steps = steps_of(schedule)
-    broken = [(step, report.violation) for step in range(1, steps, 4) if (report := frozen_at(schedule, step)).violation]
+    broken = [(step, report.violation) for step in range(1, steps, 6) if (report := frozen_at(schedule, step)).violation]
     assert broken == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -19,7 +20,7 @@ from sql.runs.new_run import NewLead, NewRun, Request
 from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 from tests.simulation import changing, checking, claiming, commanding, operating, recording
-from tests.simulation.loading import load_business, load_run
+from tests.simulation.loaders import load_business, load_run
 from tests.simulation.rows import ACCOUNT_SID, ALWAYS, NEVER, Attempt, Database
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 TABLES = (
     "dialer.businesses, dialer.lanes, dialer.attempts, dialer.call_sids, dialer.run_zones, dialer.retries, dialer.callbacks,"
     " dialer.workers, dialer.lead_numbers, dialer.inbox, dialer.outbox, dialer.audit_log, dialer.users, dialer.tokens,"
-    " dialer.do_not_call, dialer.refusals, dialer.operations, outbound_call_jobs, outbound_call_runs"
+    " dialer.do_not_call, dialer.prices, dialer.refusals, dialer.operations, outbound_call_jobs, outbound_call_runs"
 )
 SHIFT = """
 UPDATE dialer.attempts SET send_by = send_by - $1::interval, next_check_at = next_check_at - $1::interval,
@@ -45,13 +46,14 @@ UPDATE dialer.inbox SET expires_at = expires_at - $1::interval
 """
 LANES = "SELECT business_id, inflight, max_calls, cap FROM dialer.lanes ORDER BY business_id"
 RUNS = """SELECT id, status, queued_count, in_progress_count, completed_count, failed_count, cancelled_count, skipped_count,
-cursor_position, calls_count, cancel_requested, rewrite_pending, started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended,
+cursor_position, calls_count, amount_spent, cancel_requested, rewrite_pending,
+started_at IS NOT NULL AS started, ended_at IS NOT NULL AS ended,
 total_leads, concurrency, priority, settings, ancestors, schedule_at IS NOT NULL AS scheduled
 FROM outbound_call_runs ORDER BY id"""
 JOBS = """SELECT id, run_id, lead_id, phone, position, status, outcome, attempts, attempt_id, twilio_call_sid, reason
 FROM outbound_call_jobs ORDER BY id"""
 ATTEMPTS = """SELECT id, business_id, run_id, job_id, state, sid, excess, hang_up_at IS NOT NULL AS hang_up, checks, outcome, answered_by,
-phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence FROM dialer.attempts ORDER BY id"""
+phone, account_sid, withdrawn_at IS NOT NULL AS withdrawn, evidence, error_code, minute_price, max_cost FROM dialer.attempts ORDER BY id"""
 RETRIES = "SELECT job_id, zone, reason FROM dialer.retries ORDER BY job_id"
 REFUSALS = "SELECT job_id, rule, verdict FROM dialer.refusals ORDER BY job_id, rule"
 STOPPED = "UPDATE dialer.businesses SET stopped_at = CASE WHEN $2 THEN now() END WHERE business_id = $1"
@@ -72,6 +74,10 @@ OUTBOX = "SELECT type, business_id, run_id, job_id, command_id FROM dialer.outbo
 INBOX = """SELECT business_id, id, answer FROM dialer.inbox WHERE type NOT LIKE 'jobs.%' AND type NOT IN ('run.create', 'run.add')
 ORDER BY business_id, id"""
 PARTITIONS = "SELECT partition, owner, epoch FROM dialer.partitions WHERE owner IS NOT NULL OR epoch > 0 ORDER BY partition"
+MAX_MINUTES = 3
+# Of a country, and of an area in it.
+PRICES = {"1": Decimal("0.5"), "1202": Decimal("1.25")}
+PRICE = "INSERT INTO dialer.prices (prefix, minute_price, currency) VALUES ($1, $2, 'USD')"
 # Of two areas, and one of another country.
 CALLER_IDS = ["+12025550100", "+12125550100", "+97231230000"]
 # The fields of an answer that both databases write.
@@ -98,6 +104,7 @@ class Twins:
         self.offset = 0.0
         self.memory = Database(lambda: time.perf_counter() + self.offset, lambda: uuid4().hex, 256)
         self.attempts, self.commands, self.runs = Attempts(pool), Commands(pool), Runs(pool)
+        self.memory.prices = PRICES
         self.changes, self.operations = RunChanges(pool), BulkOperations(pool)
         self.workers, self.businesses = Workers(pool), Businesses(pool)
         self.nonces: dict[int, str] = {}
@@ -107,6 +114,8 @@ class Twins:
     async def _empty(self) -> None:
         await self.pool.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
         await self.pool.execute("UPDATE dialer.partitions SET owner = NULL, epoch = 0")
+        for prefix, price in PRICES.items():
+            await self.pool.execute(PRICE, prefix, price)
         await self.pool.execute("UPDATE dialer.positions SET entry = '0-0'")
 
     def business(self, max_calls: int) -> int:
@@ -222,9 +231,11 @@ class Twins:
     def claim(self, incarnation: UUID, requests: Sequence[ClaimRequest]) -> None:
         token = uuid4()
         attempts, verdicts = self.run(
-            self.attempts.claim(incarnation, token, requests, send_seconds=5.0, ring_seconds=30, default_account=ACCOUNT_SID)
+            self.attempts.claim(
+                incarnation, token, requests, send_seconds=5.0, ring_seconds=30, max_minutes=MAX_MINUTES, default_account=ACCOUNT_SID
+            )
         )
-        ours, codes = claiming.claim(self.memory, requests, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID))
+        ours, codes = claiming.claim(self.memory, requests, claiming.Claim(incarnation, token, 5.0, 30, ACCOUNT_SID, MAX_MINUTES))
         assert [replace(i, nonce="") for i in sorted(attempts, key=lambda i: i.attempt_id)] == [replace(i, nonce="") for i in ours]
         assert {v.business_id: v.code for v in verdicts} == {v.business_id: v.code for v in codes}
         for theirs, mine in zip(sorted(attempts, key=lambda i: i.attempt_id), ours, strict=True):
@@ -302,13 +313,15 @@ class Twins:
         db = self.memory
         return [
             [(lane.business_id, lane.inflight, lane.max_calls, lane.cap) for lane in db.lanes.values()],
-            [(r.id, r.status, *r.counters().values(), r.cursor, r.calls_count, r.cancel_requested, r.rewrite_pending, r.started,
-              r.ended_at is not None, r.total_leads, r.concurrency, r.priority, r.settings, list(r.ancestors), r.schedule_at is not None)
+            [(r.id, r.status, *r.counters().values(), r.cursor, r.calls_count, r.amount_spent, r.cancel_requested,
+              r.rewrite_pending, r.started, r.ended_at is not None, r.total_leads, r.concurrency, r.priority,
+              r.settings, list(r.ancestors), r.schedule_at is not None)
              for r in db.runs.values()],
             [(j.id, j.run_id, j.lead_id, j.phone, j.position, j.status, j.outcome, j.attempts, j.attempt_id, j.sid, j.reason)
              for j in db.jobs.values()],
             [(a.id, a.business_id, a.run_id, a.job_id, a.state, a.sid, a.excess, a.hang_up_at is not None, a.checks, a.outcome,
-              a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence) for a in db.attempts.values()],
+              a.answered_by, a.phone, a.account_sid, a.withdrawn, a.evidence, a.error_code, a.minute_price, a.max_cost)
+             for a in db.attempts.values()],
             [(r.job_id, r.zone, r.reason) for r in sorted(db.retries.values(), key=lambda r: r.job_id)],
             sorted((job_id, rule, verdict) for (job_id, rule), verdict in db.refusals.items()),
             sorted(((r.id, z.name, z.first, z.last, z.next, z.opens_at is None, z.opens_at == ALWAYS, z.never_opens)

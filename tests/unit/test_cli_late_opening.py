@@ -12,7 +12,7 @@ from ringmaster.demo import late_opening
 from ringmaster.demo.late_opening import LEAST_WAIT, MINUTE, MOST_WAIT, creation, next_opening
 
 NOON = datetime(2026, 5, 20, 12, 0, tzinfo=UTC)
-ZONE = f"US:{late_opening.ZONE.key}"
+ZONE = f"US:{late_opening.ZONE}"
 
 
 def test_at_any_second_it_waits_and_not_long() -> None:

@@ -52,6 +52,7 @@ WRONG: dict[str, tuple[str, ...]] = {
         ),
         *("https://d.example.com/../x", "https://d.example.com/x/.", "https://d.example.com/%7Bx%7D", "https://d.example.com/x//y"),
     ),
+    "DIALER_WEBHOOK_ALLOWED_HOSTS": ("https://crm.internal", "crm.internal:x", "a b", "crm.internal/x", "h:0", "*", "[x]y", "crm;x"),
     "DIALER_TRUSTED_PROXIES": (
         "10.0.0.1 2",
         "10.0.0.1 10.0.0.2",
@@ -170,6 +171,7 @@ def test_all_faults_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         GOOD | {"DATABASE_URL": "postgresql://postgres@/d?host=/tmp/x", "REDIS_URL": "unix:///tmp/redis.sock"},
         GOOD | {"DATABASE_URL": "postgresql://u@a_b:1,c:2/d?target_session_attrs=primary", "REDIS_URL": "rediss://h?ssl_cert_reqs=none"},
         GOOD | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
+        GOOD | {"DIALER_WEBHOOK_ALLOWED_HOSTS": "localhost, crm_1.internal:8443 ,10.0.0.1, [::1]:80, ::1,"},
         GOOD | {"SECRET_KEY": "k" * 40 + ", " + "l" * 40, "TWILIO_AUTH_TOKEN": "0" * 32 + "," + "1" * 32},
         GOOD | {"SECRET_KEY": "a pass phrase of more than forty characters", "PUBLIC_URL": "https://8.8.8.8"},
     ],

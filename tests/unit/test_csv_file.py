@@ -136,9 +136,11 @@ def test_two_stray_quotation_marks_give_no_lead_the_phone_of_another(rows: str, 
 
 
 def test_two_marks_in_a_line_do_not_give_a_lead_its_second_phone() -> None:
-    sheet = loaded('lead_id,name,phone,phone2\n1,"Bob,0521234567",0521234599\n2,"Levi, Al",0521234568\n3,"Herzl 5, 6100212",0521234569,\n')
-    assert kept(sheet) == [(3, "+972521234569")]
-    assert rejected(sheet) == [(2, "bad_quotes"), (3, "wrong_columns")]
+    checked = loaded(
+        'lead_id,name,phone,phone2\n1,"Bob,0521234567",0521234599\n2,"Levi, Al",0521234568\n3,"Herzl 5, 6100212",0521234569,\n'
+    )
+    assert kept(checked) == [(3, "+972521234569")]
+    assert rejected(checked) == [(2, "bad_quotes"), (3, "wrong_columns")]
 
 
 @pytest.mark.parametrize(
@@ -154,9 +156,9 @@ def test_two_marks_in_a_line_do_not_give_a_lead_its_second_phone() -> None:
     ],
 )
 def test_no_cell_is_read_under_the_heading_of_another(file: str) -> None:
-    sheet = loaded(file)
-    assert kept(sheet) == []
-    assert {bad.reason for bad in sheet.rejected} <= {"wrong_columns", "second_header"}
+    checked = loaded(file)
+    assert kept(checked) == []
+    assert {bad.reason for bad in checked.rejected} <= {"wrong_columns", "second_header"}
 
 
 def test_a_row_with_a_cell_too_many_says_how_many_are_expected() -> None:

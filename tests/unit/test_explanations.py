@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import sql
 from dialer.model import AttemptReason, PauseKind
 from telephony import endings, refusals
 from web.operations.explanations import attempt_reasons, call_explanation, pause_explanation, remedies
-from web.operations.explanations.call_explanation import explain_call
+from web.operations.explanations.call_explanation import explain_attempt, explain_call
 from web.operations.explanations.pause_explanation import explain_pause
 from web.server.error_responses import said
 from web.server.errors import Text
@@ -33,7 +34,8 @@ def in_both(text: Text | None) -> tuple[str, str]:
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_has_its_meaning_and_its_remedy(code: int) -> None:
     english, hebrew = in_both(explain_call(code, "as Twilio says it"))
-    assert english == f"{call_explanation.MEANINGS[code]} {remedies.REMEDIES[code]} Twilio error {code}."
+    again = " Then call the lead again." if code in remedies.REPAIRED else ""
+    assert english == f"{call_explanation.MEANINGS[code]} {remedies.REMEDIES[code]}{again} Twilio error {code}."
     assert (str(code) in hebrew, "as Twilio says it" in hebrew) == (True, False)
 
 
@@ -61,20 +63,65 @@ def test_no_remedy_is_for_a_code_without_a_meaning() -> None:
     ("code", "reason", "told"),
     [
         (UNKNOWN, "It is so.", ("It says: It is so.", "Look up the code", "29999")),
-        (UNKNOWN, None, ("for a reason that we do not know", "29999")),
+        (UNKNOWN, None, ("for an unknown reason", "29999")),
         (UNKNOWN, "SIP 486", ("The line was busy.", "SIP 486", "29999")),
         (None, "SIP 499", ("could not connect the call", "Call the lead again", "SIP 499")),
         (None, "HTTP 503", ("HTTP 503", "There is nothing to do")),
         (None, "HTTP 429, code 20429", ("too many requests", "calls per second", "20429")),
         (None, "ClientConnectorError (Connection refused)", ("could not be reached", "Connection refused", "tell the people")),
-        (None, "resolved as over by dana@example.com", ("dana@example.com said", "over")),
-        (None, "resolved as not_placed by dana@example.com", ("dana@example.com said", "never placed")),
+        (None, "resolved as over by dana@example.com", ("dana@example.com said", "over", "nothing to do")),
+        (None, "resolved as over by token:5", ("API token 5 said",)),
+        (None, "resolved as not_placed by dana@example.com", ("dana@example.com said", "never placed", "is called again")),
         (None, "Account is {suspended}.", ("did not succeed: Account is {suspended}.",)),
     ],
 )
 def test_what_is_in_no_table_is_told_all_the_same(code: int | None, reason: str | None, told: tuple[str, ...]) -> None:
     english, _ = in_both(explain_call(code, reason))
     assert [part for part in told if part not in english] == []
+
+
+def attempt(**fields: object) -> dict[str, Any]:
+    """A stored attempt, as far as it is explained."""
+    return {**dict.fromkeys(("state", "sid", "error_code", "reason", "outcome", "withdrawn_at")), **fields}
+
+
+def test_a_call_that_was_taken_back_from_the_queue_says_so() -> None:
+    english, _ = in_both(explain_attempt(attempt(state="over", sid="CA1", outcome="canceled", withdrawn_at=datetime.now(UTC))))
+    assert "waited too long in Twilio's queue" in english
+    assert explain_attempt(attempt(state="over", sid="CA1", outcome="canceled")) is None
+
+
+REPAIRED = {*(10005, 11100, 11200, 11237, 11750, 12100, 12300, 13214, 13805, 22005, 31901, 31924, 32009, 32011, 64102, 64104, 64106)}
+
+
+def test_what_is_mended_ends_with_another_call_unless_the_lead_waits_anyway() -> None:
+    assert remedies.REPAIRED > REPAIRED
+    assert not remedies.REPAIRED & {*(12400, 32016, 32224, 64109, 64114), *(rule.code for rule in refusals.CODES)}
+    paused, _ = in_both(explain_pause("As it is stored.", {"kind": PauseKind.ACCOUNT_REFUSED, "code": 10005}))
+    assert ("Then resume the campaign." in paused, "Then call the lead again." in paused) == (True, False)
+
+
+UNREAD = "ClientConnectorError (Connection reset)"
+
+
+@pytest.mark.parametrize(
+    ("state", "sid", "reason", "told", "past"),
+    [
+        ("unknown", None, UNREAD, "we find out from the provider", "confirmed later"),
+        ("not_sent", None, UNREAD, "the lead went back to the queue", "we find out"),
+        ("live", "CA1", UNREAD, "first answer could not be read; the call was confirmed later", "could not be reached"),
+        ("over", "CA1", "HTTP 201", "first answer could not be read; the call was confirmed later", "answered with an error"),
+        ("over", "CA1", AttemptReason.DEADLINE, "did not answer in time. The call was confirmed later.", "we find out"),
+        ("over", "CA1", AttemptReason.ANOTHER_CALL, "The call was confirmed later.", "Tell the people"),
+        ("live", "CA1", AttemptReason.FORGOTTEN, "There is nothing to do.", "whether there was a call"),
+        ("over", "CA1", AttemptReason.NOT_KNOWN, "Look for the call", "confirmed later"),
+        ("over", "CA1", "SIP 486", "The line was busy.", "confirmed later"),
+        ("not_placed", None, AttemptReason.NOT_LISTED, "never placed, and the lead went back to the queue", "its turn"),
+    ],
+)
+def test_what_was_not_known_of_a_call_is_told_as_it_turned_out(state: str, sid: str | None, reason: str, told: str, past: str) -> None:
+    english, _ = in_both(explain_attempt(attempt(state=state, sid=sid, reason=reason)))
+    assert (told in english, past in english) == (True, False)
 
 
 def test_nothing_stored_is_nothing_told() -> None:
@@ -89,6 +136,7 @@ CAUSES: list[dict[str, Any]] = [
     {"kind": PauseKind.FOREIGN_ANSWERS, "reason": "HTTP 407", "count": 10, "foreign": 5},
     {"kind": PauseKind.NO_ANSWERS, "reason": "deadline", "count": 20},
     {"kind": PauseKind.BUDGET, "calls": 2},
+    {"kind": PauseKind.BUDGET_AMOUNT, "amount": "12.50", "currency": "USD", "left": "3.5", "price": "4"},
     {"kind": PauseKind.LOST_START},
     {"kind": "of a later version", "more": 1},
 ]
@@ -98,9 +146,30 @@ CAUSES: list[dict[str, Any]] = [
 def test_every_pause_has_its_meaning_and_its_remedy(cause: dict[str, Any]) -> None:
     english, hebrew = in_both(explain_pause("As it is stored.", cause))
     assert "resume" in english.lower()
-    values = {name: value for name, value in cause.items() if name in {"code", "count", "calls", "reason"}}
+    values = {name: value for name, value in cause.items() if name in {"code", "count", "calls", "left", "price", "currency", "reason"}}
     assert {name: value for name, value in values.items() if str(value) not in english or str(value) not in hebrew} == {}
     assert {cause["kind"] for cause in CAUSES} > set(PauseKind) == set(pause_explanation.SENTENCES)
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ({"kind": PauseKind.ACCOUNT_REFUSED, "code": 13227}, "Twilio refuses calls to this country from this account"),
+        ({"kind": PauseKind.ACCOUNT_REFUSED, "code": 573005}, "Twilio refuses calls to this number from this account"),
+        ({"kind": PauseKind.ACCOUNT_REFUSED, "code": 20003}, "Twilio refuses the calls of this business"),
+        ({"kind": PauseKind.BUDGET, "calls": 1}, "The budget of one call is used up"),
+        ({"kind": PauseKind.LEADS_REFUSED, "code": 21211, "count": 10}, "was refused because: The number is not valid. Ask the person"),
+        ({**CAUSES[6], "left": "-7.5", "price": "5"}, "(0.00 USD) does not cover another call: up to 5.00 USD"),
+        ({**CAUSES[6], "left": "-7.5", "price": "5"}, "by at least 12.50 USD"),
+    ],
+)
+def test_a_pause_says_whom_it_is_about(cause: dict[str, Any], told: str) -> None:
+    assert told in in_both(explain_pause("As it is stored.", cause))[0]
+
+
+def test_other_leads_are_not_told_what_to_do_about_the_refused_one() -> None:
+    english, _ = in_both(explain_pause("As it is stored.", CAUSES[2], to_other_leads=True))
+    assert "was refused because: The number is not valid. Check the numbers of the list" in english
 
 
 def test_a_pause_without_a_cause_is_told_as_it_is_stored() -> None:

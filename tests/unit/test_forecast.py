@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dialer.policy.earlier_calls import EarlierCall
-from dialer.policy.estimates import MAX_MOMENTS, estimated_end
-from dialer.policy.forecast import Forecast, Preflight, Prospect
+from dialer.policy.forecasts.estimates import MAX_MOMENTS, estimated_end
+from dialer.policy.forecasts.forecast import Forecast, Preflight, Prospect
 from dialer.policy.run_settings import RunRules
 
 # A Monday, ten o'clock in Jerusalem.

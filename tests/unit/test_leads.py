@@ -76,9 +76,9 @@ def test_a_quoted_cell_may_have_lines_and_delimiters() -> None:
 
 
 def test_a_row_with_too_many_cells_is_rejected_and_shown() -> None:
-    sheet = check_rows(rows_of(pieces(b"lead_id,phone\n1,0501234567,oops\n2,0501234568\n")), "IL", "UTC")
-    assert [(bad.row, bad.reason, bad.lead_id, bad.phone) for bad in sheet.rejected] == [(2, "wrong_columns", 1, "0501234567")]
-    assert [lead.lead_id for lead in sheet.accepted] == [2]
+    checked = check_rows(rows_of(pieces(b"lead_id,phone\n1,0501234567,oops\n2,0501234568\n")), "IL", "UTC")
+    assert [(bad.row, bad.reason, bad.lead_id, bad.phone) for bad in checked.rejected] == [(2, "wrong_columns", 1, "0501234567")]
+    assert [lead.lead_id for lead in checked.accepted] == [2]
 
 
 def test_the_same_lead_and_the_same_phone_are_taken_once() -> None:

@@ -53,7 +53,7 @@ class Floor:
             clock=SystemClock(),
             timelines=self,
             provider=self,
-            policy=SimpleNamespace(lag_seconds=0.0, ring_seconds=30),
+            policy=SimpleNamespace(lag_seconds=0.0, ring_seconds=30, max_minutes=10),
             ownership=SimpleNamespace(epochs={0: 1}, incarnation=None),
             list_limit=KeyedSemaphore(services.LISTS_AT_ONCE),
         )

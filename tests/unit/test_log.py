@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,3 +116,18 @@ def test_debug_of_libraries_that_log_requests_is_silent(lines: io.StringIO) -> N
     logging.getLogger("twilio.http_client").info("POST %s", "anything")
     logging.getLogger("aiohttp.access").info("GET anything")
     assert lines.getvalue() == ""
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=40), name=st.sampled_from(["event", "name", "reason"]))
+def test_no_text_forges_a_line_or_moves_the_cursor(text: str, name: str) -> None:
+    [shown] = log.escape_controls(None, "", {name: f"before{text}after"}).values()
+    assert len(str(shown).splitlines()) == 1
+    assert not any(unicodedata.category(sign) in {"Cc", "Zl", "Zp"} for sign in str(shown))
+    assert [sign for sign in text if sign.isalnum()] == [sign for sign in text if sign.isalnum() and sign in str(shown)]
+
+
+def test_a_lead_cannot_write_a_line_of_its_own(lines: io.StringIO) -> None:
+    logging.getLogger("test").warning("calling %s", "Dana\n2026-01-01 [error] forged\x1b[2J\u2028more")
+    structlog.get_logger("test").warning("calling", name="Dana\r\nforged\x85more")
+    assert len(lines.getvalue().splitlines()) == 2
+    assert "\x1b" not in lines.getvalue()

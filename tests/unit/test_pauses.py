@@ -42,9 +42,9 @@ async def pauses_after(*results: PlaceResult) -> list[str]:
 @pytest.mark.parametrize(
     ("results", "text"),
     [
-        ([FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 calls in a row were answered by something else"),
+        ([FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 calls in a row were answered by something other than the provider"),
         ([BROKEN] * refusals.UNANSWERED_IN_A_ROW, "no usable answer to 20 calls"),
-        ([BROKEN, FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 of 10 calls in a row were answered by something else"),
+        ([BROKEN, FOREIGN] * refusals.FOREIGN_IN_A_ROW, "5 of 10 calls in a row were answered by something other than the provider"),
         ([*[BROKEN] * (refusals.UNANSWERED_IN_A_ROW - 1), FOREIGN], "no usable answer to 20 calls"),
     ],
 )

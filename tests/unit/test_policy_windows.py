@@ -23,6 +23,8 @@ LORD_HOWE = "AU:Australia/Lord_Howe"
 KOLKATA = "IN:Asia/Kolkata"
 ALMATY = "KZ:Asia/Almaty"
 NUUK = "GL:America/Nuuk"
+VANCOUVER = "CA:America/Vancouver"
+CASABLANCA = "MA:Africa/Casablanca"
 APIA = "WS:Pacific/Apia"
 HAVANA = "CU:America/Havana"
 ISRAEL, ELSEWHERE = default_hours("IL"), default_hours("US")
@@ -115,6 +117,13 @@ WINDOWS: list[tuple[CallingHours, str, str, tuple[str, str] | None]] = [
     (every_day(["22:30", "23:30"]), ALMATY, "2024-02-29T23:30:00", ("2024-02-29 23:00+0500", "2024-02-29 23:30+0500")),
     (ELSEWHERE, NUUK, "2024-03-30T21:00:00", ("2024-03-31 08:00-0100", "2024-03-31 21:00-0100")),
     (every_day(["22:00", "24:00"]), NUUK, "2024-03-30T22:00:00", ("2024-03-30 22:00-0200", "2024-03-31 00:00-0100")),
+    # In 2026: British Columbia keeps its summer time, so no clock is put back on 1 November; Morocco is at UTC from 20 September on.
+    (ELSEWHERE, VANCOUVER, "2026-10-31T21:00:00", ("2026-11-01 08:00-0700", "2026-11-01 21:00-0700")),
+    (hours(sunday=[["01:15", "01:45"]]), VANCOUVER, "2026-11-01T01:45:00", ("2026-11-08 01:15-0700", "2026-11-08 01:45-0700")),
+    (ELSEWHERE, VANCOUVER, "2027-03-13T21:00:00", ("2027-03-14 08:00-0700", "2027-03-14 21:00-0700")),
+    (ELSEWHERE, CASABLANCA, "2026-09-19T21:00:00", ("2026-09-20 08:00+0000", "2026-09-20 21:00+0000")),
+    (every_day(["01:15", "01:45"]), CASABLANCA, "2026-09-20T01:45:00", ("2026-09-20 01:15+0000", "2026-09-20 01:45+0000")),
+    (ELSEWHERE, CASABLANCA, "2027-03-13T21:00:00", ("2027-03-14 08:00+0000", "2027-03-14 21:00+0000")),
     # Samoa had no 30 December 2011.
     (hours(friday=[["08:00", "21:00"]]), APIA, "2011-12-29T12:00:00", ("2012-01-06 08:00+1400", "2012-01-06 21:00+1400")),
     # Open where all zones are: from 8 in Chicago to 21 in New York.
@@ -214,7 +223,7 @@ def test_an_aware_moment_of_any_zone_is_understood() -> None:
 
 # The oracle: reads the JSON of the rules by itself, and looks at the clock minute by minute.
 
-LOOK = timedelta(hours=30)
+SEARCHED = timedelta(hours=30)
 MOMENTS = [
     (JERUSALEM, at("2026-03-27T00:00")),
     (JERUSALEM, at("2026-10-25T00:00")),
@@ -228,6 +237,8 @@ MOMENTS = [
     (ALMATY, at("2024-02-29T18:00")),
     (NUUK, at("2024-03-31T01:00")),
     (NUUK, at("2026-10-25T01:00")),
+    (VANCOUVER, at("2026-11-01T08:00")),
+    (CASABLANCA, at("2026-09-20T00:00")),
     (APIA, at("2011-12-30T10:00")),
     (HAVANA, at("2026-03-08T05:00")),
     ("AU:Australia/Adelaide,Australia/Lord_Howe,Australia/Perth", at("2026-10-03T16:00")),
@@ -270,8 +281,8 @@ class Oracle:
         return moment.astimezone(self.zones[0]).date()
 
     def walk(self, moment: datetime, step: timedelta, *, open_: bool) -> datetime:
-        """The first minute from here on, at most `LOOK` away, that is not as `open_` says."""
-        end = moment + (step / MINUTE) * LOOK
+        """The first minute from here on, at most `SEARCHED` away, that is not as `open_` says."""
+        end = moment + (step / MINUTE) * SEARCHED
         while moment != end and self.open(moment) is open_:
             moment += step
         return moment
@@ -311,7 +322,7 @@ def test_the_window_is_what_the_clock_shows(case: tuple[dict[str, Any], str, dat
     minute = moment.replace(second=0)
     opens = oracle.walk(minute, MINUTE, open_=False)
     window = next_window(CallingHours.model_validate(rules), key, moment, by_day=by_day)
-    if opens == minute + LOOK:
+    if opens == minute + SEARCHED:
         assert window is None or window.opens_at >= opens
         return
     assert window is not None
@@ -321,7 +332,7 @@ def test_the_window_is_what_the_clock_shows(case: tuple[dict[str, Any], str, dat
     if by_day:
         begin, end = max(begin, window.day_from), min(end, window.day_to)
     for found, expected in ((window.opens_at, begin), (window.closes_at, end)):
-        assert found == expected or (abs(expected - opens) >= LOOK - MINUTE and abs(found - opens) >= abs(expected - opens))
+        assert found == expected or (abs(expected - opens) >= SEARCHED - MINUTE and abs(found - opens) >= abs(expected - opens))
 
 
 def edges_of(window: Window) -> list[datetime]:

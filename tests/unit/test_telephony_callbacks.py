@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from datetime import UTC, datetime
 from typing import Final
 
 import pytest
@@ -131,7 +130,6 @@ def test_a_callback_is_read_whole() -> None:
     assert (fact.status, fact.state, fact.outcome) == ("completed", AttemptState.OVER, Outcome.COMPLETED)
     assert (fact.sequence, fact.duration_seconds, fact.answered_by) == (3, 17, "human")
     assert (fact.sip_code, fact.error_code) == (200, None)
-    assert fact.at == datetime(2010, 8, 31, 20, 36, 28, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +154,7 @@ def test_each_status_of_twilio_has_its_state(status: str, state: AttemptState, o
 
 def test_only_who_and_what_are_needed() -> None:
     fact = parse({name: CALLBACK[name] for name in ("CallSid", "AccountSid", "CallStatus")})
-    assert (fact.sequence, fact.at, fact.duration_seconds, fact.answered_by, fact.sip_code) == (None, None, None, None, None)
+    assert (fact.sequence, fact.duration_seconds, fact.answered_by, fact.sip_code) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -195,12 +193,7 @@ def test_a_wrong_field_is_named_and_not_quoted(name: str, value: str) -> None:
 def test_a_malformed_side_field_does_not_cost_the_news_that_the_call_is_over(name: str, value: str) -> None:
     fact = parse({**CALLBACK, "CallStatus": "completed", name: value})
     assert (fact.state, fact.outcome) == (AttemptState.OVER, Outcome.COMPLETED)
-    if name != "Timestamp":
-        assert {"SequenceNumber": fact.sequence, "CallDuration": fact.duration_seconds}.get(name) is None
-
-
-def test_a_time_of_an_unknown_place_is_utc() -> None:
-    assert parse({**CALLBACK, "Timestamp": "Tue, 31 Aug 2010 20:36:28 -0000"}).at == datetime(2010, 8, 31, 20, 36, 28, tzinfo=UTC)
+    assert {"SequenceNumber": fact.sequence, "CallDuration": fact.duration_seconds}.get(name) is None
 
 
 def test_a_new_word_for_who_answered_costs_nothing() -> None:

@@ -7,7 +7,7 @@ import inspect
 import asyncpg
 import pytest
 
-from sql.errors import AWAY, LOCKED
+from sql.errors import ROW_LOCKED, UNAVAILABLE
 
 # Wrong data, a constraint, a statement that is wrong, what our own functions raise, and what we never use: again would fail again.
 OUR_OWN = {
@@ -23,11 +23,11 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
 def test_every_class_is_on_its_side(error: type[asyncpg.PostgresError]) -> None:
-    assert issubclass(error, (*AWAY, *LOCKED)) == (error.sqlstate[:2] not in OUR_OWN), error.sqlstate
+    assert issubclass(error, (*UNAVAILABLE, *ROW_LOCKED)) == (error.sqlstate[:2] not in OUR_OWN), error.sqlstate
 
 
 def test_what_is_seen_when_a_server_is_full_or_restarts() -> None:
     for error in (asyncpg.TooManyConnectionsError, asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.AdminShutdownError):
-        assert issubclass(error, AWAY)
+        assert issubclass(error, UNAVAILABLE)
     for mine in (asyncpg.UniqueViolationError, asyncpg.DataError, asyncpg.UndefinedFunctionError, asyncpg.RaiseError):
-        assert not issubclass(mine, (*AWAY, *LOCKED))
+        assert not issubclass(mine, (*UNAVAILABLE, *ROW_LOCKED))

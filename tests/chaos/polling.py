@@ -1,4 +1,4 @@
-"""Waiting for another process, which gives no event: polling with a bound."""
+"""Polls another process, which gives no event, with a bound."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_SECONDS = 0.02
+# Each poll is a request, which costs the processes under test time: what has been waited for long is polled less often.
+POLL_SHARE = 0.1
+SLOWEST_POLL_SECONDS = 0.2
 # A poll takes milliseconds. A longer one means that the whole machine was stalled, and the processes we wait for with it.
 MAX_POLL_SECONDS = 2.0
 
@@ -23,12 +26,12 @@ async def until(condition: Callable[[], Awaitable[T]], within_seconds: float, wh
         AssertionError: when it is not true within `within_seconds`; names `what` was expected.
     """
     loop = asyncio.get_running_loop()
-    polled_at, left = loop.time(), within_seconds
+    polled_at, left = (since := loop.time()), within_seconds
     while not (result := await condition()):
         if left < 0:
             message = f"not within {within_seconds:g} s: {what if isinstance(what, str) else what()}"
             raise AssertionError(message)
-        await lasting(POLL_SECONDS)
+        await lasting(min(max(POLL_SECONDS, POLL_SHARE * (polled_at - since)), SLOWEST_POLL_SECONDS))
         last, polled_at = polled_at, loop.time()
         left -= min(polled_at - last, MAX_POLL_SECONDS)
     return result
