@@ -13,7 +13,7 @@ PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-inp
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: help setup setup-dev demo test simulate mutants bench lint types format lock browser clean
+.PHONY: screenshots help setup setup-dev demo test axe simulate mutants bench lint types format lock browser clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -52,6 +52,12 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 # Some hundred processes are started: with compiled modules each is ready sooner.
 test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
+
+screenshots: $(DEV_STAMP) browser ## the screenshots of the README, into docs/screenshots
+	@$(PY) -m pytest -q -n0 tests/browser/screenshots.py
+
+axe: $(DEV_STAMP) browser ## every page in both languages, schemes and widths, empty, full and in trouble, without a violation
+	@AXE_WHOLE=1 $(PY) -m pytest -n 0 --timeout 3600 tests/browser/test_every_page.py $(ARGS)
 
 simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of fault; SEED=n COUNT=m
 	@$(PY) -m tests.simulation --seed $(SEED) --count $(COUNT)
