@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,9 @@ VERSION_CHARACTERS: Final = 12
 # RFC 8246: an address that names its content never changes.
 FOREVER: Final = "public, max-age=31536000, immutable"
 SHORTLY: Final = "public, max-age=60"
+# Comments are a sixth of our own files and are not sent. In a script a comment with a line of its own; the ends of lines stay, so that the
+# errors of a browser name the line of the file.
+COMMENTS: Final = {".css": re.compile(rb"/\*.*?\*/", re.DOTALL), ".js": re.compile(rb"^[ \t]*//.*$", re.MULTILINE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ async def serve(request: http.Request) -> http.Response:
 
 def _asset(path: Path) -> Asset:
     body = path.read_bytes()
+    if path.parent == STATIC and path.suffix in COMMENTS:
+        body = COMMENTS[path.suffix].sub(lambda found: b"\n" * found[0].count(b"\n"), body)
     compressed = gzip.compress(body, mtime=0) if path.suffix in TEXTS else body
     return Asset(
         body, compressed if len(compressed) < len(body) else None, TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:VERSION_CHARACTERS]

@@ -15,46 +15,48 @@ function withTabs(text) {
   return text;
 }
 
-for (const box of document.querySelectorAll("textarea.pasted")) {
-  box.addEventListener("paste", (event) => {
-    const text = event.clipboardData.getData("text/plain");
-    const shown = withTabs(text);
-    if (shown === text) return;
-    event.preventDefault();
-    box.setRangeText(shown, box.selectionStart, box.selectionEnd, "end");
-  });
-}
+// On the document, since the form is replaced when the server answers with a mistake.
+document.addEventListener("paste", (event) => {
+  const box = event.target.closest?.("textarea.pasted");
+  if (!box) return;
+  const text = event.clipboardData.getData("text/plain");
+  const shown = withTabs(text);
+  if (shown === text) return;
+  event.preventDefault();
+  box.setRangeText(shown, box.selectionStart, box.selectionEnd, "end");
+});
 
-for (const form of document.querySelectorAll("form[data-upload]")) {
+// page.js listens on the document too, and earlier: it has prevented a form that is not to be sent.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!("upload" in form.dataset) || event.defaultPrevented) return;
+  event.preventDefault();
   const place = form.querySelector(".upload");
   const bar = place.querySelector("progress");
   const text = place.querySelector("output");
-
-  // page.js sends a form once the server can be reached, and marks it then.
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent !== "now") return;
-    event.preventDefault();
-    place.hidden = false;
-    const request = new XMLHttpRequest();
-    request.open("POST", form.action);
-    request.upload.addEventListener("progress", (step) => {
-      if (!step.lengthComputable) return;
-      bar.value = (100 * step.loaded) / step.total;
-      text.textContent = `${Math.floor(bar.value)} %`;
-      // All has arrived: now the server reads it.
-      if (step.loaded === step.total) bar.removeAttribute("value");
-    });
-    request.addEventListener("load", () => {
-      if (request.status < 400) return location.assign(request.responseURL);
-      document.open();
-      document.write(request.responseText);
-      document.close();
-    });
-    request.addEventListener("error", () => {
-      place.hidden = true;
-      delete form.dataset.sent;
-      for (const button of form.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
-    });
-    request.send(new FormData(form));
+  place.hidden = false;
+  const request = new XMLHttpRequest();
+  request.open("POST", form.action);
+  request.responseType = "document";
+  request.setRequestHeader("Accept", "text/html");
+  request.upload.addEventListener("progress", (step) => {
+    if (!step.lengthComputable) return;
+    bar.value = (100 * step.loaded) / step.total;
+    text.textContent = `${Math.floor(bar.value)} %`;
+    // All has arrived: now the server reads it.
+    if (step.loaded === step.total) bar.removeAttribute("value");
   });
-}
+  request.addEventListener("load", () => {
+    const main = request.response?.querySelector("main");
+    if (request.status < 400 || !main) return location.assign(request.responseURL);
+    document.querySelector("main").replaceWith(document.adoptNode(main));
+    main.querySelector("[data-focus]")?.focus();
+  });
+  request.addEventListener("error", () => {
+    place.hidden = true;
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
+    showNotSent();
+  });
+  request.send(new FormData(form));
+});

@@ -41,11 +41,8 @@ class TablePreview:
     def layout(self, roles: Sequence[Role]) -> Layout:
         """The layout of the table with these roles."""
         names = distinct(self.headings) if self.has_headings else tuple(f"column_{letter.lower()}" for letter in self.headings)
-        # What is not ignored needs a name.
-        named = tuple(
-            name or f"column_{number}" if role is not Role.IGNORE else ""
-            for number, (name, role) in enumerate(zip(names, roles, strict=True), 1)
-        )
+        # Each is named, since a cell beyond the last named column is a fault of its row, and what somebody chose to ignore is none.
+        named = tuple(name or f"column_{number}" for number, name in enumerate(names, 1))
         return Layout(named, tuple(roles), self.above, self.headings if self.has_headings else ())
 
 
