@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from argon2 import PasswordHasher
 from twilio.request_validator import RequestValidator
@@ -189,7 +190,8 @@ async def serving(database_url: str, redis_url: str, database: DatabaseFixture, 
             **more,
         }
     )
-    async with TestClient(TestServer(create_app(settings))) as client:
+    # Whoever asks sends cookies of their own, or none.
+    async with TestClient(TestServer(create_app(settings)), cookie_jar=DummyCookieJar()) as client:
         yield await Site(client, database).open()
 
 

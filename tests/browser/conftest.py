@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
-from tests.browser_session import EMAIL, PASSWORD
+from tests.browser.axe import serve_axe
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import Site, serving
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ async def site(database_url: str, redis_url: str, database: DatabaseFixture) -> 
     """A web process that a browser can sign in to over plain HTTP, and an operator."""
     async with serving(database_url, redis_url, database, PUBLIC_URL="http://127.0.0.1") as site:
         await site.user(EMAIL, PASSWORD)
+        serve_axe(site)
         yield site
 
 
@@ -87,25 +89,29 @@ class BrowserUser:
     async def open(self, path: str) -> None:
         await self.page.goto(str(self.site.client.make_url(path)))
 
-    async def sign_in(self) -> None:
-        # A page without a stream of events: tests count those of the pages that they open.
-        await self.open("/login?next=/settings/business")
-        await self.page.fill("#email", EMAIL)
-        await self.page.fill("#password", PASSWORD)
-        await self.page.keyboard.press("Enter")
-        await self.page.wait_for_url(re.compile(r"^[^?]*/settings/business$"))
+    async def sign_in(self, email: str = EMAIL) -> None:
+        """Without the page: a test that is about signing in opens it."""
+        session = BrowserSession(self.site)
+        await session.sign_in(email)
+        await self.take(session)
+
+    async def take(self, session: BrowserSession) -> None:
+        """Be whoever has signed in with this session."""
+        address = str(self.site.client.make_url("/"))
+        cookies = [{"name": name, "value": value, "url": address} for name, value in session.cookies.items()]
+        await self.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
 
     def _record_console(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"} and not EXPECTED.match(text):
             self.console_errors.append(text)
 
 
-async def open_window(site: Site, browser: Browser, **settings: object) -> tuple[BrowserContext, BrowserUser]:
-    """A new window, signed in."""
+async def open_window(site: Site, browser: Browser, email: str = EMAIL, **settings: object) -> tuple[BrowserContext, BrowserUser]:
+    """A new window with cookies of its own, signed in."""
     context = await browser.new_context(**{"locale": "en-US", **settings})  # type: ignore[arg-type]
     context.set_default_timeout(PATIENCE_MILLISECONDS)
     user = BrowserUser(site, await context.new_page())
-    await user.sign_in()
+    await user.sign_in(email)
     return context, user
 
 

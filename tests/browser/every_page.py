@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from playwright.async_api import BrowserContext
-
+    from tests.browser_session import BrowserSession
     from tests.web_site import Site
 
 # A part of an address that is filled in: its name, and what it may be.
@@ -20,7 +20,8 @@ ANYTHING = "[^{}/]+"
 BESIDE = ("/static/", "/api/", "/healthz", "/readyz", "/metrics", "/logout")
 DOCUMENT = "<!doctype html"
 # Pages that show more with a query.
-QUERIES = ("/runs?status=failed", "/runs/{run_id}?outcome=busy", "/do-not-call?search=05", "/runs/99999")
+MISSING = "/runs/99999"
+QUERIES = ("/runs?status=failed", "/runs/{run_id}?outcome=busy", "/do-not-call?search=05", MISSING)
 
 
 def addresses(site: Site, ids: Mapping[str, int]) -> list[str]:
@@ -36,13 +37,14 @@ def addresses(site: Site, ids: Mapping[str, int]) -> list[str]:
     return sorted(address for address in found | queries if not address.startswith(BESIDE))
 
 
-async def every_page(site: Site, context: BrowserContext, ids: Mapping[str, int]) -> list[str]:
-    """Those of them that are whole pages to whoever is signed in; the others are fragments and files."""
-    pages = []
+async def every_page(site: Site, session: BrowserSession, ids: Mapping[str, int]) -> dict[str, str]:
+    """Those that are whole pages to whoever is signed in, with their text; others are fragments, files, and what is forbidden."""
+    pages = {}
     for address in addresses(site, ids):
-        answer = await context.request.get(str(site.client.make_url(address)))
-        if (await answer.body())[: len(DOCUMENT)].decode(errors="replace").lower() == DOCUMENT:
-            pages.append(address)
+        answer = await session.get(address)
+        text = answer.body.decode(errors="replace")
+        if text[: len(DOCUMENT)].lower() == DOCUMENT and (answer.status == HTTPStatus.OK or address == MISSING):
+            pages[address] = text
     return pages
 
 

@@ -11,12 +11,14 @@ from playwright.async_api import expect
 
 from dialer.messages import Event
 from dialer.model import AttemptState
-from tests.browser.conftest import PATIENCE_MILLISECONDS
+from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
+from tests.browser.test_one_stream import shows_the_rows
+from tests.browser_session import PASSWORD
 from web.app import create_app
 from web.server import keys
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
     from tests.browser.conftest import BrowserUser
     from tests.web_site import Site
@@ -63,6 +65,40 @@ async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, sit
     await expect(page.locator("#leads tbody tr").nth(1)).to_contain_text("Busy")
     await expect(page.locator("#do-end")).to_have_count(0)
     assert await untouched(page)
+
+
+async def test_what_one_user_does_the_other_sees_and_both_pages_equal_the_rows(user: BrowserUser, site: Site, browser: Browser) -> None:
+    await site.user("noa@example.com", PASSWORD)
+    context, second = await open_window(site, browser, "noa@example.com", locale="he-IL")
+    run_id = await site.load(5)
+    pages = (user.page, second.page)
+    for one in (user, second):
+        await one.open(f"/runs/{run_id}")
+        await expect(one.page.locator(".live[data-state=live]")).to_be_visible()
+
+    async def both_show(status: str) -> None:
+        for page in pages:
+            await expect(page.locator(f"h1 + .status.tone-{status}")).to_be_visible()
+            await shows_the_rows(page, site, run_id)
+
+    await user.page.locator("#do-pause").click()
+    await both_show("paused")
+    await second.page.locator("#do-resume").click()
+    await both_show("running")
+    attempts, _ = await site.database.claim(site.business)
+    for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
+    await both_show("running")
+    await user.page.locator("#do-end").click()
+    await user.page.locator("dialog .danger-action").click()
+    await both_show("cancelled")
+    await second.page.locator("#call-back button").click()
+    await expect(second.page.locator("#count-queued b")).to_have_text("2")
+    again = int(second.page.url.rsplit("/", 1)[1])
+    await shows_the_rows(second.page, site, again)
+    await shows_the_rows(user.page, site, run_id)
+    await context.close()
+    assert second.console_errors == []
 
 
 async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: Site) -> None:

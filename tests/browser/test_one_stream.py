@@ -253,6 +253,7 @@ async def test_signing_out_in_one_window_ends_the_stream_of_all(user: BrowserUse
     pages = [await window(user, run_id) for _ in range(2)]
     for page in pages:
         await is_live(page)
+    await user.open("/settings/me")
     await user.page.locator(".account summary").click()
     await user.page.get_by_role("button", name="Sign out").click()
     for page in pages:
@@ -276,6 +277,7 @@ async def test_a_page_reloads_once_when_each_of_its_fragments_is_rejected(user: 
 
     page.on("response", lambda response: rejected.release() if response.status == HTTPStatus.UNAUTHORIZED else None)
     await page.route(page.url, hold_until_all_are_rejected)
+    await user.open("/settings/me")
     await user.page.locator(".account summary").click()
     await user.page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url(re.compile("/login"))
@@ -293,8 +295,7 @@ async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUse
     # Without a sign-out, as after a second sign-in in the same browser: the stream of the previous user is still open.
     browser = BrowserSession(site)
     await browser.sign_in("next@example.com")
-    cookies = [{"name": name, "value": value, "url": str(site.client.make_url("/"))} for name, value in browser.cookies.items()]
-    await user.page.context.add_cookies(cookies)  # type: ignore[arg-type] # a dict of these is what it takes
+    await user.take(browser)
     assert streams_of(site) == 1
     await site.post(f"/api/outbound/runs/{run_id}/pause")
     if business_id == site.business:

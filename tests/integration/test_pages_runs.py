@@ -290,6 +290,20 @@ async def test_static_files_are_cached_by_content(browser: BrowserSession) -> No
     assert PUBLIC.startswith("https:")
 
 
+async def test_a_first_visit_to_a_run_is_light(browser: BrowserSession, site: Site) -> None:
+    """Everything a browser fetches: the page with fifty leads, its styles and scripts, both fonts; less than 60 kB compressed."""
+    run_id = await site.load(50)
+    accepted = {"Accept-Encoding": "gzip"}
+    page = await browser.get(f"/runs/{run_id}?show=all", **accepted)
+    files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.body.decode()))
+    answers = [page, *[await browser.get(address, **accepted) for address in files]]
+    fonts = {f"/static/{name}" for answer in answers for name in re.findall(r'url\("([^"]+)"\)', answer.body.decode())}
+    assert len(fonts) == 2
+    answers += [await browser.get(address) for address in fonts]
+    assert {answer.status for answer in answers} == {200}
+    assert sum(int(answer.headers["Content-Length"]) for answer in answers) < 60_000
+
+
 async def test_pages_and_their_files_are_sent_compressed(browser: BrowserSession) -> None:
     styles = re.search(r'href="(/static/app.css[^"]+)"', (await browser.get("/")).body.decode())
     assert styles
