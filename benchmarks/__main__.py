@@ -10,17 +10,18 @@ import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import calls, imports, latency, queue
+from benchmarks import calls, imports, latency, queue, screen, uploads, visit
 from benchmarks.system import LINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Options: TypeAlias = argparse.Namespace
 RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
 BUSY_BUSINESSES = (20, 300)
 RESULTS = Path(__file__).parent / "results"
@@ -30,16 +31,21 @@ def main() -> None:
     """Run the benchmarks, each once."""
     flags = argparse.ArgumentParser(prog="python -m benchmarks")
     flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
-    names = flags.parse_args().names or list(BENCHMARKS)
+    flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
+    flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
+    flags.add_argument("--seconds", type=float, default=60.0, help="of screen: how long is measured (default: %(default)s)")
+    flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
+    options = flags.parse_args()
+    names = options.names or list(BENCHMARKS)
     if unknown := set(names) - BENCHMARKS.keys():
         flags.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     console = Console()
     for name in names:
-        figures = BENCHMARKS[name](console)
+        figures = BENCHMARKS[name](console, options)
         _write(name, figures)
 
 
-def run_queue(console: Console) -> dict[str, Any]:
+def run_queue(console: Console, _: Options) -> dict[str, Any]:
     """The queue alone, without and with the rules of calling."""
     console.print("the queue alone: 200 businesses with 100 leads each, fsync on ...")
     figures = asyncio.run(queue.measure())
@@ -57,7 +63,7 @@ def run_queue(console: Console) -> dict[str, Any]:
     return {name: {**asdict(one), "calls_a_second": one.calls_a_second} for name, one in found.items()}
 
 
-def run_calls(console: Console) -> dict[str, Any]:
+def run_calls(console: Console, _: Options) -> dict[str, Any]:
     """The whole path over HTTP, against a bare loop."""
     console.print(f"the whole path: {calls.BUSINESSES} businesses with {calls.LEADS} leads each, over HTTP to the simulator ...")
     bare, product = asyncio.run(calls.bare()), asyncio.run(calls.product())
@@ -70,7 +76,7 @@ def run_calls(console: Console) -> dict[str, Any]:
     return {name: {**asdict(one), "calls_a_second": one.calls_a_second} for name, one in {"bare": bare, "product": product}.items()}
 
 
-def run_turnaround(console: Console) -> dict[str, Any]:
+def run_turnaround(console: Console, _: Options) -> dict[str, Any]:
     """How soon a freed slot is used again and requests are answered, with few and with many lines in use."""
     found = []
     for businesses in BUSY_BUSINESSES:
@@ -88,7 +94,7 @@ def run_turnaround(console: Console) -> dict[str, Any]:
     return {str(one.businesses): asdict(one) for one in found}
 
 
-def run_start(console: Console) -> dict[str, Any]:
+def run_start(console: Console, _: Options) -> dict[str, Any]:
     """From a start over HTTP to the first call."""
     console.print(f"start: a run of one lead on an idle system, {latency.STARTS} times ...")
     answer, call = asyncio.run(latency.first_call())
@@ -99,7 +105,7 @@ def run_start(console: Console) -> dict[str, Any]:
     return {"answer": asdict(answer), "first_call": asdict(call)}
 
 
-def run_import(console: Console) -> dict[str, Any]:
+def run_import(console: Console, _: Options) -> dict[str, Any]:
     """A large list over HTTP."""
     console.print(f"import: {imports.LEADS:,} leads as CSV ...")
     found = asyncio.run(imports.measure())
@@ -111,12 +117,59 @@ def run_import(console: Console) -> dict[str, Any]:
     return asdict(found)
 
 
-BENCHMARKS: dict[str, Callable[[Console], dict[str, Any]]] = {
+def run_screen(console: Console, options: Options) -> dict[str, Any]:
+    """From a recorded outcome to the screens."""
+    console.print(f"screen: {options.businesses:,} businesses dial, {options.clients:,} streams of events, {options.seconds:g} s ...")
+    found = asyncio.run(screen.measure(options.businesses, options.clients, options.seconds))
+    table = Table("p50 / p99", "", title="From a recorded outcome to the screen")
+    table.add_row("calls a second", f"{found.calls_a_second:,.1f}")
+    table.add_row(f"{found.clients:,} clients of the event stream, {found.over} lost", str(found.clients_late))
+    table.add_row("the numbers of an open page", str(found.page_late))
+    for kind in sorted(found.cpu):
+        table.add_row(f"cores used, {kind}", f"{found.cpu[kind]:.2f}")
+    console.print(table)
+    return asdict(found)
+
+
+def run_visit(console: Console, _: Options) -> dict[str, Any]:
+    """The weight of the page of a run."""
+    console.print(f"visit: the page of a run with {visit.LEADS} leads, in each language ...")
+    found = asyncio.run(visit.measure())
+    table = Table("figure", *found, title="The page of a run")
+    for label, name in (("first visit", "first"), ("later visit", "later")):
+        table.add_row(f"{label}, kB", *(f"{getattr(one, name).kilobytes:.1f}" for one in found.values()))
+    for label, name in (("first visit", "slow_first"), ("later visit", "slow_later")):
+        for part in ("seen", "usable", "live"):
+            times = (getattr(getattr(one, name), part) for one in found.values())
+            table.add_row(f"{label} over {visit.SLOW_KILOBITS} kbit/s, {part}, ms", *(f"{time:,.0f}" for time in times))
+    for name, size in next(iter(found.values())).first.files.items():
+        table.add_row(f"  {name}", *(f"{one.first.files.get(name, size):.1f}" for one in found.values()))
+    console.print(table)
+    return {locale: asdict(one) for locale, one in found.items()}
+
+
+def run_upload(console: Console, options: Options) -> dict[str, Any]:
+    """A large list through the page."""
+    console.print(f"upload: {options.people:,} people through the page, at {uploads.MEGABITS:g} Mbit/s ...")
+    found = asyncio.run(uploads.measure(options.people))
+    table = Table("figure", "value", title=f"Upload of {found.people:,} people, {found.megabytes:.1f} MB")
+    table.add_row("the columns are shown, s", f"{found.upload_seconds:.1f}")
+    table.add_row("percentages seen meanwhile", str(found.progress_steps))
+    table.add_row("they are checked, s", f"{found.check_seconds:.1f}")
+    table.add_row("the campaign is made, s", f"{found.create_seconds:.1f}")
+    console.print(table)
+    return asdict(found)
+
+
+BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "queue": run_queue,
     "calls": run_calls,
     "turnaround": run_turnaround,
     "start": run_start,
     "import": run_import,
+    "screen": run_screen,
+    "visit": run_visit,
+    "upload": run_upload,
 }
 
 
