@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from telephony import simulator
 from telephony.twilio.callbacks import verify
+from tests.chaos.polling import lasting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -39,6 +40,8 @@ class Program:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     token: str = simulator.TEST_TOKEN
+    # How long each answer of a path takes.
+    slow_seconds: dict[str, float] = field(default_factory=dict)
     unsigned: int = 0
     url: str = ""
 
@@ -47,6 +50,7 @@ class Program:
         self.unsigned += not verify(self.url, request.raw_path, form, request.headers, SecretStr(self.token))
         self.headers.append(dict(request.headers))
         self.requests.append((request.path, form))
+        await lasting(self.slow_seconds.get(request.path, 0.0))
         if request.path in self.documents:
             return http.Response(text=self.documents[request.path], content_type=self.content_type)
         return http.Response(status=204 if "callback" in request.path else 404)

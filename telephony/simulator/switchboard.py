@@ -114,7 +114,7 @@ class Switchboard:
     async def _first(self, call: Call, hearing: Hearing) -> None:
         """The first script; unless it is detected beside the script, the call waits until it is known who answered."""
         if call.machine_detection is not None and call.detection_beside:
-            self._voice.tasks.start(detection.detect_beside(call, self._voice))
+            self._voice.tasks.start(detection.detect_beside(call, self._voice, hearing.began))
         elif call.machine_detection is not None:
             await detection.detect(call, self._voice)
         await hearing.hear(Source(call.url, call.twiml or "", status="ringing" if call.direction == INBOUND else "in-progress"))

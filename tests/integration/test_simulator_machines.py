@@ -41,7 +41,9 @@ async def test_the_request_for_the_script_says_who_answered(here: Here, course: 
     assert (await here.get(here.path(f"Calls/{call.sid}.json")))[1]["answered_by"] == answered_by
 
 
-async def test_beside_the_script_who_answered_is_told_later_and_the_script_can_be_replaced(here: Here) -> None:
+@pytest.mark.parametrize("slow_seconds", [0.0, 0.3], ids=["at once", "after the greeting"])
+async def test_beside_the_script_who_answered_is_told_later_and_the_script_can_be_replaced(here: Here, slow_seconds: float) -> None:
+    here.program.slow_seconds["/script"] = slow_seconds
     here.sim.set_number(TO, [Course(scenario=Scenario.MACHINE, greeting_seconds=20, talk_seconds=40_000)])
     call = await here.call(
         MachineDetection="DetectMessageEnd", AsyncAmd="true", AsyncAmdStatusCallback=f"{here.program.url}/detected/callback"
@@ -53,7 +55,7 @@ async def test_beside_the_script_who_answered_is_told_later_and_the_script_can_b
     told = here.program.forms("/detected/callback")[0]
     assert (told["CallSid"], told["AnsweredBy"], told["MachineDetectionDuration"]) == (call.sid, "machine_end_beep", "20000")
     assert [(entry.get("text"), entry.get("over_greeting", False)) for entry in call.heard] == [
-        ("hello", True),
+        ("hello", slow_seconds == 0),
         ("a message", False),
         (None, False),
     ]

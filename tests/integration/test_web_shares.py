@@ -11,6 +11,7 @@ from dialer.model import Reference
 from dialer.shares import Use
 from dialer.streams.client import Streams
 from sql.shares import CURRENT_USE
+from tests.chaos.polling import until
 from tests.web_site import RUNS, callback, serving
 from web.server import keys
 
@@ -96,9 +97,17 @@ def pool_of(site: Site) -> SharedPool:
 
 
 async def taken_by(site: Site, *uses: Use) -> AsyncExitStack:
-    """Hold as many connections as these uses may have, until the stack is closed."""
+    """Hold as many connections as these uses may have, until the stack is closed.
+
+    No other use may hold one when they are taken: after its release there would be room for one more.
+    """
     stack = AsyncExitStack()
     shares = pool_of(site)._shares
+
+    async def idle() -> bool:
+        return not shares._held
+
+    await until(idle, 30, "no connection in use")
     for use in uses:
         while shares._allowed(use):
             await stack.enter_async_context(shares.hold(use))

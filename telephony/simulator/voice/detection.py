@@ -14,19 +14,22 @@ HUMAN_SECONDS: Final = 0.5
 MACHINE_SECONDS: Final = 1.5
 
 
-async def detect(call: Call, services: VoiceServices) -> float:
-    """Find out who answered and set `answered_by`; return the simulated seconds it took."""
+async def detect(call: Call, services: VoiceServices) -> None:
+    """Find out who answered and set `answered_by`."""
     seconds, answered_by = _finding(call)
     await asyncio.sleep(seconds / services.speed)
-    if not call.over:
-        call.answered_by = answered_by
-        services.call_log.notify()
-    return seconds
+    _set(call, answered_by, services)
 
 
-async def detect_beside(call: Call, services: VoiceServices) -> None:
-    """Find out who answered while the script is heard, and tell the address that the request named for it."""
-    seconds = await detect(call, services)
+async def detect_beside(call: Call, services: VoiceServices, began: asyncio.Event) -> None:
+    """Find out who answered while the script is heard, and tell the address that the request named for it.
+
+    Not before the script has begun: a request takes real time, a greeting scaled time, and only at Twilio's speed is a greeting the longer.
+    """
+    seconds, answered_by = _finding(call)
+    await asyncio.sleep(seconds / services.speed)
+    await began.wait()
+    _set(call, answered_by, services)
     if call.over or call.detection_callback is None:
         return
     form = {
@@ -36,6 +39,12 @@ async def detect_beside(call: Call, services: VoiceServices) -> None:
         "MachineDetectionDuration": str(round(seconds * 1000)),
     }
     await services.webhooks.post(call.detection_callback, form, call.account)
+
+
+def _set(call: Call, answered_by: str, services: VoiceServices) -> None:
+    if not call.over:
+        call.answered_by = answered_by
+        services.call_log.notify()
 
 
 def _finding(call: Call) -> tuple[float, str]:

@@ -46,6 +46,8 @@ class Hearing:
         self._spoken = 0
         self._failed = False
         self._spent = 0.0
+        # Set when the first document has come, or will not come.
+        self.began = asyncio.Event()
         self._verbs: dict[str, Callable[[Verb, dict[str, Any], str | None], Awaitable[Source | None]]] = {
             "Pause": self._pause,
             "Gather": self._gather,
@@ -75,10 +77,16 @@ class Hearing:
 
     async def _script(self, source: Source) -> Source:
         try:
-            return await self._document(parse(await source.read(self._call, self._services.webhooks)), source.address)
+            return await self._document(parse(await self._read(source)), source.address)
         except ScriptError as error:
             self._note_error(error)
             return self._fallback(error, source)
+
+    async def _read(self, source: Source) -> bytes:
+        try:
+            return await source.read(self._call, self._services.webhooks)
+        finally:
+            self.began.set()
 
     async def _document(self, verbs: Sequence[Verb], base: str | None) -> Source:
         self._spoken += self._spoken > 0 or any(verb.name not in SILENT for verb in verbs)
