@@ -22,11 +22,11 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- When a lead of this zone can be claimed next: NULL when it has none, or some can be claimed now. A missing window is
--- computed within a second.
+-- computed within a second. A lead that waits in a zone that never opens is ended when it is due.
 CREATE OR REPLACE FUNCTION dialer.next_chance(zone dialer.run_zones, send_by timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT min(greatest(c.due_at, o.at))
-    FROM (SELECT CASE WHEN zone.opens_at = 'infinity' THEN NULL
+    FROM (SELECT CASE WHEN zone.opens_at = 'infinity' THEN now()
                       WHEN zone.opens_at <= now() AND send_by < zone.closes_at THEN now()
                       WHEN zone.opens_at > now() THEN zone.opens_at
                       ELSE greatest(now(), zone.closes_at) + interval '1 second' END AS at) o

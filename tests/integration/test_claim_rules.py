@@ -25,6 +25,7 @@ BOUND_SECONDS = 10.0
 LISTED = "do_not_call"
 OLD = VerdictCode.REGISTER_TOO_OLD
 HOURS = {"monday": [["09:00", "17:00"]]}
+NEVER_OPEN = "UPDATE dialer.run_zones SET opens_at = 'infinity', closes_at = 'infinity' WHERE run_id = $1"
 START = "SELECT dialer.command_v1($1, 'http:start', '', 'run.start', $2, NULL, FALSE, 'test', interval '1 day')"
 
 
@@ -91,12 +92,29 @@ async def test_a_zone_without_a_window_is_closed(database: DatabaseFixture) -> N
 async def test_a_zone_that_never_opens_skips_its_leads_and_the_run_ends(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, [PHONE, "+972501234568"], zones=[ZONE])
-    await database.pool.execute("UPDATE dialer.run_zones SET opens_at = 'infinity', closes_at = 'infinity' WHERE run_id = $1", run)
+    await database.pool.execute(NEVER_OPEN, run)
     await database.claim(business)
     seen = await database.checked_run(business, run)
     assert (seen.skipped, seen.status, await refused(database, run)) == (2, "completed", [("hours", "skip")] * 2)
     events = await database.pool.fetch("SELECT type, data ->> 'reason' AS reason FROM dialer.outbox WHERE run_id = $1 ORDER BY id", run)
     assert [tuple(event) for event in events][-3:] == [("job.changed", "hours_never_open")] * 2 + [("run.finished", None)]
+
+
+async def test_a_lead_that_waits_when_its_zone_closes_for_ever_is_claimed_again_when_it_is_due_and_ends(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await called(database, business, timedelta(hours=1))
+    run = await create(database, business, [PHONE], {"min_gap_hours": 2})
+    await database.claim(business)
+    await database.pool.execute(NEVER_OPEN, run)
+    verdict = (await database.claim(business))[1][business]
+    due = await database.pool.fetchval("SELECT due_at FROM dialer.retries WHERE run_id = $1", run)
+    assert (verdict.code, verdict.put_off_until) == (VerdictCode.PUT_OFF, due)
+    await database.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE run_id = $1", run)
+    await database.claim(business)
+    assert (await lead(database, run), (await database.checked_run(business, run)).status) == (
+        ("skipped", None, "hours_never_open"),
+        "completed",
+    )
 
 
 async def test_a_window_of_rules_that_have_changed_is_not_stored(database: DatabaseFixture) -> None:

@@ -101,10 +101,7 @@ def may_offer(db: Database, run: Run, zone: Zone, send_by: float) -> bool:
 def next_chance(db: Database, run: Run, zone: Zone, send_by: float) -> float | None:
     """When a lead of a zone can be claimed next; None when it has none, or some can be claimed now."""
     now = db.clock()
-    if zone.never_opens:
-        return None
-    open_now = zone.opens_at is not None and zone.closes_at is not None and zone.opens_at <= now and send_by < zone.closes_at
-    if open_now:
+    if zone.never_opens or is_open(db, zone, send_by):
         at = now
     elif zone.opens_at is not None and zone.opens_at > now:
         at = zone.opens_at
