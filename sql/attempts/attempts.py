@@ -17,7 +17,7 @@ from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -199,14 +199,18 @@ class Attempts:
         verdicts = [_verdict(row) for row in rows if row["verdict"] != VerdictCode.TAKEN]
         return [_claimed(row, token) for row in taken], verdicts
 
-    async def record(self, facts: Sequence[Fact]) -> list[RecordResult]:
+    async def record(self, facts: Sequence[Fact], recorded: Callable[[], None] = lambda: None) -> list[RecordResult]:
         """Record facts, at most one per attempt; the results are in no particular order.
+
+        `recorded` is called when only the flush is left: the rows are free again. The flush is of the same session, since one of a later
+        session could follow a crash in which the facts were lost.
 
         Raises:
             DatabaseUnavailableError: when the statement failed or its response was lost; recording the same facts again is harmless.
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])
+            recorded()
             if any(row["verdict"] != RecordVerdict.BUSY for row in rows):
                 await flush(connection)
         return [_record_result(row) for row in rows]

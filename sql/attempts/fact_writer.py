@@ -1,5 +1,7 @@
 """Writes facts about attempts: facts that arrive together go in one statement, one per business in turn.
 
+A fact is answered once it is flushed; the next statement begins when the one before is committed, while that is being flushed.
+
 A fact whose rows are locked is retried, and meanwhile its business is set aside with a timer of its own, so that no other business waits. A
 fact is dropped only for an error that it causes itself.
 """
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 # A statement locks the rows of its businesses while it runs; a cancel has to wait for those rows, so statements are kept short.
 MAX_FACTS_AT_ONCE = 32
+# One statement that runs, and those before it that are being flushed; each holds a connection.
+MAX_WRITES_AT_ONCE = 3
 # Beyond this many waiting facts of one business, further ones are rejected and have to be retried: all businesses share the memory.
 MAX_WAITING_FACTS = 2_000
 # Our own sessions lock a row for milliseconds; another program may lock it for hours.
@@ -51,7 +55,7 @@ class _Pending:
 
 
 class FactWriter:
-    """A task that writes facts, at most one statement at a time."""
+    """A task that writes facts, one statement after the other."""
 
     def __init__(self, attempts: Attempts, *, patience_seconds: float, wrote: Callable[[], None] = lambda: None) -> None:
         """Retry a fact for `patience_seconds`; call `wrote` after each statement that succeeded. Use with `async with`."""
@@ -65,6 +69,8 @@ class FactWriter:
         # How many seconds each business was last set aside for.
         self._pauses: dict[int, float] = {}
         self._kicked = asyncio.Event()
+        self._writes = asyncio.Semaphore(MAX_WRITES_AT_ONCE)
+        self._in_progress = 0
         self._tasks = asyncio.TaskGroup()
         self._stopping = False
         self._last_chance = inf
@@ -106,17 +112,32 @@ class FactWriter:
         return self._waiting[business_id]
 
     async def _run(self) -> None:
-        while self._waiting or not self._stopping:
+        while self._waiting or self._in_progress or not self._stopping:
             await self._kicked.wait()
             self._kicked.clear()
-            while batch := self._next_batch():
-                try:
-                    await self._write(batch)
-                except Exception:
-                    # Whatever the error is, retry the facts that have no result yet, and go on with those queued behind them.
-                    log.exception("could not write %d facts, retrying", len(batch))
-                    self._requeue(batch)
-                    await asyncio.sleep(AWAY_SECONDS)
+            while self._ready:
+                await self._writes.acquire()
+                committed = asyncio.Event()
+                self._in_progress += 1
+                self._tasks.create_task(self._write_next(committed))
+                await committed.wait()
+
+    async def _write_next(self, committed: asyncio.Event) -> None:
+        """Write a batch; `committed` is set when the next one may begin."""
+        batch = self._next_batch()
+        try:
+            if batch:
+                await self._write(batch, committed.set)
+        except Exception:
+            # Whatever the error is, retry the facts that have no result yet, and go on with those queued behind them.
+            log.exception("could not write %d facts, retrying", len(batch))
+            self._requeue(batch)
+            await asyncio.sleep(AWAY_SECONDS)
+        finally:
+            committed.set()
+            self._in_progress -= 1
+            self._writes.release()
+            self._kicked.set()
 
     def _next_batch(self) -> list[_Pending]:
         """The next batch: one fact per business in turn, until it is full; a second fact of an attempt waits for the batch after it."""
@@ -138,9 +159,9 @@ class FactWriter:
         self._ready.extend(later)
         return list(batch.values())
 
-    async def _write(self, batch: Sequence[_Pending]) -> None:
+    async def _write(self, batch: Sequence[_Pending], committed: Callable[[], None]) -> None:
         try:
-            recorded = await self._attempts.record([pending.fact for pending in batch])
+            recorded = await self._attempts.record([pending.fact for pending in batch], committed)
         except RowLockedError as error:
             # Caught first, because it is a subclass of DatabaseUnavailableError.
             await self._write_apart(batch, error)
@@ -166,8 +187,8 @@ class FactWriter:
         """Isolate the fact that cannot be written, by halving the batch until it is alone."""
         if len(batch) > 1:
             half = len(batch) // 2
-            await self._write(batch[:half])
-            await self._write(batch[half:])
+            await self._write(batch[:half], lambda: None)
+            await self._write(batch[half:], lambda: None)
         elif isinstance(error, UNWRITABLE):
             if not batch[0].recorded.done():
                 batch[0].recorded.set_exception(error)

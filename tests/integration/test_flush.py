@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest_asyncio
 
 from dialer.model import AttemptState
 from ringmaster.local.postgres import Postgres, Stop
+from sql.attempts.attempts import Fact
+from sql.attempts.fact_writer import FactWriter
 from sql.migrate import migrate
 from sql.outbox.outbox import Outbox
-from sql.pool import open_pool
+from sql.pool import FLUSH, open_pool
+from tests.chaos.polling import until
 from tests.rows import DatabaseFixture
 
 if TYPE_CHECKING:
@@ -20,13 +25,16 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt
 
 # Nobody writes the log in the background: what nobody has waited for is lost.
+WAIT_SECONDS = 30.0
 LAZY = {"wal_writer_delay": "10s", "bgwriter_lru_maxpages": "0"}
+# Without these a commit waits for no standby.
+REPLICATED = {"wal_level": "replica", "max_wal_senders": "1"}
 
 
 @pytest_asyncio.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
     """A server of this test's own, to be crashed."""
-    server = Postgres(tmp_path / "postgres", settings=LAZY)
+    server = Postgres(tmp_path / "postgres", settings={**LAZY, **REPLICATED})
     await server.start()
     await migrate(server.url)
     yield server
@@ -64,6 +72,52 @@ async def test_a_fact(postgres: Postgres, database: DatabaseFixture) -> None:
     attempts, _ = await database.claim(business)
     await database.record(attempts[0], AttemptState.OVER, outcome="busy")
     assert await states(postgres, attempts[:1]) == [AttemptState.OVER]
+
+
+async def test_the_next_fact_is_written_while_the_one_before_is_flushed_and_none_is_answered_before(
+    postgres: Postgres, database: DatabaseFixture
+) -> None:
+    business = await database.business()
+    await database.run(business, 3)
+    attempts, _ = await database.claim(business, permits=2)
+    async with FactWriter(database.attempts, patience_seconds=60) as writer:
+        await wait_for_standby(postgres, "nobody")
+        recorded = []
+        for n, attempt in enumerate(attempts, start=1):
+            fact = Fact(business, attempt.attempt_id, attempt.nonce, AttemptState.OVER, outcome="busy")
+            recorded.append(asyncio.ensure_future(writer.record(fact)))
+            await until(lambda n=n: are_flushed(postgres, n), WAIT_SECONDS, f"{n} facts are committed and being flushed")  # type: ignore[misc]
+        assert not any(one.done() for one in recorded)
+        await wait_for_standby(postgres, "")
+        results = await asyncio.gather(*recorded)
+    assert {result.state for result in results} == {AttemptState.OVER}
+
+
+async def wait_for_standby(postgres: Postgres, name: str) -> None:
+    """Let each flush wait for a standby of this name, "" for none; return when it holds."""
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+    await connection.execute("SELECT pg_reload_conf()")
+
+    async def holds() -> bool:
+        try:
+            await asyncio.wait_for(connection.execute(FLUSH), 0.2)
+        except TimeoutError:
+            return bool(name)
+        return not name
+
+    await until(holds, WAIT_SECONDS, "the setting holds")
+    await connection.close()
+
+
+async def are_flushed(postgres: Postgres, count: int) -> bool:
+    """Whether so many facts are committed, and as many sessions wait for a flush."""
+    connection = await asyncpg.connect(postgres.url)
+    try:
+        flushes = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        return bool(flushes == count == await connection.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'over'"))
+    finally:
+        await connection.close()
 
 
 async def test_an_event(postgres: Postgres, database: DatabaseFixture) -> None:

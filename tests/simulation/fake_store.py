@@ -17,7 +17,7 @@ from tests.simulation.recording import CONFUSED
 from tests.simulation.rows import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
     from dialer.messages import Command
@@ -74,8 +74,10 @@ class FakeAttempts(FakeStore):
         found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.link.ask(statement)
         return found
 
-    async def record(self, facts: Sequence[Fact]) -> list[RecordResult]:
+    async def record(self, facts: Sequence[Fact], recorded: Callable[[], None] = lambda: None) -> list[RecordResult]:
         found: list[RecordResult] = await self.link.ask(lambda: recording.record(self.db, facts, self.held()))
+        recorded()
+        await self.link.ask(lambda: None)  # the flush
         return found
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:
