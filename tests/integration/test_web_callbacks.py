@@ -10,6 +10,7 @@ import pytest
 from dialer.messages import CallChanged
 from dialer.model import AttemptState, Reference
 from dialer.streams.client import NOWHERE, Streams
+from tests.chaos.polling import until
 from tests.web_site import ACCOUNT, AUTH_TOKEN, NO_REDIS, RUNS, callback, serving
 
 if TYPE_CHECKING:
@@ -222,9 +223,11 @@ async def test_signed_callbacks_are_kept_while_postgresql_is_unavailable(
         assert (await site.get(RUNS)).status == 503
         assert (await site.get("/readyz")).status == 503
         await postgres.start()
-        async with asyncio.timeout(10):
-            while await state_of(site, attempt) != "over":
-                assert (await site.get("/readyz")).status == 200
+
+        async def over() -> bool:
+            return (await site.get("/readyz")).status == 200 and await state_of(site, attempt) == "over"
+
+        await until(over, 10, "the call is over")
         assert (await site.database.checked_run(site.business, attempt.run_id)).completed == 1
 
 
@@ -242,9 +245,11 @@ async def test_a_recording_that_is_reported_while_postgresql_is_unavailable_is_s
         assert (await site.sign_and_post(path, {**form, "RecordingUrl": "x"})).status == 400
         assert (await site.sign_and_post(path, {**form, "AccountSid": "AC" + "9" * 32})).status == 503
         await postgres.start()
-        async with asyncio.timeout(20):
-            while (await site.get("/readyz")).status != 200 or await recordings(site) != [sid]:
-                pass
+
+        async def stored() -> bool:
+            return (await site.get("/readyz")).status == 200 and await recordings(site) == [sid]
+
+        await until(stored, 20, "the recording is stored")
 
 
 async def test_without_postgresql_and_redis_twilio_is_asked_to_retry(

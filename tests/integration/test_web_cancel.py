@@ -9,6 +9,7 @@ import pytest
 
 from dialer.model import AttemptState
 from sql.attempts.verdicts import RecordVerdict, VerdictCode
+from tests.chaos.polling import until
 from tests.web_site import RUNS
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ async def run_now(site: Site, run_id: int) -> Run:
 
 
 async def requested(site: Site, run_id: int) -> None:
-    async with asyncio.timeout(5):
-        while not (await run_now(site, run_id)).cancel_requested:
-            pass
+    async def is_requested() -> bool:
+        return (await run_now(site, run_id)).cancel_requested
+
+    await until(is_requested, 5, "the cancel is requested")
 
 
 async def expire(site: Site) -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dialer.model import Reference
+from tests.chaos.polling import until
 from tests.web_site import ACCOUNT, PUBLIC, RUNS, callback, serving
 
 if TYPE_CHECKING:
@@ -172,9 +173,7 @@ async def test_a_key_counts_although_all_connections_are_in_use(site: Site) -> N
     async with asyncio.timeout(30), site.database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", site.business)
         assert [verb.tag for verb in await heard(site, attempt, PRESSED, Digits="9")] == ["Hangup"], "it is kept"
-    async with asyncio.timeout(30):
-        while await listed(site) != ["+972500000001"]:
-            assert (await site.get("/readyz")).status == 200
+    await until(lambda: counted(site), 30, "the number is listed")
 
 
 async def test_a_key_counts_although_the_call_is_to_be_ended(site: Site) -> None:
@@ -186,6 +185,10 @@ async def test_a_key_counts_although_the_call_is_to_be_ended(site: Site) -> None
     assert await listed(site) == ["+972500000001"]
 
 
+async def counted(site: Site) -> bool:
+    return (await site.get("/readyz")).status == 200 and await listed(site) == ["+972500000001"]
+
+
 async def test_a_key_that_is_pressed_while_postgresql_is_unavailable_counts_later(
     postgres: Postgres, database_url: str, redis_url: str, database: DatabaseFixture
 ) -> None:
@@ -195,9 +198,7 @@ async def test_a_key_that_is_pressed_while_postgresql_is_unavailable_counts_late
         await postgres.stop()
         assert [verb.tag for verb in await heard(site, attempt, PRESSED, Digits="9")] == ["Hangup"]
         await postgres.start()
-        async with asyncio.timeout(20):
-            while (await site.get("/readyz")).status != 200 or await listed(site) != ["+972500000001"]:
-                pass
+        await until(lambda: counted(site), 20, "the number is listed")
 
 
 async def test_what_people_hear_when_no_agent_picks_up(site: Site) -> None:

@@ -77,9 +77,7 @@ WHERE application_name = 'web' AND wait_event_type = 'Lock' AND datname = curren
 
 
 async def somebody_waits(site: Site) -> None:
-    async with asyncio.timeout(10):
-        while not await site.database.pool.fetchval(WAITING):
-            pass
+    await until(lambda: site.database.pool.fetchval(WAITING), 10, "a request waits for the lock")
 
 
 async def test_commands_on_a_locked_run_time_out_and_further_ones_are_rejected(site: Site) -> None:
@@ -183,9 +181,14 @@ async def state_of(database: DatabaseFixture, attempt: ClaimedAttempt) -> str:
 
 
 async def over(database: DatabaseFixture, attempts: list[ClaimedAttempt]) -> None:
-    async with asyncio.timeout(30):
-        while [await state_of(database, attempt) for attempt in attempts] != ["over"] * len(attempts):
-            pass
+    async def all_over() -> bool:
+        return [await state_of(database, attempt) for attempt in attempts] == ["over"] * len(attempts)
+
+    await until(all_over, 30, "the calls are over")
+
+
+async def none_kept(streams: Streams) -> bool:
+    return not await streams.kept_callbacks(10)
 
 
 async def keep(streams: Streams, attempts: list[ClaimedAttempt]) -> None:
@@ -208,9 +211,7 @@ async def test_a_deferred_callback_that_fails_delays_no_other(site: Site, redis_
             await over(site.database, [theirs[number]])
             assert await state_of(site.database, stuck[number]) == "placing"
         await over(site.database, [stuck[number]])
-    async with asyncio.timeout(30):
-        while await streams.kept_callbacks(10):
-            pass
+    await until(lambda: none_kept(streams), 30, "no callback is kept")
     await streams.close()
 
 
