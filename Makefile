@@ -13,7 +13,7 @@ PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-inp
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: screenshots help setup setup-dev demo test axe simulate mutants bench lint types format lock browser clean
+.PHONY: screenshots help setup setup-dev demo test axe simulate mutants bench lint types format lock packages clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -50,13 +50,13 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 
 # Three processes, each with servers of its own, since much of the time is waiting; those of whole processes run one after the other (tests/conftest.py).
 # Some hundred processes are started: with compiled modules each is ready sooner.
-test: $(DEV_STAMP) browser ## every test; ARGS="-k name" for some
+test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
-screenshots: $(DEV_STAMP) browser ## the screenshots of the README, into docs/screenshots
+screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots
 	@$(PY) -m pytest -q -n0 tests/browser/screenshots.py
 
-axe: $(DEV_STAMP) browser ## every page in both languages, schemes and widths, empty, full and in trouble, without a violation
+axe: $(DEV_STAMP) packages ## every page in both languages, schemes and widths, empty, full and in trouble, without a violation
 	@AXE_WHOLE=1 $(PY) -m pytest -n 0 --timeout 3600 tests/browser/test_every_page.py $(ARGS)
 
 simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of fault; SEED=n COUNT=m
@@ -80,12 +80,17 @@ format: $(DEV_STAMP) ## format the code
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format --quiet .
 
-# Debian's Chromium for the browser tests, where it is missing and we may install it; else those tests say that they were skipped.
-browser:
-	@if ! command -v chromium chromium-browser google-chrome >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing Chromium for the browser tests"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
-		|| echo "Chromium could not be installed; the browser tests will be skipped"; \
+# Debian's packages for the tests, where they are missing and we may install them; else the tests that need them say that they were skipped.
+packages:
+	@missing=(); \
+	command -v chromium >/dev/null || missing+=(chromium); \
+	command -v redis-cli >/dev/null || missing+=(redis-tools); \
+	command -v php >/dev/null || missing+=(php-cli php-redis); \
+	[ -d /usr/share/nodejs/redis ] || missing+=(node-redis); \
+	if [ $${#missing[@]} != 0 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $${missing[*]} for the tests"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >/dev/null 2>&1 \
+		|| echo "They could not be installed; the tests that need them will be skipped"; \
 	fi
 
 # Locks for every supported Python on every platform, with the hash of every file of each release. Asks for newer versions: review them.

@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, up, demo."""
+"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, rejected, up, demo."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ MODULES: Final = {
     "prices": "prices",
     "stop-all": "dialling",
     "resume-all": "dialling",
+    "rejected": "rejected",
 }
 # Installed by requirements-local.txt only: an installation with its own database servers runs without `up` and `demo`.
 LOCAL = {"psutil", "rich"}

@@ -32,11 +32,20 @@ def posted(data_dir: Path, database_url: str, redis_url: str) -> Iterator[None]:
 
 def database_url(data_dir: Path) -> str:
     """The address in the file; empty when there is none, or when the process that wrote it has ended."""
+    return _field(data_dir, "database_url")
+
+
+def redis_url(data_dir: Path) -> str:
+    """The address of Redis, as `database_url`."""
+    return _field(data_dir, "redis_url")
+
+
+def _field(data_dir: Path, name: str) -> str:
     try:
         fields = json.loads((data_dir / NAME).read_text())
     except (OSError, ValueError):
         return ""
-    return str(fields["database_url"]) if _runs(fields["pid"]) else ""
+    return str(fields[name]) if _runs(fields["pid"]) else ""
 
 
 def _runs(pid: int) -> bool:

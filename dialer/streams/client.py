@@ -13,6 +13,7 @@ from dialer.streams.command_stream import CommandStream
 from dialer.streams.connection import NOWHERE, Entry, RedisUnavailableError
 from dialer.streams.event_stream import EventStream
 from dialer.streams.hint_streams import LOOK_BACK_SECONDS, HintStreams
+from dialer.streams.rejection_stream import RejectionStream
 
 __all__ = [
     "CALLBACKS",
@@ -36,7 +37,7 @@ class Outage:
     until: float
 
 
-class Streams(CommandStream, HintStreams, EventStream, CallbackStream):
+class Streams(CommandStream, HintStreams, EventStream, RejectionStream, CallbackStream):
     """Every stream of one Redis or Valkey server, and the outages of provider accounts, over the same connections."""
 
     async def outage(self, account_sid: str) -> Outage | None:

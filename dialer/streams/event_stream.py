@@ -1,4 +1,4 @@
-"""The streams of events for other programs, `dialer:events`, and of rejected commands, `dialer:commands:rejected`."""
+"""The stream of events for other programs, `dialer:events`; with it the relay fills that of rejected commands."""
 
 from __future__ import annotations
 
@@ -49,15 +49,6 @@ class EventStream(RedisConnection):
             RedisUnavailableError: when Redis does not answer.
         """
         found: list[Entry] = await self._run(self._quick.xrange, EVENTS, min=f"({after}", max=upto, count=limit)
-        return found
-
-    async def newest_rejections(self, limit: int) -> list[Entry]:
-        """The newest entries of dialer:commands:rejected, the newest first.
-
-        Raises:
-            RedisUnavailableError: when Redis does not answer.
-        """
-        found: list[Entry] = await self._run(self._quick.xrevrange, REJECTED, count=limit)
         return found
 
     async def publish(self, events: Sequence[Event]) -> bool:

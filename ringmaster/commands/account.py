@@ -13,7 +13,7 @@ from dialer.clock import SystemClock
 from dialer.config import load
 from dialer.sealing import Seal
 from dialer.webhooks.signing import WebhookKeys
-from ringmaster.commands.user import business_id
+from ringmaster.arguments import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import FAILED, MISUSED, CommandError
 from ringmaster.output import print_result

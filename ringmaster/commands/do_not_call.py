@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dialer.clock import SystemIds
 from dialer.policy.registers import MAX_NAME
-from ringmaster.commands.user import business_id
+from ringmaster.arguments import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import CommandError, OptionError
 from ringmaster.output import print_result

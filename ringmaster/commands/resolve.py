@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dialer.clock import SystemIds
-from ringmaster.commands.user import business_id
+from ringmaster.arguments import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import CommandError, OptionError
 from ringmaster.output import print_result

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import Role
-from ringmaster.commands.user import business_id
+from ringmaster.arguments import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import OptionError
 from ringmaster.output import print_result

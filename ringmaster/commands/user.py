@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import getpass
 import re
@@ -14,6 +13,7 @@ from argon2 import PasswordHasher
 
 from dialer.config import load
 from dialer.model import Role
+from ringmaster.arguments import business_id
 from ringmaster.database import address, connected
 from ringmaster.errors import MISUSED, CommandError, OptionError
 from ringmaster.output import print_result
@@ -22,6 +22,7 @@ from sql.users.users import INSTALLATION, EmailTakenError, NewUser, NoSuchBusine
 from web.operations.access.users import LINK_SECONDS, SECRET_BYTES, link_digest
 
 if TYPE_CHECKING:
+    import argparse
     from argparse import Namespace
 
     from sql.pool import Pool
@@ -30,7 +31,6 @@ MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1024
 MAX_EMAIL_CHARACTERS = 254  # RFC 5321, 4.5.3.1.3
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-ID_MAX = 2**31 - 1
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,14 +55,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     reset.add_argument("--by", metavar="NAME", help="your name, for the audit log")
     reset.add_argument("--json", action="store_true", help="print one JSON object")
     reset.set_defaults(run=run_reset)
-
-
-def business_id(text: str) -> int:
-    """Parse an id of the command line."""
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= ID_MAX:
-        message = f"{text!r} is not an id, which is a number from 1"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
 
 
 async def run(options: Namespace) -> int:

@@ -246,6 +246,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
     (9, "command"): {
+        "python -m dialer rejected list|requeue|discard": "tests/contract/test_streams_page.py::test_a_service_starts_and_watches_a_run",
         "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC
         + "test_a_list_is_imported_and_exported",
         "python -m dialer dnc export --business ID [--file F] [--register NAME] [--json]": DNC

@@ -18,17 +18,14 @@ from referencing.jsonschema import DRAFT202012
 
 from actors.bootstrap import open_services
 from actors.worker import Worker
-from dialer.config import Settings
 from dialer.messages import COMMANDS, EVENTS, REJECTED, SERIAL_MAX, Command, CommandType, MalformedError, parse_command
 from dialer.model import AttemptState, JobStatus, Outcome, RunStatus
 from dialer.streams.client import Streams
-from sql.businesses.businesses import Businesses
 from sql.commands.commands import MalformedCommand
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
-from sql.runs.new_run import NewLead, NewRun, Request
-from sql.runs.runs import Runs
 from telephony import simulator
+from tests.contract.stream_worker import loaded, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +242,7 @@ async def test_what_a_worker_tells_is_described(database_url: str, redis_url: st
     """Another service starts and stops a run with a plain XADD, and reads what came of it."""
     pool = await open_pool(database_url, name="test", size=2)
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client, simulator.running(scenario="slow", speed=1) as sim:
-        business, run = await loaded(pool)
+        business, run = await loaded(pool, 5)
         async with open_services(settings(database_url, redis_url, sim.url)) as services:
             worker = Worker(services, "test:1")
             await worker.start()
@@ -258,28 +255,6 @@ async def test_what_a_worker_tells_is_described(database_url: str, redis_url: st
         events = await entries(client, EVENTS)
     await pool.close()
     assert check_events(events) >= BEST_EFFORT
-
-
-async def loaded(pool: Any) -> tuple[int, int]:  # noqa: ANN401 - asyncpg's pool has its type in sql alone
-    business = await Businesses(pool).create(name="Shop", caller_id="+12025550100", region="US", timezone="America/New_York", max_calls=3)
-    leads = [NewLead(n, f"+1202555{n:04}", None, "UTC") for n in range(1, 6)]
-    answer, _ = await Runs(pool).create(NewRun(business, "run", 3, leads), Request("http:load", b"", "test", {}))
-    return business, int(answer["run_id"])
-
-
-def settings(database_url: str, redis_url: str, api_url: str) -> Settings:
-    return Settings.model_validate(
-        {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "PUBLIC_URL": "http://127.0.0.1:9",
-            "SECRET_KEY": "s" * 32,
-            "TWILIO_ACCOUNT_SID": simulator.TEST_ACCOUNT,
-            "TWILIO_AUTH_TOKEN": simulator.TEST_TOKEN,
-            "TWILIO_API_URL": api_url,
-            "DIALER_CALLS_PER_SECOND": 0,
-        }
-    )
 
 
 async def until_published(client: redis.Redis, types: set[str], *, on_the_line: bool = False) -> None:

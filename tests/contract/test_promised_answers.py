@@ -14,10 +14,11 @@ import pytest
 
 from actors.bootstrap import open_services
 from actors.worker import Worker
-from dialer.config import Settings
 from dialer.model import AttemptState
 from telephony import simulator
+from tests.chaos.polling import until
 from tests.contract.contract_page import Promise, of, promises
+from tests.contract.stream_worker import settings
 from tests.web_site import RUNS, leads
 
 if TYPE_CHECKING:
@@ -247,24 +248,15 @@ async def test_a_run_that_is_driven_says_by_whom_and_since_when(database_url: st
     business = await database.business()
     await database.workers.give_back(database.incarnation, list(database.epochs))
     await database.workers.leave(database.incarnation)
-    async with simulator.running(scenario="slow", speed=1) as sim:
-        settings = Settings.model_validate(
-            {
-                "DATABASE_URL": database_url,
-                "REDIS_URL": redis_url,
-                "PUBLIC_URL": "http://127.0.0.1:9",
-                "SECRET_KEY": "s" * 32,
-                "TWILIO_ACCOUNT_SID": simulator.TEST_ACCOUNT,
-                "TWILIO_AUTH_TOKEN": simulator.TEST_TOKEN,
-                "TWILIO_API_URL": sim.url,
-            }
-        )
-        async with open_services(settings) as services:
-            worker = Worker(services, "the worker's name")
-            await worker.start()
-            run = await database.run(business, 5)
-            beats = await beating(database, business, run)
-            await worker.stop()
+    async with (
+        simulator.running(scenario="slow", speed=1) as sim,
+        open_services(settings(database_url, redis_url, sim.url)) as services,
+    ):
+        worker = Worker(services, "the worker's name")
+        await worker.start()
+        run = await database.run(business, 5)
+        beats = await beating(database, business, run)
+        await worker.stop()
     for name, at, now in beats:
         assert name == "the worker's name"
         # In UTC and without a zone.
@@ -276,12 +268,15 @@ async def beating(database: DatabaseFixture, business: int, run: int) -> list[tu
     """Two different heartbeats of a run, and when each was seen by the database's clock."""
     query = "SELECT locked_by_worker, lock_ts, clock_timestamp() AS now FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2"
     seen: dict[datetime, tuple[str, datetime, datetime]] = {}
-    async with asyncio.timeout(DRIVEN_SECONDS):
-        while len(seen) < 2:
-            row = await database.pool.fetchrow(query, business, run)
-            assert row
-            if row["lock_ts"]:
-                seen.setdefault(row["lock_ts"], (row["locked_by_worker"], row["lock_ts"], row["now"]))
+
+    async def twice() -> bool:
+        row = await database.pool.fetchrow(query, business, run)
+        assert row
+        if row["lock_ts"]:
+            seen.setdefault(row["lock_ts"], (row["locked_by_worker"], row["lock_ts"], row["now"]))
+        return len(seen) == 2
+
+    await until(twice, DRIVEN_SECONDS, "two heartbeats")
     return list(seen.values())
 
 

@@ -1,0 +1,37 @@
+"""The streams of a command: REDIS_URL, or the server of the `python -m dialer up` that runs in the data directory."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from dialer.config import load
+from dialer.streams.client import RedisUnavailableError, Streams
+from ringmaster import notice
+from ringmaster.errors import MISUSED, CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Streams]:
+    """The streams, for the length of a block.
+
+    Raises:
+        CommandError: when their address is configured nowhere, or Redis does not answer.
+        ConfigError: when the environment is wrong.
+    """
+    settings = load()
+    url = settings.redis_url or notice.redis_url(settings.data_dir)
+    if not url:
+        message = f"REDIS_URL is not set, and no `python -m dialer up` runs in {settings.data_dir}: set REDIS_URL=redis://host:6379"
+        raise CommandError(message, MISUSED)
+    streams = Streams(url)
+    try:
+        yield streams
+    except RedisUnavailableError as error:
+        message = f"Redis does not answer: {error}"
+        raise CommandError(message) from error
+    finally:
+        await streams.close()
