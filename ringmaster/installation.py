@@ -109,7 +109,7 @@ async def start_simulator(processes: Processes, simulator: Simulator, environmen
     return child
 
 
-async def start_web(processes: Processes, environment: Mapping[str, str], count: int = 1) -> None:
+async def start_web(processes: Processes, environment: Mapping[str, str], count: int = 1, *, restarts: bool = False) -> None:
     """Start `count` web processes on one port and wait until each listens and answers.
 
     Raises:
@@ -117,7 +117,8 @@ async def start_web(processes: Processes, environment: Mapping[str, str], count:
     """
     arguments = ["--share-port"] if count > 1 else []
     for name in _names("web", count):
-        await _ready_web(processes.start(name, "web", *arguments, environment=environment), int(environment["PORT"]))
+        web = processes.start(name, "web", *arguments, environment=environment, restarts=restarts)
+        await _ready_web(web, int(environment["PORT"]))
 
 
 async def _ready_web(web: Child, port: int) -> None:
@@ -130,17 +131,21 @@ async def _ready_web(web: Child, port: int) -> None:
         await web.ready(answers)
 
 
-async def start_dialer(processes: Processes, environment: Mapping[str, str], *, webs: int = 1, workers: int = 1) -> None:
+async def start_dialer(
+    processes: Processes, environment: Mapping[str, str], *, webs: int = 1, workers: int = 1, restarts: bool = False
+) -> None:
     """Start the web processes, then the workers: processes stop in reverse, so callbacks are received until the last worker has ended.
+
+    With `restarts` each of them is started again when it ends.
 
     Raises:
         CommandError: when a web process does not start.
     """
-    await start_web(processes, environment, webs)
+    await start_web(processes, environment, webs, restarts=restarts)
     for name in _names("worker", workers):
         called = environment.get("DIALER_WORKER_NAME")
         named = {"DIALER_WORKER_NAME": f"{called} {name}"} if called and workers > 1 else {}
-        processes.start(name, "actors", environment={**environment, **named})
+        processes.start(name, "actors", environment={**environment, **named}, restarts=restarts)
 
 
 def _names(kind: str, count: int) -> list[str]:

@@ -60,11 +60,13 @@ from web.intake.received import MAX_BODY_BYTES
 from web.operations.commands import PendingCommands
 from web.operations.owner_hints import OwnerHints
 from web.operations.reports.provider_outage import OutageReader
+from web.operations.reports.result_counts import ResultCounts
 from web.server import health, i18n, keys, metrics
 from web.server.bodies import SMALL_BODY_PACE, UPLOAD_PACE, BodyPace
 from web.server.error_responses import answer_errors
 from web.server.headers import protect
 from web.server.metrics import Metrics, measure
+from web.server.shared_read import SharedRead
 from web.server.tenancy import KnownTokens
 from web.twilio import routes
 from web.twilio.deferred import DeferredCallbacks
@@ -151,11 +153,13 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.BULK_OPERATIONS] = BulkOperations(pool)
     app[keys.REPORTS] = Reports(pool)
     app[keys.CALL_HISTORY] = CallHistory(pool)
+    app[keys.RESULT_COUNTS] = ResultCounts(app[keys.REPORTS], app[keys.CALL_HISTORY])
     app[keys.SCRIPTS] = Scripts(pool)
     app[keys.PRICES] = Prices(pool)
     app[keys.TEST_CALLS] = TestCalls(pool)
     app[keys.WEBHOOKS] = Webhooks(pool)
     app[keys.INSTALLATION] = Installation(pool)
+    app[keys.DELIVERY_STATE] = SharedRead(lambda: app[keys.INSTALLATION].deliveries(ended_seconds=metrics.ENDED_SECONDS))
     app[keys.KEY_PRESSES] = KeyPresses(app[keys.SCRIPTS], app[keys.DO_NOT_CALL])
     app[keys.AUDIT] = Audit(pool)
     app[keys.USERS] = Users(pool)

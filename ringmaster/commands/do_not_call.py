@@ -54,9 +54,12 @@ class _ListChoice:
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe both commands to argparse."""
     group = commands.add_parser("dnc", help="do-not-call lists").add_subparsers(required=True, metavar="import|export")
-    about = "Add the numbers of a CSV file to the list of a business, or replace a register. From the end of the command on none is called."
+    about = (
+        "Add the numbers of a table (CSV, TSV, XLSX) to the list of a business, or replace a register. "
+        "From the end of the command on none is called."
+    )
     imported = _add(group, "import", "add numbers, or replace a register", about)
-    imported.add_argument("--file", type=Path, metavar="F", help="a column `phone`, perhaps a column `reason` (default: standard input)")
+    imported.add_argument("--file", type=Path, metavar="F", help="a column of phones, perhaps one of reasons (default: standard input)")
     imported.add_argument("--reason", metavar="TEXT", help="why, for numbers without a reason of their own")
     imported.add_argument("--by", metavar="NAME", help="your name, for the audit log")
     imported.set_defaults(run=run_import)

@@ -64,7 +64,7 @@ async def run(options: Namespace) -> int:
 
     Raises:
         ConfigError: when the environment is wrong.
-        CommandError: when something does not start, or ends by itself.
+        CommandError: when something does not start, or when the simulator or an embedded server ends by itself.
     """
     signals.follow_parent(enabled=options.with_parent)
     simulator = installation.new_simulator() if options.simulator else None
@@ -97,7 +97,7 @@ async def _up(settings: Settings, simulator: Simulator | None, options: Namespac
             simulator = installation.persistent_simulator(simulator, directory)
             environment |= simulator.environment
             await installation.start_simulator(processes, simulator, environment, seed=options.seed, speed=options.speed)
-        await installation.start_dialer(processes, environment, webs=options.webs, workers=options.workers)
+        await installation.start_dialer(processes, environment, webs=options.webs, workers=options.workers, restarts=True)
         _greet(environment, simulator, data_dir)
         with notice.posted(data_dir, servers.database_url, servers.redis_url):
             await _watch(servers, processes)
@@ -134,4 +134,4 @@ def _greet(environment: dict[str, str], simulator: Simulator | None, data_dir: P
     if simulator:
         print(f"Calls go to the simulator at {simulator.url}: no telephone rings.")
     print(FIRST_STEPS.format(python=_python(), addresses=data_dir / notice.NAME))
-    print(f"Logs are in {data_dir / 'logs'}. Ctrl-C stops everything; so does the end of any of these processes.", flush=True)
+    print(f"Logs are in {data_dir / 'logs'}. A web process or a worker that ends is started again. Ctrl-C stops everything.", flush=True)

@@ -2,6 +2,7 @@
 
 Each runs in a session of its own, so that Ctrl-C at the terminal reaches the command only, and the kernel ends it together with the
 command, even after kill -9 (launch.py). Nothing is restarted silently: a child that ends is reported with the end of its log.
+A child that may be started again is, after a pause that grows while it keeps ending.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import dialer
+from dialer.clock import SystemClock
 from ringmaster.errors import CommandError
 from ringmaster.local.orphans import until
 
@@ -32,6 +35,11 @@ SERVER_STOP_SECONDS = 20.0
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0  # an orderly stop of a worker takes 5 s at most
 KILL_SECONDS = 5.0
+# Before a child is started again: the first pause, and each further one twice as long, until it has lived for a minute.
+PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+LIVED_SECONDS = 60.0
+CLOCK = SystemClock()
 PRIORITY = -10  # a nice value: about nine shares
 TAIL_LINES = 15
 TAIL_BYTES = 8192
@@ -155,6 +163,34 @@ class Child:
             await self.wait(KILL_SECONDS)
 
 
+@dataclass
+class _Place:
+    """The place of a child in the order of starts. With `again`, another one takes it after its end: `due` then, after a `pause`."""
+
+    child: Child
+    again: Callable[[], Child] | None
+    began: float
+    pause: float = PAUSE_SECONDS
+    due: float | None = None
+
+    def follow(self) -> None:
+        """Once the child has ended: say so, and start another one when it is due.
+
+        Raises:
+            ChildError: when no other one may take its place.
+        """
+        now = CLOCK.boot()
+        if self.again is None:
+            raise ChildError(self.child.status)
+        if self.due is None:
+            if now - self.began > LIVED_SECONDS:
+                self.pause = PAUSE_SECONDS
+            print(f"It is started again in {self.pause:g} s: {self.child.status}", file=sys.stderr, flush=True)
+            self.due, self.pause = now + self.pause, min(2 * self.pause, LONGEST_PAUSE_SECONDS)
+        elif now >= self.due:
+            self.child, self.began, self.due = self.again(), now, None
+
+
 class Processes:
     """The Python processes of one command, run from the checkout; leaving the block stops them, last started first.
 
@@ -165,7 +201,7 @@ class Processes:
     def __init__(self, logs: Path, mark: str) -> None:
         self._logs = logs
         self._mark = mark
-        self._children: list[Child] = []
+        self._places: list[_Place] = []
 
     async def __aenter__(self) -> Self:
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,32 +210,43 @@ class Processes:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.stop()
 
-    def start(self, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Child:
-        """Start `python -m module arguments`. Secrets belong in `environment`: every user of the machine can read a command line."""
+    def start(self, name: str, module: str, *arguments: str, environment: Mapping[str, str], restarts: bool = False) -> Child:
+        """Start `python -m module arguments`; with `restarts`, `watch` starts it again when it ends.
+
+        Secrets belong in `environment`: every user of the machine can read a command line.
+        """
+
+        def begin() -> Child:
+            return self._begin(name, module, *arguments, environment=environment)
+
+        child = begin()
+        self._places.append(_Place(child, begin if restarts else None, CLOCK.boot()))
+        return child
+
+    def _begin(self, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Child:
         log = self._logs / f"{name}.log"
         rotate(log)
         log.touch(mode=0o600)
         # Python accepts any -X option; this one only carries the mark.
         command = [sys.executable, "-X", self._mark, "-m", module, *arguments]
-        child = Child(name, command, log=log, environment=environment, directory=CHECKOUT)
-        self._children.append(child)
-        return child
+        return Child(name, command, log=log, environment=environment, directory=CHECKOUT)
 
     async def watch(self) -> NoReturn:
-        """Wait until a child ends, polling every 0.1 s.
+        """Start children again that have ended and may be; wait until another one ends, polling every 0.1 s.
 
         Raises:
             ChildError: when one has.
         """
-        while not (ended := [child for child in self._children if child.ended]):  # noqa: ASYNC110 another process gives no event
-            await asyncio.sleep(WATCH_POLL_SECONDS)
-        raise ChildError(ended[0].status)
+        while True:
+            for place in [place for place in self._places if place.child.ended]:
+                place.follow()
+            await asyncio.sleep(WATCH_POLL_SECONDS)  # another process gives no event
 
     async def stop(self) -> None:
         """End every child, last started first: SIGTERM, and SIGKILL for one that takes more than 15 s."""
-        while self._children:
-            await self._children[-1].end(signal.SIGTERM, STOP_SECONDS)
-            self._children.pop()
+        while self._places:
+            await self._places[-1].child.end(signal.SIGTERM, STOP_SECONDS)
+            self._places.pop()
 
 
 def tail(log: Path) -> str:

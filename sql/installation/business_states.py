@@ -65,6 +65,17 @@ class InstallationState:
     events: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """Deliveries to the webhooks of all businesses: those that have ended lately, by result, those that wait, the age of the oldest."""
+
+    delivered: int
+    failed: int
+    waiting: int
+    oldest_seconds: float
+    failing_webhooks: int
+
+
 class Installation:
     """All of it, in PostgreSQL; for reading."""
 
@@ -84,3 +95,8 @@ class Installation:
         """What concerns no single business."""
         [row] = await self._pool.fetch(TEXT["state"])
         return InstallationState(**row)
+
+    async def deliveries(self, *, ended_seconds: float) -> DeliveryState:
+        """The deliveries to webhooks that wait, and those that have ended in the last seconds."""
+        [row] = await self._pool.fetch(TEXT["deliveries"], ended_seconds)
+        return DeliveryState(**row)

@@ -49,3 +49,15 @@ SELECT now() AS now, i.stopped_at, i.stop_reason,
        (SELECT min(o.at) FROM dialer.outbox o) AS event_since,
        (SELECT count(*) FROM dialer.outbox)::integer AS events
 FROM dialer.installation i
+
+-- name: deliveries
+SELECT e.delivered, e.failed, w.waiting, w.oldest_seconds,
+       (SELECT count(*) FROM dialer.webhooks h
+        WHERE h.failing_since IS NOT NULL AND h.deleted_at IS NULL
+          AND h.disabled_at IS NULL)::integer AS failing_webhooks
+FROM (SELECT count(*)::integer AS waiting,
+             coalesce(extract(epoch FROM now() - min(d.created_at)), 0)::float8 AS oldest_seconds
+      FROM dialer.deliveries d WHERE d.status = 'pending') w,
+     (SELECT count(*) FILTER (WHERE d.status = 'delivered')::integer AS delivered,
+             count(*) FILTER (WHERE d.status = 'failed')::integer AS failed
+      FROM dialer.deliveries d WHERE d.ended_at > now() - make_interval(secs => $1::float8)) e

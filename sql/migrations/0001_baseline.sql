@@ -621,6 +621,8 @@ CREATE TABLE dialer.deliveries (
 CREATE INDEX deliveries_pending ON dialer.deliveries (webhook_id, queue, event_id) WHERE status = 'pending';
 CREATE INDEX deliveries_by_webhook ON dialer.deliveries (webhook_id, delivery_id);
 CREATE INDEX deliveries_failed ON dialer.deliveries (webhook_id, delivery_id) WHERE status = 'failed';
+-- What has ended in the last minutes.
+CREATE INDEX deliveries_ended ON dialer.deliveries (ended_at) WHERE ended_at IS NOT NULL;
 
 -- The queues that have pending deliveries. A worker leases one while it sends.
 CREATE TABLE dialer.delivery_queues (

@@ -28,6 +28,18 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 LIVE = re.compile(r"Live since \d\d:\d\d:\d\d")
 
 
+# A browser without a desktop shows no notification: this one keeps what it is told to show.
+NOTIFICATIONS = """
+window.told = [];
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { return (Notification.permission = "granted"); }
+  constructor(title, { body }) { told.push(`${title}: ${body}`); }
+  addEventListener() {}
+};
+"""
+
+
 async def publish_progress(site: Site, kind: str, run_id: int) -> None:
     """Publish what a worker publishes, best effort, when the state of a call changes."""
     app = site.client.server.app  # type: ignore[attr-defined]
@@ -46,9 +58,14 @@ async def untouched(page: Page) -> bool:
 async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
     page = user.page
+    await page.add_init_script(NOTIFICATIONS)
     await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
+    notify = page.get_by_role("button", name="Notify me at the end")
+    await expect(notify).to_have_attribute("aria-pressed", "false")
+    await notify.click()
+    await expect(notify).to_have_attribute("aria-pressed", "true")
     attempts, _ = await site.database.claim(site.business)
     await site.database.record(attempts[0], AttemptState.RINGING, sid="CA" + "1" * 32)
     await publish_progress(site, "call.progress", run_id)
@@ -64,7 +81,13 @@ async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, sit
     await expect(page.locator(".live-text")).to_have_text("Finished: no more changes")
     await expect(page.locator("#leads tbody tr").nth(1)).to_contain_text("Busy")
     await expect(page.locator("#do-end")).to_have_count(0)
+    await page.wait_for_function("told.length > 0")
+    assert await page.evaluate("told") == [f"Campaign {run_id}: 3 of 3 called. 1 person answered (33%), 1 no answer, 1 busy."]
     assert await untouched(page)
+    await page.emulate_media(media="print")
+    for hidden in ("header.top", "#export", "[data-print]", ".search"):
+        await expect(page.locator(hidden).first).to_be_hidden()
+    await expect(page.locator("#leads tbody tr").nth(2)).to_be_visible()
 
 
 async def test_what_one_user_does_the_other_sees_and_both_pages_equal_the_rows(user: BrowserUser, site: Site, browser: Browser) -> None:

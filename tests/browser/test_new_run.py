@@ -78,5 +78,17 @@ async def test_a_campaign_is_made_in_four_steps_in_hebrew(site: Site, browser: B
     await page.locator('#results a[href$="/load-report"]').click()
     await expect(page.locator("tbody tr")).to_have_count(2)
     assert await violations(page) == []
+    # An upload whose answer leads nowhere else stays on its page.
+    await user.open("/do-not-call/import")
+    await page.evaluate("window.untouched = true")
+    await page.locator("#file").set_input_files({"name": "x.csv", "mimeType": "text/csv", "buffer": "שם\nדנה\n".encode()})
+    await page.get_by_role("button", name="ייבוא").click()
+    await expect(page.locator("#file-wrong")).to_be_visible()
+    await page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
+    await page.get_by_role("button", name="ייבוא").click()
+    await expect(page.locator("section:has(#result-title)")).to_be_focused()
+    await expect(page.locator("section:has(#result-title) dd")).to_have_text(["301", "300", "0", "1"])
+    assert await page.evaluate("window.untouched")
+    assert await violations(page) == []
     await context.close()
     assert user.console_errors == []

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.test_web_tables import workbook
+
 if TYPE_CHECKING:
     from tests.web_site import Site
 
@@ -82,7 +84,7 @@ async def ran(example: Example, folder: Path, site: Site) -> str:
 
 def test_every_section_shows_all_three_languages() -> None:
     shown = {(example.heading, example.language) for example in examples() if not example.file}
-    assert len(shown) >= 27
+    assert len(shown) >= 30
     assert shown == {(heading, language) for heading, _ in shown for language in PROGRAMS}
 
 
@@ -91,6 +93,7 @@ async def test_the_examples_work(site: Site, tmp_path: Path, language: str) -> N
     if shutil.which(PROGRAMS[language][0]) is None or (language == "sh" and shutil.which("curl") is None):
         pytest.skip(f"{'curl' if language == 'sh' else PROGRAMS[language][0]} is not there")
     (tmp_path / "leads.csv").write_text(CSV, encoding="utf-8")
+    (tmp_path / "leads.xlsx").write_bytes(workbook([["טלפון", "שם"], [521234569, "דנה"]]))
     mine = [example for example in examples() if example.language == language]
     for example in mine:
         if example.file:

@@ -71,12 +71,22 @@ async def test_servers_of_ones_own_several_web_processes_on_one_port_and_several
         # The kernel spreads connections by their addresses: each process gets some of many.
         answering = [await connected(port, listening) for _ in range(40)]
         assert set(answering) == {process.pid for process in listening}
+        # One that ends is started again; the others go on.
+        victim = listening[0]
+        victim.kill()
+        await up.until_line(rf"It is started again in 1 s: web-\d \(process {victim.pid}\) was ended by SIGKILL")
+        await until(lambda: started_again(up.process.pid, port, listening), 30, "two processes listen again")
         up.process.kill()
         assert await up.nothing_left()
 
 
 def listens(process: psutil.Process, port: int) -> bool:
     return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp"))
+
+
+async def started_again(up: int, port: int, before: list[psutil.Process]) -> bool:
+    now = [process for process in psutil.Process(up).children(recursive=True) if listens(process, port)]
+    return len(now) == len(before) and len(set(now) - set(before)) == 1
 
 
 async def workers_live(database: asyncpg.Connection[asyncpg.Record]) -> bool:

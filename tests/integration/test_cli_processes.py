@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import stat
 import sys
@@ -125,6 +126,31 @@ async def test_a_child_that_dies_is_noticed(place: Path, mark: str) -> None:
         with pytest.raises(ChildError, match=r"simulator .* was ended by SIGKILL"):
             async with asyncio.timeout(END_SECONDS):
                 await children.watch()
+
+
+async def test_a_child_that_keeps_ending_is_started_again_after_growing_pauses(
+    place: Path, mark: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(process, "LONGEST_PAUSE_SECONDS", 0.04)
+    monkeypatch.setattr(process, "WATCH_POLL_SECONDS", 0.01)
+    async with Processes(place / "logs", mark) as children:
+        children.start("web", "failing", environment=environment(place), restarts=True)
+        children._places[0].pause = 0.01
+        last = children.start("worker", "polite", "worker", environment=environment(place))
+        watching = asyncio.create_task(children.watch())
+        pauses: list[str] = []
+
+        def paused_four_times() -> bool:
+            pauses.extend(re.findall(r"started again in (\S+) s: web .* ended with 1", capfd.readouterr().err))
+            return len(pauses) >= 4
+
+        assert await until(paused_four_times, END_SECONDS)
+        assert pauses[:4] == ["0.01", "0.02", "0.04", "0.04"]
+        # A child that may not be started again ends the command as before.
+        last.send(signal.SIGKILL)
+        with pytest.raises(ChildError, match=r"worker .* was ended by SIGKILL"):
+            async with asyncio.timeout(END_SECONDS):
+                await watching
 
 
 async def test_a_deaf_child_is_killed(place: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ async def test_numbers_are_read_as_those_of_leads_are(site: Site) -> None:
 @pytest.mark.parametrize(
     ("text", "phones", "rejected"),
     [
+        ("נייד\tסיבה\n052-1234567\tasked\n", [A], []),  # noqa: RUF001
         ("phone,reason,name\n052-1234567,asked,Dana\n03-9123456,,Moshe\n", [C, A], []),
         ("name;Phone\nDana;0521234567\nMoshe;x\n", [A], [(3, "invalid_phone")]),
         ("0521234567\n\n052-1234568\nfax\n", [A, B], [(4, "invalid_phone")]),

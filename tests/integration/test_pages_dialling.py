@@ -34,7 +34,9 @@ async def test_it_is_stopped_for_a_reason_and_every_page_says_so(site: Site) -> 
         assert sentence in text_of(shown)
         assert "Wrong script &lt;b&gt;" in shown.body.decode()
     run = await site.load(1)
-    assert "All dialling is stopped" in text_of(await browser.get(f"/runs/{run}"))
+    for path in (f"/runs/{run}", f"/runs/{run}/fragment", "/", "/overview/fragment"):
+        body = (await browser.get(path)).body.decode()
+        assert (body.count('id="stopped"'), "dialling of this business is stopped" in body) == (1, False), path
     assert (await browser.post("/dialling/resume", {})).status == 303
     assert "Dialling has resumed" in text_of(await browser.get("/dialling"))
     assert "stopped" not in text_of(await viewer.get("/runs"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import TYPE_CHECKING
@@ -10,8 +11,10 @@ import pytest_asyncio
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState, RunStatus
+from sql.reports.reports import Reports
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.web_site import PUBLIC
+from web.operations.reports import result_counts
 
 if TYPE_CHECKING:
     import pytest
@@ -58,6 +61,24 @@ async def test_runs_are_listed_filtered_and_paged(browser: BrowserSession, site:
     assert "There are no campaigns with this status" in text_of(await browser.get("/runs?status=failed"))
     # An invalid filter is ignored.
     assert "Run number 26." in text_of(await browser.get("/runs?status=%27--&before=x"))
+
+
+async def test_results_are_counted_once_for_all_who_look(browser: BrowserSession, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, outcomes = [], Reports.outcomes
+
+    async def count_them(self: Reports, business_id: int, run_id: int) -> dict[str, int]:
+        counted.append(run_id)
+        return await outcomes(self, business_id, run_id)
+
+    monkeypatch.setattr(Reports, "outcomes", count_them)
+    monkeypatch.setattr(result_counts, "SHARED_SECONDS", 60.0)
+    run_id = await site.load(3)
+    attempts, _ = await site.database.claim(site.business)
+    pages = await asyncio.gather(*(browser.get(f"/runs/{run_id}/{part}") for part in ("results", "results", "leads", "results")))
+    assert ([page.status for page in pages], counted) == ([200] * 4, [run_id])
+    await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
+    assert count(await browser.get(f"/runs/{run_id}/results"), "busy") == "1", "the run has changed"
+    assert len(counted) == 2
 
 
 async def test_names_are_text_and_never_markup(browser: BrowserSession, site: Site) -> None:

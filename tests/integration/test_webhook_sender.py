@@ -15,6 +15,7 @@ from actors.duties.webhook_sender import JITTER, OF_WEBHOOK, PAUSES_SECONDS
 from actors.webhooks.public_resolver import PublicResolver
 from actors.webhooks.webhook_client import MAX_BODY_BYTES, WebhookClient
 from dialer.webhooks.targets import AllowedHosts
+from sql.installation.business_states import DeliveryState, Installation
 from sql.webhooks.deliveries import Deliveries, LeasedQueue, TryResult
 from tests.chaos import polling
 from tests.webhook_targets import Post, Request, post, target
@@ -92,6 +93,9 @@ async def test_a_receiver_that_is_back_gets_everything_at_once_and_in_order(data
         receiver.received.clear()
         [webhook_now] = await mail.webhooks.of(business)
         assert webhook_now.failing_since
+        known = await Installation(database.pool).deliveries(ended_seconds=300)
+        assert (known.waiting, known.delivered, known.failed, known.failing_webhooks) == (6, 0, 0, 1)
+        assert known.oldest_seconds > 0
         # An event of another run comes through; then no other one waits for its pause.
         await mail.publish(business, ("run.started", 3))
         await mail.send()
@@ -100,6 +104,7 @@ async def test_a_receiver_that_is_back_gets_everything_at_once_and_in_order(data
         assert {state[2] for state in await mail.states(business, webhook)} == {"delivered"}
         [webhook_now] = await mail.webhooks.of(business)
         assert webhook_now.failing_since is None
+        assert await Installation(database.pool).deliveries(ended_seconds=300) == DeliveryState(7, 0, 0, 0, 0)
 
 
 class DyingDeliveries(Deliveries):

@@ -22,7 +22,7 @@ from web.operations.exports.workbook_file import written
 from web.operations.runs import requested_run
 from web.server import keys
 from web.server.i18n import language, msgid
-from web.server.inputs import query_of
+from web.server.inputs import KnownLanguage, query_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -57,13 +57,13 @@ class ExportQuery(JobsFilter):
 
     mark: bool = False
     for_: Annotated[Literal["programs", "people"], Field(alias="for")] = "programs"
-    language: Literal["en", "he"] | None = None
+    language: KnownLanguage | None = None
 
 
 class WorkbookQuery(JobsFilter):
     """Which leads; the words are those of `language`, by default the reader's."""
 
-    language: Literal["en", "he"] | None = None
+    language: KnownLanguage | None = None
 
 
 @routes.get("/api/outbound/runs/{run_id}/export.csv")

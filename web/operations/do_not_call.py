@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
+    from sql.businesses.businesses import Business
     from sql.do_not_call.do_not_call import Entry, ListEntry, Register
     from web.access.auth import Principal
 
@@ -120,6 +121,11 @@ async def start_of_previous_numbers(
 async def registers_of(request: http.Request, principal: Principal) -> list[Register]:
     """The official registers that the business has imported, with the time of the import."""
     return await request.app[keys.DO_NOT_CALL].registers(principal.business_id)
+
+
+def required_registers(business: Business) -> dict[str, int]:
+    """The registers without which no lead is dialled, by name; for how many days after its import each may be relied on."""
+    return {each["name"]: each["max_age_days"] for each in business.required_registers}
 
 
 async def exported_numbers(request: http.Request, principal: Principal, register: str | None) -> AsyncIterator[ListEntry]:

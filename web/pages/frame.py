@@ -117,6 +117,9 @@ def setup(app: http.Application) -> None:
         verdict_labels=labels.VERDICT_LABELS,
         button_labels=labels.BUTTON_LABELS,
         counts=labels.COUNTS,
+        languages=i18n.languages,
+        own_name=i18n.own_name,
+        direction_of=i18n.direction,
     )
 
 

@@ -40,6 +40,8 @@ SETTINGS: Final[tuple[Section, ...]] = (
     Section("/settings/business", msgid("Business")),
     Section("/settings/hours", msgid("Calling hours")),
     Section("/settings/rules", msgid("Calling rules")),
+    Section("/settings/script", msgid("What calls say")),
+    Section("/settings/inbound-script", msgid("When people call back")),
     Section("/settings/account", msgid("Twilio account"), Role.ADMIN),
     Section("/settings/users", msgid("Users and roles"), Role.ADMIN),
     Section("/settings/tokens", msgid("API tokens"), Role.ADMIN),

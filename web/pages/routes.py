@@ -8,14 +8,14 @@ from dialer.sealing import Seal
 from web.pages import assets, errors, frame, notices, runs, session
 from web.pages.access import access_routes
 from web.pages.dialling import stop_page
-from web.pages.do_not_call import list_page
+from web.pages.do_not_call import import_page, list_page
 from web.pages.installation import health_page, rejected_page
 from web.pages.job import job_actions, job_page
 from web.pages.lists import list_pages
 from web.pages.new_run import new_run_page
 from web.pages.overview import overview_page
 from web.pages.run import bulk_actions, call_back, run_actions, run_edit, run_page
-from web.pages.settings import business_pages
+from web.pages.settings import business_pages, script_page
 from web.pages.webhooks import delivery_page, webhook_pages
 from web.server import i18n, keys
 
@@ -57,7 +57,11 @@ def setup(app: http.Application) -> None:
     router.add_get("/do-not-call", list_page.page)
     router.add_post("/do-not-call", list_page.add)
     router.add_post("/do-not-call/remove", list_page.remove)
+    router.add_get("/do-not-call/import", import_page.form)
+    router.add_post("/do-not-call/import", import_page.perform)
     router.add_get("/settings", business_pages.first)
+    router.add_get("/settings/{page:script|inbound-script}", script_page.page)
+    router.add_post("/settings/{page:script|inbound-script}", script_page.change)
     router.add_get("/settings/{page:business|hours|rules|account}", business_pages.show)
     router.add_post("/settings/{page:business|hours|rules|account}", business_pages.change)
     router.add_get("/runs/{run_id}/jobs/{job_id}", job_page.page)

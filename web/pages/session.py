@@ -64,7 +64,7 @@ async def choose_language(request: http.Request) -> http.Response:
     """Remember the language, and go back to the page it was chosen on."""
     form = await forms.read(request)
     response = forms.redirect(frame.safe_path(form.get("back", "/")))
-    if form.get("language") in i18n.LANGUAGES:
+    if form.get("language") in i18n.languages():
         response.set_cookie(i18n.COOKIE, form["language"], max_age=i18n.COOKIE_SECONDS, samesite="Lax", httponly=True, path="/")
     return response
 

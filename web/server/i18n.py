@@ -1,30 +1,49 @@
 """Sentences in the reader's language: the code holds the English ones, `web/locale` the translations.
 
-The catalogs are read from their `.po` files when the process starts; there is nothing to compile.
+Each language is one catalog, `web/locale/CODE/LC_MESSAGES/messages.po`: its name and its writing direction follow from the code, its plural
+forms from the catalog. The catalogs are read when the process starts; there is nothing to compile.
 """
 
 from __future__ import annotations
 
+import gettext
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from babel import Locale, UnknownLocaleError
 from babel.messages.pofile import read_po
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from aiohttp import web as http
     from babel.messages.catalog import Catalog
 
-Language: TypeAlias = Literal["en", "he"]
+# ISO 639-1, or -2 for a language without one.
+Language: TypeAlias = str
 
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "he")
+ENGLISH: Final = "en"
 COOKIE: Final = "language"
 COOKIE_SECONDS: Final = 365 * 24 * 3600
 LOCALE: Final = Path(__file__).parents[1] / "locale"
-# `iw` is what Java and old Android browsers still send for Hebrew (ISO 639 withdrew it in 1989).
-_CODES: Final[dict[str, Language]] = {"en": "en", "he": "he", "iw": "he"}
+# What Java and old Android browsers still send (ISO 639 withdrew these codes in 1989).
+_OLD_CODES: Final = {"iw": "he", "in": "id", "ji": "yi"}
 _MAX_HEADER_CHARACTERS: Final = 500
 _MAX_CHOICES: Final = 20
+# No language has a rule about more than the last two digits of a count.
+_COUNTS_TRIED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """What is known of a language; `form` is the number of the plural form for a count."""
+
+    name: str
+    direction: Literal["ltr", "rtl"]
+    form: Callable[[int], int]
+    translations: Mapping[str, tuple[str, ...]]
 
 
 def msgid(text: str) -> str:
@@ -45,45 +64,86 @@ def translate(language: Language, text: str, **values: object) -> str:
 
 def singular(language: Language, text: str) -> str:
     """The translation of `text`, or `text` itself."""
-    translation = _catalog(language).get(text)
+    translation = _language(language).translations.get(text)
     return translation[0] if translation else text
 
 
 def plural(language: Language, one: str, many: str, count: int) -> str:
-    """The translation of `one` or `many`, whichever fits `count`, with its placeholders."""
-    translation = _catalog(language).get(one)
-    forms = translation if translation and len(translation) > 1 else (one, many)
-    return forms[0] if count == 1 else forms[1]
+    """The translation of `one` or `many` in the form that the language has for `count`, with its placeholders."""
+    known = _language(language)
+    forms = known.translations.get(one, ())
+    if len(forms) > 1:
+        return forms[known.form(count)]
+    return one if count == 1 else many
 
 
 def language(request: http.Request) -> Language:
     """The reader's choice: the cookie, else the best match of Accept-Language, else English."""
-    chosen = _CODES.get(request.cookies.get(COOKIE, ""))
-    return chosen or _accepted(request.headers.get("Accept-Language", ""))
+    return _known(request.cookies.get(COOKIE, "")) or _accepted(request.headers.get("Accept-Language", ""))
+
+
+def languages() -> list[Language]:
+    """The codes of all languages, English first."""
+    return list(_languages())
+
+
+def own_name(language: Language) -> str:
+    """The name of this language in itself."""
+    return _language(language).name
 
 
 def direction(language: Language) -> Literal["ltr", "rtl"]:
     """The writing direction of this language."""
-    return "rtl" if language == "he" else "ltr"
+    return _language(language).direction
 
 
 def load() -> None:
     """Read all catalogs now; called at startup, so that a broken one is found there.
 
     Raises:
-        OSError, babel.messages.pofile.PoFileError: when a catalog is missing or broken.
+        OSError, babel.messages.pofile.PoFileError: when a catalog cannot be read.
+        ValueError: when the folder of one is not the code of a language, or its plural forms are wrong; the message names the file.
     """
-    for known in LANGUAGES:
-        _catalog(known)
+    _languages()
 
 
 @cache
-def _catalog(language: Language) -> dict[str, tuple[str, ...]]:
-    if language == "en":
-        return {}
-    path = LOCALE / language / "LC_MESSAGES" / "messages.po"
+def _languages() -> dict[Language, _Language]:
+    """Every language, by its code."""
+    paths = sorted(LOCALE.glob("*/LC_MESSAGES/messages.po"))
+    english = _Language("English", "ltr", lambda count: int(count != 1), {})
+    return {ENGLISH: english, **{path.parts[-3]: _read(path) for path in paths}}
+
+
+def _language(code: Language) -> _Language:
+    return _languages()[code]
+
+
+def _known(code: str) -> Language | None:
+    code = _OLD_CODES.get(code, code)
+    return code if code in _languages() else None
+
+
+def _read(path: Path) -> _Language:
+    """The language of a catalog.
+
+    Raises:
+        OSError, PoFileError, ValueError: as `load`.
+    """
+    code = path.parts[-3]
     with path.open("rb") as file:
-        return _translations(read_po(file, locale=language, abort_invalid=True))
+        catalog = read_po(file, abort_invalid=True)
+    try:
+        locale = Locale(code)
+        form = gettext.c2py(catalog.plural_expr)
+    except (UnknownLocaleError, ValueError) as error:
+        message = f"{path}: {error}"
+        raise ValueError(message) from error
+    if max(map(form, range(_COUNTS_TRIED))) >= catalog.num_plurals:
+        message = f"{path}: Plural-Forms has fewer nplurals than its rule gives"
+        raise ValueError(message)
+    direction: Literal["ltr", "rtl"] = "rtl" if locale.text_direction == "rtl" else "ltr"
+    return _Language(locale.get_display_name(code) or code, direction, form, _translations(catalog))
 
 
 def _translations(catalog: Catalog) -> dict[str, tuple[str, ...]]:
@@ -99,8 +159,8 @@ def _translations(catalog: Catalog) -> dict[str, tuple[str, ...]]:
 def _accepted(header: str) -> Language:
     choices = [_choice(part) for part in header[:_MAX_HEADER_CHARACTERS].split(",")[:_MAX_CHOICES]]
     # RFC 9110 12.5.4: the highest weight wins; among equals the first one written.
-    known = [(weight, code) for weight, code in choices if weight > 0 and code in _CODES]
-    return _CODES[max(known, key=lambda item: item[0])[1]] if known else "en"
+    known = [(weight, code) for weight, written in choices if weight > 0 and (code := _known(written))]
+    return max(known, key=lambda item: item[0])[1] if known else ENGLISH
 
 
 def _choice(part: str) -> tuple[float, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from dialer.messages import SERIAL_MAX
@@ -13,7 +13,7 @@ from dialer.model import bounded_id
 from web.server import errors
 from web.server.bodies import SMALL_BODY_PACE, pieces_of
 from web.server.errors import ApiError, Text
-from web.server.i18n import msgid
+from web.server.i18n import languages, msgid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,6 +208,16 @@ def refuse(kind: str, **context: str) -> NoReturn:
         PydanticCustomError: always.
     """
     raise PydanticCustomError(kind, WRONG[kind], context)
+
+
+def _known_language(code: str) -> str:
+    if code not in languages():
+        refuse("literal_error", expected=" or ".join(", ".join(map(repr, languages())).rsplit(", ", 1)))
+    return code
+
+
+# The code of a language that has a catalog.
+KnownLanguage = Annotated[str, AfterValidator(_known_language)]
 
 
 def _no_constant(name: str) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sql.commands.commands import Commands
     from sql.dialling.dialling import Dialling
     from sql.do_not_call.do_not_call import DoNotCall
-    from sql.installation.business_states import Installation
+    from sql.installation.business_states import DeliveryState, Installation
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
     from sql.prices.price_table import Prices
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from web.operations.commands import PendingCommands
     from web.operations.owner_hints import OwnerHints
     from web.operations.reports.provider_outage import OutageReader
+    from web.operations.reports.result_counts import ResultCounts
     from web.server.metrics import Metrics
+    from web.server.shared_read import SharedRead
     from web.server.tenancy import KnownTokens
     from web.twilio.key_presses import KeyPresses
     from web.twilio.receiver import CallbackReceiver
@@ -80,6 +82,7 @@ ATTEMPTS: Final[http.AppKey[Attempts]] = http.AppKey("attempts")
 DIALLING: Final[http.AppKey[Dialling]] = http.AppKey("dialling")
 REPORTS: Final[http.AppKey[Reports]] = http.AppKey("reports")
 CALL_HISTORY: Final[http.AppKey[CallHistory]] = http.AppKey("call history")
+RESULT_COUNTS: Final[http.AppKey[ResultCounts]] = http.AppKey("result_counts")
 BULK_OPERATIONS: Final[http.AppKey[BulkOperations]] = http.AppKey("bulk_operations")
 RESOLUTIONS: Final[http.AppKey[Resolutions]] = http.AppKey("resolutions")
 PRICES: Final[http.AppKey[Prices]] = http.AppKey("prices")
@@ -109,6 +112,7 @@ ACCOUNTS: Final[http.AppKey[AccountBook]] = http.AppKey("accounts")
 ACCOUNT_ROWS: Final[http.AppKey[Accounts]] = http.AppKey("account_rows")
 ACCOUNT_READER: Final[http.AppKey[AccountReader]] = http.AppKey("account_reader")
 INSTALLATION: Final[http.AppKey[Installation]] = http.AppKey("installation")
+DELIVERY_STATE: Final[http.AppKey[SharedRead[DeliveryState]]] = http.AppKey("delivery_state")
 WEBHOOKS: Final[http.AppKey[Webhooks]] = http.AppKey("webhooks")
 WEBHOOK_KEYS: Final[http.AppKey[WebhookKeys]] = http.AppKey("webhook_keys")
 WEBHOOK_HOSTS: Final[http.AppKey[AllowedHosts]] = http.AppKey("webhook_hosts")

@@ -211,6 +211,11 @@ class Feed {
     return this.feed.hiddenMilliseconds;
   }
 
+  // With a worker a hidden page takes no connection from the others.
+  get mayStayHidden() {
+    return this.feed instanceof WorkerFeed;
+  }
+
   next() {
     const Kind = this.kinds.shift();
     this.feed = new Kind(this.target, this.report, () => this.fallBack());

@@ -217,6 +217,8 @@ class Live {
   visibilityChanged() {
     clearTimeout(this.hidden);
     if (this.ended) return;
+    // A reader who wants to be notified of the end looks elsewhere meanwhile.
+    if (document.hidden && this.feed.mayStayHidden && document.documentElement.dataset.notifies === "yes") return;
     if (document.hidden) this.hidden = setTimeout(() => this.suspend(), this.feed.hiddenMilliseconds);
     else if (!this.joined) this.open();
     else this.refresh();

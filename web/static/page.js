@@ -108,6 +108,8 @@ addEventListener("pageshow", () => {
   }
 });
 
+document.addEventListener("click", (event) => { if (event.target.closest?.("[data-print]")) print(); });
+
 // A filter takes effect when it is chosen; its button is for browsers without scripts.
 for (const select of document.querySelectorAll("select[data-send]")) {
   select.addEventListener("change", () => select.form.requestSubmit());

@@ -48,9 +48,12 @@ document.addEventListener("submit", (event) => {
   });
   request.addEventListener("load", () => {
     const main = request.response?.querySelector("main");
-    if (request.status < 400 || !main) return location.assign(request.responseURL);
+    // An answer that leads nowhere else is this page with what was wrong, or with what became of the file.
+    if (!main || (request.status < 400 && request.responseURL !== form.action)) return location.assign(request.responseURL);
     document.querySelector("main").replaceWith(document.adoptNode(main));
-    main.querySelector("[data-focus]")?.focus();
+    const first = main.querySelector("[data-focus], [aria-invalid]");
+    first?.focus();
+    first?.scrollIntoView({ block: "nearest" });
   });
   request.addEventListener("error", () => {
     place.hidden = true;

@@ -19,7 +19,7 @@ from web.operations.runs import requested_run
 from web.server import keys
 from web.server.error_responses import said
 from web.server.i18n import language
-from web.server.inputs import Input, query_of
+from web.server.inputs import Input, KnownLanguage, query_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class ReportQuery(Input):
 class FileQuery(Input):
     """The language of the words, by default the reader's."""
 
-    language: Literal["en", "he"] | None = None
+    language: KnownLanguage | None = None
 
 
 @routes.get("/api/outbound/runs/{run_id}/load-report")

@@ -1,4 +1,4 @@
-"""Receives a list of phone numbers as JSON or CSV, and checks every row."""
+"""Receives a list of phone numbers as JSON, as a table (CSV, TSV, XLSX) or in a form, and checks every row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dialer.policy.registers import MAX_NAME
 from web.access.auth import require_principal
-from web.intake.imports.import_request import CSV, upload
+from web.intake.imports.import_request import CSV, FILE, TSV, XLSX, upload
 from web.intake.phone_lists.phone_list import MAX_REASON_CHARACTERS, PhoneList, check_phones
 from web.intake.phone_lists.phone_rows import PhoneRow, phone_rows
 from web.operations.do_not_call import ListChange, change_list, require_changer
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from web.access.auth import Principal
+    from web.intake.encoding import Source
+    from web.intake.form import Part
     from web.intake.received import ReceivedBody
 
-# It is read into memory: more than 200,000 numbers. A longer list is sent as CSV.
+# It is read into memory: more than 200,000 numbers. A longer list is sent as a table.
 MAX_JSON_MEGABYTES: Final = 4
+# What the file is, its content tells.
+TABLES: Final = frozenset({CSV, TSV, XLSX})
 
 
 class ListSettings(Input):
@@ -55,14 +59,31 @@ async def import_phones(request: http.Request) -> dict[str, Any]:
     """
     query = _storable(query_of(request, ListSettings))
     principal = require_changer(request, query.register_)
-    if request.content_type not in {JSON, CSV}:
-        raise ApiError(415, "unsupported_media_type", Text(msgid("Send the numbers as application/json or text/csv.")))
+    if request.content_type not in {JSON, *TABLES}:
+        raise ApiError(415, "unsupported_media_type", Text(msgid("Send the numbers as JSON, CSV or an Excel workbook (.xlsx).")))
     async with upload(request, principal.business_id) as body:
         region = await _region(request, principal)
         settings, phones = await asyncio.to_thread(_read, request.content_type, body, query, region)
         require_changer(request, settings.register_)
-        digest = await asyncio.to_thread(_digest, body, settings)
+        digest = await asyncio.to_thread(_digest, body.source(), settings)
     return await change_list(request, ListChange(phones, _report(request, phones), digest, settings.register_))
+
+
+async def change_of_file(request: http.Request, file: Part | None, *, reason: str | None, register: str | None) -> ListChange:
+    """The change that the file of a form asks for, once the form has been received.
+
+    Raises:
+        ApiError: 401, 403, 413 or 422.
+    """
+    given = {"reason": reason, "register": register}
+    settings = _storable(check(ListSettings, {name: text for name, text in given.items() if text is not None}))
+    principal = require_changer(request, settings.register_)
+    if file is None or not file.file_name:
+        raise errors.wrong_field(name=FILE, why=Text(msgid("Choose a file with phone numbers.")))
+    region, source = await _region(request, principal), file.source
+    phones = await asyncio.to_thread(lambda: check_phones(phone_rows(source, region), region, settings.reason))
+    digest = await asyncio.to_thread(_digest, source, settings)
+    return ListChange(phones, _report(request, phones), digest, settings.register_)
 
 
 async def add_phones(request: http.Request, cells: Sequence[str], reason: str | None) -> dict[str, Any]:
@@ -98,7 +119,7 @@ def _refuse_rejected(phones: PhoneList) -> None:
 
 
 def _read(content_type: str, body: ReceivedBody, query: ListSettings, region: str) -> tuple[ListSettings, PhoneList]:
-    if content_type == CSV:
+    if content_type != JSON:
         return query, check_phones(phone_rows(body.source(), region), region, query.reason)
     if body.size > MAX_JSON_MEGABYTES * MEGABYTE:
         raise errors.too_large(MAX_JSON_MEGABYTES)
@@ -107,9 +128,9 @@ def _read(content_type: str, body: ReceivedBody, query: ListSettings, region: st
     return given, check_phones(rows, region, given.reason)
 
 
-def _digest(body: ReceivedBody, settings: ListSettings) -> bytes:
+def _digest(source: Source, settings: ListSettings) -> bytes:
     digest = hashlib.sha256(f"{settings.reason}|{settings.register_}\n".encode())
-    for piece in body.source()():
+    for piece in source():
         digest.update(piece)
     return digest.digest()
 

@@ -1,6 +1,7 @@
-"""Reads the rows of a list of phone numbers from a CSV file: a column `phone`, perhaps a column `reason`, and others that are ignored.
+"""Reads the rows of a list of phone numbers from a table (CSV, TSV, XLSX): a column of phones, perhaps one of reasons; others are ignored.
 
-A file without a header is read if it has one column, and its first row is a number: official registers come that way.
+The column of phones is found by its heading, as that of a list of leads is. A file without a header is read if it has one column, and its
+first row is a number: official registers come that way.
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from web.intake.csv_file import records_of
-from web.intake.csv_records import UnreadableRecord
+from web.intake.csv_records import Records, UnreadableRecord
+from web.intake.encoding import beginning
 from web.intake.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.row_shape import RowShape
 from web.intake.rows import BadRowCellsError
-from web.intake.tables.layout import MAX_TITLE_LINES, column_name
+from web.intake.tables.headings import Role, comparable, role_of
+from web.intake.tables.layout import MAX_TITLE_LINES, column_name, no_column
+from web.intake.tables.workbook import is_workbook, unpacked
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from web.intake.csv_records import Record, Records
+    from web.intake.csv_records import Record
     from web.intake.encoding import Source
 
 PHONE: Final = "phone"
 REASON: Final = "reason"
-COLUMNS: Final = frozenset({PHONE, REASON})
+REASONS: Final = frozenset(map(comparable, (REASON, "סיבה", "סיבת ההסרה", "السبب", "سبب")))
 
 
 class PhoneRow(NamedTuple):
@@ -37,22 +41,34 @@ class PhoneRow(NamedTuple):
 
 
 def phone_rows(source: Source, region: str) -> Iterator[PhoneRow]:
-    """The rows of a file, numbered as a spreadsheet shows them.
+    """The rows of a file, numbered as a spreadsheet shows them; of a workbook, its first sheet.
 
     Raises:
-        ApiError: 422 when the file cannot be read as a list of numbers.
+        ApiError: 422 when the file cannot be read as a list of numbers, 413 when it is a workbook that unpacks to too much.
     """
-    records = records_of(source, COLUMNS)
+    if not is_workbook(beginning(source)):
+        yield from _rows(records_of(source, (PHONE, REASON)), region)
+        return
+    workbook = unpacked(source)
+    try:
+        yield from _rows(workbook.records(), region)
+    finally:
+        workbook.close()
+
+
+def _rows(records: Iterator[Record], region: str) -> Iterator[PhoneRow]:
     above, header, first = _header(records, region)
-    phone = header.index(PHONE)
-    records.shape = RowShape(records.shape.delimiter, len(header), phone, phone)
+    if isinstance(records, Records):
+        phone = header.index(PHONE)
+        records.shape = RowShape(records.shape.delimiter, len(header), phone, phone)
     for number, record in enumerate(chain(first, records), start=above + 1):
         if isinstance(record, UnreadableRecord) or any(cell and not cell.isspace() for cell in record):
-            yield _row(number, header, record)
+            # In a sheet a row ends with its last cell that is not empty.
+            yield _row(number, header, record, padded=not isinstance(records, Records))
 
 
-def _header(records: Records, region: str) -> tuple[int, list[str], list[Record]]:
-    """The number of rows up to the header, its columns, and a first row that was read in search of it.
+def _header(records: Iterator[Record], region: str) -> tuple[int, list[str], list[Record]]:
+    """The number of rows up to the header, its columns by what they are, and a first row that was read in search of it.
 
     Raises:
         ApiError: 422, when there is none.
@@ -60,21 +76,30 @@ def _header(records: Records, region: str) -> tuple[int, list[str], list[Record]
     for above, record in enumerate(islice(records, MAX_TITLE_LINES)):
         if isinstance(record, UnreadableRecord):
             continue
-        names = [column_name(cell) for cell in record]
-        if PHONE in names:
-            return above + 1, _distinct(names), []
-        if len([name for name in names if name]) == 1 and any(_is_phone(cell, region) for cell in record):
-            return above, [PHONE if name else "" for name in names], [record]
-    text = Text(msgid("The first line must name the columns; these are missing: {columns}."), {"columns": PHONE})
-    raise ApiError(422, "missing_column", text, details=[{"field": PHONE, "message": Text(msgid("is missing"))}])
+        names = _columns(record)
+        if names:
+            return above + 1, names, []
+        if len([cell for cell in record if column_name(cell)]) == 1 and any(_is_phone(cell, region) for cell in record):
+            return above, [PHONE if column_name(cell) else "" for cell in record], [record]
+    raise no_column(PHONE)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    twice = [name for name in COLUMNS if names.count(name) > 1]
-    if twice:
-        text = Text(msgid("This column appears twice in the header."))
-        raise ApiError(422, "wrong_header", text, details=[{"field": name, "message": text} for name in twice])
-    return names
+def _columns(record: list[str]) -> list[str]:
+    """What each column is by its heading: the phone, the reason, or something that is ignored; empty when none is the phone.
+
+    Raises:
+        ApiError: 422, when one of them is there twice.
+    """
+    ranks = [(heading.rank, n) for n, cell in enumerate(record) if (heading := role_of(cell)) and heading.role is Role.PHONE]
+    if not ranks:
+        return []
+    reasons = [n for n, cell in enumerate(record) if comparable(cell) in REASONS]
+    phone = min(ranks)[1]
+    for name, twice in ((PHONE, list(map(column_name, record)).count(PHONE) > 1), (REASON, len(reasons) > 1)):
+        if twice:
+            text = Text(msgid("This column appears twice in the header."))
+            raise ApiError(422, "wrong_header", text, details=[{"field": name, "message": text}])
+    return [PHONE if n == phone else REASON if n in reasons else "" for n in range(len(record))]
 
 
 def _is_phone(cell: str, region: str) -> bool:
@@ -84,10 +109,11 @@ def _is_phone(cell: str, region: str) -> bool:
         return False
 
 
-def _row(number: int, header: list[str], record: Record) -> PhoneRow:
+def _row(number: int, header: list[str], record: Record, *, padded: bool) -> PhoneRow:
     if isinstance(record, UnreadableRecord):
         return PhoneRow(number, BadRowCellsError(dict(zip(header, record.beginning, strict=False)), record.fault))
-    row = dict(zip(header, record, strict=False))
-    if len(record) != len(header):
-        return PhoneRow(number, BadRowCellsError(row, "wrong_columns", cells=len(record), columns=len(header)))
+    cells = [*record, *[""] * (len(header) - len(record))] if padded else record
+    row = dict(zip(header, cells, strict=False))
+    if len(cells) != len(header) and not (padded and not any(map(str.strip, cells[len(header) :]))):
+        return PhoneRow(number, BadRowCellsError(row, "wrong_columns", cells=len(cells), columns=len(header)))
     return PhoneRow(number, row[PHONE], row.get(REASON, ""))

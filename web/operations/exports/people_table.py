@@ -16,7 +16,7 @@ from web.operations.explanations.outcome_labels import OUTCOME_LABELS
 from web.operations.exports.file_names import file_name
 from web.server import keys
 from web.server.error_responses import said_in
-from web.server.i18n import msgid, translate
+from web.server.i18n import ENGLISH, msgid, translate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,8 +54,9 @@ REASONS: Final = {
     "number_refused": msgid("The provider has refused this number lately"),
     "recently_called": msgid("Called recently"),
 }
-# How times are written: as Excel in that language reads them, too.
-TIMES: Final[dict[Language, str]] = {"en": "%Y-%m-%d %H:%M", "he": "%d/%m/%Y %H:%M"}
+# How times are written: in English as no country does, so that day and month cannot be taken for each other.
+TIME: Final = "%d/%m/%Y %H:%M"
+ENGLISH_TIME: Final = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class PeopleTable:
 
     def _csv_row(self, row: PeopleRow) -> list[object]:
         lead_id = escaped(row.lead_id) if isinstance(row.lead_id, str) else row.lead_id
-        called_at = f"{row.called_at:{TIMES[self.language]}}" if row.called_at else ""
+        called_at = f"{row.called_at:{ENGLISH_TIME if self.language == ENGLISH else TIME}}" if row.called_at else ""
         texts = [escaped(row.name), row.phone, row.result, row.calls, called_at, "" if row.length is None else str(row.length)]
         return [lead_id, *texts, escaped(row.note), *(escaped(cell) for cell in row.own)]
 

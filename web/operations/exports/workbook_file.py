@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import xlsxwriter
 
-from web.server.i18n import direction, msgid, translate
+from web.server.i18n import ENGLISH, direction, msgid, translate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from web.operations.exports.people_table import PeopleRow, PeopleTable
 
 OPTIONS: Final = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-TIMES: Final = {"en": "yyyy-mm-dd hh:mm", "he": "dd/mm/yyyy hh:mm"}
+TIME: Final = "dd/mm/yyyy hh:mm"
+ENGLISH_TIME: Final = "yyyy-mm-dd hh:mm"
 CREATED: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LENGTH: Final = "[h]:mm:ss"
 # A worksheet has 1,048,576 rows; leads beyond go to another one.
@@ -46,7 +47,7 @@ class _File:
         # The same leads give the same bytes.
         self._book.set_properties({"created": CREATED})
         self._bold = self._book.add_format({"bold": True, "bottom": 1})
-        self._time = self._book.add_format({"num_format": TIMES[table.language], "align": "left"})
+        self._time = self._book.add_format({"num_format": ENGLISH_TIME if table.language == ENGLISH else TIME, "align": "left"})
         self._length = self._book.add_format({"num_format": LENGTH})
         self._pages = 0
         self._page: Any = None

@@ -53,12 +53,11 @@ async def run_detail(request: http.Request, run: Run) -> RunDetail:
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
     """
-    reports = request.app[keys.REPORTS]
-    report = await reports.of_run(run.business_id, run.run_id)
+    report = await request.app[keys.REPORTS].of_run(run.business_id, run.run_id)
     business = await business_report(request, run.business_id)
     waits = await waits_of(request, run, report, business)
     ends_at = estimated_end(run, report, waits, lines=business.max_calls, now=business.now)
-    return RunDetail(waits, all_outcomes(await reports.outcomes(run.business_id, run.run_id)), ends_at)
+    return RunDetail(waits, all_outcomes(await request.app[keys.RESULT_COUNTS].outcomes(run)), ends_at)
 
 
 def all_outcomes(found: dict[str, int]) -> dict[str, int]:

@@ -8,9 +8,17 @@ from dialer.model import Role
 from sql.do_not_call.do_not_call import ListPlace
 from web.access.auth import require_principal
 from web.intake.phone_lists.phone_import import add_phones, read_phones
-from web.operations.do_not_call import list_filter, list_numbers, registers_of, remove_numbers, start_of_previous_numbers
+from web.operations.do_not_call import (
+    list_filter,
+    list_numbers,
+    registers_of,
+    remove_numbers,
+    required_registers,
+    start_of_previous_numbers,
+)
 from web.operations.explanations.principal_labels import name_of
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS
+from web.operations.settings.business import own_business
 from web.pages import forms, frame, notices
 from web.pages.settings.problems import problems_of
 from web.server.error_responses import translated
@@ -63,7 +71,7 @@ async def remove(request: http.Request) -> http.Response:
 async def _shown(request: http.Request, form: Mapping[str, str], problems: Mapping[str, str]) -> http.Response:
     principal = require_principal(request)
     values = {"form": form, "problems": problems, **await _values(request, principal)}
-    return await frame.render(request, "do_not_call.html", status=422 if problems else 200, **values)
+    return await frame.render(request, "do_not_call/list.html", status=422 if problems else 200, **values)
 
 
 async def _values(request: http.Request, principal: Principal) -> dict[str, Any]:
@@ -80,6 +88,7 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
         "entries": entries,
         "names": names,
         "registers": await registers_of(request, principal),
+        "required": required_registers(await own_business(request, principal)),
         "next": address.update_query(after=entries[-1].phone, register=entries[-1].register_id) if more else None,
         "previous": address.update_query(after=before.phone, register=before.register_id) if before else None,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dialer.model import RunStatus
 from web.access.auth import require_principal
 from web.operations.reports.business_summary import business_summary, midnight
-from web.operations.reports.waits_for import SHOWN_ELSEWHERE, waits_for
+from web.operations.reports.waits_for import SHOWN_ELSEWHERE, WaitReason, waits_for
 from web.operations.runs import list_runs
 from web.pages import frame
 from web.pages.outcome_groups import PERSON
@@ -76,5 +76,5 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
 
 
 async def _row(request: http.Request, run: Run) -> RunRow:
-    waits = [wait for wait in await waits_for(request, run) if wait.reason not in SHOWN_ELSEWHERE]
+    waits = [wait for wait in await waits_for(request, run) if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
     return RunRow(run, await results_of(request, run), said(request, waits[0].sentence) if waits else "")

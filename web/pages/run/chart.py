@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 COLUMNS: Final = 60
 # Widths of a column that people can name.
 STRETCHES: Final = tuple(timedelta(minutes=n) for n in (1, 5, 15, 30, 60, 180, 360, 720, 1440))
-# While a run goes on, only its last hour is drawn: it is read again and again.
-SHOWN_LIVE: Final = timedelta(hours=1)
+# What is drawn of a run: all of it, or its last hour, as while it goes on: then it is read again and again.
+ALL, HOUR = "all", "hour"
+LAST: Final = timedelta(hours=1)
 HEIGHT: Final = 80
 WIDTH: Final = 10
 IN_PROGRESS: Final = "progress"
@@ -53,11 +54,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`minutes` is the width of a column; `most` the calls of the highest one, or 1."""
+    """`minutes` is the width of a column; `most` the calls of the highest one, or 1; `other` the range to look at next, if there is one."""
 
     columns: list[Column]
     minutes: int
     most: int
+    other: str = ""
 
     @property
     def width(self) -> int:
@@ -66,7 +68,7 @@ class Chart:
 
 
 async def chart_of(request: http.Request, run: Run) -> Chart | None:
-    """The chart; None before the first call.
+    """The chart of the range that the query asks for; None before the first call.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
@@ -75,12 +77,17 @@ async def chart_of(request: http.Request, run: Run) -> Chart | None:
         return None
     now = request.app[keys.CLOCK].now()
     until = run.ended_at if run.ended_at and not run.in_progress else now
-    since = max(run.started_at, until - SHOWN_LIVE) if until is now else run.started_at
+    shown = request.query.get("range", HOUR if until is now else ALL)
+    is_longer = until - run.started_at > LAST
+    since = until - LAST if shown == HOUR and is_longer else run.started_at
     stretch = next((one for one in STRETCHES if (until - since) / one <= COLUMNS), STRETCHES[-1])
     since = since.replace(second=0, microsecond=0)
-    history = request.app[keys.CALL_HISTORY]
-    counted = await history.counted(run.business_id, run.run_id, since=since, until=until + stretch, seconds=stretch.total_seconds())
-    return _chart(since, stretch, counted, number=int((until - since) / stretch) + 1) if counted else None
+    counts = request.app[keys.RESULT_COUNTS]
+    counted = await counts.calls(run, since=since, until=until + stretch, seconds=stretch.total_seconds())
+    other = (ALL if shown == HOUR else HOUR) if is_longer else ""
+    if not counted and other != ALL:
+        return None
+    return replace(_chart(since, stretch, counted, number=int((until - since) / stretch) + 1), other=other)
 
 
 def _chart(since: datetime, stretch: timedelta, counted: list[CallCount], *, number: int) -> Chart:

@@ -95,7 +95,7 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
     wanted = await filter_of(request, principal, chosen)
     jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
     before = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
-    counts = await request.app[keys.REPORTS].outcomes(run.business_id, run.run_id)
+    counts = await request.app[keys.RESULT_COUNTS].outcomes(run)
     return {
         "run": run,
         "jobs": jobs,
