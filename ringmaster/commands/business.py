@@ -10,6 +10,7 @@ from phonenumbers import timezone as phone_zones
 
 from dialer.config import load
 from dialer.model import bounded_id
+from dialer.phones.phone_numbers import RefusedPhoneError, read_international
 from dialer.policy.calling_hours import default_hours
 from dialer.policy.run_settings import MAX_GAP_HOURS
 from dialer.policy.run_settings import MAX_PER_DAY as MOST_PER_DAY
@@ -18,7 +19,6 @@ from ringmaster.database import address, connected
 from ringmaster.errors import OptionError
 from ringmaster.output import print_result
 from sql.businesses.businesses import NO_RULES, Businesses, StartingRules
-from web.intake.phone_numbers import RefusedPhoneError, read_international
 
 if TYPE_CHECKING:
     import argparse

@@ -13,12 +13,12 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import validate
 
 from dialer.model import AttemptState
+from dialer.phones.phone_numbers import Refusal
 from sql.prices.price_table import Prices
 from telephony.simulator import Course
 from tests.contract.described_api import DESCRIPTION, described, resolved
 from tests.integration.test_simulator_hears_us import MINE, SimulatedSite, asked, us
 from tests.web_site import RUNS, leads
-from web.intake.phone_numbers import Refusal
 from web.intake.rows import REASONS
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from dialer.phones.zones import zones_of
 from dialer.policy.calling_hours import WEEKDAYS, CallingHours, default_hours
 from dialer.policy.time_zones import read_key, time_zone
 from dialer.policy.windows import Window, next_window
@@ -19,7 +20,6 @@ from sql.pool import Pool
 from sql.runs.zone_windows import ZoneWindow
 from tests.integration.test_claim_rules import PHONE, rules
 from tests.rows import DatabaseFixture
-from web.intake.phones.zones import zones_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from phonenumbers.timezone import time_zones_for_number
 from phonenumbers.tzdata import TIMEZONE_DATA
 
-from web.intake.phone_numbers import Refusal, RefusedPhoneError, read_phone
-from web.intake.phones.countries import zones_of_country
-from web.intake.phones.plans import e164
-from web.intake.phones.zones import PhoneZones, zone_key, zones_of
+from dialer.phones.countries import zones_of_country
+from dialer.phones.phone_numbers import Refusal, RefusedPhoneError, read_phone
+from dialer.phones.plans import e164
+from dialer.phones.zones import PhoneZones, zone_key, zones_of
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 KINDS = [kind for kind in phonenumbers.PhoneNumberType.values() if kind != phonenumbers.PhoneNumberType.UNKNOWN]

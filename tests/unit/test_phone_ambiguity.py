@@ -8,8 +8,8 @@ import phonenumbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
 from tests.cells import real_numbers
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
 
 
 def reading_of(cell: str, region: str) -> str | None:
@@ -49,7 +49,7 @@ def test_a_country_code_without_a_plus_never_rings_another(region: str, data: st
         assert reading_of(cell, region) in {None, right}, cell
 
 
-# St. Pierre and Miquelon: left out of account on purpose (web/intake/phones/ambiguity.py).
+# St. Pierre and Miquelon: left out of account on purpose (dialer/phones/ambiguity.py).
 NEGLIGIBLE = "PM"
 
 

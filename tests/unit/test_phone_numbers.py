@@ -10,9 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.cells import cells, dialled_is_shown, shown_digits, shows_more_than_a_number
-from web.intake.phone_cells import CellError, read_cell, simple
-from web.intake.phone_numbers import (
+from dialer.phones.phone_cells import CellError, read_cell, simple
+from dialer.phones.phone_numbers import (
     PhoneReading,
     Refusal,
     RefusedPhoneError,
@@ -22,6 +21,7 @@ from web.intake.phone_numbers import (
     read_international,
     read_phone,
 )
+from tests.cells import cells, dialled_is_shown, shown_digits, shows_more_than_a_number
 
 REGIONS = ["IL", "US", "DE", "FR", "IT"]
 MORE_REGIONS = [*REGIONS, "GB", "BR", "MX", "AR", "RU", "CA", "AU", "HU", "BS"]

@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from web.intake.phone_cells import CellError, read_cell
+from dialer.phones.phone_cells import CellError, read_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import available_timezones
 
 from dialer.model import BIGINT_MAX
+from dialer.phones.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
+from dialer.phones.zones import zone_key
 from sql.runs.new_run import NewLead
 from web.intake.imports.required_variables import RequiredVariables
-from web.intake.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
-from web.intake.phones.zones import zone_key
+from web.intake.phone_sentences import sentence_of
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import storable
@@ -191,7 +192,7 @@ def _phone(value: object, region: str) -> PhoneReading:
     try:
         return read_phone(value, region)
     except RefusedPhoneError as error:
-        raise BadRowError(error.reason, error.text) from None
+        raise BadRowError(error.reason, sentence_of(error)) from None
 
 
 def _name(value: object) -> str | None:

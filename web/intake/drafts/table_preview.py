@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.tables.headings import Role, role_of
 from web.intake.tables.layout import MAX_TITLE_LINES, Layout, distinct, roles_by
 from web.server.errors import ApiError

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
 from dialer.scripts.script import Script
 from web.intake.imports.script_numbers import check_script
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
-from web.intake.phones.refusals import SENTENCES
+from web.intake.phone_sentences import sentence_of
 from web.server import errors
-from web.server.errors import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +44,7 @@ def _numbers(caller_ids: Sequence[str], region: str) -> list[str]:
         try:
             numbers.append(read_phone(text, region).e164)
         except RefusedPhoneError as error:
-            wrong.append({"field": f"caller_ids.{place}", "message": Text(SENTENCES[error.reason])})
+            wrong.append({"field": f"caller_ids.{place}", "message": sentence_of(error)})
     if wrong:
         raise errors.invalid(wrong)
     return numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sql.runs.load_reports import DUPLICATE, MAX_COLUMNS, READ_AS, REJECTED, ListReport, ReportRow
-from web.intake.phones import refusals
+from web.intake.phone_sentences import SENTENCES as SENTENCES_OF_PHONES
 from web.intake.rows import REASONS, shown_text
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_VALUE_CHARACTERS: Final = 255
 # Of every reason why a row is rejected.
-SENTENCES: Final[Mapping[str, str]] = {**REASONS, **{str(reason): sentence for reason, sentence in refusals.SENTENCES.items()}}
+SENTENCES: Final[Mapping[str, str]] = {**REASONS, **{str(reason): sentence for reason, sentence in SENTENCES_OF_PHONES.items()}}
 
 
 def load_report(wanted: ImportRequest, rows: CheckedRows, known: Mapping[int, KnownLead] | None = None) -> ListReport:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
+from dialer.phones.zones import zones_of
 from dialer.policy.field_errors import SENTENCES
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
-from web.intake.phones.zones import zones_of
+from web.intake.phone_sentences import sentence_of
 from web.operations.settings.run_fields import foreign_caller_id
 from web.server import errors
 from web.server.errors import Text
@@ -37,7 +38,7 @@ def _check_agent(business: Business, number: str, name: str) -> None:
     try:
         read_as = read_phone(number, business.region).e164
     except RefusedPhoneError as error:
-        raise errors.wrong_field(name, error.text) from None
+        raise errors.wrong_field(name, sentence_of(error)) from None
     if read_as != number:
         raise errors.wrong_field(name, Text(SENTENCES["e164"]))
     countries = business.allowed_countries

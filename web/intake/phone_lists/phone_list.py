@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
+from web.intake.phone_sentences import sentence_of
 from web.intake.rows import BadRowCellsError, BadRowError, RejectedRow, shown_text
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -81,7 +82,7 @@ def _phone(cell: object, region: str) -> str:
     try:
         return read_phone(cell, region).e164
     except RefusedPhoneError as error:
-        raise BadRowError(error.reason, error.text) from None
+        raise BadRowError(error.reason, sentence_of(error)) from None
 
 
 def _reason(text: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.csv_file import records_of
 from web.intake.csv_records import Records, UnreadableRecord
 from web.intake.encoding import beginning
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.row_shape import RowShape
 from web.intake.rows import BadRowCellsError
 from web.intake.tables.headings import Role, comparable, role_of

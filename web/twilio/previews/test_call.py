@@ -9,11 +9,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Reference
+from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
+from dialer.phones.zones import zones_of
 from dialer.sealing import BrokenSealError
 from sql.test_calls.test_calls import NewTestCall, TestCallRefusedError
 from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
-from web.intake.phone_numbers import RefusedPhoneError, read_phone
-from web.intake.phones.zones import zones_of
+from web.intake.phone_sentences import sentence_of
 from web.operations.explanations.call_explanation import explain_call
 from web.operations.idempotency import request_id
 from web.server import errors, keys
@@ -47,7 +48,7 @@ def phone_to_test(business: Business, phone: str) -> str:
     try:
         reading = read_phone(phone, business.region)
     except RefusedPhoneError as error:
-        raise errors.wrong_field(name="phone", why=error.text) from None
+        raise errors.wrong_field(name="phone", why=sentence_of(error)) from None
     if business.allowed_countries is not None and zones_of(reading.e164).country not in business.allowed_countries:
         raise errors.wrong_field(name="phone", why=Text(msgid("is in a country that this business does not call")))
     return reading.e164

@@ -1,36 +1,16 @@
-"""Lists why a number is not called, each reason with its sentence."""
+"""Says why a number is not called: a sentence for each reason."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from dialer.phones.refusals import Refusal
 from web.server.errors import Text
 from web.server.i18n import msgid
 
-
-class Refusal(StrEnum):
-    """Why a number is not called."""
-
-    MISSING_PHONE = "missing_phone"
-    INVALID_PHONE = "invalid_phone"
-    TOO_SHORT = "too_short"
-    TOO_LONG = "too_long"
-    EMERGENCY = "emergency"
-    SHORT_NUMBER = "short_number"
-    PREMIUM = "premium"
-    SATELLITE = "satellite"
-    EXTENSION = "extension"
-    NOT_DIALABLE = "not_dialable"
-    UNASSIGNED = "unassigned"
-    NOT_ALONE = "not_alone"
-    TWO_NUMBERS = "two_numbers"
-    AMBIGUOUS = "ambiguous"
-    SHORTENED = "shortened"
-    MASKED = "masked"
-    NOT_TEXT = "not_text"
-
+if TYPE_CHECKING:
+    from dialer.phones.refusals import RefusedPhoneError
 
 SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.MISSING_PHONE: msgid("The phone number is missing."),
@@ -53,17 +33,9 @@ SENTENCES: Final[dict[Refusal, str]] = {
 }
 
 
-class RefusedPhoneError(Exception):
-    """The number is not called; `reason` says why."""
-
-    def __init__(self, reason: Refusal) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    @property
-    def text(self) -> Text:
-        """The reason as a sentence."""
-        return _sentence(self.reason)
+def sentence_of(error: RefusedPhoneError) -> Text:
+    """The reason as a sentence."""
+    return _sentence(error.reason)
 
 
 @cache

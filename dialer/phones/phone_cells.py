@@ -24,9 +24,9 @@ import re
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from web.intake.phones.dates import DATE_DIGITS, is_date, is_dotted_date
-from web.intake.phones.notes import Tail, may_have_note, tail_of
-from web.intake.phones.vanity import vanity_digits
+from dialer.phones.dates import DATE_DIGITS, is_date, is_dotted_date
+from dialer.phones.notes import Tail, may_have_note, tail_of
+from dialer.phones.vanity import vanity_digits
 
 MAX_CELL_CHARACTERS: Final = 200
 MAX_NUMBER_CHARACTERS: Final = 40

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType
 
-from web.intake.phones.plans import e164, is_fixed_length, is_written_in_full, may_be_international, national_digits, with_plus
+from dialer.phones.plans import e164, is_fixed_length, is_written_in_full, may_be_international, national_digits, with_plus
 
 if TYPE_CHECKING:
     from collections.abc import Collection

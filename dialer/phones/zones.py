@@ -19,8 +19,8 @@ import phonenumbers
 from phonenumbers import PhoneNumberType
 from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
 
-from web.intake.phones.countries import zones_of_country
-from web.intake.phones.plans import MAX_CODE_DIGITS
+from dialer.phones.countries import zones_of_country
+from dialer.phones.plans import MAX_CODE_DIGITS
 
 if TYPE_CHECKING:
     from phonenumbers.phonemetadata import PhoneNumberDesc

@@ -18,12 +18,12 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 from phonenumbers.shortnumberinfo import connects_to_emergency_number
 
-from web.intake.phone_cells import MAX_CELL_CHARACTERS, CellError, CellFault, CellReading, read_cell, simple
-from web.intake.phones.ambiguity import doubles_code, is_ambiguous
-from web.intake.phones.notes import LONG_GROUP, group_lengths, has_list_number, has_number_after_zero
-from web.intake.phones.plans import e164, forms_of, groups_of, is_fiction, may_be_international
-from web.intake.phones.refusals import Refusal, RefusedPhoneError
-from web.intake.phones.usual import usual_numbers
+from dialer.phones.ambiguity import doubles_code, is_ambiguous
+from dialer.phones.notes import LONG_GROUP, group_lengths, has_list_number, has_number_after_zero
+from dialer.phones.phone_cells import MAX_CELL_CHARACTERS, CellError, CellFault, CellReading, read_cell, simple
+from dialer.phones.plans import e164, forms_of, groups_of, is_fiction, may_be_international
+from dialer.phones.refusals import Refusal, RefusedPhoneError
+from dialer.phones.usual import usual_numbers
 
 __all__ = ["PhoneReading", "Refusal", "RefusedPhoneError", "read_international", "read_phone"]
 

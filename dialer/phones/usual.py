@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import phonenumbers
 
-from web.intake.phones.plans import fixed_lengths, writes_no_trunk
+from dialer.phones.plans import fixed_lengths, writes_no_trunk
 
 if TYPE_CHECKING:
     from phonenumbers.phonemetadata import PhoneNumberDesc
