@@ -70,7 +70,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             facts=facts,
             workers=Workers(pool),
             timelines=Timelines(pool),
-            commands=Commands(pool),
+            commands=Commands(pool, book.default.sid),
             runs=Runs(pool),
             bulk_operations=BulkOperations(pool),
             streams=streams,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import calls, imports, latency, queue, screen, uploads, visit
+from benchmarks import adoption, calls, imports, latency, queue, screen, uploads, visit
 from benchmarks.system import LINES
 
 if TYPE_CHECKING:
@@ -161,6 +161,25 @@ def run_upload(console: Console, options: Options) -> dict[str, Any]:
     return asdict(found)
 
 
+def run_adoption(console: Console, _: Options) -> dict[str, Any]:
+    """An old application's database, adopted while it is in use."""
+    console.print(f"adoption: {adoption.JOBS:,} jobs with every kind of dirt, while the old application goes on ...")
+    found = asyncio.run(adoption.adopt())
+    table = Table("figure", "value", title=f"Adoption of {found.jobs:,} jobs")
+    table.add_row("seconds", f"{found.seconds:.1f}")
+    table.add_row("statements of the old application meanwhile", f"{found.statements:,}")
+    table.add_row("the longest of them", f"{found.longest_ms:.0f} ms")
+    table.add_row(f"start of a run of {found.jobs // 2:,} leads", f"{found.start_seconds:.1f} s")
+    table.add_row("a claim of 3 of them, p99", f"{found.claim_p99_ms:.1f} ms")
+    console.print("the queue alone, on adopted tables and on new ones ...")
+    adopted, new = asyncio.run(adoption.calls()), asyncio.run(queue.measure(adoption.BUSINESSES))
+    share = adopted.calls_a_second / new.calls_a_second
+    table.add_row("calls a second, adopted / new", f"{adopted.calls_a_second:,.0f} / {new.calls_a_second:,.0f}, {share:.0%}")
+    table.add_row("WAL bytes a call, adopted / new", f"{adopted.wal_bytes_a_call:,.0f} / {new.wal_bytes_a_call:,.0f}")
+    console.print(table)
+    return {"adoption": asdict(found), "queue_adopted": asdict(adopted), "queue_new": asdict(new)}
+
+
 BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "queue": run_queue,
     "calls": run_calls,
@@ -170,6 +189,7 @@ BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "screen": run_screen,
     "visit": run_visit,
     "upload": run_upload,
+    "adoption": run_adoption,
 }
 
 

@@ -25,6 +25,8 @@ from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sql.attempts.attempts import ClaimedAttempt
     from sql.pool import Pool
 
@@ -72,16 +74,18 @@ class Figures:
         return self.calls / self.seconds
 
 
-async def measure(businesses: int = 200, leads: int = 100, *, history: int = 0) -> Figures:
+async def measure(
+    businesses: int = 200, leads: int = 100, *, history: int = 0, prepare: Callable[[str], Awaitable[object]] = migrate
+) -> Figures:
     """Dial `leads` of each of `businesses` as fast as PostgreSQL claims and records them, with fsync on.
 
-    With `history`, all rules of calling are on, and so many phones have been called before.
+    With `history`, all rules of calling are on, and so many phones have been called before. `prepare` makes the schema at an address.
     """
     with TemporaryDirectory(prefix="ringmaster-bench-") as folder:
         server = Postgres(Path(folder) / "postgres")
         await server.start()
         try:
-            await migrate(server.url)
+            await prepare(server.url)
             pool = await open_pool(server.url, name="bench", size=2 * CLAIMERS + 2)
             try:
                 return await _measure(pool, businesses, leads, history)

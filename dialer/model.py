@@ -103,6 +103,7 @@ class PauseKind(StrEnum):
     BUDGET = "budget"
     BUDGET_AMOUNT = "budget_amount"
     LOST_START = "lost_start"
+    ADOPTED = "adopted"
 
 
 class AttemptReason(StrEnum):
@@ -124,6 +125,8 @@ class AttemptReason(StrEnum):
     # Written by sql/attempts/record_v1.sql and sql/timelines/timeline_v1.sql.
     ANOTHER_CALL = "the provider answered with the call of another attempt"
     FORGOTTEN = "found at the provider: the database had forgotten it"
+    # Written by sql/adoption/complete_v1.sql.
+    OLD_CALL = "called by the old application"
 
 
 JOB_AFTER = {

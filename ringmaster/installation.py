@@ -17,6 +17,7 @@ from ringmaster.errors import CommandError
 from ringmaster.local.ports import LOCALHOST, free_port
 from sql.errors import FAILED
 from sql.migrate import ChangedMigrationError, migrate
+from sql.patience import MigrationError
 from sql.unusable import why_unusable
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ async def prepare(database_url: str) -> None:
             f"the database is of an earlier version, whose migrations have changed since ({error}): start with an empty DIALER_DATA_DIR, "
             "or go on with that version"
         )
+        raise CommandError(message) from error
+    except MigrationError as error:
+        message = f"the schema of the database cannot be brought up to date: {error}"
         raise CommandError(message) from error
     except FAILED as error:
         raise CommandError(why_unusable(error, database_url)) from error

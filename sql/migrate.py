@@ -2,28 +2,42 @@
 
 An applied migration must not change: its checksum is stored. Functions are versioned by name, so that old and new code can run side by
 side during a deploy; applying one again is harmless.
+
+Where the tables of an old application exist, they are adopted (sql/adoption/) in place of the migration that creates them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from sql.adoption.adopt import adopt, adoption_steps
+from sql.adoption.old_schema import ForeignSchemaError, old_schema
+from sql.adoption.survey import survey
+from sql.patience import LOCK_TIMEOUT_SECONDS, BlockedMigrationError, MigrationError, patiently
 from sql.statements import FOLDER, QUERIES, statements
 
 if TYPE_CHECKING:
+    from sql.adoption.old_schema import OldSchema
     from sql.pool import Connection, Pool
 
 # Any number, the same in all versions: the holder of this advisory lock migrates.
 LOCK = 7_417_001
-LOCK_TIMEOUT_SECONDS = 60
+# Others wait for it without a statement in progress: an index that is built concurrently would wait for theirs.
+LOCK_PAUSE_SECONDS = 0.1
+LOCK_TRIES = 36_000
+# Functions of these files are called by the others.
+CALLED_BY_OTHERS = {"states", "old_job_v1"}
+# The migration that creates the tables which other programs read.
+PUBLIC = "0002_public"
 
 
-class ChangedMigrationError(Exception):
-    """A migration that was applied to this database is not the one in this checkout."""
+class ChangedMigrationError(MigrationError):
+    """A migration that was applied to this database is not the one in this checkout; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +56,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A database compared with this checkout: files applied and pending, changed migrations, applied files that are unknown here."""
+    """A database compared with this checkout: files applied and pending, changed migrations, applied files that are unknown here.
+
+    `old`: the tables of an old application that are still to be adopted.
+    """
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
     changed: tuple[str, ...]
     unknown: tuple[str, ...]
+    old: OldSchema | None = None
 
     @property
     def up_to_date(self) -> bool:
@@ -63,8 +81,7 @@ def steps() -> list[Step]:
     """
     order = [("migration", path) for path in sorted((FOLDER / "migrations").glob("[0-9]*.sql"))]
     functions = [path for path in FOLDER.glob("*/*.sql") if path.parent.name != "migrations" and path.name != QUERIES]
-    # The other functions call those of states.sql.
-    order += [("function", path) for path in sorted(functions, key=lambda path: (path.stem != "states", path.stem))]
+    order += [("function", path) for path in sorted(functions, key=lambda path: (path.stem not in CALLED_BY_OTHERS, path.stem))]
     names = [path.stem for _, path in order]
     if len(set(names)) < len(names):
         message = f"two files of sql/ have the same name: {', '.join(sorted({name for name in names if names.count(name) > 1}))}"
@@ -75,26 +92,49 @@ def steps() -> list[Step]:
 async def migrate(database_url: str) -> list[str]:
     """Apply what is pending, each file in a transaction of its own; return the names applied.
 
-    Safe to run from many processes at once: one migrates, the others wait and find nothing to do.
+    Safe to run from many processes at once: one migrates, the others wait and find nothing to do. Safe to interrupt: what was done stays.
 
     Raises:
         ChangedMigrationError: when an applied migration has changed; nothing is applied then.
+        ForeignSchemaError: when tables of these names exist that are not the old application's; nothing is applied then.
+        BlockedMigrationError: when another session keeps a table locked, or another process migrates for an hour.
         asyncpg.PostgresError: when a file fails; that file is rolled back, those before it stay.
     """
     settings = {"application_name": "migrate", "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s"}
     connection = await asyncpg.connect(database_url, server_settings=settings)
     try:
-        await connection.execute(statements("migrations")["lock"], LOCK)
-        await connection.execute(statements("migrations")["create_schema"])
-        await connection.execute(statements("migrations")["create_applied"])
+        await _lock(connection)
         before = await _report(connection)
         if before.changed:
             raise ChangedMigrationError(", ".join(before.changed))
-        todo = [step for step in steps() if step.name in before.pending]
-        for step in todo:
-            await _apply(connection, step)
+        if before.old and before.old.differences:
+            raise ForeignSchemaError("\n".join(before.old.differences))
+        await connection.execute(statements("migrations")["create_schema"])
+        await connection.execute(statements("migrations")["create_applied"])
+        done: list[str] = []
+        for step in [step for step in steps() if step.name in before.pending]:
+            if step.name == PUBLIC and before.old:
+                done += await adopt(connection, set(before.applied))
+                await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
+            else:
+                await _apply(connection, step)
+            done.append(step.name)
         await connection.execute(statements("timelines")["notice"])
-        return [step.name for step in todo]
+        return done
+    finally:
+        await connection.close()
+
+
+async def plan(database_url: str) -> list[str]:
+    """What `migrate` would do to rows of an old application, a line each; empty when there are none. Changes nothing.
+
+    Raises:
+        OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
+    """
+    connection = await asyncpg.connect(database_url)
+    try:
+        old = (await _report(connection)).old
+        return await survey(connection, old) if old else []
     finally:
         await connection.close()
 
@@ -112,10 +152,22 @@ async def report(database_url: str) -> Report:
         await connection.close()
 
 
+async def _lock(connection: Connection) -> None:
+    for _ in range(LOCK_TRIES):
+        if await connection.fetchval(statements("migrations")["lock"], LOCK):
+            return
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+    message = "another process has been migrating this database for an hour"
+    raise BlockedMigrationError(message)
+
+
 async def _apply(connection: Connection, step: Step) -> None:
-    async with connection.transaction():
-        await connection.execute(step.text)
-        await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
+    async def attempt() -> None:
+        async with connection.transaction():
+            await connection.execute(step.text)
+            await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
+
+    await patiently(attempt)
 
 
 async def _report(connection: Connection) -> Report:
@@ -123,11 +175,18 @@ async def _report(connection: Connection) -> Report:
     if await connection.fetchval(statements("migrations")["has_applied"]):
         applied = {row["name"]: row["checksum"] for row in await connection.fetch(statements("migrations")["applied"])}
     here = steps()
+    old = None if PUBLIC in applied else await old_schema(connection)
+    adopted = [step.name for step in adoption_steps()]
+    pending = [s.name for s in here if s.name not in applied or (s.kind == "function" and applied[s.name] != s.checksum)]
+    if old:
+        at = pending.index(PUBLIC)
+        pending[at:at] = [name for name in adopted if name not in applied]
     return Report(
         applied=tuple(applied),
-        pending=tuple(s.name for s in here if s.name not in applied or (s.kind == "function" and applied[s.name] != s.checksum)),
+        pending=tuple(pending),
         changed=tuple(s.name for s in here if s.kind == "migration" and applied.get(s.name, s.checksum) != s.checksum),
-        unknown=tuple(sorted(set(applied) - {s.name for s in here})),
+        unknown=tuple(sorted(set(applied) - {s.name for s in here} - set(adopted))),
+        old=old,
     )
 
 

@@ -146,7 +146,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.RUNS] = Runs(pool)
     app[keys.JOBS] = Jobs(pool)
     app[keys.DO_NOT_CALL] = DoNotCall(pool)
-    app[keys.COMMANDS] = Commands(pool)
+    app[keys.COMMANDS] = Commands(pool, app[keys.ACCOUNTS].default.sid)
     app[keys.ATTEMPTS] = Attempts(pool)
     app[keys.RESOLUTIONS] = Resolutions(pool)
     app[keys.DIALLING] = Dialling(pool)

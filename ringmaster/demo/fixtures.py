@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import Role
-from ringmaster.commands import business, token, user
+from ringmaster import new_business
+from ringmaster.commands import token, user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,8 +95,8 @@ async def create(pool: Pool, leads: Path | None) -> list[Tenant]:
 
 async def _create(pool: Pool, fixture: FixtureBusiness, leads: Path) -> Tenant:
     # Without rules of calling, hours `always` among them: nobody is called, and the demo runs at any hour.
-    new = business.validate(name=fixture.name, caller_id=fixture.caller_id, timezone=None, max_calls=MAX_CALLS)
-    business_id = int((await business.create(pool, new))["business_id"])
+    new = new_business.validate(name=fixture.name, caller_id=fixture.caller_id, timezone=None, max_calls=MAX_CALLS)
+    business_id = int((await new_business.create(pool, new))["business_id"])
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     await user.create(pool, business_id, email=fixture.email, role=Role.ADMIN, password=password)
     secret = str((await token.create(pool, business_id, role=Role.OPERATOR))["token"])

@@ -191,6 +191,11 @@ BEGIN
     SELECT * INTO lane FROM dialer.lanes l WHERE l.business_id = p_business_id;
     SELECT * INTO run FROM public.outbound_call_runs r
     WHERE r.id = command.run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
+    IF lane.business_id IS NOT NULL AND command.type IN ('run.start', 'run.resume')
+        AND dialer.is_incomplete(p_business_id, command.run_id) THEN
+        -- Nothing is decided: the caller completes the run, and tries again.
+        RETURN jsonb_build_object('accepted', FALSE, 'code', 'incomplete', 'run_id', command.run_id);
+    END IF;
     IF lane.business_id IS NULL OR run.id IS NULL THEN
         verdict := jsonb_build_object('accepted', FALSE, 'code', 'not_found', 'foreign', EXISTS (
             SELECT FROM public.outbound_call_runs r WHERE r.id = command.run_id AND r.business_id <> p_business_id));
@@ -355,7 +360,8 @@ END
 $$;
 
 -- Decide the waiting commands of one business, in the order they came. Returns those decided, and a last row of type
--- `busy` when a row was locked by another session: call again later. A locked run delays only its own commands.
+-- `busy` when a row was locked by another session: call again later. A locked run delays only its own commands. So does
+-- one that the caller has to complete first, a row of type `incomplete` (sql/adoption/complete_v1.sql).
 CREATE OR REPLACE FUNCTION dialer.apply_received_v1(p_business_id integer, p_limit integer)
 RETURNS TABLE (type text, run_id integer, job_id bigint, hang_up boolean, answer jsonb)
 LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
@@ -393,7 +399,10 @@ BEGIN
                 WHERE i.business_id = p_business_id AND i.id = command.id;
                 PERFORM dialer.answer_command_v1(command, answer, FALSE);
         END;
-        type := command.type;
+        IF answer ->> 'code' = 'incomplete' THEN
+            locked_runs := locked_runs || command.run_id;
+        END IF;
+        type := CASE answer ->> 'code' WHEN 'incomplete' THEN 'incomplete' ELSE command.type END;
         run_id := command.run_id;
         job_id := command.job_id;
         hang_up := command.hang_up;

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType, RunChanged
+from sql.adoption.old_runs import OldRuns
 from sql.audit.audit import CURRENT_ADDRESS
 from sql.statements import statements
 
@@ -19,6 +20,8 @@ TEXT = statements("commands")
 MAX_WAITING_BUSINESSES = 100
 # One statement decides these, with the business's lane locked.
 MAX_APPLIED_AT_ONCE = 25
+# The run is one of the old application, and its leads are not read yet: nothing was decided.
+INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,24 @@ class AppliedCommand:
 class Commands:
     """The commands of all businesses, in PostgreSQL."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Use `pool`, which the caller closes."""
+    def __init__(self, pool: Pool, default_account: str = "") -> None:
+        """Use `pool`, which the caller closes; `default_account` is that of businesses without one of their own."""
         self._pool = pool
+        self._old_runs = OldRuns(pool, default_account)
 
     async def apply(self, command: Command) -> Answer:
-        """Decide a command that came over HTTP.
+        """Decide a command that came over HTTP; a run of the old application is completed first.
 
         Raises:
             DatabaseUnavailableError: when it failed or its answer was lost; retrying with the same id is harmless.
         """
+        answer = await self._apply(command)
+        if answer.code != INCOMPLETE:
+            return answer
+        await self._old_runs.complete(command.business_id, command.run_id)
+        return replace(await self._apply(command), duplicate=answer.duplicate)
+
+    async def _apply(self, command: Command) -> Answer:
         answer = await self._pool.fetchval(
             TEXT["command"],
             command.business_id,
@@ -125,12 +136,15 @@ class Commands:
     async def apply_received(self, business_id: int) -> tuple[list[AppliedCommand], bool]:
         """Decide at most 25 commands of one business, in order; the second is True when its lane or a run is locked: ask again later."""
         rows = await self._pool.fetch(TEXT["apply_received"], business_id, MAX_APPLIED_AT_ONCE)
+        for row in rows:
+            if row["type"] == INCOMPLETE:
+                await self._old_runs.complete(business_id, row["run_id"])
         applied = [
             AppliedCommand(
                 RunChanged(business_id, row["run_id"], CommandType(row["type"]), row["job_id"], row["hang_up"]), Answer.of(row["answer"])
             )
             for row in rows
-            if row["type"] != "busy"
+            if row["type"] not in {"busy", INCOMPLETE}
         ]
         return applied, len(applied) < len(rows)
 

@@ -1,92 +1,17 @@
--- The two tables that other programs read keep the names and columns of the system this one replaces; their times are
--- TIMESTAMP without zone, in UTC. Everything new is in schema dialer, with TIMESTAMPTZ.
+-- Everything of our own, in schema dialer; its times are TIMESTAMPTZ. The two tables that other programs read are in
+-- 0002_public.sql.
 
-CREATE TABLE public.outbound_call_runs (
-    id                   SERIAL PRIMARY KEY,
-    business_id          INTEGER      NOT NULL,
-    outbound_list_id     INTEGER,
-    concurrency          INTEGER      DEFAULT 3,
-    created_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
-    created_by_user_id   INTEGER,
-    name                 VARCHAR(255),
-    priority             SMALLINT     NOT NULL DEFAULT 0,
-    settings             JSONB        NOT NULL DEFAULT '{}',
-    -- The runs whose leads this one calls again, the oldest first; their calls do not count for the gap.
-    ancestors            INTEGER[]    NOT NULL DEFAULT '{}',
-    cancel_requested     BOOLEAN      NOT NULL DEFAULT FALSE,
-    -- True from a cancel or stop until its job rows say cancelled too; the counters show it at once.
-    rewrite_pending      BOOLEAN      NOT NULL DEFAULT FALSE,
-    cursor_position      INTEGER      DEFAULT 0,
-    total_leads          INTEGER      DEFAULT 0,
-    started_at           TIMESTAMP,
-    -- When it starts by itself, until it has been started.
-    schedule_at          TIMESTAMP,
-    -- With a budget in money: what its calls have cost by the price table, those in progress at their longest, and in
-    -- which currency.
-    spent_currency       TEXT,
-    locked_by_worker     VARCHAR(128),
-    lock_ts              TIMESTAMP,
-    -- From here on what calls change. WAL has the part of a row that an update changes, from the first such column to
-    -- the last.
-    status               VARCHAR(32)  DEFAULT 'running',
-    queued_count         INTEGER      DEFAULT 0,
-    in_progress_count    INTEGER      DEFAULT 0,
-    completed_count      INTEGER      DEFAULT 0,
-    failed_count         INTEGER      DEFAULT 0,
-    cancelled_count      INTEGER      NOT NULL DEFAULT 0,
-    skipped_count        INTEGER      NOT NULL DEFAULT 0,
-    -- Attempts that were or may have been sent, for the budget.
-    calls_count          INTEGER      NOT NULL DEFAULT 0,
-    amount_spent         NUMERIC      NOT NULL DEFAULT 0,
-    updated_at           TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
-    served_at            TIMESTAMP,
-    last_error           TEXT,
-    -- The same for a program: {kind, code?, ...}, see docs/schema.md.
-    last_error_cause     JSONB,
-    ended_at             TIMESTAMP,
-    completed_at         TIMESTAMP,
-    cancel_requested_at  TIMESTAMP,
-    cancel_requested_by  VARCHAR(255),
-    archived_at          TIMESTAMP
-) WITH (fillfactor = 50);
-
-CREATE INDEX outbound_call_runs_by_business ON public.outbound_call_runs (business_id, id);
-CREATE INDEX outbound_call_runs_running ON public.outbound_call_runs (business_id) WHERE status = 'running';
-CREATE INDEX outbound_call_runs_scheduled ON public.outbound_call_runs (schedule_at)
-    WHERE status = 'pending' AND schedule_at IS NOT NULL;
-CREATE INDEX outbound_call_runs_to_rewrite ON public.outbound_call_runs (id) WHERE rewrite_pending;
-
--- Job and lead ids do not fit into 31 bits: other systems have larger ones, and ours grow. A lead whose id is a text
--- has it in `external_id`.
-CREATE TABLE public.outbound_call_jobs (
-    id               BIGSERIAL PRIMARY KEY,
-    run_id           INTEGER      NOT NULL REFERENCES public.outbound_call_runs (id),
-    lead_id          BIGINT       NOT NULL,
-    business_id      INTEGER      NOT NULL,
-    position         INTEGER,
-    created_at       TIMESTAMP    DEFAULT (now() AT TIME ZONE 'UTC'),
-    call_log_id      INTEGER,
-    project_id       INTEGER,
-    external_id      VARCHAR(255),
-    phone            VARCHAR(32),
-    lead_name        VARCHAR(255),
-    -- From here on what calls change, as in outbound_call_runs.
-    attempt_id       BIGINT,
-    attempts         SMALLINT     NOT NULL DEFAULT 0,
-    dial_lock_token  VARCHAR(64),
-    started_at       TIMESTAMP,
-    dial_started_at  TIMESTAMP,
-    status           VARCHAR(32)  DEFAULT 'queued',
-    outcome          VARCHAR(32),
-    call_sid         VARCHAR(64),
-    twilio_call_sid  VARCHAR(64),
-    completed_at     TIMESTAMP,
-    error_message    TEXT,
-    -- Why it was skipped, or which rule ended it after a call.
-    reason           VARCHAR(32),
-    CONSTRAINT unique_run_lead UNIQUE (run_id, lead_id),
-    CONSTRAINT outbound_call_jobs_position UNIQUE (run_id, position)
-) WITH (fillfactor = 50);
+-- The rows of the old application's tables that its adoption has removed, whole, each with the reason.
+CREATE TABLE dialer.legacy_archive (
+    id           BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- NULL for a row whose run is not there.
+    business_id  INTEGER,
+    table_name   TEXT         NOT NULL,
+    row_id       BIGINT       NOT NULL,
+    reason       TEXT         NOT NULL,
+    row          JSONB        NOT NULL,
+    archived_at  TIMESTAMPTZ  NOT NULL DEFAULT now()
+);
 
 CREATE TABLE dialer.businesses (
     business_id        INTEGER      GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -784,10 +709,9 @@ CREATE TYPE dialer.orphaned_call AS (
 -- planner learns of a table that has grown.
 DO $$
 DECLARE
-    changing CONSTANT text[] := '{public.outbound_call_runs,dialer.lanes,dialer.run_zones,dialer.retries,dialer.outbox,
-        dialer.inbox,dialer.workers,dialer.partitions,dialer.delivery_queues}';
-    growing CONSTANT text[] := '{public.outbound_call_jobs,dialer.attempts,dialer.call_sids,dialer.callbacks,
-        dialer.deliveries}';
+    changing CONSTANT text[] := '{dialer.lanes,dialer.run_zones,dialer.retries,dialer.outbox,dialer.inbox,
+        dialer.workers,dialer.partitions,dialer.delivery_queues}';
+    growing CONSTANT text[] := '{dialer.attempts,dialer.call_sids,dialer.callbacks,dialer.deliveries}';
     t text;
 BEGIN
     FOREACH t IN ARRAY changing LOOP

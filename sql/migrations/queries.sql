@@ -1,5 +1,5 @@
 -- name: lock
-SELECT pg_advisory_lock($1)
+SELECT pg_try_advisory_lock($1)
 
 -- name: create_schema
 CREATE SCHEMA IF NOT EXISTS dialer

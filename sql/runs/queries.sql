@@ -70,7 +70,8 @@ FROM public.outbound_call_jobs j
 WHERE j.business_id = $1 AND j.run_id = $2 AND (j.lead_id = ANY ($3::bigint[]) OR j.phone = ANY ($4::text[]))
 
 -- name: last_position
-SELECT coalesce(max(j.position), 0) FROM public.outbound_call_jobs j WHERE j.business_id = $1 AND j.run_id = $2
+SELECT coalesce(max(j.position), 0) FROM public.outbound_call_jobs j
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.position < dialer.unread_from()
 
 -- name: highest_lead
 SELECT coalesce(max(j.lead_id), 0) FROM public.outbound_call_jobs j
@@ -122,7 +123,8 @@ SELECT dialer.rewritten_v1($1::integer, $2::integer)
 
 -- name: to_end
 SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
-WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 AND r.in_progress_count = 0
+WHERE r.status = 'running' AND r.started_at IS NOT NULL
+  AND (r.queued_count = 0 AND r.in_progress_count = 0 OR r.cancel_requested AND r.cancel_requested_at IS NULL)
   AND l.partition = ANY ($1::smallint[])
   AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2
@@ -151,9 +153,7 @@ WHERE r.status = 'pending' AND r.schedule_at IS NOT NULL AND l.partition = ANY (
 ORDER BY r.schedule_at, r.id LIMIT $2
 
 -- name: end_if_done
-SELECT dialer.end_if_done_v1(r.business_id, r.id)
-FROM (SELECT q.business_id, q.id FROM public.outbound_call_runs q
-      WHERE q.business_id = $1 AND q.id = $2 FOR NO KEY UPDATE SKIP LOCKED) r
+SELECT dialer.close_run_v1($1::integer, $2::integer)
 
 -- name: last_load
 SELECT coalesce((SELECT max(l.number) FROM dialer.loads l

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sql.runs.zone_windows import ZoneWindow
 
 TEXT = statements("runs")
+# What an old application calls a run that nobody has started.
+QUEUED = {None, "", "queued"}
+DEFAULT_CONCURRENCY = 3
 # What holds for a run that was not given these; the business has no rule for them.
 DEFAULTS = {
     "machine_detection": None,
@@ -213,21 +216,29 @@ def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment else None
 
 
+def _status(word: str | None, started_at: datetime | None) -> RunStatus:
+    """The status of a run; one that an old application has inserted belongs to us only once it is started."""
+    if word in QUEUED or (word == RunStatus.RUNNING and started_at is None):
+        return RunStatus.PENDING
+    return RunStatus(word) if word in set(RunStatus) else RunStatus.FAILED
+
+
 def _run(row: Record) -> Run:
     return Run(
         run_id=row["id"],
         business_id=row["business_id"],
         name=row["name"],
-        status=RunStatus(row["status"]),
-        total_leads=row["total_leads"],
-        queued=row["queued_count"],
-        in_progress=row["in_progress_count"],
-        completed=row["completed_count"],
-        failed=row["failed_count"],
+        status=_status(row["status"], row["started_at"]),
+        # An old application may have left these empty.
+        total_leads=row["total_leads"] or 0,
+        queued=row["queued_count"] or 0,
+        in_progress=row["in_progress_count"] or 0,
+        completed=row["completed_count"] or 0,
+        failed=row["failed_count"] or 0,
         cancelled=row["cancelled_count"],
         skipped=row["skipped_count"],
-        cursor_position=row["cursor_position"],
-        concurrency=row["concurrency"],
+        cursor_position=row["cursor_position"] or 0,
+        concurrency=row["concurrency"] or DEFAULT_CONCURRENCY,
         cancel_requested=row["cancel_requested"],
         created_at=_utc(row["created_at"]),
         started_at=_utc(row["started_at"]),

@@ -11,6 +11,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "contract.md"
 NAME = re.compile(r"`([^`]+)`")
 CELL = re.compile(r"(?<!\\)\|")
 NOT_YET = "not yet: "
+ADOPTION = PAGE.with_name("adopt.md")
+FAILURE = re.compile(r"^\|\s*(\d*)\s*\| .* \| `(tests/[^`]+)` \|$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +78,8 @@ def of(section: int, kind: str) -> list[Promise]:
     found = [promise for promise in promises() if (promise.section, promise.kind) == (section, kind)]
     assert found, f"section {section} has no table of {kind!r}"
     return found
+
+
+def old_failures() -> list[tuple[str, str]]:
+    """The failures of the old system in docs/adopt.md: number, empty for a second one of the same number, and the test that holds it."""
+    return FAILURE.findall(ADOPTION.read_text(encoding="utf-8"))

@@ -11,6 +11,8 @@ OPENAPI = "tests/contract/test_openapi.py::"
 ASYNCAPI = "tests/contract/test_asyncapi.py::"
 INTEGRATION = "tests/integration/"
 MIGRATE = "tests/migration/test_migrate.py::"
+ADOPTION = "tests/migration/test_adoption.py::"
+OLD_RUNS = "tests/migration/test_old_runs.py::"
 CONFIG = "tests/unit/test_config.py::"
 START = INTEGRATION + "test_start.py::"
 ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
@@ -54,6 +56,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "make lint types": NAMES + "test_every_target_of_make_is_there",
         "make bench": NAMES + "test_every_target_of_make_is_there",
         "python -m sql migrate": MIGRATE + "test_from_many_processes_at_once",
+        "python -m sql migrate --dry-run": ADOPTION + "test_the_commands_say_what_they_would_do_and_do_it",
         "python -m sql status": NAMES + "test_every_command_takes_what_the_page_says",
         "python -m sql check": MIGRATE + "test_check_says_by_its_exit_code",
         "python -m web": HEALTH + "test_the_process_starts_serves_and_stops_at_once_with_a_listener",
@@ -245,6 +248,13 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         ALL: INTEGRATION + "test_web_waiting.py::test_every_reason_to_wait_is_reported",
     },
     (7, "outcome"): {ALL: ANSWERS + "test_every_outcome_is_shown"},
+    (8, "promise"): {
+        "adopt both variants": ADOPTION + "test_every_variant_ends_as_a_new_database",
+        "dialer.legacy_archive": ADOPTION + "test_each_kind_of_dirt",
+        "old statements": ADOPTION + "test_the_old_statements_afterwards",
+        "old runs": OLD_RUNS + "test_a_run_that_it_inserts_afterwards_is_started",
+    },
+    (8, "command"): {ALL: OLD_RUNS + "test_calls_in_doubt_are_followed_and_never_repeated"},
     (9, "command"): {
         "python -m dialer rejected list|requeue|discard": "tests/contract/test_streams_page.py::test_a_service_starts_and_watches_a_run",
         "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC

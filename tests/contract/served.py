@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,6 @@ from dialer.addresses import redis_address
 from dialer.config import Settings
 from dialer.model import Outcome
 from ringmaster.cli import parser as dialer_parser
-from sql.statements import every_statement
 from telephony.simulator.http.rest import Rest
 
 if TYPE_CHECKING:
@@ -25,8 +22,7 @@ if TYPE_CHECKING:
     from tests.contract.contract_page import Promise
 
 ROOT = Path(__file__).parents[2]
-TOPICS = {"scripts and accounts", "console", "adoption", "platforms"}
-COMMAND_SECONDS = 60
+TOPICS = {"scripts and accounts", "console", "platforms"}
 
 
 @cache
@@ -124,20 +120,10 @@ def _request_is_served(promise: Promise) -> bool:
 
 # What is asked in the manner of no other row.
 EXTRA: dict[str, Callable[[], bool]] = {
-    "1 | command | python -m sql migrate --dry-run": lambda: b"unrecognized" not in _errors_of("sql", "migrate", "--dry-run"),
-    "8 | promise | adopt both variants": lambda: any("legacy_archive" in text for text in every_statement().values()),
-    "8 | promise | dialer.legacy_archive": lambda: any("legacy_archive" in text for text in every_statement().values()),
-    "8 | promise | old statements": lambda: any("legacy_archive" in text for text in every_statement().values()),
-    "8 | promise | old runs": lambda: any("legacy_archive" in text for text in every_statement().values()),
-    "8 | promise | python -m dialer business adopt --from-public": lambda: "business adopt" in commands(),
     "9 | promise | worker /metrics": lambda: "DIALER_METRICS_PORT" in settings(),
     "9 | promise | PgBouncer": lambda: "doctor" in commands(),  # which says what guards are not in force
     "9 | promise | redis+cluster://": lambda: _takes(redis_address, "redis+cluster://h:6379"),
 }
-
-
-def _errors_of(*command: str) -> bytes:
-    return subprocess.run((sys.executable, "-m", *command), cwd=ROOT, capture_output=True, check=False, timeout=COMMAND_SECONDS).stderr
 
 
 def _takes(check: Callable[[str], str], value: str) -> bool:

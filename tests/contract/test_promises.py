@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.contract_page import NOT_YET, PAGE, promises
+from tests.contract.contract_page import NOT_YET, PAGE, old_failures, promises
 from tests.contract.held import ALL, HELD
 from tests.contract.served import EXTRA, TOPICS, operations, served, settings
 
@@ -49,11 +49,15 @@ def test_nothing_is_held_or_asked_for_that_no_row_promises() -> None:
     assert EXTRA.keys() <= {promise.id for promise in promises() if promise.open}
 
 
+def test_each_failure_of_the_old_system_is_held() -> None:
+    assert [number for number, _ in old_failures() if number] == [str(n) for n in range(1, 18)]
+
+
 @pytest.mark.timeout(COLLECTING_SECONDS)
 def test_every_test_that_is_named_is_there(request: pytest.FixtureRequest) -> None:
     """Those of this very test run are there; the others, when only some tests are run, are collected."""
     here = {item.nodeid.partition("[")[0] for item in request.session.items}
-    named = {test for tests in HELD.values() for test in tests.values()} - here
+    named = ({test for tests in HELD.values() for test in tests.values()} | {test for _, test in old_failures()}) - here
     if not named:
         return
     collecting = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", *sorted({test.partition("::")[0] for test in named}))

@@ -248,8 +248,8 @@ async def test_every_refusal_is_told_in_both_languages(site: Site) -> None:
 
 
 async def test_every_reason_to_skip_a_lead_is_shown(site: Site) -> None:
-    run = await running(site, 5)
-    reasons = ["do_not_call", "number_refused", "hours_never_open", "country_not_allowed", "recently_called"]
+    run = await running(site, 6)
+    reasons = ["do_not_call", "number_refused", "hours_never_open", "country_not_allowed", "recently_called", "rejected"]
     skip = "UPDATE outbound_call_jobs SET status = 'skipped', reason = ($2::text[])[position] WHERE run_id = $1"
     await site.database.pool.execute(skip, run, reasons)
     assert [job["reason"] for job in (await site.get(f"{RUNS}/{run}/jobs?status=skipped")).json["items"]] == reasons

@@ -62,11 +62,12 @@ async def test_a_changed_function_is_applied_again(empty_database_url: str) -> N
 
 
 async def test_a_step_that_fails_is_rolled_back_and_the_rest_can_follow(empty_database_url: str) -> None:
-    await run(empty_database_url, "CREATE TABLE outbound_call_jobs (something text)")
+    await run(empty_database_url, "CREATE SCHEMA dialer")
+    await run(empty_database_url, "CREATE TABLE dialer.sessions (something text)")
     with pytest.raises(asyncpg.DuplicateTableError):
         await migrate(empty_database_url)
-    assert await run(empty_database_url, "SELECT to_regclass('outbound_call_runs') IS NULL")
-    await run(empty_database_url, "DROP TABLE outbound_call_jobs")
+    assert await run(empty_database_url, "SELECT to_regclass('dialer.businesses') IS NULL")
+    await run(empty_database_url, "DROP TABLE dialer.sessions")
     assert await migrate(empty_database_url) == [step.name for step in steps()]
 
 

@@ -138,6 +138,7 @@ CAUSES: list[dict[str, Any]] = [
     {"kind": PauseKind.BUDGET, "calls": 2},
     {"kind": PauseKind.BUDGET_AMOUNT, "amount": "12.50", "currency": "USD", "left": "3.5", "price": "4"},
     {"kind": PauseKind.LOST_START},
+    {"kind": PauseKind.ADOPTED},
     {"kind": "of a later version", "more": 1},
 ]
 
@@ -180,9 +181,10 @@ def test_a_pause_without_a_cause_is_told_as_it_is_stored() -> None:
 
 def test_the_reasons_and_kinds_that_sql_writes_are_those() -> None:
     written = "".join(path.read_text(encoding="utf-8") for path in Path(sql.__file__).parent.rglob("*.sql"))
-    for word in (AttemptReason.ANOTHER_CALL, AttemptReason.FORGOTTEN):
+    for word in (AttemptReason.ANOTHER_CALL, AttemptReason.FORGOTTEN, AttemptReason.OLD_CALL):
         assert f"'{word}'" in written
     for kind in (PauseKind.ACCOUNT_REFUSED, PauseKind.BUDGET):
         assert f"'kind', '{kind}'" in written
-    assert f'{{"kind": "{PauseKind.LOST_START}"}}' in written
+    for kind in (PauseKind.LOST_START, PauseKind.ADOPTED):
+        assert f'{{"kind": "{kind}"}}' in written
     assert "'resolved as ' || p_resolution || ' by ' || p_requested_by" in written

@@ -40,6 +40,8 @@ REASONS: Final[dict[str, str]] = {
     "not_an_object": msgid("A lead must be an object with lead_id and phone."),
     "unknown_field": msgid("Unknown field {field}; put it under variables."),
     "missing_lead_id": msgid("The lead_id is missing."),
+    # Of a run that an old application has inserted: sql/adoption/old_runs.py.
+    "missing_lead": msgid("This lead is not there any more, or belongs to another business."),
     "invalid_lead_id": msgid("The lead_id must be a whole number from 1 to {most}, or text of at most {characters} characters."),
     "invalid_name": msgid("The name must be text of at most {most} characters."),
     "invalid_timezone": msgid("Unknown time zone; write it as Asia/Jerusalem."),

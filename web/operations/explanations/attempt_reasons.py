@@ -35,4 +35,5 @@ EXPLANATIONS: Final = {
     ),
     AttemptReason.ANOTHER_CALL: (msgid("The provider answered with a call that belongs to another lead."), DECIDE),
     AttemptReason.FORGOTTEN: (msgid("A restored database had lost this call. It was found in the provider's list."), SETTLES),
+    AttemptReason.OLD_CALL: (msgid("The system that was used before placed this call."), SETTLES),
 }

@@ -31,6 +31,7 @@ SAID_OVER: Final = msgid("{name} said that this call is over.")
 SAID_NOT_PLACED: Final = msgid("{name} said that this call was never placed.")
 LATER_CONFIRMED: Final = msgid("The provider's first answer could not be read; the call was confirmed later.")
 TAKEN_BACK: Final = msgid("The call waited too long in Twilio's queue, so we took it back; the lead is called again.")
+NOT_TAKEN: Final = msgid("The lead could not be taken from the system that was used before; the load report of the campaign says why.")
 CALLED_AGAIN: Final = msgid("The lead is called again.")
 OTHER: Final = msgid("The call did not succeed: {reason}.")
 
@@ -38,6 +39,8 @@ OTHER: Final = msgid("The call did not succeed: {reason}.")
 SIP: Final = re.compile(r"SIP (\d{3})")
 HTTP: Final = re.compile(r"HTTP (\d{3})(?:, code (\d{5,}))?")
 EXCEPTION: Final = re.compile(r"[A-Z]\w*(?: \(.*\))?")
+# Written by sql/adoption/old_runs.py.
+REJECTED: Final = re.compile(r"rejected: .+", re.DOTALL)
 # Written by sql/resolutions/resolve_v1.sql.
 RESOLVED: Final = re.compile(r"resolved as (over|not_placed) by (.+)", re.DOTALL)
 
@@ -113,6 +116,8 @@ def _of_reason(reason: str, resolver: Text | str | None = None) -> Text:
     if reason in EXPLANATIONS:
         meaning, remedy = EXPLANATIONS[AttemptReason(reason)]
         return Text(meaning, then=(Text(remedy),))
+    if REJECTED.fullmatch(reason):
+        return Text(NOT_TAKEN)
     if match := SIP.fullmatch(reason):
         return of_sip(int(match[1]))
     if match := HTTP.fullmatch(reason):

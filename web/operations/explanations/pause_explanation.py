@@ -57,6 +57,10 @@ SENTENCES: Final = {
         ),
         msgid("Check which leads were called, then resume or cancel the campaign."),
     ),
+    PauseKind.ADOPTED: (
+        msgid("The system that was used before did not finish this campaign."),
+        msgid("Check which leads were called, then resume or cancel the campaign."),
+    ),
 }
 ONE_CALL: Final = msgid("The budget of one call is used up, so the campaign was paused.")
 # Codes of the account that are about some of its calls only.

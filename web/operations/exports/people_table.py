@@ -53,6 +53,7 @@ REASONS: Final = {
     "country_not_allowed": msgid("In a country that is not called"),
     "number_refused": msgid("The provider has refused this number lately"),
     "recently_called": msgid("Called recently"),
+    "rejected": msgid("Could not be taken from the system that was used before"),
 }
 # How times are written: in English as no country does, so that day and month cannot be taken for each other.
 TIME: Final = "%d/%m/%Y %H:%M"

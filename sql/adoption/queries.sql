@@ -1,0 +1,76 @@
+-- name: has_old_tables
+SELECT (to_regclass('public.outbound_call_runs') IS NOT NULL OR to_regclass('public.outbound_call_jobs') IS NOT NULL)
+
+-- name: old_columns
+SELECT c.relname AS table_name, a.attname AS column_name, format_type(a.atttypid, a.atttypmod) AS type,
+       a.attnotnull AS required, (a.atthasdef OR a.attidentity <> '') AS has_default
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relname = ANY ($1::text[]) AND c.relkind IN ('r', 'p')
+
+-- name: invalid_indexes
+SELECT format('DROP INDEX CONCURRENTLY %s', i.indexrelid::regclass) AS statement
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relname = ANY ($1::text[])
+  AND i.indrelid IN (to_regclass('public.outbound_call_runs'), to_regclass('public.outbound_call_jobs'))
+
+-- name: of_business
+SELECT b.region, b.timezone, dialer.is_incomplete(b.business_id, $2::integer) AS incomplete
+FROM dialer.businesses b WHERE b.business_id = $1
+
+-- name: one_completion
+SELECT pg_advisory_xact_lock(dialer.additions_lock(), $1::integer) FROM set_config('lock_timeout', '30s', TRUE)
+
+-- name: mark_old_calls
+SELECT dialer.mark_old_calls_v1($1::integer, $2::integer)
+
+-- name: unread_jobs
+SELECT * FROM dialer.unread_jobs_v1($1::integer, $2::integer, $3::integer, $4::integer)
+
+-- name: known_phones
+SELECT j.phone, j.lead_id::bigint AS lead_id FROM public.outbound_call_jobs j
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.position < dialer.unread_from() AND j.phone IS NOT NULL
+
+-- name: last_position
+SELECT coalesce(max(j.position), 0) FROM public.outbound_call_jobs j
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.position < dialer.unread_from()
+
+-- name: read_jobs
+SELECT dialer.read_jobs_v1($1::integer, $2::integer, $3::bigint[], $4::text[], $5::text[], $6::integer)
+
+-- name: reject_jobs
+SELECT dialer.reject_jobs_v1($1::integer, $2::integer, $3::bigint[], $4::text[])
+
+-- name: complete_run
+SELECT dialer.complete_run_v1($1::integer, $2::integer, $3::text[], $4::integer[], $5::integer[], $6::integer, $7::text,
+                              $8::integer)
+
+-- name: runs_in_doubt
+SELECT r AS run_id FROM dialer.runs_in_doubt_v1($1::integer) r
+
+-- name: old_businesses
+SELECT business_id, name, phone, is_adopted FROM dialer.old_businesses_v1()
+
+-- name: are_elsewhere
+SELECT EXISTS (SELECT FROM pg_constraint c
+               WHERE c.conrelid = 'public.outbound_call_runs'::regclass AND c.contype = 'f'
+                 AND c.confrelid = to_regclass('public.business'))
+
+-- name: adopt_business
+WITH business AS (
+    INSERT INTO dialer.businesses (business_id, name, caller_ids, region, timezone, max_calls_limit, calling_hours,
+                                   min_gap_hours, max_per_day)
+    VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7::jsonb, $8, $9)
+    ON CONFLICT (business_id) DO NOTHING RETURNING business_id, name
+), audited AS (
+    INSERT INTO dialer.audit_log (business_id, actor, action, detail, address)
+    SELECT business_id, $10, 'business.adopt', jsonb_build_object('name', name), $11 FROM business
+), lane AS (
+    INSERT INTO dialer.lanes (business_id, partition, max_calls, cap, timeline)
+    SELECT business_id, dialer.partition_of(business_id), $6, $6, (SELECT max(h.id) FROM dialer.timelines h)
+    FROM business
+)
+-- A business that is created later gets an id above those of the old application.
+SELECT setval(s.name, greatest(nextval(s.name), b.business_id)), b.business_id
+FROM business b, (SELECT pg_get_serial_sequence('dialer.businesses', 'business_id') AS name) s

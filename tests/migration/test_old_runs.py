@@ -1,0 +1,204 @@
+"""Runs that the old application has inserted are taken over when they are started; nobody whose call is in doubt is called."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import from_url
+
+from dialer.messages import Command, CommandType
+from dialer.model import AttemptState, RunStatus
+from sql.adoption.old_runs import OldRuns
+from sql.runs.load_reports import ListReports
+from telephony import simulator
+from tests.chaos import polling
+from tests.integration.test_worker import Floor
+from tests.migration.conftest import adopt_businesses
+
+if TYPE_CHECKING:
+    from tests.migration.old_database import OldApplication
+    from tests.rows import DatabaseFixture
+
+ADOPT_PAGE = Path(__file__).parents[2] / "docs" / "adopt.md"
+# The runs of tests/migration/old/dirty.sql and filled.sql.
+STALE, NEVER, WAITING = 101, 105, 2
+START, RESUME = CommandType.START, CommandType.RESUME
+PERMITS = 20
+# Without callbacks the end of a call is found in lists, some seconds apart.
+SETTLED_SECONDS = 60.0
+
+
+async def attempts_of(database: DatabaseFixture, run_id: int) -> dict[int, tuple[str, str | None]]:
+    """State and sid of the attempts of a run, by the last digits of their leads."""
+    rows = await database.pool.fetch(
+        """SELECT j.lead_id % 1000 AS lead, a.state, a.sid FROM dialer.attempts a JOIN outbound_call_jobs j ON j.id = a.job_id
+        WHERE a.run_id = $1""",
+        run_id,
+    )
+    return {row["lead"]: (row["state"], row["sid"]) for row in rows}
+
+
+async def dial(database: DatabaseFixture) -> set[str]:
+    """Claim and end what there is; return the numbers."""
+    phones: set[str] = set()
+    while claimed := (await database.claim(1, permits=PERMITS))[0]:
+        phones |= {attempt.phone for attempt in claimed}
+        for attempt in claimed:
+            await database.record(attempt, AttemptState.OVER, outcome="completed")
+    return phones
+
+
+async def test_calls_in_doubt_are_followed_and_never_repeated(database: DatabaseFixture) -> None:
+    in_doubt = {1: ("unknown", None), 2: ("unknown", None), 5: ("unknown", None), 8: ("unknown", None)}
+    with_sid = {3: ("placed", "CAforever"), 4: ("placed", "CAagain")}
+    assert await attempts_of(database, STALE) == {**in_doubt, **with_sid}
+    assert len(await database.inflight(1)) == 8, "and one each of the run that was being driven, and of the one that failed"
+    run = await database.checked_run(1, STALE)
+    assert (run.status, run.in_progress, run.last_error_cause) == (RunStatus.PAUSED, 6, {"kind": "adopted"})
+    assert (await database.command(1, RESUME, STALE)).accepted
+    # 100010 and 100015 have a number of their own, 100011 to 100014 none that may be called.
+    assert await dial(database) == {"+12025550110", "+12025550115"}
+    rejected = await database.pool.fetch(
+        "SELECT lead_id % 1000, reason, error_message FROM outbound_call_jobs WHERE run_id = $1 AND status = 'skipped' ORDER BY 1", STALE
+    )
+    assert [tuple(row) for row in rejected] == [
+        (11, "rejected", "rejected: missing_phone"),
+        (12, "rejected", "rejected: invalid_phone"),
+        (13, "rejected", "rejected: the number of lead 100010"),
+        (14, "rejected", "rejected: missing_lead"),
+    ]
+    [load] = await ListReports(database.pool).of_run(1, STALE)
+    assert (load.rejected, load.duplicates) == (3, 1)
+    await database.checked_run(1, STALE)
+
+
+@pytest.mark.parametrize("status", ["running", "queued", None])
+async def test_a_run_that_it_inserts_afterwards_is_started(database: DatabaseFixture, old: OldApplication, status: str | None) -> None:
+    run = await old.insert_run(1, ["+12025550161", "202-555-0162", "+12025550161"], status)
+    seen = await database.runs.get(1, run)
+    assert seen
+    assert seen.status is RunStatus.PENDING
+    assert await dial(database) == set(), "until it is started it is nobody's"
+    command = Command(1, f"http:{uuid4()}", START, run, requested_by="test")
+    first, second = await asyncio.gather(database.commands.apply(command), database.commands.apply(command))
+    assert (first.accepted, second.accepted, {first.duplicate, second.duplicate}) == (True, True, {True, False})
+    assert await dial(database) == {"+12025550161", "+12025550162"}
+    counted = await database.checked_run(1, run)
+    assert (counted.total_leads, counted.completed, counted.skipped, counted.cursor_position) == (3, 2, 1, 2)
+    assert counted.status is RunStatus.COMPLETED
+
+
+async def test_from_the_stream_in_order_and_with_what_is_inserted_while_it_is_paused(
+    database: DatabaseFixture, old: OldApplication
+) -> None:
+    run = await old.insert_run(1, ["+12025550163"])
+    commands = [Command(1, f"c{n}", kind, run, entry=f"1-{n}") for n, kind in enumerate((START, CommandType.PAUSE), start=1)]
+    assert await database.commands.receive("0-0", "1-2", commands)
+    applied, is_busy = await database.commands.apply_received(1)
+    assert (applied, is_busy) == ([], True), "it was completed; the commands of the run wait for that"
+    applied, is_busy = await database.commands.apply_received(1)
+    assert ([one.answer.status for one in applied], is_busy) == (["running", "paused"], False)
+    await old.insert_jobs(run, 1, ["+12025550164"])
+    assert (await database.command(1, RESUME, run)).status == "running"
+    assert await dial(database) == {"+12025550163", "+12025550164"}
+    assert (await database.checked_run(1, run)).total_leads == 2
+
+
+async def test_a_cancel_by_its_flag_alone_is_carried_out(database: DatabaseFixture, old: OldApplication) -> None:
+    assert (await database.command(1, START, NEVER)).accepted
+    await old.connection.execute("UPDATE outbound_call_runs SET cancel_requested = TRUE WHERE id = $1", NEVER)
+    assert (1, NEVER) in await database.runs.to_end(list(range(256)), 100)
+    assert await database.runs.end_if_done(1, NEVER)
+    run = await database.checked_run(1, NEVER)
+    assert (run.status, run.cancelled) == (RunStatus.CANCELLED, 1)
+
+
+async def test_a_run_is_completed_once(database: DatabaseFixture) -> None:
+    """By two processes at once, and by a third later."""
+    runs = OldRuns(database.pool, simulator.TEST_ACCOUNT)
+    await asyncio.gather(runs.complete(1, WAITING), runs.complete(1, WAITING))
+    await runs.complete(1, WAITING)
+    assert len(await database.pool.fetch("SELECT FROM dialer.loads WHERE run_id = $1", WAITING)) == 1
+    assert (await database.command(1, START, WAITING)).accepted
+    assert len(await dial(database)) == 20
+    run = await database.checked_run(1, WAITING)
+    assert (run.status, run.cursor_position) == (RunStatus.COMPLETED, 20)
+
+
+async def test_the_old_application_by_a_worker_and_a_plain_xadd(
+    database: DatabaseFixture, old: OldApplication, adopted_url: str, redis_url: str
+) -> None:
+    """It resumes the run with the calls in doubt, and starts and cancels one of its own; who was called once is not called again."""
+    await database.workers.leave(database.incarnation)
+    own = await old.insert_run(1, ["+12025550171", "+12025550172"])
+    # The call of the run that was being driven is as old as the others.
+    await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '1 hour' WHERE sid = 'CAlive'")
+    async with (
+        simulator.running(port=0, scenario="answer", speed=50) as twilio,
+        AsyncExitStack() as stack,
+        from_url(redis_url, decode_responses=True) as redis,
+    ):
+        floor = Floor(database, adopted_url, redis_url, stack)
+
+        async def send(kind: str, run: int, name: str) -> None:
+            await redis.xadd("dialer:commands", {"v": 1, "id": name, "type": kind, "business_id": 1, "run_id": run})
+
+        async def status(run: int) -> str:
+            row = await old.read_progress(run, 1)
+            return str(row["status"])
+
+        async def both_are_over() -> bool:
+            return {await status(STALE), await status(own)} == {"completed", "cancelled"}
+
+        async with floor.worker(twilio.url):
+            await send("run.resume", STALE, "first")
+            await send("run.start", own, "second")
+            await send("run.cancel", own, "third")
+            await polling.until(both_are_over, SETTLED_SECONDS, "both runs are over")
+        called = [call.to for call in twilio.call_log.calls.values()]
+    assert len(called) == len(set(called)), "nobody twice"
+    # Those with a sid were called by the old application: the provider does not know their calls any more, and they are lost.
+    assert not {"+12025550103", "+12025550104"} & set(called)
+    assert {"+12025550110", "+12025550115"} <= set(called)
+    run = await database.checked_run(1, STALE)
+    assert (run.total_leads, run.skipped, run.cancelled) == (15, 4, 1)
+    assert await database.inflight(1) == []
+
+
+async def test_the_way_back_and_forward_again(database: DatabaseFixture, old: OldApplication, adopted_url: str) -> None:
+    """As docs/adopt.md says it, by the statements that it has."""
+    [way_back] = re.findall(r"```sql\n(.*?)```", ADOPT_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert (await database.command(1, RESUME, STALE)).accepted
+    assert (await database.command(1, START, WAITING)).accepted
+    claimed, _ = await database.claim(1, permits=5)
+    await database.pool.execute("UPDATE dialer.installation SET stopped_at = now()")
+    # What is in progress ends, or is decided.
+    for attempt in claimed:
+        await database.record(attempt, AttemptState.OVER, outcome="completed")
+    inflight = [(1, attempt_id) for attempt_id in await database.inflight(1)]
+    for found in await database.attempts.states(inflight):
+        await database.record(found, AttemptState.OVER, token=None, outcome="completed", by_person=True)  # type: ignore[arg-type]
+    assert await database.inflight(1) == []
+    await old.connection.execute(way_back)
+    running = await old.connection.fetch("SELECT id FROM outbound_call_runs WHERE status = 'running'")
+    assert {WAITING, STALE} <= {run["id"] for run in running}
+    assert not await old.connection.fetchval("SELECT count(*) FROM outbound_call_jobs WHERE status = 'skipped'"), "a word it does not know"
+    # The old worker calls a lead, and dies with the next.
+    queued = "SELECT id, phone FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued' ORDER BY id LIMIT 2"
+    first, second = await old.connection.fetch(queued, WAITING)
+    await old.connection.execute("UPDATE outbound_call_jobs SET status = 'completed', twilio_call_sid = 'CAold' WHERE id = $1", first["id"])
+    await old.connection.execute("UPDATE outbound_call_jobs SET status = 'dialing', dial_lock_token = 'old' WHERE id = $1", second["id"])
+    # Forward again: nobody whom the old worker has called, or may have, is called by us.
+    await database.pool.execute("UPDATE dialer.installation SET stopped_at = NULL")
+    assert (await adopt_businesses(adopted_url))["already"] == [1, 2]
+    assert (await database.command(1, START, WAITING)).accepted
+    phones = await dial(database)
+    assert phones
+    assert not phones & {first["phone"], second["phone"]}
+    assert (await database.checked_run(1, WAITING)).in_progress == 1
