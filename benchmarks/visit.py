@@ -54,7 +54,7 @@ class Visit:
     slow_later: Times
 
 
-@dataclass(slots=True)
+@dataclass
 class _Traffic:
     """What a page fetches, by the browser's own account."""
 
