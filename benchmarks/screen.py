@@ -79,7 +79,7 @@ async def measure(businesses: int, clients: int, seconds: float) -> Screen:
             before, done, began = system.usage(), await system.until_over(0), time.time()
             await asyncio.sleep(seconds)
             after, calls, took = system.usage(), await system.until_over(0) - done, time.time() - began
-            out, _ = await listeners.communicate()
+            out, _ = await listeners.communicate(b"")
     heard = json.loads(out)
     return Screen(
         businesses,
