@@ -9,7 +9,7 @@ from actors.keyed_semaphore import KeyedSemaphore
 from dialer.policy.call_prices import billed_minutes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from dialer.clock import Clock, Ids
@@ -40,6 +40,7 @@ class Attempts(Protocol):
         ring_seconds: int,
         max_minutes: int,
         default_account: str,
+        committed: Callable[[], None] = ...,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]: ...
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]: ...
     async def states(self, attempts: Sequence[tuple[int, int]]) -> list[OpenAttempt]: ...

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # A claim locks the rows of its businesses while it runs, and a cancel waits for one of them: small claims keep that wait short.
 MAX_PERMITS_PER_CLAIM = 32
+# A claim whose statement runs, and the one before it that is being flushed; each holds a connection.
+MAX_CLAIMS_AT_ONCE = 2
 # While businesses are queued, check this often whether they may be served again; after an unexpected error, pause as long.
 POLL_SECONDS = 1.0
 # After a lost claim, search again once its rows can no longer be sent.
@@ -79,6 +81,9 @@ class Dispatcher:
         # Businesses whose last claim met a lock are claimed for alone, one at a time, until a claim succeeds.
         self._alone: set[int] = set()
         self._claiming_alone = False
+        self._claims = asyncio.Semaphore(MAX_CLAIMS_AT_ONCE)
+        # The businesses of the claims in progress.
+        self._claiming: set[int] = set()
         self.loop = Loop("dispatcher", self._serve_queue, pause=lambda: POLL_SECONDS if self._queue else None)
 
     def enqueue(self, request: ClaimRequest) -> None:
@@ -117,13 +122,13 @@ class Dispatcher:
             await self._limiter.leave()
         except Exception:
             log.exception("a round of a dispatcher failed; retrying")
-            # Their claims may not have been made: let them ask again.
-            self._answer_all(self._served.values(), VerdictCode.AWAY)
+            # Their claims were not made: let them ask again.
+            self._answer_all([r for b, r in self._served.items() if b not in self._claiming], VerdictCode.AWAY)
             await asyncio.sleep(POLL_SECONDS)
             self.loop.ring()
 
     def _may_serve(self) -> bool:
-        waits_for_result = self._breaker.waits_for_result()
+        waits_for_result = self._breaker.waits_for_result() or (self._breaker.half_open and bool(self._claiming))
         if self._services.clock.boot() < self._services.ownership.clock_trusted_from:
             # The database's clock has jumped: a business is served when it asks again, after the next poll.
             return False
@@ -135,6 +140,9 @@ class Dispatcher:
         return [request for b, request in self._queue.items() if b not in self._alone or b == alone]
 
     async def _serve(self) -> None:
+        # Wait for room first: permits are used at once, or given back.
+        async with self._claims:
+            pass
         self._permits_returned.clear()
         permits, wait_seconds = await self._take_permits()
         if not permits:
@@ -146,10 +154,13 @@ class Dispatcher:
             self._claiming_alone = True
             self._tasks.spawn(self._claim_alone(request))
         together = [request for request in requests if request.business_id not in self._alone]
-        taken = await self._claim(together) if together else 0
-        unused = permits - taken - sum(request.permits for request in alone)
-        if unused > 0:
-            await self._give_back(unused)
+        left = permits - sum(request.permits for request in alone)
+        if together:
+            committed = asyncio.Event()
+            self._tasks.spawn(self._claim_together(together, left, committed))
+            await committed.wait()
+        elif left > 0:
+            await self._give_back(left)
 
     async def _take_permits(self) -> tuple[int, float]:
         """How many permits there are, and when none, after how many seconds to ask again."""
@@ -187,6 +198,23 @@ class Dispatcher:
 
     # -- claims ------------------------------------------------------------------------------------------------------------------
 
+    async def _claim_together(self, requests: Sequence[ClaimRequest], permits: int, committed: asyncio.Event) -> None:
+        """Claim with these permits; `committed` is set when the next claim may be made, while this one is being flushed.
+
+        While only one call may go through, the next claim waits for the whole of this one.
+        """
+        try:
+            async with self._claims:
+                taken = await self._claim(requests, (lambda: None) if self._breaker.half_open else committed.set)
+            if taken < permits:
+                await self._give_back(permits - taken)
+        except Exception:
+            log.exception("a claim for %d businesses failed; they may ask again", len(requests))
+            self._answer_all([request for request in requests if request.business_id in self._served], VerdictCode.AWAY)
+        finally:
+            committed.set()
+            self.loop.ring()
+
     async def _claim_alone(self, request: ClaimRequest) -> None:
         """Claim for a business that met a lock; the others are served meanwhile."""
         try:
@@ -197,8 +225,15 @@ class Dispatcher:
             self._claiming_alone = False
             self.loop.ring()
 
-    async def _claim(self, requests: Sequence[ClaimRequest]) -> int:
+    async def _claim(self, requests: Sequence[ClaimRequest], committed: Callable[[], None] = lambda: None) -> int:
         """Claim for these businesses; return how many attempts were taken."""
+        self._claiming.update(request.business_id for request in requests)
+        try:
+            return await self._claim_for(requests, committed)
+        finally:
+            self._claiming.difference_update(request.business_id for request in requests)
+
+    async def _claim_for(self, requests: Sequence[ClaimRequest], committed: Callable[[], None]) -> int:
         token = self._services.ids.uuid()
         policy = self._services.policy
         deadline = self._services.clock.boot() + SEND_SECONDS
@@ -212,6 +247,7 @@ class Dispatcher:
                 ring_seconds=policy.ring_seconds,
                 max_minutes=policy.max_minutes,
                 default_account=policy.default_account,
+                committed=committed,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, these businesses wait for an answer
             # Its rows may have been committed all the same, whatever failed afterwards.

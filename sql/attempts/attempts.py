@@ -171,8 +171,11 @@ class Attempts:
         ring_seconds: int,
         max_minutes: int,
         default_account: str,
+        committed: Callable[[], None] = lambda: None,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
         """Claim the next leads of at most 32 businesses; `token` is new for each call and marks the attempts it creates.
+
+        `committed` is called when only the flush is left: the rows are free again. No attempt may be sent before the answer.
 
         `max_minutes` is the longest length of a call, for budgets in money. `default_account` is the sid used for businesses without an
         account of their own.
@@ -193,16 +196,17 @@ class Attempts:
                 max_minutes,
                 default_account,
             )
+            committed()
             taken = [row for row in rows if row["verdict"] == VerdictCode.TAKEN]
             if taken:
                 await flush(connection)
         verdicts = [_verdict(row) for row in rows if row["verdict"] != VerdictCode.TAKEN]
         return [_claimed(row, token) for row in taken], verdicts
 
-    async def record(self, facts: Sequence[Fact], recorded: Callable[[], None] = lambda: None) -> list[RecordResult]:
+    async def record(self, facts: Sequence[Fact], committed: Callable[[], None] = lambda: None) -> list[RecordResult]:
         """Record facts, at most one per attempt; the results are in no particular order.
 
-        `recorded` is called when only the flush is left: the rows are free again. The flush is of the same session, since one of a later
+        `committed` is called when only the flush is left: the rows are free again. The flush is of the same session, since one of a later
         session could follow a crash in which the facts were lost.
 
         Raises:
@@ -210,7 +214,7 @@ class Attempts:
         """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])
-            recorded()
+            committed()
             if any(row["verdict"] != RecordVerdict.BUSY for row in rows):
                 await flush(connection)
         return [_record_result(row) for row in rows]

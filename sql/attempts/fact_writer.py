@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # A statement locks the rows of its businesses while it runs; a cancel has to wait for those rows, so statements are kept short.
 MAX_FACTS_AT_ONCE = 32
-# One statement that runs, and those before it that are being flushed; each holds a connection.
-MAX_WRITES_AT_ONCE = 3
+# A statement that runs, and the one before it that is being flushed; each holds a connection.
+MAX_WRITES_AT_ONCE = 2
 # Beyond this many waiting facts of one business, further ones are rejected and have to be retried: all businesses share the memory.
 MAX_WAITING_FACTS = 2_000
 # Our own sessions lock a row for milliseconds; another program may lock it for hours.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest_asyncio
 
+from actors.dispatch.rate_limiter import RateLimiter
 from dialer.model import AttemptState
 from ringmaster.local.postgres import Postgres, Stop
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import FactWriter
+from sql.attempts.verdicts import VerdictCode
 from sql.migrate import migrate
 from sql.outbox.outbox import Outbox
 from sql.pool import FLUSH, open_pool
 from tests.chaos.polling import until
+from tests.integration.test_dispatcher import Answers, owned, request_for
+from tests.integration.test_worker import Floor
 from tests.rows import DatabaseFixture
 
 if TYPE_CHECKING:
@@ -86,11 +91,31 @@ async def test_the_next_fact_is_written_while_the_one_before_is_flushed_and_none
         for n, attempt in enumerate(attempts, start=1):
             fact = Fact(business, attempt.attempt_id, attempt.nonce, AttemptState.OVER, outcome="busy")
             recorded.append(asyncio.ensure_future(writer.record(fact)))
-            await until(lambda n=n: are_flushed(postgres, n), WAIT_SECONDS, f"{n} facts are committed and being flushed")  # type: ignore[misc]
+            await until(lambda n=n: are_flushed(postgres, n, "over"), WAIT_SECONDS, f"{n} facts are being flushed")  # type: ignore[misc]
         assert not any(one.done() for one in recorded)
         await wait_for_standby(postgres, "")
         results = await asyncio.gather(*recorded)
     assert {result.state for result in results} == {AttemptState.OVER}
+
+
+async def test_the_next_claim_is_made_while_the_one_before_is_flushed_and_none_is_answered_before(
+    postgres: Postgres, database: DatabaseFixture, redis_url: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        await database.workers.leave(database.incarnation)
+        services, epochs = await owned(Floor(database, postgres.url, redis_url, stack))
+        businesses = [await database.business() for _ in range(2)]
+        for business in businesses:
+            await database.run(business, 1)
+        answers = Answers(services, RateLimiter(services, "AC1"))
+        await wait_for_standby(postgres, "nobody")
+        for n, business in enumerate(businesses, start=1):
+            answers.dispatcher.enqueue(await request_for(database, epochs, business))
+            await until(lambda n=n: are_flushed(postgres, n, "placing"), WAIT_SECONDS, f"{n} claims are being flushed")  # type: ignore[misc]
+        assert answers.codes == {}
+        await wait_for_standby(postgres, "")
+        assert [await answers.code(business) for business in businesses] == [VerdictCode.TAKEN] * 2
+        await answers.close()
 
 
 async def wait_for_standby(postgres: Postgres, name: str) -> None:
@@ -110,12 +135,12 @@ async def wait_for_standby(postgres: Postgres, name: str) -> None:
     await connection.close()
 
 
-async def are_flushed(postgres: Postgres, count: int) -> bool:
-    """Whether so many facts are committed, and as many sessions wait for a flush."""
+async def are_flushed(postgres: Postgres, count: int, state: str) -> bool:
+    """Whether so many attempts are in this state, committed, and as many sessions wait for a flush."""
     connection = await asyncpg.connect(postgres.url)
     try:
         flushes = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        return bool(flushes == count == await connection.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = 'over'"))
+        return bool(flushes == count == await connection.fetchval("SELECT count(*) FROM dialer.attempts WHERE state = $1", state))
     finally:
         await connection.close()
 

@@ -66,17 +66,21 @@ class FakeAttempts(FakeStore):
         ring_seconds: int,
         max_minutes: int,
         default_account: str,
+        committed: Callable[[], None] = lambda: None,
     ) -> tuple[list[ClaimedAttempt], list[Verdict]]:
         def statement() -> tuple[list[ClaimedAttempt], list[Verdict]]:
             parameters = claiming.Claim(incarnation, token, send_seconds, ring_seconds, default_account, max_minutes, self.held())
             return claiming.claim(self.db, requests, parameters)
 
         found: tuple[list[ClaimedAttempt], list[Verdict]] = await self.link.ask(statement)
+        committed()
+        if found[0]:
+            await self.link.ask(lambda: None)  # the flush
         return found
 
-    async def record(self, facts: Sequence[Fact], recorded: Callable[[], None] = lambda: None) -> list[RecordResult]:
+    async def record(self, facts: Sequence[Fact], committed: Callable[[], None] = lambda: None) -> list[RecordResult]:
         found: list[RecordResult] = await self.link.ask(lambda: recording.record(self.db, facts, self.held()))
-        recorded()
+        committed()
         await self.link.ask(lambda: None)  # the flush
         return found
 
