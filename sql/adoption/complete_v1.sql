@@ -41,7 +41,12 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.unread_jobs_v1(
     p_business_id integer, p_run_id integer, p_after integer, p_limit integer)
 RETURNS TABLE (job_id bigint, lead_id bigint, "position" integer, status text, is_known boolean, number text, name text)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE
+-- Tables that were just filled have no statistics: without these settings each page would read all leads.
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
 #variable_conflict use_column
 BEGIN
     IF to_regclass('public.leads') IS NULL THEN
@@ -55,14 +60,17 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT j.id::bigint, j.lead_id::bigint, j.position, dialer.status_of_old_job(j), l.id IS NOT NULL,
-           l.phone_e164::text,
+    SELECT j.id::bigint, j.lead_id::bigint, j.position, j.word, l.id IS NOT NULL, l.phone_e164::text,
            coalesce(j.lead_name, to_jsonb(l) ->> 'name',
                     nullif(concat_ws(' ', to_jsonb(l) ->> 'first_name', to_jsonb(l) ->> 'last_name'), ''))::text
-    FROM public.outbound_call_jobs j LEFT JOIN public.leads l ON l.id = j.lead_id AND l.tenant_id = p_business_id
-    WHERE j.run_id = p_run_id AND j.business_id = p_business_id AND j.position >= dialer.unread_from()
-      AND j.position > p_after
-    ORDER BY j.position LIMIT p_limit;
+    FROM (SELECT k.id, k.lead_id, k.position, k.lead_name, dialer.status_of_old_job(k) AS word
+          FROM public.outbound_call_jobs k
+          WHERE k.run_id = p_run_id AND k.business_id = p_business_id AND k.position >= dialer.unread_from()
+            AND k.position > p_after
+          ORDER BY k.position LIMIT p_limit) j
+    LEFT JOIN LATERAL (SELECT * FROM public.leads o
+                       WHERE o.id = j.lead_id AND o.tenant_id = p_business_id LIMIT 1) l ON TRUE
+    ORDER BY j.position;
 END
 $$;
 
@@ -70,7 +78,11 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.read_jobs_v1(
     p_business_id integer, p_run_id integer, p_jobs bigint[], p_phones text[], p_names text[], p_first integer)
 RETURNS void
-LANGUAGE sql AS $$
+LANGUAGE sql
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
     UPDATE public.outbound_call_jobs j
     SET phone = n.phone, lead_name = left(n.name, 255), position = p_first + n.nth - 1,
         status = dialer.status_of_old_job(j)
@@ -83,7 +95,11 @@ $$;
 -- ask the provider about it.
 CREATE OR REPLACE FUNCTION dialer.reject_jobs_v1(
     p_business_id integer, p_run_id integer, p_jobs bigint[], p_reasons text[]) RETURNS void
-LANGUAGE sql AS $$
+LANGUAGE sql
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
     UPDATE public.outbound_call_jobs j
     SET status = CASE dialer.status_of_old_job(j) WHEN 'queued' THEN 'skipped' ELSE 'failed' END,
         outcome = CASE dialer.status_of_old_job(j) WHEN 'queued' THEN j.outcome ELSE 'lost' END,
