@@ -1,11 +1,18 @@
 -- once
 -- What our code needs besides the old application's columns. Each column is nullable or has a constant default: no row
--- is rewritten, and its statements go on working.
+-- is rewritten, and its statements go on working. Those that calls change come first: as in 0002_public.sql, WAL has a
+-- row from the first column that changes to the last.
 ALTER TABLE public.outbound_call_runs
+    ADD COLUMN IF NOT EXISTS cancelled_count INTEGER NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS skipped_count INTEGER NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS calls_count INTEGER NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS amount_spent NUMERIC NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS cursor_position INTEGER DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS served_at TIMESTAMP,
+    ADD COLUMN IF NOT EXISTS ended_at TIMESTAMP,
+    ADD COLUMN IF NOT EXISTS last_error_cause JSONB,
     ADD COLUMN IF NOT EXISTS created_by_user_id INTEGER,
     ADD COLUMN IF NOT EXISTS started_at TIMESTAMP,
-    ADD COLUMN IF NOT EXISTS ended_at TIMESTAMP,
-    ADD COLUMN IF NOT EXISTS cursor_position INTEGER DEFAULT 0,
     ADD COLUMN IF NOT EXISTS locked_by_worker VARCHAR(128),
     ADD COLUMN IF NOT EXISTS lock_ts TIMESTAMP,
     ADD COLUMN IF NOT EXISTS name VARCHAR(255),
@@ -15,15 +22,9 @@ ALTER TABLE public.outbound_call_runs
     ADD COLUMN IF NOT EXISTS rewrite_pending BOOLEAN NOT NULL DEFAULT FALSE,
     ADD COLUMN IF NOT EXISTS schedule_at TIMESTAMP,
     ADD COLUMN IF NOT EXISTS spent_currency TEXT,
-    ADD COLUMN IF NOT EXISTS last_error_cause JSONB,
     ADD COLUMN IF NOT EXISTS cancel_requested_at TIMESTAMP,
     ADD COLUMN IF NOT EXISTS cancel_requested_by VARCHAR(255),
     ADD COLUMN IF NOT EXISTS archived_at TIMESTAMP,
-    ADD COLUMN IF NOT EXISTS cancelled_count INTEGER NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS skipped_count INTEGER NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS calls_count INTEGER NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS amount_spent NUMERIC NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS served_at TIMESTAMP,
     ALTER COLUMN cursor_position SET DEFAULT 0,
     ALTER COLUMN concurrency SET DEFAULT 3,
     ALTER COLUMN total_leads SET DEFAULT 0,
@@ -38,14 +39,14 @@ ALTER TABLE public.outbound_call_runs
     SET (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05,
          autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE public.outbound_call_jobs
-    ADD COLUMN IF NOT EXISTS business_id INTEGER,
-    ADD COLUMN IF NOT EXISTS position INTEGER,
-    ADD COLUMN IF NOT EXISTS external_id VARCHAR(255),
-    ADD COLUMN IF NOT EXISTS phone VARCHAR(32),
     ADD COLUMN IF NOT EXISTS attempt_id BIGINT,
     ADD COLUMN IF NOT EXISTS attempts SMALLINT NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS outcome VARCHAR(32),
     ADD COLUMN IF NOT EXISTS reason VARCHAR(32),
+    ADD COLUMN IF NOT EXISTS business_id INTEGER,
+    ADD COLUMN IF NOT EXISTS position INTEGER,
+    ADD COLUMN IF NOT EXISTS external_id VARCHAR(255),
+    ADD COLUMN IF NOT EXISTS phone VARCHAR(32),
     ALTER COLUMN status SET DEFAULT 'queued',
     ALTER COLUMN created_at SET DEFAULT (now() AT TIME ZONE 'UTC'),
     SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
