@@ -268,7 +268,7 @@ BEGIN
     UPDATE public.outbound_call_jobs j
     SET status = 'dialing', attempts = j.attempts + 1, attempt_id = t.id,
         -- Its beginning: an old application has an index of it, and nobody compares it.
-        dial_lock_token = left(p_token::text, 12),
+        dial_lock_token = left(p_token::text, 6),
         started_at = coalesce(j.started_at, dialer.utc()), dial_started_at = dialer.utc()
     FROM unnest(taken) t WHERE j.id = t.job_id AND j.business_id = t.business_id;
     DELETE FROM dialer.retries q USING unnest(picks) p

@@ -105,6 +105,9 @@ LANGUAGE sql STABLE AS $$
     CROSS JOIN LATERAL (
         SELECT count(*)::integer AS earlier FROM dialer.attempts a
         WHERE a.business_id = p_business_id AND a.job_id = p_job_id AND a.id <> p_attempt_id AND a.state = 'over'
+          -- The index is by number.
+          AND a.phone = (SELECT j.phone FROM public.outbound_call_jobs j
+                         WHERE j.id = p_job_id AND j.business_id = p_business_id)
           AND NOT dialer.is_no_fault(a.outcome, a.error_code, a.withdrawn_at)
           AND dialer.job_outcome(a.outcome, a.answered_by) = p_outcome) t
     WHERE t.earlier < w.times

@@ -75,7 +75,11 @@ SELECT a.id, a.state, a.sid, a.outcome, a.answered_by, a.duration, a.error_code,
        a.placed_at, a.ringing_at,
        a.answered_at, a.ended_at, a.hang_up_at, a.withdrawn_at,
        CASE WHEN dialer.is_open(a.state) THEN to_timestamp((a.evidence ->> 'missing')::float8) END AS missing_since
-FROM dialer.attempts a WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id = $3 ORDER BY a.id
+FROM dialer.attempts a
+WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id = $3
+  -- The index is by number.
+  AND a.phone = (SELECT j.phone FROM public.outbound_call_jobs j WHERE j.id = $3 AND j.business_id = $1)
+ORDER BY a.id
 
 -- name: callbacks
 SELECT c.attempt_id, c.received_at, c.fields, c.verdict, c.answer FROM dialer.callbacks c

@@ -219,8 +219,8 @@ CREATE TABLE dialer.prices (
 );
 -- The highest price, for numbers without a prefix in the table.
 CREATE INDEX prices_by_price ON dialer.prices (currency, minute_price);
-CREATE INDEX attempts_by_job ON dialer.attempts (job_id);
--- The earlier calls to a number, for the gap and the daily cap. None of these columns changes, so updates stay HOT.
+-- The earlier calls to a number, for the gap and the daily cap, and the attempts of a job, which have its number. None
+-- of these columns changes, so updates stay HOT.
 CREATE INDEX attempts_by_phone ON dialer.attempts (business_id, phone, created_at);
 -- The calls of today, for the summary of a business.
 CREATE INDEX attempts_by_day ON dialer.attempts (business_id, created_at);

@@ -7,14 +7,20 @@ RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     jobs bigint[];
+    -- Attempts are found by their numbers.
+    phones text[];
 BEGIN
     jobs := ARRAY(SELECT j.id FROM public.outbound_call_jobs j
                   WHERE j.run_id = p_run_id AND j.business_id = p_business_id
                   ORDER BY j.position LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    phones := ARRAY(SELECT DISTINCT j.phone FROM public.outbound_call_jobs j
+                    WHERE j.id = ANY (jobs) AND j.business_id = p_business_id);
     -- A recording that is being stored holds its attempt: the statement after this one sees it.
-    PERFORM FROM dialer.attempts a WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id FOR UPDATE;
+    PERFORM FROM dialer.attempts a
+    WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id AND a.phone = ANY (phones) FOR UPDATE;
     WITH attempt AS (
-        DELETE FROM dialer.attempts a WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id
+        DELETE FROM dialer.attempts a
+        WHERE a.job_id = ANY (jobs) AND a.business_id = p_business_id AND a.phone = ANY (phones)
         RETURNING a.id, a.sid
     ), callback AS (
         DELETE FROM dialer.callbacks c USING attempt a WHERE c.attempt_id = a.id AND c.business_id = p_business_id
