@@ -13,13 +13,15 @@ import pytest
 from redis.asyncio import from_url
 
 from dialer.messages import Command, CommandType
-from dialer.model import AttemptState, RunStatus
+from dialer.model import AttemptState, Role, RunStatus
 from sql.adoption.old_runs import OldRuns
 from sql.runs.load_reports import ListReports
 from telephony import simulator
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.chaos import polling
 from tests.integration.test_worker import Floor
 from tests.migration.conftest import adopt_businesses
+from tests.web_site import RUNS, hash_of, serving, token_digest
 
 if TYPE_CHECKING:
     from tests.migration.old_database import OldApplication
@@ -169,6 +171,33 @@ async def test_the_old_application_by_a_worker_and_a_plain_xadd(
     run = await database.checked_run(1, STALE)
     assert (run.total_leads, run.skipped, run.cancelled) == (15, 4, 1)
     assert await database.inflight(1) == []
+
+
+async def test_its_runs_are_shown_and_started_over_http(database: DatabaseFixture, adopted_url: str, redis_url: str) -> None:
+    async with serving(adopted_url, redis_url, database) as site:
+        await database.token(1, Role.OPERATOR, token_digest("old"))
+        runs = (await site.get(RUNS, token="old")).json["items"]
+        assert {run["run_id"] for run in runs} >= {1, WAITING, STALE, NEVER}
+        for run in sorted(runs, key=lambda run: run["run_id"] == WAITING):
+            path = f"{RUNS}/{run['run_id']}"
+            shown, jobs = await site.get(path, token="old"), await site.get(f"{path}/jobs", token="old")
+            assert (shown.status, jobs.status) == (200, 200)
+            assert len(jobs.json["items"]) == min(shown.json["total_leads"], 50)
+            for job in jobs.json["items"]:
+                assert (await site.get(f"{path}/jobs/{job['job_id']}", token="old")).status == 200
+        await database.user(1, EMAIL, Role.OPERATOR, await asyncio.to_thread(hash_of, PASSWORD))
+        browser = BrowserSession(site)
+        await browser.sign_in()
+        for page in ("/runs", f"/runs/{WAITING}", f"/runs/{STALE}", f"/runs/{WAITING}/jobs/{jobs.json['items'][0]['job_id']}"):
+            answer = await browser.get(page)
+            assert (answer.status, "None" in text_of(answer)) == (200, False), page
+        started = await site.post(f"{RUNS}/{WAITING}/start", token="old")
+        assert (started.status, started.json["status"]) == (200, "running")
+        hebrew = {"Accept-Language": "he"}
+        [rejected, *_] = (await site.get(f"{RUNS}/{STALE}/jobs?status=skipped", token="old", headers=hebrew)).json["items"]
+        assert (rejected["reason"], "דוח הטעינה" in rejected["error"]) == ("rejected", True)
+        report = (await site.get(f"{RUNS}/{STALE}/load-report", token="old")).json
+        assert {row.get("reason") for row in report["items"]} == {"missing_phone", "invalid_phone", "missing_lead", None}
 
 
 async def test_the_way_back_and_forward_again(database: DatabaseFixture, old: OldApplication, adopted_url: str) -> None:
