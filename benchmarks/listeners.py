@@ -27,12 +27,15 @@ class Listeners:
     def __init__(self, url: str) -> None:
         self._address = urlsplit(url)
         self._connecting = asyncio.Semaphore(AT_ONCE)
+        # Without them the connections would be closed.
+        self._writers: list[asyncio.StreamWriter] = []
         self.late: list[float] = []
 
     async def connect(self, token: str) -> asyncio.StreamReader:
         """A stream of events, read up to the end of its headers."""
         async with self._connecting:
             reader, writer = await asyncio.open_connection(self._address.hostname, self._address.port)
+            self._writers.append(writer)
             writer.write(f"GET {EVENTS} HTTP/1.1\r\nHost: {self._address.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head.split(b"\r\n", 1)[0]:
