@@ -121,4 +121,10 @@ document.addEventListener("htmx:error", (event) => {
   if (link) location.assign(link.href);
 });
 
+// On a phone a menu scrolls sideways: the page that is open is in sight.
+for (const here of document.querySelectorAll(".menu [aria-current], .side [aria-current]")) {
+  const [place, bar] = [here.getBoundingClientRect(), here.parentElement.getBoundingClientRect()];
+  here.parentElement.scrollBy(place.left + place.width / 2 - bar.left - bar.width / 2, 0);
+}
+
 document.querySelector("[data-focus]")?.focus();
