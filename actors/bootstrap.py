@@ -14,6 +14,7 @@ from dialer.streams.client import Streams
 from dialer.webhooks.signing import WebhookKeys
 from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
+from sql.adoption.old_runs import OldRuns
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_writer import FactWriter
 from sql.bulk.bulk_operations import BulkOperations
@@ -56,6 +57,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stored = Accounts(pool)
         book = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account"))
         await stored.keep_default(book.default.sid, book.default_to_keep)
+        await OldRuns(pool, book.default.sid).name_account()
         streams = Streams(settings.redis_url, clock)
         stack.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)

@@ -104,6 +104,10 @@ class OldRuns:
         """The runs of a business with calls of the old application that may not have ended."""
         return [row["run_id"] for row in await self._pool.fetch(TEXT["runs_in_doubt"], business_id)]
 
+    async def name_account(self) -> None:
+        """Assign the calls that are followed to the default account, where it was not known when their business was adopted."""
+        await self._pool.execute(TEXT["name_account"], self._default_account)
+
     async def complete(self, business_id: int, run_id: int) -> None:
         """Read the numbers of a run's leads and follow its calls; nothing happens when that is done, or there is no such run.
 

@@ -49,6 +49,10 @@ SELECT dialer.complete_run_v1($1::integer, $2::integer, $3::text[], $4::integer[
 -- name: runs_in_doubt
 SELECT r AS run_id FROM dialer.runs_in_doubt_v1($1::integer) r
 
+-- name: name_account
+UPDATE dialer.attempts a SET account_sid = $1
+FROM dialer.lanes l WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.account_sid = ''
+
 -- name: old_businesses
 SELECT business_id, name, phone, is_adopted FROM dialer.old_businesses_v1()
 

@@ -138,6 +138,8 @@ async def test_the_old_application_by_a_worker_and_a_plain_xadd(
 ) -> None:
     """It resumes the run with the calls in doubt, and starts and cancels one of its own; who was called once is not called again."""
     await database.workers.leave(database.incarnation)
+    # The account was not known when the business was adopted: the worker knows it.
+    await database.pool.execute("UPDATE dialer.attempts SET account_sid = ''")
     own = await old.insert_run(1, ["+12025550171", "+12025550172"])
     # The call of the run that was being driven is as old as the others.
     await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '1 hour' WHERE sid = 'CAlive'")
