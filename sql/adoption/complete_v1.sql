@@ -20,6 +20,23 @@ LANGUAGE sql STABLE AS $$
                            WHERE a.id = job.attempt_id AND a.business_id = job.business_id AND dialer.is_open(a.state))
 $$;
 
+-- Answer the waiting starts and resumes of a run that cannot be completed: it must not stop the commands behind them.
+CREATE OR REPLACE FUNCTION dialer.reject_incomplete_v1(p_business_id integer, p_run_id integer) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    command dialer.inbox;
+    verdict CONSTANT jsonb := jsonb_build_object('accepted', FALSE, 'code', 'internal', 'run_id', p_run_id);
+BEGIN
+    FOR command IN SELECT * FROM dialer.inbox i
+        WHERE i.business_id = p_business_id AND i.run_id = p_run_id AND i.applied_at IS NULL
+          AND i.type IN ('run.start', 'run.resume') ORDER BY i.seq FOR UPDATE LOOP
+        UPDATE dialer.inbox i SET applied_at = clock_timestamp(), answer = verdict
+        WHERE i.business_id = p_business_id AND i.id = command.id;
+        PERFORM dialer.answer_command_v1(command, verdict, FALSE);
+    END LOOP;
+END
+$$;
+
 -- The runs of a business with calls of the old application that have not ended.
 CREATE OR REPLACE FUNCTION dialer.runs_in_doubt_v1(p_business_id integer) RETURNS SETOF integer
 LANGUAGE sql STABLE AS $$

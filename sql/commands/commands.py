@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import CommandType, RunChanged
 from sql.adoption.old_runs import OldRuns
 from sql.audit.audit import CURRENT_ADDRESS
+from sql.errors import DatabaseUnavailableError
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from sql.pool import Pool
 
 TEXT = statements("commands")
+log = logging.getLogger(__name__)
 MAX_WAITING_BUSINESSES = 100
 # One statement decides these, with the business's lane locked.
 MAX_APPLIED_AT_ONCE = 25
@@ -138,7 +141,7 @@ class Commands:
         rows = await self._pool.fetch(TEXT["apply_received"], business_id, MAX_APPLIED_AT_ONCE)
         for row in rows:
             if row["type"] == INCOMPLETE:
-                await self._old_runs.complete(business_id, row["run_id"])
+                await self._complete(business_id, row["run_id"])
         applied = [
             AppliedCommand(
                 RunChanged(business_id, row["run_id"], CommandType(row["type"]), row["job_id"], row["hang_up"]), Answer.of(row["answer"])
@@ -147,6 +150,15 @@ class Commands:
             if row["type"] not in {"busy", INCOMPLETE}
         ]
         return applied, len(applied) < len(rows)
+
+    async def _complete(self, business_id: int, run_id: int) -> None:
+        try:
+            await self._old_runs.complete(business_id, run_id)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            log.exception("run %d of business %d cannot be completed; its start is rejected", run_id, business_id)
+            await self._pool.execute(TEXT["reject_incomplete"], business_id, run_id)
 
     async def forget(self, limit: int) -> int:
         """Delete expired commands, callbacks after 90 days, and numbers of replaced do-not-call registers, at most `limit` of each.

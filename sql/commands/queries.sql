@@ -39,5 +39,8 @@ SELECT o.business_id FROM oldest o WHERE o.business_id <> ALL ($2::integer[]) OR
 -- name: apply_received
 SELECT * FROM dialer.apply_received_v1($1::integer, $2::integer)
 
+-- name: reject_incomplete
+SELECT dialer.reject_incomplete_v1($1::integer, $2::integer)
+
 -- name: forget
 SELECT dialer.forget_v1($1::integer)

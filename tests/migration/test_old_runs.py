@@ -112,6 +112,19 @@ async def test_from_the_stream_in_order_and_with_what_is_inserted_while_it_is_pa
     assert (await database.checked_run(1, run)).total_leads == 2
 
 
+async def test_a_run_that_cannot_be_completed_stops_no_command_behind_it(database: DatabaseFixture, old: OldApplication) -> None:
+    await old.connection.execute("ALTER TABLE leads DROP COLUMN phone_e164")
+    kinds = ((START, WAITING), (CommandType.CANCEL, NEVER), (CommandType.CANCEL, WAITING))
+    commands = [Command(1, f"c{n}", kind, run, entry=f"1-{n}") for n, (kind, run) in enumerate(kinds, start=1)]
+    assert await database.commands.receive("0-0", "1-3", commands)
+    first, is_busy = await database.commands.apply_received(1)
+    assert ([one.answer.run_id for one in first], is_busy) == ([NEVER], True)
+    second, is_busy = await database.commands.apply_received(1)
+    assert ([one.answer.run_id for one in second], is_busy) == ([WAITING], False)
+    answers = await database.pool.fetch("SELECT answer ->> 'code' AS code FROM dialer.inbox ORDER BY seq")
+    assert [row["code"] for row in answers] == ["internal", None, None]
+
+
 async def test_a_cancel_by_its_flag_alone_is_carried_out(database: DatabaseFixture, old: OldApplication) -> None:
     assert (await database.command(1, START, NEVER)).accepted
     await old.connection.execute("UPDATE outbound_call_runs SET cancel_requested = TRUE WHERE id = $1", NEVER)
