@@ -101,7 +101,7 @@ async def test_a_locked_neighbour_is_busy_and_delays_nobody(database: DatabaseFi
     async with database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", locked)
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             attempts, verdicts = await database.claim(locked, free, run_locked)
     assert {attempt.business_id for attempt in attempts} == {free}
     assert (verdicts[locked].code, verdicts[run_locked].code) == (VerdictCode.BUSY, VerdictCode.BUSY)

@@ -208,7 +208,7 @@ async def test_a_cancel_waits_for_the_lane_only_to_hang_up(database: DatabaseFix
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", business)
         hanging_up = asyncio.ensure_future(database.command(business, CANCEL, runs[1], hang_up=True))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             assert (await database.command(business, CANCEL, runs[0])).status == "cancelled"
         assert not hanging_up.done()
         await transaction.rollback()
@@ -222,7 +222,7 @@ async def test_a_locked_business_holds_up_only_itself(database: DatabaseFixture)
     await database.commands.receive("0-0", entry(2), entries)
     async with database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", locked)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             assert await database.commands.apply_received(locked) == ([], True)
             [applied], _ = await database.commands.apply_received(free)
         assert applied.answer.status == "stopped"

@@ -319,7 +319,7 @@ async def test_a_fact_waits_for_a_locked_lane_and_the_others_do_not(database: Da
         await transaction.start()
         await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", one)
         waiting = asyncio.ensure_future(writer.record(Fact(one, attempts[one].attempt_id, attempts[one].nonce, LIVE, sid="CA1")))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert (
                 await writer.record(Fact(other, attempts[other].attempt_id, attempts[other].nonce, LIVE, sid="CA2"))
             ).verdict == RecordVerdict.APPLIED
@@ -335,7 +335,7 @@ async def test_only_a_fact_that_moves_the_run_waits_for_it(database: DatabaseFix
     await database.record(second, LIVE, sid="CA3")
     async with database.pool.acquire() as foreign, foreign.transaction():
         await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert (await database.record(rings, LIVE, sid="CA1")).verdict == RecordVerdict.APPLIED
             assert (await database.record(ends, OVER, sid="CA2", outcome="busy")).verdict == RecordVerdict.BUSY
             assert (await database.record(second, LIVE, sid="CA4")).verdict == RecordVerdict.BUSY

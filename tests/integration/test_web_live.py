@@ -260,7 +260,7 @@ async def test_streams_end_when_the_process_does(database_url: str, redis_url: s
         run_id = await site.load(3, start=False)
         async with site.listen(run_id) as listening:
             await listening.next()
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(15):
                 await site.client.server.close()
             assert await listening.ended()
 
