@@ -124,7 +124,8 @@ def run_screen(console: Console, options: Options) -> dict[str, Any]:
     table = Table("p50 / p99", "", title="From a recorded outcome to the screen")
     table.add_row("calls a second", f"{found.calls_a_second:,.1f}")
     table.add_row(f"{found.clients:,} clients of the event stream, {found.over} lost", str(found.clients_late))
-    table.add_row("the numbers of an open page", str(found.page_late))
+    page = found.page_late
+    table.add_row(f"the numbers of an open page: p50 / longest of {page.n}", f"{page.p50_ms:,.0f} / {page.max_ms:,.0f} ms")
     for kind in sorted(found.cpu):
         table.add_row(f"cores used, {kind}", f"{found.cpu[kind]:.2f}")
     console.print(table)

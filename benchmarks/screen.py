@@ -34,7 +34,7 @@ LARGEST_LINE = 1 << 28
 WATCH = """() => {
   let called = -1;
   const look = () => {
-    const now = Number(document.querySelector("#sentence")?.textContent.replaceAll(",", "").match(/\\d+/)?.[0] ?? 0);
+    const now = Number(document.querySelector("#sentence")?.textContent.replaceAll(",", "").match(/(\\d+) of /)?.[1] ?? 0);
     if (now === called) return;
     called = now;
     window.shown(now, Date.now() / 1000);
