@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
-SPEED = 100.0
+SPEED = 40.0
 BUSINESSES = 4
 REDIS_AWAY_SECONDS = 10.0
 BACK_SECONDS = 10.0
@@ -73,7 +73,7 @@ async def go_on(cluster: Cluster, runs: Runs, within_seconds: float = BACK_SECON
 
 async def test_redis_is_emptied(cluster: Cluster) -> None:
     await cluster.scale(2)
-    runs = await dialing(cluster, 40)
+    runs = await dialing(cluster, 24)
     (tenant, run_id), (other, other_run), *_ = runs
     async with connected(cluster.valkey.url) as service:
         # Something must be lost: the position after these is far from where the emptied stream begins.
@@ -92,7 +92,7 @@ async def test_redis_is_emptied(cluster: Cluster) -> None:
 @pytest.mark.parametrize("kept", [True, False], ids=["with its data", "without its data"])
 async def test_redis_is_away_and_comes_back(cluster: Cluster, *, kept: bool) -> None:
     await cluster.scale(2)
-    runs = await dialing(cluster, 80)
+    runs = await dialing(cluster, 48)
     (tenant, run_id), (other, other_run), *rest = runs
     await (cluster.valkey.stop() if kept else cluster.valkey.kill())
     began = datetime.now(UTC)
@@ -119,7 +119,7 @@ async def test_redis_is_away_and_comes_back(cluster: Cluster, *, kept: bool) -> 
 
 async def test_postgresql_falls_over(cluster: Cluster) -> None:
     await cluster.scale(2)
-    runs = await dialing(cluster, 80)
+    runs = await dialing(cluster, 48)
     waits = []
     for _ in range(falls := trials(2)):
         await cluster.postgres.restart(Stop.IMMEDIATE)
@@ -129,7 +129,7 @@ async def test_postgresql_falls_over(cluster: Cluster) -> None:
 
 async def test_a_storm_kills_every_session(cluster: Cluster) -> None:
     await cluster.scale(2)
-    runs = await dialing(cluster, 40)
+    runs = await dialing(cluster, 24)
     killed = 0
     for _ in range(storms := trials(5)):
         killed += int(await cluster.value(TERMINATE) or 0)
@@ -141,7 +141,7 @@ async def test_a_storm_kills_every_session(cluster: Cluster) -> None:
 async def test_another_session_locks_the_row_of_one_business(cluster: Cluster, held: str) -> None:
     """An idle session in a transaction, as a forgotten terminal: the others do not notice."""
     await cluster.scale(2)
-    (tenant, run_id), *rest = await dialing(cluster, 40)
+    (tenant, run_id), *rest = await dialing(cluster, 24)
     session = await asyncpg.connect(cluster.postgres.url)
     try:
         transaction = session.transaction()

@@ -28,8 +28,8 @@ BUSINESSES = 8
 # Where it does not matter how many there are.
 FEW_BUSINESSES = 8 if trials(1) > 1 else 4
 LEADS = 200
-# Calls of about a second: a killed worker leaves some of them in progress.
-SPEED = 40.0
+# Calls of one or two seconds: a killed worker leaves some of them in progress.
+SPEED = 40.0 if trials(1) > 1 else 20.0
 TAKE_OVER_SECONDS = 8.0
 # A worker that did not hand over keeps its partitions until its lease ends: most of them for more than this.
 HAND_OVER_SECONDS = LEASE_SECONDS / 2
