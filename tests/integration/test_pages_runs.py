@@ -182,6 +182,13 @@ async def test_the_counts_are_links_to_their_leads(browser: BrowserSession, site
     assert leads.findall((await browser.get(f"/runs/{run_id}/leads")).body.decode()) == ["Lead 1", "Lead 2", "Lead 3"]
     assert leads.findall((await browser.get(f"/runs/{run_id}/leads?show=all&search=0500000002")).body.decode()) == ["Lead 2"]
     assert "050-000-0003" in text_of(await browser.get(f"/runs/{run_id}/fragment"))
+    # The file has the leads that are listed, and no others.
+    for query, leads_in_it in (("outcome=busy", 1), ("show=called", 3), ("show=all&search=0500000002", 1), ("show=all", 60)):
+        listed = (await browser.get(f"/runs/{run_id}/leads?{query}")).body.decode()
+        address = re.search(r'id="export-matching" href="([^"]+)"', listed)
+        assert address, query
+        path = address[1].replace("&amp;", "&").replace("export.xlsx", "export.csv")
+        assert len((await browser.get(path)).body.splitlines()) == 1 + leads_in_it, query
 
 
 async def test_leads_are_paged_by_the_address(browser: BrowserSession, site: Site) -> None:

@@ -63,6 +63,13 @@ class LeadsQuery:
     search: str
 
     @property
+    def export(self) -> dict[str, str]:
+        """As the filter of an export."""
+        statuses = (CHOICES[self.show][1] if self.show else None) or ()
+        fields = (("status", ",".join(statuses)), ("outcome", ",".join(self.outcomes)), ("search", self.search))
+        return {name: value for name, value in fields if value}
+
+    @property
     def query(self) -> dict[str, str]:
         """As a query string."""
         return {
@@ -103,6 +110,7 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
         "chips": list(_chips(run, chosen, counts)),
         "matching": await request.app[keys.JOBS].count(principal.business_id, run.run_id, wanted) if after or more else len(jobs),
         "all_leads": ALL,
+        "export": chosen.export,
         "previous": None if before is None else _link(run, {**chosen.query, **({"after": str(before)} if before else {})}),
         "next": _link(run, {**chosen.query, "after": str(jobs[-1].position)}) if more else None,
     }
