@@ -157,6 +157,8 @@ BEGIN
     UPDATE public.outbound_call_runs r
     SET status = CASE p_command.type WHEN 'run.pause' THEN 'paused' ELSE 'running' END, updated_at = dialer.utc(),
         started_at = CASE p_command.type WHEN 'run.start' THEN dialer.utc() ELSE r.started_at END,
+        -- Nobody drives a paused run: from here on a worker has as long to confirm it as after a start.
+        lock_ts = CASE p_command.type WHEN 'run.resume' THEN dialer.utc() ELSE r.lock_ts END,
         last_error = CASE p_command.type WHEN 'run.resume' THEN NULL ELSE r.last_error END,
         last_error_cause = CASE p_command.type WHEN 'run.resume' THEN NULL ELSE r.last_error_cause END
     WHERE r.id = p_run.id AND r.business_id = p_run.business_id;

@@ -70,3 +70,6 @@ async def test_every_reason_to_wait_is_reported(site: Site) -> None:
     assert await reasons(site, run) == ["no_worker"]
     await site.post(f"{RUNS}/{run}/pause", {})
     assert await reasons(site, run) == ["paused"]
+    # A worker confirms running runs only: the time of the pause is not its silence.
+    await site.post(f"{RUNS}/{run}/resume", {})
+    assert await reasons(site, run) == []
