@@ -60,6 +60,31 @@ async def test_signing_out_ends_it(site: Site) -> None:
     assert (await browser.get("/")).status == 303
 
 
+@pytest.mark.parametrize(
+    ("form", "page"),
+    [
+        ("/do-not-call", "/do-not-call"),
+        ("/runs/{run}/pause", "/runs/{run}"),
+        ("/runs/{run}/leads/again", "/runs/{run}"),
+        ("/language", "/"),
+    ],
+)
+async def test_a_form_sent_after_the_end_of_a_session_says_that_it_was_lost(site: Site, form: str, page: str) -> None:
+    await site.user(EMAIL, PASSWORD)
+    form, page = form.format(run=(run_id := await site.load())), page.format(run=run_id)
+    browser = BrowserSession(site)
+    if form != "/language":
+        response = await browser.post(form, {"phones": "0501234567"})
+        assert (response.status, response.headers["Location"]) == (303, f"/login?ended=1&next={page}")
+        shown = await browser.get(response.headers["Location"])
+        assert "what you sent was not saved" in text_of(shown)
+        assert f'value="{page}"' in shown.body.decode()
+    await browser.sign_in()
+    if form != page:
+        # The same address loaded, as a browser does after a choice of language or from its history.
+        assert (await browser.get(form)).headers["Location"] == page
+
+
 async def test_another_site_cannot_press_a_button(site: Site) -> None:
     await site.user(EMAIL, PASSWORD)
     run_id = await site.load()

@@ -111,6 +111,8 @@ async def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(admin: 
 async def test_numbers_are_put_on_the_list_found_and_taken_off(admin: BrowserSession) -> None:
     page = await admin.post("/do-not-call", {"phones": "050-123-4567\n12", "reason": "asked"})
     assert (page.status, "050-123-4567" in text_of(page)) == (422, True)
+    # The line is named, and numbers apart from the sentence's direction.
+    assert "\N{FIRST STRONG ISOLATE}12\N{POP DIRECTIONAL ISOLATE}: " in text_of(page)
     await admin.post("/do-not-call", {"phones": "050-123-4567\n052 765 4321", "reason": "asked"})
     shown = text_of(await admin.get("/do-not-call"))
     assert ("2 numbers are on the list now" in shown, "050-123-4567" in shown, "asked" in shown, EMAIL in shown) == (True, True, True, True)

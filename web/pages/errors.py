@@ -27,6 +27,8 @@ TITLES: Final = {
 }
 OTHER: Final = msgid("Something went wrong")
 UNAUTHORIZED: Final = 401
+NO_SUCH_METHOD: Final = 405
+FRAGMENTS: Final = ("/fragment", "/leads")
 # The first page of a user of the installation, who has no pages of a business.
 HEALTH: Final = "/health"
 SERVER_ERROR: Final = 500
@@ -34,12 +36,15 @@ SERVER_ERROR: Final = 500
 
 async def error_page(request: http.Request, error: ApiError) -> http.StreamResponse:
     """The page for an error; without a session, a redirect to the sign-in, which leads back here."""
-    fragment = request.path.endswith(("/fragment", "/leads"))
+    fragment = request.path.endswith(FRAGMENTS)
     if error.status == UNAUTHORIZED:
         # A fragment must not be replaced by the sign-in page: the page around it reloads itself.
-        return http.Response(status=UNAUTHORIZED, headers={"HX-Refresh": "true"}) if fragment else _to_login(request)
+        return http.Response(status=UNAUTHORIZED, headers={"HX-Refresh": "true"}) if fragment else await _to_login(request)
     if error.code == auth.OF_NO_BUSINESS and request.method == "GET" and not fragment:
         return http.Response(status=303, headers={"Location": HEALTH})
+    if error.status == NO_SUCH_METHOD and request.method == "GET":
+        # The address of a form's answer, loaded again: a question that was asked there is gone, its page is not.
+        return http.Response(status=303, headers={"Location": await _page_around(request)})
     text = said(request, error.text)
     if fragment:
         return http.Response(status=error.status, text=text, headers=error.headers)
@@ -49,11 +54,27 @@ async def error_page(request: http.Request, error: ApiError) -> http.StreamRespo
     return response
 
 
-def _to_login(request: http.Request) -> http.Response:
-    page = str(request.rel_url) if request.method == "GET" else "/"
-    query = {"next": frame.safe_path(page)} if page != "/" else {}
+async def _to_login(request: http.Request) -> http.Response:
+    if request.method == "GET":
+        page, query = str(request.rel_url), {}
+    else:
+        # What was sent is lost, and the person must know.
+        page, query = await _page_around(request), {"ended": "1"}
+    if page != "/":
+        query["next"] = frame.safe_path(page)
     address = request.rel_url.with_path("/login").with_query(query).with_fragment(None)
     return http.Response(status=303, headers={"Location": str(address)})
+
+
+async def _page_around(request: http.Request) -> str:
+    """The page that the form of this address is on: the address itself, or the nearest above it that can be loaded."""
+    page = request.path
+    while page.strip("/"):
+        found = await request.app.router.resolve(request.clone(method="GET", rel_url=page))
+        if found.http_exception is None and not page.endswith(FRAGMENTS):
+            return page
+        page = page.rpartition("/")[0]
+    return "/"
 
 
 async def _reader(request: http.Request, error: ApiError) -> Reader | None:

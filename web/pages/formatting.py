@@ -37,8 +37,8 @@ class Part(NamedTuple):
 
 
 def share_called(run: Run) -> str:
-    """The share of leads that have been called or are being called, in per cent; 100% only when all have been, 0% only when none has."""
-    called = run.completed + run.failed + run.in_progress
+    """The share of leads whose calls are over, in per cent; 100% only when all are, 0% only when none is."""
+    called = run.completed + run.failed
     if not called or not run.total_leads:
         return "0%"
     return f"{max(called * 100 // run.total_leads, 1)}%"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from web.pages.forms import Form
 
 WRONG: Final = msgid("Wrong e-mail address or password. Check both and try again.")
+ENDED: Final = msgid("Your session has ended, and what you sent was not saved. Sign in, then do it again.")
 MISSING: Final = msgid("Enter your e-mail address and password.")
 
 
@@ -29,7 +30,8 @@ async def sign_in_page(request: http.Request) -> http.Response:
         return forms.redirect(destination)
     if opened_by_http(request):
         return _insecure(request, destination, 200)
-    return frame.render_for(request, "login.html", None, error="", email="", next=destination)
+    ended = i18n.sentence(request, ENDED) if "ended" in request.query else ""
+    return frame.render_for(request, "login.html", None, error="", ended=ended, email="", next=destination)
 
 
 async def sign_in(request: http.Request) -> http.Response:
@@ -77,4 +79,5 @@ def _insecure(request: http.Request, destination: str, status: int) -> http.Resp
 
 
 def _form_again(request: http.Request, form: Form, destination: str, error: str, status: int) -> http.Response:
-    return frame.render_for(request, "login.html", None, status=status, error=error, email=form.get("email", ""), next=destination)
+    values = {"error": error, "ended": "", "email": form.get("email", ""), "next": destination}
+    return frame.render_for(request, "login.html", None, status=status, **values)

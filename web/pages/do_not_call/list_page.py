@@ -20,14 +20,14 @@ from web.operations.explanations.principal_labels import name_of
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS
 from web.operations.settings.business import own_business
 from web.pages import forms, frame, notices
-from web.pages.settings.problems import problems_of
+from web.pages.settings.problems import joined, problems_of
 from web.server.error_responses import translated
 from web.server.errors import ApiError
 from web.server.i18n import msgid
 from web.server.inputs import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiohttp import web as http
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PAGE: Final = "/do-not-call"
 PAGE_NUMBERS: Final = 50
+# What was typed, kept apart from a sentence of the other direction.
+ISOLATED: Final = "\N{FIRST STRONG ISOLATE}{}\N{POP DIRECTIONAL ISOLATE}"
 ADDED: Final = msgid("{added} numbers are on the list now; {already} were on it before.")
 REMOVED: Final = msgid("The number is off the list. Leads that were left out because of it stay so.")
 NOT_REMOVED: Final = msgid("The number is on an official register; only its next import can take it off.")
@@ -53,7 +55,7 @@ async def add(request: http.Request) -> http.Response:
     try:
         answer = await add_phones(request, cells, form.get("reason", "").strip() or None)
     except ApiError as error:
-        return await _shown(request, form, problems_of(request, error))
+        return await _shown(request, form, _problems(request, error, cells))
     return notices.redirect(request, PAGE, ADDED, added=answer["added"], already=answer["already"])
 
 
@@ -66,6 +68,17 @@ async def remove(request: http.Request) -> http.Response:
     except ApiError as error:
         return notices.redirect_conflict(request, error, PAGE, NOT_REMOVED)
     return notices.redirect(request, PAGE, REMOVED)
+
+
+def _problems(request: http.Request, error: ApiError, cells: Sequence[str]) -> Mapping[str, str]:
+    """As `problems_of`; a sentence about a line begins with that line."""
+    problems = problems_of(request, error)
+    lines = [
+        f"{ISOLATED.format(cells[int(place)])}: {translated(request, detail['message'])}"
+        for detail in error.details
+        if (place := str(detail.get("field", "")).removeprefix("phones.")).isdigit() and int(place) < len(cells)
+    ]
+    return {**problems, "phones": joined(lines)} if lines else problems
 
 
 async def _shown(request: http.Request, form: Mapping[str, str], problems: Mapping[str, str]) -> http.Response:

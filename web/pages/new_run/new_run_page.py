@@ -51,6 +51,11 @@ CREATED: Final = {
     SAVED: msgid("The campaign is saved; people to call: {people}. Nobody is called until you start it."),
     SCHEDULED: msgid("The campaign is saved; people to call: {people}. It starts by itself at the time that you chose."),
 }
+MARKED: Final = msgid("Please correct what is marked below.")
+# The fields of the last step whose sentences stand beside them.
+BESIDE: Final = frozenset(
+    {"name", "script", "phone", "caller_ids", "concurrency", "calling_hours", "retries", "retry_minutes", "at", "schedule_at"}
+)
 LEFT_OUT: Final = msgid("Rows that were left out: {rows}; the load report says why.")
 
 
@@ -218,6 +223,7 @@ async def _show(
     error = error or view.error
     details: Sequence[dict[str, Any]] = [translated(request, dict(detail)) for detail in error.details] if error else []
     fields = [detail for detail in details if "field" in detail]
+    elsewhere = [detail for detail in fields if view.step != "calling" or str(detail["field"]).split(".")[0] not in BESIDE]
     return await frame.render(
         request,
         "new_run.html",
@@ -226,8 +232,8 @@ async def _show(
         draft=draft,
         drafts=[],
         text="",
-        error=said(request, error.text) if error else "",
-        details=fields,
+        error=(said(request, error.text) if elsewhere or not fields else i18n.sentence(request, MARKED)) if error else "",
+        details=elsewhere,
         wrong={str(detail["field"]).split(".")[0]: detail["message"] for detail in fields},
         view=view,
         after=optional_id(request.query.get("after", "")) or 0,

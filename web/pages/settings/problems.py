@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from web.server.error_responses import said, translated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web as http
 
     from web.server.errors import ApiError
@@ -33,4 +35,10 @@ def problems_of(request: http.Request, error: ApiError, inside: str = "") -> dic
         problems.setdefault(field, []).append(str(translated(request, detail.get("message", error.text))))
     if not problems:
         return {FORM: said(request, error.text)}
-    return {field: "; ".join(dict.fromkeys(sentences)) for field, sentences in problems.items()}
+    return {field: joined(sentences) for field, sentences in problems.items()}
+
+
+def joined(sentences: Sequence[str]) -> str:
+    """These sentences in a line, each once."""
+    said_once = list(dict.fromkeys(sentences))
+    return "".join(text + (" " if text.endswith(".") else "; ") for text in said_once[:-1]) + said_once[-1]
