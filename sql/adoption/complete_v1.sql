@@ -137,8 +137,10 @@ BEGIN
     WITH old AS MATERIALIZED (
         SELECT j.id, j.phone, z.sid, row_number() OVER (PARTITION BY z.sid ORDER BY j.id) = 1
                    AND NOT EXISTS (SELECT FROM dialer.call_sids k WHERE k.sid = z.sid) AS is_its_own,
-               coalesce(j.dial_started_at, j.started_at, j.created_at, dialer.utc()) AT TIME ZONE 'UTC' AS at
-        FROM public.outbound_call_jobs j
+               -- The provider's list is read from then on. Without any time: from before its oldest call.
+               coalesce(j.dial_started_at, j.started_at, j.created_at, r.created_at,
+                        dialer.utc() - interval '400 days') AT TIME ZONE 'UTC' AS at
+        FROM public.outbound_call_jobs j JOIN public.outbound_call_runs r ON r.id = j.run_id
         CROSS JOIN LATERAL (SELECT coalesce(nullif(j.twilio_call_sid, ''), nullif(j.call_sid, '')) AS sid) z
         WHERE j.run_id = p_run_id AND j.business_id = p_business_id AND dialer.is_old_call(j) AND j.phone IS NOT NULL
     ), created AS (
@@ -167,6 +169,34 @@ BEGIN
 END
 $$;
 
+-- Give a run that the old application has inserted a status of ours, and counters by its rows; the caller has
+-- locked it. Its flag alone cancels no lead: dialer.empty_run_v1 carries that out. A word that nobody knows counts as
+-- failed.
+CREATE OR REPLACE FUNCTION dialer.count_old_run_v1(p_business_id integer, p_run_id integer, p_followed integer)
+RETURNS void
+LANGUAGE sql AS $$
+    UPDATE public.outbound_call_runs r
+    SET status = CASE WHEN r.started_at IS NULL AND coalesce(nullif(r.status, ''), 'queued') IN ('queued', 'running')
+                      THEN 'pending' ELSE r.status END,
+        total_leads = c.total, queued_count = c.queued, in_progress_count = c.in_progress,
+        completed_count = c.completed, failed_count = c.failed, cancelled_count = c.cancelled,
+        skipped_count = c.skipped, calls_count = r.calls_count + p_followed,
+        cursor_position = greatest(r.cursor_position, c.in_progress + c.completed + c.failed),
+        concurrency = greatest(coalesce(r.concurrency, 3), 1), updated_at = dialer.utc()
+    FROM (SELECT count(*)::integer AS total, count(*) FILTER (WHERE n.word = 'queued')::integer AS queued,
+                 count(*) FILTER (WHERE n.word = 'in_progress')::integer AS in_progress,
+                 count(*) FILTER (WHERE n.word = 'completed')::integer AS completed,
+                 count(*) FILTER (WHERE n.word NOT IN ('queued', 'in_progress', 'completed', 'cancelled', 'skipped')
+                                 )::integer AS failed,
+                 count(*) FILTER (WHERE n.word = 'cancelled')::integer AS cancelled,
+                 count(*) FILTER (WHERE n.word = 'skipped')::integer AS skipped
+          FROM public.outbound_call_jobs j JOIN public.outbound_call_runs q
+              ON q.id = j.run_id AND q.business_id = j.business_id
+          CROSS JOIN LATERAL (SELECT dialer.counted_as(j.status, q.cancel_requested_at IS NOT NULL) AS word) n
+          WHERE j.run_id = p_run_id AND j.business_id = p_business_id) c
+    WHERE r.id = p_run_id AND r.business_id = p_business_id;
+$$;
+
 -- The last step: the zones of the leads, the calls to follow, the counters by the rows, and a status of ours. Locks the
 -- lane and the run only now, since reading numbers takes seconds. The leads at places up to p_followed_until are being
 -- called: the cursors are behind them.
@@ -182,25 +212,7 @@ BEGIN
     PERFORM FROM public.outbound_call_runs r
     WHERE r.id = p_run_id AND r.business_id = p_business_id FOR NO KEY UPDATE;
     followed := dialer.follow_old_calls_v1(p_business_id, p_run_id, p_default_account, p_ring_seconds);
-    UPDATE public.outbound_call_runs r
-    SET status = CASE WHEN r.started_at IS NULL AND coalesce(nullif(r.status, ''), 'queued') IN ('queued', 'running')
-                      THEN 'pending' ELSE r.status END,
-        total_leads = c.total, queued_count = c.queued, in_progress_count = c.in_progress,
-        completed_count = c.completed, failed_count = c.failed, cancelled_count = c.cancelled,
-        skipped_count = c.skipped, calls_count = r.calls_count + followed,
-        cursor_position = greatest(r.cursor_position, c.in_progress + c.completed + c.failed),
-        concurrency = greatest(coalesce(r.concurrency, 3), 1), updated_at = dialer.utc()
-    FROM (SELECT count(*)::integer AS total, count(*) FILTER (WHERE n.word = 'queued')::integer AS queued,
-                 count(*) FILTER (WHERE n.word = 'in_progress')::integer AS in_progress,
-                 count(*) FILTER (WHERE n.word = 'completed')::integer AS completed,
-                 count(*) FILTER (WHERE n.word = 'failed')::integer AS failed,
-                 count(*) FILTER (WHERE n.word = 'cancelled')::integer AS cancelled,
-                 count(*) FILTER (WHERE n.word = 'skipped')::integer AS skipped
-          FROM public.outbound_call_jobs j JOIN public.outbound_call_runs q
-              ON q.id = j.run_id AND q.business_id = j.business_id
-          CROSS JOIN LATERAL (SELECT dialer.counted_as(j.status, q.cancel_requested) AS word) n
-          WHERE j.run_id = p_run_id AND j.business_id = p_business_id) c
-    WHERE r.id = p_run_id AND r.business_id = p_business_id;
+    PERFORM dialer.count_old_run_v1(p_business_id, p_run_id, followed);
     INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position)
     SELECT p_business_id, p_run_id, z.zone, z.first, z.last, z.last + 1
     FROM unnest(p_zones, p_first, p_last) AS z (zone, first, last) WHERE z.last <= p_followed_until;
@@ -224,7 +236,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN FALSE;
     END IF;
-    IF run.cancel_requested AND run.cancel_requested_at IS NULL AND run.started_at IS NOT NULL THEN
+    IF run.cancel_requested AND run.cancel_requested_at IS NULL AND run.ended_at IS NULL THEN
         PERFORM dialer.empty_run_v1(p_business_id, p_run_id, 'the old application');
     END IF;
     RETURN dialer.end_if_done_v1(p_business_id, p_run_id);

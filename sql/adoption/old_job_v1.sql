@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION dialer.unread_position(p_job_id bigint) RETURNS integ
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (1000000000 + p_job_id % 1000000000)::integer $$;
 
 -- The status of a job as a word of ours. A lead that may have been called is never queued: with a sid it was called,
--- with a token or a time of dialling it is in doubt.
+-- with a token, a time of dialling or a word that nobody knows it is in doubt.
 CREATE OR REPLACE FUNCTION dialer.status_of_old_job(job public.outbound_call_jobs) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
@@ -18,7 +18,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         WHEN job.attempt_id IS NOT NULL THEN coalesce(job.status, 'queued')
         WHEN coalesce(nullif(job.twilio_call_sid, ''), nullif(job.call_sid, '')) IS NOT NULL THEN 'calling'
         WHEN nullif(job.dial_lock_token, '') IS NOT NULL OR job.dial_started_at IS NOT NULL THEN 'dialing'
-        ELSE 'queued' END
+        WHEN coalesce(job.status, '') IN ('', 'queued') THEN 'queued'
+        ELSE 'dialing' END
 $$;
 
 -- Fill what the old application does not know of. Our own rows have all of it, and do not come here.

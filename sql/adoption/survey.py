@@ -40,7 +40,10 @@ SELECT (SELECT count(*) FROM run) AS runs, (SELECT count(*) FROM job) AS jobs,
        (SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM belonging GROUP BY run_id, lead_id) d)::bigint AS duplicates,
        (SELECT count(*) FROM belonging WHERE status = 'dialing' AND NOT has_sid) AS in_doubt,
        (SELECT count(*) FROM belonging WHERE status IN ('dialing', 'calling') AND has_sid) AS on_the_line,
-       (SELECT count(*) FROM belonging WHERE coalesce(status, 'queued') = 'queued' AND (has_sid OR was_dialled)) AS queued_in_doubt,
+       (SELECT count(*) FROM belonging
+        WHERE coalesce(nullif(status, ''), 'queued') = 'queued' AND (has_sid OR was_dialled)) AS queued_in_doubt,
+       (SELECT count(*) FROM belonging WHERE NOT has_sid
+        AND status NOT IN ('', 'queued', 'dialing', 'calling', 'completed', 'failed', 'cancelled', 'skipped')) AS unknown_word,
        (SELECT count(*) FROM belonging
         WHERE status = 'queued' AND run_status IN ('completed', 'failed', 'cancelled', 'stopped')) AS queued_in_ended,
        (SELECT count(*) FROM stale) AS stale,
@@ -59,6 +62,7 @@ SENTENCES: Final = {
     "in_doubt": "doubt    {n} jobs are dialing without a sid: not dialled again unless the provider's list proves that there was no call",
     "on_the_line": "doubt    {n} jobs have a call that has not ended: the provider is asked for it by its sid",
     "queued_in_doubt": "doubt    {n} jobs are queued and have a sid, a token or a time of dialling: treated as called",
+    "unknown_word": "doubt    {n} jobs have a status that nobody knows: treated as called",
     "queued_in_ended": "cancel   {n} jobs that are queued in a run that has ended",
     "stale": "pause    {n} runs that say running, where nothing has happened for an hour",
     "never_driven": "pending  {n} runs that are queued or have no status, unless some of their leads were called",

@@ -41,6 +41,10 @@ DECLARE
     run public.outbound_call_runs;
     rewritten integer;
 BEGIN
+    -- The counters of a run that the old application has inserted are what that has written there.
+    IF dialer.is_incomplete(p_business_id, p_run_id) THEN
+        PERFORM dialer.count_old_run_v1(p_business_id, p_run_id, 0);
+    END IF;
     SELECT * INTO run FROM public.outbound_call_runs r WHERE r.id = p_run_id AND r.business_id = p_business_id;
     UPDATE public.outbound_call_runs r
     SET cancel_requested = TRUE, cancel_requested_at = coalesce(r.cancel_requested_at, dialer.utc()),

@@ -54,6 +54,8 @@ CREATE INDEX outbound_call_runs_by_business ON public.outbound_call_runs (busine
 CREATE INDEX outbound_call_runs_running ON public.outbound_call_runs (business_id) WHERE status = 'running';
 CREATE INDEX outbound_call_runs_scheduled ON public.outbound_call_runs (schedule_at)
     WHERE status = 'pending' AND schedule_at IS NOT NULL;
+CREATE INDEX outbound_call_runs_flagged ON public.outbound_call_runs (id)
+    WHERE cancel_requested AND cancel_requested_at IS NULL AND ended_at IS NULL;
 CREATE INDEX outbound_call_runs_to_rewrite ON public.outbound_call_runs (id) WHERE rewrite_pending;
 
 -- Job and lead ids do not fit into 31 bits: other systems have larger ones, and ours grow. A lead whose id is a text

@@ -123,8 +123,10 @@ SELECT dialer.rewritten_v1($1::integer, $2::integer)
 
 -- name: to_end
 SELECT r.business_id, r.id FROM public.outbound_call_runs r JOIN dialer.lanes l ON l.business_id = r.business_id
-WHERE r.status = 'running' AND r.started_at IS NOT NULL
-  AND (r.queued_count = 0 AND r.in_progress_count = 0 OR r.cancel_requested AND r.cancel_requested_at IS NULL)
+WHERE (r.status = 'running' AND r.started_at IS NOT NULL AND r.queued_count = 0 AND r.in_progress_count = 0
+       -- A cancel by its flag alone, whether the run was started or not.
+       OR r.cancel_requested AND r.cancel_requested_at IS NULL AND r.ended_at IS NULL
+          AND coalesce(r.status, '') NOT IN ('completed', 'failed', 'cancelled', 'stopped'))
   AND l.partition = ANY ($1::smallint[])
   AND r.id <> ALL ($3::integer[])
 ORDER BY r.id LIMIT $2

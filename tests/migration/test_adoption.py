@@ -24,6 +24,9 @@ RUN = "SELECT * FROM outbound_call_runs WHERE id = $1"
 COUNTS = ("total_leads", "queued_count", "in_progress_count", "completed_count", "failed_count", "cancelled_count", "skipped_count")
 # The runs of tests/migration/old/dirty.sql.
 STALE, DRIVEN, CANCELLED, FAILED, NEVER, STOPPED, STUCK = range(101, 108)
+# A status that nobody knows: may have been called. The same lead twice.
+WORDS = """INSERT INTO outbound_call_jobs (run_id, lead_id, status)
+    VALUES (107, 100016, 'busy'), (107, 100017, 'queued'), (107, 100017, 'no answer')"""
 
 
 @asynccontextmanager
@@ -48,6 +51,7 @@ async def jobs_of(database_url: str, run_id: int) -> dict[int, tuple[str, str | 
 
 
 async def test_each_kind_of_dirt(dirty_url: str) -> None:
+    await fetch(dirty_url, WORDS)
     before = await fetchval(dirty_url, "SELECT count(*) FROM outbound_call_jobs")
     told = "\n".join(await plan(dirty_url))
     for words in (
@@ -55,15 +59,16 @@ async def test_each_kind_of_dirt(dirty_url: str) -> None:
         "2 jobs without a lead_id",
         "1 jobs whose run",
         "1 jobs whose lead",
-        "5 jobs whose lead is in",
+        "6 jobs whose lead is in",
     ):
         assert f"archive  {words}" in told
+    assert "doubt    2 jobs have a status that nobody knows" in told
     await migrate(dirty_url)
     assert (await report(dirty_url)).up_to_date
     assert await plan(dirty_url) == []
     archived = await fetch(dirty_url, "SELECT reason, row ->> 'status' AS status, row FROM dialer.legacy_archive ORDER BY reason, row_id")
     assert [row["reason"] for row in archived] == [
-        *["no lead_id"] * 2, *["no run_id"] * 2, "no such lead", "no such run", *["the same lead twice in a run"] * 5
+        *["no lead_id"] * 2, *["no run_id"] * 2, "no such lead", "no such run", *["the same lead twice in a run"] * 6
     ]  # fmt: skip
     assert await fetchval(dirty_url, KEPT) == before, "no row is lost"
     # Of duplicates the row of a real call is kept, and what a person has cancelled.
@@ -73,6 +78,7 @@ async def test_each_kind_of_dirt(dirty_url: str) -> None:
     # In doubt, and so never queued.
     assert [jobs[n][0] for n in (1, 2, 3, 4, 5)] == ["dialing", "dialing", "calling", "calling", "dialing"]
     assert jobs[15][0] == "queued"
+    assert await jobs_of(dirty_url, STUCK) == {14: ("queued", None), 16: ("dialing", None), 17: ("dialing", None)}
     unfilled = "SELECT count(*) FROM outbound_call_jobs WHERE business_id IS NULL OR position IS NULL OR status IS NULL"
     assert await fetchval(dirty_url, unfilled) == 0
 

@@ -61,6 +61,8 @@ async def test_calls_in_doubt_are_followed_and_never_repeated(database: Database
     with_sid = {3: ("placed", "CAforever"), 4: ("placed", "CAagain")}
     assert await attempts_of(database, STALE) == {**in_doubt, **with_sid}
     assert len(await database.inflight(1)) == 8, "and one each of the run that was being driven, and of the one that failed"
+    since = "SELECT max(a.created_at) < now() - interval '3 days' FROM dialer.attempts a WHERE a.run_id = $1"
+    assert await database.pool.fetchval(since, STALE), "the provider's list is read from before the call, and some rows have no time"
     run = await database.checked_run(1, STALE)
     assert (run.status, run.in_progress, run.last_error_cause) == (RunStatus.PAUSED, 6, {"kind": "adopted"})
     assert (await database.command(1, RESUME, STALE)).accepted
@@ -132,6 +134,32 @@ async def test_a_cancel_by_its_flag_alone_is_carried_out(database: DatabaseFixtu
     assert await database.runs.end_if_done(1, NEVER)
     run = await database.checked_run(1, NEVER)
     assert (run.status, run.cancelled) == (RunStatus.CANCELLED, 1)
+
+
+@pytest.mark.parametrize("status", ["running", "queued", None])
+async def test_a_run_that_was_never_started_is_cancelled(database: DatabaseFixture, old: OldApplication, status: str | None) -> None:
+    """By a command, and by its flag alone; its counters say nothing."""
+    for by_command in (True, False):
+        run = await old.insert_run(1, ["+12025550165", "+12025550166"], status)
+        flag = "UPDATE outbound_call_runs SET queued_count = NULL, cancel_requested = $2 WHERE id = $1"
+        await old.connection.execute(flag, run, not by_command)
+        if by_command:
+            assert (await database.command(1, CommandType.CANCEL, run)).status == "cancelled"
+        else:
+            assert (1, run) in await database.runs.to_end(list(range(256)), 100)
+            assert await database.runs.end_if_done(1, run)
+        assert (1, run) not in await database.runs.to_end(list(range(256)), 100)
+        counted = await database.checked_run(1, run)
+        assert (counted.status, counted.total_leads, counted.cancelled) == (RunStatus.CANCELLED, 2, 2)
+        assert await old.connection.fetchval("SELECT count(*) FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued'", run) == 0
+
+
+async def test_a_run_that_waits_for_a_person_is_cancelled_by_its_flag(database: DatabaseFixture, old: OldApplication) -> None:
+    await old.connection.execute("UPDATE outbound_call_runs SET cancel_requested = TRUE WHERE id = $1", STALE)
+    assert (1, STALE) in await database.runs.to_end(list(range(256)), 100)
+    assert not await database.runs.end_if_done(1, STALE), "calls of it are in doubt"
+    run = await database.checked_run(1, STALE)
+    assert (run.queued, run.in_progress) == (0, 6)
 
 
 async def test_a_run_is_completed_once(database: DatabaseFixture) -> None:

@@ -7,8 +7,9 @@ WITH part AS MATERIALIZED (
     SELECT j.id, p.business_id, row_number() OVER (
                PARTITION BY j.run_id, j.lead_id
                ORDER BY coalesce(nullif(j.twilio_call_sid, ''), nullif(j.call_sid, '')) IS NULL,
-                        CASE j.status WHEN 'completed' THEN 1 WHEN 'failed' THEN 2 WHEN 'calling' THEN 3
-                                      WHEN 'dialing' THEN 4 ELSE 5 END,
+                        CASE WHEN j.status = 'completed' THEN 1 WHEN j.status = 'failed' THEN 2
+                             WHEN j.status = 'calling' THEN 3
+                             WHEN coalesce(j.status, '') IN ('', 'queued', 'cancelled') THEN 5 ELSE 4 END,
                         j.call_log_id IS NULL, nullif(j.dial_lock_token, '') IS NULL, j.dial_started_at IS NULL,
                         -- What a person has cancelled is not called after all.
                         coalesce(j.status, '') <> 'cancelled', j.id) AS nth

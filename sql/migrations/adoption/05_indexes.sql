@@ -11,6 +11,8 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS outbound_call_runs_running ON public.out
     WHERE status = 'running';
 CREATE INDEX CONCURRENTLY IF NOT EXISTS outbound_call_runs_scheduled ON public.outbound_call_runs (schedule_at)
     WHERE status = 'pending' AND schedule_at IS NOT NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS outbound_call_runs_flagged ON public.outbound_call_runs (id)
+    WHERE cancel_requested AND cancel_requested_at IS NULL AND ended_at IS NULL;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS outbound_call_runs_to_rewrite ON public.outbound_call_runs (id)
     WHERE rewrite_pending;
 ANALYZE public.outbound_call_jobs, public.outbound_call_runs;
