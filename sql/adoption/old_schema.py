@@ -52,6 +52,8 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "leads": {"id": ID, "tenant_id": ID, "phone_e164": ANY_TEXT},
     "business": {"id": ID, "name": ANY_TEXT, "phone_e164": ANY_TEXT},
 }
+# Jobs may lack theirs: they are archived then.
+REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {RUNS: ("business_id", "cancel_requested")}
 # What migration adds: a column of this name that is there already must be of this type.
 ADDED: Final[Mapping[str, Mapping[str, str]]] = {
     RUNS: {
@@ -97,6 +99,7 @@ async def old_schema(connection: Connection) -> OldSchema | None:
     for row in rows:
         found.setdefault(row["table_name"], {})[row["column_name"]] = (row["type"], row["required"], row["has_default"])
     differences = [line for table in COLUMNS for line in _differences(table, found.get(table))]
+    differences += [row["difference"] for row in await connection.fetch(statements("adoption")["obstacles"])]
     has_defaults = found.get(RUNS, {}).get("concurrency", ("", False, False))[2]
     return OldSchema(tuple(differences), has_defaults)
 
@@ -111,6 +114,7 @@ def _differences(table: str, found: Mapping[str, tuple[str, bool, bool]] | None)
             yield f"{table}.{name} is missing: {wanted}"
         elif name in found and not _fits(found[name][0], wanted):
             yield f"{table}.{name} is {found[name][0]}, not {wanted}"
+    yield from (f"{table}.{name} may be NULL" for name in REQUIRED.get(table, ()) if name in found and not found[name][1])
     if table not in ADDED:
         return
     if "id" in found and not found["id"][2]:

@@ -9,6 +9,29 @@ JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relname = ANY ($1::text[]) AND c.relkind IN ('r', 'p')
 
+-- name: obstacles
+WITH old AS (
+    SELECT t.oid, t.relname::text AS name FROM pg_class t
+    WHERE t.oid IN (to_regclass('public.outbound_call_runs'), to_regclass('public.outbound_call_jobs'))
+)
+SELECT CASE c.contype WHEN 'f' THEN format('%s refers to outbound_call_jobs, whose rows may be archived: %s',
+                                           c.conrelid::regclass, c.conname)
+                      ELSE format('%s allows its own words of status only: %s', o.name, c.conname) END AS difference
+FROM pg_constraint c JOIN old o ON o.oid = CASE c.contype WHEN 'f' THEN c.confrelid ELSE c.conrelid END
+JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE c.contype = 'f' AND o.name = 'outbound_call_jobs' AND n.nspname <> 'dialer'
+   OR c.contype = 'c' AND EXISTS (SELECT FROM pg_attribute a
+                                  WHERE a.attrelid = o.oid AND a.attnum = ANY (c.conkey) AND a.attname = 'status')
+UNION ALL
+SELECT format('%s is an index of another kind: %s', i.indexrelid::regclass, pg_get_indexdef(i.indexrelid))
+FROM pg_index i JOIN old o ON o.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+WHERE x.relname = ANY ('{unique_run_lead,outbound_call_jobs_position}')
+  AND NOT (i.indisunique AND i.indpred IS NULL
+           AND ARRAY(SELECT a.attname::text FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, nth)
+                     JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum = k.attnum ORDER BY k.nth)
+               = CASE x.relname WHEN 'unique_run_lead' THEN '{run_id,lead_id}' ELSE '{run_id,position}' END::text[])
+ORDER BY 1
+
 -- name: invalid_indexes
 SELECT format('DROP INDEX CONCURRENTLY %s', i.indexrelid::regclass) AS statement
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

@@ -121,6 +121,10 @@ async def test_every_variant_ends_as_a_new_database(empty_database_url: str, dat
             "jobs.stamp is unknown, and every row must have it",
         ),
         ("ALTER TABLE leads RENAME phone_e164 TO phone", "leads.phone_e164 is missing"),
+        ("ALTER TABLE outbound_call_runs ALTER COLUMN cancel_requested DROP NOT NULL", "outbound_call_runs.cancel_requested may be NULL"),
+        ("ALTER TABLE outbound_call_runs ADD CHECK (status IN ('queued', 'running'))", "outbound_call_runs allows its own words of status"),
+        ("CREATE TABLE notes (job_id INTEGER REFERENCES outbound_call_jobs)", "notes refers to outbound_call_jobs"),
+        ("CREATE UNIQUE INDEX outbound_call_jobs_position ON outbound_call_jobs (id)", "position is an index of another"),
     ],
 )
 async def test_a_foreign_schema_is_refused(empty_database_url: str, change: str, difference: str) -> None:

@@ -261,6 +261,7 @@ async def test_the_way_back_and_forward_again(database: DatabaseFixture, old: Ol
     await old.connection.execute(way_back)
     running = await old.connection.fetch("SELECT id FROM outbound_call_runs WHERE status = 'running'")
     assert {WAITING, STALE} <= {run["id"] for run in running}
+    assert (await old.read_progress(NEVER, 1))["status"] == "queued", "nobody has started it"
     assert not await old.connection.fetchval("SELECT count(*) FROM outbound_call_jobs WHERE status = 'skipped'"), "a word it does not know"
     # The old worker calls a lead, and dies with the next.
     queued = "SELECT id, phone FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued' ORDER BY id LIMIT 2"
