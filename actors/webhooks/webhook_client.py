@@ -1,4 +1,4 @@
-"""Sends one event to one address, and says what became of it.
+"""Sends one event to one address, and returns the result.
 
 Redirects are not followed: an address that has moved is entered anew, and none leads into a private network.
 """

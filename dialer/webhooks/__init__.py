@@ -1,1 +1,1 @@
-"""What a webhook is sent, and where it may be: shared by those who enter an address and those who send."""
+"""The signatures of webhooks and the addresses they may have: shared by the API, which checks an address, and the sender."""

@@ -1,4 +1,4 @@
-"""Says what is in the tables of the old application, and what their adoption would do to it; changes nothing."""
+"""Counts the rows of the old application by kind, and describes what their adoption would do to each kind; changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How all businesses stand, and the workers that drive them."""
+"""The state of all businesses, and of the workers that drive them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database knows before a list is called: who must not be called, who was called lately, and how the business calls."""
+"""Reads what decides about the phones of a list before it is called: do-not-call lists, recent calls, the rules of the business."""
 
 from __future__ import annotations
 

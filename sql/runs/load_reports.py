@@ -1,4 +1,4 @@
-"""What became of the lists that were loaded into a run: kept with it, row by row, and deleted with it."""
+"""Load reports: the result of each row of the lists that were loaded into a run, kept and deleted with the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhooks of a business, as it manages them, and what became of the deliveries to each."""
+"""The webhooks of a business, as it manages them, and the results of the deliveries to each."""
 
 from __future__ import annotations
 

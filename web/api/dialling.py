@@ -1,4 +1,4 @@
-"""What concerns all runs of a business, over HTTP: stop dialling, resume it, and the summary of the day."""
+"""Stopping and resuming all dialling of a business, and the summary of its day, over HTTP."""
 
 from __future__ import annotations
 

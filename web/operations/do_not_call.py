@@ -18,6 +18,7 @@ from sql.do_not_call.do_not_call import (
 from web.access.auth import require_principal
 from web.operations.idempotency import request_id
 from web.operations.job_filter import phone_patterns
+from web.operations.paging import page_of, start_after
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -105,7 +106,7 @@ async def list_numbers(
 ) -> tuple[list[ListEntry], bool]:
     """At most `limit` numbers in force after a place in the list, and whether there are more."""
     found = await request.app[keys.DO_NOT_CALL].page(principal.business_id, wanted, after=after, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return page_of(found, limit)
 
 
 async def start_of_previous_numbers(
@@ -115,7 +116,7 @@ async def start_of_previous_numbers(
     if after == ListPlace():
         return None
     found = await request.app[keys.DO_NOT_CALL].places_before(principal.business_id, wanted, until=after, limit=limit + 1)
-    return (found[limit] if len(found) > limit else ListPlace()) if found else None
+    return start_after(found, limit, ListPlace())
 
 
 async def registers_of(request: http.Request, principal: Principal) -> list[Register]:

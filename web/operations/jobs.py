@@ -11,6 +11,7 @@ from sql.resolutions.resolutions import Resolution
 from web.operations.explanations.call_explanation import resolver_of
 from web.operations.explanations.principal_labels import names_of
 from web.operations.idempotency import request_id
+from web.operations.paging import page_of, start_after
 from web.operations.runs import run_not_found, warn_foreign
 from web.server import errors, keys
 from web.server.error_responses import translated
@@ -70,7 +71,8 @@ async def list_jobs(
 ) -> tuple[list[Job], bool]:
     """At most `limit` jobs of a run at positions above `after`, in the order they are dialled, and whether there are more."""
     jobs = await request.app[keys.JOBS].page(principal.business_id, run_id, wanted, after=after, limit=limit + 1)
-    return await _with_names(request, principal, jobs[:limit]), len(jobs) > limit
+    shown, more = page_of(jobs, limit)
+    return await _with_names(request, principal, shown), more
 
 
 async def start_of_previous_jobs(
@@ -80,7 +82,7 @@ async def start_of_previous_jobs(
     if not after:
         return None
     found = await request.app[keys.JOBS].positions_before(principal.business_id, run_id, wanted, until=after, limit=limit + 1)
-    return (found[limit] if len(found) > limit else 0) if found else None
+    return start_after(found, limit, 0)
 
 
 async def resolve_job(request: http.Request, principal: Principal, judgement: str) -> dict[str, Any]:

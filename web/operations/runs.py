@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dialer.messages import CommandType, RunChanged
 from dialer.model import RunStatus
 from sql.audit.audit import Audit
+from web.operations.paging import page_of, start_below
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -57,7 +58,7 @@ async def list_runs(
 ) -> tuple[list[Run], bool]:
     """At most `limit` runs with an id below `before`, the newest first, and whether there are older ones."""
     runs = await request.app[keys.RUNS].page(principal.business_id, statuses=statuses, before=before, limit=limit + 1)
-    return runs[:limit], len(runs) > limit
+    return page_of(runs, limit)
 
 
 async def start_of_previous_runs(
@@ -67,7 +68,7 @@ async def start_of_previous_runs(
     if before is None:
         return None
     found = await request.app[keys.RUNS].ids_from(principal.business_id, statuses=statuses, start=before, limit=limit + 1)
-    return (found[limit] if len(found) > limit else found[-1] + 1) if found else None
+    return start_below(found, limit)
 
 
 def announce_run(request: http.Request, business: Business, run_id: int, status: str) -> None:

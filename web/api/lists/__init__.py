@@ -1,1 +1,1 @@
-"""What became of lists, and leads as files for people, over HTTP."""
+"""Load reports, and leads as files for people, over HTTP."""

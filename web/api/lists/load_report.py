@@ -1,4 +1,4 @@
-"""What became of the lists that a run was loaded from, over HTTP: in pages, and as a file with all rows."""
+"""The load report of a run over HTTP: in pages, and as a file with all rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table looks like, and what its columns seem to be: by their headings, else by the cells of the first rows."""
+"""Previews a table, and suggests the role of each column: by its heading, else by the cells of the first rows."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tables that leads come in: which column is what, by its heading or by a mapping; and workbooks (XLSX), read by a process of their own."""
+"""Tables of leads: the role of each column, by its heading or by a mapping; and workbooks (XLSX), read by a process of their own."""

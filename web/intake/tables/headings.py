@@ -1,4 +1,4 @@
-"""What a column is, by its heading: a table of headings that files really have, in Hebrew, English and Arabic.
+"""Finds the role of a column by its heading: a table of headings that files really have, in Hebrew, English and Arabic.
 
 A heading counts only as a whole, never by a word in it: "phone of the neighbour" is not the phone of the lead. It is compared without
 case, marks, quotation marks and separators, and without a 1 at its end: docs/headings.md.

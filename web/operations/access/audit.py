@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from web.operations.explanations.principal_labels import names_of
+from web.operations.paging import page_of, start_below
 from web.server import keys
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ async def list_entries(
 ) -> tuple[list[AuditEntry], bool]:
     """At most `limit` entries below the id `before`, the newest first, and whether there are more."""
     found = await request.app[keys.AUDIT].page(principal.business_id, wanted, before=before, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return page_of(found, limit)
 
 
 async def start_of_previous_entries(
@@ -32,7 +33,7 @@ async def start_of_previous_entries(
     if before is None:
         return None
     found = await request.app[keys.AUDIT].ids_from(principal.business_id, wanted, start=before, limit=limit + 1)
-    return (found[limit] if len(found) > limit else found[-1] + 1) if found else None
+    return start_below(found, limit)
 
 
 async def actors_of(request: http.Request, principal: Principal) -> dict[str, Text | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dialer.model import Role
+from web.operations.paging import page_of, start_below
 from web.operations.runs import warn_foreign
 from web.server import errors, keys
 
@@ -31,7 +32,7 @@ async def list_sessions(
 ) -> tuple[list[OpenSession], bool]:
     """At most `limit` sessions below the id `before`, the newest first, and whether there are more; `user_id` as `visible_user` tells."""
     found = await request.app[keys.SESSIONS].page(principal.business_id, user_id, before=before, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return page_of(found, limit)
 
 
 async def start_of_previous_sessions(
@@ -41,7 +42,7 @@ async def start_of_previous_sessions(
     if before is None:
         return None
     found = await request.app[keys.SESSIONS].ids_from(principal.business_id, user_id, start=before, limit=limit + 1)
-    return (found[limit] if len(found) > limit else found[-1] + 1) if found else None
+    return start_below(found, limit)
 
 
 async def end_session(request: http.Request, principal: Principal, session_id: int) -> None:

@@ -15,6 +15,7 @@ from sql.tokens.tokens import NewToken
 from web.access.auth import require_principal
 from web.operations.access.users import RoleName
 from web.operations.idempotency import identity_of
+from web.operations.paging import page_of, start_after
 from web.operations.runs import warn_foreign
 from web.server import errors, keys
 from web.server.inputs import Input, refuse
@@ -57,13 +58,13 @@ class TokenAnswer:
 async def list_tokens(request: http.Request, principal: Principal, *, after: int, limit: int) -> tuple[list[ListedToken], bool]:
     """At most `limit` tokens of the business with ids above `after`, and whether there are more."""
     found = await request.app[keys.TOKENS].page(principal.business_id, after=after, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return page_of(found, limit)
 
 
 async def start_of_previous_tokens(request: http.Request, principal: Principal, *, after: int, limit: int) -> int | None:
     """The id above which the page before begins; None when there is none."""
     found = await request.app[keys.TOKENS].ids_until(principal.business_id, last=after, limit=limit + 1)
-    return (found[limit] if len(found) > limit else 0) if found else None
+    return start_after(found, limit, 0)
 
 
 async def find_token(request: http.Request, principal: Principal, token_id: int) -> ListedToken:

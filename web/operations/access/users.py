@@ -16,6 +16,7 @@ from sql.users.users import DisabledUserError, EmailTakenError, LastAdminError, 
 from web.access.auth import require_principal
 from web.access.passwords import MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS
 from web.operations.idempotency import identity_of
+from web.operations.paging import page_of, start_after
 from web.operations.runs import warn_foreign
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
@@ -84,13 +85,13 @@ class UserAnswer:
 async def list_users(request: http.Request, principal: Principal, *, after: int, limit: int) -> tuple[list[ListedUser], bool]:
     """At most `limit` users of the business with ids above `after`, and whether there are more."""
     found = await request.app[keys.USERS].page(principal.business_id, after=after, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return page_of(found, limit)
 
 
 async def start_of_previous_users(request: http.Request, principal: Principal, *, after: int, limit: int) -> int | None:
     """The id above which the page before begins; None when there is none."""
     found = await request.app[keys.USERS].ids_until(principal.business_id, last=after, limit=limit + 1)
-    return (found[limit] if len(found) > limit else 0) if found else None
+    return start_after(found, limit, 0)
 
 
 async def find_user(request: http.Request, principal: Principal, user_id: int) -> ListedUser:

@@ -16,6 +16,7 @@ from dialer.webhooks.targets import AllowedHosts, WrongTargetError, check_target
 from sql.webhooks.webhooks import NewWebhook, WebhookRequest
 from web.access.auth import require_principal
 from web.operations.idempotency import request_id
+from web.operations.paging import page_of, start_below
 from web.operations.runs import warn_foreign
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
@@ -114,7 +115,7 @@ async def list_deliveries(
     """At most `limit` deliveries with an id below `before`, the newest first, and whether there are older ones."""
     business_id = require_principal(request, Role.ADMIN).business_id
     found = await request.app[keys.WEBHOOKS].page(business_id, webhook.webhook_id, statuses=statuses, before=before, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return page_of(found, limit)
 
 
 async def start_of_previous_deliveries(
@@ -125,7 +126,7 @@ async def start_of_previous_deliveries(
         return None
     business_id = require_principal(request, Role.ADMIN).business_id
     found = await request.app[keys.WEBHOOKS].ids_from(business_id, webhook.webhook_id, statuses=statuses, start=before, limit=limit + 1)
-    return (found[limit] if len(found) > limit else found[-1] + 1) if found else None
+    return start_below(found, limit)
 
 
 async def redeliver(request: http.Request) -> int:
