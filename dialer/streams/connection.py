@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis
@@ -22,7 +22,7 @@ from dialer.messages import EVENTS
 from dialer.streams.circuit import Admission, CircuitBreaker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from dialer.clock import Clock
 
@@ -39,6 +39,7 @@ MAX_ENTRIES_PER_READ = 1_000
 # The id before every entry of a stream.
 NOWHERE = "0-0"
 HANGS = "Redis hangs"
+CLOSED = "the connection is closed"
 
 # The id of an entry of a stream, and its fields.
 Entry = tuple[str, dict[str, str]]
@@ -69,9 +70,21 @@ class RedisConnection:
         self._circuit = CircuitBreaker(self._clock)
         self._writable, self._writable_at = True, -WRITABLE_SECONDS
         self._checking_writable = asyncio.Lock()
+        self._closed = False
+        self._in_flight: set[asyncio.Timeout] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; commands in flight and later ones fail.
+
+        A command that is just connecting would otherwise leave its connection open: redis-py closes only those that are connected.
+        """
+        self._closed = True
+        for deadline in self._in_flight:
+            if not deadline.expired():
+                deadline.reschedule(0)
+        await self._idle.wait()
         await self._quick.aclose()
         await self._blocking.aclose()
 
@@ -145,7 +158,7 @@ class RedisConnection:
     async def _send(self, command: Command, arguments: tuple[Any, ...], options: dict[str, Any], within_seconds: float) -> Any:  # noqa: ANN401
         sent_at = self._clock.boot()
         try:
-            async with asyncio.timeout(within_seconds):
+            async with self._deadline(within_seconds):
                 answer = await command(*arguments, **options)
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, RedisTimeoutError | TimeoutError):
@@ -156,3 +169,18 @@ class RedisConnection:
             raise RedisUnavailableError(type(error).__name__) from error
         self._circuit.answered()
         return answer
+
+    @asynccontextmanager
+    async def _deadline(self, within_seconds: float) -> AsyncIterator[None]:
+        """The time-out of one command, which `close` may bring forward."""
+        if self._closed:
+            raise RedisUnavailableError(CLOSED)
+        async with asyncio.timeout(within_seconds) as deadline:
+            self._in_flight.add(deadline)
+            self._idle.clear()
+            try:
+                yield
+            finally:
+                self._in_flight.discard(deadline)
+                if not self._in_flight:
+                    self._idle.set()

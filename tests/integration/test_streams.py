@@ -12,6 +12,7 @@ import redis.asyncio as redis
 
 from dialer.messages import COMMANDS, EVENTS, REJECTED, CommandType, Event, MalformedError, RunChanged, parse_command
 from dialer.streams.client import RedisUnavailableError, Streams
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -128,3 +129,24 @@ async def test_a_malformed_command_names_its_field(field: str, value: str) -> No
     if field in good and field != "hang_up":
         with pytest.raises(MalformedError, match=rf"^{field} "):
             parse_command({name: text for name, text in good.items() if name != field}, "1-0")
+
+
+async def test_close_leaves_no_connection_open_whatever_is_in_flight(redis_url: str, raw: redis.Redis) -> None:
+    before = await _clients_of(raw)
+    for steps in range(60):
+        streams = Streams(redis_url)
+        in_flight = [asyncio.create_task(streams.ping()) for _ in range(3)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await streams.close()
+        await asyncio.gather(*in_flight)
+        assert not await streams.ping(), "a connection that is closed stays closed"
+
+    async def all_closed() -> bool:
+        return await _clients_of(raw) <= before
+
+    await until(all_closed, within_seconds=5, what="every connection closed")
+
+
+async def _clients_of(raw: redis.Redis) -> set[str]:
+    return {client["id"] for client in await raw.client_list()}
