@@ -28,6 +28,7 @@ KEYWORDS: dict[str, Any] = {
     "gettext": None,
     "ngettext": (1, 2),
     "msgid": None,
+    "msgids": (1, 2),
     "sentence": (2,),
     "translate": (2,),
     "plural": (2, 3),

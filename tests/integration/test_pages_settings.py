@@ -115,7 +115,7 @@ async def test_numbers_are_put_on_the_list_found_and_taken_off(admin: BrowserSes
     assert "\N{FIRST STRONG ISOLATE}12\N{POP DIRECTIONAL ISOLATE}: " in text_of(page)
     await admin.post("/do-not-call", {"phones": "050-123-4567\n052 765 4321", "reason": "asked"})
     shown = text_of(await admin.get("/do-not-call"))
-    assert ("2 numbers are on the list now" in shown, "050-123-4567" in shown, "asked" in shown, EMAIL in shown) == (True, True, True, True)
+    assert ("2 numbers were added to the list." in shown, "050-123-4567" in shown, "asked" in shown, EMAIL in shown) == (True, True, True, True)
     found = text_of(await admin.get("/do-not-call?search=0527"))
     assert ("052-765-4321" in found, "050-123-4567" in found) == (True, False)
     assert "No number on the list matches." in text_of(await admin.get("/do-not-call?search=999"))

@@ -163,7 +163,7 @@ def test_no_cell_is_read_under_the_heading_of_another(file: str) -> None:
 
 def test_a_row_with_a_cell_too_many_says_how_many_are_expected() -> None:
     [bad] = loaded("lead_id,name,fax,phone,city\n2,Cohen, Dana,03-9999998,052-1111112,\n").rejected
-    assert bad.text == Text("The row has {cells} cells, but the header has {columns}.", {"cells": 6, "columns": 5})
+    assert bad.text == Text("Cells in this row: {cells}. Columns in the header: {columns}.", {"cells": 6, "columns": 5})
 
 
 def test_two_marks_in_the_header_and_after_it_hide_no_lead() -> None:

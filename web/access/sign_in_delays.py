@@ -11,8 +11,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from web.access.waiting_tries import WaitingTries
-from web.server.errors import ApiError, Text
-from web.server.i18n import msgid
+from web.server.errors import ApiError, counted
+from web.server.i18n import msgids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,9 @@ MAX_REMEMBERED: Final = 10_000
 MAX_DELAYED: Final = 500
 # For one account from one address, or for one recognized browser.
 MAX_DELAYED_PER_CROWD: Final = 20
+TOO_MANY: Final = msgids(
+    "Too many sign-in attempts. Please try again in {seconds} second.", "Too many sign-in attempts. Please try again in {seconds} seconds."
+)
 
 # What tries are counted by: `address`, `account` or `session`, and its value.
 Counted: TypeAlias = tuple[str, str]
@@ -89,5 +92,5 @@ class SignInDelays:
 
 
 def _too_many(delay: float) -> ApiError:
-    text = Text(msgid("Too many sign-in attempts. Please try again in {seconds} seconds."), {"seconds": int(delay) + 1})
-    return ApiError(429, "too_many_attempts", text, headers={"Retry-After": str(int(delay) + 1)})
+    seconds = int(delay) + 1
+    return ApiError(429, "too_many_attempts", counted(TOO_MANY, seconds, seconds=seconds), headers={"Retry-After": str(seconds)})

@@ -47,7 +47,7 @@ REASONS: Final[dict[str, str]] = {
     "invalid_timezone": msgid("Unknown time zone; write it as Asia/Jerusalem."),
     "invalid_variables": msgid("The variables must be an object with at most {most} names and {characters} characters."),
     "missing_variable": msgid("The script needs {{{variable}}}, which this lead does not have."),
-    "wrong_columns": msgid("The row has {cells} cells, but the header has {columns}."),
+    "wrong_columns": msgid("Cells in this row: {cells}. Columns in the header: {columns}."),
     "second_header": msgid("A second header stands in or above this row. Upload each table as a file of its own."),
     "repeated_key": msgid("The key {key} is given twice."),
     "bad_quotes": msgid("A quotation mark in this row is not closed, or is in the wrong place."),

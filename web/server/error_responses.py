@@ -13,7 +13,7 @@ from sql.errors import DatabaseUnavailableError, RowLockedError
 from web.server import errors, keys
 from web.server.addresses import local_path
 from web.server.errors import ApiError, Text
-from web.server.i18n import language, msgid, translate
+from web.server.i18n import language, msgid, plural, singular
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -66,7 +66,9 @@ def said(request: http.Request, text: Text) -> str:
 def said_in(chosen: Language, text: Text) -> str:
     """A sentence in this language, with those that follow it."""
     values = translated_to(chosen, dict(text.values))
-    return " ".join((translate(chosen, text.text, **values), *(said_in(chosen, following) for following in text.then)))
+    own = plural(chosen, text.text, text.many, text.count) if text.many else singular(chosen, text.text)
+    own = own.format(**values) if values else own
+    return " ".join((own, *(said_in(chosen, following) for following in text.then)))
 
 
 def translated(request: http.Request, value: Any) -> Any:  # noqa: ANN401 - any JSON

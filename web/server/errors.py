@@ -15,11 +15,21 @@ RETRY_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence not yet translated: its English form marked with `msgid`, and the values of its placeholders; `then` follows it."""
+    """A sentence not yet translated: its English form marked with `msgid`, and the values of its placeholders; `then` follows it.
+
+    With `many`, `text` is the form for one and `many` that for several: `count` decides.
+    """
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
     then: tuple[Text, ...] = ()
+    many: str = ""
+    count: int = 1
+
+
+def counted(forms: tuple[str, str], count: int, **values: object) -> Text:
+    """A sentence in the form for this count; `forms` are those for one and for several, marked with `msgids`."""
+    return Text(forms[0], values, many=forms[1], count=count)
 
 
 class ApiError(Exception):

@@ -51,6 +51,11 @@ def msgid(text: str) -> str:
     return text
 
 
+def msgids(one: str, many: str) -> tuple[str, str]:
+    """Mark a sentence with a count, in the form for one and in that for several; as `msgid`."""
+    return one, many
+
+
 def sentence(request: http.Request, text: str, **values: object) -> str:
     """`text` in the reader's language, with `{name}` replaced by `values`; an unknown sentence stays English."""
     return translate(language(request), text, **values)

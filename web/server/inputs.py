@@ -75,7 +75,7 @@ WRONG: Final[dict[str, str]] = {
     "script_field": msgid("must have no {field} beside {other}"),
     "script_language": msgid('must have a "language" beside "say", as he-IL'),
     # Those of web/operations.
-    "email": msgid("must be an e-mail address"),
+    "email": msgid("must be an e-mail address, as dana@example.com"),
     "moment": msgid("must be a time with its zone, as 2026-12-01T09:00:00+02:00"),
     "country": msgid("must be countries by their two letters, as IL; {code} is none"),
     "zone": msgid("must be a time zone, as Asia/Jerusalem"),

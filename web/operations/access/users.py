@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from web.access.auth import Principal
 
 MIN_PASSWORD_CHARACTERS: Final = 8
-EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
+# A domain without a dot is a slip of the keyboard, or a host of the network at home.
+EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 # A link sent on a Thursday evening still works on Sunday.
 LINK_SECONDS: Final = 72 * 3600.0
 SECRET_BYTES: Final = 32

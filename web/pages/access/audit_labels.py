@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from web.pages.formatting import phone
 from web.pages.labels import ROLE_LABELS
-from web.server.errors import Text
-from web.server.i18n import msgid
+from web.server.errors import Text, counted
+from web.server.i18n import msgid, msgids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,8 +68,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "inbound_script": msgid("script for people who call back"),
     "provider_account": msgid("provider account"),
 }
-LEADS: Final = msgid("{n} people")
-NUMBERS: Final = msgid("{n} numbers")
+LEADS: Final = msgids("{n} person", "{n} people")
+NUMBERS: Final = msgids("{n} number", "{n} numbers")
 MORE: Final = msgid("and {n} more")
 DISABLED: Final = msgid("disabled")
 ENABLED: Final = msgid("enabled")
@@ -96,14 +96,14 @@ def _details(entry: AuditEntry) -> Iterator[Text | str]:
     if detail.get("hang_up"):
         yield Text(HANG_UP)
     if "leads" in detail:
-        yield Text(LEADS, {"n": detail["leads"]})
+        yield counted(LEADS, detail["leads"], n=detail["leads"])
     yield from _numbers(detail)
 
 
 def _numbers(detail: Mapping[str, Any]) -> Iterator[Text | str]:
-    counted = next((detail[name] for name in ("added", "numbers") if name in detail), None)
-    if counted is not None:
-        yield Text(NUMBERS, {"n": counted})
+    number = next((detail[name] for name in ("added", "numbers") if name in detail), None)
+    if number is not None:
+        yield counted(NUMBERS, number, n=number)
     phones = detail.get("phones", [])
     yield from (phone(text) for text in phones[:SHOWN_NUMBERS])
     if len(phones) > SHOWN_NUMBERS:

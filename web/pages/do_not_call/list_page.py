@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Role
@@ -22,8 +23,8 @@ from web.operations.settings.business import own_business
 from web.pages import forms, frame, notices
 from web.pages.settings.problems import joined, problems_of
 from web.server.error_responses import translated
-from web.server.errors import ApiError
-from web.server.i18n import msgid
+from web.server.errors import ApiError, counted
+from web.server.i18n import msgid, msgids
 from web.server.inputs import storable
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ PAGE: Final = "/do-not-call"
 PAGE_NUMBERS: Final = 50
 # What was typed, kept apart from a sentence of the other direction.
 ISOLATED: Final = "\N{FIRST STRONG ISOLATE}{}\N{POP DIRECTIONAL ISOLATE}"
-ADDED: Final = msgid("{added} numbers are on the list now; {already} were on it before.")
+ADDED: Final = msgids("{n} number was added to the list.", "{n} numbers were added to the list.")
+ALREADY: Final = msgids("{n} number was on it before.", "{n} numbers were on it before.")
 REMOVED: Final = msgid("The number is off the list. Leads that were left out because of it stay so.")
 NOT_REMOVED: Final = msgid("The number is on an official register; only its next import can take it off.")
 
@@ -56,7 +58,9 @@ async def add(request: http.Request) -> http.Response:
         answer = await add_phones(request, cells, form.get("reason", "").strip() or None)
     except ApiError as error:
         return await _shown(request, form, _problems(request, error, cells))
-    return notices.redirect(request, PAGE, ADDED, added=answer["added"], already=answer["already"])
+    added, already = answer["added"], answer["already"]
+    following = (counted(ALREADY, already, n=already),) if already else ()
+    return notices.redirect(request, PAGE, replace(counted(ADDED, added, n=added), then=following))
 
 
 async def remove(request: http.Request) -> http.Response:

@@ -18,8 +18,11 @@ from web.server import keys
 from web.server.error_responses import said
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web as http
 
+    from sql.jobs.jobs import Job
     from sql.runs.runs import Run
     from web.access.auth import Principal
     from web.pages.run.results import Results
@@ -27,16 +30,27 @@ if TYPE_CHECKING:
 # Beyond these a list of campaigns is a page of its own.
 MAX_OPEN: Final = 12
 MAX_ENDED: Final = 6
+# Lines with a call that are drawn in the row of a campaign; its own page has all.
+MAX_LANES: Final = 3
 OPEN: Final = (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.PENDING)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A campaign that is calling or waiting: its results, and why it waits, in the reader's language; empty when it does not."""
+    """A campaign that is calling or waiting: its results, its calls that are placed or in progress, the oldest first.
+
+    `waits` says why it waits, in the reader's language; empty when it does not.
+    """
 
     run: Run
     results: Results
     waits: str
+    calls: Sequence[Job] = ()
+
+    @property
+    def lanes(self) -> Sequence[Job]:
+        """The oldest of its calls, at most `MAX_LANES`."""
+        return self.calls[:MAX_LANES]
 
     @property
     def is_calling(self) -> bool:
@@ -59,7 +73,8 @@ async def fragment(request: http.Request) -> http.Response:
 async def _values(request: http.Request, principal: Principal) -> dict[str, Any]:
     summary = await business_summary(request, principal)
     runs, more = await list_runs(request, principal, statuses=OPEN, before=None, limit=MAX_OPEN)
-    rows = [await _row(request, run) for run in runs]
+    calls = await _calls(request, principal) if any(run.in_progress for run in runs) else {}
+    rows = [await _row(request, run, calls.get(run.run_id, ())) for run in runs]
     since = midnight(request.app[keys.CLOCK].now(), summary.lines.timezone)
     ended, _ = await list_runs(request, principal, statuses=[status for status in RunStatus if status.ended], before=None, limit=MAX_ENDED)
     over = sum(summary.outcomes.values())
@@ -75,6 +90,14 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
     }
 
 
-async def _row(request: http.Request, run: Run) -> RunRow:
+async def _calls(request: http.Request, principal: Principal) -> dict[int, list[Job]]:
+    """The calls on the lines of the business, by campaign."""
+    found: dict[int, list[Job]] = {}
+    for run_id, job in await request.app[keys.JOBS].on_every_line(principal.business_id):
+        found.setdefault(run_id, []).append(job)
+    return found
+
+
+async def _row(request: http.Request, run: Run, calls: Sequence[Job]) -> RunRow:
     waits = [wait for wait in await waits_for(request, run) if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
-    return RunRow(run, await results_of(request, run), said(request, waits[0].sentence) if waits else "")
+    return RunRow(run, await results_of(request, run), said(request, waits[0].sentence) if waits else "", calls)

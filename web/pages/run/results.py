@@ -9,7 +9,7 @@ from web.operations.reports.run_report import run_detail
 from web.pages import formatting
 from web.pages.outcome_groups import GROUPS, PERSON, UNREACHED
 from web.server import i18n
-from web.server.i18n import msgid
+from web.server.i18n import msgid, msgids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from web.server.i18n import Language
 
 BAR_WIDTH: Final = 1000
-NOBODY: Final = msgid("Nobody has been called yet; {total} people are on the list.")
+NOBODY: Final = msgids(
+    "Nobody has been called yet; {total} person is on the list.", "Nobody has been called yet; {total} people are on the list."
+)
 CALLED: Final = msgid("{called} of {total} called.")
 # What is said of each group: for one, and for several.
 SAID: Final = {
-    "person": (msgid("{n} person answered ({share}%)"), msgid("{n} people answered ({share}%)")),
-    "machine": (msgid("{n} machine"), msgid("{n} machines")),
-    "no-answer": (msgid("{n} no answer"), msgid("{n} no answer")),
-    "busy": (msgid("{n} busy"), msgid("{n} busy")),
-    "number": (msgid("{n} wrong number"), msgid("{n} wrong numbers")),
-    "ours": (msgid("{n} lost by our trouble"), msgid("{n} lost by our trouble")),
+    "person": msgids("{n} person answered ({share}%)", "{n} people answered ({share}%)"),
+    "machine": msgids("{n} machine", "{n} machines"),
+    "no-answer": msgids("{n} no answer", "{n} no answer"),
+    "busy": msgids("{n} busy", "{n} busy"),
+    "number": msgids("{n} wrong number", "{n} wrong numbers"),
+    "ours": msgids("{n} lost by our trouble", "{n} lost by our trouble"),
 }
 
 
@@ -110,12 +112,12 @@ def sentence(language: Language, results: Results) -> str:
     """How many were called, and how their calls ended, as one sentence or two."""
     total = formatting.figure(language, results.run.total_leads)
     if not results.called:
-        return i18n.translate(language, NOBODY, total=total)
+        return i18n.plural(language, *NOBODY, results.run.total_leads).format(total=total)
     called = i18n.translate(language, CALLED, called=formatting.figure(language, results.called), total=total)
     parts = []
     for group in GROUPS:
         count = group.count(results.counts)
         if count or group is PERSON:
-            text = i18n.translate(language, SAID[group.key][0 if count == 1 else 1])
+            text = i18n.plural(language, *SAID[group.key], count)
             parts.append(text.format(n=formatting.figure(language, count), share=results.answered_share))
     return f"{called} {', '.join(parts)}."
