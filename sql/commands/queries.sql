@@ -19,6 +19,9 @@ SELECT dialer.receive_request_v1($1::integer, $2::text, $3::bytea, $4::text, NUL
 -- name: answer_request
 SELECT dialer.answer_request_v1($1::integer, $2::text, $3::jsonb)
 
+-- name: answer_of
+SELECT answer FROM dialer.inbox WHERE business_id = $1 AND id = $2 AND type = ANY ($3::text[]) AND expires_at > now()
+
 -- name: position
 SELECT entry FROM dialer.positions WHERE stream = 'dialer:commands' ORDER BY n DESC LIMIT 1
 

@@ -10,6 +10,8 @@ from dialer.messages import KEEP_HTTP_SECONDS
 from sql.statements import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sql.pool import Connection, Pool
 
 TEXT = statements("commands")
@@ -52,4 +54,10 @@ async def receive_request(
 async def answer_request(on: Pool | Connection, business_id: int, request_id: str, answer: dict[str, Any]) -> dict[str, Any]:
     """Keep the answer of a request for its repeats; return it, or that of the same request which was carried out at the same time."""
     kept: dict[str, Any] = await on.fetchval(TEXT["answer_request"], business_id, request_id, answer)
+    return kept
+
+
+async def answer_of(on: Pool | Connection, business_id: int, request_id: str, kinds: Collection[str]) -> dict[str, Any] | None:
+    """The answer that is kept of a request of one of these kinds; None when there is none, or none any more."""
+    kept: dict[str, Any] | None = await on.fetchval(TEXT["answer_of"], business_id, request_id, list(kinds))
     return kept

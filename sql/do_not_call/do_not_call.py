@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sql.audit.audit import CURRENT_ADDRESS
-from sql.commands.requests import answer_request, receive_request
+from sql.commands.requests import answer_of, answer_request, receive_request
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ TEXT = statements("do_not_call")
 ADDED_AT_ONCE = 1_000
 LOADED_AT_ONCE = 5_000
 EXPORT_PAGE_ROWS = 1_000
+# The kinds of requests that change the lists.
+ADD, REPLACE = "do_not_call.add", "do_not_call.replace_register"
 OWN_LIST = 0
 # Of the rows of a register. What cannot be read is called, so a file that is mostly unreadable must not replace a good one.
 MOST_UNREADABLE = 0.1
@@ -125,7 +127,7 @@ class DoNotCall:
             IdReusedError: when the id was used before with another digest.
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
-        answer = await self._receive(request, "do_not_call.add")
+        answer = await self._receive(request, ADD)
         if answer is not None:
             return answer
         added, audit_id = 0, None
@@ -147,7 +149,7 @@ class DoNotCall:
         Raises:
             LaterRegisterError: when a later import was put in force meanwhile.
         """
-        answer = await self._receive(request, "do_not_call.replace_register")
+        answer = await self._receive(request, REPLACE)
         if answer is not None:
             return answer
         business_id, added = request.business_id, 0
@@ -185,6 +187,10 @@ class DoNotCall:
     async def registers(self, business_id: int) -> list[Register]:
         """The registers in force, by name."""
         return [Register(**row) for row in await self._pool.fetch(TEXT["registers"], business_id)]
+
+    async def answer(self, business_id: int, request_id: str) -> dict[str, Any] | None:
+        """The answer to `add` or `replace_register`, which is kept for a day; None when there is none."""
+        return await answer_of(self._pool, business_id, request_id, (ADD, REPLACE))
 
     async def _receive(self, request: ListRequest, kind: str) -> dict[str, Any] | None:
         return await receive_request(

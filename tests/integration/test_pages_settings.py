@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -10,6 +11,7 @@ import pytest_asyncio
 from dialer.model import Role
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.integration.test_web_tables import workbook
+from tests.web_site import hash_of
 
 if TYPE_CHECKING:
     from tests.web_site import Response, Site
@@ -100,8 +102,12 @@ async def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(admin: 
     body = page.body.decode()
     assert 'id="timezone-wrong"' in body
     assert 'value="Nowhere"' in body
-    page = await admin.post("/settings/hours", {"monday_0_from": "20:00", "monday_0_to": "nine"})
-    assert (page.status, 'value="nine"' in page.body.decode()) == (422, True)
+    page = await admin.post("/settings/hours", {"monday_0_from": "20:00", "monday_0_to": "nine", "dates": "2026-13-01"})
+    body = page.body.decode()
+    assert (page.status, 'value="nine"' in body, 'id="dates-wrong"' in body) == (422, True, True)
+    assert "Monday: must be times as 09:00" in text_of(page), "the day is named"
+    page = await admin.post("/settings/rules", {"busy_times": "2", "busy_minutes": "5, soon"})
+    assert (page.status, "Busy: after minutes: must be a number" in text_of(page)) == (422, True), text_of(page)
     page = await admin.post("/settings/account", {"account_sid": "AC12", "auth_token": "secret-token"})
     assert (page.status, 'id="account_sid-wrong"' in page.body.decode()) == (422, True)
     assert "secret-token" not in page.body.decode()
@@ -127,9 +133,17 @@ async def test_numbers_are_put_on_the_list_found_and_taken_off(admin: BrowserSes
 async def test_a_file_of_numbers_is_imported_and_what_became_of_it_is_shown(admin: BrowserSession, site: Site) -> None:
     assert "Import a file" in text_of(await admin.get("/do-not-call"))
     leads: list[list[object]] = [["דנה", 501234567, "ביקשה"], ["אבי", "052 765 4321"], ["אבי", "0527654321"], [], ["פקס", "12"]]
-    shown = text_of(await imported(admin, workbook([["שם", "נייד", "סיבה"], *leads]), list="own", reason="by mail"))
+    page = await imported(admin, workbook([["שם", "נייד", "סיבה"], *leads]), list="own", reason="by mail")
+    shown = text_of(page)
     assert "The numbers were added Rows read 4 New on the list 2 On the list before 1 Refused 1" in shown
     assert "6 12" in shown, "the refused row, as the sheet numbers it"
+    [address] = re.findall(r'href="(/do-not-call/import/[^"]+/refused.csv)"', page.body.decode())
+    file = (await admin.get(address)).body.decode("utf-8-sig").splitlines()
+    assert (file[0], file[1].startswith("6,12,"), len(file)) == ("Row,Phone,Reason", True, 2)
+    theirs = BrowserSession(site)
+    await site.database.user(site.rival, "theirs@example.com", Role.ADMIN, hash_of(PASSWORD))
+    await theirs.sign_in("theirs@example.com")
+    assert [(await theirs.get(address)).status, (await admin.get(address.replace("http", "x"))).status] == [404, 404]
     listed = [(entry["phone"], entry["reason"]) for entry in (await site.get("/api/outbound/do-not-call")).json["items"]]
     assert listed == [("+972501234567", "ביקשה"), ("+972527654321", "by mail")]
     admin.language = "he"

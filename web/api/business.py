@@ -32,7 +32,7 @@ async def change(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.ADMIN)
     changes = await body_of(request, BusinessChanges)
     business = await own_business(request, principal)
-    return await _shown(request, await change_business(request, principal, read_changes(business, changes)))
+    return await _shown(request, (await change_business(request, principal, read_changes(business, changes))).business)
 
 
 async def _shown(request: http.Request, business: Business) -> http.Response:

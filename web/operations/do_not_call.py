@@ -37,12 +37,16 @@ UNREADABLE: Final = msgid("{unreadable} of these {rows} rows have no readable ph
 
 @dataclass(frozen=True, slots=True)
 class ListChange:
-    """Numbers to add, or to replace `register` with; `report` goes into the answer, `digest` identifies the request."""
+    """Numbers to add, or to replace `register` with; `report` goes into the answer, `digest` tells this change from a different one.
+
+    `id` is that of the request; empty: that of its Idempotency-Key.
+    """
 
     entries: Collection[Entry]
     report: dict[str, Any]
     digest: bytes
     register: str | None = None
+    id: str = ""
 
 
 def require_changer(request: http.Request, register: str | None) -> Principal:
@@ -63,7 +67,7 @@ async def change_list(request: http.Request, change: ListChange) -> dict[str, An
     """
     principal = require_changer(request, change.register)
     detail = {"rejected": change.report["rejected_count"]}
-    wanted = ListRequest(principal.business_id, request_id(request), change.digest, principal.actor, detail)
+    wanted = ListRequest(principal.business_id, change.id or request_id(request), change.digest, principal.actor, detail)
     lists = request.app[keys.DO_NOT_CALL]
     try:
         if change.register is None:
@@ -77,6 +81,19 @@ async def change_list(request: http.Request, change: ListChange) -> dict[str, An
     except LaterRegisterError:
         text = Text(msgid("A later import of this register finished first, and is in force."))
         raise ApiError(409, "invalid_state", text) from None
+
+
+async def refused_rows(request: http.Request, principal: Principal, import_id: str) -> list[dict[str, Any]]:
+    """The rows that an import of the last day refused, at most 10,000: `row`, `phone`, `reason` and `message` of each.
+
+    Raises:
+        ApiError: 404, when the business has made no such import.
+    """
+    answer = await request.app[keys.DO_NOT_CALL].answer(principal.business_id, import_id)
+    if answer is None:
+        raise errors.not_found()
+    rows: list[dict[str, Any]] = answer["rejected"]
+    return rows
 
 
 async def remove_numbers(request: http.Request, phones: Sequence[str]) -> list[str]:

@@ -25,8 +25,10 @@ MAX_COUNTRIES_ASKED: Final = 20
 
 async def check_at_provider(
     reader: AccountReader, account: Account, *, entered: bool, numbers: Sequence[str], numbers_entered: bool
-) -> None:
-    """Check an account, if it is `entered` now, and that it has these numbers; `numbers_entered` decides which field gets the error.
+) -> AccountFacts:
+    """Check an account, if it is `entered` now, and that it has these numbers; return what the provider says about it.
+
+    `numbers_entered` decides which field gets the error.
 
     Raises:
         ApiError: 422, naming the field.
@@ -35,7 +37,7 @@ async def check_at_provider(
     if entered:
         _check_account(account, facts)
     if facts.refused or facts.numbers is None:
-        return
+        return facts
     wrong = [place for place, number in enumerate(numbers) if number not in facts.numbers]
     if wrong and numbers_entered:
         why = Text(msgid("is neither a number of the account nor verified there"))
@@ -44,6 +46,7 @@ async def check_at_provider(
         shown = ", ".join(numbers[place] for place in wrong[:SHOWN_NUMBERS])
         why = Text(msgid("may not call from {numbers}: give caller_ids of this account in the same request"), {"numbers": shown})
         raise errors.wrong_field(name="provider_account", why=why)
+    return facts
 
 
 async def check_countries(reader: AccountReader, account: Account, countries: Sequence[str]) -> None:

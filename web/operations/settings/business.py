@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import phonenumbers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sql.businesses.businesses import Business
     from telephony.provider import Account
+    from telephony.twilio.account_reader import AccountFacts
     from web.access.auth import Principal
 
 MAX_NAME_CHARACTERS: Final = 200
@@ -101,23 +103,40 @@ async def own_business(request: http.Request, principal: Principal) -> Business:
     return business
 
 
-async def change_business(request: http.Request, principal: Principal, changes: BusinessChanges) -> Business:
-    """Change the business of the principal, an admin; return the changed one.
+@dataclass(frozen=True, slots=True)
+class ChangeAnswer:
+    """The business after a change, and what the provider says about the account that was entered; None when none was."""
+
+    business: Business
+    facts: AccountFacts | None
+
+
+async def change_business(request: http.Request, principal: Principal, changes: BusinessChanges) -> ChangeAnswer:
+    """Change the business of the principal, an admin.
 
     Raises:
         ApiError: 422, naming the field that is wrong, or 503.
     """
+    facts = await check_changes(request, principal, changes)
+    if given := changes.given():
+        account = changes.provider_account
+        sealed = request.app[keys.ACCOUNTS].seal(account.credentials) if account and account.has_credentials else None
+        await request.app[keys.BUSINESSES].change(principal.business_id, given, principal.actor, sealed=sealed)
+    return ChangeAnswer(await own_business(request, principal), facts)
+
+
+async def check_changes(request: http.Request, principal: Principal, changes: BusinessChanges) -> AccountFacts | None:
+    """Check changes and store nothing; return what the provider says about the account that was entered, None when none was.
+
+    Raises:
+        ApiError: as `change_business`.
+    """
     business = await own_business(request, principal)
-    given = _checked(business, changes)
-    accounts, account = request.app[keys.ACCOUNTS], changes.provider_account
-    if "provider_account" in given:
-        check_account(business, account, accounts)
+    _check(business, changes)
+    if "provider_account" in changes.model_fields_set:
+        check_account(business, changes.provider_account, request.app[keys.ACCOUNTS])
     await _check_caller_ids(request, business, changes)
-    await _ask_provider(request, business, changes)
-    if given:
-        sealed = accounts.seal(account.credentials) if account and account.has_credentials else None
-        await request.app[keys.BUSINESSES].change(business.business_id, given, principal.actor, sealed=sealed)
-    return await own_business(request, principal)
+    return await _ask_provider(request, business, changes)
 
 
 async def _check_caller_ids(request: http.Request, business: Business, changes: BusinessChanges) -> None:
@@ -135,8 +154,8 @@ async def _check_caller_ids(request: http.Request, business: Business, changes: 
         raise errors.invalid(wrong)
 
 
-async def _ask_provider(request: http.Request, business: Business, changes: BusinessChanges) -> None:
-    """Ask the provider about the entered values, with the account that the business will have.
+async def _ask_provider(request: http.Request, business: Business, changes: BusinessChanges) -> AccountFacts | None:
+    """Ask the provider about the entered values, with the account that the business will have; return what it says of an entered account.
 
     Raises:
         ApiError: 422, naming the field that the provider says is wrong.
@@ -145,14 +164,15 @@ async def _ask_provider(request: http.Request, business: Business, changes: Busi
     entered = given is not None and given.has_credentials
     other_account = entered or ("provider_account" in changes.model_fields_set and given is None)
     if not (other_account or changes.caller_ids or changes.allowed_countries):
-        return
-    account = await _account_after(request, business, changes)
+        return None
+    account, facts = await _account_after(request, business, changes), None
     if account is None:
-        return
+        return None
     if other_account or changes.caller_ids:
         numbers, numbers_entered = changes.caller_ids or business.caller_ids, bool(changes.caller_ids)
-        await check_at_provider(reader, account, entered=entered, numbers=numbers, numbers_entered=numbers_entered)
+        facts = await check_at_provider(reader, account, entered=entered, numbers=numbers, numbers_entered=numbers_entered)
     await check_countries(reader, account, changes.allowed_countries or [])
+    return facts if entered else None
 
 
 async def _account_after(request: http.Request, business: Business, changes: BusinessChanges) -> Account | None:
@@ -168,16 +188,14 @@ async def _account_after(request: http.Request, business: Business, changes: Bus
     return None
 
 
-def _checked(business: Business, changes: BusinessChanges) -> dict[str, Any]:
-    given: dict[str, Any] = changes.given()
+def _check(business: Business, changes: BusinessChanges) -> None:
     if len(set(changes.caller_ids)) < len(changes.caller_ids):
         raise errors.wrong_field(name="caller_ids", why=Text(msgid("must not repeat a value")))
     if changes.max_calls > business.max_calls_limit:
         why = Text(msgid("must be at most {le}, as set at the command line"), {"le": business.max_calls_limit})
         raise errors.wrong_field(name="max_calls", why=why)
-    if not storable(changes.name) or not changes.name.isprintable() or ("name" in given and not changes.name.strip()):
+    if not storable(changes.name) or not changes.name.isprintable() or ("name" in changes.model_fields_set and not changes.name.strip()):
         raise errors.wrong_field(name="name", why=Text(msgid("must be text")))
     for n, register in enumerate(changes.required_registers):
         if not storable(register.name) or not register.name.isprintable():
             raise errors.wrong_field(name=f"required_registers.{n}.name", why=Text(msgid("must be text")))
-    return given

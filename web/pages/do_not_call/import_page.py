@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Role
 from web.access.auth import require_principal
+from web.api.export import send_csv
 from web.intake.form import read_form
 from web.intake.imports.import_request import FILE, upload
 from web.intake.phone_lists.phone_import import change_of_file
-from web.operations.do_not_call import change_list, registers_of, required_registers
+from web.operations.csv_cells import REFUSED_HEADINGS, cells_of_refusal
+from web.operations.do_not_call import change_list, refused_rows, registers_of, required_registers
+from web.operations.idempotency import request_id
 from web.operations.settings.business import own_business
 from web.pages import frame
 from web.pages.settings.problems import FORM, problems_of
+from web.server import errors, i18n, keys
 from web.server.error_responses import said
 from web.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiohttp import web as http
 
 OWN, REGISTER, REASON = "own", "register", "reason"
 SHOWN_ROWS: Final = 100
+# As `request_id` makes them.
+IMPORT_ID: Final = re.compile(r"http:[0-9a-f-]{36,64}")
 TOO_LARGE: Final = 413
 
 
@@ -32,14 +39,17 @@ TOO_LARGE: Final = 413
 class ListResult:
     """What an import did: rows that were read, numbers that are new, that were there before, rows that were refused, calls going on.
 
-    `register` is the name of the register that was replaced, None for the list of the business; `shown` are the first refused rows.
+    `register` is the name of the register that was replaced, None for the list of the business; `shown` are the first refused rows, and
+    `kept` those that can be downloaded.
     """
 
+    id: str
     register: str | None
     added: int
     already: int
     refused: int
     in_progress: int
+    kept: int
     shown: Sequence[Mapping[str, Any]]
 
     @property
@@ -65,12 +75,31 @@ async def perform(request: http.Request) -> http.Response:
             register = texts.get(REGISTER, "").strip() if texts.get("list") == REGISTER else None
             reason = texts.get(REASON, "").strip() if register is None else ""
             change = await change_of_file(request, sent.part(FILE), reason=reason or None, register=register)
+        change = replace(change, id=request_id(request))
         answer = await change_list(request, change)
     except ApiError as error:
         return await _shown(request, texts, _problems(request, error))
     counts = {name: answer[name] for name in ("added", "already", "in_progress")}
-    result = ListResult(register, refused=answer["rejected_count"], shown=answer["rejected"][:SHOWN_ROWS], **counts)
+    rows = answer["rejected"]
+    result = ListResult(change.id, register, refused=answer["rejected_count"], kept=len(rows), shown=rows[:SHOWN_ROWS], **counts)
     return await _shown(request, {"list": texts.get("list", OWN)}, {}, result)
+
+
+async def download(request: http.Request) -> http.StreamResponse:
+    """The refused rows of an import as a file, as long as its answer is kept."""
+    principal = require_principal(request, Role.OPERATOR)
+    import_id = request.match_info["import_id"]
+    if not IMPORT_ID.fullmatch(import_id):
+        raise errors.not_found()
+    rows = await refused_rows(request, principal, import_id)
+
+    async def cells() -> AsyncIterator[list[Any]]:
+        for row in rows:
+            yield cells_of_refusal(row)
+
+    headings = [i18n.sentence(request, heading) for heading in REFUSED_HEADINGS]
+    async with request.app[keys.EXPORTS].hold(principal.business_id):
+        return await send_csv(request, "do-not-call-refused", headings, cells(), mark=True)
 
 
 def _problems(request: http.Request, error: ApiError) -> dict[str, str]:

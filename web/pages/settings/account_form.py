@@ -5,12 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from web.pages.settings.business_form import number
+from web.server.errors import Text, counted
+from web.server.i18n import msgid, msgids
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sql.businesses.businesses import Business
+    from telephony.twilio.account_reader import AccountFacts
     from web.pages.forms import Form
 
 FIELDS: Final = ("account_sid", "auth_token", "api_key_sid", "api_key_secret", "signing_key")
+LABELS: Final[Mapping[str, str]] = {
+    "account_sid": msgid("Account SID"),
+    "auth_token": msgid("Auth token"),
+    "api_key_sid": msgid("API key SID"),
+    "api_key_secret": msgid("API key secret"),
+    "signing_key": msgid("Key that signs callbacks"),
+    "calls_per_second": msgid("Calls started a second"),
+}
+ACCEPTED: Final = msgid("Twilio accepts this account.")
+NUMBERS: Final = msgids("It has {n} number to call from.", "It has {n} numbers to call from.")
+NOT_KNOWN: Final = msgid("Twilio could not be asked about this account just now. It is used as it was entered.")
 
 
 def values(business: Business) -> dict[str, Any]:
@@ -25,3 +41,15 @@ def changes(form: Form) -> dict[str, Any]:
     given: dict[str, Any] = {name: form[name].strip() for name in FIELDS if form.get(name, "").strip()}
     pace = number(form.get("calls_per_second", ""))
     return {"provider_account": {**given, **({"calls_per_second": pace} if pace is not None else {})}}
+
+
+def is_complete(form: Form) -> bool:
+    """True once the provider can be asked about the account."""
+    return bool(form.get("account_sid", "").strip()) and any(form.get(name, "").strip() for name in ("auth_token", "api_key_secret"))
+
+
+def answer_of(facts: AccountFacts) -> Text:
+    """What the provider says about an account that it does not refuse."""
+    if facts.status is None and facts.numbers is None:
+        return Text(NOT_KNOWN)
+    return Text(ACCEPTED, then=() if facts.numbers is None else (counted(NUMBERS, len(facts.numbers), n=len(facts.numbers)),))

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 from dialer.model import Role
 from web.access.auth import require_principal
 from web.intake.imports.business_changes import read_changes
-from web.operations.settings.business import BusinessChanges, change_business, own_business
+from web.operations.settings.business import BusinessChanges, change_business, check_changes, own_business
 from web.pages import forms, frame, notices
 from web.pages.settings import account_form, business_form, hours_form, rules_form
-from web.pages.settings.problems import problems_of
+from web.pages.settings.problems import outer, problems_of
 from web.server import errors
-from web.server.errors import ApiError
+from web.server.error_responses import said
+from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp import web as http
 
@@ -32,7 +33,7 @@ SAVED: Final = msgid("Saved.")
 class BusinessForm:
     """A page: the values of its fields from the business, and the changes that a filled in form asks for.
 
-    `role` is who may see it; its fields are those of the object `inside`, if that is not empty.
+    `role` is who may see it; its fields are those of the object `inside`, if that is not empty. `place` finds the field with a mistake.
     """
 
     template: str
@@ -40,12 +41,13 @@ class BusinessForm:
     changes: Callable[[Form], dict[str, Any]]
     role: Role = Role.VIEWER
     inside: str = ""
+    place: Callable[[Sequence[str]], str] = outer
 
 
 FORMS: Final[Mapping[str, BusinessForm]] = {
     "business": BusinessForm("settings_business.html", business_form.values, business_form.changes),
-    "hours": BusinessForm("settings_hours.html", hours_form.values, hours_form.changes),
-    "rules": BusinessForm("settings_rules.html", rules_form.values, rules_form.changes),
+    "hours": BusinessForm("settings_hours.html", hours_form.values, hours_form.changes, place=hours_form.place),
+    "rules": BusinessForm("settings_rules.html", rules_form.values, rules_form.changes, place=rules_form.place),
     "account": BusinessForm("settings_account.html", account_form.values, account_form.changes, Role.ADMIN, "provider_account"),
 }
 
@@ -70,11 +72,25 @@ async def change(request: http.Request) -> http.Response:
     business = await own_business(request, principal)
     try:
         changes = read_changes(business, check(BusinessChanges, page.changes(form)))
-        await change_business(request, principal, changes)
+        facts = (await change_business(request, principal, changes)).facts
     except ApiError as error:
-        values, problems = {**page.values(business), **form}, problems_of(request, error, page.inside)
+        values, problems = {**page.values(business), **form}, problems_of(request, error, page.inside, page.place)
         return await frame.render(request, page.template, status=error.status, business=business, values=values, problems=problems)
-    return notices.redirect(request, request.path, SAVED)
+    return notices.redirect(request, request.path, Text(SAVED, then=(account_form.answer_of(facts),) if facts else ()))
+
+
+async def check_account(request: http.Request) -> http.Response:
+    """What the provider says about the account that is being entered, for the open page; nothing is stored. Empty while it is incomplete."""
+    principal = require_principal(request, Role.ADMIN)
+    form = await forms.read(request)
+    accepted, problems = "", {}
+    if account_form.is_complete(form):
+        try:
+            facts = await check_changes(request, principal, check(BusinessChanges, account_form.changes(form)))
+            accepted = said(request, account_form.answer_of(facts)) if facts else ""
+        except ApiError as error:
+            problems = problems_of(request, error, "provider_account")
+    return await frame.render(request, "settings_account_check.html", accepted=accepted, problems=problems, labels=account_form.LABELS)
 
 
 def _page(request: http.Request) -> BusinessForm:

@@ -46,6 +46,11 @@ def changes(form: Form) -> dict[str, Any]:
     return {"calling_hours": hours}
 
 
+def place(path: Sequence[str]) -> str:
+    """The row of the form that a field of the calling hours is in: a day, or the list of dates."""
+    return path[1] if len(path) > 1 and path[1] in {*WEEKDAYS, EVES, "dates"} else path[0]
+
+
 def _intervals(form: Form, day: str) -> list[list[str]]:
     found = [[form.get(f"{day}_{n}_{end}", "").strip() for end in ("from", "to")] for n in INTERVALS]
     return [[_padded(start), _padded(end)] for start, end in found if start or end]

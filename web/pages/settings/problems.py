@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from web.server.error_responses import said, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aiohttp import web as http
 
@@ -19,8 +19,13 @@ CORRECTABLE: Final = frozenset({409, 422})
 FORM: Final = ""
 
 
-def problems_of(request: http.Request, error: ApiError, inside: str = "") -> dict[str, str]:
-    """The sentences of an error by the field they are about; a field inside a list or an object counts as the outer one.
+def outer(path: Sequence[str]) -> str:
+    """The field of a form that the field of a request belongs to: one inside a list or an object counts as the outer one."""
+    return path[0]
+
+
+def problems_of(request: http.Request, error: ApiError, inside: str = "", place: Callable[[Sequence[str]], str] = outer) -> dict[str, str]:
+    """The sentences of an error by the field of the form that they are about, which `place` finds by the path of the field.
 
     The fields of the object `inside` have their own names.
 
@@ -31,7 +36,7 @@ def problems_of(request: http.Request, error: ApiError, inside: str = "") -> dic
         raise error
     problems: dict[str, list[str]] = {}
     for detail in error.details:
-        field = str(detail.get("field", FORM)).removeprefix(f"{inside}.").partition(".")[0]
+        field = place(str(detail.get("field", FORM)).removeprefix(f"{inside}.").split("."))
         problems.setdefault(field, []).append(str(translated(request, detail.get("message", error.text))))
     if not problems:
         return {FORM: said(request, error.text)}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from web.pages.settings.business_form import number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sql.businesses.businesses import Business
     from web.pages.forms import Form
 
@@ -39,6 +41,13 @@ def changes(form: Form) -> dict[str, Any]:
         "min_gap_hours": number(form.get("min_gap_hours", "")),
         "max_per_day": number(form.get("max_per_day", "")),
     }
+
+
+def place(path: Sequence[str]) -> str:
+    """The field of the form for a field of the rules, such as `busy_minutes`."""
+    if len(path) == 1 or path[1] not in OUTCOMES:
+        return path[0]
+    return f"{path[1]}_times" if path[2:] == ["times"] else f"{path[1]}_minutes"
 
 
 def _plain(value: float | None) -> float | int | str:
