@@ -77,7 +77,9 @@ async def test_four_steps_make_a_campaign(browser: BrowserSession, site: Site) -
     await with_columns(browser, path)
     check = await browser.get(f"{path}?step=check&rows=cannot")
     assert re.search(r"3 Will be called 1 Cannot be called 1 Twice in the list", text_of(check)), text_of(check)
-    assert re.search(r"4 \S 12 4 Short numbers are not called", text_of(check)), text_of(check)
+    assert re.search(r"4 Short 12 4 Short numbers are not called", text_of(check)), text_of(check)
+    plain = text_of(await browser.get(f"{path}?step=check"))
+    assert re.search(r"1 Short numbers .*? Short 1 Their phone number is in the list before\. Twice", plain), "the reasons stand openly"
     assert "Has the phone number of lead 2" in text_of(await browser.get(f"{path}?step=check&rows=twice"))
     await browser.post(f"{path}/check", {"recently": "skip"})
     calling = {"name": "Trial", "say": "Hello {name}!", "language": "en-US", "lines": "2", "retry_times": "2", "retry_minutes": "30"}
@@ -135,6 +137,15 @@ async def test_a_list_is_understood_and_saved(browser: BrowserSession, site: Sit
         ({"text": " \n"}, "Choose a file with leads"),
         ({"file": "lead_id,phone\n1,Ren\xe9\n".encode("latin-1")}, "encoding of this file is not supported"),
         ({"file": b"PK\x03\x04"}, "This is no Excel workbook"),
+        ({"file": b"%PDF-1.7\n"}, "This is a PDF file. Lists can be Excel workbooks (.xlsx), CSV and TSV files."),
+        ({"file": b"\x89PNG\r\n\x1a\n"}, "This is a picture."),
+        ({"file": b"PK\x03\x04 word/document.xml"}, "This is a Word document."),
+        ({"file": b"\xd0\xcf\x11\xe0" + "WordDocument".encode("utf-16-le")}, "This is a Word document."),
+        ({"file": b"\xd0\xcf\x11\xe0"}, "This is an old Excel file (.xls)"),
+        ({"file": b"<html><table>"}, "This is a web page"),
+        ({"file": b"name,phone\n"}, "This list has headings, and no rows below them."),
+        ({"file": b"\n\n"}, "There are no rows in this list."),
+        ({"text": "שם\tטלפון\n"}, "This list has headings, and no rows below them."),
     ],
 )
 async def test_a_bad_file_is_explained(browser: BrowserSession, site: Site, what: dict[str, str | bytes], sentence: str) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
+from web.intake.tables.file_kinds import refuse_other_kinds
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
@@ -42,12 +43,13 @@ def decoded(source: Source) -> Iterator[str]:
     """The text of a file, piece by piece.
 
     Raises:
-        ApiError: 422, before the first piece, when its encoding is not recognized.
+        ApiError: 422, before the first piece, when it is a file of another kind, or its encoding is not recognized.
     """
     mark = beginning(source)
     if mark.startswith((ZIP, OLD_EXCEL)):
         text = Text(msgid("This is an Excel workbook. Save it as “CSV UTF-8 (comma delimited)” and upload that file."))
         raise ApiError(422, "unreadable_file", text, details=[{"field": "file", "message": text}])
+    refuse_other_kinds(mark)
     encoding = next((name for known, name in MARKS if mark.startswith(known)), "utf-8")
     try:
         first = _first_line(texts(source, encoding))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
@@ -21,7 +22,7 @@ from web.server.i18n import msgid
 from web.server.inputs import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 MAX_LEADS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 255
@@ -66,13 +67,14 @@ LeadId: TypeAlias = "int | str"
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that is not dialled, and why."""
+    """A row that is not dialled, and why; `name` is that of the person, as far as it can be shown."""
 
     row: int
     lead_id: object
     phone: str | None
     reason: str
     text: Text
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class DuplicateRow:
     phone: str
     same_as: LeadId
     by: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +137,12 @@ def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, varia
             if missing := wanted.missing(lead):
                 raise _bad(reason="missing_variable", variable=missing[0])
         except BadRowError as error:
-            checked.rejected.append(RejectedRow(number, *_identity(row), error.reason, error.text))
+            checked.rejected.append(RejectedRow(number, *_identity(row), error.reason, error.text, _shown_name(row)))
             continue
         if lead_id in leads:
-            checked.duplicates.append(DuplicateRow(number, lead_id, lead.phone, lead_id, "lead"))
+            checked.duplicates.append(DuplicateRow(number, lead_id, lead.phone, lead_id, "lead", lead.name))
         elif lead.phone in phones:
-            checked.duplicates.append(DuplicateRow(number, lead_id, lead.phone, phones[lead.phone], "phone"))
+            checked.duplicates.append(DuplicateRow(number, lead_id, lead.phone, phones[lead.phone], "phone", lead.name))
         else:
             leads.add(lead_id)
             phones[lead.phone] = lead_id
@@ -259,6 +262,13 @@ def _identity(row: object) -> tuple[object, str | None]:
     lead_id, phone = row.get("lead_id"), row.get("phone")
     shown = lead_id if isinstance(lead_id, int) and abs(lead_id) <= BIGINT_MAX else shown_text(lead_id, MAX_LEAD_ID_CHARACTERS)
     return shown, shown_text(phone)
+
+
+def _shown_name(row: object) -> str | None:
+    """The name in a bad row, as far as it can be shown."""
+    cells = row.cells if isinstance(row, BadRowCellsError) else row
+    name = cells.get("name") if isinstance(cells, Mapping) else None
+    return (shown_text(name) or "").strip() or None if isinstance(name, str) else None
 
 
 def shown_text(value: object, most: int = MAX_SHOWN_CHARACTERS) -> str | None:

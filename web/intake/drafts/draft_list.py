@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from web.intake.csv_file import records_of, rows_of
-from web.intake.encoding import beginning
+from web.intake.drafts.table_preview import refuse_empty
 from web.intake.received import ReceivedBody, temporary_file
 from web.intake.tables.workbook import Workbook, is_workbook, unpacked
 
@@ -27,17 +27,20 @@ ROWS: Final = "rows"
 PIECE_BYTES: Final = 1024 * 1024
 
 
-def packed(source: Source) -> tuple[str, list[bytes]]:
+def packed(source: Source, region: str) -> tuple[str, list[bytes]]:
     """The kind of a list and its compressed pieces, those of a workbook with its rows; blocks on disk, takes seconds.
 
+    `region` is that of the business: a first row with a number is no heading.
+
     Raises:
-        ApiError: 413 or 422, when it is a workbook that cannot be unpacked, or a file whose encoding is not recognized.
+        ApiError: 413 or 422, when it is a workbook that cannot be unpacked, a file that is no table, or a table without rows.
     """
-    if not is_workbook(beginning(source)):
-        records_of(source)
+    if not is_workbook(source):
+        refuse_empty(records_of(source), region)
         return CSV, [*_compressed(source())]
     workbook = unpacked(source)
     try:
+        refuse_empty(workbook.records(), region)
         return ROWS, [*_compressed(workbook.lines())]
     finally:
         workbook.close()

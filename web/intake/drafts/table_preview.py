@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
+from web.intake.csv_records import UnreadableRecord
 from web.intake.tables.headings import Role, role_of
 from web.intake.tables.layout import MAX_TITLE_LINES, Layout, distinct, roles_by
-from web.server.errors import ApiError
+from web.server.errors import ApiError, Text
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +25,8 @@ MAX_SHOWN_COLUMNS: Final = 60
 MAX_CELL_CHARACTERS: Final = 80
 LETTERS: Final = 26
 LEAST_SHARE: Final = 0.5
+EMPTY_LIST: Final = msgid("There are no rows in this list.")
+ONLY_HEADINGS: Final = msgid("This list has headings, and no rows below them.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,25 @@ def previewed_table(records: Iterator[Record], region: str) -> TablePreview | No
     roles = _suggested(headings if has_headings else ("",) * width, columns, region, has_headings=has_headings)
     rows = tuple(tuple(cell[:MAX_CELL_CHARACTERS] for cell in [*row, *[""] * width][:width]) for row in below[:SHOWN_ROWS])
     return TablePreview(headings, has_headings, roles, header + has_headings, rows)
+
+
+def refuse_empty(records: Iterator[Record], region: str) -> None:
+    """Refuse a table that has no row below its headings.
+
+    Raises:
+        ApiError: 422.
+    """
+    first = [*islice(records, MAX_TITLE_LINES + LOOKED_AT)]
+    preview = previewed_table(iter(first), region)
+    if preview is None:
+        raise _empty(EMPTY_LIST)
+    if not any(isinstance(row, UnreadableRecord) or any(map(str.strip, row)) for row in chain(first[preview.above :], records)):
+        raise _empty(ONLY_HEADINGS)
+
+
+def _empty(sentence: str) -> ApiError:
+    text = Text(sentence)
+    return ApiError(422, "no_leads", text, details=[{"field": "file", "message": text}])
 
 
 def _header(rows: Sequence[Sequence[str]], region: str) -> tuple[int, bool]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from web.intake.csv_file import rows_of
-from web.intake.encoding import beginning
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, leads_of, settings_of
 from web.intake.received import received
@@ -147,7 +146,7 @@ def rows_by(find: Finder, source: Source, closing: ExitStack, headings: Collecti
     Raises:
         ApiError: 413 or 422, when it is a workbook that cannot be unpacked.
     """
-    if not is_workbook(beginning(source)):
+    if not is_workbook(source):
         return lambda: rows_of(source, find, headings)
     workbook = unpacked(source)
     closing.callback(workbook.close)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from dialer.phones.phone_numbers import RefusedPhoneError, read_phone
 from web.intake.csv_file import records_of
 from web.intake.csv_records import Records, UnreadableRecord
-from web.intake.encoding import beginning
 from web.intake.row_shape import RowShape
 from web.intake.rows import BadRowCellsError
 from web.intake.tables.headings import Role, comparable, role_of
@@ -46,7 +45,7 @@ def phone_rows(source: Source, region: str) -> Iterator[PhoneRow]:
     Raises:
         ApiError: 422 when the file cannot be read as a list of numbers, 413 when it is a workbook that unpacks to too much.
     """
-    if not is_workbook(beginning(source)):
+    if not is_workbook(source):
         yield from _rows(records_of(source, (PHONE, REASON)), region)
         return
     workbook = unpacked(source)

@@ -13,7 +13,8 @@ from threading import BoundedSemaphore
 from typing import IO, TYPE_CHECKING, Final
 
 from web.intake.csv_records import RecordFault, UnreadableRecord
-from web.intake.encoding import OLD_EXCEL, ZIP
+from web.intake.encoding import OLD_EXCEL, ZIP, beginning
+from web.intake.tables.file_kinds import OLD_WORD, refuse_other_archives
 from web.intake.tables.layout import by_headings
 from web.intake.tables.table_rows import leads_of
 from web.intake.tables.workbook_reader import ReadResult
@@ -66,13 +67,15 @@ class Workbook:
         self._rows.close()
 
 
-def is_workbook(mark: bytes) -> bool:
-    """Whether a file that begins with `mark` is to be read as a workbook.
+def is_workbook(source: Source) -> bool:
+    """Whether a file is to be read as a workbook.
 
     Raises:
         ApiError: 422, when it is one of a kind that is not read.
     """
+    mark = beginning(source)
     if mark.startswith(OLD_EXCEL):
+        refuse_other_archives(source, tuple(OLD_WORD.items()))
         raise _unreadable(
             msgid("This is an old Excel file (.xls), or one with a password. Save it as .xlsx without a password, or as “CSV UTF-8”.")
         )
@@ -92,21 +95,28 @@ def unpacked(source: Source) -> Workbook:
             packed.write(piece)
         packed.seek(0)
         with _at_once:
-            _read(packed, rows)
+            ended = _read(packed, rows)
+        if ended == ReadResult.UNREADABLE:
+            refuse_other_archives(source)
+        _refuse(ended)
         packed.close()
         closing.pop_all()
         return Workbook(rows)
 
 
-def _read(packed: IO[bytes], rows: IO[bytes]) -> None:
+def _read(packed: IO[bytes], rows: IO[bytes]) -> int:
+    """Unpack a workbook; return how the reader ended, a ReadResult unless it was killed."""
     command = [sys.executable, "-I", str(READER)]
     try:
         # Our own program; the file is its standard input.
-        ended = subprocess.run(  # noqa: S603
+        return subprocess.run(  # noqa: S603
             command, stdin=packed, stdout=rows, stderr=subprocess.DEVNULL, timeout=READER_SECONDS, check=False
         ).returncode
     except subprocess.TimeoutExpired:
-        ended = ReadResult.TOO_LARGE
+        return ReadResult.TOO_LARGE
+
+
+def _refuse(ended: int) -> None:
     if ended == ReadResult.READ:
         return
     if ended == ReadResult.UNREADABLE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +45,10 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "listed": (DO_NOT_CALL,),
     "later": (CLOSED, DAILY_CAP),
 }
+# Of people who are not called at all.
+LEFT_OUT: Final = ("cannot", "twice", "listed")
+SAME_LEAD, SAME_NUMBER = msgid("Their ID is in the list before."), msgid("Their phone number is in the list before.")
+PEOPLE_NAMED: Final = 3
 WAITS: Final = {CLOSED: msgid("Outside calling hours right now"), DAILY_CAP: msgid("Called often enough today")}
 
 
@@ -57,6 +61,16 @@ class GroupRow:
     name: str | None
     phone: str | None
     why: Text | None = None
+
+
+@dataclass(slots=True)
+class Omission:
+    """People who are left out for one reason: their `group`, how many, and the first of them."""
+
+    group: str
+    why: Text
+    count: int = 0
+    first: list[GroupRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +89,26 @@ class DraftCheck:
         """The rows of a group behind the first `after`, at most `ROWS_SHOWN`."""
         return [*islice(self._rows(group), after, after + ROWS_SHOWN)]
 
+    def left_out(self) -> list[Omission]:
+        """Who is left out, by reason; the most frequent one first."""
+        found: dict[tuple[object, ...], Omission] = {}
+        for group in LEFT_OUT:
+            for row in self._rows(group):
+                why = _short(group, row)
+                one = found.setdefault((group, why.text, *why.values.values()), Omission(group, why))
+                one.count += 1
+                if one.count <= PEOPLE_NAMED:
+                    one.first.append(row)
+        return sorted(found.values(), key=lambda one: -one.count)
+
     def _rows(self, group: str) -> Iterator[GroupRow]:
         if group == "cannot":
             for bad in self.rows.rejected:
-                yield GroupRow(bad.row, bad.lead_id, None, bad.phone, bad.text)
+                yield GroupRow(bad.row, bad.lead_id, bad.name, bad.phone, bad.text)
         if group == "twice":
             for again in self.rows.duplicates:
                 why = Text(SAME_ID if again.by == "lead" else SAME_PHONE, {"same_as": again.same_as})
-                yield GroupRow(again.row, again.lead_id, None, again.phone, why)
+                yield GroupRow(again.row, again.lead_id, again.name, again.phone, why)
         for reason in GROUPS[group]:
             sentence = {**REASONS, **WAITS}.get(reason)
             for n in self.forecast.groups.get(reason, ()):
@@ -98,6 +124,12 @@ class DraftCheck:
     def first_lead(self) -> tuple[int, NewLead] | None:
         """The first row that can be called."""
         return (self.rows.numbers[0], self.rows.accepted[0]) if self.rows.accepted else None
+
+
+def _short(group: str, row: GroupRow) -> Text:
+    """Why a row is left out, in words that rows of the same kind share."""
+    why = row.why or Text("")
+    return Text(SAME_LEAD if why.text == SAME_ID else SAME_NUMBER) if group == "twice" else why
 
 
 def import_of(principal: Principal, draft: Draft, opened: DraftList, layout: Layout, settings: RunSettings) -> ImportRequest:

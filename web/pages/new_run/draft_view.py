@@ -11,7 +11,7 @@ from babel.dates import format_date, get_day_names
 
 from dialer.policy.time_zones import time_zone
 from dialer.scripts.texts import BadTextError, filled, lead_values
-from web.intake.drafts.table_preview import previewed_table
+from web.intake.drafts.table_preview import EMPTY_LIST, previewed_table
 from web.intake.tables.headings import Role
 from web.operations.settings.run_fields import PreviewSettings, settings_of_texts
 from web.pages.new_run.draft_answers import LANGUAGES, NOW, SAVED
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from web.intake.drafts.draft_list import DraftList
     from web.intake.drafts.table_preview import TablePreview
     from web.pages.new_run.draft_answers import DraftAnswers
-    from web.pages.new_run.draft_check import DraftCheck, GroupRow
+    from web.pages.new_run.draft_check import DraftCheck, GroupRow, Omission
 
 ROLE_LABELS: Final[Mapping[str, str]] = {
     Role.PHONE: msgid("Phone number"),
@@ -44,7 +44,7 @@ ROLE_LABELS: Final[Mapping[str, str]] = {
     Role.VARIABLE: msgid("Keep as a detail"),
     Role.IGNORE: msgid("Do not keep"),
 }
-EMPTY_LIST: Final = msgid("There are no rows in this list.")
+REASONS_SHOWN: Final = 12
 CLIENT_ERROR: Final = range(400, 500)
 SOON: Final = timedelta(minutes=2)
 WEEK: Final = timedelta(days=6)
@@ -157,6 +157,11 @@ class DraftView:
         if not self.check or not self.listed:
             return []
         return [(row, said(self.request, row.why) if row.why else "") for row in self.check.page(self.listed, self.offset)]
+
+    @property
+    def left_out(self) -> list[tuple[Omission, str]]:
+        """Who is left out, by reason, each with its sentence; the most frequent reasons."""
+        return [(one, said(self.request, one.why)) for one in self.check.left_out()[:REASONS_SHOWN]] if self.check else []
 
     @property
     def more(self) -> int:

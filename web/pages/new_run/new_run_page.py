@@ -80,12 +80,11 @@ async def upload_list(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.OPERATOR)
     drafts = _drafts(request, principal)
     draft = await _draft(request, drafts) if "draft_id" in request.match_info else None
-    text = ""
+    text, business = "", await own_business(request, principal)
     try:
         async with upload(request, principal.business_id) as body:
             part, text = await asyncio.to_thread(_part, request, body)
-            kind, pieces = await asyncio.to_thread(packed, part.source)
-        business = await own_business(request, principal)
+            kind, pieces = await asyncio.to_thread(packed, part.source, business.region)
         name = part.file_name[:MAX_FILE_NAME_CHARACTERS].replace("\x00", "") or i18n.sentence(request, PASTED)
         answers = DraftAnswers.stored({**draft.answers, "roles": ""}) if draft else DraftAnswers.first(business, part.file_name)
         kept = await drafts.keep(name, kind, pieces, answers.as_json(), draft.draft_id if draft else None)

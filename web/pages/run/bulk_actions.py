@@ -12,24 +12,28 @@ from web.access.auth import require_principal
 from web.operations.bulk_operations import begin_operation, requested_operation
 from web.operations.runs import requested_run
 from web.pages import forms, frame, notices
-from web.pages.run.run_leads import chosen_of, filter_of
+from web.pages.outcome_groups import GROUPS
+from web.pages.run.run_leads import ALL, CHOICES, chosen_of, filter_of
 from web.server import inputs, keys
-from web.server.i18n import msgid
+from web.server.i18n import msgid, msgids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import web as http
 
+    from sql.jobs.jobs import Job, JobFilter
+    from sql.runs.runs import Run
+    from web.pages.run.run_leads import LeadsQuery
+
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
-    """A button below the list of leads: its operation, its question, what it does, and its label, all msgids."""
+    """A button below the list of leads: its operation, its label, its question for one and for several, and what it does; msgids."""
 
     type: BulkType
     label: str
-    one: str
-    many: str
+    question: tuple[str, str]
     effect: str
 
 
@@ -37,28 +41,26 @@ ACTIONS: Final = {
     "again": BulkAction(
         BulkType.AGAIN,
         msgid("Call again"),
-        msgid("Call %(num)s person again?"),
-        msgid("Call %(num)s people again?"),
+        msgids("Call %(num)s person again?", "Call %(num)s people again?"),
         msgid("A new campaign is made of those whose calls have ended, with the settings of this one. Start it when you are ready."),
     ),
     "do-not-call": BulkAction(
         BulkType.DO_NOT_CALL,
         msgid("Do not call"),
-        msgid("Never call %(num)s person again?"),
-        msgid("Never call %(num)s people again?"),
+        msgids("Never call %(num)s person again?", "Never call %(num)s people again?"),
         msgid("Their numbers go on the do-not-call list. No campaign of this business calls them again."),
     ),
     "cancel": BulkAction(
         BulkType.CANCEL,
         msgid("Leave out"),
-        msgid("Leave out %(num)s person?"),
-        msgid("Leave out %(num)s people?"),
+        msgids("Leave out %(num)s person?", "Leave out %(num)s people?"),
         msgid("Those who have not been called yet are not called in this campaign. Calls on the line go on."),
     ),
 }
 NOTHING_SELECTED: Final = msgid("Select leads first, or choose all that match.")
 SELECTED: Final = "job-"
 EVERYONE: Final = "all"
+NAMES_SHOWN: Final = 3
 
 
 async def perform(request: http.Request) -> http.Response:
@@ -75,7 +77,11 @@ async def perform(request: http.Request) -> http.Response:
         return forms.redirect(f"/runs/{run.run_id}/operations/{operation_id}")
     count = len(selected) if selected is not None else await request.app[keys.JOBS].count(principal.business_id, run.run_id, wanted)
     kept = {**chosen.query, **{f"{SELECTED}{job_id}": "1" for job_id in selected or ()}, "scope": form.get("scope", "")}
-    return await frame.render(request, "run_bulk.html", run=run, verb=verb, action=action, count=count, kept=kept)
+    first = await _first(request, run, wanted, selected)
+    words = _words(chosen) if selected is None else []
+    return await frame.render(
+        request, "run_bulk.html", run=run, verb=verb, action=action, count=count, kept=kept, first=first, words=words, search=chosen.search
+    )
 
 
 async def progress(request: http.Request) -> http.Response:
@@ -86,6 +92,22 @@ async def progress(request: http.Request) -> http.Response:
     template = "operation_state.html" if request.path.endswith("/fragment") else "operation.html"
     label = next(action.label for action in ACTIONS.values() if action.type == operation.type)
     return await frame.render(request, template, run=run, operation=operation, label=label)
+
+
+async def _first(request: http.Request, run: Run, wanted: JobFilter, selected: list[int] | None) -> list[Job]:
+    """The first leads that are meant, so that whoever is asked sees whom it is about."""
+    jobs = request.app[keys.JOBS]
+    if selected is None:
+        return await jobs.page(run.business_id, run.run_id, wanted, limit=NAMES_SHOWN)
+    found = [await jobs.get(run.business_id, run.run_id, job_id) for job_id in selected[:NAMES_SHOWN]]
+    return [job for job in found if job is not None]
+
+
+def _words(chosen: LeadsQuery) -> list[str]:
+    """The choice of the list in words, as msgids; empty for all leads."""
+    if chosen.outcomes:
+        return [group.label for group in GROUPS if set(group.outcomes) & set(chosen.outcomes)]
+    return [] if chosen.show in {"", ALL} else [CHOICES[chosen.show][0]]
 
 
 def _selected(form: Mapping[str, str]) -> list[int]:
