@@ -11,9 +11,11 @@ import pytest_asyncio
 from aiohttp import BasicAuth
 from aiohttp import web as http
 
+from dialer.model import Role
 from ringmaster.local.ports import free_port
 from telephony import simulator
 from telephony.twilio import account_reader
+from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
 from tests.web_site import serving
 
 if TYPE_CHECKING:
@@ -123,6 +125,25 @@ async def test_an_account_that_is_in_order_is_taken_and_its_numbers_are_watched(
     assert fault(await patch(asking, caller_ids=[OURS, "+972501112222"])) == (422, ["caller_ids.1"])
     assert (await patch(asking, caller_ids=[OURS])).status == 200
     assert (await patch(asking, provider_account={"account_sid": OWN, "calls_per_second": 3})).status == 200
+
+
+async def test_the_page_says_what_twilio_says_before_and_after_saving(asking: Site, twilio: Twilio) -> None:
+    await asking.user(EMAIL, PASSWORD, Role.ADMIN)
+    browser = BrowserSession(asking)
+    await browser.sign_in()
+    form = {**TOKEN, "caller_ids": f"{OURS}\n{VERIFIED}"}
+    checking = "/settings/account/check"
+    assert text_of(await browser.post(checking, {"account_sid": OWN})) == "", "it is incomplete"
+    assert "Auth token: The provider refuses" in text_of(await browser.post(checking, {**form, "auth_token": "wrong"}))
+    assert "nor verified there" in text_of(await browser.post(checking, {**form, "caller_ids": "+972501112222"}))
+    accepted = "Twilio accepts this account. It has 2 numbers to call from."
+    assert accepted in text_of(await browser.post(checking, form))
+    assert (await asking.get("/api/business")).json["provider_account"] is None
+    assert (await browser.post("/settings/account", form)).status == 303
+    assert f"Saved. {accepted}" in text_of(await browser.get("/settings/account"))
+    assert (await asking.get("/api/business")).json["caller_ids"] == [OURS, VERIFIED]
+    twilio.fails = "gateway"
+    assert "could not be asked" in text_of(await browser.post(checking, form))
 
 
 async def test_a_country_that_the_account_may_not_call_is_named(asking: Site) -> None:

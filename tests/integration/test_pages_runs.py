@@ -206,6 +206,8 @@ async def test_leads_are_paged_by_the_address(browser: BrowserSession, site: Sit
 async def test_those_who_did_not_answer_are_called_back(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(3, name="Renewals")
     attempts, _ = await site.database.claim(site.business)
+    home = (await browser.get("/")).body.decode()
+    assert (home.count('id="line-'), "Lead 1</bdi></a>" in home) == (3, True), "the overview has its calls in its row"
     for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
         await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
     page = await browser.get(f"/runs/{run_id}")
@@ -225,9 +227,13 @@ async def test_many_leads_at_once_are_asked_for_and_then_begun(browser: BrowserS
     assert "Select leads first" in text_of(await browser.get(page))
     selected = {f"job-{jobs[3]['id']}": "1", "scope": "selected", "show": "all"}
     assert "Leave out 1 person?" in text_of(await browser.post(f"{page}/leads/cancel", selected))
-    assert "Never call 5 people again?" in text_of(await browser.post(f"{page}/leads/do-not-call", {"scope": "all", "show": "all"}))
+    question = text_of(await browser.post(f"{page}/leads/do-not-call", {"scope": "all", "show": "queued", "search": "050"}))
+    assert re.search(r"Never call 5 people again\? Lead 1 ?, Lead 2 ?, Lead 3 and 2 more Chosen by: Not called yet · “050”", question), question
+    hebrew = BrowserSession(site, "he")
+    await hebrew.sign_in()
+    assert "להשמיט אדם אחד?" in text_of(await hebrew.post(f"{page}/leads/cancel", selected))
     response = await browser.post(f"{page}/leads/cancel", {**selected, "confirmed": "1"})
-    assert "0 of 1 leads" in text_of(await browser.get(response.headers["Location"]))
+    assert "0 of 1 done." in text_of(await browser.get(response.headers["Location"]))
     operations = await site.database.pool.fetch("SELECT type, jobs FROM dialer.operations WHERE business_id = $1", site.business)
     assert [tuple(row) for row in operations] == [("jobs.cancel", [jobs[3]["id"]])]
 

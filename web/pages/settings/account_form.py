@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from web.pages.settings.business_form import number
+from web.pages.settings.business_form import caller_ids, number
 from web.server.errors import Text, counted
 from web.server.i18n import msgid, msgids
 
@@ -22,6 +22,7 @@ LABELS: Final[Mapping[str, str]] = {
     "api_key_sid": msgid("API key SID"),
     "api_key_secret": msgid("API key secret"),
     "signing_key": msgid("Key that signs callbacks"),
+    "caller_ids": msgid("Numbers of this account to call from"),
     "calls_per_second": msgid("Calls started a second"),
 }
 ACCEPTED: Final = msgid("Twilio accepts this account.")
@@ -31,16 +32,20 @@ NOT_KNOWN: Final = msgid("Twilio could not be asked about this account just now.
 
 def values(business: Business) -> dict[str, Any]:
     """The fields as they are shown: of a stored account its sid alone."""
-    return {**dict.fromkeys(FIELDS, ""), "account_sid": business.account_sid or "", "calls_per_second": ""}
+    own = {"account_sid": business.account_sid or "", "caller_ids": "\n".join(business.caller_ids)}
+    return {**dict.fromkeys(FIELDS, ""), "calls_per_second": "", **own}
 
 
 def changes(form: Form) -> dict[str, Any]:
     """The fields of `BusinessChanges`; without an account of its own the business uses that of the installation."""
+    numbers = caller_ids(form)
+    # Another account may have other numbers; only the two together can be checked.
+    beside = {"caller_ids": numbers} if numbers and (is_complete(form) or form.get("use_default") == "1") else {}
     if form.get("use_default") == "1":
-        return {"provider_account": None}
+        return {"provider_account": None, **beside}
     given: dict[str, Any] = {name: form[name].strip() for name in FIELDS if form.get(name, "").strip()}
     pace = number(form.get("calls_per_second", ""))
-    return {"provider_account": {**given, **({"calls_per_second": pace} if pace is not None else {})}}
+    return {"provider_account": {**given, **({"calls_per_second": pace} if pace is not None else {})}, **beside}
 
 
 def is_complete(form: Form) -> bool:

@@ -32,11 +32,16 @@ def changes(form: Form) -> dict[str, Any]:
         "name": form.get("name", "").strip(),
         "region": form.get("region", "").strip().upper(),
         "timezone": form.get("timezone", "").strip(),
-        "caller_ids": [number.strip() for number in SEPARATORS.split(form.get("caller_ids", "")) if number.strip()],
+        "caller_ids": caller_ids(form),
         "max_calls": number(form.get("max_calls", "")),
         "allowed_countries": countries or None,
         "retention_days": number(form.get("retention_days", "")),
     }
+
+
+def caller_ids(form: Form) -> list[str]:
+    """The numbers to call from, as they were typed."""
+    return [number.strip() for number in SEPARATORS.split(form.get("caller_ids", "")) if number.strip()]
 
 
 def number(text: str) -> int | float | str | None:

@@ -86,7 +86,9 @@ async def check_account(request: http.Request) -> http.Response:
     accepted, problems = "", {}
     if account_form.is_complete(form):
         try:
-            facts = await check_changes(request, principal, check(BusinessChanges, account_form.changes(form)))
+            business = await own_business(request, principal)
+            changes = read_changes(business, check(BusinessChanges, account_form.changes(form)))
+            facts = await check_changes(request, principal, changes)
             accepted = said(request, account_form.answer_of(facts)) if facts else ""
         except ApiError as error:
             problems = problems_of(request, error, "provider_account")
