@@ -121,7 +121,8 @@ async def test_numbers_are_put_on_the_list_found_and_taken_off(admin: BrowserSes
     assert "\N{FIRST STRONG ISOLATE}12\N{POP DIRECTIONAL ISOLATE}: " in text_of(page)
     await admin.post("/do-not-call", {"phones": "050-123-4567\n052 765 4321", "reason": "asked"})
     shown = text_of(await admin.get("/do-not-call"))
-    assert ("2 numbers were added to the list." in shown, "050-123-4567" in shown, "asked" in shown, EMAIL in shown) == (True, True, True, True)
+    assert ("2 numbers were added to the list." in shown, "050-123-4567" in shown) == (True, True)
+    assert ("asked" in shown, EMAIL in shown) == (True, True)
     found = text_of(await admin.get("/do-not-call?search=0527"))
     assert ("052-765-4321" in found, "050-123-4567" in found) == (True, False)
     assert "No number on the list matches." in text_of(await admin.get("/do-not-call?search=999"))
@@ -133,11 +134,11 @@ async def test_numbers_are_put_on_the_list_found_and_taken_off(admin: BrowserSes
 async def test_a_file_of_numbers_is_imported_and_what_became_of_it_is_shown(admin: BrowserSession, site: Site) -> None:
     assert "Import a file" in text_of(await admin.get("/do-not-call"))
     leads: list[list[object]] = [["דנה", 501234567, "ביקשה"], ["אבי", "052 765 4321"], ["אבי", "0527654321"], [], ["פקס", "12"]]
-    page = await imported(admin, workbook([["שם", "נייד", "סיבה"], *leads]), list="own", reason="by mail")
-    shown = text_of(page)
+    answer = await imported(admin, workbook([["שם", "נייד", "סיבה"], *leads]), list="own", reason="by mail")
+    shown = text_of(answer)
     assert "The numbers were added Rows read 4 New on the list 2 On the list before 1 Refused 1" in shown
     assert "6 12" in shown, "the refused row, as the sheet numbers it"
-    [address] = re.findall(r'href="(/do-not-call/import/[^"]+/refused.csv)"', page.body.decode())
+    [address] = re.findall(r'href="(/do-not-call/import/[^"]+/refused.csv)"', answer.body.decode())
     file = (await admin.get(address)).body.decode("utf-8-sig").splitlines()
     assert (file[0], file[1].startswith("6,12,"), len(file)) == ("Row,Phone,Reason", True, 2)
     theirs = BrowserSession(site)

@@ -80,7 +80,10 @@ async def change(request: http.Request) -> http.Response:
 
 
 async def check_account(request: http.Request) -> http.Response:
-    """What the provider says about the account that is being entered, for the open page; nothing is stored. Empty while it is incomplete."""
+    """What the provider says about the account that is being entered, for the open page; nothing is stored.
+
+    Empty while the account is incomplete.
+    """
     principal = require_principal(request, Role.ADMIN)
     form = await forms.read(request)
     accepted, problems = "", {}
