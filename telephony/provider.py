@@ -9,6 +9,7 @@ from telephony import refusals
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
     from pydantic import SecretStr
 
@@ -99,7 +100,8 @@ PlaceResult = PlacedCall | UnsentCall | RefusedCall | UnansweredCall
 class CallFacts:
     """A call as the provider reports it now; only a terminal status is final. Times are aware, in UTC, in whole seconds.
 
-    `queue_seconds` is how long it waited in the provider's queue; None when the provider does not say.
+    `queue_seconds` is how long it waited in the provider's queue; None when the provider does not say. `price` is what it charged, in
+    `price_unit` (ISO 4217); None until some minutes after the end.
     """
 
     sid: str
@@ -112,6 +114,8 @@ class CallFacts:
     duration_seconds: int | None
     answered_by: str | None
     queue_seconds: float | None = None
+    price: Decimal | None = None
+    price_unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,13 @@ log = logging.getLogger(__name__)
 class BusinessEntry:
     """What this worker knows of one business.
 
-    `row` is as PostgreSQL reported it last, at `polled_at` (boot clock, seconds). Without an `account`, whose auth token cannot be opened,
-    no lead is claimed; open calls are followed, since the account that placed them may be known.
+    `row` is as PostgreSQL reported it last. Without an `account`, whose auth token cannot be opened, no lead is claimed; open calls are
+    followed, since the account that placed them may be known.
     """
 
     row: ActiveBusiness
     business: Business
     account: Account | None
-    polled_at: float
 
     @property
     def business_id(self) -> int:
@@ -58,6 +57,9 @@ class Registry:
         self._stalls = stalls
         self._entries: dict[int, BusinessEntry] = {}
         self._recorders: list[set[int]] = []
+        # When PostgreSQL last reported each business as active (boot clock, seconds). One with nothing to call now is dropped until the
+        # next poll, and is driven all the same.
+        self._polled_at: dict[int, float] = {}
         self.calls: dict[int, Call] = {}
 
     # -- businesses --------------------------------------------------------------------------------------------------------------
@@ -75,19 +77,28 @@ class Registry:
         """The entries of the businesses that leads may be claimed for."""
         return [entry for entry in self._entries.values() if entry.account]
 
+    def polled_since(self, moment: float) -> list[int]:
+        """The businesses that leads may be claimed for, and that PostgreSQL has reported as active since `moment` (boot clock)."""
+        self._polled_at = {business_id: at for business_id, at in self._polled_at.items() if at >= moment}
+        return list(self._polled_at)
+
     def update(self, row: ActiveBusiness) -> None:
         """PostgreSQL has just reported this business as active: drive it, if its partition is ours."""
         if row.partition not in self._services.ownership.epochs:
             return
         known = self._entries.get(row.business_id)
         account = self._open_account(row, known)
+        if account:
+            self._polled_at[row.business_id] = self._services.clock.boot()
+        else:
+            self._polled_at.pop(row.business_id, None)
         if known is None:
             business = Business(row.business_id, row.max_calls)
-            self._entries[row.business_id] = BusinessEntry(row, business, account, self._services.clock.boot())
+            self._entries[row.business_id] = BusinessEntry(row, business, account)
             return
         if account and known.account and account.sid != known.account.sid:
             self._leave_queue(known)
-        known.row, known.account, known.polled_at = row, account, self._services.clock.boot()
+        known.row, known.account = row, account
         known.business.max_calls = row.max_calls
 
     def drop(self, business_id: int) -> None:

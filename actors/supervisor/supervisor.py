@@ -68,7 +68,7 @@ class BusinessSupervisor:
 
     def polled_since(self, moment: float) -> list[int]:
         """The businesses that leads are claimed for, and that PostgreSQL has reported as active since `moment` (boot clock)."""
-        return [entry.business_id for entry in self._registry.claiming() if entry.polled_at >= moment]
+        return self._registry.polled_since(moment)
 
     def placing(self, partitions: Iterable[int]) -> set[int]:
         """Those of these partitions with a POST in flight."""

@@ -10,6 +10,7 @@ from sql.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from decimal import Decimal
 
     from asyncpg import Record
 
@@ -76,6 +77,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """An answered call that is over and whose price is not known; `account_sid` None is the default account."""
+
+    attempt_id: int
+    sid: str
+    account_sid: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExportJob:
     """A job with what people read of it: when it was last called, the length of that call in seconds, and what the list said of the lead.
 
@@ -95,15 +105,24 @@ class Jobs:
         """Use `pool`, which the caller closes."""
         self._pool = pool
 
-    async def page(self, business_id: int, run_id: int, wanted: JobFilter = ALL_JOBS, *, after: int = 0, limit: int = 50) -> list[Job]:
-        """The jobs of a run after position `after`, in the order they are dialled."""
-        return [_job(row) for row in await self._pool.fetch(TEXT["page"], business_id, run_id, after, *wanted.arguments, limit)]
+    async def page(
+        self, business_id: int, run_id: int, wanted: JobFilter = ALL_JOBS, *, after: int = 0, limit: int = 50, sort: str = ""
+    ) -> list[Job]:
+        """The jobs of a run after the one at position `after` (0: the first ones), in the order they are dialled, or sorted.
 
-    async def positions_before(self, business_id: int, run_id: int, wanted: JobFilter, *, until: int, limit: int) -> list[int]:
-        """The positions of the last `limit` jobs up to position `until`, the last one first."""
-        return [
-            row["position"] for row in await self._pool.fetch(TEXT["page_before"], business_id, run_id, until, *wanted.arguments, limit)
-        ]
+        `sort` is name, phone, outcome, length, calls or last (the last call); with a minus before it the other way round.
+        """
+        statement, order = ("sorted_page", (sort,)) if sort else ("page", ())
+        rows = await self._pool.fetch(TEXT[statement], business_id, run_id, after, *wanted.arguments, *order, limit)
+        return [_job(row) for row in rows]
+
+    async def positions_before(
+        self, business_id: int, run_id: int, wanted: JobFilter, *, until: int, limit: int, sort: str = ""
+    ) -> list[int]:
+        """The positions of the last `limit` jobs up to the one at position `until`, in the same order, the last one first."""
+        statement, order = ("sorted_page_before", (sort,)) if sort else ("page_before", ())
+        rows = await self._pool.fetch(TEXT[statement], business_id, run_id, until, *wanted.arguments, *order, limit)
+        return [row["position"] for row in rows]
 
     async def get(self, business_id: int, run_id: int, job_id: int) -> Job | None:
         """One job; None when this run of this business has none with this id."""
@@ -119,6 +138,14 @@ class Jobs:
             for attempt in attempts:
                 attempt[name] = [dict(row) for row in rows if row["attempt_id"] == attempt["id"]]
         return attempts
+
+    async def calls_without_price(self, business_id: int, run_id: int, job_id: int, *, limit: int) -> list[AnsweredCall]:
+        """The answered calls of a job that are over and have no price yet, the newest first; the others cost nothing."""
+        return [AnsweredCall(**row) for row in await self._pool.fetch(TEXT["calls_without_price"], business_id, run_id, job_id, limit)]
+
+    async def keep_price(self, business_id: int, attempt_id: int, price: Decimal, unit: str) -> None:
+        """Store what the provider charged for a call; `unit` is a currency, ISO 4217."""
+        await self._pool.execute(TEXT["keep_price"], business_id, attempt_id, price, unit)
 
     async def count(self, business_id: int, run_id: int, wanted: JobFilter) -> int:
         """How many jobs of a run there are."""
@@ -137,10 +164,12 @@ class Jobs:
                 yield job
             after = jobs[-1].position
 
-    async def export_for_people(self, business_id: int, run_id: int, wanted: JobFilter) -> AsyncIterator[list[ExportJob]]:
-        """The same in lists of at most 500, each with what people read of it."""
-        after = 0
-        while rows := await self._pool.fetch(TEXT["page_for_people"], business_id, run_id, after, *wanted.arguments, EXPORT_PAGE_ROWS):
+    async def export_for_people(
+        self, business_id: int, run_id: int, wanted: JobFilter, job_ids: Sequence[int] | None = None
+    ) -> AsyncIterator[list[ExportJob]]:
+        """The same in lists of at most 500, each with what people read of it; of `job_ids` only, if they are given."""
+        after, arguments = 0, (*wanted.arguments, job_ids, EXPORT_PAGE_ROWS)
+        while rows := await self._pool.fetch(TEXT["page_for_people"], business_id, run_id, after, *arguments):
             yield [ExportJob(_job(row), row["called_at"], row["seconds"], row["variables"] or {}) for row in rows]
             after = rows[-1]["position"]
 

@@ -35,7 +35,8 @@ CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS st
 WHERE r.business_id = $1 AND r.id = $2 AND j.position > $3
   AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
                          $4::text[], $5::text[], $6::text, $7::text, $8::text[])
-ORDER BY j.position LIMIT $9
+  AND ($9::bigint[] IS NULL OR j.id = ANY ($9))
+ORDER BY j.position LIMIT $10
 
 -- name: page_before
 SELECT j.position FROM public.outbound_call_runs r
@@ -45,6 +46,60 @@ WHERE r.business_id = $1 AND r.id = $2 AND j.position <= $3
   AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
                          $4::text[], $5::text[], $6::text, $7::text, $8::text[])
 ORDER BY j.position DESC LIMIT $9
+
+-- As `page`, sorted; $3 is the position of the job before the first one, 0 for the first page.
+-- name: sorted_page
+SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,
+       j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.reason, s.status,
+       CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at
+           ELSE j.completed_at END AS ended_at,
+       a.state AS attempt_state, a.sid,
+       -- Of the call that the error is about.
+       CASE WHEN a.state = 'over' AND (j.status = 'failed' OR j.error_message IS NOT NULL)
+            THEN a.error_code END AS error_code,
+       CASE WHEN a.state = 'over' THEN a.duration END AS duration
+FROM public.outbound_call_runs r
+JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
+CROSS JOIN LATERAL dialer.sort_key(
+    $9::text, j.lead_name, j.phone, s.status, j.outcome, CASE WHEN a.state = 'over' THEN a.duration END, j.attempts,
+    j.started_at) k
+LEFT JOIN LATERAL (
+    SELECT k.*, p.position FROM public.outbound_call_jobs p
+    LEFT JOIN dialer.attempts b ON b.id = p.attempt_id AND b.business_id = p.business_id
+    CROSS JOIN LATERAL dialer.sort_key(
+        $9::text, p.lead_name, p.phone, dialer.job_status(p.status, r.cancel_requested), p.outcome,
+        CASE WHEN b.state = 'over' THEN b.duration END, p.attempts, p.started_at) k
+    WHERE p.business_id = r.business_id AND p.run_id = r.id AND p.position = $3) c ON TRUE
+WHERE r.business_id = $1 AND r.id = $2
+  AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
+                         $4::text[], $5::text[], $6::text, $7::text, $8::text[])
+  AND (c.position IS NULL OR dialer.sorts_after(
+      k.is_empty, k.up, k.down, k.number, j.position, c.is_empty, c.up, c.down, c.number, c.position))
+ORDER BY k.is_empty, k.up, k.down DESC, k.number, j.position LIMIT $10
+
+-- name: sorted_page_before
+SELECT j.position FROM public.outbound_call_runs r
+JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
+CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
+CROSS JOIN LATERAL dialer.sort_key(
+    $9::text, j.lead_name, j.phone, s.status, j.outcome, CASE WHEN a.state = 'over' THEN a.duration END, j.attempts,
+    j.started_at) k
+CROSS JOIN LATERAL (
+    SELECT k.*, p.position FROM public.outbound_call_jobs p
+    LEFT JOIN dialer.attempts b ON b.id = p.attempt_id AND b.business_id = p.business_id
+    CROSS JOIN LATERAL dialer.sort_key(
+        $9::text, p.lead_name, p.phone, dialer.job_status(p.status, r.cancel_requested), p.outcome,
+        CASE WHEN b.state = 'over' THEN b.duration END, p.attempts, p.started_at) k
+    WHERE p.business_id = r.business_id AND p.run_id = r.id AND p.position = $3) c
+WHERE r.business_id = $1 AND r.id = $2
+  AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
+                         $4::text[], $5::text[], $6::text, $7::text, $8::text[])
+  AND NOT dialer.sorts_after(
+      k.is_empty, k.up, k.down, k.number, j.position, c.is_empty, c.up, c.down, c.number, c.position)
+ORDER BY k.is_empty DESC, k.up DESC, k.down, k.number DESC, j.position DESC LIMIT $10
 
 -- name: count
 SELECT count(*)::integer FROM public.outbound_call_runs r
@@ -74,12 +129,30 @@ WHERE r.business_id = $1 AND r.id = $2 AND j.id = $3
 SELECT a.id, a.state, a.sid, a.outcome, a.answered_by, a.duration, a.error_code, a.reason, a.excess, a.created_at,
        a.placed_at, a.ringing_at,
        a.answered_at, a.ended_at, a.hang_up_at, a.withdrawn_at,
+       -- The request is audited in its own transaction, which began at hang_up_at.
+       (SELECT l.actor FROM dialer.audit_log l
+        WHERE l.business_id = a.business_id AND l.run_id = a.run_id AND coalesce(l.job_id, a.job_id) = a.job_id
+          AND (l.detail ->> 'hang_up')::boolean AND l.at BETWEEN a.hang_up_at AND a.hang_up_at + interval '1 minute'
+        ORDER BY l.id LIMIT 1) AS hang_up_by,
+       CASE WHEN a.state = 'over' AND a.minute_price IS NOT NULL
+            THEN dialer.cost_of(a.state, a.outcome, a.duration, a.minute_price, a.max_cost) END AS cost,
+       coalesce(r.spent_currency, r.settings -> 'budget' ->> 'currency') AS currency, a.price, a.price_unit,
        CASE WHEN dialer.is_open(a.state) THEN to_timestamp((a.evidence ->> 'missing')::float8) END AS missing_since
-FROM dialer.attempts a
+FROM dialer.attempts a JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
 WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id = $3
   -- The index is by number.
   AND a.phone = (SELECT j.phone FROM public.outbound_call_jobs j WHERE j.id = $3 AND j.business_id = $1)
 ORDER BY a.id
+
+-- name: calls_without_price
+SELECT a.id AS attempt_id, a.sid, a.account_sid FROM dialer.attempts a
+WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id = $3 AND a.state = 'over' AND a.outcome = 'completed'
+  AND a.sid IS NOT NULL AND a.price IS NULL
+  AND a.phone = (SELECT j.phone FROM public.outbound_call_jobs j WHERE j.id = $3 AND j.business_id = $1)
+ORDER BY a.id DESC LIMIT $4
+
+-- name: keep_price
+UPDATE dialer.attempts a SET price = $3, price_unit = $4 WHERE a.business_id = $1 AND a.id = $2
 
 -- name: callbacks
 SELECT c.attempt_id, c.received_at, c.fields, c.verdict, c.answer FROM dialer.callbacks c

@@ -206,6 +206,9 @@ CREATE TABLE dialer.attempts (
     hang_up_at    TIMESTAMPTZ,
     -- When we withdrew the call from the provider's queue: its lead is queued again.
     withdrawn_at  TIMESTAMPTZ,
+    -- What the provider charged for the call, once somebody has asked: it knows some minutes after the end.
+    price         NUMERIC,
+    price_unit    TEXT,
     excess        BOOLEAN      NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
 

@@ -30,16 +30,19 @@ SELECT r.schedule_at AT TIME ZONE 'UTC' AS schedule_at,
        (SELECT count(*) FROM public.outbound_call_runs o
         WHERE o.business_id = r.business_id AND o.status = 'running' AND o.queued_count > 0
           AND o.id <> r.id)::integer AS other_runs,
-       (SELECT avg(extract(epoch FROM a.ended_at - a.created_at))::float8
-        FROM dialer.run_zones z
-        CROSS JOIN LATERAL (SELECT j.attempt_id FROM public.outbound_call_jobs j
-                            WHERE j.run_id = z.run_id AND j.business_id = z.business_id
-                              AND j.position BETWEEN greatest(z.next_position - 100, z.first_position)
-                              AND z.next_position - 1) t
-        JOIN dialer.attempts a ON a.id = t.attempt_id AND a.business_id = z.business_id
-        WHERE z.run_id = r.id AND z.business_id = r.business_id AND a.state = 'over' AND a.ended_at IS NOT NULL
-       ) AS call_seconds
-FROM public.outbound_call_runs r WHERE r.business_id = $1 AND r.id = $2
+       e.call_seconds, e.calls_ended
+FROM public.outbound_call_runs r
+CROSS JOIN LATERAL (
+    SELECT avg(extract(epoch FROM a.ended_at - a.created_at))::float8 AS call_seconds, count(*)::integer AS calls_ended
+    FROM dialer.run_zones z
+    CROSS JOIN LATERAL (SELECT j.attempt_id FROM public.outbound_call_jobs j
+                        WHERE j.run_id = z.run_id AND j.business_id = z.business_id
+                          -- Those in progress come on top: however many they are, a hundred that have ended are seen.
+                          AND j.position BETWEEN greatest(z.next_position - 100 - r.in_progress_count, z.first_position)
+                          AND z.next_position - 1) t
+    JOIN dialer.attempts a ON a.id = t.attempt_id AND a.business_id = z.business_id
+    WHERE z.run_id = r.id AND z.business_id = r.business_id AND a.state = 'over' AND a.ended_at IS NOT NULL) e
+WHERE r.business_id = $1 AND r.id = $2
 
 -- name: outcomes
 SELECT j.outcome, count(*)::integer AS n FROM public.outbound_call_jobs j

@@ -47,7 +47,8 @@ class RunReport:
     """What the rows of a run tell.
 
     `leads_wait` says why none of its leads can be taken now, each reason with its earliest end if known; empty when one can be taken.
-    `call_seconds` is how long its recent calls held a line, on average; `other_runs` how many runs share the lines with it.
+    `call_seconds` is how long its recent calls held a line, on average, and `calls_ended` how many of them that tells of; `other_runs` how
+    many runs share the lines with it.
     `lacks_money` when its budget covers no other call before one in progress has ended.
     """
 
@@ -57,6 +58,7 @@ class RunReport:
     leads_wait: dict[str, datetime | None]
     other_runs: int
     call_seconds: float | None
+    calls_ended: int
 
 
 @dataclass(frozen=True, slots=True)

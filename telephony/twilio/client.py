@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -292,7 +293,18 @@ def _facts(call: Any) -> CallFacts:  # noqa: ANN401 - the library has no types
         duration_seconds=int(call.duration) if call.duration else None,
         answered_by=call.answered_by or None,
         queue_seconds=queue_seconds(call.queue_time),
+        price=price_of(call.price),
+        price_unit=call.price_unit or None,
     )
+
+
+def price_of(price: object) -> Decimal | None:
+    """What a call cost: Twilio says it as text, below zero, since it is taken from the balance; None while it does not say."""
+    try:
+        found = Decimal(str(price))
+    except InvalidOperation:
+        return None
+    return abs(found) if found.is_finite() else None
 
 
 def queue_seconds(queue_time: object) -> float | None:

@@ -145,6 +145,22 @@ async def test_a_worker_whose_poll_fails_says_no_more_that_it_drives(
             await polling.until(not_driven, 2 * STALE_SECONDS, "not driven")
 
 
+async def test_a_run_with_nothing_to_call_is_driven_all_the_same(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
+    """So that nobody reads, when it goes on after a long stop, that the calling service is not running."""
+    database = floor.database
+    business = await database.business()
+    run = await database.run(business, 3)
+    await database.pool.execute("UPDATE dialer.businesses SET stopped_at = now()")
+    await database.pool.execute("UPDATE outbound_call_runs SET lock_ts = dialer.utc() - interval '1 hour' WHERE id = $1", run)
+    async with floor.worker(twilio.url):
+
+        async def driven() -> bool:
+            return bool(await heart(database, run) < STALE_SECONDS)
+
+        await until(driven)
+    assert (await database.checked_run(business, run)).queued == 3
+
+
 async def test_heartbeats_do_not_wait_for_rewriting(floor: Floor, twilio: Simulator) -> None:  # noqa: F811
     """Job rows take long to rewrite; a run that is driven meanwhile says so all the same."""
     from dialer.messages import CommandType  # noqa: PLC0415 for this test alone

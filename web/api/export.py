@@ -77,7 +77,7 @@ async def export(request: http.Request) -> http.StreamResponse:
         if query.for_ == "programs":
             return await send_csv(request, f"run-{run.run_id}", COLUMNS, _rows(request, run, wanted), mark=query.mark)
         table = await people_table(request, run, query.language or language(request))
-        return await send_csv(request, table.name, table.headings, _people_rows(request, table, run, wanted), mark=True)
+        return await send_csv(request, table.name, table.headings, people_rows(request, table, run, wanted), mark=True)
 
 
 @routes.get("/api/outbound/runs/{run_id}/export.xlsx")
@@ -117,6 +117,9 @@ async def send_csv(
 async def send_file(request: http.Request, file: IO[bytes], name: str) -> http.StreamResponse:
     """Send a workbook called `name` piece by piece."""
     response = http.StreamResponse(headers={"Content-Type": XLSX, "Content-Disposition": attachment(f"{name}.xlsx")})
+    # With it a browser shows how much of the file has arrived.
+    response.content_length = await asyncio.to_thread(file.seek, 0, io.SEEK_END)
+    await asyncio.to_thread(file.seek, 0)
     await response.prepare(request)
     while piece := await asyncio.to_thread(file.read, FILE_BYTES):
         await response.write(piece)
@@ -129,8 +132,11 @@ async def _rows(request: http.Request, run: Run, wanted: JobFilter) -> AsyncIter
         yield _cells(job)
 
 
-async def _people_rows(request: http.Request, table: PeopleTable, run: Run, wanted: JobFilter) -> AsyncIterator[list[Any]]:
-    async for jobs in request.app[keys.JOBS].export_for_people(run.business_id, run.run_id, wanted):
+async def people_rows(
+    request: http.Request, table: PeopleTable, run: Run, wanted: JobFilter, job_ids: Sequence[int] | None = None
+) -> AsyncIterator[list[Any]]:
+    """The rows of these leads in the CSV file for people; of `job_ids` only, if they are given."""
+    async for jobs in request.app[keys.JOBS].export_for_people(run.business_id, run.run_id, wanted, job_ids):
         for row in await asyncio.to_thread(table.csv_rows, jobs):
             yield row
 

@@ -51,13 +51,17 @@ async def requested_job(request: http.Request, principal: Principal) -> tuple[in
 
 
 async def attempts_of(request: http.Request, principal: Principal, run_id: int, job_id: int) -> list[dict[str, Any]]:
-    """The attempts of a job, the oldest first, each with its callbacks; `resolver` is the name of who said what became of one."""
+    """The attempts of a job, the oldest first, each with its callbacks.
+
+    `resolver` is the name of who said what became of one, `hanger` that of who asked for its call to be hung up; None for nobody.
+    """
     attempts = await request.app[keys.JOBS].attempts(principal.business_id, run_id, job_id)
-    resolvers = {actor for attempt in attempts if (actor := resolver_of(attempt["reason"]))}
-    if not resolvers:
-        return attempts
-    names = await names_of(request, principal.business_id, resolvers)
-    return [{**attempt, "resolver": names.get(resolver_of(attempt["reason"]) or "")} for attempt in attempts]
+    actors = {actor for attempt in attempts for actor in (resolver_of(attempt["reason"]), attempt["hang_up_by"]) if actor}
+    names = await names_of(request, principal.business_id, actors) if actors else {}
+    return [
+        {**attempt, "resolver": names.get(resolver_of(attempt["reason"]) or ""), "hanger": names.get(attempt["hang_up_by"] or "")}
+        for attempt in attempts
+    ]
 
 
 async def list_jobs(
@@ -68,20 +72,22 @@ async def list_jobs(
     *,
     after: int,
     limit: int,
+    sort: str = "",
 ) -> tuple[list[Job], bool]:
-    """At most `limit` jobs of a run at positions above `after`, in the order they are dialled, and whether there are more."""
-    jobs = await request.app[keys.JOBS].page(principal.business_id, run_id, wanted, after=after, limit=limit + 1)
+    """At most `limit` jobs of a run after that at position `after`, and whether there are more; `sort` as in sql/jobs/jobs.py."""
+    jobs = await request.app[keys.JOBS].page(principal.business_id, run_id, wanted, after=after, limit=limit + 1, sort=sort)
     shown, more = page_of(jobs, limit)
     return await _with_names(request, principal, shown), more
 
 
 async def start_of_previous_jobs(
-    request: http.Request, principal: Principal, run_id: int, wanted: JobFilter, *, after: int, limit: int
+    request: http.Request, principal: Principal, run_id: int, wanted: JobFilter, *, after: int, limit: int, sort: str = ""
 ) -> int | None:
     """The position after which the page before `after` begins; None when there is no such page."""
     if not after:
         return None
-    found = await request.app[keys.JOBS].positions_before(principal.business_id, run_id, wanted, until=after, limit=limit + 1)
+    jobs = request.app[keys.JOBS]
+    found = await jobs.positions_before(principal.business_id, run_id, wanted, until=after, limit=limit + 1, sort=sort)
     return start_after(found, limit, 0)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import phonenumbers
 from babel.dates import format_date, format_datetime, format_time, format_timedelta, get_day_names
-from babel.numbers import format_decimal
+from babel.numbers import format_currency, format_decimal
 from markupsafe import Markup
 
 from dialer.policy.calling_hours import WEEKDAYS
@@ -16,6 +16,7 @@ from web.pages.labels import COUNTS
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
+    from decimal import Decimal
 
     from sql.runs.runs import Run
     from web.server.i18n import Language
@@ -56,6 +57,11 @@ def parts(run: Run) -> list[Part]:
 def figure(language: Language, number: int) -> str:
     """1234 as 1,234."""
     return str(format_decimal(number, locale=language))
+
+
+def money(language: Language, amount: Decimal, currency: str) -> str:
+    """An amount with its currency (ISO 4217); with all its decimals, since a call costs less than a cent."""
+    return str(format_currency(amount.normalize(), currency, locale=language, decimal_quantization=False))
 
 
 def moment(language: Language, zone: str, at: datetime | None) -> Markup | str:

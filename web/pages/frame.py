@@ -93,7 +93,7 @@ def setup(app: http.Application) -> None:
     )
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined] # added by the extension
     environment.filters.update(figure=_figure, moment=_moment, clock=_clock, exact=_exact, phone=_phone)
-    environment.filters.update(hour=_hour, day_and_hour=_day_and_hour, length_of_call=formatting.length_of_call)
+    environment.filters.update(hour=_hour, day_and_hour=_day_and_hour, length_of_call=formatting.length_of_call, money=_money)
     environment.globals.update(
         static=lambda name: assets.address(app[assets.ASSETS], name),
         parts=formatting.parts,
@@ -206,6 +206,11 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
 @pass_context
 def _figure(context: Context, number: int) -> str:
     return formatting.figure(_language(context), number)
+
+
+@pass_context
+def _money(context: Context, amount: Any, currency: str) -> str:  # noqa: ANN401 - a decimal number
+    return formatting.money(_language(context), amount, currency)
 
 
 @pass_context

@@ -14,7 +14,7 @@ from web.pages.job import job_actions, job_page
 from web.pages.lists import list_pages
 from web.pages.new_run import new_run_page
 from web.pages.overview import overview_page
-from web.pages.run import bulk_actions, call_back, run_actions, run_edit, run_page
+from web.pages.run import bulk_actions, call_back, chart, run_actions, run_edit, run_page
 from web.pages.settings import business_pages, script_page
 from web.pages.webhooks import delivery_page, webhook_pages
 from web.server import i18n, keys
@@ -70,6 +70,7 @@ def setup(app: http.Application) -> None:
     router.add_get("/runs/{run_id}/jobs/{job_id}/fragment", job_page.fragment)
     router.add_get("/runs/{run_id}/jobs/{job_id}/end", job_actions.form)
     router.add_post("/runs/{run_id}/jobs/{job_id}/end", job_actions.end)
+    router.add_post("/runs/{run_id}/jobs/{job_id}/price", job_actions.ask_price)
 
 
 def _of_draft(router: http.UrlDispatcher) -> None:
@@ -97,10 +98,12 @@ def _of_run(router: http.UrlDispatcher) -> None:
     router.add_get("/runs/{run_id}", run_page.page)
     router.add_get("/runs/{run_id}/fragment", run_page.state_fragment)
     router.add_get("/runs/{run_id}/results", run_page.results_fragment)
+    router.add_get("/runs/{run_id}/chart.json", chart.data)
     router.add_get("/runs/{run_id}/feed", run_page.feed_fragment)
     router.add_get("/runs/{run_id}/load-report", list_pages.report)
     router.add_get("/runs/{run_id}/leads", run_page.leads_fragment)
     router.add_post("/runs/{run_id}/leads/{verb:again|do-not-call|cancel}", bulk_actions.perform)
+    router.add_post("/runs/{run_id}/leads/export", bulk_actions.export)
     router.add_get("/runs/{run_id}/operations/{operation_id}", bulk_actions.progress)
     router.add_get("/runs/{run_id}/operations/{operation_id}/fragment", bulk_actions.progress)
     router.add_get("/runs/{run_id}/end", run_actions.end_form)

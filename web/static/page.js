@@ -73,6 +73,8 @@ function showNotSent() {
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.method !== "post" || event.defaultPrevented) return;
+  // A download leaves the page as it is: its form can be sent again.
+  if (event.submitter?.dataset.download !== undefined && connected()) return;
   if (form.dataset.sent === "yes") return event.preventDefault();
   const submitter = event.submitter;
   submitter?.setAttribute("aria-disabled", "true");
@@ -109,6 +111,98 @@ addEventListener("pageshow", () => {
 });
 
 document.addEventListener("click", (event) => { if (event.target.closest?.("[data-print]")) print(); });
+
+// A button copies its text, or what the server answers at an address, to the clipboard.
+const COPIED_MILLISECONDS = 2_000;
+
+async function textToCopy(button) {
+  if (button.dataset.copy !== undefined) return button.dataset.copy;
+  const response = await fetch(button.dataset.copyFrom, { signal: AbortSignal.timeout(REACH_MILLISECONDS) });
+  if (!response.ok) throw new Error(String(response.status));
+  return JSON.stringify(await response.json(), null, 2);
+}
+
+// Browsers have a clipboard only where a site is served over TLS; without it there is the old way.
+async function toClipboard(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  if (!done) throw new Error("not copied");
+}
+
+async function copy(button) {
+  const answer = document.getElementById("copied").dataset;
+  const label = button.dataset.label ??= button.textContent;
+  let said = answer.done;
+  try {
+    await toClipboard(await textToCopy(button));
+  } catch {
+    said = answer.failed;
+  }
+  button.textContent = said;
+  document.getElementById("copied").textContent = said;
+  setTimeout(() => { button.textContent = label; }, COPIED_MILLISECONDS);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-copy], [data-copy-from]");
+  if (button) copy(button);
+});
+
+// Scripts and styles that few readers need are fetched when they are, at the addresses in data-NAME of the template "later"; after a failure
+// they are asked for again.
+const later = new Map();
+
+function fetchLater(name) {
+  const address = document.getElementById("later").dataset[name];
+  const element = address.includes(".css") ? Object.assign(document.createElement("link"), { rel: "stylesheet", href: address }) : Object.assign(document.createElement("script"), { src: address });
+  if (!later.has(name)) {
+    later.set(name, new Promise((resolve, reject) => {
+      element.addEventListener("load", resolve);
+      element.addEventListener("error", () => { later.delete(name); reject(new Error(address)); });
+      document.head.append(element);
+    }));
+  }
+  return later.get(name);
+}
+
+function fetchPlot() {
+  return Promise.all([fetchLater("plot"), fetchLater("plotStyle")]);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-zoom]");
+  if (button) fetchLater("chart").then(() => lookCloser(button), showNotSent);
+});
+
+// An export shows its progress. It is kept in memory until it is whole: a larger one is left to the browser.
+const MOST_LEADS = 200_000;
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-download]");
+  const total = Number(link?.dataset.download);
+  if (!link || total > MOST_LEADS || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  fetchLater("export").then(() => exportLeads(new Request(link.href), total), showNotSent);
+});
+
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (button?.dataset.download === undefined || event.defaultPrevented) return;
+  const form = event.target;
+  const selected = form.querySelectorAll("input[type=checkbox]:checked").length;
+  const fields = new FormData(form);
+  const total = fields.get("scope") === "all" ? Number(button.dataset.download) : selected;
+  // Without a selection the server says so on the page.
+  if (total === 0 || total > MOST_LEADS) return;
+  event.preventDefault();
+  const request = new Request(button.formAction, { method: "POST", body: new URLSearchParams(fields) });
+  fetchLater("export").then(() => exportLeads(request, total), showNotSent);
+});
 
 // A filter takes effect when it is chosen; its button is for browsers without scripts.
 for (const select of document.querySelectorAll("select[data-send]")) {

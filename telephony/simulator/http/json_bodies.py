@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import format_datetime
+from math import ceil
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from telephony.simulator.call_log import Call
     from telephony.simulator.http.listings import ListQuery
 
+MINUTE_PRICE: Final = 0.014
 VERSION: Final = "2010-04-01"
 PARTS: Final = {
     "notifications": "Notifications",
@@ -25,6 +27,13 @@ PARTS: Final = {
     "user_defined_message_subscriptions": "UserDefinedMessageSubscriptions",
     "user_defined_messages": "UserDefinedMessages",
 }
+
+
+def _price(call: Call) -> str | None:
+    """What Twilio takes from the balance: begun minutes of an answered call, as soon as it has ended (Twilio needs some minutes)."""
+    if call.ended_at is None:
+        return None
+    return f"{-ceil((call.duration_seconds or 0) / 60) * MINUTE_PRICE:.5f}"
 
 
 def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
@@ -46,7 +55,7 @@ def call_body(call: Call, ahead: timedelta) -> dict[str, object]:
         "start_time": rfc2822(call.started_at, ahead),
         "end_time": rfc2822(call.ended_at, ahead),
         "duration": None if call.ended_at is None else str(call.duration_seconds or 0),
-        "price": None,
+        "price": _price(call),
         "price_unit": "USD",
         "direction": call.direction,
         "answered_by": call.answered_by,

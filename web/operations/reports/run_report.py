@@ -36,6 +36,9 @@ UNKNOWN_END: Final = frozenset(
     }
 )
 LONGEST: Final = timedelta(days=365)
+# An estimate is based on at least so many calls, or as many as are left; it never needs more than are looked at.
+LEAST_CALLS: Final = 10
+MOST_CALLS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,8 @@ def all_outcomes(found: dict[str, int]) -> dict[str, int]:
 def estimated_end(run: Run, report: RunReport, waits: Sequence[Wait], *, lines: int, now: datetime) -> datetime | None:
     """When the last lead will have been called, if the next calls are as long as the last ones.
 
-    The `lines` of the business are shared evenly with its other runs. None when the run is not running, has had no calls, or is stopped for
-    an unknown time. Closing hours in between are not considered.
+    The `lines` of the business are shared evenly with its other runs. None when the run is not running, too few of its calls have ended
+    (is_enough), or it is stopped for an unknown time. Closing hours in between are not considered.
     """
     if run.status is not RunStatus.RUNNING or run.cancel_requested or report.call_seconds is None:
         return None
@@ -77,5 +80,16 @@ def estimated_end(run: Run, report: RunReport, waits: Sequence[Wait], *, lines: 
         return None
     begins = max(now, min((until for until in report.leads_wait.values() if until), default=now))
     share = min(run.concurrency, max(lines / (report.other_runs + 1), 1))
+    if not is_enough(report.calls_ended, at_once=share, left=run.queued + run.in_progress):
+        return None
     seconds = (run.queued + run.in_progress / 2) * report.call_seconds / share
     return begins + timedelta(seconds=round(seconds)) if seconds < LONGEST.total_seconds() else None
+
+
+def is_enough(ended: int, *, at_once: float, left: int) -> bool:
+    """Whether the calls that have `ended` tell how long those that are `left` will take.
+
+    The shortest calls end first: as many must have ended as are made `at_once`, and ten at least, but never more than are left or than a
+    hundred.
+    """
+    return ended >= min(max(at_once, LEAST_CALLS), MOST_CALLS, left)

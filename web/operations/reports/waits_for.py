@@ -202,7 +202,7 @@ def of_stop(business: BusinessReport) -> Iterator[Wait]:
 
 
 def is_driven(business: BusinessReport) -> bool:
-    """False when no worker drives the runs of this business because they cannot be called; that reason is shown already."""
+    """False when the runs of this business cannot be called, whether or not a worker confirms them: that reason is shown already."""
     return business.stopped_at is None and business.register is None and business.reason != WaitReason.ACCOUNT
 
 

@@ -1,4 +1,7 @@
-"""Ends one lead: leaves it out, hangs up its call, or takes a person's word on a call that the provider has not confirmed."""
+"""Ends one lead: leaves it out, hangs up its call, or takes a person's word on a call that the provider has not confirmed.
+
+Asks what its calls have cost, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dialer.model import AttemptState, JobStatus, Role
 from web.access.auth import require_principal
 from web.operations.commands import submit
 from web.operations.jobs import attempts_of, requested_job, resolve_job
+from web.operations.reports.provider_prices import ask_prices
 from web.operations.runs import requested_run
 from web.pages import forms, frame, notices
 from web.server import errors
@@ -28,6 +32,7 @@ WAYS: Final = (LEAVE_OUT, HANG_UP, *JUDGEMENTS)
 LEFT_OUT: Final = msgid("This lead will not be called.")
 HANGING_UP: Final = msgid("The call is being hung up.")
 ENDED: Final = msgid("This lead was already finished; nothing was changed.")
+PRICE_NOT_KNOWN: Final = msgid("The provider does not know the price yet. Ask again in a few minutes.")
 NOT_NOW: Final = msgid("This is not possible now. What you see below is up to date.")
 
 
@@ -56,6 +61,15 @@ async def end(request: http.Request) -> http.Response:
     if answer.in_progress:
         return notices.redirect(request, page, HANGING_UP)
     return notices.redirect(request, page, LEFT_OUT if answer.job_status == JobStatus.CANCELLED else ENDED)
+
+
+async def ask_price(request: http.Request) -> http.Response:
+    """Ask the provider what the calls have cost, and show the lead again."""
+    principal = require_principal(request, Role.OPERATOR)
+    run_id, job = await requested_job(request, principal)
+    found = await ask_prices(request, principal, run_id, job.job_id)
+    page = f"/runs/{run_id}/jobs/{job.job_id}"
+    return forms.redirect(page) if found else notices.redirect(request, page, PRICE_NOT_KNOWN, is_bad=True)
 
 
 async def _ways(request: http.Request, principal: Principal, job: Job, run_id: int) -> list[str]:

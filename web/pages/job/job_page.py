@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dialer.model import JobStatus
+from dialer.model import JobStatus, Outcome
 from web.access.auth import require_principal
 from web.operations.explanations.call_explanation import explain_attempt, explain_call
 from web.operations.jobs import attempts_of, requested_job
@@ -15,7 +15,7 @@ from web.pages.job.call_sentence import call_sentence
 from web.pages.job.timeline import timeline_of
 from web.pages.job.track import track_of
 from web.server import keys
-from web.server.error_responses import said
+from web.server.error_responses import said, translated
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -56,6 +56,7 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
         "attempts": [
             {
                 **attempt,
+                "hanger": translated(request, attempt["hanger"]) if attempt["hanger"] else None,
                 "timeline": timeline_of(attempt),
                 "track": track_of(attempt),
                 "sentence": _said(request, call_sentence(attempt)),
@@ -63,6 +64,10 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
             }
             for attempt in attempts
         ],
+        # Twilio charges for these, and says how much when it is asked.
+        "unpriced": sum(
+            attempt["outcome"] == Outcome.COMPLETED and attempt["sid"] is not None and attempt["price"] is None for attempt in attempts
+        ),
         "why": await _why(request, principal, run.run_id, job.job_id) if job.status in EXPLAINED else [],
         "on_the_line": JobStatus(job.status).in_progress,
         "can_end": job.status in CANCELLABLE,

@@ -1,20 +1,27 @@
-"""What is done to many leads of a run at once: those selected, or all that match the filter; asked first, then with its progress."""
+"""What is done to many leads of a run at once: those selected, or all that match the filter.
+
+They are exported at once; anything else is asked first, and then shows its progress.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from yarl import URL
+
 from dialer.messages import JOB_ID_MAX
 from dialer.model import Role
 from sql.bulk.bulk_operations import BulkType
 from web.access.auth import require_principal
+from web.api.export import people_rows, send_csv
 from web.operations.bulk_operations import begin_operation, requested_operation
+from web.operations.exports.people_table import people_table
 from web.operations.runs import requested_run
 from web.pages import forms, frame, notices
 from web.pages.outcome_groups import GROUPS
 from web.pages.run.run_leads import ALL, CHOICES, chosen_of, filter_of
-from web.server import inputs, keys
+from web.server import i18n, inputs, keys
 from web.server.i18n import msgid, msgids
 
 if TYPE_CHECKING:
@@ -68,9 +75,9 @@ async def perform(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.OPERATOR)
     run, form = await requested_run(request, principal), await forms.read(request)
     verb, chosen = request.match_info["verb"], chosen_of(form, run)
-    action, selected = ACTIONS[verb], None if form.get("scope") == EVERYONE else _selected(form)
+    action, selected = ACTIONS[verb], _selected(form)
     if selected == []:
-        return notices.redirect(request, f"/runs/{run.run_id}", NOTHING_SELECTED, is_bad=True)
+        return _nothing_selected(request, run, chosen)
     wanted = await filter_of(request, principal, chosen)
     if form.get("confirmed") == "1":
         operation_id = await begin_operation(request, action.type, run.run_id, wanted, selected)
@@ -82,6 +89,19 @@ async def perform(request: http.Request) -> http.Response:
     return await frame.render(
         request, "run_bulk.html", run=run, verb=verb, action=action, count=count, kept=kept, first=first, words=words, search=chosen.search
     )
+
+
+async def export(request: http.Request) -> http.StreamResponse:
+    """Send the leads as a CSV file for people."""
+    principal = require_principal(request)
+    run, form = await requested_run(request, principal), await forms.read(request)
+    chosen, selected = chosen_of(form, run), _selected(form)
+    if selected == []:
+        return _nothing_selected(request, run, chosen)
+    wanted = await filter_of(request, principal, chosen)
+    async with request.app[keys.EXPORTS].hold(principal.business_id):
+        table = await people_table(request, run, i18n.language(request))
+        return await send_csv(request, table.name, table.headings, people_rows(request, table, run, wanted, selected), mark=True)
 
 
 async def progress(request: http.Request) -> http.Response:
@@ -110,7 +130,15 @@ def _words(chosen: LeadsQuery) -> list[str]:
     return [] if chosen.show in {"", ALL} else [CHOICES[chosen.show][0]]
 
 
-def _selected(form: Mapping[str, str]) -> list[int]:
+def _nothing_selected(request: http.Request, run: Run, chosen: LeadsQuery) -> http.Response:
+    page = URL(f"/runs/{run.run_id}").with_query(chosen.query)
+    return notices.redirect(request, f"{page}#leads", NOTHING_SELECTED, is_bad=True)
+
+
+def _selected(form: Mapping[str, str]) -> list[int] | None:
+    """The ids of the leads selected; None for all that match."""
+    if form.get("scope") == EVERYONE:
+        return None
     digits = (name.removeprefix(SELECTED) for name in form if name.startswith(SELECTED))
     found = (inputs.optional_id(text, JOB_ID_MAX) for text in digits)
     return [job_id for job_id in found if job_id is not None]

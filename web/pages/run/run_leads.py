@@ -1,8 +1,8 @@
-"""The leads of a run, a page at a time: those that have been called first; searched, and filtered by how their calls ended."""
+"""The leads of a run, a page at a time: those that have been called first; searched, filtered by how their calls ended, and sorted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from yarl import URL
@@ -38,6 +38,18 @@ CHOICES: Final = {
 }
 
 
+# The columns of the list: what it is sorted by, the heading, and whether it is sorted downwards first.
+COLUMNS: Final = (
+    ("name", msgid("Name"), False),
+    ("phone", msgid("Number"), False),
+    ("outcome", msgid("Outcome"), False),
+    ("length", msgid("Length"), True),
+    ("calls", msgid("Calls"), True),
+    ("last", msgid("Last call"), True),
+)
+SORTS: Final = frozenset(sort for name, _, _ in COLUMNS for sort in (name, f"-{name}"))
+
+
 class Chip(NamedTuple):
     """A choice with its number of leads, None where nobody counts them; `address` is that of the page that shows it."""
 
@@ -54,13 +66,23 @@ class Link(NamedTuple):
     fragment: str
 
 
+class Heading(NamedTuple):
+    """The heading of a column: `order` is how the list is sorted by it now, as aria-sort says it, or empty; `link` sorts it otherwise."""
+
+    name: str
+    label: str
+    order: str
+    link: Link
+
+
 @dataclass(frozen=True, slots=True)
 class LeadsQuery:
-    """What the query string asks for: a choice, or outcomes separated by commas, and a search."""
+    """What the query string asks for: a choice, or outcomes separated by commas, a search, and an order (as in sql/jobs/jobs.py)."""
 
     show: str
     outcomes: tuple[str, ...]
     search: str
+    sort: str = ""
 
     @property
     def export(self) -> dict[str, str]:
@@ -72,9 +94,8 @@ class LeadsQuery:
     @property
     def query(self) -> dict[str, str]:
         """As a query string."""
-        return {
-            name: value for name, value in (("show", self.show), ("outcome", ",".join(self.outcomes)), ("search", self.search)) if value
-        }
+        fields = (("show", self.show), ("outcome", ",".join(self.outcomes)), ("search", self.search), ("sort", self.sort))
+        return {name: value for name, value in fields if value}
 
 
 def chosen_of(fields: Mapping[str, str], run: Run) -> LeadsQuery:
@@ -86,7 +107,8 @@ def chosen_of(fields: Mapping[str, str], run: Run) -> LeadsQuery:
         show = ""
     elif show not in CHOICES:
         show = CALLED if run.started_at and not search else ALL
-    return LeadsQuery(show, outcomes, search if storable(search) else "")
+    sort = fields.get("sort", "")
+    return LeadsQuery(show, outcomes, search if storable(search) else "", sort if sort in SORTS else "")
 
 
 async def filter_of(request: http.Request, principal: Principal, chosen: LeadsQuery) -> JobFilter:
@@ -100,14 +122,15 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
     chosen = chosen_of(request.query, run)
     after = optional_id(request.query.get("after", "")) or 0
     wanted = await filter_of(request, principal, chosen)
-    jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
-    before = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS)
+    jobs, more = await list_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS, sort=chosen.sort)
+    before = await start_of_previous_jobs(request, principal, run.run_id, wanted, after=after, limit=PAGE_LEADS, sort=chosen.sort)
     counts = await request.app[keys.RESULT_COUNTS].outcomes(run)
     return {
         "run": run,
         "jobs": jobs,
         "chosen": chosen,
         "chips": list(_chips(run, chosen, counts)),
+        "headings": [_heading(run, chosen, *column) for column in COLUMNS],
         "matching": await request.app[keys.JOBS].count(principal.business_id, run.run_id, wanted) if after or more else len(jobs),
         "all_leads": ALL,
         "export": chosen.export,
@@ -117,7 +140,7 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
 
 
 def _chips(run: Run, chosen: LeadsQuery, counts: dict[str, int]) -> Iterator[Chip]:
-    kept = {"search": chosen.search} if chosen.search else {}
+    kept = {name: value for name, value in (("search", chosen.search), ("sort", chosen.sort)) if value}
     for name, number in ((CALLED, None), ("line", run.in_progress)):
         if number != 0:
             yield _choice(run, chosen, name, number, kept)
@@ -133,6 +156,14 @@ def _chips(run: Run, chosen: LeadsQuery, counts: dict[str, int]) -> Iterator[Chi
 
 def _choice(run: Run, chosen: LeadsQuery, name: str, number: int | None, kept: dict[str, str]) -> Chip:
     return Chip(CHOICES[name][0], number, _link(run, {**kept, "show": name}).page, chosen.show == name)
+
+
+def _heading(run: Run, chosen: LeadsQuery, name: str, label: str, downwards: bool) -> Heading:  # noqa: FBT001 - a row of COLUMNS
+    """Its link sorts by the column, then the other way round, then as the leads are dialled."""
+    first, second = (f"-{name}", name) if downwards else (name, f"-{name}")
+    order = {name: "ascending", f"-{name}": "descending"}.get(chosen.sort, "")
+    query = replace(chosen, sort={first: second, second: ""}.get(chosen.sort, first)).query
+    return Heading(name, label, order, _link(run, query))
 
 
 def _link(run: Run, query: dict[str, str]) -> Link:
