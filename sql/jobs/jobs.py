@@ -77,8 +77,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class AnsweredCall:
-    """An answered call that is over and whose price is not known; `account_sid` None is the default account."""
+class PriceQuery:
+    """What the provider is asked about an answered call whose price is not known; `account_sid` None is the default account."""
 
     attempt_id: int
     sid: str
@@ -139,9 +139,9 @@ class Jobs:
                 attempt[name] = [dict(row) for row in rows if row["attempt_id"] == attempt["id"]]
         return attempts
 
-    async def calls_without_price(self, business_id: int, run_id: int, job_id: int, *, limit: int) -> list[AnsweredCall]:
+    async def calls_without_price(self, business_id: int, run_id: int, job_id: int, *, limit: int) -> list[PriceQuery]:
         """The answered calls of a job that are over and have no price yet, the newest first; the others cost nothing."""
-        return [AnsweredCall(**row) for row in await self._pool.fetch(TEXT["calls_without_price"], business_id, run_id, job_id, limit)]
+        return [PriceQuery(**row) for row in await self._pool.fetch(TEXT["calls_without_price"], business_id, run_id, job_id, limit)]
 
     async def keep_price(self, business_id: int, attempt_id: int, price: Decimal, unit: str) -> None:
         """Store what the provider charged for a call; `unit` is a currency, ISO 4217."""

@@ -13,7 +13,7 @@ from web.server import keys
 if TYPE_CHECKING:
     from aiohttp import web as http
 
-    from sql.jobs.jobs import AnsweredCall
+    from sql.jobs.jobs import PriceQuery
     from web.access.auth import Principal
 
 MOST_CALLS: Final = 8
@@ -39,7 +39,7 @@ async def _remember_accounts(request: http.Request, business_id: int) -> None:
         request.app[keys.ACCOUNTS].account(business_id, None, stored)
 
 
-async def _ask(request: http.Request, business_id: int, call: AnsweredCall) -> bool:
+async def _ask(request: http.Request, business_id: int, call: PriceQuery) -> bool:
     accounts = request.app[keys.ACCOUNTS]
     account = accounts.of(business_id, accounts.sid_of(call.account_sid))
     facts = await request.app[keys.PROVIDER].fetch(account, call.sid) if account else None
