@@ -43,14 +43,14 @@ def address() -> str:
 
 
 @asynccontextmanager
-async def connected(database_url: str) -> AsyncIterator[Pool]:
-    """A pool of one connection to a database whose schema is up to date.
+async def connected(database_url: str, *, any_schema: bool = False) -> AsyncIterator[Pool]:
+    """A pool of one connection to a database whose schema is up to date, or with `any_schema` to one as it is.
 
     Raises:
         CommandError: when the database is not available, refuses the connection, or lacks migrations.
     """
     try:
-        if not (await report(database_url)).up_to_date:
+        if not any_schema and not (await report(database_url)).up_to_date:
             message = "the schema of the database is not up to date: python -m sql migrate"
             raise CommandError(message)
         # For the audit log: from where.

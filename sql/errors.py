@@ -54,6 +54,9 @@ class RowLockedError(DatabaseUnavailableError):
     """Another session has locked a row that the statement needs; the same statement may succeed in a moment."""
 
 
+# Tables or functions of ours are not there.
+NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError)
+
 # All that connecting or a statement may raise: the command line reports it and ends.
 FAILED = (*UNAVAILABLE, asyncpg.PostgresError, DatabaseUnavailableError)
 

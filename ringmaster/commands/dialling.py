@@ -8,7 +8,7 @@ from ringmaster.database import address, connected
 from ringmaster.errors import CommandError
 from ringmaster.output import print_result
 from sql.dialling.dialling import Dialling
-from sql.errors import RowLockedError
+from sql.errors import NOT_MIGRATED, RowLockedError
 
 if TYPE_CHECKING:
     import argparse
@@ -38,15 +38,20 @@ async def run(options: Namespace) -> int:
     """Run one of the two commands.
 
     Raises:
-        CommandError: when another session holds the row of a business; the stop is stored, and may be repeated.
+        CommandError: when another session holds the row of a business, the stop is stored then, and may be repeated; or when there is
+            nothing to stop.
     """
     requested_by = f"cli:{options.by}" if options.by else "cli"
     reason = options.reason[:MAX_REASON_CHARACTERS] if options.reason else None
-    async with connected(address()) as pool:
+    # A stop must work in the middle of a deploy too, or after a migration that has failed.
+    async with connected(address(), any_schema=options.stop) as pool:
         try:
             state = await Dialling(pool).change_all(stop=options.stop, reason=reason, requested_by=requested_by)
         except RowLockedError as error:
             message = "the row of a business is locked by another program: a lead of it may still be taken; run this again"
+            raise CommandError(message) from error
+        except NOT_MIGRATED as error:
+            message = "this database has no tables of Ringmaster, so nothing dials from it: is DATABASE_URL the right one?"
             raise CommandError(message) from error
     fields = {"stopped": state.stopped, "since": state.since and str(state.since), "reason": state.reason, "in_progress": state.in_progress}
     print_result(fields, STOPPED if state.stopped else RESUMED, as_json=options.json)

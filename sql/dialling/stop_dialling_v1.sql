@@ -33,21 +33,3 @@ BEGIN
                    WHERE r.business_id = p_business_id AND r.status = 'running')));
 END
 $$;
-
--- Stop the dialling of all businesses, or resume it. The caller commits, and then passes every lane once
--- (pass_lanes): only after that no claim is in progress that has not seen it.
-CREATE OR REPLACE FUNCTION dialer.stop_installation_v1(p_type text, p_reason text, p_requested_by text)
-RETURNS TABLE (since timestamptz, reason text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    -- Business 0 is the installation.
-    INSERT INTO dialer.audit_log (business_id, actor, action, detail)
-    VALUES (0, p_requested_by, p_type, jsonb_strip_nulls(jsonb_build_object('reason', p_reason)));
-    RETURN QUERY
-    UPDATE dialer.installation i
-    SET stopped_at = CASE p_type WHEN 'installation.stop' THEN coalesce(i.stopped_at, now()) END,
-        stopped_by = CASE p_type WHEN 'installation.stop' THEN p_requested_by END,
-        stop_reason = CASE p_type WHEN 'installation.stop' THEN p_reason END
-    RETURNING i.stopped_at, i.stop_reason;
-END
-$$;

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
+
+from sql.migrate import steps
 from tests.chaos import polling
 from tests.integration.test_cli_accounts import command
 from tests.web_site import RUNS
@@ -94,3 +97,19 @@ async def test_the_installation_is_stopped_at_the_terminal(database: DatabaseFix
     assert len(attempts) == 5
     log = await database.pool.fetch("SELECT business_id, actor, action FROM dialer.audit_log WHERE action LIKE 'installation%' ORDER BY id")
     assert [tuple(row) for row in log] == [(0, "cli:Dana", "installation.stop"), (0, "cli", "installation.resume")]
+
+
+async def test_the_installation_is_stopped_in_the_middle_of_a_deploy(empty_database_url: str) -> None:
+    """Wherever the tables are, whatever is missing besides; to resume, the schema must be up to date."""
+    nothing = await command(empty_database_url, "stop-all")
+    assert (nothing.code, "no tables of Ringmaster" in nothing.err) == (1, True)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute("CREATE SCHEMA dialer")
+        await connection.execute(next(step.text for step in steps() if step.name == "0001_baseline"))
+        assert (await command(empty_database_url, "stop-all", "--reason", "wrong script", "--json")).json["stopped"]
+        assert await connection.fetchval("SELECT stop_reason FROM dialer.installation WHERE stopped_at IS NOT NULL") == "wrong script"
+    finally:
+        await connection.close()
+    resumed = await command(empty_database_url, "resume-all")
+    assert (resumed.code, "not up to date" in resumed.err) == (1, True)
