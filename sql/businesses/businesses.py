@@ -29,6 +29,8 @@ class Business:
     The rules of calling hold for runs without their own: `calling_hours` None is always, any other None no limit.
     So does its `script`, None for a greeting. `inbound_script` is what those hear who call back, None for a sentence.
 
+    `largest_lead_id` is what the table of jobs can hold.
+
     `stop` while its dialling is stopped, {since, by, reason, of_installation}: by itself, or, `by` None, with that of all businesses.
     """
 
@@ -52,6 +54,7 @@ class Business:
     inbound_script: dict[str, Any] | None
     stopped_at: datetime | None
     account_credentials: str | None
+    largest_lead_id: int
     stop: dict[str, Any] | None
 
 

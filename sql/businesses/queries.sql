@@ -16,6 +16,10 @@ SELECT b.business_id, b.name, dialer.numbers_of(b.caller_ids) AS caller_ids, b.r
        l.max_calls, l.partition, b.max_calls_limit, b.calling_hours, b.retries, b.min_gap_hours, b.max_per_day,
        b.allowed_countries, b.required_registers, b.retention_days, b.script, b.inbound_script, b.stopped_at,
        a.credentials AS account_credentials,
+       -- The tables of an old application keep their type.
+       (SELECT CASE t.atttypid WHEN 'integer'::regtype THEN 2147483647 ELSE 9223372036854775807 END
+        FROM pg_attribute t
+        WHERE t.attrelid = 'public.outbound_call_jobs'::regclass AND t.attname = 'lead_id') AS largest_lead_id,
        CASE WHEN i.stopped_at IS NOT NULL
             THEN jsonb_build_object('since', i.stopped_at, 'by', NULL, 'reason', i.stop_reason, 'of_installation', TRUE)
             WHEN b.stopped_at IS NOT NULL

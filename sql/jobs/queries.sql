@@ -123,7 +123,7 @@ FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
 CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
-WHERE r.business_id = $1 AND r.id = $2 AND j.id = $3
+WHERE r.business_id = $1 AND r.id = $2 AND j.id = $3::bigint
 
 -- name: attempts
 SELECT a.id, a.state, a.sid, a.outcome, a.answered_by, a.duration, a.error_code, a.reason, a.excess, a.created_at,
@@ -139,9 +139,9 @@ SELECT a.id, a.state, a.sid, a.outcome, a.answered_by, a.duration, a.error_code,
        coalesce(r.spent_currency, r.settings -> 'budget' ->> 'currency') AS currency, a.price, a.price_unit,
        CASE WHEN dialer.is_open(a.state) THEN to_timestamp((a.evidence ->> 'missing')::float8) END AS missing_since
 FROM dialer.attempts a JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
-WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id = $3
+WHERE a.business_id = $1 AND a.run_id = $2 AND a.job_id = $3::bigint
   -- The index is by number.
-  AND a.phone = (SELECT j.phone FROM public.outbound_call_jobs j WHERE j.id = $3 AND j.business_id = $1)
+  AND a.phone = (SELECT j.phone FROM public.outbound_call_jobs j WHERE j.id = $3::bigint AND j.business_id = $1)
 ORDER BY a.id
 
 -- name: calls_without_price
@@ -174,4 +174,4 @@ JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.busine
 WHERE l.business_id = $1 ORDER BY a.id
 
 -- name: foreign
-SELECT business_id FROM public.outbound_call_jobs WHERE id = $2 AND business_id <> $1
+SELECT business_id FROM public.outbound_call_jobs WHERE id = $2::bigint AND business_id <> $1

@@ -68,13 +68,13 @@ LEFT JOIN LATERAL (
     SELECT y.zone, y.opens_at > now() AS is_closed, nullif(y.opens_at, 'infinity') AS opens_at FROM dialer.run_zones y
     WHERE y.run_id = j.run_id AND y.business_id = j.business_id AND j.position BETWEEN y.first_position
       AND y.last_position) z ON TRUE
-WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3 AND j.status = 'queued' AND NOT r.cancel_requested
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3::bigint AND j.status = 'queued' AND NOT r.cancel_requested
 
 -- name: call_in_doubt
 SELECT coalesce(to_timestamp((a.evidence ->> 'missing')::float8), a.created_at) AS at,
        coalesce(a.evidence ? 'missing', FALSE) AS is_missing
 FROM public.outbound_call_jobs j JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
-WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3 AND dialer.is_open(a.state)
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3::bigint AND dialer.is_open(a.state)
   AND (a.state = 'unknown' OR a.evidence ? 'missing')
 
 -- name: cancelled
@@ -92,7 +92,7 @@ CROSS JOIN LATERAL (
     -- A lead that was cancelled before its run has not been cancelled with it.
     SELECT r.cancel_requested_at AT TIME ZONE 'UTC', r.cancel_requested_by, TRUE
     WHERE r.cancel_requested_by IS NOT NULL AND coalesce(j.completed_at >= r.cancel_requested_at, TRUE)) c
-WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3
+WHERE j.business_id = $1 AND j.run_id = $2 AND j.id = $3::bigint
   AND dialer.job_status(j.status, r.cancel_requested) = 'cancelled'
 ORDER BY c.at LIMIT 1
 

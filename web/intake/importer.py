@@ -56,7 +56,8 @@ async def checked(wanted: ImportRequest, business: Business, variables: frozense
     Raises:
         ApiError: 413 or 422, when they cannot be read.
     """
-    return await asyncio.to_thread(lambda: check_rows(wanted.rows(), business.region, business.timezone, variables))
+    of_business = business.region, business.timezone, variables, business.largest_lead_id
+    return await asyncio.to_thread(lambda: check_rows(wanted.rows(), *of_business))
 
 
 async def checked_for_new_run(wanted: ImportRequest, business: Business) -> CheckedRows:

@@ -125,15 +125,24 @@ class BadRowError(Exception):
         self.text = text
 
 
-def check_rows(rows: Iterable[tuple[int, object]], region: str, zone: str, variables: frozenset[str] = frozenset()) -> CheckedRows:
-    """Check leads, each with its row number; `region` and `zone` are those of the business, `variables` the keys its script needs."""
+def check_rows(
+    rows: Iterable[tuple[int, object]],
+    region: str,
+    zone: str,
+    variables: frozenset[str] = frozenset(),
+    largest_lead_id: int = BIGINT_MAX,
+) -> CheckedRows:
+    """Check leads, each with its row number; `region` and `zone` are those of the business, `variables` the keys its script needs.
+
+    A whole number above `largest_lead_id` cannot be stored as one.
+    """
     checked = CheckedRows()
     wanted = RequiredVariables(variables)
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
     for number, row in rows:
         try:
-            lead_id, reading, lead = _lead(row, region, zone)
+            lead_id, reading, lead = _lead(row, region, zone, largest_lead_id)
             if missing := wanted.missing(lead):
                 raise _bad(reason="missing_variable", variable=missing[0])
         except BadRowError as error:
@@ -161,7 +170,7 @@ def too_many() -> ApiError:
     return ApiError(413, "too_many_leads", text)
 
 
-def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, NewLead]:
+def _lead(row: object, region: str, zone: str, largest_id: int) -> tuple[LeadId, PhoneReading, NewLead]:
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, dict):
@@ -170,7 +179,7 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
         unknown = next(name for name in row if name not in FIELDS)
         raise _bad(reason="unknown_field", field=unknown[:MAX_SHOWN_CHARACTERS])
     timezone = _timezone(row.get("timezone"))
-    lead_id = _lead_id(row.get("lead_id"))
+    lead_id = _lead_id(row.get("lead_id"), largest_id)
     reading = _phone(row.get("phone"), region)
     lead = NewLead(
         lead_id=None if isinstance(lead_id, str) else lead_id,
@@ -183,14 +192,14 @@ def _lead(row: object, region: str, zone: str) -> tuple[LeadId, PhoneReading, Ne
     return lead_id, reading, lead
 
 
-def _lead_id(value: object) -> LeadId:
+def _lead_id(value: object, largest: int) -> LeadId:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise _bad(reason="missing_lead_id")
     if isinstance(value, str) and len(value) <= MAX_LEAD_ID_CHARACTERS and storable(value):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= BIGINT_MAX:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= largest:
         return value
-    raise _bad(reason="invalid_lead_id", most=BIGINT_MAX, characters=MAX_LEAD_ID_CHARACTERS)
+    raise _bad(reason="invalid_lead_id", most=largest, characters=MAX_LEAD_ID_CHARACTERS)
 
 
 def _phone(value: object, region: str) -> PhoneReading:
