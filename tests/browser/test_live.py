@@ -14,6 +14,7 @@ from dialer.model import AttemptState
 from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
 from tests.browser.test_one_stream import shows_the_rows
 from tests.browser_session import PASSWORD
+from tests.web_site import RUNS
 from web.app import create_app
 from web.server import keys
 
@@ -56,12 +57,16 @@ async def untouched(page: Page) -> bool:
 
 
 async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, site: Site) -> None:
-    run_id = await site.load(3)
+    run_id = await site.load(3, start=False)
     page = user.page
     await page.add_init_script(NOTIFICATIONS)
     await user.open(f"/runs/{run_id}")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
+    await expect(page.locator("#count-queued b")).to_have_text("3")
+    await expect(page.locator("h1 + .status")).to_have_text("Not started")
     await mark(page)
+    assert (await site.post(f"{RUNS}/{run_id}/start")).status == 200
+    await expect(page.locator("h1 + .status")).to_have_text("Calling")
     notify = page.get_by_role("button", name="Notify me at the end")
     await expect(notify).to_have_attribute("aria-pressed", "false")
     await notify.click()
@@ -135,6 +140,7 @@ async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: 
     port = server.port
     await server.close()
     await expect(page.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
+    await expect(page.locator("#sentence")).to_be_visible()
     attempts, _ = await site.database.claim(site.business)
     await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     async with TestServer(create_app(settings), port=port):
