@@ -13,7 +13,7 @@ PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-inp
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: screenshots help setup setup-dev demo test axe simulate mutants bench lint types format lock packages clean
+.PHONY: screenshots help setup setup-dev demo test adoption axe simulate mutants bench lint types format lock packages clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -56,6 +56,9 @@ test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots
 	@$(PY) -m pytest -q -n0 tests/browser/screenshots.py
 
+adoption: $(DEV_STAMP) packages ## an old application's database of 100,000 jobs adopted, dialled and given back, by psql and redis-cli
+	@ADOPTION_JOBS=100000 $(PY) -m pytest -q -s -n 0 --timeout 1800 tests/migration/test_psql_and_redis_cli.py $(ARGS)
+
 axe: $(DEV_STAMP) packages ## every page in both languages, schemes and widths, empty, full and in trouble, without a violation
 	@AXE_WHOLE=1 $(PY) -m pytest -n 0 --timeout 3600 tests/browser/test_every_page.py $(ARGS)
 
@@ -85,6 +88,7 @@ packages:
 	@missing=(); \
 	command -v chromium >/dev/null || missing+=(chromium); \
 	command -v redis-cli >/dev/null || missing+=(redis-tools); \
+	command -v psql >/dev/null || missing+=(postgresql-client); \
 	command -v php >/dev/null || missing+=(php-cli php-redis); \
 	[ -d /usr/share/nodejs/redis ] || missing+=(node-redis); \
 	if [ $${#missing[@]} != 0 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

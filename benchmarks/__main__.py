@@ -170,6 +170,8 @@ def run_adoption(console: Console, _: Options) -> dict[str, Any]:
     table.add_row("seconds", f"{found.seconds:.1f}")
     table.add_row("statements of the old application meanwhile", f"{found.statements:,}")
     table.add_row("the longest of them", f"{found.longest_ms:.0f} ms")
+    table.add_row("longest lock on a table", f"{found.table_lock_ms:.0f} ms ({found.table_lock_step})")
+    table.add_row("longest lock on rows", f"{found.row_lock_ms:.0f} ms ({found.row_lock_step})")
     table.add_row(f"start of a run of {found.jobs // 2:,} leads", f"{found.start_seconds:.1f} s")
     table.add_row("a claim of 3 of them, p99", f"{found.claim_p99_ms:.1f} ms")
     console.print("the queue alone, on adopted tables and on new ones ...")

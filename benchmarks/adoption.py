@@ -18,6 +18,7 @@ from ringmaster.local.postgres import Postgres
 from sql.adoption.old_businesses import OldBusinesses
 from sql.businesses.businesses import NO_RULES
 from sql.commands.commands import Commands
+from sql.lock_times import LockTimes
 from sql.migrate import migrate
 from sql.pool import open_pool
 from tests.migration.old_database import OldApplication, fetchval, make
@@ -34,6 +35,7 @@ BUSINESSES = 200
 class Figures:
     """`seconds` of the migration of `jobs`; of the old application's statements beside it how many, and the longest.
 
+    `table_lock_ms` and `row_lock_ms` are the longest locks that the migration held, with the step that held each.
     `start_seconds` is what the start of a run with half of the jobs takes; `claim_p99_ms` a claim of its leads.
     """
 
@@ -41,6 +43,10 @@ class Figures:
     seconds: float
     statements: int
     longest_ms: float
+    table_lock_ms: float
+    table_lock_step: str
+    row_lock_ms: float
+    row_lock_step: str
     archived: int
     start_seconds: float
     claim_p99_ms: float
@@ -94,7 +100,8 @@ async def _beside(url: str) -> Figures:
             await old.turn()
         timed.seconds.clear()
         started_at = time.perf_counter()
-        migration = asyncio.create_task(migrate(url))
+        locks = LockTimes()
+        migration = asyncio.create_task(migrate(url, locks))
         while not migration.done():
             await old.turn()
         await migration
@@ -102,7 +109,8 @@ async def _beside(url: str) -> Figures:
     finally:
         await connection.close()
     archived = await fetchval(url, "SELECT count(*) FROM dialer.legacy_archive")
-    return Figures(JOBS, seconds, len(timed.seconds), max(timed.seconds) * 1000, archived, *await _dial(url))
+    held = locks.table.seconds * 1000, locks.table.step, locks.rows.seconds * 1000, locks.rows.step
+    return Figures(JOBS, seconds, len(timed.seconds), max(timed.seconds) * 1000, *held, archived, *await _dial(url))
 
 
 async def _dial(url: str) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from ringmaster.database import address, connected
 from ringmaster.errors import CommandError, OptionError
 from ringmaster.new_business import CALLING_HOURS, MAX_PER_DAY, MIN_GAP_HOURS, starting_rules, validate
 from sql.adoption.old_businesses import OldBusinesses
+from sql.adoption.old_calls import OldCalls
 from sql.adoption.old_runs import OldRuns
 from sql.businesses.businesses import Businesses
 
@@ -32,7 +33,10 @@ class BusinessAdoption:
 
     def lines(self) -> list[str]:
         """For people."""
-        done = "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}; runs in doubt: {runs_in_doubt}"
+        done = (
+            "business {business_id}: {name}, calls from {caller_id}, {max_calls} at once, {timezone}; runs in doubt: {runs_in_doubt}; "
+            "calls of the last week, which count for the gap: {calls_of_last_week}"
+        )
         return [
             *(done.format(**one) for one in self.adopted),
             *(f"business {business_id} is adopted already" for business_id in self.already),
@@ -93,8 +97,9 @@ async def _adopt(pool: Pool, old: OldBusiness, options: Namespace, result: Busin
     in_doubt = await runs.in_doubt(old.business_id)
     for run_id in in_doubt:
         await runs.complete(old.business_id, run_id)
+    counted = await OldCalls(pool, settings.twilio_account_sid).count(old.business_id)
     if not old.is_adopted:
-        result.adopted[-1]["runs_in_doubt"] = in_doubt
+        result.adopted[-1] |= {"runs_in_doubt": in_doubt, "calls_of_last_week": counted}
 
 
 async def _add(pool: Pool, old: OldBusiness, options: Namespace, max_calls: int) -> dict[str, Any]:

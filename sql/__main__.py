@@ -7,8 +7,10 @@ import asyncio
 import sys
 
 from dialer.config import ConfigError, load
+from sql.adoption.adopt import adoption_steps
 from sql.adoption.old_schema import ForeignSchemaError
 from sql.errors import FAILED
+from sql.lock_times import LockTimes
 from sql.migrate import ChangedMigrationError, migrate, plan, report
 from sql.patience import BlockedMigrationError
 from sql.unusable import why_unusable
@@ -43,8 +45,11 @@ def main() -> int:
 
 
 async def _migrate(database_url: str) -> int:
-    applied = await migrate(database_url)
+    times = LockTimes()
+    applied = await migrate(database_url, times)
     sys.stdout.writelines(f"applied {name}\n" for name in applied)
+    if any(step.name in applied for step in adoption_steps()):
+        sys.stdout.write(f"{times}\n")
     sys.stdout.write("the schema is up to date\n")
     return 0
 

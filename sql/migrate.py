@@ -18,6 +18,7 @@ import asyncpg
 from sql.adoption.adopt import adopt, adoption_steps
 from sql.adoption.old_schema import ForeignSchemaError, old_schema
 from sql.adoption.survey import survey
+from sql.lock_times import LockTimes
 from sql.patience import LOCK_TIMEOUT_SECONDS, BlockedMigrationError, MigrationError, patiently
 from sql.statements import FOLDER, QUERIES, statements
 
@@ -89,8 +90,8 @@ def steps() -> list[Step]:
     return [Step(kind, path.stem, path.read_text(encoding="utf-8")) for kind, path in order]
 
 
-async def migrate(database_url: str) -> list[str]:
-    """Apply what is pending, each file in a transaction of its own; return the names applied.
+async def migrate(database_url: str, times: LockTimes | None = None) -> list[str]:
+    """Apply what is pending, each file in a transaction of its own; return the names applied. `times` gets how long it locked what.
 
     Safe to run from many processes at once: one migrates, the others wait and find nothing to do. Safe to interrupt: what was done stays.
 
@@ -101,6 +102,7 @@ async def migrate(database_url: str) -> list[str]:
         asyncpg.PostgresError: when a file fails; that file is rolled back, those before it stay.
     """
     settings = {"application_name": "migrate", "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s"}
+    times = LockTimes() if times is None else times
     connection = await asyncpg.connect(database_url, server_settings=settings)
     try:
         await _lock(connection)
@@ -114,10 +116,10 @@ async def migrate(database_url: str) -> list[str]:
         done: list[str] = []
         for step in [step for step in steps() if step.name in before.pending]:
             if step.name == PUBLIC and before.old:
-                done += await adopt(connection, set(before.applied))
+                done += await adopt(connection, set(before.applied), times)
                 await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
             else:
-                await _apply(connection, step)
+                await _apply(connection, step, times)
             done.append(step.name)
         await connection.execute(statements("timelines")["notice"])
         return done
@@ -161,9 +163,9 @@ async def _lock(connection: Connection) -> None:
     raise BlockedMigrationError(message)
 
 
-async def _apply(connection: Connection, step: Step) -> None:
+async def _apply(connection: Connection, step: Step, times: LockTimes) -> None:
     async def attempt() -> None:
-        async with connection.transaction():
+        async with times.transaction(connection, step.name):
             await connection.execute(step.text)
             await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
 

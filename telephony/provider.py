@@ -155,10 +155,10 @@ class Provider(Protocol):
     async def fetch(self, account: Account, sid: str) -> CallFacts | NoSuchCall | None:
         """Fetch one call; `NoSuchCall` when the account has none (or does not show it yet), None without a usable answer."""
 
-    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
+    async def list_calls(self, account: Account, to: str | None, from_: str | None, since: datetime) -> Listing:
         """List every call between two numbers created at or after `since` (aware; the provider counts in whole seconds).
 
-        With `to` None, those to any number.
+        With `to` None, those to any number; with `from_` None, those from any.
 
         No filter by status or start time: a finished call has left `queued`, and a queued one has no start (protocol, rule 4).
         """

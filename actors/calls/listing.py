@@ -24,7 +24,7 @@ ZERO = timedelta()
 async def list_calls_since(
     services: Services,
     account: Account,
-    numbers: tuple[str | None, str],
+    numbers: tuple[str | None, str | None],
     since: datetime,
     *,
     as_of: datetime,

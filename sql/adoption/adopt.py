@@ -25,6 +25,7 @@ from sql.statements import FOLDER, statements
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sql.lock_times import LockTimes
     from sql.pool import Connection
 
 STEPS: Final = FOLDER / "migrations" / "adoption"
@@ -62,8 +63,8 @@ def adoption_steps() -> tuple[AdoptionStep, ...]:
     return tuple(AdoptionStep(name, KINDS[text.partition("\n")[0]], text) for name, text in texts)
 
 
-async def adopt(connection: Connection, applied: set[str]) -> list[str]:
-    """Run the steps that are not among those `applied`; return their names.
+async def adopt(connection: Connection, applied: set[str], times: LockTimes) -> list[str]:
+    """Run the steps that are not among those `applied`; return their names. `times` gets how long each locks tables or rows.
 
     Raises:
         BlockedMigrationError: when another session keeps a table locked.
@@ -71,28 +72,28 @@ async def adopt(connection: Connection, applied: set[str]) -> list[str]:
     """
     pending = [step for step in adoption_steps() if step.name not in applied]
     for step in pending:
-        await _mend_and_run(connection, step)
+        await _mend_and_run(connection, step, times)
         await connection.execute(statements("migrations")["record"], "adoption", step.name, "")
     return [step.name for step in pending]
 
 
-async def _mend_and_run(connection: Connection, step: AdoptionStep) -> None:
+async def _mend_and_run(connection: Connection, step: AdoptionStep, times: LockTimes) -> None:
     for last in (n == MAX_ROUNDS for n in range(1, MAX_ROUNDS + 1)):
         try:
-            await RUNNERS[step.kind](connection, step)
+            await RUNNERS[step.kind](connection, step, times)
         except asyncpg.IntegrityConstraintViolationError:
             if last:
                 raise
             for earlier in adoption_steps():
                 if earlier.kind == "parts of jobs" or earlier.name.endswith("duplicates"):
-                    await RUNNERS[earlier.kind](connection, earlier)
+                    await RUNNERS[earlier.kind](connection, earlier, times)
         else:
             return
 
 
-async def _once(connection: Connection, step: AdoptionStep) -> None:
+async def _once(connection: Connection, step: AdoptionStep, times: LockTimes) -> None:
     async def attempt() -> None:
-        async with connection.transaction():
+        async with times.transaction(connection, step.name):
             await connection.execute(step.text)
             if step is adoption_steps()[0]:
                 # From now on the rows that the old application inserts are filled; the words of a job's status are needed below.
@@ -101,21 +102,22 @@ async def _once(connection: Connection, step: AdoptionStep) -> None:
     await patiently(attempt)
 
 
-async def _in_parts(connection: Connection, step: AdoptionStep) -> None:
+async def _in_parts(connection: Connection, step: AdoptionStep, times: LockTimes) -> None:
     after = 0
-    while (reached := await patiently(_part(connection, step, after))) is not None:
+    while (reached := await patiently(_part(connection, step, after, times))) is not None:
         after = reached
 
 
-def _part(connection: Connection, step: AdoptionStep, after: int) -> Callable[[], Awaitable[int | None]]:
+def _part(connection: Connection, step: AdoptionStep, after: int, times: LockTimes) -> Callable[[], Awaitable[int | None]]:
     async def attempt() -> int | None:
-        reached: int | None = await connection.fetchval(step.text, after, PART_ROWS[step.kind])
+        async with times.of_rows(step.name):
+            reached: int | None = await connection.fetchval(step.text, after, PART_ROWS[step.kind])
         return reached
 
     return attempt
 
 
-async def _alone(connection: Connection, step: AdoptionStep) -> None:
+async def _alone(connection: Connection, step: AdoptionStep, _: LockTimes) -> None:
     # Such a statement waits for the transactions that were there before it, and nobody waits for it.
     await connection.execute("SET lock_timeout = '10min'")
     try:
@@ -128,7 +130,7 @@ async def _alone(connection: Connection, step: AdoptionStep) -> None:
             await connection.execute("RESET lock_timeout")
 
 
-RUNNERS: Final[dict[str, Callable[[Connection, AdoptionStep], Awaitable[None]]]] = {
+RUNNERS: Final[dict[str, Callable[[Connection, AdoptionStep, LockTimes], Awaitable[None]]]] = {
     "once": _once,
     "parts of jobs": _in_parts,
     "parts of runs": _in_parts,

@@ -11,7 +11,7 @@ WHERE c.relname = ANY ($1::text[]) AND c.relkind IN ('r', 'p')
 
 -- name: obstacles
 WITH old AS (
-    SELECT t.oid, t.relname::text AS name FROM pg_class t
+    SELECT t.oid, t.relname::text AS name, t.relkind FROM pg_class t
     WHERE t.oid IN (to_regclass('public.outbound_call_runs'), to_regclass('public.outbound_call_jobs'))
 )
 SELECT CASE c.contype WHEN 'f' THEN format('%s refers to outbound_call_jobs, whose rows may be archived: %s',
@@ -30,6 +30,21 @@ WHERE x.relname = ANY ('{unique_run_lead,outbound_call_jobs_position}')
            AND ARRAY(SELECT a.attname::text FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, nth)
                      JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum = k.attnum ORDER BY k.nth)
                = CASE x.relname WHEN 'unique_run_lead' THEN '{run_id,lead_id}' ELSE '{run_id,position}' END::text[])
+UNION ALL
+SELECT format('%s has a rule, which keeps rows from being changed as a migration has to: DROP RULE %I ON %s, or make '
+              'it a trigger', o.name, w.rulename, o.name)
+FROM pg_rewrite w JOIN old o ON o.oid = w.ev_class WHERE w.rulename <> '_RETURN'
+UNION ALL
+SELECT format('%s is partitioned: its indexes cannot be built while others write; move its rows into an ordinary table',
+              o.name)
+FROM old o WHERE o.relkind = 'p'
+UNION ALL
+SELECT format('%s.id is no primary key, so two rows may have one id: give each row its own, then ALTER TABLE %s '
+              'ADD PRIMARY KEY (id)', o.name, o.name)
+FROM old o JOIN pg_attribute a ON a.attrelid = o.oid AND a.attname = 'id' AND NOT a.attisdropped
+WHERE NOT EXISTS (SELECT FROM pg_index i
+                  WHERE i.indrelid = o.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+                    AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND a.attnotnull)
 ORDER BY 1
 
 -- name: invalid_indexes
@@ -75,6 +90,16 @@ SELECT r AS run_id FROM dialer.runs_in_doubt_v1($1::integer) r
 -- name: name_account
 UPDATE dialer.attempts a SET account_sid = $1
 FROM dialer.lanes l WHERE a.id = ANY (l.inflight) AND a.business_id = l.business_id AND a.account_sid = ''
+
+-- name: recent_calls
+SELECT c.job_id, c.number, b.region
+FROM dialer.businesses b
+CROSS JOIN LATERAL dialer.recent_old_calls_v1($1::integer, now() - make_interval(days => $2::integer), $3::bigint,
+                                              $4::integer) c
+WHERE b.business_id = $1 ORDER BY c.job_id
+
+-- name: count_calls
+SELECT dialer.count_old_calls_v1($1::integer, $2::bigint[], $3::text[], $4::text)
 
 -- name: old_businesses
 SELECT business_id, name, phone, is_adopted FROM dialer.old_businesses_v1()

@@ -113,7 +113,10 @@ class RecordResult:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt as recorded at `as_of` (database time); its next check with the provider is due `check_in` seconds later."""
+    """An attempt as recorded at `as_of` (database time); its next check with the provider is due `check_in` seconds later.
+
+    `from_number` is None for a call of an old application: it may have come from any number.
+    """
 
     business_id: int
     attempt_id: int
@@ -124,7 +127,7 @@ class OpenAttempt:
     token: UUID
     sid: str | None
     phone: str
-    from_number: str
+    from_number: str | None
     account_sid: str
     send_by: datetime
     created_at: datetime

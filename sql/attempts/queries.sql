@@ -6,7 +6,9 @@ SELECT * FROM dialer.claim_v1($1::uuid, $2::uuid, $3::integer[], $4::bigint[], $
 SELECT * FROM dialer.record_v1($1::jsonb)
 
 -- name: open_of_partitions
-SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number,
+SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone,
+       -- The old application may have called from any number.
+       CASE WHEN a.reason IS DISTINCT FROM 'called by the old application' THEN a.from_number END AS from_number,
        a.account_sid,
        a.send_by, a.created_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
        greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in,
@@ -22,7 +24,9 @@ WHERE l.partition = ANY ($1::smallint[])
 ORDER BY a.id
 
 -- name: states
-SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone, a.from_number,
+SELECT a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.state, a.nonce, a.token, a.sid, a.phone,
+       -- The old application may have called from any number.
+       CASE WHEN a.reason IS DISTINCT FROM 'called by the old application' THEN a.from_number END AS from_number,
        a.account_sid,
        a.send_by, a.created_at, a.checks, a.hang_up_at IS NOT NULL AS hang_up, a.evidence, l.partition,
        greatest(extract(epoch FROM a.next_check_at - clock_timestamp()), 0)::float8 AS check_in,
@@ -62,8 +66,8 @@ ON CONFLICT (attempt_id, recording_sid) DO NOTHING
 
 -- name: unbound_rivals
 SELECT count(*) FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
-WHERE a.id <> $1 AND a.phone = $2 AND a.from_number = $3 AND a.account_sid IS NOT DISTINCT FROM $4
-  AND a.state IN ('placing', 'unknown')
+WHERE a.id <> $1 AND a.phone = $2 AND a.account_sid IS NOT DISTINCT FROM $4 AND a.state IN ('placing', 'unknown')
+  AND ($3::text IS NULL OR a.from_number = $3 OR a.reason = 'called by the old application')
 
 -- name: bound_sids
 SELECT sid, attempt_id FROM dialer.call_sids WHERE sid = ANY ($1::text[])

@@ -18,6 +18,13 @@ SELECT to_regclass('dialer.schema_migrations') IS NOT NULL
 -- name: applied
 SELECT name, checksum FROM dialer.schema_migrations ORDER BY applied_at, name
 
+-- name: locks_table
+-- True when this transaction keeps others from writing a table that other programs use.
+SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
+               JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+               WHERE l.pid = pg_backend_pid() AND l.granted
+                 AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+
 -- name: record
 INSERT INTO dialer.schema_migrations (kind, name, checksum) VALUES ($1, $2, $3)
 ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = now()

@@ -121,7 +121,7 @@ class TwilioProvider:
                 return None
         return facts if facts.sid == sid else None
 
-    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
+    async def list_calls(self, account: Account, to: str | None, from_: str | None, since: datetime) -> Listing:
         """List the calls between two numbers; see `Provider.list_calls`."""
         calls: list[CallFacts] = []
         complete = False
@@ -185,8 +185,9 @@ class TwilioProvider:
             log.warning("a list of live calls is not complete: %s", _reason(error))
         return calls, False
 
-    async def _read_pages(self, account: Account, to: str | None, from_: str, start: datetime, calls: list[CallFacts]) -> bool:
-        page = await self._calls(account, self._listing).page_async(to=to or values.unset, from_=from_, page_size=PAGE_SIZE)
+    async def _read_pages(self, account: Account, to: str | None, from_: str | None, start: datetime, calls: list[CallFacts]) -> bool:
+        numbers = {"to": to or values.unset, "from_": from_ or values.unset}
+        page = await self._calls(account, self._listing).page_async(**numbers, page_size=PAGE_SIZE)
         for _ in range(LISTING_PAGES):
             calls.extend(_facts(item) for item in page)
             if calls and calls[-1].created_at is not None and calls[-1].created_at < start:

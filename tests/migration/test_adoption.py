@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -125,12 +126,26 @@ async def test_every_variant_ends_as_a_new_database(empty_database_url: str, dat
         ("ALTER TABLE outbound_call_runs ADD CHECK (status IN ('queued', 'running'))", "outbound_call_runs allows its own words of status"),
         ("CREATE TABLE notes (job_id INTEGER REFERENCES outbound_call_jobs)", "notes refers to outbound_call_jobs"),
         ("CREATE UNIQUE INDEX outbound_call_jobs_position ON outbound_call_jobs (id)", "position is an index of another"),
+        (
+            "CREATE RULE keep AS ON DELETE TO outbound_call_jobs DO INSTEAD NOTHING",
+            "outbound_call_jobs has a rule, which keeps rows from being changed as a migration has to: DROP RULE keep ON",
+        ),
+        (
+            "CREATE RULE note AS ON UPDATE TO outbound_call_runs DO ALSO NOTIFY runs",
+            "DROP RULE note ON outbound_call_runs, or make it a trigger",
+        ),
+        (
+            "ALTER TABLE outbound_call_jobs DROP CONSTRAINT outbound_call_jobs_pkey",
+            "give each row its own, then ALTER TABLE outbound_call_jobs ADD PRIMARY KEY (id)",
+        ),
+        ("ALTER TABLE outbound_call_runs DROP CONSTRAINT outbound_call_runs_pkey CASCADE", "outbound_call_runs.id is no primary key"),
     ],
 )
 async def test_a_foreign_schema_is_refused(empty_database_url: str, change: str, difference: str) -> None:
     await make(empty_database_url, "with_defaults")
     await fetch(empty_database_url, change)
     before = await fetch(empty_database_url, "SELECT relname FROM pg_class ORDER BY oid")
+    assert difference in "\n".join(await plan(empty_database_url))
     with pytest.raises(ForeignSchemaError) as refused:
         await migrate(empty_database_url)
     assert difference in str(refused.value)
@@ -154,6 +169,7 @@ async def test_the_commands_say_what_they_would_do_and_do_it(empty_database_url:
     assert code == 1
     code, told = await command("migrate")
     assert (code, "applied adoption_03_duplicates" in told) == (0, True)
+    assert re.search(r"^longest lock: a table for \d+ ms \(\w+\), a row for \d+ ms \(adoption_\w+\)$", told, re.MULTILINE)
     code, told = await command("check")
     assert (code, told.splitlines()[-1]) == (0, "the schema is up to date")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from redis.asyncio import from_url
 
 from dialer.messages import Command, CommandType
 from dialer.model import AttemptState, Role, RunStatus
@@ -18,8 +17,6 @@ from sql.adoption.old_runs import OldRuns
 from sql.runs.load_reports import ListReports
 from telephony import simulator
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession, text_of
-from tests.chaos import polling
-from tests.integration.test_worker import Floor
 from tests.migration.conftest import adopt_businesses
 from tests.web_site import RUNS, hash_of, serving, token_digest
 
@@ -32,8 +29,6 @@ ADOPT_PAGE = Path(__file__).parents[2] / "docs" / "adopt.md"
 STALE, NEVER, WAITING = 101, 105, 2
 START, RESUME = CommandType.START, CommandType.RESUME
 PERMITS = 20
-# Without callbacks the end of a call is found in lists, some seconds apart.
-SETTLED_SECONDS = 60.0
 
 
 async def attempts_of(database: DatabaseFixture, run_id: int) -> dict[int, tuple[str, str | None]]:
@@ -59,7 +54,8 @@ async def dial(database: DatabaseFixture) -> set[str]:
 async def test_calls_in_doubt_are_followed_and_never_repeated(database: DatabaseFixture) -> None:
     in_doubt = {1: ("unknown", None), 2: ("unknown", None), 5: ("unknown", None), 8: ("unknown", None)}
     with_sid = {3: ("placed", "CAforever"), 4: ("placed", "CAagain")}
-    assert await attempts_of(database, STALE) == {**in_doubt, **with_sid}
+    ended = {6: ("over", "CAreal"), 7: ("over", None)}
+    assert await attempts_of(database, STALE) == {**in_doubt, **with_sid, **ended}
     assert len(await database.inflight(1)) == 8, "and one each of the run that was being driven, and of the one that failed"
     since = "SELECT max(a.created_at) < now() - interval '3 days' FROM dialer.attempts a WHERE a.run_id = $1"
     assert await database.pool.fetchval(since, STALE), "the provider's list is read from before the call, and some rows have no time"
@@ -174,48 +170,6 @@ async def test_a_run_is_completed_once(database: DatabaseFixture) -> None:
     assert (run.status, run.cursor_position) == (RunStatus.COMPLETED, 20)
 
 
-async def test_the_old_application_by_a_worker_and_a_plain_xadd(
-    database: DatabaseFixture, old: OldApplication, adopted_url: str, redis_url: str
-) -> None:
-    """It resumes the run with the calls in doubt, and starts and cancels one of its own; who was called once is not called again."""
-    await database.workers.leave(database.incarnation)
-    # The account was not known when the business was adopted: the worker knows it.
-    await database.pool.execute("UPDATE dialer.attempts SET account_sid = ''")
-    own = await old.insert_run(1, ["+12025550171", "+12025550172"])
-    # The call of the run that was being driven is as old as the others.
-    await database.pool.execute("UPDATE dialer.attempts SET send_by = now() - interval '1 hour' WHERE sid = 'CAlive'")
-    async with (
-        simulator.running(port=0, scenario="answer", speed=50) as twilio,
-        AsyncExitStack() as stack,
-        from_url(redis_url, decode_responses=True) as redis,
-    ):
-        floor = Floor(database, adopted_url, redis_url, stack)
-
-        async def send(kind: str, run: int, name: str) -> None:
-            await redis.xadd("dialer:commands", {"v": 1, "id": name, "type": kind, "business_id": 1, "run_id": run})
-
-        async def status(run: int) -> str:
-            row = await old.read_progress(run, 1)
-            return str(row["status"])
-
-        async def both_are_over() -> bool:
-            return {await status(STALE), await status(own)} == {"completed", "cancelled"}
-
-        async with floor.worker(twilio.url):
-            await send("run.resume", STALE, "first")
-            await send("run.start", own, "second")
-            await send("run.cancel", own, "third")
-            await polling.until(both_are_over, SETTLED_SECONDS, "both runs are over")
-        called = [call.to for call in twilio.call_log.calls.values()]
-    assert len(called) == len(set(called)), "nobody twice"
-    # Those with a sid were called by the old application: the provider does not know their calls any more, and they are lost.
-    assert not {"+12025550103", "+12025550104"} & set(called)
-    assert {"+12025550110", "+12025550115"} <= set(called)
-    run = await database.checked_run(1, STALE)
-    assert (run.total_leads, run.skipped, run.cancelled) == (15, 4, 1)
-    assert await database.inflight(1) == []
-
-
 async def test_its_runs_are_shown_and_started_over_http(database: DatabaseFixture, adopted_url: str, redis_url: str) -> None:
     async with serving(adopted_url, redis_url, database) as site:
         await database.token(1, Role.OPERATOR, token_digest("old"))
@@ -235,6 +189,14 @@ async def test_its_runs_are_shown_and_started_over_http(database: DatabaseFixtur
         for page in ("/runs", f"/runs/{WAITING}", f"/runs/{STALE}", f"/runs/{WAITING}/jobs/{job}"):
             answer = await browser.get(page)
             assert (answer.status, "None" in text_of(answer)) == (200, False), page
+        # Its ids have 31 bits.
+        leads = [{"lead_id": 2**31, "phone": "+12025550191"}, {"lead_id": 7, "phone": "+12025550192"}]
+        loaded = await site.post(RUNS, {"name": "Ours", "leads": leads}, token="old")
+        [refused] = loaded.json["rejected"]
+        assert (loaded.status, refused["lead_id"], refused["reason"]) == (201, 2**31, "invalid_lead_id")
+        assert "from 1 to 2147483647" in refused["message"]
+        assert (await site.get(f"{RUNS}/{WAITING}/jobs/{2**40}", token="old")).status == 404
+        assert (await site.post(f"{RUNS}/{WAITING}/jobs/{2**40}/cancel", token="old")).status == 404
         started = await site.post(f"{RUNS}/{WAITING}/start", token="old")
         assert (started.status, started.json["status"]) == (200, "running")
         hebrew = {"Accept-Language": "he"}
@@ -266,7 +228,8 @@ async def test_the_way_back_and_forward_again(database: DatabaseFixture, old: Ol
     # The old worker calls a lead, and dies with the next.
     queued = "SELECT id, phone FROM outbound_call_jobs WHERE run_id = $1 AND status = 'queued' ORDER BY id LIMIT 2"
     first, second = await old.connection.fetch(queued, WAITING)
-    await old.connection.execute("UPDATE outbound_call_jobs SET status = 'completed', twilio_call_sid = 'CAold' WHERE id = $1", first["id"])
+    ended = "UPDATE outbound_call_jobs SET status = 'completed', twilio_call_sid = 'CAold', dial_started_at = $2 WHERE id = $1"
+    await old.connection.execute(ended, first["id"], datetime.now(UTC).replace(tzinfo=None))
     await old.connection.execute("UPDATE outbound_call_jobs SET status = 'dialing', dial_lock_token = 'old' WHERE id = $1", second["id"])
     # Forward again: nobody whom the old worker has called, or may have, is called by us.
     await database.pool.execute("UPDATE dialer.installation SET stopped_at = NULL")
@@ -276,3 +239,9 @@ async def test_the_way_back_and_forward_again(database: DatabaseFixture, old: Ol
     assert phones
     assert not phones & {first["phone"], second["phone"]}
     assert (await database.checked_run(1, WAITING)).in_progress == 1
+    # Its calls count for the gap between two runs, once.
+    await database.pool.execute("UPDATE dialer.businesses SET min_gap_hours = 24 WHERE business_id = 1")
+    another = await old.insert_run(1, [first["phone"], "+12025550181"])
+    assert (await database.command(1, START, another)).accepted
+    assert await dial(database) == {"+12025550181"}
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE sid = 'CAold'") == 1

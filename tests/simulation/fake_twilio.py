@@ -268,14 +268,14 @@ class FakeProvider:
         unseen = entry is None or (entry.shown_from > twilio.loop.now and twilio.chance.hits(HIDDEN))
         return NoSuchCall() if entry is None or unseen else self._facts(entry)
 
-    async def list_calls(self, account: Account, to: str | None, from_: str, since: datetime) -> Listing:
+    async def list_calls(self, account: Account, to: str | None, from_: str | None, since: datetime) -> Listing:
         twilio = self.twilio
         await self._wait(twilio.chance.random() * QUICK_SECONDS)
         if twilio.is_away or twilio.hits("listing_broken"):
             return Listing((), complete="broken_listing_counts" in twilio.faults)
         found = [
             self._facts(e) for e in twilio.calls.values()
-            if twilio.call(account, e.sid) and e.from_ == from_ and to in {None, e.to}
+            if twilio.call(account, e.sid) and from_ in {None, e.from_} and to in {None, e.to}
             and e.shown_from <= twilio.loop.now and moment(e.created_at + twilio.clock_seconds) >= since
         ]  # fmt: skip
         return Listing(tuple(reversed(found)), complete=True, at=twilio.now())

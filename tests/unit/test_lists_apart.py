@@ -36,7 +36,7 @@ class Floor:
         self.requests: list[Account] = []
         self.held = asyncio.Event()
 
-    async def list_calls(self, account: Account, _to: str | None, _from: str, _since: datetime) -> Listing:
+    async def list_calls(self, account: Account, _to: str | None, _from: str | None, _since: datetime) -> Listing:
         self.requests.append(account)
         if account is HANGING:
             await self.held.wait()
