@@ -101,7 +101,7 @@ def length_of_call(seconds: int) -> str:
 
 def span(language: Language, seconds: float) -> str:
     """A duration in words, such as 9 minutes or 16 hours."""
-    return str(format_timedelta(timedelta(seconds=max(seconds, 60)), threshold=1.5, locale=language))
+    return str(format_timedelta(timedelta(seconds=max(seconds, 60)), threshold=1.5, granularity="minute", locale=language))
 
 
 def week_order(region: str) -> list[int]:

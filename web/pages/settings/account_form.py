@@ -53,8 +53,13 @@ def is_complete(form: Form) -> bool:
     return bool(form.get("account_sid", "").strip()) and any(form.get(name, "").strip() for name in ("auth_token", "api_key_secret"))
 
 
+def is_known(facts: AccountFacts) -> bool:
+    """True when the provider has said anything about the account."""
+    return facts.status is not None or facts.numbers is not None
+
+
 def answer_of(facts: AccountFacts) -> Text:
     """What the provider says about an account that it does not refuse."""
-    if facts.status is None and facts.numbers is None:
+    if not is_known(facts):
         return Text(NOT_KNOWN)
     return Text(ACCEPTED, then=() if facts.numbers is None else (counted(NUMBERS, len(facts.numbers), n=len(facts.numbers)),))

@@ -86,16 +86,18 @@ async def check_account(request: http.Request) -> http.Response:
     """
     principal = require_principal(request, Role.ADMIN)
     form = await forms.read(request)
-    accepted, problems = "", {}
+    accepted, problems, is_known = "", {}, False
     if account_form.is_complete(form):
         try:
             business = await own_business(request, principal)
             changes = read_changes(business, check(BusinessChanges, account_form.changes(form)))
             facts = await check_changes(request, principal, changes)
-            accepted = said(request, account_form.answer_of(facts)) if facts else ""
+            if facts:
+                accepted, is_known = said(request, account_form.answer_of(facts)), account_form.is_known(facts)
         except ApiError as error:
             problems = problems_of(request, error, "provider_account")
-    return await frame.render(request, "settings_account_check.html", accepted=accepted, problems=problems, labels=account_form.LABELS)
+    shown = {"accepted": accepted, "is_known": is_known, "problems": problems, "labels": account_form.LABELS}
+    return await frame.render(request, "settings_account_check.html", **shown)
 
 
 def _page(request: http.Request) -> BusinessForm:
