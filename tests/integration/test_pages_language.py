@@ -188,6 +188,14 @@ def test_lengths_of_time_and_numbers_are_readable() -> None:
     ]
     assert [formatting.phone(text) for text in ("+972500000001", "", None, "a<b")] == ["+972 50-000-0001", "–", "–", "a<b"]  # noqa: RUF001 the dash of an empty cell
     assert formatting.figure("en", 1234567) == "1,234,567"
+    assert [formatting.span("en", seconds) for seconds in (1, 100, 3_700, 6_000, 200_000)] == [
+        "1 minute",
+        "2 minutes",
+        "62 minutes",
+        "2 hours",
+        "2 days",
+    ]
+    assert [formatting.span("he", seconds) for seconds in (1, 100)] == ["דקה אחת", "2 דקות"]
 
 
 def test_vendored_files_match_their_checksums() -> None:

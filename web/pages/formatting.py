@@ -6,13 +6,14 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import phonenumbers
-from babel.dates import format_date, format_datetime, format_time, format_timedelta, get_day_names
+from babel.dates import format_date, format_datetime, format_time, get_day_names
 from babel.numbers import format_currency, format_decimal
 from markupsafe import Markup
 
 from dialer.policy.calling_hours import WEEKDAYS
 from dialer.policy.time_zones import time_zone
 from web.pages.labels import COUNTS
+from web.server.i18n import msgids, plural
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -27,6 +28,10 @@ WEEKDAY_NAMES: Final = (WEEKDAYS[-1], *WEEKDAYS[:-1])
 # Where a calendar begins with Sunday (Unicode CLDR, weekData).
 SUNDAY_FIRST: Final = frozenset({"IL", "US", "CA", "MX", "BR", "JP", "IN", "ZA", "SA", "PH", "KR", "TH", "HK", "TW", "CO", "PE", "VE"})
 NOTHING: Final = "\N{EN DASH}"
+# The seconds of a unit, and a number of them in words.
+SPANS: Final = ((86_400, msgids("{n} day", "{n} days")), (3_600, msgids("{n} hour", "{n} hours")), (60, msgids("{n} minute", "{n} minutes")))
+# So many of a unit, or it is said in the smaller one.
+LEAST_UNITS: Final = 1.5
 
 
 class Part(NamedTuple):
@@ -100,8 +105,10 @@ def length_of_call(seconds: int) -> str:
 
 
 def span(language: Language, seconds: float) -> str:
-    """A duration in words, such as 9 minutes or 16 hours."""
-    return str(format_timedelta(timedelta(seconds=max(seconds, 60)), threshold=1.5, granularity="minute", locale=language))
+    """A duration in words, such as 9 minutes or 16 hours; at least a minute."""
+    unit, forms = next(((unit, forms) for unit, forms in SPANS if seconds >= unit * LEAST_UNITS), SPANS[-1])
+    number = max(round(seconds / unit), 1)
+    return plural(language, *forms, number).format(n=number)
 
 
 def week_order(region: str) -> list[int]:
