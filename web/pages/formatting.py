@@ -29,7 +29,11 @@ WEEKDAY_NAMES: Final = (WEEKDAYS[-1], *WEEKDAYS[:-1])
 SUNDAY_FIRST: Final = frozenset({"IL", "US", "CA", "MX", "BR", "JP", "IN", "ZA", "SA", "PH", "KR", "TH", "HK", "TW", "CO", "PE", "VE"})
 NOTHING: Final = "\N{EN DASH}"
 # The seconds of a unit, and a number of them in words.
-SPANS: Final = ((86_400, msgids("{n} day", "{n} days")), (3_600, msgids("{n} hour", "{n} hours")), (60, msgids("{n} minute", "{n} minutes")))
+SPANS: Final = (
+    (86_400, msgids("{n} day", "{n} days")),
+    (3_600, msgids("{n} hour", "{n} hours")),
+    (60, msgids("{n} minute", "{n} minutes")),
+)
 # So many of a unit, or it is said in the smaller one.
 LEAST_UNITS: Final = 1.5
 

@@ -96,8 +96,8 @@ async def check_account(request: http.Request) -> http.Response:
                 accepted, is_known = said(request, account_form.answer_of(facts)), account_form.is_known(facts)
         except ApiError as error:
             problems = problems_of(request, error, "provider_account")
-    shown = {"accepted": accepted, "is_known": is_known, "problems": problems, "labels": account_form.LABELS}
-    return await frame.render(request, "settings_account_check.html", **shown)
+    template, labels = "settings_account_check.html", account_form.LABELS
+    return await frame.render(request, template, accepted=accepted, is_known=is_known, problems=problems, labels=labels)
 
 
 def _page(request: http.Request) -> BusinessForm:
