@@ -11,7 +11,7 @@ WHERE c.relname = ANY ($1::text[]) AND c.relkind IN ('r', 'p')
 
 -- name: obstacles
 WITH old AS (
-    SELECT t.oid, t.relname::text AS name, t.relkind FROM pg_class t
+    SELECT t.oid, t.relname::text AS name, t.relkind, t.relowner FROM pg_class t
     WHERE t.oid IN (to_regclass('public.outbound_call_runs'), to_regclass('public.outbound_call_jobs'))
 )
 SELECT CASE c.contype WHEN 'f' THEN format('%s refers to outbound_call_jobs, whose rows may be archived: %s',
@@ -34,6 +34,10 @@ UNION ALL
 SELECT format('%s has a rule, which keeps rows from being changed as a migration has to: DROP RULE %I ON %s, or make '
               'it a trigger', o.name, w.rulename, o.name)
 FROM pg_rewrite w JOIN old o ON o.oid = w.ev_class WHERE w.rulename <> '_RETURN'
+UNION ALL
+SELECT format('%s belongs to %s, and only its owner can add columns: migrate as that user, or as a member of that role',
+              o.name, pg_get_userbyid(o.relowner))
+FROM old o WHERE NOT pg_has_role(o.relowner, 'USAGE')
 UNION ALL
 SELECT format('%s is partitioned: its indexes cannot be built while others write; move its rows into an ordinary table',
               o.name)

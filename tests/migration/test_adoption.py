@@ -7,6 +7,7 @@ import re
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -150,6 +151,17 @@ async def test_a_foreign_schema_is_refused(empty_database_url: str, change: str,
         await migrate(empty_database_url)
     assert difference in str(refused.value)
     assert await fetch(empty_database_url, "SELECT relname FROM pg_class ORDER BY oid") == before, "nothing was changed"
+
+
+async def test_tables_of_another_owner_are_refused(empty_database_url: str) -> None:
+    await make(empty_database_url, "with_defaults")
+    await fetch(empty_database_url, "CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+    try:
+        place = urlsplit(empty_database_url)
+        told = await plan(place._replace(netloc=f"stranger:stranger@{place.hostname}:{place.port}").geturl())
+        assert f"         outbound_call_jobs belongs to {place.username}, and only its owner can add columns: " in "\n".join(told)
+    finally:
+        await fetch(empty_database_url, "DROP ROLE stranger")
 
 
 async def test_the_commands_say_what_they_would_do_and_do_it(empty_database_url: str) -> None:
