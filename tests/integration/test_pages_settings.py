@@ -102,10 +102,13 @@ async def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(admin: 
     body = page.body.decode()
     assert 'id="timezone-wrong"' in body
     assert 'value="Nowhere"' in body
+    await admin.post("/settings/hours", {"always": "1"})
+    before = (await site.get("/api/business")).json
     page = await admin.post("/settings/hours", {"monday_0_from": "20:00", "monday_0_to": "nine", "dates": "2026-13-01"})
     body = page.body.decode()
     assert (page.status, 'value="nine"' in body, 'id="dates-wrong"' in body) == (422, True, True)
     assert "Monday: must be times as 09:00" in text_of(page), "the day is named"
+    assert 'name="always" value="1">' in body, "the box stays without its tick"
     page = await admin.post("/settings/rules", {"busy_times": "2", "busy_minutes": "5, soon"})
     assert (page.status, "Busy: after minutes: must be a number" in text_of(page)) == (422, True), text_of(page)
     page = await admin.post("/settings/account", {"account_sid": "AC12", "auth_token": "secret-token"})
@@ -126,6 +129,7 @@ async def test_numbers_are_put_on_the_list_found_and_taken_off(admin: BrowserSes
     found = text_of(await admin.get("/do-not-call?search=0527"))
     assert ("052-765-4321" in found, "050-123-4567" in found) == (True, False)
     assert "No number on the list matches." in text_of(await admin.get("/do-not-call?search=999"))
+    assert "at least 3 digits" in text_of(await admin.get("/do-not-call?search=05"))
     await admin.post("/do-not-call/remove", {"phone": "+972501234567"})
     after = text_of(await admin.get("/do-not-call"))
     assert ("The number is off the list." in after, "050-123-4567" in after) == (True, False)

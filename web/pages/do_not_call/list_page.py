@@ -18,7 +18,7 @@ from web.operations.do_not_call import (
     start_of_previous_numbers,
 )
 from web.operations.explanations.principal_labels import name_of
-from web.operations.job_filter import MAX_SEARCH_CHARACTERS
+from web.operations.job_filter import LEAST_DIGITS, MAX_SEARCH_CHARACTERS
 from web.operations.settings.business import own_business
 from web.pages import forms, frame, notices
 from web.pages.settings.problems import joined, problems_of
@@ -102,6 +102,7 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
     address = request.rel_url.with_path(PAGE).with_query({"search": search} if search else {})
     return {
         "search": search,
+        "too_short": bool(search) and sum(map(str.isdecimal, search)) < LEAST_DIGITS,
         "entries": entries,
         "names": names,
         "registers": await registers_of(request, principal),

@@ -34,6 +34,7 @@ class BusinessForm:
     """A page: the values of its fields from the business, and the changes that a filled in form asks for.
 
     `role` is who may see it; its fields are those of the object `inside`, if that is not empty. `place` finds the field with a mistake.
+    `boxes` are the fields that a browser leaves out when they are not ticked.
     """
 
     template: str
@@ -42,11 +43,12 @@ class BusinessForm:
     role: Role = Role.VIEWER
     inside: str = ""
     place: Callable[[Sequence[str]], str] = outer
+    boxes: Sequence[str] = ()
 
 
 FORMS: Final[Mapping[str, BusinessForm]] = {
     "business": BusinessForm("settings_business.html", business_form.values, business_form.changes),
-    "hours": BusinessForm("settings_hours.html", hours_form.values, hours_form.changes, place=hours_form.place),
+    "hours": BusinessForm("settings_hours.html", hours_form.values, hours_form.changes, place=hours_form.place, boxes=hours_form.BOXES),
     "rules": BusinessForm("settings_rules.html", rules_form.values, rules_form.changes, place=rules_form.place),
     "account": BusinessForm("settings_account.html", account_form.values, account_form.changes, Role.ADMIN, "provider_account"),
 }
@@ -74,7 +76,8 @@ async def change(request: http.Request) -> http.Response:
         changes = read_changes(business, check(BusinessChanges, page.changes(form)))
         facts = (await change_business(request, principal, changes)).facts
     except ApiError as error:
-        values, problems = {**page.values(business), **form}, problems_of(request, error, page.inside, page.place)
+        values = {**page.values(business), **dict.fromkeys(page.boxes, ""), **form}
+        problems = problems_of(request, error, page.inside, page.place)
         return await frame.render(request, page.template, status=error.status, business=business, values=values, problems=problems)
     return notices.redirect(request, request.path, Text(SAVED, then=(account_form.answer_of(facts),) if facts else ()))
 

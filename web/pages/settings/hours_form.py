@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from web.pages.forms import Form
 
 EVES: Final = "holiday_eves"
+BOXES: Final = ("always", "has_eves")
 INTERVALS: Final = range(2)
 # A line of the list of dates: the date, and its hours; without hours it is closed.
 DATE: Final = re.compile(r"(\d{4}-\d{2}-\d{2})\s*(.*)")
