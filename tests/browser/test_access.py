@@ -13,7 +13,7 @@ from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
 from tests.browser_session import EMAIL, PASSWORD
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
     from tests.web_site import Site
 
@@ -98,6 +98,25 @@ async def test_pages_fit_a_phone(site: Site, browser: Browser, locale: str) -> N
     await context.close()
 
 
+async def call_export_and_call_back(site: Site, page: Page) -> None:
+    """The one lead is busy; it is exported, by selection too, and called back: the page of the new run is open then."""
+    [attempt], _ = await site.database.claim(site.business)
+    await site.database.record(attempt, AttemptState.OVER, outcome="busy")
+    await page.reload()
+    for hidden in ("[data-zoom]", "[data-print]", ".copies"):
+        assert not await page.locator(hidden).locator("visible=true").count()
+    await page.locator("#sort-name").click()
+    await expect(page.locator("th[aria-sort=ascending]")).to_have_text("Name")
+    await page.locator("#leads tbody input").check()
+    await page.locator("#export summary").click()
+    for press in ("#export-selected", "#export-matching", '#export a[href*="for=people"]'):
+        async with page.expect_download() as begun:
+            await page.locator(press).click()
+        assert (await (await begun.value).path()).stat().st_size
+    await page.locator("#call-back button").click()
+    await expect(page.locator("#count-queued b")).to_have_text("1")
+
+
 async def test_everything_but_the_live_updates_works_without_scripts(site: Site, browser: Browser) -> None:
     context, user = await open_window(site, browser, java_script_enabled=False)
     page = user.page
@@ -112,6 +131,7 @@ async def test_everything_but_the_live_updates_works_without_scripts(site: Site,
     for name in ("Continue to the columns", "Continue to the check", "Continue to the calls", "Call 1 person"):
         await page.get_by_role("button", name=name).click()
     await expect(page.get_by_text("Without JavaScript this page does not update")).to_be_visible()
+    await call_export_and_call_back(site, page)
     await page.locator(".chips").get_by_role("link", name="Not called yet").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)
     for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling")):

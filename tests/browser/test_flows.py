@@ -1,4 +1,4 @@
-"""A working day: from signing in to ending another session, in Hebrew by the keyboard alone, and in English by mouse."""
+"""A working day: from signing in to ending another session, in Hebrew and in English, by the keyboard alone and by mouse."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from playwright.async_api import expect
 from dialer.model import AttemptState
 from tests.browser.conftest import PATIENCE_MILLISECONDS, open_window
 from tests.browser.hands import Keyboard, Mouse
+from tests.browser.test_live import publish_progress
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.web_site import RUNS
 from web.server import i18n
@@ -65,7 +66,8 @@ class Day:
         return int(self.page.url.split("#")[0].rsplit("/", 1)[1])
 
 
-@pytest.mark.parametrize(("language", "kind"), [("he", Keyboard), ("en", Mouse)])
+@pytest.mark.parametrize("kind", [Keyboard, Mouse])
+@pytest.mark.parametrize("language", ["he", "en"])
 async def test_a_day_of_work(site: Site, browser: Browser, language: Language, kind: type[Keyboard | Mouse], tmp_path: Path) -> None:
     await site.database.pool.execute("UPDATE dialer.users SET role = 'admin'")
     context, user = await open_window(site, browser, locale="he-IL" if language == "he" else "en-US")
@@ -128,6 +130,7 @@ async def watch(day: Day, run_id: int) -> None:
     attempts, _ = await database.claim(day.site.business)
     for n, attempt in enumerate(attempts):
         await database.record(attempt, AttemptState.RINGING, sid=f"CA{n:032}")
+    await publish_progress(day.site, "call.progress", run_id)
     await expect(page.locator("[id^=call-]")).to_have_count(3)
     for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
         await database.record(attempt, AttemptState.OVER, outcome=outcome)

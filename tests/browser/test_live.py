@@ -132,15 +132,25 @@ async def test_what_one_user_does_the_other_sees_and_both_pages_equal_the_rows(u
 async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
     page = user.page
-    await user.open(f"/runs/{run_id}")
+    await user.open(f"/runs/{run_id}?show=all")
     await expect(page.locator(".live-text")).to_have_text(LIVE)
     await mark(page)
+    chosen = page.locator("#leads tbody input").nth(1)
+    await chosen.check()
+    await page.locator("#search").fill("Lead 2")
     server = site.client.server
     settings = server.app[keys.SETTINGS]  # type: ignore[attr-defined]
     port = server.port
     await server.close()
     await expect(page.locator(".live-text")).to_have_text(re.compile("Reconnecting since"))
     await expect(page.locator("#sentence")).to_be_visible()
+    # What is pressed meanwhile is not sent, the page says so, and nothing that was typed or chosen is lost.
+    for press in ("#do-pause", "#do-end"):
+        await page.locator(press).click()
+        await expect(page.locator("#notice.note-bad")).to_contain_text("Not sent")
+        await page.locator("#notice").evaluate("notice => notice.remove()")
+    await expect(chosen).to_be_checked()
+    await expect(page.locator("#search")).to_have_value("Lead 2")
     attempts, _ = await site.database.claim(site.business)
     await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     async with TestServer(create_app(settings), port=port):
@@ -148,6 +158,9 @@ async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: 
         await expect(page.locator("#count-busy b")).to_have_text("1")
         await expect(page.locator("[id^=call-]")).to_have_count(2)
         assert await untouched(page)
+        await expect(chosen).to_be_checked()
+        await page.locator("#do-pause").click()
+        await expect(page.locator("h1 + .status")).to_have_text("Paused")
         await page.close()
 
 
@@ -202,6 +215,36 @@ async def test_an_open_question_and_the_keyboard_survive_an_update(user: Browser
     await page.get_by_role("button", name="End the campaign").click()
     await expect(page.get_by_text("The campaign is over.")).to_be_visible()
     assert await site.database.pool.fetchval("SELECT count(*) FROM dialer.attempts WHERE hang_up_at IS NOT NULL") == 1
+
+
+async def test_what_is_selected_and_in_sight_stays_while_the_page_is_updated(user: BrowserUser, site: Site) -> None:
+    run_id = await site.load(40)
+    page = user.page
+    await user.open(f"/runs/{run_id}?show=all")
+    await expect(page.locator(".live-text")).to_have_text(LIVE)
+    rows = page.locator("#leads tbody tr")
+    for n in (20, 22):
+        await rows.nth(n).locator("input").check()
+    await page.locator("#scope-all").check()
+    await rows.nth(21).evaluate("row => row.scrollIntoView({ block: 'center' })")
+    before = await rows.nth(21).bounding_box()
+    attempts, _ = await site.database.claim(site.business)
+    for attempt in attempts:
+        await site.database.record(attempt, AttemptState.OVER, outcome="busy")
+    await expect(rows.nth(2)).to_contain_text("Busy")
+    await expect(page.locator("#leads input:checked")).to_have_count(3)
+    for chosen in (rows.nth(20).locator("input"), rows.nth(22).locator("input"), page.locator("#scope-all")):
+        await expect(chosen).to_be_checked()
+    after = await rows.nth(21).bounding_box()
+    assert before
+    assert after
+    assert await page.evaluate("scrollY") > 0
+    assert abs(after["y"] - before["y"]) < page.viewport_size["height"] / 2, "the row is where it was, but for a line that came or went"  # type: ignore[index]
+    await page.keyboard.press("/")
+    await expect(page.locator("#search")).to_be_focused()
+    await page.keyboard.type("Lead 21")
+    await page.keyboard.press("/")
+    await expect(page.locator("#search")).to_have_value("Lead 21/")
 
 
 async def test_an_ended_session_leads_to_the_sign_in(user: BrowserUser, site: Site) -> None:

@@ -313,7 +313,7 @@ async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUse
         assert streams_of(site, site.rival) == 1
 
 
-async def test_a_redis_that_rejects_writes_is_shown_and_the_page_keeps_updating(
+async def test_with_a_redis_that_is_full_or_rejects_writes_the_page_says_so_and_keeps_to_the_rows(
     database_url: str, database: DatabaseFixture, browser: Browser, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path)
@@ -325,15 +325,22 @@ async def test_a_redis_that_rejects_writes_is_shown_and_the_page_keeps_updating(
         ):
             await site.user(EMAIL, PASSWORD)
             context, user = await open_window(site, browser)
-            run_id = await site.load(3)
+            run_id = await site.load(8)
             page = await window(user, run_id)
             await is_live(page)
-            await operator.config_set("min-replicas-to-write", 1)
-            await expect(page.locator(".live-text")).to_have_text(re.compile("Updating every 2 seconds since"))
-            await site.database.claim(site.business)
-            await expect(page.locator("[id^=call-]")).to_have_count(3)
-            await operator.config_set("min-replicas-to-write", 0)
-            await is_live(page)
+            for setting, outcome in (("maxmemory", "busy"), ("min-replicas-to-write", "no-answer")):
+                await operator.config_set(setting, 1)
+                await expect(page.locator(".live-text")).to_have_text(re.compile("Updating every 2 seconds since"))
+                attempts, _ = await site.database.claim(site.business)
+                await expect(page.locator("[id^=call-]")).to_have_count(3)
+                for attempt in attempts:
+                    await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
+                for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling")):
+                    await page.locator(press).click()
+                    await expect(page.locator("h1 + .status")).to_have_text(shown)
+                await shows_the_rows(page, site, run_id)
+                await operator.config_set(setting, 0)
+                await is_live(page)
             await context.close()
     finally:
         await valkey.stop()

@@ -77,8 +77,9 @@ class CloserChart {
     return colour;
   }
 
-  // At least a few columns, and no more than there are.
+  // At least a few columns, and no more than there are; the last one ends after its moment, which is all that uPlot knows of it.
   within(from, until) {
+    if (from <= this.first && until >= this.last - this.width) return [this.first, this.last];
     const length = Math.min(Math.max(until - from, LEAST_COLUMNS * this.width), this.last - this.first);
     const start = Math.min(Math.max((from + until - length) / 2, this.first), this.last - length);
     return [start, start + length];

@@ -31,7 +31,7 @@ document.addEventListener("click", (event) => {
 
 // The key / goes to the search of the page, as on many sites.
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select")) return;
   const search = document.querySelector("[data-slash]");
   if (!search) return;
   event.preventDefault();
