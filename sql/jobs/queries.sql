@@ -47,53 +47,70 @@ WHERE r.business_id = $1 AND r.id = $2 AND j.position <= $3
                          $4::text[], $5::text[], $6::text, $7::text, $8::text[])
 ORDER BY j.position DESC LIMIT $9
 
--- As `page`, sorted; $3 is the position of the job before the first one, 0 for the first page.
+-- As `page`, sorted; $3 is the position of the job before the first one, 0 for the first page. The attempts of all jobs
+-- are read only for the order by length.
 -- name: sorted_page
+WITH place AS MATERIALIZED (
+    SELECT k.*, j.position FROM public.outbound_call_runs r
+    JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+    LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id AND a.state = 'over'
+    CROSS JOIN LATERAL dialer.sort_key(
+        $9::text, j.lead_name, j.phone, dialer.job_status(j.status, r.cancel_requested), j.outcome, a.duration,
+        j.attempts, j.started_at) k
+    WHERE r.business_id = $1 AND r.id = $2 AND j.position = $3
+), sorted AS MATERIALIZED (
+    SELECT j.position, k.is_empty, k.up, k.down, k.number FROM public.outbound_call_runs r
+    JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+    CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
+    CROSS JOIN LATERAL (SELECT CASE WHEN $9::text IN ('length', '-length') THEN (
+        SELECT a.duration FROM dialer.attempts a
+        WHERE a.id = j.attempt_id AND a.business_id = j.business_id AND a.state = 'over') END AS seconds) l
+    CROSS JOIN LATERAL dialer.sort_key(
+        $9::text, j.lead_name, j.phone, s.status, j.outcome, l.seconds, j.attempts, j.started_at) k
+    LEFT JOIN place c ON TRUE
+    WHERE r.business_id = $1 AND r.id = $2
+      AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
+                             $4::text[], $5::text[], $6::text, $7::text, $8::text[])
+      AND (c.position IS NULL OR dialer.sorts_after(
+          k.is_empty, k.up, k.down, k.number, j.position, c.is_empty, c.up, c.down, c.number, c.position))
+    ORDER BY k.is_empty, k.up, k.down DESC, k.number, j.position LIMIT $10
+)
 SELECT j.id, coalesce(to_jsonb(j.external_id), to_jsonb(j.lead_id)) AS lead_id, j.phone, j.lead_name, j.outcome,
        j.attempts, j.twilio_call_sid, j.started_at, j.completed_at, j.error_message, j.position, j.reason, s.status,
        CASE WHEN j.status = 'queued' AND s.status = 'cancelled' THEN r.cancel_requested_at
            ELSE j.completed_at END AS ended_at,
        a.state AS attempt_state, a.sid,
-       -- Of the call that the error is about.
        CASE WHEN a.state = 'over' AND (j.status = 'failed' OR j.error_message IS NOT NULL)
             THEN a.error_code END AS error_code,
        CASE WHEN a.state = 'over' THEN a.duration END AS duration
-FROM public.outbound_call_runs r
-JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+FROM sorted k
+JOIN public.outbound_call_runs r ON r.id = $2 AND r.business_id = $1
+CROSS JOIN LATERAL (
+    SELECT * FROM public.outbound_call_jobs o
+    WHERE o.run_id = $2 AND o.business_id = $1 AND o.position = k.position LIMIT 1) j
 LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
 CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
-CROSS JOIN LATERAL dialer.sort_key(
-    $9::text, j.lead_name, j.phone, s.status, j.outcome, CASE WHEN a.state = 'over' THEN a.duration END, j.attempts,
-    j.started_at) k
-LEFT JOIN LATERAL (
-    SELECT k.*, p.position FROM public.outbound_call_jobs p
-    LEFT JOIN dialer.attempts b ON b.id = p.attempt_id AND b.business_id = p.business_id
-    CROSS JOIN LATERAL dialer.sort_key(
-        $9::text, p.lead_name, p.phone, dialer.job_status(p.status, r.cancel_requested), p.outcome,
-        CASE WHEN b.state = 'over' THEN b.duration END, p.attempts, p.started_at) k
-    WHERE p.business_id = r.business_id AND p.run_id = r.id AND p.position = $3) c ON TRUE
-WHERE r.business_id = $1 AND r.id = $2
-  AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
-                         $4::text[], $5::text[], $6::text, $7::text, $8::text[])
-  AND (c.position IS NULL OR dialer.sorts_after(
-      k.is_empty, k.up, k.down, k.number, j.position, c.is_empty, c.up, c.down, c.number, c.position))
-ORDER BY k.is_empty, k.up, k.down DESC, k.number, j.position LIMIT $10
+ORDER BY k.is_empty, k.up, k.down DESC, k.number, j.position
 
 -- name: sorted_page_before
+WITH place AS MATERIALIZED (
+    SELECT k.*, j.position FROM public.outbound_call_runs r
+    JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+    LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id AND a.state = 'over'
+    CROSS JOIN LATERAL dialer.sort_key(
+        $9::text, j.lead_name, j.phone, dialer.job_status(j.status, r.cancel_requested), j.outcome, a.duration,
+        j.attempts, j.started_at) k
+    WHERE r.business_id = $1 AND r.id = $2 AND j.position = $3
+)
 SELECT j.position FROM public.outbound_call_runs r
 JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
-LEFT JOIN dialer.attempts a ON a.id = j.attempt_id AND a.business_id = j.business_id
 CROSS JOIN LATERAL (SELECT dialer.job_status(j.status, r.cancel_requested) AS status) s
+CROSS JOIN LATERAL (SELECT CASE WHEN $9::text IN ('length', '-length') THEN (
+    SELECT a.duration FROM dialer.attempts a
+    WHERE a.id = j.attempt_id AND a.business_id = j.business_id AND a.state = 'over') END AS seconds) l
 CROSS JOIN LATERAL dialer.sort_key(
-    $9::text, j.lead_name, j.phone, s.status, j.outcome, CASE WHEN a.state = 'over' THEN a.duration END, j.attempts,
-    j.started_at) k
-CROSS JOIN LATERAL (
-    SELECT k.*, p.position FROM public.outbound_call_jobs p
-    LEFT JOIN dialer.attempts b ON b.id = p.attempt_id AND b.business_id = p.business_id
-    CROSS JOIN LATERAL dialer.sort_key(
-        $9::text, p.lead_name, p.phone, dialer.job_status(p.status, r.cancel_requested), p.outcome,
-        CASE WHEN b.state = 'over' THEN b.duration END, p.attempts, p.started_at) k
-    WHERE p.business_id = r.business_id AND p.run_id = r.id AND p.position = $3) c
+    $9::text, j.lead_name, j.phone, s.status, j.outcome, l.seconds, j.attempts, j.started_at) k
+CROSS JOIN place c
 WHERE r.business_id = $1 AND r.id = $2
   AND dialer.job_matches(s.status, j.outcome, j.lead_name, coalesce(j.external_id, j.lead_id::text), j.phone,
                          $4::text[], $5::text[], $6::text, $7::text, $8::text[])

@@ -1,6 +1,7 @@
 // Keeps an open page up to date: fragments rendered by the server are fetched again when something changed.
 //
-// An element with data-fragment is such a fragment; data-at-most-every is the minimum time between two fetches, in milliseconds;
+// An element with data-fragment is such a fragment; data-at-most-every is the minimum time between two fetches, in milliseconds, and data-rest
+// in it another one, for as long as it is there;
 // data-poll is how often it is fetched without an event, in milliseconds; data-keep-query adds the page's own query.
 // An element with data-events names the stream; data-run is the run it shows, all runs without it; the badge in .live shows the state of the connection.
 // feed.js gets the events.
@@ -42,7 +43,8 @@ class Fragment {
   refresh(pause = 0) {
     this.wanted = true;
     if (this.busy || this.held || this.timer !== null) return;
-    const wait = Math.max(pause, this.atMostEvery - (performance.now() - this.last), 0);
+    const rest = Number(this.element.querySelector("[data-rest]")?.dataset.rest ?? this.atMostEvery);
+    const wait = Math.max(pause, rest - (performance.now() - this.last), 0);
     this.timer = setTimeout(() => this.fetch(), wait);
   }
 
