@@ -44,6 +44,7 @@ class CloserChart {
     return {
       width: this.place.clientWidth,
       height: PLOT_HEIGHT,
+      cursor: { y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), this.dialog.dataset.zone),
       scales: {
         x: { range: (_, from, until) => this.within(from ?? this.first, until ?? this.last), dir: this.backwards ? -1 : 1 },
