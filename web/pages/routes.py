@@ -98,7 +98,7 @@ def _of_run(router: http.UrlDispatcher) -> None:
     router.add_get("/runs/{run_id}", run_page.page)
     router.add_get("/runs/{run_id}/fragment", run_page.state_fragment)
     router.add_get("/runs/{run_id}/results", run_page.results_fragment)
-    router.add_get("/runs/{run_id}/chart.json", chart.data)
+    router.add_get("/runs/{run_id}/closer", chart.closer)
     router.add_get("/runs/{run_id}/feed", run_page.feed_fragment)
     router.add_get("/runs/{run_id}/load-report", list_pages.report)
     router.add_get("/runs/{run_id}/leads", run_page.leads_fragment)

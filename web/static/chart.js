@@ -118,19 +118,15 @@ class CloserChart {
 }
 
 async function lookCloser(button) {
-  const dialog = document.getElementById("closer").content.cloneNode(true).firstElementChild;
+  const response = await fetch(button.dataset.zoom, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(FETCH_MILLISECONDS) });
+  if (!response.ok) throw new Error(String(response.status));
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const dialog = document.adoptNode(page.querySelector("dialog"));
   let chart = null;
   dialog.addEventListener("close", () => { chart?.close(); dialog.remove(); document.getElementById(button.id)?.focus(); });
   dialog.addEventListener("click", (event) => { const by = event.target.dataset?.by; if (by) chart?.move(by); });
   document.body.append(dialog);
   dialog.showModal();
-  try {
-    const [response] = await Promise.all([fetch(button.dataset.zoom, { signal: AbortSignal.timeout(FETCH_MILLISECONDS) }), fetchPlot()]);
-    if (!response.ok) throw new Error(String(response.status));
-    const data = await response.json();
-    if (data.at.length && dialog.open) chart = new CloserChart(dialog, data);
-  } catch (error) {
-    dialog.querySelector("[role=status]").textContent = dialog.dataset.failed;
-    if (!(error instanceof Event || error instanceof DOMException || error instanceof TypeError)) throw error;
-  }
+  const data = JSON.parse(dialog.querySelector(".plot").dataset.chart);
+  if (data.at.length) chart = new CloserChart(dialog, data);
 }

@@ -112,47 +112,6 @@ addEventListener("pageshow", () => {
 
 document.addEventListener("click", (event) => { if (event.target.closest?.("[data-print]")) print(); });
 
-// A button copies its text, or what the server answers at an address, to the clipboard.
-const COPIED_MILLISECONDS = 2_000;
-
-async function textToCopy(button) {
-  if (button.dataset.copy !== undefined) return button.dataset.copy;
-  const response = await fetch(button.dataset.copyFrom, { signal: AbortSignal.timeout(REACH_MILLISECONDS) });
-  if (!response.ok) throw new Error(String(response.status));
-  return JSON.stringify(await response.json(), null, 2);
-}
-
-// Browsers have a clipboard only where a site is served over TLS; without it there is the old way.
-async function toClipboard(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const field = document.createElement("textarea");
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  if (!done) throw new Error("not copied");
-}
-
-async function copy(button) {
-  const answer = document.getElementById("copied").dataset;
-  const label = button.dataset.label ??= button.textContent;
-  let said = answer.done;
-  try {
-    await toClipboard(await textToCopy(button));
-  } catch {
-    said = answer.failed;
-  }
-  button.textContent = said;
-  document.getElementById("copied").textContent = said;
-  setTimeout(() => { button.textContent = label; }, COPIED_MILLISECONDS);
-}
-
-document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-copy], [data-copy-from]");
-  if (button) copy(button);
-});
-
 // Scripts and styles that few readers need are fetched when they are, at the addresses in data-NAME of the template "later"; after a failure
 // they are asked for again.
 const later = new Map();
@@ -170,24 +129,24 @@ function fetchLater(name) {
   return later.get(name);
 }
 
-function fetchPlot() {
-  return Promise.all([fetchLater("plot"), fetchLater("plotStyle")]);
-}
-
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-zoom]");
-  if (button) fetchLater("chart").then(() => lookCloser(button), showNotSent);
+  if (button) Promise.all(["chart", "plot", "plotStyle", "style"].map(fetchLater)).then(() => lookCloser(button)).catch(showNotSent);
 });
 
 // An export shows its progress. It is kept in memory until it is whole: a larger one is left to the browser.
 const MOST_LEADS = 200_000;
+
+function fetchExport() {
+  return Promise.all([fetchLater("export"), fetchLater("style")]);
+}
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-download]");
   const total = Number(link?.dataset.download);
   if (!link || total > MOST_LEADS || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  fetchLater("export").then(() => exportLeads(new Request(link.href), total), showNotSent);
+  fetchExport().then(() => exportLeads(new Request(link.href), total), showNotSent);
 });
 
 document.addEventListener("submit", (event) => {
@@ -201,7 +160,7 @@ document.addEventListener("submit", (event) => {
   if (total === 0 || total > MOST_LEADS) return;
   event.preventDefault();
   const request = new Request(button.formAction, { method: "POST", body: new URLSearchParams(fields) });
-  fetchLater("export").then(() => exportLeads(request, total), showNotSent);
+  fetchExport().then(() => exportLeads(request, total), showNotSent);
 });
 
 // A filter takes effect when it is chosen; its button is for browsers without scripts.

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiohttp import web as http
-
 from web.access.auth import require_principal
 from web.operations.runs import requested_run
+from web.pages import frame
 from web.pages.outcome_groups import GROUP_OF, GROUPS
 from web.server import i18n, keys
 from web.server.i18n import msgid
@@ -17,6 +16,8 @@ from web.server.i18n import msgid
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from aiohttp import web as http
 
     from sql.call_history.call_history import CallCount
     from sql.runs.runs import Run
@@ -96,15 +97,19 @@ async def chart_of(request: http.Request, run: Run) -> Chart | None:
     return replace(_chart(since, stretch, counted, number=int((until - since) / stretch) + 1), other=other)
 
 
-async def data(request: http.Request) -> http.Response:
-    """All of the run for a chart that is zoomed, as JSON.
+async def closer(request: http.Request) -> http.Response:
+    """The dialog with the chart of all of the run, for scripts.
 
-    `at` is when each column of so many `minutes` begins, in seconds since 1970. Of each of the `series`, `key` names its colour, `label` is
-    for people, and `calls` are those in each column.
+    In its data `at` is when each column of so many `minutes` begins, in seconds since 1970. Of each of the `series`, `key` names its
+    colour, `label` is for people, and `calls` are those in each column.
     """
     run = await requested_run(request, require_principal(request))
+    return await frame.render(request, "run_closer.html", chart=await _data(request, run))
+
+
+async def _data(request: http.Request, run: Run) -> dict[str, Any]:
     if run.started_at is None:
-        return http.json_response({"at": [], "minutes": 1, "series": []})
+        return {"at": [], "minutes": 1, "series": []}
     until = _end_of(run, request.app[keys.CLOCK].now())
     stretch = _stretch(until - run.started_at, FINE_COLUMNS)
     since, seconds = run.started_at.replace(second=0, microsecond=0), stretch.total_seconds()
@@ -117,8 +122,7 @@ async def data(request: http.Request) -> http.Response:
         for key, label in labels.items()
     ]
     at = [round((since + n * stretch).timestamp()) for n in range(len(columns))]
-    used = [one for one in series if any(one["calls"])]
-    return http.json_response({"at": at, "minutes": round(seconds / 60), "series": used})
+    return {"at": at, "minutes": round(seconds / 60), "series": [one for one in series if any(one["calls"])]}
 
 
 def _end_of(run: Run, now: datetime) -> datetime:
