@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import adoption, calls, imports, latency, queue, screen, uploads, visit
+from benchmarks import adoption, calls, fairness, imports, latency, lost, queue, screen, uploads, visit
 from benchmarks.system import LINES
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Options: TypeAlias = argparse.Namespace
 RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
 BUSY_BUSINESSES = (20, 300)
+SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS = 60.0, 30.0, 30.0
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -33,7 +34,10 @@ def main() -> None:
     flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
     flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
-    flags.add_argument("--seconds", type=float, default=60.0, help="of screen: how long is measured (default: %(default)s)")
+    flags.add_argument("--seconds", type=float, help="of screen, fairness and lost: how long is measured (default: 60, 30 and 30)")
+    flags.add_argument("--paces", type=float, nargs="+", default=fairness.PACES, help="of fairness: calls a second (default: 40 400)")
+    flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how much later Redis answers, in ms (default: %(default)s)")
+    flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
     flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
     options = flags.parse_args()
     names = options.names or list(BENCHMARKS)
@@ -119,8 +123,9 @@ def run_import(console: Console, _: Options) -> dict[str, Any]:
 
 def run_screen(console: Console, options: Options) -> dict[str, Any]:
     """From a recorded outcome to the screens."""
-    console.print(f"screen: {options.businesses:,} businesses dial, {options.clients:,} streams of events, {options.seconds:g} s ...")
-    found = asyncio.run(screen.measure(options.businesses, options.clients, options.seconds))
+    seconds = options.seconds or SCREEN_SECONDS
+    console.print(f"screen: {options.businesses:,} businesses dial, {options.clients:,} streams of events, {seconds:g} s ...")
+    found = asyncio.run(screen.measure(options.businesses, options.clients, seconds))
     table = Table("p50 / p99", "", title="From a recorded outcome to the screen")
     table.add_row("calls a second", f"{found.calls_a_second:,.1f}")
     table.add_row(f"{found.clients:,} clients of the event stream, {found.over} lost", str(found.clients_late))
@@ -183,6 +188,39 @@ def run_adoption(console: Console, _: Options) -> dict[str, Any]:
     return {"adoption": asdict(found), "queue_adopted": asdict(adopted), "queue_new": asdict(new)}
 
 
+def run_fairness(console: Console, options: Options) -> dict[str, Any]:
+    """The shares of two workers at unequal distance from Redis."""
+    seconds = options.seconds or FAIRNESS_SECONDS
+    found = []
+    for pace in options.paces:
+        console.print(f"fairness: {pace:g} calls a second, one of two workers {options.distance:g} ms further from Redis, {seconds:g} s ...")
+        found += asyncio.run(fairness.measure(pace, options.distance, seconds))
+    table = Table("figure", *(f"{one.pace:g} a second, {one.near} and {one.far}" for one in found), title="Shares, near and far")
+    table.add_row("calls a second", *(f"{one.calls_a_second:,.1f}" for one in found))
+    for label, name in (("near", "near"), ("far", "far"), ("the furthest from fair", "furthest")):
+        table.add_row(f"a business, {label}", *(f"{getattr(one, f'{name}_share'):.1%}" for one in found))
+    table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in found))
+    console.print(table)
+    return {f"{one.pace:g}, {one.near} and {one.far}": asdict(one) for one in found}
+
+
+def run_lost(console: Console, options: Options) -> dict[str, Any]:
+    """From the end of a call whose callbacks are lost to its slot free again."""
+    seconds = options.seconds or LOST_SECONDS
+    found = []
+    for count in options.calls:
+        console.print(f"lost: {count:,} lines in use, every callback lost for {seconds:g} s ...")
+        found.append(asyncio.run(lost.measure(count, seconds)))
+    table = Table("figure", *(f"{one.calls:,} lines" for one in found), title="Every callback lost")
+    table.add_row("calls in progress", *(f"{one.in_progress:,}" for one in found))
+    table.add_row("calls that ended", *(f"{one.freed.n:,}" for one in found))
+    table.add_row("end to free slot, p50 / longest", *(f"{one.freed.p50_ms / 1000:.1f} / {one.freed.max_ms / 1000:.1f} s" for one in found))
+    table.add_row("lists a minute", *(f"{one.lists_a_minute:.1f}" for one in found))
+    table.add_row("queries of single calls a minute", *(f"{one.fetches_a_minute:.1f}" for one in found))
+    console.print(table)
+    return {str(one.calls): asdict(one) for one in found}
+
+
 BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "queue": run_queue,
     "calls": run_calls,
@@ -193,6 +231,8 @@ BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "visit": run_visit,
     "upload": run_upload,
     "adoption": run_adoption,
+    "fairness": run_fairness,
+    "lost": run_lost,
 }
 
 

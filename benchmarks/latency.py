@@ -80,7 +80,7 @@ async def turnaround(businesses: int, seconds: float = 40.0) -> Latencies:
         before, began = system.usage(), datetime.now(UTC)
         cancels = await _cancels(system, canceller, seconds)
         after, ended = system.usage(), datetime.now(UTC)
-        log = await _call_log(system)
+        log = await system.ask_simulator("ledger")
     mine = [call for call in log["calls"] if began <= datetime.fromisoformat(call["created_at"]) <= ended]
     return Latencies(
         businesses,
@@ -97,14 +97,14 @@ async def first_call(starts: int = STARTS) -> tuple[Spread, Spread]:
     """Start a run of one lead, so many times on an idle system: the answer to the start, and the request for its first call."""
     async with System(speed=1000.0) as system:
         [business] = await system.businesses(1, 1)
-        headers = await _headers(system, business)
+        headers = await system.headers(business)
         await system.start_workers()
         await system.until_over(1)
         answers, calls = [], []
         for n in range(starts):
             run_id = await _load(system, headers, f"+1305{FIRST_NUMBER + n}")
             began, at = time.perf_counter(), datetime.now(UTC)
-            await _post(system, headers, f"/api/outbound/runs/{run_id}/start", {})
+            await system.post(headers, f"/api/outbound/runs/{run_id}/start", {})
             answers.append(time.perf_counter() - began)
             calls.append((await _request_for(system, f"+1305{FIRST_NUMBER + n}") - at).total_seconds())
     return Spread.of(answers), Spread.of(calls)
@@ -125,7 +125,7 @@ def _turnarounds(log: dict[str, Any], began: datetime, ended: datetime) -> list[
 async def _canceller(system: System) -> dict[str, str]:
     """A business without calls, as the headers of its requests."""
     [business] = await system.businesses(1, 1, start=False)
-    return await _headers(system, business)
+    return await system.headers(business)
 
 
 async def _cancels(system: System, headers: dict[str, str], seconds: float) -> list[float]:
@@ -133,36 +133,21 @@ async def _cancels(system: System, headers: dict[str, str], seconds: float) -> l
     while time.monotonic() < until:
         run_id = await _load(system, headers, "+13055550100")
         began = time.perf_counter()
-        await _post(system, headers, f"/api/outbound_calls/jobs/{run_id}/cancel", {})
+        await system.post(headers, f"/api/outbound_calls/jobs/{run_id}/cancel", {})
         took.append(time.perf_counter() - began)
         await asyncio.sleep(CANCEL_EVERY_SECONDS)
     return took
 
 
-async def _headers(system: System, business_id: int) -> dict[str, str]:
-    return {"Authorization": f"Bearer {await system.token(business_id)}"}
-
-
 async def _load(system: System, headers: dict[str, str], phone: str) -> int:
-    return int((await _post(system, headers, "/api/outbound/runs", {"leads": [{"lead_id": 1, "phone": phone}]}))["run_id"])
-
-
-async def _post(system: System, headers: dict[str, str], path: str, body: object) -> dict[str, Any]:
-    async with system.http.post(f"{system.environment['PUBLIC_URL']}{path}", json=body, headers=headers) as response:
-        response.raise_for_status()
-        return dict(await response.json())
+    return int((await system.post(headers, "/api/outbound/runs", {"leads": [{"lead_id": 1, "phone": phone}]}))["run_id"])
 
 
 async def _request_for(system: System, phone: str) -> datetime:
     """When the simulator got the request for a call to this number."""
     async with asyncio.timeout(FIRST_CALL_SECONDS):
         while True:
-            for request in (await _call_log(system))["requests"]:
+            for request in (await system.ask_simulator("ledger"))["requests"]:
                 if request["to"] == phone:
                     return datetime.fromisoformat(request["at"])
             await asyncio.sleep(POLL_SECONDS)
-
-
-async def _call_log(system: System) -> dict[str, Any]:
-    async with system.http.get(f"{system.simulator.url}/simulator/ledger") as response:
-        return dict(await response.json())

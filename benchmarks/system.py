@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import aiohttp
@@ -27,7 +27,7 @@ from sql.runs.new_run import NewLead, NewRun, Request
 from sql.runs.runs import Runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ringmaster.local.process import Child
     from sql.pool import Pool
@@ -49,13 +49,16 @@ class Usage:
 
 
 class System:
-    """Use with `async with`; `speed` is that of the simulator, in simulated seconds a second."""
+    """Use with `async with`; `speed` is that of the simulator, in simulated seconds a second, and `scenario` how its calls go."""
 
-    def __init__(self, *, webs: int = 1, workers: int = 1, speed: float, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, webs: int = 1, workers: int = 1, speed: float, scenario: str = "answer", settings: Mapping[str, str] | None = None
+    ) -> None:
         """Start so many web processes on one port, and so many workers; `settings` are added to their environment."""
         self._webs = webs
         self._workers = workers
         self._speed = speed
+        self._scenario = scenario
         self._settings = dict(settings or {})
         self._stack = AsyncExitStack()
         self._children: dict[str, list[int]] = {}
@@ -90,7 +93,7 @@ class System:
         await self._stack.aclose()
 
     async def _start_simulator(self) -> None:
-        arguments = ("--port", str(self.simulator.port), "--speed", f"{self._speed:g}", "--scenario", "answer")
+        arguments = ("--port", str(self.simulator.port), "--speed", f"{self._speed:g}", "--scenario", self._scenario)
         self._note("simulator", self._processes.start("simulator", "telephony.simulator", *arguments, environment=self.environment))
         await self._until_answers(f"{self.simulator.url}/simulator/faults")
 
@@ -109,10 +112,12 @@ class System:
             **self._settings,
         }
 
-    async def start_workers(self) -> None:
-        """Start the workers; they take what is running."""
+    async def start_workers(self, redis_urls: Sequence[str] = ()) -> None:
+        """Start the workers; they take what is running. `redis_urls` is how each of them reaches Redis, if not all in the same way."""
         for n in range(self._workers):
-            environment = {**self.environment, "DIALER_WORKER_NAME": f"worker-{n}"}
+            environment = {**self.environment, "DIALER_WORKER_NAME": worker_name(n)}
+            if redis_urls:
+                environment["REDIS_URL"] = redis_urls[n]
             self._note("worker", self._processes.start("worker", "actors", environment=environment))
 
     async def _until_answers(self, url: str) -> None:
@@ -133,18 +138,45 @@ class System:
         """Create businesses, each with a run of so many leads; return the run of each business."""
         found: dict[int, int] = {}
         for n in range(count):
-            caller_id = f"+1202{n:07}"
-            business = await Businesses(self.pool).create(name="Bench", caller_id=caller_id, region="US", timezone="UTC", max_calls=LINES)
-            rows = [NewLead(k, f"+1{n:04}{k:06}", None, "US:UTC") for k in range(1, leads + 1)]
-            new = NewRun(business, "bench", LINES, rows, start=start)
-            answer, _ = await Runs(self.pool).create(new, Request(f"http:{uuid4()}", b"", "bench", {}))
-            found[business] = int(answer["run_id"])
+            business = await self.business(n)
+            found[business] = await self.run(business, n, leads, start=start)
         await self.pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}")
         return found
+
+    async def business(self, n: int, lines: int = LINES) -> int:
+        """Create one business, which calls from `caller_id(n)`; return its id."""
+        return await Businesses(self.pool).create(name="Bench", caller_id=caller_id(n), region="US", timezone="UTC", max_calls=lines)
+
+    async def run(self, business: int, n: int, leads: int, *, lines: int = LINES, start: bool = True) -> int:
+        """Load a run of so many leads, with the numbers `phone(n, 1)` and so on; return its id."""
+        rows = [NewLead(k, phone(n, k), None, "US:UTC") for k in range(1, leads + 1)]
+        new = NewRun(business, "bench", lines, rows, start=start)
+        answer, _ = await Runs(self.pool).create(new, Request(f"http:{uuid4()}", b"", "bench", {}))
+        return int(answer["run_id"])
 
     async def token(self, business_id: int) -> str:
         """A token of an operator of this business."""
         return str((await token.create(self.pool, business_id, role=Role.OPERATOR))["token"])
+
+    async def headers(self, business_id: int) -> dict[str, str]:
+        """Those of the requests of an operator of this business."""
+        return {"Authorization": f"Bearer {await self.token(business_id)}"}
+
+    async def post(self, headers: Mapping[str, str], path: str, body: object) -> dict[str, Any]:
+        """Send a request to the web process; return its answer."""
+        async with self.http.post(f"{self.environment['PUBLIC_URL']}{path}", json=body, headers=headers) as response:
+            response.raise_for_status()
+            return dict(await response.json())
+
+    async def ask_simulator(self, name: str) -> dict[str, Any]:
+        """What the simulator tells under this name: `ledger`, `summary`."""
+        async with self.http.get(f"{self.simulator.url}/simulator/{name}") as response:
+            return dict(await response.json())
+
+    async def tell_simulator(self, name: str, body: object) -> None:
+        """Set something of the simulator: `faults`, `numbers`."""
+        async with self.http.post(f"{self.simulator.url}/simulator/{name}", json=body) as response:
+            response.raise_for_status()
 
     async def until_over(self, count: int) -> int:
         """Wait until at least so many leads have been called to the end; return how many have."""
@@ -162,6 +194,21 @@ class System:
         for name in ("postgres", "valkey"):
             found[name] = _sum(_server_pids(self._servers[name]))
         return found
+
+
+def worker_name(n: int) -> str:
+    """The name of the nth worker."""
+    return f"worker-{n}"
+
+
+def caller_id(n: int) -> str:
+    """The number that the nth business calls from."""
+    return f"+1202{n:07}"
+
+
+def phone(n: int, lead: int) -> str:
+    """The number of a lead of the nth business."""
+    return f"+1{n:04}{lead:06}"
 
 
 def _server_pids(folder: Path) -> list[int]:

@@ -141,7 +141,7 @@ class Simulator:
 
     def summary(self, after: datetime | None = None) -> Summary:
         """Recount the call log; see `summarize`."""
-        return summarize(self.call_log, after)
+        return summarize(self.call_log, after, listings=self.listings, fetches=self.fetches)
 
     def reset(self) -> None:
         """Start from scratch: calls end without callbacks, the log is empty, no faults, no courses for numbers, the first accounts."""
@@ -150,6 +150,7 @@ class Simulator:
         self._deliveries.clear()
         self.call_log.clear()
         self._numbers.clear()
+        self.listings = self.fetches = 0
         self.accounts.reset()
         self.pace.clear()
         self.set_faults(NONE)

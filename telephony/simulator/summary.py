@@ -28,18 +28,23 @@ class Caller(TypedDict):
 
 
 class Summary(TypedDict):
-    """All calls; `requests_after` and `calls_after` count from the given time, or everything."""
+    """All calls; `requests_after` and `calls_after` count from the given time, or everything.
+
+    `listings` and `fetches` are how many lists, and how many single calls, have been requested.
+    """
 
     calls: int
     requests: int
     requests_after: int
     calls_after: int
+    listings: int
+    fetches: int
     callbacks: dict[str, int]
     callers: dict[str, Caller]
 
 
-def summarize(call_log: CallLog, after: datetime | None = None) -> Summary:
-    """Recount the whole log; `after` is an aware time."""
+def summarize(call_log: CallLog, after: datetime | None = None, *, listings: int = 0, fetches: int = 0) -> Summary:
+    """Recount the whole log; `after` is an aware time. The log does not have the requests for lists and single calls."""
     by_caller: defaultdict[str, list[Call]] = defaultdict(list)
     for call in call_log.calls.values():
         by_caller[call.from_].append(call)
@@ -48,6 +53,8 @@ def summarize(call_log: CallLog, after: datetime | None = None) -> Summary:
         requests=len(call_log.received),
         requests_after=sum(1 for received in call_log.received if after is None or received.at > after),
         calls_after=sum(1 for call in call_log.calls.values() if after is None or call.created_at > after),
+        listings=listings,
+        fetches=fetches,
         callbacks=dict(call_log.callbacks),
         callers={caller: _caller(calls) for caller, calls in by_caller.items()},
     )

@@ -166,6 +166,9 @@ async def test_the_call_log_has_every_request_and_the_calls_at_once(tmp_path: Pa
         status, summary = await here.get(f"/simulator/summary?after={between.isoformat()}")
         assert status == 200
         assert (summary["calls"], summary["requests"], summary["requests_after"], summary["calls_after"]) == (5, 6, 3, 2)
+        assert (summary["listings"], summary["fetches"]) == (0, 3), "three calls were hung up"
+        await here.get(CALLS)
+        assert (await here.get("/simulator/summary"))[1]["listings"] == 1
         caller = summary["callers"][FROM]
         assert (caller["most_at_once"], caller["now"], caller["statuses"]["canceled"]) == (3, 2, 3)
         assert caller["first_at"] == (await here.get("/simulator/ledger"))[1]["calls"][0]["created_at"]
