@@ -36,7 +36,7 @@ def main() -> None:
     flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
     flags.add_argument("--seconds", type=float, help="of screen, fairness and lost: how long is measured (default: 60, 30 and 30)")
     flags.add_argument("--paces", type=float, nargs="+", default=fairness.PACES, help="of fairness: calls a second (default: 40 400)")
-    flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how much later Redis answers, in ms (default: %(default)s)")
+    flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how many ms later Redis answers (default: %(default)s)")
     flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
     flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
     options = flags.parse_args()
@@ -193,7 +193,7 @@ def run_fairness(console: Console, options: Options) -> dict[str, Any]:
     seconds = options.seconds or FAIRNESS_SECONDS
     found = []
     for pace in options.paces:
-        console.print(f"fairness: {pace:g} calls a second, one of two workers {options.distance:g} ms further from Redis, {seconds:g} s ...")
+        console.print(f"fairness: {pace:g} calls a second, one of two workers {options.distance:g} ms further from Redis ...")
         found += asyncio.run(fairness.measure(pace, options.distance, seconds))
     table = Table("figure", *(f"{one.pace:g} a second, {one.near} and {one.far}" for one in found), title="Shares, near and far")
     table.add_row("calls a second", *(f"{one.calls_a_second:,.1f}" for one in found))

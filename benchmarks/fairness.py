@@ -98,7 +98,8 @@ async def measure(pace: float, distance_ms: float, seconds: float) -> list[Fairn
             leads = round(2 * pace * (WARM_UP_SECONDS + seconds) / (near + far))
             runs = await _load(system, owners, numbers, (near, far), leads)
             calls, took = await _dial(system, [*runs[0], *runs[1]], seconds)
-            found.append(Fairness.of(pace, *([calls[run.caller_id] for run in side] for side in runs), took))
+            shares = [[calls[run.caller_id] for run in side] for side in runs]
+            found.append(Fairness.of(pace, shares[0], shares[1], took))
         if await _owners(system) != owners:
             message = "a partition has changed hands meanwhile"
             raise RuntimeError(message)
@@ -115,7 +116,7 @@ async def _start_workers(system: System, far_url: str) -> dict[int, int]:
         while await system.pool.fetchval(JOINED, former) < 2:  # noqa: ASYNC110, PLR2004 the processes give no event; both of them
             await asyncio.sleep(POLL_SECONDS)
         await system.pool.execute(LEAVE, former)
-        while len(owners := await _owners(system)) < PARTITIONS:
+        while len(owners := await _owners(system)) < PARTITIONS:  # noqa: ASYNC110 likewise
             await asyncio.sleep(POLL_SECONDS)
     return owners
 

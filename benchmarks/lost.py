@@ -93,6 +93,6 @@ async def _freed(system: System, began: datetime, ended: datetime) -> list[float
         if call["ended_at"] and began <= (at := datetime.fromisoformat(call["ended_at"])) <= ended
     }
     async with asyncio.timeout(FREE_SECONDS):
-        while len(rows := await system.pool.fetch(FREED, list(ends))) < len(ends):
+        while len(rows := await system.pool.fetch(FREED, list(ends))) < len(ends):  # noqa: ASYNC110 the processes give no event
             await asyncio.sleep(POLL_SECONDS)
     return [(row["ended_at"] - ends[row["sid"]]).total_seconds() for row in rows]
