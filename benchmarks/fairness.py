@@ -1,6 +1,7 @@
 """How fairly two workers share the pace of one account while one of them is further from Redis: requests for calls, by the simulator.
 
-Every number is busy: such a call costs two callbacks and no script, so that what the businesses share is the pace, and not two cores.
+Three numbers in four are refused and the others are busy: no call has a script, and the cores carry a higher pace. Where they do not carry
+it, the workers share the cores and not the pace, and `carried` says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from benchmarks.system import LOADED_TABLES, System, caller_id, worker_name
+from benchmarks.system import LOADED_TABLES, System, caller_id, phone, worker_name
 from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ SCENARIO: Final = "busy"
 # Calls of some milliseconds, and more lines than a business can use: each always wants more than its share.
 SPEED: Final = 10_000.0
 LINES: Final = 50
+# A run of refused numbers alone would be paused.
+NOT_VALID: Final = 21211
+CALLED_EVERY: Final = 4
+NUMBERS_AT_ONCE: Final = 5_000
+CARRIED: Final = 0.9
 WARM_UP_SECONDS: Final = 3.0
 JOIN_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.1
@@ -54,6 +60,11 @@ class Fairness:
     far_share: float
     furthest_share: float
     jain: float
+
+    @property
+    def carried(self) -> bool:
+        """True when the machine carried the pace, so that it was the pace that was shared."""
+        return self.calls_a_second >= self.pace * CARRIED
 
     @classmethod
     def of(cls, pace: float, near: Sequence[int], far: Sequence[int], seconds: float) -> Fairness:
@@ -137,9 +148,17 @@ async def _load(
         worker = owners[await system.pool.fetchval("SELECT dialer.partition_of($1)", business)]
         if len(runs[worker]) < wanted[worker]:
             run_id = await system.run(business, n, leads, lines=LINES, start=False)
+            await _refuse(system, n, leads)
             runs[worker].append(_Run(caller_id(n), run_id, await system.headers(business)))
     await system.pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}")
     return runs
+
+
+async def _refuse(system: System, n: int, leads: int) -> None:
+    """Let the provider refuse most numbers of a run."""
+    refused = [phone(n, lead) for lead in range(1, leads + 1) if lead % CALLED_EVERY]
+    for start in range(0, len(refused), NUMBERS_AT_ONCE):
+        await system.tell_simulator("numbers", dict.fromkeys(refused[start : start + NUMBERS_AT_ONCE], NOT_VALID))
 
 
 async def _dial(system: System, runs: Sequence[_Run], seconds: float) -> tuple[Counter[str], float]:
