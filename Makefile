@@ -13,7 +13,7 @@ PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-inp
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: screenshots help setup setup-dev demo test adoption axe simulate mutants bench lint types format lock packages clean
+.PHONY: matrix screenshots help setup setup-dev demo test adoption axe simulate mutants bench lint types format lock packages clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -53,6 +53,9 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
+matrix: $(DEV_STAMP) packages ## the main job and its faults on every platform: poolers, small plans
+	@MATRIX=1 $(PY) -m pytest -n 0 tests/platforms $(ARGS)
+
 screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots
 	@$(PY) -m pytest -q -n0 tests/browser/screenshots.py
 
@@ -91,6 +94,7 @@ packages:
 	command -v psql >/dev/null || missing+=(postgresql-client); \
 	command -v php >/dev/null || missing+=(php-cli php-redis); \
 	[ -d /usr/share/nodejs/redis ] || missing+=(node-redis); \
+	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer); \
 	if [ $${#missing[@]} != 0 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing $${missing[*]} for the tests"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >/dev/null 2>&1 \

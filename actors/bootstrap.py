@@ -20,6 +20,7 @@ from sql.attempts.fact_writer import FactWriter
 from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Commands
+from sql.guards import report_guards
 from sql.outbox.outbox import Outbox, Relay
 from sql.pool import open_pool
 from sql.runs.runs import Runs
@@ -53,6 +54,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
         pool = await stack.enter_async_context(await connecting)
         await check_server(pool)
+        await report_guards(pool)
         require_default_account(settings, await Businesses(pool).without_account())
         stored = Accounts(pool)
         book = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account"))

@@ -12,7 +12,7 @@ from sql.adoption.old_schema import ForeignSchemaError
 from sql.errors import FAILED
 from sql.lock_times import LockTimes
 from sql.migrate import ChangedMigrationError, migrate, plan, report
-from sql.patience import BlockedMigrationError
+from sql.patience import MigrationError
 from sql.unusable import why_unusable
 
 
@@ -37,7 +37,7 @@ def main() -> int:
         sys.stderr.write(f"these migrations were applied here and have changed since: {error}; restore them, and write a new one instead\n")
     except ForeignSchemaError as error:
         sys.stderr.write(f"the tables of this database are not those of the old application, and nothing was changed:\n{error}\n")
-    except BlockedMigrationError as error:
+    except MigrationError as error:
         sys.stderr.write(f"{error}\n")
     except FAILED as error:
         sys.stderr.write(f"{why_unusable(error, database_url)}\n")

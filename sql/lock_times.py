@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sql.patience import brief
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LockTimes:
         started_at = asyncio.get_running_loop().time()
         locks_table = True
         try:
-            async with connection.transaction():
+            async with brief(connection):
                 yield
                 locks_table = await connection.fetchval(statements("migrations")["locks_table"])
         finally:
@@ -53,11 +54,12 @@ class LockTimes:
                 self.table = self._longer(self.table, step, started_at)
 
     @asynccontextmanager
-    async def of_rows(self, step: str) -> AsyncIterator[None]:
-        """Counts a block, which is one statement that locks rows."""
+    async def of_rows(self, connection: Connection, step: str) -> AsyncIterator[None]:
+        """A transaction around a block that locks rows, which is counted."""
         started_at = asyncio.get_running_loop().time()
         try:
-            yield
+            async with brief(connection):
+                yield
         finally:
             self.rows = self._longer(self.rows, step, started_at)
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import asyncpg
 
 from sql.adoption.adopt import adopt, adoption_steps
 from sql.adoption.old_schema import ForeignSchemaError, old_schema
 from sql.adoption.survey import survey
 from sql.lock_times import LockTimes
-from sql.patience import LOCK_TIMEOUT_SECONDS, BlockedMigrationError, MigrationError, patiently
+from sql.patience import BlockedMigrationError, MigrationError, patiently
+from sql.pooler import Connector
 from sql.statements import FOLDER, QUERIES, statements
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from sql.adoption.old_schema import OldSchema
     from sql.pool import Connection, Pool
+    from sql.pooler import Session
 
 # Any number, the same in all versions: the holder of this advisory lock migrates.
 LOCK = 7_417_001
@@ -35,6 +38,17 @@ LOCK_TRIES = 36_000
 CALLED_BY_OTHERS = {"states", "old_job_v1"}
 # The migration that creates the tables which other programs read.
 PUBLIC = "0002_public"
+
+
+POOLED_ADOPTION = (
+    "the tables of an old application are adopted over a direct connection only, since a pooler may run each statement in another session: "
+    "run this once with the address of PostgreSQL itself in DATABASE_URL"
+)
+LOST_LOCK = "the connection that keeps other migrations away is lost; what was done stays, and the same command goes on from there"
+
+
+class PooledAdoptionError(MigrationError):
+    """Tables of an old application cannot be adopted through a pooler."""
 
 
 class ChangedMigrationError(MigrationError):
@@ -98,23 +112,26 @@ async def migrate(database_url: str, times: LockTimes | None = None) -> list[str
     Raises:
         ChangedMigrationError: when an applied migration has changed; nothing is applied then.
         ForeignSchemaError: when tables of these names exist that are not the old application's; nothing is applied then.
+        PooledAdoptionError: when there are tables of an old application, and a pooler in between; nothing is applied then.
         BlockedMigrationError: when another session keeps a table locked, or another process migrates for an hour.
         asyncpg.PostgresError: when a file fails; that file is rolled back, those before it stay.
     """
-    settings = {"application_name": "migrate", "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s"}
     times = LockTimes() if times is None else times
-    connection = await asyncpg.connect(database_url, server_settings=settings)
-    try:
-        await _lock(connection)
+    connector = Connector("migrate", {})
+    async with _exclusively(connector, database_url) as lock, _connected(connector, database_url) as connection:
         before = await _report(connection)
         if before.changed:
             raise ChangedMigrationError(", ".join(before.changed))
         if before.old and before.old.differences:
             raise ForeignSchemaError("\n".join(before.old.differences))
+        if before.old and connector.pooled:
+            raise PooledAdoptionError(POOLED_ADOPTION)
         await connection.execute(statements("migrations")["create_schema"])
         await connection.execute(statements("migrations")["create_applied"])
         done: list[str] = []
         for step in [step for step in steps() if step.name in before.pending]:
+            if lock.is_closed():
+                raise BlockedMigrationError(LOST_LOCK)
             if step.name == PUBLIC and before.old:
                 done += await adopt(connection, set(before.applied), times)
                 await connection.execute(statements("migrations")["record"], step.kind, step.name, step.checksum)
@@ -123,8 +140,6 @@ async def migrate(database_url: str, times: LockTimes | None = None) -> list[str
             done.append(step.name)
         await connection.execute(statements("timelines")["notice"])
         return done
-    finally:
-        await connection.close()
 
 
 async def plan(database_url: str) -> list[str]:
@@ -133,12 +148,9 @@ async def plan(database_url: str) -> list[str]:
     Raises:
         OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
-    connection = await asyncpg.connect(database_url)
-    try:
+    async with _connected(Connector("migrate", {}), database_url) as connection:
         old = (await _report(connection)).old
         return await survey(connection, old) if old else []
-    finally:
-        await connection.close()
 
 
 async def report(database_url: str) -> Report:
@@ -147,20 +159,36 @@ async def report(database_url: str) -> Report:
     Raises:
         OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
-    connection = await asyncpg.connect(database_url)
-    try:
+    async with _connected(Connector("migrate", {}), database_url) as connection:
         return await _report(connection)
+
+
+@asynccontextmanager
+async def _connected(connector: Connector, database_url: str) -> AsyncIterator[Session]:
+    connection = await connector.connect(database_url)
+    try:
+        yield connection
     finally:
         await connection.close()
 
 
-async def _lock(connection: Connection) -> None:
-    for _ in range(LOCK_TRIES):
-        if await connection.fetchval(statements("migrations")["lock"], LOCK):
-            return
-        await asyncio.sleep(LOCK_PAUSE_SECONDS)
-    message = "another process has been migrating this database for an hour"
-    raise BlockedMigrationError(message)
+@asynccontextmanager
+async def _exclusively(connector: Connector, database_url: str) -> AsyncIterator[Session]:
+    """Hold the lock of those that migrate, in a transaction on a connection of its own: behind a pooler no session is ours for longer.
+
+    Raises:
+        BlockedMigrationError: when another process holds it for an hour.
+    """
+    async with _connected(connector, database_url) as connection:
+        for _ in range(LOCK_TRIES):
+            async with connection.transaction():
+                if await connection.fetchval(statements("migrations")["lock"], LOCK):
+                    await connection.execute(statements("migrations")["keep"])
+                    yield connection
+                    return
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
+        message = "another process has been migrating this database for an hour"
+        raise BlockedMigrationError(message)
 
 
 async def _apply(connection: Connection, step: Step, times: LockTimes) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg
 
+from sql.statements import statements
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sql.pool import Connection
 
 T = TypeVar("T")
 
-# A statement that waits for a lock on a table makes all others wait behind it: never longer than this.
-LOCK_TIMEOUT_SECONDS: Final = 0.5
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 2.0
 MAX_TRIES: Final = 60
@@ -25,6 +28,14 @@ class MigrationError(Exception):
 
 class BlockedMigrationError(MigrationError):
     """Another session keeps something locked."""
+
+
+@asynccontextmanager
+async def brief(connection: Connection) -> AsyncIterator[None]:
+    """A transaction that waits half a second for a lock at most, since all others wait behind it, and has no other limit."""
+    async with connection.transaction():
+        await connection.execute(statements("migrations")["limit"])
+        yield
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import asyncpg
 
-from sql.errors import mapped
+from sql.errors import DatabaseUnavailableError, mapped
+from sql.pooler import Connector
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from uuid import UUID
 
+    Flush: TypeAlias = Callable[[], Awaitable[None]]
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 LOCK_TIMEOUT_SECONDS = 2
@@ -30,7 +33,6 @@ QUERIES_PER_CONNECTION = 50_000
 IDLE_CONNECTION_SECONDS = 300.0
 
 SESSION = {
-    "timezone": "UTC",
     "default_transaction_isolation": "read committed",
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
@@ -39,7 +41,6 @@ SESSION = {
     "jit": "off",
 }
 
-
 # A session plans a function when it first runs it, which takes longer than running it. Do that before it holds a lock.
 PLANNED = (
     "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0, 0, '')",
@@ -47,14 +48,18 @@ PLANNED = (
 )
 
 
-# Writes a WAL record and touches no table: a commit is flushed only if it has written something.
-FLUSH = "SELECT pg_logical_emit_message(TRUE, 'ringmaster', '')"
-# The database may have lost what this process has published: sql/timelines/timeline_v1.sql.
+# Writes a WAL record, since a commit is flushed only if it has written something; returns the server's boot.
+FLUSH = "SELECT b.id, pg_logical_emit_message(TRUE, 'ringmaster', '') FROM dialer.boot b"
+# The database may have lost what this process has published: sql/timelines/timeline_v1.sql. Returns the server's boot.
 NOTICE_TIMELINE = statements("timelines")["notice"]
+CRASHED = "PostgreSQL has crashed since, and may have lost this"
 
 
 class Pool:
     """A bounded number of connections. Driver errors that a retry may cure are raised as our own (`sql/errors.py`)."""
+
+    # The server's boot when this process last flushed.
+    _boot: UUID | None = None
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], acquire_seconds: float = ACQUIRE_SECONDS) -> None:
         """Wait for a connection of `pool` for at most `acquire_seconds`."""
@@ -77,6 +82,26 @@ class Pool:
         with mapped():
             async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[tuple[Connection, Flush]]:
+        """Hold a connection, and a function that flushes everything committed before to the disk and to synchronous standbys.
+
+        An asynchronous commit followed by a flush is as durable as a synchronous one, since the WAL is written in order, but the row locks
+        are released before the flush. Flush before placing a call or publishing anything that depends on the commit.
+
+        Raises:
+            DatabaseUnavailableError: from the flush, when the server has crashed since the block began and may have lost its commits.
+        """
+        async with self.acquire() as connection:
+            before = self._boot = self._boot or await connection.fetchval(NOTICE_TIMELINE)
+
+            async def flush() -> None:
+                if await connection.fetchval(FLUSH) != before:
+                    self._boot = await connection.fetchval(NOTICE_TIMELINE)
+                    raise DatabaseUnavailableError(CRASHED)
+
+            yield connection, flush
 
     async def fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
         """All rows."""
@@ -113,28 +138,20 @@ async def open_pool(
     Raises:
         OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
-    pool = await asyncpg.create_pool(
+    connector = Connector(name, SESSION)
+    pool = await asyncpg.create_pool(  # type: ignore[call-overload] # its stub lists every option that `connect` hands on
         database_url,
+        connect=connector.connect,
         min_size=1,
         max_size=size,
         max_queries=QUERIES_PER_CONNECTION,
         max_inactive_connection_lifetime=IDLE_CONNECTION_SECONDS,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS,
-        server_settings={"application_name": name, **SESSION},
         init=_plan if planned else _prepare,
         reset=_keep,
     )
     return Pool(pool, acquire_seconds)
-
-
-async def flush(connection: Connection) -> None:
-    """Flush everything committed before to the disk, and to the standbys that commits wait for.
-
-    An asynchronous commit followed by this is as durable as a synchronous one, since the WAL is written in order, but the row locks are
-    released before the flush. Call it before placing a call or publishing anything that depends on the commit.
-    """
-    await connection.execute(FLUSH)
 
 
 async def _keep(_: Connection) -> None:

@@ -24,6 +24,7 @@ from sql.call_history.call_history import CallHistory
 from sql.commands.commands import Commands
 from sql.dialling.dialling import Dialling
 from sql.do_not_call.do_not_call import DoNotCall
+from sql.guards import report_guards
 from sql.installation.business_states import Installation
 from sql.jobs.jobs import Jobs
 from sql.outbox.outbox import Outbox, Relay
@@ -136,6 +137,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.BUSINESSES] = Businesses(pool)
     try:
         await check_server(pool)
+        await report_guards(pool)
         require_default_account(app[keys.SETTINGS], await app[keys.BUSINESSES].without_account())
         app[keys.ACCOUNT_ROWS] = Accounts(pool)
         await app[keys.ACCOUNT_ROWS].keep_default(app[keys.ACCOUNTS].default.sid, app[keys.ACCOUNTS].default_to_keep)

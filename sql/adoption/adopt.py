@@ -110,7 +110,7 @@ async def _in_parts(connection: Connection, step: AdoptionStep, times: LockTimes
 
 def _part(connection: Connection, step: AdoptionStep, after: int, times: LockTimes) -> Callable[[], Awaitable[int | None]]:
     async def attempt() -> int | None:
-        async with times.of_rows(step.name):
+        async with times.of_rows(connection, step.name):
             reached: int | None = await connection.fetchval(step.text, after, PART_ROWS[step.kind])
         return reached
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.model import AttemptReason, AttemptState
 from sql.attempts.verdicts import RecordVerdict, VerdictCode
-from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ class Attempts:
         Raises:
             DatabaseUnavailableError: when the claim failed or its response was lost; attempts with this token may exist (`lost_claim`).
         """
-        async with self._pool.acquire() as connection:
+        async with self._pool.writing() as (connection, flush):
             rows = await connection.fetch(
                 TEXT["claim"],
                 incarnation,
@@ -202,24 +201,23 @@ class Attempts:
             committed()
             taken = [row for row in rows if row["verdict"] == VerdictCode.TAKEN]
             if taken:
-                await flush(connection)
+                await flush()
         verdicts = [_verdict(row) for row in rows if row["verdict"] != VerdictCode.TAKEN]
         return [_claimed(row, token) for row in taken], verdicts
 
     async def record(self, facts: Sequence[Fact], committed: Callable[[], None] = lambda: None) -> list[RecordResult]:
         """Record facts, at most one per attempt; the results are in no particular order.
 
-        `committed` is called when only the flush is left: the rows are free again. The flush is of the same session, since one of a later
-        session could follow a crash in which the facts were lost.
+        `committed` is called when only the flush is left: the rows are free again.
 
         Raises:
             DatabaseUnavailableError: when the statement failed or its response was lost; recording the same facts again is harmless.
         """
-        async with self._pool.acquire() as connection:
+        async with self._pool.writing() as (connection, flush):
             rows = await connection.fetch(TEXT["record"], [_without_nones(fact) for fact in facts])
             committed()
             if any(row["verdict"] != RecordVerdict.BUSY for row in rows):
-                await flush(connection)
+                await flush()
         return [_record_result(row) for row in rows]
 
     async def open_of_partitions(self, partitions: Sequence[int]) -> list[OpenAttempt]:

@@ -485,6 +485,13 @@ CREATE TABLE dialer.timelines (
     calls_from  TIMESTAMPTZ  NOT NULL
 );
 
+-- One row: its id is another after each crash, when PostgreSQL empties unlogged tables and loses commits that were not
+-- flushed. dialer.notice_timeline_v1() puts it there; a flush compares it (sql/pool.py).
+CREATE UNLOGGED TABLE dialer.boot (
+    id     UUID     NOT NULL DEFAULT gen_random_uuid(),
+    alone  BOOLEAN  PRIMARY KEY DEFAULT TRUE CHECK (alone)
+);
+
 -- Events that must not be lost, until they are in the stream.
 CREATE TABLE dialer.outbox (
     id           BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,5 +1,12 @@
 -- name: lock
-SELECT pg_try_advisory_lock($1)
+SELECT pg_try_advisory_xact_lock($1)
+
+-- name: keep
+SELECT set_config('idle_in_transaction_session_timeout', '0', TRUE)
+
+-- name: limit
+SELECT set_config('lock_timeout', '500ms', TRUE), set_config('statement_timeout', '0', TRUE),
+       set_config('idle_in_transaction_session_timeout', '0', TRUE)
 
 -- name: create_schema
 CREATE SCHEMA IF NOT EXISTS dialer

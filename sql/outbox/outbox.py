@@ -16,7 +16,6 @@ from dialer.messages import Event
 from dialer.streams.client import RedisUnavailableError
 from dialer.streams.relay_script import topic_of
 from sql.errors import DatabaseUnavailableError
-from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -47,11 +46,11 @@ class Outbox:
 
     async def next(self, limit: int, without: Collection[Topic] = ()) -> list[Event]:
         """The oldest events, except those of the runs in `without`. Flushed first: a published event must survive a crash."""
-        async with self._pool.acquire() as connection:
+        async with self._pool.writing() as (connection, flush):
             # Business and run in one number, as the statement compares them: its plan must stay a plain scan along the ids.
             rows = await connection.fetch(TEXT["next"], limit, [(business_id << 32) + (run_id or 0) for business_id, run_id in without])
             if rows:
-                await flush(connection)
+                await flush()
         return [
             Event(
                 type=row["type"],

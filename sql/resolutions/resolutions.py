@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.messages import KEEP_HTTP_SECONDS
 from sql.audit.audit import CURRENT_ADDRESS
-from sql.pool import flush
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Resolutions:
         Raises:
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
-        async with self._pool.acquire() as connection:
+        async with self._pool.writing() as (connection, flush):
             answer: dict[str, Any] = await connection.fetchval(
                 TEXT["resolve"],
                 request.business_id,
@@ -60,5 +59,5 @@ class Resolutions:
                 KEEP_HTTP_SECONDS,
                 CURRENT_ADDRESS.get(),
             )
-            await flush(connection)
+            await flush()
         return answer

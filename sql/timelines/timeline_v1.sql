@@ -14,8 +14,10 @@ EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_func
 END
 $$;
 
--- Each connection calls this first. A promotion cannot go unnoticed: a standby accepts no connection of ours.
-CREATE OR REPLACE FUNCTION dialer.notice_timeline_v1() RETURNS void
+-- Each connection calls this first. A promotion cannot go unnoticed: a standby accepts no connection of ours. Behind a
+-- pooler our connections outlive the server's; there each flush notices that the boot is another, and calls this.
+-- Returns the boot.
+CREATE OR REPLACE FUNCTION dialer.notice_timeline_v1() RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE
     -- More events and attempts than a timeline can have lost: their ids were published, and must not be assigned again.
@@ -23,27 +25,33 @@ DECLARE
     noticing CONSTANT bigint := 7417003;
     here text;
     is_older boolean;
+    boot uuid;
 BEGIN
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'this server is a standby' USING ERRCODE = 'read_only_sql_transaction';
     END IF;
     here := dialer.timeline_name();
-    IF EXISTS (SELECT FROM dialer.timelines h WHERE h.name = here) THEN
-        RETURN;
+    IF NOT EXISTS (SELECT FROM dialer.timelines h WHERE h.name = here) THEN
+        -- One session records the timeline; the others wait here. Not a table lock: that would wait for any session
+        -- with a row lock.
+        PERFORM pg_advisory_xact_lock(noticing);
+        is_older := EXISTS (SELECT FROM dialer.timelines) OR EXISTS (SELECT FROM dialer.attempts);
+        INSERT INTO dialer.timelines (name, calls_from)
+        VALUES (here, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1),
+                               now() - interval '1 day') - interval '1 minute')
+        ON CONFLICT (name) DO NOTHING;
+        IF FOUND AND is_older THEN
+            PERFORM setval(s.name, nextval(s.name) + forgotten)
+            FROM (VALUES (pg_get_serial_sequence('dialer.attempts', 'id')),
+                  (pg_get_serial_sequence('dialer.outbox', 'id'))) AS s (name);
+        END IF;
     END IF;
-    -- One session records the timeline; the others wait here. Not a table lock: that would wait for any session with a
-    -- row lock.
-    PERFORM pg_advisory_xact_lock(noticing);
-    is_older := EXISTS (SELECT FROM dialer.timelines) OR EXISTS (SELECT FROM dialer.attempts);
-    INSERT INTO dialer.timelines (name, calls_from)
-    VALUES (here, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1),
-                           now() - interval '1 day') - interval '1 minute')
-    ON CONFLICT (name) DO NOTHING;
-    IF FOUND AND is_older THEN
-        PERFORM setval(s.name, nextval(s.name) + forgotten)
-        FROM (VALUES (pg_get_serial_sequence('dialer.attempts', 'id')),
-              (pg_get_serial_sequence('dialer.outbox', 'id'))) AS s (name);
+    SELECT b.id INTO boot FROM dialer.boot b;
+    IF NOT FOUND THEN
+        INSERT INTO dialer.boot DEFAULT VALUES ON CONFLICT DO NOTHING;
+        SELECT b.id INTO boot FROM dialer.boot b;
     END IF;
+    RETURN boot;
 END
 $$;
 

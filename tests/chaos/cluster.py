@@ -28,6 +28,7 @@ from sql.pool import open_pool
 from tests.chaos.polling import until
 from tests.chaos.tenant import Tenant
 from tests.chaos.watch import Watch
+from tests.pgbouncer import pooled
 from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from ringmaster.local.process import Child
     from sql.pool import Pool
+    from tests.pgbouncer import Mode
 
 MARK = "chaos"
 SPEED = 200.0
@@ -46,12 +48,18 @@ UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Cluster:
-    """Use with `async with`; `settings` are added to the environment of our processes, `postgres` to that server's settings."""
+    """Use with `async with`; `settings` are added to the environment of our processes, `postgres` to that server's settings.
 
-    def __init__(self, path: Path, *, speed: float = SPEED, postgres: Mapping[str, str] | None = None, **settings: str) -> None:
+    With `pooler` our processes use PostgreSQL through PgBouncer.
+    """
+
+    def __init__(
+        self, path: Path, *, speed: float = SPEED, postgres: Mapping[str, str] | None = None, pooler: Mode | None = None, **settings: str
+    ) -> None:
         self.path = path
         self._speed = speed
         self._settings = settings
+        self._pooler = pooler
         self._stack = AsyncExitStack()
         self._names = itertools.count(1)
         self._phones = itertools.count(1)
@@ -67,12 +75,16 @@ class Cluster:
         self.pool: Pool
         self.watch: Watch
         self.environment: dict[str, str] = {}
+        self.database_url: str
 
     async def __aenter__(self) -> Self:
         for server in (self.postgres, self.valkey):
             await server.start()
             self._stack.push_async_callback(server.stop)
-        await installation.prepare(self.postgres.url)
+        self.database_url = self.postgres.url
+        if self._pooler:
+            self.database_url = await self._stack.enter_async_context(pooled(self.postgres.url, self._pooler, self.path / "pgbouncer"))
+        await installation.prepare(self.database_url)
         await self._stack.enter_async_context(self.provider_proxy)
         self.environment = self._environment()
         await self._stack.enter_async_context(self.processes)
@@ -94,7 +106,7 @@ class Cluster:
             **installation.bare_environment(),
             **self.simulator.environment,
             "TWILIO_API_URL": self.provider_proxy.url,
-            "DATABASE_URL": self.postgres.url,
+            "DATABASE_URL": self.database_url,
             "REDIS_URL": self.valkey.url,
             "PORT": port,
             "PUBLIC_URL": f"http://{LOCALHOST}:{port}",

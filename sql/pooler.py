@@ -1,0 +1,61 @@
+"""Connects to PostgreSQL directly, or through a pooler such as PgBouncer, whatever its mode.
+
+Behind a pooler in transaction mode each transaction may run in another session of the server, so nothing may be left in a session: no
+prepared statements, no settings. Settings of the role take their place (docs/operations.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Session: TypeAlias = asyncpg.Connection[asyncpg.Record]
+
+# A pooler invents the process id that it tells its clients. A simple query, since a prepared statement would stay in the server's session.
+CHECK: Final = "DO $$ BEGIN IF pg_backend_pid() <> {pid} THEN RAISE EXCEPTION 'a pooler' USING ERRCODE = '{code}'; END IF; END $$"
+POOLER: Final = "RM001"
+# Poolers pass these on with each transaction; other settings they refuse, or ignore.
+PASSED_ON: Final = {"timezone": "UTC"}
+
+
+class Connector:
+    """Makes the connections of one process to one server; `pooled` once there has proved to be a pooler in between."""
+
+    def __init__(self, name: str, settings: Mapping[str, str]) -> None:
+        """`name` is what pg_stat_activity shows; `settings` are those of each session, as far as it is ours."""
+        self._through_pooler = {"application_name": name, **PASSED_ON}
+        self._direct = {**self._through_pooler, **settings}
+        self.pooled = False
+
+    async def connect(self, database_url: str, **options: Any) -> Session:  # noqa: ANN401 - those of asyncpg.connect
+        """Connect; the options are those of `asyncpg.connect`.
+
+        Raises:
+            OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
+        """
+        if not self.pooled:
+            try:
+                connection: Session = await asyncpg.connect(database_url, server_settings=self._direct, **options)
+            except asyncpg.ProtocolViolationError:
+                self.pooled = True
+            else:
+                if await _is_direct(connection):
+                    return connection
+                self.pooled = True
+                await connection.close()
+        pooled: Session = await asyncpg.connect(database_url, server_settings=self._through_pooler, statement_cache_size=0, **options)
+        return pooled
+
+
+async def _is_direct(connection: Session) -> bool:
+    try:
+        await connection.execute(CHECK.format(pid=connection.get_server_pid(), code=POOLER))
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != POOLER:
+            raise
+        return False
+    return True
