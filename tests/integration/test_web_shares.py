@@ -161,7 +161,8 @@ async def test_unsigned_callbacks_for_many_businesses_share_one_tenant(site: Sit
         reference = Reference(number, 1, "0" * 32)
         response = await site.request("POST", f"/callbacks/{reference}", token=None, data={"CallSid": "CA1", "AccountSid": own})
         assert response.status == 403
-    assert {use for use in asked if use.tenant not in {"facts", "relay"}} == {Use("unsigned:127.0.0.1")}
+    # The duties of the process, which have no address or business in their name, go on meanwhile.
+    assert {use for use in asked if ":" in use.tenant} == {Use("unsigned:127.0.0.1")}
     async with await taken_by(site, Use("unsigned:127.0.0.1"), *(Use(f"business:{number}") for number in range(100, 120))):
         assert pool._shares.free() == 0
         assert (await site.post_callback(calls[0], "ringing")).status == 204
