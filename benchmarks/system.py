@@ -16,7 +16,7 @@ import psutil
 
 from dialer.model import Role
 from ringmaster import installation
-from ringmaster.commands import token
+from ringmaster.commands.businesses import token
 from ringmaster.local.ports import LOCALHOST, free_port
 from ringmaster.local.postgres import Postgres
 from ringmaster.local.process import Processes

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 # The module of each command. Only that of the command that is run is imported: together they take a second.
 MODULES: Final = {
-    "up": "up",
-    "demo": "demo",
-    "account": "account",
-    "business": "business",
-    "user": "user",
-    "token": "token",
-    "resolve": "resolve",
-    "dnc": "do_not_call",
-    "prices": "prices",
-    "stop-all": "dialling",
-    "resume-all": "dialling",
-    "rejected": "rejected",
+    "up": "installation.up",
+    "demo": "installation.demo",
+    "account": "businesses.account",
+    "business": "businesses.business",
+    "user": "businesses.user",
+    "token": "businesses.token",
+    "resolve": "runs.resolve",
+    "dnc": "businesses.do_not_call",
+    "prices": "installation.prices",
+    "stop-all": "installation.dialling",
+    "resume-all": "installation.dialling",
+    "rejected": "runs.rejected",
 }
 # Installed by requirements-local.txt only: an installation with its own database servers runs without `up` and `demo`.
 LOCAL = {"psutil", "rich"}

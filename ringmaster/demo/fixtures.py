@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialer.model import Role
 from ringmaster import new_business
-from ringmaster.commands import token, user
+from ringmaster.commands.businesses import token, user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ import asyncpg
 
 from dialer.model import Role
 from ringmaster import installation
-from ringmaster.commands import token
+from ringmaster.commands.businesses import token
 from ringmaster.local.ports import LOCALHOST, free_port
 from ringmaster.local.postgres import Postgres
 from ringmaster.local.process import Processes

@@ -11,7 +11,7 @@ import pytest
 
 from dialer.messages import CommandType
 from dialer.model import AttemptState
-from ringmaster.commands.prices import prices_of, rows_of
+from ringmaster.commands.installation.prices import prices_of, rows_of
 from sql.attempts.verdicts import VerdictCode
 from sql.prices.price_table import Prices
 from tests.integration.test_cli_accounts import command
