@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def lead_values(name: str | None, variables: Mapping[str, Any] | None) -> dict[s
     return values
 
 
+# The names of a list repeat in each of its leads.
+@lru_cache(maxsize=1_000)
 def key_of(name: str) -> str:
     """The key of a variable: its name in small letters, without marks of direction, blanks and hyphens as one underscore."""
     visible = "".join(letter for letter in unicodedata.normalize("NFC", name) if unicodedata.category(letter) != "Cf")

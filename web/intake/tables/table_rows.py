@@ -15,7 +15,7 @@ from web.intake.csv_records import RecordFault, UnreadableRecord
 from web.intake.row_shape import QUOTE
 from web.intake.rows import FIELDS, MAX_LEADS, BadRowCellsError, RowId, too_many
 from web.intake.tables.headings import Role, role_of
-from web.intake.tables.layout import INVISIBLE, column_name
+from web.intake.tables.layout import INVISIBLE, MAX_HEADER_CHARACTERS, column_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,6 +32,8 @@ NAMED: Final = ("lead", "phone", "name", "zone")
 # How a spreadsheet marks an id as text; and an id it has turned into a float.
 TEXT_MARKS: Final = re.compile(r"""'(?P<quoted>.+)|="(?P<formula>[^"]+)\"""")
 INTEGER: Final = re.compile(r"(?P<whole>0|[1-9][0-9]{0,18})(?P<float>\.0)?", re.ASCII)
+# A cell that ends with one is no heading that ends otherwise.
+DIGITS: Final = frozenset("0123456789")
 # Any number with this many digits fits.
 MAX_PLAIN_DIGITS: Final = 18
 # Beyond this a float has lost digits.
@@ -79,7 +81,12 @@ class _Headers:
 
     def _repeats(self, record: list[str]) -> bool:
         """Whether the phone of this row is the heading of its column."""
-        return self._phone < len(record) and bool(self._heading) and column_name(record[self._phone]) == self._heading
+        if self._phone >= len(record) or not self._heading:
+            return False
+        cell = record[self._phone]
+        if cell[-1:] in DIGITS and len(cell) <= MAX_HEADER_CHARACTERS and self._heading[-1] not in DIGITS:
+            return False
+        return column_name(cell) == self._heading
 
     def _names(self, record: list[str]) -> bool:
         """Whether the cell of the phone has no digit, and this cell and others are headings."""
