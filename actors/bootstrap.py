@@ -60,7 +60,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         book = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account"))
         await stored.keep_default(book.default.sid, book.default_to_keep)
         await OldRuns(pool, book.default.sid).name_account()
-        streams = Streams(settings.redis_url, clock)
+        streams = Streams(settings.redis_url, clock, settings.redis_ca_file)
         stack.push_async_callback(streams.close)
         provider = TwilioProvider(settings.twilio_api_url, clock)
         stack.push_async_callback(provider.close)

@@ -1,10 +1,11 @@
 """Checks the addresses in the settings as their users would: Twilio, asyncpg, redis-py. None is echoed: they contain passwords.
 
-Pure: no I/O.
+Only the path of a file is looked up; nothing is connected.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -17,6 +18,8 @@ PRIVATE_ENDINGS = (
     *("test", "invalid", "example"),
 )
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# In place of a file with certificates: check none.
+NO_CERTIFICATES = "none"
 TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
 # The options of redis-py that change neither our time-outs nor the form of answers; the others are set by us.
 REDIS_OPTIONS = {
@@ -51,6 +54,30 @@ def web_address(text: str) -> str:
     _check_port(parts)
     _check_path(parts.path.rstrip("/"))
     return text.rstrip("/")
+
+
+def bind_address(text: str) -> str:
+    """Check an address of this machine to listen at.
+
+    Raises:
+        ValueError: when it is no IP address.
+    """
+    try:
+        ip_address(text)
+    except ValueError:
+        _reject("must be an address of this machine such as 0.0.0.0, 127.0.0.1 or ::")
+    return text
+
+
+def readable_file_or_none(text: str) -> str:
+    """Check the path of a file with certificates, or the word `none`.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    if text != NO_CERTIFICATES and not os.access(text, os.R_OK):
+        _reject("must be the path of a file with certificates (PEM) that this process may read, or none to check none")
+    return text
 
 
 def postgresql_address(text: str) -> str:

@@ -13,7 +13,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dialer import credentials
-from dialer.addresses import TWILIO, host_list, is_private, is_twilio, network_list, postgresql_address, redis_address, web_address
+from dialer.addresses import (
+    TWILIO,
+    bind_address,
+    host_list,
+    is_private,
+    is_twilio,
+    network_list,
+    postgresql_address,
+    readable_file_or_none,
+    redis_address,
+    web_address,
+)
 from dialer.credentials import MIN_SECRET_CHARACTERS
 
 if TYPE_CHECKING:
@@ -53,6 +64,8 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_unless_empty(postgresql_address))] = Field("", alias="DATABASE_URL")
     database_connections: int = Field(10, alias="DIALER_DATABASE_CONNECTIONS", ge=4, le=1000)
     redis_url: Annotated[str, AfterValidator(_unless_empty(redis_address))] = Field("", alias="REDIS_URL")
+    redis_ca_file: Annotated[str, AfterValidator(_unless_empty(readable_file_or_none))] = Field("", alias="DIALER_REDIS_CA_FILE")
+    host: Annotated[str, AfterValidator(bind_address)] = Field("0.0.0.0", alias="HOST")  # noqa: S104 - a platform's router is on another machine
     port: int = Field(8080, alias="PORT", ge=0, le=65535)
     public_url: WebAddress = Field("", alias="PUBLIC_URL")
     secret_key: Annotated[SecretStr, BeforeValidator(_secret(credentials.several(credentials.secret_key)))] = Field(

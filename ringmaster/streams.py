@@ -27,7 +27,7 @@ async def connected() -> AsyncIterator[Streams]:
     if not url:
         message = f"REDIS_URL is not set, and no `python -m dialer up` runs in {settings.data_dir}: set REDIS_URL=redis://host:6379"
         raise CommandError(message, MISUSED)
-    streams = Streams(url)
+    streams = Streams(url, ca_file=settings.redis_ca_file)
     try:
         yield streams
     except RedisUnavailableError as error:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
 from ringmaster.local.ports import LOCALHOST
+
+if TYPE_CHECKING:
+    import ssl
 
 END_OF_HEADERS = b"\r\n\r\n"
 LAST_RESPONSE = b"\r\nConnection: close\r\n\r\n"
 
 
 class TcpProxy:
-    """Forwards to the server of `url`: each direction `delay_seconds` later; while `hanging`, it accepts data and drops it."""
+    """Forwards to the server of `url`: each direction `delay_seconds` later; while `hanging`, it accepts data and drops it.
 
-    def __init__(self, url: str, *, delay_seconds: float = 0.0) -> None:
+    With `tls` it is spoken to by TLS, and speaks to the server without.
+    """
+
+    def __init__(self, url: str, *, delay_seconds: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self._inner = urlsplit(url)
         self._port = 0
         self._server: asyncio.Server | None = None
         self._sides: set[_Side] = set()
+        self._tls = tls
         self.delay_seconds = delay_seconds
         self.hanging = False
 
@@ -46,7 +53,7 @@ class TcpProxy:
     async def accept(self) -> None:
         """Accept connections, always at the same port; harmless when it does already."""
         if self._server is None:
-            self._server = await asyncio.get_running_loop().create_server(lambda: _Outer(self), LOCALHOST, self._port)
+            self._server = await asyncio.get_running_loop().create_server(lambda: _Outer(self), LOCALHOST, self._port, ssl=self._tls)
             self._port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:

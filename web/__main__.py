@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import sys
+from errno import EADDRNOTAVAIL
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -67,19 +68,19 @@ async def serve(settings: Settings, *, share_port: bool = False) -> None:
     except (*FAILED, UnfitServerError) as fault:
         raise CannotStartError(why_unusable(fault, settings.database_url)) from None
     try:
-        await _listen(server, settings.port, share_port=share_port)
-        logging.getLogger("web").info("listening on port %d", settings.port)
+        await _listen(server, settings.host, settings.port, share_port=share_port)
+        logging.getLogger("web").info("listening on port %d of %s", settings.port, settings.host)
         await stop.wait()
     finally:
         await server.cleanup()
 
 
-async def _listen(server: http.AppRunner, port: int, *, share_port: bool) -> None:
+async def _listen(server: http.AppRunner, host: str, port: int, *, share_port: bool) -> None:
     try:
         # Not without being told to: a forgotten process of another installation would get half of our callbacks.
-        await http.TCPSite(server, port=port, reuse_port=share_port).start()
+        await http.TCPSite(server, host, port, reuse_port=share_port).start()
     except OSError as fault:
-        message = f"PORT: {fault.strerror or fault}"
+        message = f"{'HOST' if fault.errno == EADDRNOTAVAIL else 'PORT'}: {fault.strerror or fault}"
         raise CannotStartError(message) from None
 
 

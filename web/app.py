@@ -174,7 +174,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
 
 
 async def _redis(app: http.Application) -> AsyncIterator[None]:
-    app[keys.STREAMS] = Streams(app[keys.SETTINGS].redis_url)
+    app[keys.STREAMS] = Streams(app[keys.SETTINGS].redis_url, ca_file=app[keys.SETTINGS].redis_ca_file)
     yield
     await app[keys.STREAMS].close()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -20,6 +21,7 @@ from dialer.clock import SystemClock
 from dialer.concurrency.loop import UnavailableError
 from dialer.messages import EVENTS
 from dialer.streams.circuit import Admission, CircuitBreaker
+from dialer.streams.outage_log import OutageLog, tls_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -54,8 +56,8 @@ class RedisUnavailableError(UnavailableError):
 class RedisConnection:
     """The connections to one server, with what every stream needs of it."""
 
-    def __init__(self, url: str, clock: Clock | None = None) -> None:
-        """Connect to `url` on first use."""
+    def __init__(self, url: str, clock: Clock | None = None, ca_file: str = "") -> None:
+        """Connect to `url` on first use; with `rediss://` to a server with a certificate of `ca_file`, or any with `none`."""
         self._clock = clock or SystemClock()
         options: dict[str, Any] = {
             "decode_responses": True,
@@ -64,12 +66,14 @@ class RedisConnection:
             "socket_connect_timeout": QUICK_SECONDS,
             # A retried XADD could add twice, and a caller must not wait longer than its time-out.
             "retry": Retry(NoBackoff(), 0),
+            **(tls_options(ca_file) if url.startswith("rediss:") else {}),
         }
         self._quick: redis.Redis = redis.Redis.from_url(url, socket_timeout=QUICK_SECONDS, **options)
         self._blocking: redis.Redis = redis.Redis.from_url(url, socket_timeout=None, **options)
         self._circuit = CircuitBreaker(self._clock)
         self._writable, self._writable_at = True, -WRITABLE_SECONDS
         self._checking_writable = asyncio.Lock()
+        self._outage = OutageLog()
         self._closed = False
         self._in_flight: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
@@ -166,8 +170,11 @@ class RedisConnection:
             else:
                 # Refused, closed or an error: no caller has waited for the time-out.
                 self._circuit.answered()
+                if isinstance(error, RedisConnectionError | OSError):
+                    self._outage.failed(error)
             raise RedisUnavailableError(type(error).__name__) from error
         self._circuit.answered()
+        self._outage.answered()
         return answer
 
     @asynccontextmanager
