@@ -139,20 +139,16 @@ async def load(connection: Connection, business_id: int, run_id: int, leads: Seq
 
 
 async def _load_part(connection: Connection, business_id: int, run_id: int, part: Sequence[NewLead], *, after: int) -> None:
-    # Written as JSON while PostgreSQL copies the rows.
-    variables = asyncio.create_task(asyncio.to_thread(_variables, part, after + 1))
-    try:
-        await connection.copy_records_to_table(
-            "outbound_call_jobs",
-            schema_name="public",
-            columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
-            records=[
-                (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n)
-                for n, lead in enumerate(part, start=after + 1)
-            ],
-        )
-    finally:
-        positions, texts = await variables
+    copying = connection.copy_records_to_table(
+        "outbound_call_jobs",
+        schema_name="public",
+        columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
+        records=[
+            (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(part, start=after + 1)
+        ],
+    )
+    # The variables are written as JSON while PostgreSQL copies the rows.
+    _, (positions, texts) = await asyncio.gather(copying, asyncio.to_thread(_variables, part, after + 1))
     if positions:
         # COPY has no text format for JSON.
         await connection.execute(TEXT["add_variables"], business_id, run_id, positions, texts)
