@@ -115,6 +115,14 @@ def load(*required: str) -> Settings:
     Raises:
         ConfigError: listing missing and wrong variables, and those that contradict each other.
     """
+    settings, faults = read(*required)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def read(*required: str) -> tuple[Settings, list[str]]:
+    """The environment with the defaults in place of what is wrong, and what `load` would say is wrong with it, a line each."""
     faults: dict[str, str] = {}
     try:
         settings = Settings()
@@ -123,10 +131,7 @@ def load(*required: str) -> Settings:
         # The valid ones may still contradict each other.
         settings = Settings(**{name: _fields()[name].get_default() for name in faults})
     missing = [f"{name} is not set: {REQUIRED[name]}" for name in required if not os.environ.get(name)]
-    lines = [*(f"{name}: {problem}" for name, problem in faults.items()), *missing, *_conflicts(settings, faults.keys())]
-    if lines:
-        raise ConfigError("\n".join(lines))
-    return settings
+    return settings, [*(f"{name}: {problem}" for name, problem in faults.items()), *missing, *_conflicts(settings, faults.keys())]
 
 
 def require_default_account(settings: Settings, businesses: int) -> None:

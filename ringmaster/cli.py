@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, rejected, up, demo."""
+"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, rejected, doctor, up, demo."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ MODULES: Final = {
     "stop-all": "installation.dialling",
     "resume-all": "installation.dialling",
     "rejected": "runs.rejected",
+    "doctor": "installation.doctor",
 }
 # Installed by requirements-local.txt only: an installation with its own database servers runs without `up` and `demo`.
 LOCAL = {"psutil", "rich"}

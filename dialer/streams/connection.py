@@ -126,6 +126,17 @@ class RedisConnection:
         seconds, microseconds = await self._background(self._quick.time)
         return float(seconds) + float(microseconds) / 1_000_000
 
+    async def describe(self) -> dict[str, Any]:
+        """What INFO says of the server; besides, as far as the server lets us ask, its setting `save`: when it writes a snapshot.
+
+        Raises:
+            RedisUnavailableError: when Redis does not answer.
+        """
+        found = dict(await self._background(self._quick.info))
+        with suppress(RedisUnavailableError):
+            found |= await self._background(self._quick.config_get, "save")
+        return found
+
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
         """Run a script on the server, for the rate limiter.
 

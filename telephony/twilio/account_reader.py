@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from twilio.base.exceptions import TwilioException
@@ -18,6 +18,7 @@ from telephony.twilio.connector import PooledHttpClient, exchange_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
+    from datetime import datetime
 
     from dialer.clock import Clock
     from telephony.provider import Account
@@ -35,11 +36,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """What Twilio says: `status` such as `active` or `suspended`, `numbers` in E.164, its own and the verified ones; None: not known."""
+    """What Twilio says: `status` such as `active` or `suspended`, `numbers` in E.164, its own and the verified ones; None: not known.
+
+    `at` is its clock when it answered, to the second.
+    """
 
     refused: bool = False
     status: str | None = None
     numbers: frozenset[str] | None = None
+    at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class _Answer:
 
     found: Any = None
     refused: bool = False
+    at: datetime | None = None
 
 
 class AccountReader:
@@ -74,7 +80,7 @@ class AccountReader:
         refused = numbers.refused or (described.refused and not account.api_key_sid)
         known = None if numbers.found is None or caller_ids.found is None else numbers.found | caller_ids.found
         status = described.found.status if described.found is not None and described.found.sid == account.sid else None
-        return AccountFacts(refused, status if status in STATUSES else None, known)
+        return AccountFacts(refused, status if status in STATUSES else None, known, described.at)
 
     async def denied_countries(self, account: Account, countries: Collection[str]) -> frozenset[str]:
         """Those of these countries (ISO 3166) that the account's geographic permissions exclude; one of which nothing is known is not."""
@@ -88,10 +94,10 @@ async def _answer(ask: Callable[[], Awaitable[Any]]) -> _Answer:
     with exchange_until(math.inf) as exchange:
         try:
             async with asyncio.timeout(READ_SECONDS):
-                return _Answer(await ask())
+                return _Answer(await ask(), at=exchange.at)
         except (TwilioException, *UNUSABLE) as error:
             log.info("the provider does not say more about an account: %s", exchange.status or type(error).__name__)
-            return _Answer(refused=(exchange.status, exchange.code) == WRONG_CREDENTIALS)
+            return _Answer(refused=(exchange.status, exchange.code) == WRONG_CREDENTIALS, at=exchange.at)
 
 
 async def _numbers(resource: Any) -> frozenset[str] | None:  # noqa: ANN401 - the library has no types

@@ -15,6 +15,7 @@ ADOPTION = "tests/migration/test_adoption.py::"
 OLD_RUNS = "tests/migration/test_old_runs.py::"
 CONFIG = "tests/unit/test_config.py::"
 START = INTEGRATION + "test_start.py::"
+DOCTOR = INTEGRATION + "test_doctor.py::"
 ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
 RUNS = INTEGRATION + "test_web_runs.py::"
 CANCEL = INTEGRATION + "test_web_cancel.py::"
@@ -256,6 +257,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     },
     (8, "command"): {ALL: OLD_RUNS + "test_calls_in_doubt_are_followed_and_never_repeated"},
     (9, "command"): {
+        "python -m dialer doctor --json": DOCTOR + "test_the_command_prints_and_exits_as_the_contract_says",
         "python -m dialer rejected list|requeue|discard": "tests/contract/test_streams_page.py::test_a_service_starts_and_watches_a_run",
         "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC
         + "test_a_list_is_imported_and_exported",
@@ -266,6 +268,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "python -m dialer account reseal [--by NAME] [--json]": ACCOUNTS + "test_credentials_are_resealed",
     },
     (9, "promise"): {
+        "PgBouncer": INTEGRATION + "test_poolers.py::test_what_many_do_at_once_adds_up",
         "several secrets": INTEGRATION + "test_rotation.py::test_a_secret_key_is_rotated_with_calls_on_the_line",
         "own accounts only": INTEGRATION + "test_web_edges.py::test_no_account_is_needed_while_every_business_has_its_own",
     },

@@ -1,0 +1,1 @@
+"""`python -m dialer doctor`: what is wrong with an installation, and what to do about it."""

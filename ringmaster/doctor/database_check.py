@@ -1,0 +1,71 @@
+"""Checks PostgreSQL: that it answers, its schema, a pooler in between, and every rule about what is stored."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from ringmaster.doctor.business_rules import BUSINESSES
+from ringmaster.doctor.count_rules import COUNTS
+from ringmaster.doctor.finding import Finding, Status, judged
+from ringmaster.doctor.rule import follow
+from ringmaster.doctor.server_rules import SERVER, connections
+from ringmaster.doctor.work_rules import WORK, stuck_attempts
+from sql.errors import FAILED
+from sql.guards import missing_guards
+from sql.migrate import report_of
+from sql.unusable import why_unusable
+
+if TYPE_CHECKING:
+    from dialer.config import Settings
+    from ringmaster.doctor.finding import Findings
+    from sql.diagnosis.diagnosis import Diagnosis
+
+APPLICATION: Final = f"dialer-cli:{os.getpid()}"
+AWAY: Final = "start it, or correct DATABASE_URL; what is stored in it was not checked"
+
+
+async def check_database(diagnosis: Diagnosis, database_url: str, settings: Settings) -> Findings:
+    """All findings about the database, which has answered."""
+    yield Finding("postgresql", Status.OK, "PostgreSQL answers")
+    yield await _schema(diagnosis, database_url)
+    yield await _pooler(diagnosis, database_url)
+    longest = settings.call_time_limit_seconds + settings.provider_lag_seconds
+    of_settings = [connections(settings.database_connections), stuck_attempts(longest)]
+    rules = chain(SERVER, of_settings, WORK, BUSINESSES, COUNTS)
+    async for finding in follow(diagnosis, database_url, rules):
+        yield finding
+
+
+async def _schema(diagnosis: Diagnosis, database_url: str) -> Finding:
+    try:
+        report = await report_of(diagnosis.pool)
+    except FAILED as error:
+        remedy = "give this role USAGE on schema dialer and SELECT on dialer.schema_migrations"
+        return Finding("migrations", Status.FAIL, why_unusable(error, database_url), remedy)
+    if report.changed:
+        detail = f"applied migrations are not those of this code: {', '.join(report.changed)}"
+        return Finding(
+            "migrations", Status.FAIL, detail, "run the code that this database was migrated with, or start with an empty database"
+        )
+    if report.pending:
+        detail = f"{len(report.pending)} migrations are pending, the first is {report.pending[0]}"
+        return Finding("migrations", Status.FAIL, detail, "python -m sql migrate")
+    if report.unknown:
+        detail = f"this code does not know applied migrations: {', '.join(report.unknown)}"
+        return Finding(
+            "migrations", Status.WARN, detail, "run the newer code that has applied them; after a roll back go on only as its notes say"
+        )
+    return Finding("migrations", Status.OK, f"all {len(report.applied)} migrations are applied")
+
+
+async def _pooler(diagnosis: Diagnosis, database_url: str) -> Finding:
+    try:
+        missing = await missing_guards(diagnosis.pool)
+    except FAILED as error:
+        return Finding("guards", Status.WARN, why_unusable(error, database_url), "run this again when PostgreSQL has less to do")
+    between = "a pooler is in between" if diagnosis.pooled else "no pooler is in between"
+    off = f", and time-outs are off: {', '.join(missing)}" if missing else ", and every time-out is in force"
+    remedy = f"{'; '.join(missing.values())}; then let the pooler open its connections anew"
+    return judged("guards", Status.WARN if missing else Status.OK, between + off, remedy)

@@ -1,0 +1,77 @@
+"""Checks Redis or Valkey: that it takes writes, keeps what it has taken, and has room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from dialer.streams.client import RedisUnavailableError
+from ringmaster.doctor.finding import Finding, Status, judged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dialer.streams.client import Streams
+    from ringmaster.doctor.finding import Findings
+
+MIN_REDIS: Final = 7
+MIN_VALKEY: Final = 8
+FULL_SHARE: Final = 0.8
+
+
+async def check_redis(streams: Streams) -> Findings:
+    """All findings about Redis; when it is away, one."""
+    try:
+        info = await streams.describe()
+    except RedisUnavailableError as error:
+        remedy = (
+            "start it, or correct REDIS_URL (rediss:// where the platform demands it); meanwhile calls go on, events and pages are late"
+        )
+        yield Finding("redis", Status.FAIL, f"Redis does not answer: {error}", remedy)
+        return
+    yield Finding("redis", Status.OK, "Redis answers")
+    takes_writes = await streams.ping()
+    refused = "Redis refuses writes, so events are late and the pace of calls is kept by each worker alone"
+    yield judged(
+        "redis_writes",
+        Status.OK if takes_writes else Status.FAIL,
+        "Redis takes writes" if takes_writes else refused,
+        "let REDIS_URL name the primary; check its memory, its disk (MISCONF), min-replicas-to-write, and the ACL of its user",
+    )
+    for finding in _described(info):
+        yield finding
+
+
+def _described(info: dict[str, Any]) -> Iterator[Finding]:
+    valkey = "valkey_version" in info
+    version = str(info.get("valkey_version") or info.get("redis_version") or "0")
+    least = MIN_VALKEY if valkey else MIN_REDIS
+    name = "Valkey" if valkey else "Redis"
+    fit = int(version.partition(".")[0]) >= least
+    yield judged("redis_version", Status.OK if fit else Status.FAIL, f"{name} {version}", f"move to {name} {least} or newer")
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    kept = policy == "noeviction"
+    remedy = "CONFIG SET maxmemory-policy noeviction, and in redis.conf or the platform's settings: others may evict unread commands"
+    yield judged("redis_policy", Status.OK if kept else Status.FAIL, f"maxmemory-policy is {policy}", remedy)
+    yield _persistence(info)
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    full = bool(most) and used > most * FULL_SHARE
+    room = f"{used / 1e6:.1f} MB used of {f'{most / 1e6:.1f} MB' if most else 'unlimited memory'}"
+    remedy = "raise maxmemory or take a larger plan; a full server refuses writes, and events are late"
+    yield judged("redis_memory", Status.WARN if full else Status.OK, room, remedy)
+
+
+def _persistence(info: dict[str, Any]) -> Finding:
+    remedy = "CONFIG SET appendonly yes, and in redis.conf or the platform's settings: a crash loses unread commands and events of an hour"
+    if info.get("aof_enabled"):
+        good = info.get("aof_last_write_status", "ok") == "ok"
+        detail = "appendonly is on" if good else "appendonly is on, and its last write has failed"
+        return judged(
+            "redis_persistence", Status.OK if good else Status.FAIL, detail, "make room on the disk of Redis; its log has the reason"
+        )
+    if info.get("save"):
+        good = info.get("rdb_last_bgsave_status", "ok") == "ok"
+        detail = f"snapshots are written (save {info['save']})" + ("" if good else ", and the last one has failed")
+        return judged(
+            "redis_persistence", Status.OK if good else Status.FAIL, detail, "make room for the snapshot; the log of Redis has the reason"
+        )
+    return Finding("redis_persistence", Status.WARN, "Redis keeps nothing on disk: appendonly is off, and no snapshot is known of", remedy)

@@ -1,0 +1,63 @@
+"""What must be true of the PostgreSQL server and of our role there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ringmaster.doctor.finding import Status
+from ringmaster.doctor.rule import Rule
+from sql.unusable import MIN_VERSION
+
+SERVER: Final = (
+    Rule(
+        "version",
+        Status.FAIL,
+        "server_version_num",
+        "PostgreSQL {version}",
+        f"PostgreSQL {{version}} is older than {MIN_VERSION}",
+        f"move to PostgreSQL {MIN_VERSION} or newer",
+        (MIN_VERSION,),
+    ),
+    Rule(
+        "primary",
+        Status.FAIL,
+        "pg_is_in_recovery and default_transaction_read_only",
+        "the server takes writes",
+        "the server takes no writes: it is a standby, or default_transaction_read_only is on",
+        "let DATABASE_URL name the primary; if it does, set default_transaction_read_only = off for the database and for this role",
+    ),
+    Rule(
+        "durability",
+        Status.FAIL,
+        "fsync, full_page_writes and synchronous_commit",
+        "what is committed is on the disk",
+        "{names} is off: after a crash of the machine a lead whose call was made may be called again",
+        "set it on, in postgresql.conf or with ALTER SYSTEM, ALTER DATABASE or ALTER ROLE, wherever it is off",
+    ),
+    Rule(
+        "privileges",
+        Status.FAIL,
+        "the privileges of this role",
+        "the role {role} may do all that Ringmaster does",
+        "the role {role} lacks {found} privileges: {missing}",
+        "as the owner: GRANT USAGE ON SCHEMA dialer TO {role}; "
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dialer TO {role}; "
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON outbound_call_runs, outbound_call_jobs TO {role}; "
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA dialer TO {role}; GRANT USAGE ON SEQUENCE outbound_call_runs_id_seq, "
+        "outbound_call_jobs_id_seq TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA dialer TO {role}",
+    ),
+)
+
+
+def connections(each: int) -> Rule:
+    """The connections that our processes may take, `each` of them so many, against those that there are."""
+    arithmetic = "{processes} processes of ours x {each} = {may_take}, others {others}, of {available} that this role may have"
+    return Rule(
+        "connections",
+        Status.WARN,
+        "pg_stat_activity and max_connections",
+        arithmetic,
+        arithmetic,
+        "lower DIALER_DATABASE_CONNECTIONS, start fewer processes, or raise max_connections and the limits of database and role",
+        (each,),
+    )

@@ -1,0 +1,135 @@
+"""Whether the work is done: workers, runs, attempts, and what waits for somebody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ringmaster.doctor.finding import Status
+from ringmaster.doctor.rule import Rule
+
+# A worker updates `lock_ts` of the runs it drives at least this often (contract, section 3).
+DRIVEN_SECONDS: Final = 30.0
+# Commands are applied, and events published, within a second or two.
+WAITING_SECONDS: Final = 30.0
+UNKNOWN_SECONDS: Final = 300.0
+EXCESS_SECONDS: Final = 120.0
+DELIVERY_SECONDS: Final = 3600.0
+TRANSACTION_SECONDS: Final = 300.0
+LOCK_SECONDS: Final = 5.0
+# Beyond the ring time, the time limit and the lag: as long as reconciling may take.
+GRACE_SECONDS: Final = 300.0
+
+START: Final = "start a worker (python -m actors); if one runs, its log says why it has no lease"
+
+
+WORK: Final = (
+    Rule(
+        "workers",
+        Status.FAIL,
+        "dialer.workers",
+        "{live} workers have a lease",
+        "no worker has a lease, the last one until {last}: nothing is dialled",
+        START,
+    ),
+    Rule(
+        "partitions",
+        Status.FAIL,
+        "dialer.partitions",
+        "each of the 256 partitions has an owner",
+        "{found} of 256 partitions have no owner: their businesses are not dialled",
+        "wait 30 s, in which the living workers take them over; then restart a worker whose log says that it cannot",
+    ),
+    Rule(
+        "stale_runs",
+        Status.FAIL,
+        "outbound_call_runs",
+        "each running run is driven",
+        "no worker has driven {found} running runs for 30 s: {which}",
+        "look for `is parked` in the logs of workers and for locked rows (checks `transactions`, `locks`), then restart the worker",
+        (DRIVEN_SECONDS,),
+    ),
+    Rule(
+        "unknown_attempts",
+        Status.WARN,
+        "dialer.lanes and dialer.attempts",
+        "no call waits for a person",
+        "of {found} calls it is not known whether they were made; each keeps a slot: {which}",
+        "look for it in the provider's console, then: python -m dialer resolve --business ID --run ID --job ID --as over|not_placed",
+        (UNKNOWN_SECONDS,),
+    ),
+    Rule(
+        "excess_calls",
+        Status.FAIL,
+        "dialer.call_sids",
+        "no surplus call is in progress",
+        "{found} surplus calls have not been hung up: {which}",
+        "end them in the provider's console, and look in the log of the workers for why they could not",
+        (EXCESS_SECONDS,),
+    ),
+    Rule(
+        "commands",
+        Status.FAIL,
+        "dialer.inbox",
+        "no command waits",
+        "{found} commands have not been carried out, the oldest for {oldest} s",
+        "start a worker, or look in the log of the web process and the workers for why they are not",
+        (WAITING_SECONDS,),
+    ),
+    Rule(
+        "events",
+        Status.WARN,
+        "dialer.outbox",
+        "no event waits",
+        "{found} events have not been published, the oldest for {oldest} s",
+        "check Redis (the checks `redis` and `redis_writes`) and that a process runs; they are published when both do",
+        (WAITING_SECONDS,),
+    ),
+    Rule(
+        "deliveries",
+        Status.WARN,
+        "dialer.deliveries",
+        "no delivery to a webhook is late",
+        "{found} deliveries to webhooks wait, the oldest for {oldest} minutes; businesses: {which}",
+        "tell the owner of the webhook, who sees why under Settings, Webhooks; if it answers, start a worker",
+        (DELIVERY_SECONDS,),
+    ),
+    Rule(
+        "webhooks",
+        Status.WARN,
+        "dialer.webhooks",
+        "no webhook is disabled",
+        "webhooks answered 410 and get nothing any more: {which}",
+        "tell its owner to delete it, or to add it again with an address that answers",
+    ),
+    Rule(
+        "transactions",
+        Status.WARN,
+        "pg_stat_activity and pg_prepared_xacts",
+        "no transaction is old",
+        "{found} transactions are old, the oldest {oldest} s: {which}; dead rows stay until they end",
+        "find out whose they are, then SELECT pg_terminate_backend(PID), or ROLLBACK PREPARED",
+        (TRANSACTION_SECONDS,),
+    ),
+    Rule(
+        "locks",
+        Status.WARN,
+        "pg_locks",
+        "nobody waits for a lock",
+        "{found} sessions wait for a lock, the longest for {oldest} s, held by pid {holders}",
+        "look the session up in pg_stat_activity by its pid; end it with pg_terminate_backend if nobody needs it",
+        (LOCK_SECONDS,),
+    ),
+)
+
+
+def stuck_attempts(longest_seconds: float) -> Rule:
+    """A call is over `longest_seconds` after it was answered, or its worker has lost sight of it."""
+    return Rule(
+        "stuck_attempts",
+        Status.FAIL,
+        "dialer.lanes and dialer.attempts",
+        "no call is open beyond its limit",
+        "{found} calls are open beyond their limit and keep their slots: {which}",
+        "compare with the provider's console; a worker that reaches the provider ends them, so look in its log for why it does not",
+        (longest_seconds + GRACE_SECONDS,),
+    )

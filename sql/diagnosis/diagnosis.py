@@ -1,0 +1,78 @@
+"""Asks a database about itself and about its rows; each question is one statement that changes nothing and is cut off after 5 s."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from sql.pool import CONNECT_TIMEOUT_SECONDS, SESSION, Pool
+from sql.pooler import Connector
+from sql.statements import statements
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sql.pool import Connection
+
+TEXT = statements("diagnosis")
+LIMIT: Final = "5s"
+
+
+class Diagnosis:
+    """One connection to a database as it is, whatever its schema; `pooled` when a pooler is in between."""
+
+    def __init__(self, pool: Pool, *, pooled: bool) -> None:
+        """Use `pool`, which the caller closes."""
+        self.pool = pool
+        self.pooled = pooled
+
+    async def ask(self, name: str, *values: object) -> dict[str, Any]:
+        """The one row of a statement of sql/diagnosis/queries.sql; empty without one, when nothing of ours is there.
+
+        Raises:
+            DatabaseUnavailableError, asyncpg.PostgresError: when it is not answered within 5 s, or refused.
+        """
+        rows = await self.rows(name, *values)
+        if rows and "statement" in rows[0]:
+            rows = await self._bounded(rows[0]["statement"])
+        return rows[0] if rows else {}
+
+    async def rows(self, name: str, *values: object) -> list[dict[str, Any]]:
+        """All rows of such a statement.
+
+        Raises:
+            DatabaseUnavailableError, asyncpg.PostgresError: when it is not answered within 5 s, or refused.
+        """
+        return await self._bounded(TEXT[name], *values)
+
+    async def _bounded(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        async with self.pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute(TEXT["limit"], LIMIT)
+            return [dict(row) for row in await connection.fetch(statement, *values)]
+
+
+@asynccontextmanager
+async def open_diagnosis(database_url: str, *, name: str) -> AsyncIterator[Diagnosis]:
+    """Connect for the length of a block; `name` is what pg_stat_activity shows. Nothing of ours need be there, nor any privilege.
+
+    Raises:
+        OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
+    """
+    connector = Connector(name, SESSION)
+    pool = await asyncpg.create_pool(  # type: ignore[call-overload] # its stub lists every option that `connect` hands on
+        database_url, connect=connector.connect, min_size=1, max_size=1, timeout=CONNECT_TIMEOUT_SECONDS, init=_prepare, reset=_keep
+    )
+    async with Pool(pool) as opened:
+        yield Diagnosis(opened, pooled=connector.pooled)
+
+
+async def _prepare(connection: Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _keep(_: Connection) -> None:
+    """Called after each use: no statement here changes the session, which may be a pooler's."""

@@ -1,0 +1,291 @@
+-- name: limit
+SELECT set_config('statement_timeout', $1, TRUE), set_config('lock_timeout', $1, TRUE)
+
+-- name: version
+SELECT (current_setting('server_version_num')::integer / 10000 < $1::integer)::integer AS found,
+       current_setting('server_version') AS version
+
+-- name: primary
+SELECT (pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean)::integer AS found
+
+-- name: durability
+SELECT count(*)::integer AS found, string_agg(s.name, ', ') AS names
+FROM unnest('{fsync,full_page_writes,synchronous_commit}'::text[]) AS s (name) WHERE current_setting(s.name) = 'off'
+
+-- name: privileges
+WITH ours AS (
+    SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'dialer' OR n.nspname = 'public' AND c.relname IN ('outbound_call_runs', 'outbound_call_jobs')
+), missing AS (
+    SELECT 'USAGE on schema dialer' AS what FROM pg_namespace n
+    WHERE n.nspname = 'dialer' AND NOT has_schema_privilege(n.oid, 'USAGE')
+    UNION ALL
+    SELECT format('%s on %s', p.privilege, o.oid::regclass)
+    FROM ours o CROSS JOIN unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS p (privilege)
+    WHERE o.relkind IN ('r', 'p') AND NOT has_table_privilege(o.oid, p.privilege)
+      AND (o.relname <> 'schema_migrations' OR p.privilege = 'SELECT')
+    UNION ALL
+    SELECT format('USAGE on sequence %s', o.oid::regclass) FROM ours o
+    -- The planner may test a condition first that fails for what is no sequence.
+    WHERE CASE WHEN o.relkind = 'S' THEN NOT has_sequence_privilege(o.oid, 'USAGE') END
+    UNION ALL
+    SELECT format('EXECUTE on %s', f.oid::regprocedure) FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+    WHERE n.nspname = 'dialer' AND NOT has_function_privilege(f.oid, 'EXECUTE')
+)
+SELECT count(*)::integer AS found, quote_ident(current_user) AS role,
+       array_to_string((array_agg(m.what ORDER BY m.what))[1:5], ', ') AS missing
+FROM missing m
+
+-- name: connections
+WITH allowed AS (
+    -- A name is that of several processes when they are on several machines, or have more connections than one may.
+    SELECT least(current_setting('max_connections')::integer
+                 - current_setting('superuser_reserved_connections')::integer
+                 - coalesce(current_setting('reserved_connections', TRUE), '0')::integer,
+                 nullif(d.datconnlimit, -1), nullif(r.rolconnlimit, -1)) AS available
+    FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user
+), named AS (
+    SELECT greatest(count(DISTINCT coalesce(a.client_addr::text, '')), ceil(count(*) / $1::numeric)) AS processes,
+           count(*) AS open
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database()
+      AND (a.application_name = 'web' OR a.application_name LIKE 'ringmaster worker %')
+    GROUP BY a.application_name
+), seen AS (
+    SELECT coalesce(sum(n.processes), 0)::integer AS processes,
+           (SELECT count(*) - 1 FROM pg_stat_activity a WHERE a.datname IS NOT NULL)::integer
+           - coalesce(sum(n.open), 0)::integer AS others
+    FROM named n
+)
+SELECT (s.processes * $1::integer + s.others > a.available)::integer AS found, a.available, s.processes, s.others,
+       $1::integer AS each, s.processes * $1::integer AS may_take
+FROM seen s CROSS JOIN allowed a
+
+-- name: workers
+SELECT (count(*) FILTER (WHERE w.lease_until > now()) = 0)::integer AS found,
+       count(*) FILTER (WHERE w.lease_until > now())::integer AS live,
+       coalesce(to_char(max(w.lease_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'), 'never') AS last
+FROM dialer.workers w
+
+-- name: partitions
+SELECT
+    -- NULL without a worker, which is said already.
+    CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now())
+            THEN (SELECT count(*) FROM dialer.partitions p
+                  WHERE NOT EXISTS (SELECT FROM dialer.workers w
+                                    WHERE w.incarnation = p.owner AND w.lease_until > now()))::integer END AS found
+
+-- name: stale_runs
+SELECT CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now()) THEN count(*)::integer END AS found,
+       array_to_string((array_agg(format('run %s of business %s', r.id, r.business_id) ORDER BY r.id))[1:5], ', ')
+       AS which
+FROM public.outbound_call_runs r
+WHERE r.status = 'running' AND NOT r.cancel_requested AND r.queued_count > 0 AND r.started_at IS NOT NULL
+  AND coalesce(r.lock_ts, r.started_at) < dialer.utc() - make_interval(secs => $1::float8)
+
+-- name: stuck_attempts
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('attempt %s of business %s', a.id, a.business_id) ORDER BY a.id))[1:5], ', ')
+       AS which
+FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+WHERE a.state <> 'unknown' AND dialer.is_open(a.state)
+  AND a.send_by < now() - make_interval(secs => a.ring_seconds + $1::float8)
+
+-- name: unknown_attempts
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('job %s in run %s of business %s', a.job_id, a.run_id, a.business_id)
+                                  ORDER BY a.id))[1:5], ', ') AS which
+FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+WHERE a.state = 'unknown' AND a.send_by < now() - make_interval(secs => $1::float8)
+
+-- name: excess_calls
+SELECT count(*)::integer AS found, array_to_string((array_agg(k.sid ORDER BY k.seen_at))[1:5], ', ') AS which
+FROM dialer.call_sids k
+WHERE k.excess AND k.over_at IS NULL AND k.seen_at < now() - make_interval(secs => $1::float8)
+
+-- name: commands
+SELECT count(*)::integer AS found,
+       coalesce(extract(epoch FROM now() - min(x.received_at)), 0)::integer AS oldest
+FROM dialer.inbox x WHERE x.applied_at IS NULL AND x.received_at < now() - make_interval(secs => $1::float8)
+
+-- name: events
+SELECT count(*)::integer AS found, coalesce(extract(epoch FROM now() - min(o.at)), 0)::integer AS oldest
+FROM dialer.outbox o WHERE o.at < now() - make_interval(secs => $1::float8)
+
+-- name: deliveries
+SELECT count(*)::integer AS found, coalesce(extract(epoch FROM now() - min(d.created_at)) / 60, 0)::integer AS oldest,
+       array_to_string((array_agg(DISTINCT d.business_id ORDER BY d.business_id))[1:5], ', ') AS which
+FROM dialer.deliveries d WHERE d.status = 'pending' AND d.created_at < now() - make_interval(secs => $1::float8)
+
+-- name: webhooks
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('webhook %s of business %s', h.webhook_id, h.business_id)
+                                  ORDER BY h.webhook_id))[1:5], ', ') AS which
+FROM dialer.webhooks h WHERE h.disabled_at IS NOT NULL AND h.deleted_at IS NULL
+
+-- name: transactions
+SELECT count(*)::integer AS found, coalesce(max(t.seconds), 0)::integer AS oldest,
+       array_to_string((array_agg(t.who ORDER BY t.seconds DESC))[1:5], ', ') AS which
+FROM (SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename)) AS who,
+             extract(epoch FROM clock_timestamp() - a.xact_start) AS seconds
+      FROM pg_stat_activity a
+      WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+      UNION ALL
+      SELECT format('prepared transaction %s', p.gid), extract(epoch FROM clock_timestamp() - p.prepared)
+      FROM pg_prepared_xacts p WHERE p.database = current_database()) t
+WHERE t.seconds > $1::float8
+
+-- name: locks
+SELECT count(*)::integer AS found,
+       coalesce(max(extract(epoch FROM clock_timestamp() - k.waitstart)), 0)::integer AS oldest,
+       array_to_string((array_agg(DISTINCT (pg_blocking_pids(k.pid))[1]))[1:5], ', ') AS holders
+FROM pg_locks k
+WHERE NOT k.granted AND k.waitstart < clock_timestamp() - make_interval(secs => $1::float8)
+  AND (k.database IS NULL OR k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+
+-- name: stopped
+SELECT (i.stopped_at IS NOT NULL)::integer AS found, coalesce(i.stopped_by, '') AS by,
+       coalesce(i.stop_reason, '') AS why
+FROM dialer.installation i
+
+-- name: stopped_businesses
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(b.business_id ORDER BY b.business_id))[1:5], ', ') AS which
+FROM dialer.businesses b WHERE b.stopped_at IS NOT NULL
+
+-- name: calling_hours
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(b.business_id ORDER BY b.business_id))[1:5], ', ') AS which
+FROM dialer.businesses b WHERE b.calling_hours IS NULL
+
+-- name: call_limits
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(b.business_id ORDER BY b.business_id))[1:5], ', ') AS which
+FROM dialer.businesses b WHERE b.max_per_day IS NULL AND b.min_gap_hours = 0
+
+-- name: registers
+WITH required AS (
+    -- A register is required for so many days; one that is not required, for those of the regulations.
+    SELECT b.business_id, r.name, r.max_age_days
+    FROM dialer.businesses b
+    CROSS JOIN LATERAL jsonb_to_recordset(b.required_registers) AS r (name text, max_age_days integer)
+), old AS (
+    SELECT r.business_id, r.name FROM required r
+    LEFT JOIN dialer.registers g ON g.business_id = r.business_id AND g.name = r.name AND g.current
+    WHERE g.imported_at IS NULL OR g.imported_at < now() - make_interval(days => r.max_age_days)
+    UNION
+    SELECT g.business_id, g.name FROM dialer.registers g
+    WHERE g.current AND g.imported_at < now() - make_interval(days => $1::integer)
+      AND NOT EXISTS (SELECT FROM required r WHERE r.business_id = g.business_id AND r.name = g.name)
+)
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('%s of business %s', o.name, o.business_id)
+                                  ORDER BY o.business_id, o.name))[1:5], ', ') AS which
+FROM old o
+
+-- name: sequences
+WITH owned AS (
+    -- The statement to run in place of this one: it searches each column for its largest value. Columns without an
+    -- index of their own are left out.
+    SELECT s.oid AS sequence, a.attrelid::regclass AS owner, a.attname, pg_sequence_last_value(s.oid) AS last,
+           least(q.seqmax, CASE a.atttypid WHEN 'integer'::regtype THEN 2147483647 WHEN 'smallint'::regtype THEN 32767
+                                           ELSE 9223372036854775807 END) AS bound
+    FROM pg_class s
+    JOIN pg_sequence q ON q.seqrelid = s.oid
+    JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+         AND d.deptype IN ('a', 'i')
+    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    JOIN pg_class t ON t.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE (n.nspname = 'dialer' OR n.nspname = 'public' AND t.relname IN ('outbound_call_runs', 'outbound_call_jobs'))
+      AND CASE WHEN s.relkind = 'S' THEN has_sequence_privilege(s.oid, 'USAGE') END
+      AND EXISTS (SELECT FROM pg_index i
+                  WHERE i.indrelid = a.attrelid AND i.indkey[0] = a.attnum AND i.indpred IS NULL)
+)
+SELECT format($$SELECT count(*)::integer AS found, array_to_string((array_agg(c.name))[1:5], ', ') AS which,
+                       min(c.remedy) AS remedy
+                FROM (%s) c WHERE CASE %L WHEN 'behind' THEN c.used > c.last ELSE c.last > c.bound * 0.8 END$$,
+              string_agg(format('SELECT %L AS name, %s::bigint AS last, %s::bigint AS bound, max(%I) AS used, '
+                                '%L AS remedy FROM %s',
+                                format('%s.%s', o.owner, o.attname), coalesce(o.last, 0), o.bound, o.attname,
+                                format('SELECT setval(%L, (SELECT max(%I) FROM %s))', o.sequence::regclass, o.attname,
+                                       o.owner), o.owner), ' UNION ALL '), $1::text) AS statement
+FROM owned o HAVING count(*) > 0
+
+-- name: counters
+WITH newest AS (
+    -- The newest runs, as long as they have no more than so many leads together.
+    SELECT r.* FROM public.outbound_call_runs r WHERE r.started_at IS NOT NULL ORDER BY r.id DESC LIMIT $1::integer
+), sample AS (
+    SELECT s.* FROM (SELECT n.*, sum(n.total_leads) OVER (ORDER BY n.id DESC) AS leads FROM newest n) s
+    WHERE s.leads <= $2::bigint
+), counted AS (
+    SELECT s.id, s.business_id,
+           (s.queued_count, s.in_progress_count, s.completed_count, s.failed_count, s.cancelled_count, s.skipped_count)
+           IS DISTINCT FROM
+           (count(*) FILTER (WHERE j.status = 'queued' AND NOT s.cancel_requested)::integer,
+            count(*) FILTER (WHERE j.status IN ('dialing', 'calling'))::integer,
+            count(*) FILTER (WHERE j.status = 'completed')::integer,
+            count(*) FILTER (WHERE j.status = 'failed')::integer,
+            count(*) FILTER (WHERE j.status = 'cancelled' OR j.status = 'queued' AND s.cancel_requested)::integer,
+            count(*) FILTER (WHERE j.status = 'skipped')::integer) AS wrong
+    FROM sample s LEFT JOIN public.outbound_call_jobs j ON j.run_id = s.id AND j.business_id = s.business_id
+    GROUP BY s.id, s.business_id, s.queued_count, s.in_progress_count, s.completed_count, s.failed_count,
+             s.cancelled_count, s.skipped_count, s.cancel_requested
+)
+SELECT count(*) FILTER (WHERE c.wrong)::integer AS found, count(*)::integer AS counted,
+       (SELECT count(*) FROM public.outbound_call_runs r WHERE r.started_at IS NOT NULL)::integer AS runs,
+       array_to_string((array_agg(format('run %s of business %s', c.id, c.business_id) ORDER BY c.id)
+                        FILTER (WHERE c.wrong))[1:5], ', ') AS which
+FROM counted c
+
+-- name: lost_jobs
+WITH newest AS (
+    -- In progress, and no open attempt works on them.
+    SELECT r.id, r.business_id, r.total_leads FROM public.outbound_call_runs r
+    WHERE r.in_progress_count > 0 AND r.started_at IS NOT NULL ORDER BY r.id DESC LIMIT $1::integer
+), sample AS (
+    SELECT s.id, s.business_id
+    FROM (SELECT n.*, sum(n.total_leads) OVER (ORDER BY n.id DESC) AS leads FROM newest n) s WHERE s.leads <= $2::bigint
+)
+SELECT count(*)::integer AS found, (SELECT count(*) FROM sample)::integer AS counted,
+       array_to_string((array_agg(format('job %s in run %s of business %s', j.id, j.run_id, j.business_id)
+                                  ORDER BY j.id))[1:5], ', ') AS which
+FROM sample s JOIN public.outbound_call_jobs j ON j.run_id = s.id AND j.business_id = s.business_id
+WHERE j.status IN ('dialing', 'calling')
+  AND NOT EXISTS (SELECT FROM dialer.attempts a
+                  WHERE a.id = j.attempt_id AND a.business_id = j.business_id AND dialer.is_open(a.state))
+
+-- name: lanes
+SELECT
+    -- Slots without an open attempt, and open attempts of the last two hours without a slot.
+    count(*)::integer AS found,
+       array_to_string((array_agg(l.business_id ORDER BY l.business_id))[1:5], ', ') AS which
+FROM dialer.lanes l
+WHERE EXISTS (SELECT FROM unnest(l.inflight) AS held (id)
+              WHERE NOT EXISTS (SELECT FROM dialer.attempts a
+                                WHERE a.id = held.id AND a.business_id = l.business_id AND dialer.is_open(a.state)))
+   OR EXISTS (SELECT FROM dialer.attempts a
+              WHERE a.business_id = l.business_id AND a.created_at > now() - interval '2 hours'
+                AND dialer.is_open(a.state) AND NOT a.excess AND a.id <> ALL (l.inflight))
+
+-- name: bloat
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('%s.%s (%s %% of its rows)', s.schemaname, s.relname,
+                                         100 * s.n_dead_tup / (s.n_live_tup + s.n_dead_tup))
+                                  ORDER BY s.n_dead_tup DESC))[1:5], ', ') AS which,
+       (array_agg(format('VACUUM (VERBOSE) %I.%I', s.schemaname, s.relname) ORDER BY s.n_dead_tup DESC))[1] AS remedy
+FROM pg_stat_user_tables s
+WHERE (s.schemaname = 'dialer' OR s.relname IN ('outbound_call_runs', 'outbound_call_jobs'))
+  AND s.n_dead_tup > $1::integer AND s.n_dead_tup > (s.n_live_tup + s.n_dead_tup) * $2::float8
+
+-- name: clock
+SELECT extract(epoch FROM clock_timestamp())::float8 AS at
+
+-- name: accounts
+SELECT
+    -- Those that call with an account of their own, and (NULL) with that of the settings: with its numbers.
+    min(b.business_id) AS business_id, b.account_sid, count(DISTINCT b.business_id)::integer AS businesses,
+       array_agg(DISTINCT n.number) AS numbers
+FROM dialer.businesses b CROSS JOIN LATERAL unnest(dialer.numbers_of(b.caller_ids)) AS n (number)
+GROUP BY b.account_sid ORDER BY b.account_sid NULLS FIRST LIMIT $1::integer
