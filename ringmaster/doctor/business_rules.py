@@ -24,7 +24,7 @@ BUSINESSES: Final = (
         Status.WARN,
         "dialer.businesses",
         "no business has stopped its dialling",
-        "{found} businesses have stopped their dialling: {which}",
+        "businesses that have stopped their dialling: {which} ({found} in all)",
         "if it was not meant, an operator of the business resumes it: POST /api/resume-dialling, or the button on its pages",
     ),
     Rule(
@@ -32,7 +32,7 @@ BUSINESSES: Final = (
         Status.WARN,
         "dialer.businesses",
         "each business has calling hours",
-        "{found} businesses have no calling hours and call at any hour: {which}",
+        "businesses without calling hours, which call at any hour: {which} ({found} in all)",
         "set them on the page Settings of the business, or with PATCH /api/business",
     ),
     Rule(
@@ -40,7 +40,7 @@ BUSINESSES: Final = (
         Status.WARN,
         "dialer.businesses",
         "each business limits how often a number is called",
-        "{found} businesses have neither a gap between calls nor a limit of calls a day: {which}",
+        "businesses with neither a gap between calls nor a limit of calls a day: {which} ({found} in all)",
         "set min_gap_hours or max_per_day on the page Settings of the business, or with PATCH /api/business",
     ),
     Rule(
@@ -48,7 +48,7 @@ BUSINESSES: Final = (
         Status.WARN,
         "dialer.registers",
         "each register is recent",
-        "{found} do-not-call registers are missing or too old: {which}",
+        "do-not-call registers that are missing or too old: {which} ({found} in all)",
         "download the register again, then: python -m dialer dnc import --business ID --register NAME --file F",
         (REGISTER_DAYS,),
     ),

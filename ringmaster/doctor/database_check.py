@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from ringmaster.doctor.business_rules import BUSINESSES
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from dialer.config import Settings
     from ringmaster.doctor.finding import Findings
     from sql.diagnosis.diagnosis import Diagnosis
+    from sql.migrate import Report
 
 APPLICATION: Final = f"dialer-cli:{os.getpid()}"
 AWAY: Final = "start it, or correct DATABASE_URL; what is stored in it was not checked"
@@ -29,28 +29,35 @@ AWAY: Final = "start it, or correct DATABASE_URL; what is stored in it was not c
 async def check_database(diagnosis: Diagnosis, database_url: str, settings: Settings) -> Findings:
     """All findings about the database, which has answered."""
     yield Finding("postgresql", Status.OK, "PostgreSQL answers")
-    yield await _schema(diagnosis, database_url)
+    schema, is_there = await _schema(diagnosis, database_url)
+    yield schema
     yield await _pooler(diagnosis, database_url)
     longest = settings.call_time_limit_seconds + settings.provider_lag_seconds
-    of_settings = [connections(settings.database_connections), stuck_attempts(longest)]
-    rules = chain(SERVER, of_settings, WORK, BUSINESSES, COUNTS)
-    async for finding in follow(diagnosis, database_url, rules):
+    rules = (*SERVER, connections(settings.database_connections))
+    # Without our schema there is nothing that the others could read.
+    stored = (*WORK, stuck_attempts(longest), *BUSINESSES, *COUNTS) if is_there else ()
+    async for finding in follow(diagnosis, database_url, (*rules, *stored)):
         yield finding
 
 
-async def _schema(diagnosis: Diagnosis, database_url: str) -> Finding:
+async def _schema(diagnosis: Diagnosis, database_url: str) -> tuple[Finding, bool]:
+    """The finding about the migrations, and whether any of them is applied, as far as that can be told."""
     try:
         report = await report_of(diagnosis.pool)
     except FAILED as error:
         remedy = "give this role USAGE on schema dialer and SELECT on dialer.schema_migrations"
-        return Finding("migrations", Status.FAIL, why_unusable(error, database_url), remedy)
+        return Finding("migrations", Status.FAIL, why_unusable(error, database_url), remedy), True
+    return _of_report(report), bool(report.applied)
+
+
+def _of_report(report: Report) -> Finding:
     if report.changed:
         detail = f"applied migrations are not those of this code: {', '.join(report.changed)}"
         return Finding(
             "migrations", Status.FAIL, detail, "run the code that this database was migrated with, or start with an empty database"
         )
     if report.pending:
-        detail = f"{len(report.pending)} migrations are pending, the first is {report.pending[0]}"
+        detail = f"migrations that are pending: {len(report.pending)}, the first is {report.pending[0]}"
         return Finding("migrations", Status.FAIL, detail, "python -m sql migrate")
     if report.unknown:
         detail = f"this code does not know applied migrations: {', '.join(report.unknown)}"

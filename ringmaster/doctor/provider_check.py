@@ -41,9 +41,7 @@ async def check_accounts(diagnosis: Diagnosis, database_url: str, settings: Sett
     for finding in found:
         yield finding
     if not found:
-        asked = (
-            f"the provider accepts {len(used)} accounts, which have the numbers that businesses call from" if used else "no account is used"
-        )
+        asked = f"accounts that the provider accepts, with the numbers that businesses call from: {len(used)}"
         yield Finding("accounts", Status.OK, asked)
 
 

@@ -39,7 +39,7 @@ SERVER: Final = (
         Status.FAIL,
         "the privileges of this role",
         "the role {role} may do all that Ringmaster does",
-        "the role {role} lacks {found} privileges: {missing}",
+        "the role {role} lacks {missing} ({found} in all)",
         "as the owner: GRANT USAGE ON SCHEMA dialer TO {role}; "
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dialer TO {role}; "
         "GRANT SELECT, INSERT, UPDATE, DELETE ON outbound_call_runs, outbound_call_jobs TO {role}; "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sql.pool import Connection
 
 TEXT = statements("diagnosis")
-LIMIT: Final = "5s"
+LIMIT_SECONDS: Final = 5
 
 
 class Diagnosis:
@@ -50,7 +50,7 @@ class Diagnosis:
 
     async def _bounded(self, statement: str, *values: object) -> list[dict[str, Any]]:
         async with self.pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute(TEXT["limit"], LIMIT)
+            await connection.execute(TEXT["limit"], f"{LIMIT_SECONDS}s")
             return [dict(row) for row in await connection.fetch(statement, *values)]
 
 
@@ -63,7 +63,15 @@ async def open_diagnosis(database_url: str, *, name: str) -> AsyncIterator[Diagn
     """
     connector = Connector(name, SESSION)
     pool = await asyncpg.create_pool(  # type: ignore[call-overload] # its stub lists every option that `connect` hands on
-        database_url, connect=connector.connect, min_size=1, max_size=1, timeout=CONNECT_TIMEOUT_SECONDS, init=_prepare, reset=_keep
+        database_url,
+        connect=connector.connect,
+        min_size=1,
+        max_size=1,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        # Should the server not answer at all.
+        command_timeout=2 * LIMIT_SECONDS,
+        init=_prepare,
+        reset=_keep,
     )
     async with Pool(pool) as opened:
         yield Diagnosis(opened, pooled=connector.pooled)

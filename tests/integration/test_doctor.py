@@ -96,6 +96,12 @@ async def wrong_password(installation: Installation) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def no_schema(installation: Installation) -> AsyncIterator[None]:
+    await installation.execute("DROP SCHEMA dialer CASCADE; DROP TABLE outbound_call_jobs, outbound_call_runs")
+    yield
+
+
+@asynccontextmanager
 async def read_only(installation: Installation) -> AsyncIterator[None]:
     name = urlsplit(installation.url).path[1:]
     await installation.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
@@ -108,11 +114,16 @@ async def volatile(installation: Installation) -> AsyncIterator[None]:
     yield
 
 
-@asynccontextmanager
-async def unguarded(installation: Installation) -> AsyncIterator[None]:
-    async with pooled(installation.url, Mode.SESSION, installation.path / "pgbouncer", more=IGNORED) as url:
-        installation.set(DATABASE_URL=url)
-        yield
+def unguarded(mode: Mode) -> Any:  # noqa: ANN401
+    """Break it by a pooler that ignores the time-outs we ask for."""
+
+    @asynccontextmanager
+    async def broken(installation: Installation) -> AsyncIterator[None]:
+        async with pooled(installation.url, mode, installation.path / "pgbouncer", more=IGNORED) as url:
+            installation.set(DATABASE_URL=url)
+            yield
+
+    return broken
 
 
 @asynccontextmanager
@@ -188,7 +199,8 @@ FAULTS: list[tuple[Any, str]] = [
     (stored("UPDATE dialer.schema_migrations SET checksum = 'x' WHERE name = 'claim_v1'"), "migrations"),
     (stored("UPDATE dialer.schema_migrations SET checksum = 'x' WHERE name = '0001_baseline'"), "migrations"),
     (stored("INSERT INTO dialer.schema_migrations VALUES ('0999_later', 'migration', 'x')"), "migrations"),
-    (unguarded, "guards"),
+    *((unguarded(mode), "guards") for mode in Mode),
+    (no_schema, "migrations"),
     (None, "version"),
     (read_only, "primary"),
     (volatile, "durability"),
