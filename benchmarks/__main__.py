@@ -211,9 +211,9 @@ def run_lost(console: Console, options: Options) -> dict[str, Any]:
     seconds = options.seconds or LOST_SECONDS
     found = []
     for count in options.calls:
-        console.print(f"lost: {count:,} lines in use, every callback lost for {seconds:g} s ...")
+        console.print(f"lost: lines in use: {count:,}; every callback lost for {seconds:g} s ...")
         found.append(asyncio.run(lost.measure(count, seconds)))
-    table = Table("figure", *(f"{one.calls:,} lines" for one in found), title="Every callback lost")
+    table = Table("figure", *(f"lines: {one.calls:,}" for one in found), title="Every callback lost")
     table.add_row("calls in progress", *(f"{one.in_progress:,}" for one in found))
     table.add_row("calls that ended", *(f"{one.freed.n:,}" for one in found))
     table.add_row("end to free slot, p50 / longest", *(f"{one.freed.p50_ms / 1000:.1f} / {one.freed.max_ms / 1000:.1f} s" for one in found))
