@@ -35,7 +35,6 @@ def main() -> None:
     flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
     flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
     flags.add_argument("--seconds", type=float, help="of screen, fairness and lost: how long is measured (default: 60, 30 and 28)")
-    flags.add_argument("--paces", type=float, nargs="+", default=fairness.PACES, help="of fairness: calls a second (default: 40 400)")
     flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how many ms later Redis answers (default: %(default)s)")
     flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
     flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
@@ -191,19 +190,19 @@ def run_adoption(console: Console, _: Options) -> dict[str, Any]:
 def run_fairness(console: Console, options: Options) -> dict[str, Any]:
     """The shares of two workers at unequal distance from Redis."""
     seconds = options.seconds or FAIRNESS_SECONDS
-    found = []
-    for pace in options.paces:
-        console.print(f"fairness: {pace:g} calls a second, one of two workers {options.distance:g} ms further from Redis ...")
-        found += asyncio.run(fairness.measure(pace, options.distance, seconds))
-    table = Table("figure", *(f"{one.pace:g} a second, {one.near} and {one.far}" for one in found), title="Shares, near and far")
-    table.add_row("calls a second", *(f"{one.calls_a_second:,.1f}" for one in found))
+    further = f"one of two workers {options.distance:g} ms further from Redis, {seconds:g} s"
+    console.print(f"fairness: {fairness.PACE:g} calls a second by worker processes, {further} ...")
+    found = {f"processes, {one.near} and {one.far}": one for one in asyncio.run(fairness.processes(options.distance, seconds))}
+    console.print(f"fairness: {fairness.PERMITS_PACE:g} permits a second and no calls, {further} ...")
+    found |= {f"permits, {one.near} and {one.far}": one for one in asyncio.run(fairness.permits(options.distance, seconds))}
+    table = Table("businesses, near and far", *found, title="Shares of an account's pace")
+    table.add_row("pace a second", *(f"{one.pace:g}" for one in found.values()))
+    table.add_row("taken a second", *(f"{one.a_second:,.1f}" for one in found.values()))
     for label, name in (("near", "near"), ("far", "far"), ("the furthest from fair", "furthest")):
-        table.add_row(f"a business, {label}", *(f"{getattr(one, f'{name}_share'):.1%}" for one in found))
-    table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in found))
+        table.add_row(f"a business, {label}", *(f"{getattr(one, f'{name}_share'):.1%}" for one in found.values()))
+    table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in found.values()))
     console.print(table)
-    if not all(one.carried for one in found):
-        console.print("where fewer calls were requested than the pace allows, the workers shared the cores of this machine, not the pace")
-    return {f"{one.pace:g}, {one.near} and {one.far}": {**asdict(one), "carried": one.carried} for one in found}
+    return {name: asdict(one) for name, one in found.items()}
 
 
 def run_lost(console: Console, options: Options) -> dict[str, Any]:

@@ -1,37 +1,44 @@
-"""How fairly two workers share the pace of one account while one of them is further from Redis: requests for calls, by the simulator.
+"""How fairly two workers share the pace of one account while one of them is further from Redis.
 
-Three numbers in four are refused and the others are busy: no call has a script, and the cores carry a higher pace. Where they do not carry
-it, the workers share the cores and not the pace, and `carried` says so.
+With worker processes at a pace that two cores carry, by the simulator's count of requests. At a higher one the permits alone: two workers ask
+for them in this process, and place no calls.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
-from benchmarks.system import LOADED_TABLES, System, caller_id, phone, worker_name
+from actors.dispatch.dispatcher import MAX_PERMITS_PER_CLAIM
+from actors.dispatch.rate_limiter import RateLimiter
+from actors.services import CallPolicy, Ownership
+from benchmarks.system import LOADED_TABLES, System, caller_id, worker_name
+from dialer.clock import SystemClock, SystemIds
+from dialer.streams.client import Streams
+from ringmaster.local.valkey import Valkey
 from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PACES: Final = (40.0, 400.0)
+    from actors.services import Services
+
+PACE: Final = 40.0
+PERMITS_PACE: Final = 400.0
 # How many businesses the near worker has, and how many the far one.
 PLACES: Final = ((10, 1), (1, 10))
-SCENARIO: Final = "busy"
 # Calls of some milliseconds, and more lines than a business can use: each always wants more than its share.
 SPEED: Final = 10_000.0
 LINES: Final = 50
-# A run of refused numbers alone would be paused.
-NOT_VALID: Final = 21211
-CALLED_EVERY: Final = 4
-NUMBERS_AT_ONCE: Final = 5_000
-CARRIED: Final = 0.9
 WARM_UP_SECONDS: Final = 3.0
 JOIN_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.1
@@ -46,7 +53,7 @@ PARTITIONS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """At this pace, with so many businesses at the near and at the far worker: requests for calls, as multiples of a business's fair share.
+    """At this pace, with so many businesses at the near and at the far worker: calls or permits, as multiples of a business's fair share.
 
     Of a business at the near worker, of one at the far worker, and of the one that is furthest from its fair share. `jain` is Jain's index
     over the businesses: 1 when all have the same, 1/n when one of n has everything.
@@ -55,20 +62,15 @@ class Fairness:
     pace: float
     near: int
     far: int
-    calls_a_second: float
+    a_second: float
     near_share: float
     far_share: float
     furthest_share: float
     jain: float
 
-    @property
-    def carried(self) -> bool:
-        """True when the machine carried the pace, so that it was the pace that was shared."""
-        return self.calls_a_second >= self.pace * CARRIED
-
     @classmethod
-    def of(cls, pace: float, near: Sequence[int], far: Sequence[int], seconds: float) -> Fairness:
-        """The requests of each business in so many seconds."""
+    def of(cls, pace: float, near: Sequence[float], far: Sequence[float], seconds: float) -> Fairness:
+        """What each business got in so many seconds."""
         every = [*near, *far]
         fair = sum(every) / len(every)
         return cls(
@@ -92,29 +94,65 @@ class _Run:
     headers: dict[str, str]
 
 
-async def measure(pace: float, distance_ms: float, seconds: float) -> list[Fairness]:
-    """Share this pace at each of `PLACES` in turn, for so long; each answer of Redis reaches the far worker so much later.
+async def processes(distance_ms: float, seconds: float) -> list[Fairness]:
+    """Let the workers of each of `PLACES` in turn dial for so long; each answer of Redis reaches the far one so much later.
 
     Raises:
         RuntimeError: when a business has changed hands meanwhile.
     """
-    settings = {"DIALER_CALLS_PER_SECOND": f"{pace:g}"}
+    settings = {"DIALER_CALLS_PER_SECOND": f"{PACE:g}"}
     async with (
-        System(workers=2, speed=SPEED, scenario=SCENARIO, settings=settings) as system,
+        System(workers=2, speed=SPEED, settings=settings) as system,
         TcpProxy(system.environment["REDIS_URL"], delay_seconds=distance_ms / 2 / 1000) as proxy,
     ):
         owners = await _start_workers(system, proxy.url)
         numbers, found = count(), []
         for near, far in PLACES:
-            leads = round(2 * pace * (WARM_UP_SECONDS + seconds) / (near + far))
+            leads = round(2 * PACE * (WARM_UP_SECONDS + seconds) / (near + far))
             runs = await _load(system, owners, numbers, (near, far), leads)
             calls, took = await _dial(system, [*runs[0], *runs[1]], seconds)
             shares = [[calls[run.caller_id] for run in side] for side in runs]
-            found.append(Fairness.of(pace, shares[0], shares[1], took))
+            found.append(Fairness.of(PACE, shares[0], shares[1], took))
         if await _owners(system) != owners:
             message = "a partition has changed hands meanwhile"
             raise RuntimeError(message)
     return found
+
+
+async def permits(distance_ms: float, seconds: float) -> list[Fairness]:
+    """Let both workers of each of `PLACES` in turn take permits for so long, likewise."""
+    with TemporaryDirectory(prefix="ringmaster-bench-") as folder:
+        valkey = Valkey(Path(folder) / "valkey")
+        await valkey.start()
+        try:
+            async with TcpProxy(valkey.url, delay_seconds=distance_ms / 2 / 1000) as proxy:
+                return [await _take_permits((valkey.url, proxy.url), place, seconds) for place in PLACES]
+        finally:
+            await valkey.stop()
+
+
+async def _take_permits(urls: tuple[str, str], place: tuple[int, int], seconds: float) -> Fairness:
+    """What a business at each worker got; a worker deals its permits out in turn."""
+    since = time.monotonic() + WARM_UP_SECONDS
+    asking = (_keep_asking(url, f"AC{place}", businesses, since, since + seconds) for url, businesses in zip(urls, place, strict=True))
+    shares = [[got / businesses] * businesses for got, businesses in zip(await asyncio.gather(*asking), place, strict=True)]
+    return Fairness.of(PERMITS_PACE, shares[0], shares[1], time.monotonic() - since)
+
+
+async def _keep_asking(url: str, account: str, businesses: int, since: float, until: float) -> int:
+    """The permits that a worker whose businesses always want more got in that time."""
+    clock, ids = SystemClock(), SystemIds()
+    streams = Streams(url, clock)
+    policy, ownership = CallPolicy("", 30, 60, 60, PERMITS_PACE, account), Ownership(ids.uuid(), {})
+    services = SimpleNamespace(clock=clock, streams=streams, policy=policy, ownership=ownership)
+    limiter, got = RateLimiter(cast("Services", services), account), 0
+    while time.monotonic() < until:
+        taken, wait = await limiter.take(businesses * LINES, businesses=businesses, most=MAX_PERMITS_PER_CLAIM)
+        got += taken if time.monotonic() >= since else 0
+        if not taken:
+            await asyncio.sleep(wait)
+    await streams.close()
+    return got
 
 
 async def _start_workers(system: System, far_url: str) -> dict[int, int]:
@@ -148,17 +186,9 @@ async def _load(
         worker = owners[await system.pool.fetchval("SELECT dialer.partition_of($1)", business)]
         if len(runs[worker]) < wanted[worker]:
             run_id = await system.run(business, n, leads, lines=LINES, start=False)
-            await _refuse(system, n, leads)
             runs[worker].append(_Run(caller_id(n), run_id, await system.headers(business)))
     await system.pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}")
     return runs
-
-
-async def _refuse(system: System, n: int, leads: int) -> None:
-    """Let the provider refuse most numbers of a run."""
-    refused = [phone(n, lead) for lead in range(1, leads + 1) if lead % CALLED_EVERY]
-    for start in range(0, len(refused), NUMBERS_AT_ONCE):
-        await system.tell_simulator("numbers", dict.fromkeys(refused[start : start + NUMBERS_AT_ONCE], NOT_VALID))
 
 
 async def _dial(system: System, runs: Sequence[_Run], seconds: float) -> tuple[Counter[str], float]:

@@ -49,16 +49,13 @@ class Usage:
 
 
 class System:
-    """Use with `async with`; `speed` is that of the simulator, in simulated seconds a second, and `scenario` how its calls go."""
+    """Use with `async with`; `speed` is that of the simulator, in simulated seconds a second."""
 
-    def __init__(
-        self, *, webs: int = 1, workers: int = 1, speed: float, scenario: str = "answer", settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, *, webs: int = 1, workers: int = 1, speed: float, settings: Mapping[str, str] | None = None) -> None:
         """Start so many web processes on one port, and so many workers; `settings` are added to their environment."""
         self._webs = webs
         self._workers = workers
         self._speed = speed
-        self._scenario = scenario
         self._settings = dict(settings or {})
         self._stack = AsyncExitStack()
         self._children: dict[str, list[int]] = {}
@@ -93,7 +90,7 @@ class System:
         await self._stack.aclose()
 
     async def _start_simulator(self) -> None:
-        arguments = ("--port", str(self.simulator.port), "--speed", f"{self._speed:g}", "--scenario", self._scenario)
+        arguments = ("--port", str(self.simulator.port), "--speed", f"{self._speed:g}", "--scenario", "answer")
         self._note("simulator", self._processes.start("simulator", "telephony.simulator", *arguments, environment=self.environment))
         await self._until_answers(f"{self.simulator.url}/simulator/faults")
 
