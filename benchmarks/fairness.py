@@ -1,7 +1,7 @@
 """How fairly two workers share the pace of one account while one of them is further from Redis.
 
-With worker processes at a pace that two cores carry, by the simulator's count of requests. At a higher one the permits alone: two workers ask
-for them in this process, and place no calls.
+With worker processes at a pace that two cores carry, by the simulator's count of requests. At a higher one the permits alone: two workers
+ask for them in this process, and place no calls.
 """
 
 from __future__ import annotations
