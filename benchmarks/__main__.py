@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Options: TypeAlias = argparse.Namespace
 RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
 BUSY_BUSINESSES = (20, 300, 1_000)
-SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS = 60.0, 30.0, 28.0
+SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS = 60.0, 30.0, 21.0
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
     flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
-    flags.add_argument("--seconds", type=float, help="of screen, fairness and lost: how long is measured (default: 60, 30 and 28)")
+    flags.add_argument("--seconds", type=float, help="of screen, fairness and lost: how long is measured (default: 60, 30 and 21)")
     flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how many ms later Redis answers (default: %(default)s)")
     flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
     flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
