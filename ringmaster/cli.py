@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, rejected, doctor, up, demo."""
+"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, rejected, doctor, run, watch, up, demo."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ MODULES: Final = {
     "resume-all": "installation.dialling",
     "rejected": "runs.rejected",
     "doctor": "installation.doctor",
+    "run": "runs.run",
+    "watch": "runs.watch",
 }
 # Installed by requirements-local.txt only: an installation with its own database servers runs without `up` and `demo`.
 LOCAL = {"psutil", "rich"}

@@ -258,6 +258,11 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (8, "command"): {ALL: OLD_RUNS + "test_calls_in_doubt_are_followed_and_never_repeated"},
     (9, "command"): {
         "python -m dialer doctor --json": DOCTOR + "test_the_command_prints_and_exits_as_the_contract_says",
+        "python -m dialer watch --business ID": "tests/integration/test_cli_run.py::"
+        "test_watch_prints_a_line_for_each_change_until_it_is_interrupted",
+        "python -m dialer run start|pause|resume|cancel|stop --business ID --run ID [--hang-up] [--wait] [--by NAME] [--json]": (
+            "tests/integration/test_cli_run.py::test_its_answer_is_that_of_the_api"
+        ),
         "python -m dialer rejected list|requeue|discard": "tests/contract/test_streams_page.py::test_a_service_starts_and_watches_a_run",
         "python -m dialer dnc import --business ID [--file F] [--register NAME] [--reason TEXT] [--by NAME] [--json]": DNC
         + "test_a_list_is_imported_and_exported",

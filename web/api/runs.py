@@ -12,7 +12,7 @@ from dialer.model import Role, RunStatus
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.replies import canonical_json, reply
-from web.api.serializers import run_answer_json, run_detail_json
+from web.api.serializers import ended_json, run_answer_json, run_detail_json
 from web.intake.importer import import_run
 from web.intake.imports.import_request import imported
 from web.operations.commands import submit
@@ -22,7 +22,6 @@ from web.operations.runs import list_runs, requested_run, start_of_previous_runs
 from web.server.inputs import Input, body_of, id_of, query_of
 
 if TYPE_CHECKING:
-    from sql.commands.commands import Answer
     from web.access.auth import Principal
 
 routes = http.RouteTableDef()
@@ -102,7 +101,7 @@ async def cancel(request: http.Request) -> http.Response:
     run_id = id_of(request, "job_id")
     ending = await body_of(request, Ending)
     answer = await submit(request, CommandType.CANCEL, run_id, hang_up=ending.hang_up, wait=ending.wait)
-    body = {**_ended(run_id, answer), "cancel_requested": answer.cancel_requested}
+    body = ended_json(CommandType.CANCEL, run_id, answer)
     return await reply(request, answer, lambda: _after_wait(request, principal, body, wait=ending.wait))
 
 
@@ -112,21 +111,11 @@ async def stop(request: http.Request) -> http.Response:
     principal = require_principal(request, Role.OPERATOR)
     stopping = await body_of(request, Stopping)
     answer = await submit(request, CommandType.STOP, stopping.run_id, hang_up=stopping.hang_up, wait=stopping.wait)
-    body = {**_ended(stopping.run_id, answer), "cancelled_jobs": answer.cancelled_jobs}
+    body = ended_json(CommandType.STOP, stopping.run_id, answer)
     return await reply(request, answer, lambda: _after_wait(request, principal, body, wait=stopping.wait))
-
-
-def _ended(run_id: int, answer: Answer) -> dict[str, Any]:
-    return {
-        "success": True,
-        "run_id": run_id,
-        "status": answer.status,
-        "in_progress": answer.in_progress,
-        "already_ended": answer.already_ended,
-    }
 
 
 async def _after_wait(request: http.Request, principal: Principal, body: dict[str, Any], *, wait: bool) -> dict[str, Any]:
     if not wait:
         return body
-    return {**body, "uncertain": await until_placed(request, principal.business_id, body["run_id"])}
+    return {**body, "uncertain": await until_placed(request.app, principal.business_id, body["run_id"])}

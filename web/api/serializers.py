@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from dialer.messages import CommandType
 from dialer.policy.call_prices import in_decimals
 from web.operations.explanations.call_explanation import explain_attempt, explain_call
 from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.waits_for import outage_since
-from web.server.error_responses import said, translated
+from web.server.error_responses import said, said_in, translated
+from web.server.i18n import language
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
+    from sql.commands.commands import Answer
     from sql.do_not_call.do_not_call import Register
     from sql.jobs.jobs import Job
     from sql.runs.runs import Run
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from web.operations.reports.waits_for import Wait
     from web.operations.reports.why import Reason
     from web.server.errors import Text
+    from web.server.i18n import Language
 
 # The columns that hold the time of each step of a call, and its name in the timeline.
 MOMENTS: Final = {
@@ -40,7 +44,13 @@ MOMENTS: Final = {
 
 def run_answer_json(request: http.Request, run: Run) -> dict[str, Any]:
     """A run in an answer, as `GET /api/outbound/runs/{run_id}` shows it: with its error in the reader's language."""
-    return {**run_json(run), "last_error": said_or_none(request, explain_pause(run.last_error, run.last_error_cause))}
+    return run_json_in(language(request), run)
+
+
+def run_json_in(chosen: Language, run: Run) -> dict[str, Any]:
+    """The same in this language."""
+    explanation = explain_pause(run.last_error, run.last_error_cause)
+    return {**run_json(run), "last_error": said_in(chosen, explanation) if explanation else None}
 
 
 def run_json(run: Run) -> dict[str, Any]:
@@ -76,6 +86,20 @@ def run_json(run: Run) -> dict[str, Any]:
         "settings": run.settings,
         "effective_settings": run.effective_settings,
     }
+
+
+def ended_json(kind: CommandType, run_id: int, answer: Answer) -> dict[str, Any]:
+    """The answer to a cancel or a stop of a run."""
+    body = {
+        "success": True,
+        "run_id": run_id,
+        "status": answer.status,
+        "in_progress": answer.in_progress,
+        "already_ended": answer.already_ended,
+    }
+    if kind is CommandType.STOP:
+        return {**body, "cancelled_jobs": answer.cancelled_jobs}
+    return {**body, "cancel_requested": answer.cancel_requested}
 
 
 def business_json(business: Business, registers: Sequence[Register]) -> dict[str, Any]:

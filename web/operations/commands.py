@@ -50,13 +50,26 @@ async def submit(
     """
     principal = require_principal(request, Role.OPERATOR)
     command = Command(principal.business_id, request_id(request), kind, run_id, job_id, hang_up, principal.actor, wait=wait)
-    answer = await _apply(request, command)
+    answer = await decide(request.app, command)
     request.app[keys.METRICS].commands.labels(kind, answer.code or "accepted").inc()
     request.app[keys.RELAY].kick()
     if not answer.accepted:
         raise await _rejection(request, principal, command, answer)
-    if answer.partition is not None:
-        request.app[keys.OWNER_HINTS].send(answer.partition, RunChanged(principal.business_id, run_id, kind, job_id, hang_up))
+    return answer
+
+
+async def decide(app: http.Application, command: Command) -> Answer:
+    """Apply a command, whoever sent it, and notify the owner of the business; a rejected one is answered too.
+
+    Raises:
+        ApiError: 503, when too many commands of the business are pending.
+        RowLockedError: when the row of the run stays locked.
+        DatabaseUnavailableError: when PostgreSQL is unavailable; the command may have been applied.
+    """
+    answer = await _apply(app, command)
+    if answer.accepted and answer.partition is not None:
+        hint = RunChanged(command.business_id, command.run_id, command.type, command.job_id, command.hang_up)
+        app[keys.OWNER_HINTS].send(answer.partition, hint)
     return answer
 
 
@@ -84,13 +97,13 @@ class PendingCommands:
                 del self._per_business[business_id]
 
 
-async def _apply(request: http.Request, command: Command) -> Answer:
-    clock, ids = request.app[keys.CLOCK], request.app[keys.IDS]
+async def _apply(app: http.Application, command: Command) -> Answer:
+    clock, ids = app[keys.CLOCK], app[keys.IDS]
     until, pause = clock.boot() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
-    with request.app[keys.PENDING_COMMANDS].one_of(command.business_id):
+    with app[keys.PENDING_COMMANDS].one_of(command.business_id):
         while True:
             try:
-                return await request.app[keys.COMMANDS].apply(command)
+                return await app[keys.COMMANDS].apply(command)
             except RowLockedError:
                 if clock.boot() + pause > until:
                     raise
@@ -104,7 +117,7 @@ async def _rejection(request: http.Request, principal: Principal, command: Comma
     if answer.code == "in_progress":
         return ApiError(409, "in_progress", Text(msgid("This call is in progress; send hang_up to end it.")))
     if answer.code != "not_found" and command.job_id is None:
-        return await refused_in_state(request, principal, command.run_id)
+        return await refused_in_state(request.app, command.business_id, command.run_id)
     if answer.code != "not_found":
         return errors.invalid_state()
     if command.job_id is not None and not answer.foreign:

@@ -21,13 +21,13 @@ WAIT_SECONDS: Final = SEND_SECONDS + EXPIRY_SECONDS + 1.0
 POLL_SECONDS: Final = 0.05
 
 
-async def until_placed(request: http.Request, business_id: int, run_id: int) -> int:
+async def until_placed(app: http.Application, business_id: int, run_id: int) -> int:
     """Wait for at most eight seconds; return the number of attempts the provider has not confirmed."""
     uncertain = 0
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                placing, uncertain = await _poll_once(request, business_id, run_id)
+                placing, uncertain = await _poll_once(app, business_id, run_id)
                 if not placing:
                     return uncertain
                 await asyncio.sleep(POLL_SECONDS)
@@ -35,14 +35,14 @@ async def until_placed(request: http.Request, business_id: int, run_id: int) -> 
         return uncertain
 
 
-async def _poll_once(request: http.Request, business_id: int, run_id: int) -> tuple[int, int]:
+async def _poll_once(app: http.Application, business_id: int, run_id: int) -> tuple[int, int]:
     """Record expired attempts as unknown; return how many attempts are still being placed, and how many are not confirmed."""
-    attempts = await request.app[keys.ATTEMPTS].placing_of_run(business_id, run_id)
+    attempts = await app[keys.ATTEMPTS].placing_of_run(business_id, run_id)
     expired = [fact for fact, unknown, past in attempts if past and not unknown]
-    await _expire(request, expired)
+    await _expire(app, expired)
     return sum(not unknown for _, unknown, _ in attempts) - len(expired), len(attempts)
 
 
-async def _expire(request: http.Request, facts: list[Fact]) -> None:
+async def _expire(app: http.Application, facts: list[Fact]) -> None:
     for fact in facts:
-        await request.app[keys.FACTS].record(fact)
+        await app[keys.FACTS].record(fact)

@@ -83,9 +83,9 @@ async def audit_of_run(request: http.Request, principal: Principal, run_id: int,
     return await Audit(request.app[keys.POOL]).of_run(principal.business_id, run_id, limit=limit)
 
 
-async def refused_in_state(request: http.Request, principal: Principal, run_id: int) -> ApiError:
+async def refused_in_state(app: http.Application, business_id: int, run_id: int) -> ApiError:
     """A 409 that names the state of this run, where the state says enough."""
-    run = await request.app[keys.RUNS].get(principal.business_id, run_id)
+    run = await app[keys.RUNS].get(business_id, run_id)
     state = ("being cancelled" if run.cancel_requested and not run.status.ended else str(run.status)) if run else ""
     return errors.invalid_state(Text(NOT_IN_STATE, {"state": Text(STATES[state])}) if state in STATES else None)
 

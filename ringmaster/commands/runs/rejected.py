@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dialer.messages import MalformedError
 from ringmaster.arguments import business_id
 from ringmaster.errors import FAILED, OptionError
-from ringmaster.output import print_result
+from ringmaster.output import print_result, printable
 from ringmaster.streams import connected
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def run_list(options: Namespace) -> int:
         print(json.dumps({"items": items}, ensure_ascii=False))
     else:
         for item in items:
-            print(_printable(LINE.format_map(item)))
+            print(printable(LINE.format_map(item)))
     return 0
 
 
@@ -127,11 +127,6 @@ def _place(entry: str) -> tuple[int, int]:
     """The order of an entry in its stream."""
     milliseconds, number = entry.split("-")
     return int(milliseconds), int(number)
-
-
-def _printable(line: str) -> str:
-    """Other programs write what they like into the stream: nothing of it may steer the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

@@ -57,7 +57,7 @@ async def add_leads(request: http.Request, principal: Principal, wanted: ImportR
     except IdReusedError:
         raise errors.idempotency_conflict() from None
     except EndedRunError:
-        raise await refused_in_state(request, principal, run.run_id) from None
+        raise await refused_in_state(request.app, run.business_id, run.run_id) from None
     announce_run(request, business, run.run_id, answer["status"])
     return answer
 

@@ -56,9 +56,9 @@ async def business_summary(request: http.Request, principal: Principal) -> Summa
     """
     business_id, reports = principal.business_id, request.app[keys.REPORTS]
     lines = await reports.lines(business_id, driven_seconds=DRIVEN.total_seconds())
-    business = await business_report(request, business_id)
+    business = await business_report(request.app, business_id)
     calls, outcomes = await reports.calls_since(business_id, midnight(business.now, lines.timezone))
-    away_since = await provider_away_since(request, business_id) if lines.running else None
+    away_since = await provider_away_since(request.app, business_id) if lines.running else None
     return Summary(lines, calls, all_outcomes(outcomes), list(_alarms(business, lines, away_since)))
 
 

@@ -67,17 +67,17 @@ class OutageReader:
             del self._reads[account_sid]
 
 
-async def provider_waited_for_since(request: http.Request, run: Run) -> datetime | None:
+async def provider_waited_for_since(app: http.Application, run: Run) -> datetime | None:
     """When calls of this run stopped because the provider rejects them or cannot be reached; None when they have not.
 
     Also None while Redis, which stores that time, is unavailable.
     """
-    return await provider_away_since(request, run.business_id) if run.status is RunStatus.RUNNING else None
+    return await provider_away_since(app, run.business_id) if run.status is RunStatus.RUNNING else None
 
 
-async def provider_away_since(request: http.Request, business_id: int) -> datetime | None:
+async def provider_away_since(app: http.Application, business_id: int) -> datetime | None:
     """The same for the account of a business, whether or not it has runs."""
-    business = await request.app[keys.BUSINESSES].get(business_id)
-    account_sid = request.app[keys.ACCOUNTS].sid_of(business.account_sid if business else None)
-    outage = await request.app[keys.OUTAGES].outage(account_sid)
+    business = await app[keys.BUSINESSES].get(business_id)
+    account_sid = app[keys.ACCOUNTS].sid_of(business.account_sid if business else None)
+    outage = await app[keys.OUTAGES].outage(account_sid)
     return datetime.fromtimestamp(outage.since, UTC) if outage else None

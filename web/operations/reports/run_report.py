@@ -57,8 +57,8 @@ async def run_detail(request: http.Request, run: Run) -> RunDetail:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
     """
     report = await request.app[keys.REPORTS].of_run(run.business_id, run.run_id)
-    business = await business_report(request, run.business_id)
-    waits = await waits_of(request, run, report, business)
+    business = await business_report(request.app, run.business_id)
+    waits = await waits_of(request.app, run, report, business)
     ends_at = estimated_end(run, report, waits, lines=business.max_calls, now=business.now)
     return RunDetail(waits, all_outcomes(await request.app[keys.RESULT_COUNTS].outcomes(run)), ends_at)
 

@@ -130,22 +130,22 @@ class Wait:
         return self.text or Text(SENTENCES[self.reason])
 
 
-async def business_report(request: http.Request, business_id: int) -> BusinessReport:
+async def business_report(app: http.Application, business_id: int) -> BusinessReport:
     """Why calls of a business may have to wait.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
     """
-    settings = request.app[keys.SETTINGS]
+    settings = app[keys.SETTINGS]
     limits = settings.ring_timeout_seconds, settings.call_time_limit_seconds
-    return await request.app[keys.REPORTS].of_business(
+    return await app[keys.REPORTS].of_business(
         business_id,
         ringing_seconds=longest_seconds(AttemptState.RINGING, *limits),
         live_seconds=longest_seconds(AttemptState.LIVE, *limits),
     )
 
 
-async def waits_for(request: http.Request, run: Run) -> list[Wait]:
+async def waits_for(app: http.Application, run: Run) -> list[Wait]:
     """The reasons why a run takes no leads now, those that a person can do something about first.
 
     Raises:
@@ -153,8 +153,8 @@ async def waits_for(request: http.Request, run: Run) -> list[Wait]:
     """
     if not may_wait(run):
         return []
-    report = await request.app[keys.REPORTS].of_run(run.business_id, run.run_id)
-    return await waits_of(request, run, report, await business_report(request, run.business_id))
+    report = await app[keys.REPORTS].of_run(run.business_id, run.run_id)
+    return await waits_of(app, run, report, await business_report(app, run.business_id))
 
 
 def may_wait(run: Run) -> bool:
@@ -162,7 +162,7 @@ def may_wait(run: Run) -> bool:
     return not run.status.ended and not run.cancel_requested and (run.status is RunStatus.PAUSED or run.queued > 0)
 
 
-async def waits_of(request: http.Request, run: Run, report: RunReport, business: BusinessReport) -> list[Wait]:
+async def waits_of(app: http.Application, run: Run, report: RunReport, business: BusinessReport) -> list[Wait]:
     """The same from reports that have been read; empty when the run takes leads, or waits only for a person to start it."""
     if not may_wait(run):
         return []
@@ -171,7 +171,7 @@ async def waits_of(request: http.Request, run: Run, report: RunReport, business:
     elif run.status is RunStatus.PAUSED:
         waits = [*of_stop(business), *_of_pause(run, report)]
     else:
-        away_since = await provider_waited_for_since(request, run)
+        away_since = await provider_waited_for_since(app, run)
         waits = [*_of_running(run, business, report), *([Wait(WaitReason.PROVIDER_AWAY, away_since)] if away_since else [])]
     return sorted(waits, key=lambda wait: ORDER[wait.reason])
 

@@ -122,7 +122,7 @@ async def why(request: http.Request, business_id: int, run_id: int, job_id: int)
     if job is None:
         past = [_stored(refusal, None) for refusal in stored]
         return [*past, *[reason async for reason in _of_call(request, business_id, run_id, job_id)]]
-    now = [*_of_business(await business_report(request, business_id)), *_of_job(job)]
+    now = [*_of_business(await business_report(request.app, business_id)), *_of_job(job)]
     if not now and job.run_status == RunStatus.RUNNING and all(_is_over(refusal, job.now) for refusal in stored):
         now = await _of_run(request, business_id, run_id, job.now)
     shown = {reason.refusal.rule for reason in now}
@@ -162,7 +162,7 @@ def _of_business(business: BusinessReport) -> Iterator[Reason]:
 async def _of_run(request: http.Request, business_id: int, run_id: int, now: datetime) -> list[Reason]:
     """What stops all leads of the run: lines in use, no worker, a provider that cannot be reached."""
     run = await request.app[keys.RUNS].get(business_id, run_id)
-    waits = await waits_for(request, run) if run else []
+    waits = await waits_for(request.app, run) if run else []
     rules = ((wait, RULE_OF_WAIT.get(wait.reason, str(wait.reason))) for wait in waits)
     return [Reason(Refusal(wait.since or now, rule, WAIT, wait.until), wait.sentence) for wait, rule in rules]
 

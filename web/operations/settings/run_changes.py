@@ -104,7 +104,7 @@ async def change_run(request: http.Request, principal: Principal, wanted: RunCha
         why = Text(msgid("must be {currency}: the calls of this campaign have been counted in it"), {"currency": answer["currency"]})
         raise errors.wrong_field(name="budget.currency", why=why)
     if answer["code"]:
-        raise await refused_in_state(request, principal, run.run_id)
+        raise await refused_in_state(request.app, run.business_id, run.run_id)
     changed = await requested_run(request, principal)
     announce_run(request, business, changed.run_id, changed.status)
     return changed

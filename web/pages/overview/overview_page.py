@@ -99,5 +99,5 @@ async def _calls(request: http.Request, principal: Principal) -> dict[int, list[
 
 
 async def _row(request: http.Request, run: Run, calls: Sequence[Job]) -> RunRow:
-    waits = [wait for wait in await waits_for(request, run) if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
+    waits = [wait for wait in await waits_for(request.app, run) if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
     return RunRow(run, await results_of(request, run), said(request, waits[0].sentence) if waits else "", calls)

@@ -70,7 +70,7 @@ async def leads_fragment(request: http.Request) -> http.Response:
 
 
 async def _state_values(request: http.Request, principal: Principal, run: Run) -> dict[str, Any]:
-    business, waits = await own_business(request, principal), await waits_for(request, run)
+    business, waits = await own_business(request, principal), await waits_for(request.app, run)
     return {
         "run": run,
         "over": not is_live(run),
