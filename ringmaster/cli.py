@@ -1,4 +1,4 @@
-"""`python -m dialer ...`: account, business, user, token, resolve, dnc, prices, stop-all, resume-all, rejected, doctor, run, watch, up, demo."""
+"""`python -m dialer ...`: up, demo, doctor, business, account, user, token, dnc, prices, run, watch, resolve, rejected, stop-all, ..."""
 
 from __future__ import annotations
 
