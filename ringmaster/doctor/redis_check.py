@@ -48,6 +48,10 @@ def _described(info: dict[str, Any]) -> Iterator[Finding]:
     name = "Valkey" if valkey else "Redis"
     fit = int(version.partition(".")[0]) >= least
     yield judged("redis_version", Status.OK if fit else Status.FAIL, f"{name} {version}", f"move to {name} {least} or newer")
+    clustered = bool(info.get("cluster_enabled"))
+    alone = "Redis is a node of a cluster, whose other nodes have a part of the streams" if clustered else "Redis is no node of a cluster"
+    remedy = "let REDIS_URL name a server without cluster mode"
+    yield judged("redis_mode", Status.FAIL if clustered else Status.OK, alone, remedy)
     policy = str(info.get("maxmemory_policy", "unknown"))
     kept = policy == "noeviction"
     remedy = "CONFIG SET maxmemory-policy noeviction, and in redis.conf or the platform's settings: others may evict unread commands"

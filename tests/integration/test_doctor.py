@@ -19,7 +19,9 @@ from dialer.clock import SystemClock
 from ringmaster.doctor import database_check
 from ringmaster.doctor.finding import Status
 from ringmaster.doctor.work_rules import WORK
+from ringmaster.local import valkey
 from sql.pool import open_pool
+from tests.chaos.polling import until
 from tests.installations import PASSWORD, ROLE
 from tests.pgbouncer import Mode, pooled
 from tests.rows import DatabaseFixture
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 OWN_ACCOUNT = "AC" + "7" * 32
 NOWHERE = "127.0.0.1:9"
 COMMAND_SECONDS = 60.0
+WAIT_SECONDS = 20.0
 IGNORED = (
     "ignore_startup_parameters = extra_float_digits,jit,lock_timeout,statement_timeout,idle_in_transaction_session_timeout,"
     "default_transaction_isolation"
@@ -157,12 +160,35 @@ async def held_lock(installation: Installation) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group, holder.transaction():
         await holder.execute(lock)
         waiting = group.create_task(waiter.execute(lock))
-        while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1", waiter.get_server_pid()):
-            pass
+
+        async def is_waiting() -> bool:
+            return bool(await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1", waiter.get_server_pid()))
+
+        await until(is_waiting, WAIT_SECONDS, "the second waits for the lock")
         yield
     assert waiting.done()
     await holder.close()
     await waiter.close()
+
+
+@asynccontextmanager
+async def a_cluster(installation: Installation) -> AsyncIterator[None]:
+    installation.monkeypatch.setattr(valkey, "SETTINGS", f"{valkey.SETTINGS}cluster-enabled yes\n")
+    server = valkey.Valkey(installation.path / "cluster", databases=1)
+    await server.start()
+    try:
+        async with redis.asyncio.from_url(server.url) as client:
+            await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+
+            async def is_ready() -> bool:
+                found = await client.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
+                return "ok" in str(found.get("cluster_state") if isinstance(found, dict) else found)
+
+            await until(is_ready, WAIT_SECONDS, "the cluster of one node")
+        installation.set(REDIS_URL=server.url)
+        yield
+    finally:
+        await server.stop()
 
 
 @asynccontextmanager
@@ -255,6 +281,7 @@ FAULTS: list[tuple[Any, str]] = [
     (setting(REDIS_URL=f"redis://{NOWHERE}"), "redis"),
     (redis_setting("min-replicas-to-write", "1", "0"), "redis_writes"),
     (None, "redis_version"),
+    (a_cluster, "redis_mode"),
     (redis_setting("maxmemory-policy", "allkeys-lru", "noeviction"), "redis_policy"),
     (redis_setting("appendonly", "no", "yes"), "redis_persistence"),
     (redis_setting("maxmemory", None, "0"), "redis_memory"),
