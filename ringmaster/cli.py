@@ -76,7 +76,7 @@ def _add(name: str, commands: argparse._SubParsersAction[argparse.ArgumentParser
         # The other commands work without the packages of these.
         if (missing.name or "").partition(".")[0] not in LOCAL:
             raise
-        command = commands.add_parser(name, help="needs requirements-local.txt", add_help=False, prefix_chars="\0")
+        command = commands.add_parser(name.rpartition(".")[2], help="needs requirements-local.txt", add_help=False, prefix_chars="\0")
         command.add_argument("rest", nargs="*")
         command.set_defaults(run=_reject_local)
     else:

@@ -46,16 +46,17 @@ class Connector:
                 if await _is_direct(connection):
                     return connection
                 self.pooled = True
-                await connection.close()
         pooled: Session = await asyncpg.connect(database_url, server_settings=self._through_pooler, statement_cache_size=0, **options)
         return pooled
 
 
 async def _is_direct(connection: Session) -> bool:
+    """Whether no pooler is in between; if there is one, or that cannot be found out, the connection is closed."""
     try:
         await connection.execute(CHECK.format(pid=connection.get_server_pid(), code=POOLER))
-    except asyncpg.PostgresError as error:
-        if error.sqlstate != POOLER:
-            raise
-        return False
+    except BaseException as error:
+        connection.terminate()
+        if isinstance(error, asyncpg.PostgresError) and error.sqlstate == POOLER:
+            return False
+        raise
     return True
