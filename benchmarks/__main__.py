@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import adoption, calls, fairness, imports, latency, lost, queue, screen, uploads, visit
+from benchmarks import adoption, calls, fairness, imports, latency, lost, queue
+from benchmarks.console import screen, uploads, visit
 from benchmarks.system import LINES
 
 if TYPE_CHECKING:

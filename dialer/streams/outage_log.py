@@ -9,8 +9,7 @@ from typing import Any, Final
 from dialer.addresses import NO_CERTIFICATES
 
 CERTIFICATE: Final = (
-    "; its certificate is not known here: "
-    "name the file with the certificates of its authority in DIALER_REDIS_CA_FILE, or none to check none"
+    "; its certificate is not trusted: name the file with the certificates of its authority in DIALER_REDIS_CA_FILE, or none to check none"
 )
 
 log = logging.getLogger(__name__)
@@ -32,13 +31,13 @@ class OutageLog:
         """A command was answered."""
         if self._reason:
             self._reason = ""
-            log.info("Redis is reached again")
+            log.info("Redis can be reached again")
 
 
 def tls_options(ca_file: str) -> dict[str, Any]:
     """The options of redis-py for the certificates in `ca_file`; `none` accepts any and is logged; empty: those of the system."""
     if ca_file == NO_CERTIFICATES:
-        log.warning("DIALER_REDIS_CA_FILE is none: Redis is not asked for a certificate that is known")
+        log.warning("DIALER_REDIS_CA_FILE is none: the certificate of Redis is not checked")
         return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
     return {"ssl_ca_certs": ca_file} if ca_file else {}
 

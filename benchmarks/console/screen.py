@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ClientTimeout
 
-from benchmarks.browser import add_user, chromium, signed_in
+from benchmarks.console.browser import add_user, chromium, signed_in
+from benchmarks.console.listeners import DATA
 from benchmarks.latency import Spread
-from benchmarks.listeners import DATA
 from benchmarks.system import LINES, System
 from ringmaster.local.process import CHECKOUT
 
@@ -102,7 +102,7 @@ def _late(recorded: list[float], shown: list[tuple[int, float]], began: float) -
 async def _listeners(system: System, tokens: list[str], clients: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process with so many clients, all connected."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.listeners"),
+        *(sys.executable, "-m", "benchmarks.console.listeners"),
         cwd=CHECKOUT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LARGEST_LINE,
     )  # fmt: skip
     try:

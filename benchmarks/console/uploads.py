@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.browser import add_user, chromium, signed_in
+from benchmarks.console.browser import add_user, chromium, signed_in
 from benchmarks.imports import FIRST_NUMBER
 from benchmarks.system import System
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.listeners`: many streams of events at once, and how late each event comes.
+"""`python -m benchmarks.console.listeners`: many streams of events at once, and how late each event comes.
 
 It reads a JSON object from its input: `url` of the web process, `tokens` of the businesses, and how many `clients` share them. It prints a
 line when all are connected; when its input ends, it prints how long after its change was recorded each `job.changed` came, in seconds.

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.browser import add_user, chromium, signed_in
+from benchmarks.console.browser import add_user, chromium, signed_in
 from benchmarks.system import System
 
 if TYPE_CHECKING:
