@@ -67,6 +67,11 @@ class Seal:
         return sealed
 
 
+def digest_keys(secret_key: str, purpose: str) -> list[bytes]:
+    """A key for digests, 32 bytes, from each of the keys in SECRET_KEY: digests are made with the first, and looked up with all."""
+    return [_key(key, f"{purpose} digest") for key in secrets_of(secret_key)]
+
+
 def _fernet(secret_key: str, purpose: str) -> Fernet:
     return Fernet(base64.urlsafe_b64encode(_key(secret_key, purpose)))
 

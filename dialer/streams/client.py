@@ -14,6 +14,7 @@ from dialer.streams.connection import NOWHERE, Entry, RedisUnavailableError
 from dialer.streams.event_stream import EventStream
 from dialer.streams.hint_streams import LOOK_BACK_SECONDS, HintStreams
 from dialer.streams.rejection_stream import RejectionStream
+from dialer.streams.traces import Traces
 
 __all__ = [
     "CALLBACKS",
@@ -37,7 +38,7 @@ class Outage:
     until: float
 
 
-class Streams(CommandStream, HintStreams, EventStream, RejectionStream, CallbackStream):
+class Streams(CommandStream, HintStreams, EventStream, RejectionStream, CallbackStream, Traces):
     """Every stream of one Redis or Valkey server, and the outages of provider accounts, over the same connections."""
 
     async def outage(self, account_sid: str) -> Outage | None:

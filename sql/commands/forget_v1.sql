@@ -1,9 +1,9 @@
 -- Delete expired commands, callbacks after 90 days, operations 30 days after their end, test calls after 7 days,
--- drafts 2 days after they were last changed, replaced credentials of accounts, and the numbers of a do-not-call
--- register that has been replaced, at most p_limit
--- rows of each. Returns the largest of the counts of commands, callbacks and numbers: p_limit means that there is more
--- to delete. Only rows to be deleted are locked: locking a row that stays would be a write too. Attempts are kept: they
--- are the record of who was called.
+-- drafts 2 days after they were last changed, replaced credentials of accounts, proofs of erased calls that need not be
+-- kept any longer, and the numbers of a do-not-call register that has been replaced, at most p_limit rows of each.
+-- Returns the largest of the counts of commands, callbacks and numbers: p_limit means that there is more to delete.
+-- Only rows to be deleted are locked: locking a row that stays would be a write too. Attempts are kept: they are the
+-- record of who was called.
 CREATE OR REPLACE FUNCTION dialer.forget_v1(p_limit integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -36,6 +36,10 @@ BEGIN
         SELECT x.business_id, x.draft_id FROM dialer.drafts x WHERE x.touched_at < now() - interval '2 days'
         ORDER BY x.touched_at LIMIT p_limit FOR UPDATE SKIP LOCKED) old
     WHERE d.business_id = old.business_id AND d.draft_id = old.draft_id;
+    DELETE FROM dialer.proofs f USING (
+        SELECT x.business_id, x.proof_id FROM dialer.proofs x WHERE x.kept_until < now()
+        ORDER BY x.kept_until LIMIT p_limit FOR UPDATE SKIP LOCKED) old
+    WHERE f.business_id = old.business_id AND f.proof_id = old.proof_id;
     PERFORM dialer.forget_accounts_v1(p_limit);
     RETURN greatest(commands, callbacks, dialer.forget_register_v1(p_limit));
 END

@@ -592,6 +592,33 @@ CREATE INDEX audit_log_by_run ON dialer.audit_log (business_id, run_id, id);
 CREATE INDEX audit_log_by_business ON dialer.audit_log (business_id, id);
 CREATE INDEX audit_log_by_actor ON dialer.audit_log (business_id, actor, id);
 
+-- Erasures of whole businesses: until ended_at, one that was interrupted goes on where it was.
+CREATE TABLE dialer.erasures (
+    business_id  INTEGER      PRIMARY KEY,
+    started_at   TIMESTAMPTZ  NOT NULL DEFAULT now(),
+    ended_at     TIMESTAMPTZ,
+    actor        TEXT         NOT NULL,
+    -- How many rows of each table.
+    counts       JSONB        NOT NULL DEFAULT '{}'
+);
+
+-- What is kept of erased calls and of erased do-not-call entries: the number only as a digest under SECRET_KEY.
+CREATE TABLE dialer.proofs (
+    proof_id     BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    business_id  INTEGER      NOT NULL,
+    digest       BYTEA        NOT NULL,
+    -- call or do_not_call.
+    kind         TEXT         NOT NULL,
+    -- When it was called, or put on the list.
+    at           TIMESTAMPTZ  NOT NULL,
+    sid          TEXT,
+    outcome      TEXT,
+    duration     INTEGER,
+    kept_until   TIMESTAMPTZ  NOT NULL
+);
+CREATE INDEX proofs_by_number ON dialer.proofs (business_id, digest);
+CREATE INDEX proofs_by_age ON dialer.proofs (kept_until);
+
 -- A fact about an attempt; the argument of dialer.record_v1.
 CREATE TYPE dialer.fact AS (
     business_id  INTEGER,

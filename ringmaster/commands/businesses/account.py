@@ -83,7 +83,7 @@ async def run_set(options: Namespace) -> int:
 
 async def run_reseal(options: Namespace) -> int:
     """Run `account reseal`; exit code 1 when credentials cannot be opened."""
-    book, webhook_keys = _book(), WebhookKeys(_secret_key())
+    book, webhook_keys = _book(), WebhookKeys(secret_key())
     async with connected(address()) as pool:
         accounts = await renew_seals(Accounts(pool), book)
         webhooks = await renew_seals(Deliveries(pool), webhook_keys)
@@ -145,10 +145,15 @@ def _json_of(text: str) -> object:
 
 def _book() -> AccountBook:
     settings = load()
-    return AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(_secret_key(), "account"))
+    return AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(secret_key(), "account"))
 
 
-def _secret_key() -> str:
+def secret_key() -> str:
+    """SECRET_KEY, or the key of the `python -m dialer up` in the data directory.
+
+    Raises:
+        CommandError: when there is none.
+    """
     settings = load()
     key = settings.secret_key.get_secret_value() or _key_of_up(settings.data_dir)
     if not key:

@@ -1,4 +1,4 @@
-"""`python -m dialer business create`: adds a tenant; region and time zone follow from its caller id."""
+"""`python -m dialer business ...`: `create` adds a tenant; region and time zone follow from its caller id."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dialer.config import load
 from ringmaster import adoption
+from ringmaster.commands.businesses import erasure, export
 from ringmaster.database import address, connected
 from ringmaster.errors import CommandError
 from ringmaster.new_business import CALLING_HOURS, MAX_PER_DAY, MIN_GAP_HOURS, UNLIMITED, create, starting_rules, validate
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command to argparse."""
-    group = commands.add_parser("business", help="tenants").add_subparsers(required=True, metavar="create|adopt")
-    adoption.add_to(group)
+    group = commands.add_parser("business", help="tenants").add_subparsers(required=True, metavar="create|adopt|export|erase|proof")
+    for module in (adoption, export, erasure):
+        module.add_to(group)
     create = group.add_parser("create", help="add a business", description="Add a business, with its own leads, users and limit of calls.")
     create.add_argument("--name", required=True, help="its name")
     create.add_argument("--caller-id", required=True, metavar="+E164", help="the number its calls come from, such as +12125550100")

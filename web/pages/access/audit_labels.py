@@ -37,6 +37,8 @@ ACTIONS: Final[Mapping[str, str]] = {
     "business.change": msgid("Changed settings of the business"),
     "business.stop": msgid("Stopped all calls"),
     "business.resume": msgid("Resumed all calls"),
+    "business.erase": msgid("Erased a business"),
+    "person.erase": msgid("Erased everything about one person"),
     "user.create": msgid("Added a user"),
     "user.change": msgid("Changed a user"),
     "user.delete": msgid("Deleted a user"),
