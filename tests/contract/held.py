@@ -14,6 +14,7 @@ MIGRATE = "tests/migration/test_migrate.py::"
 ADOPTION = "tests/migration/test_adoption.py::"
 OLD_RUNS = "tests/migration/test_old_runs.py::"
 CONFIG = "tests/unit/test_config.py::"
+ERASURE = INTEGRATION + "test_erasure.py::"
 START = INTEGRATION + "test_start.py::"
 DOCTOR = INTEGRATION + "test_doctor.py::"
 ACCOUNTS = INTEGRATION + "test_cli_accounts.py::"
@@ -268,6 +269,11 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         + "test_a_list_is_imported_and_exported",
         "python -m dialer dnc export --business ID [--file F] [--register NAME] [--json]": DNC
         + "test_a_register_is_replaced_from_standard_input",
+        "python -m dialer business export --business ID --file F [--phone +E164] [--json]": ERASURE
+        + "test_a_person_is_exported_and_erased",
+        "python -m dialer business erase --business ID --yes [--phone +E164] [--keep-days N] [--by NAME] [--json]": ERASURE
+        + "test_a_business_is_exported_and_erased",
+        "python -m dialer business proof --business ID --phone +E164 [--json]": ERASURE + "test_a_business_is_exported_and_erased",
         "python -m dialer account set --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
         "python -m dialer account clear --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
         "python -m dialer account reseal [--by NAME] [--json]": ACCOUNTS + "test_credentials_are_resealed",
