@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
+CUT = "selector => { const found = document.querySelector(selector); return found.scrollWidth - found.clientWidth; }"
+HEIGHTS = "rows => rows.map((row) => Math.round(row.getBoundingClientRect().height))"
+# Where the words of a row stand: a box without height is put at the end of each text.
+BASELINES = """row => {
+  const walker = document.createTreeWalker(row, NodeFilter.SHOW_TEXT), texts = [];
+  while (walker.nextNode()) if (walker.currentNode.data.trim()) texts.push(walker.currentNode);
+  return [...new Set(texts.map((text) => {
+    const mark = document.createElement("span");
+    mark.style.display = "inline-block";
+    text.after(mark);
+    const place = Math.round(mark.getBoundingClientRect().bottom);
+    mark.remove();
+    return place;
+  }))];
+}"""
+TYPE_SIZES = """() => new Set([...document.querySelectorAll("body *")]
+  .filter((one) => one.getClientRects().length && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+  .map((one) => getComputedStyle(one).fontSize)).size"""
 LEADS = "lead_id,phone,name\n1,0500000001,Ada\n2,12,Grace\n3,0500000001,Twice\n"
 
 
@@ -88,12 +106,27 @@ async def test_hebrew_runs_from_right_to_left_and_numbers_do_not(site: Site, bro
     await context.close()
 
 
+async def test_the_page_of_a_run_is_dense_and_has_three_sizes_of_type(site: Site, browser: Browser) -> None:
+    run_id, _ = await busy_run(site)
+    context, user = await open_window(site, browser, viewport={"width": 1440, "height": 900})
+    await user.open(f"/runs/{run_id}?show=all")
+    heights = await user.page.locator("#leads tbody tr").evaluate_all(HEIGHTS)
+    assert (len(heights), max(heights) <= 31) == (12, True), "30 px and the line below"
+    assert set(await user.page.locator("#feed li").evaluate_all(HEIGHTS)) == {30}
+    assert await user.page.evaluate("parseFloat(getComputedStyle(document.querySelector('#feed')).maxHeight) % 30") == 0, "none is cut"
+    for row in ("#leads tbody tr:first-child", "#feed li:first-child"):
+        assert len(await user.page.locator(row).evaluate(BASELINES)) == 1, row
+    assert await user.page.evaluate(TYPE_SIZES) == 3
+    await context.close()
+
+
 @pytest.mark.parametrize("locale", ["en-US", "he-IL"])
 async def test_pages_fit_a_phone(site: Site, browser: Browser, locale: str) -> None:
     run_id, job_id = await busy_run(site)
     context, user = await open_window(site, browser, locale=locale, viewport={"width": 360, "height": 740})
     for path in ("/", f"/runs/{run_id}", f"/runs/{run_id}/jobs/{job_id}", "/runs/new"):
         await user.open(path)
+        assert await user.page.evaluate(CUT, ".menu") == 0, path
         assert await overflow(user.page) == 0, path
     await context.close()
 
@@ -134,7 +167,7 @@ async def test_everything_but_the_live_updates_works_without_scripts(site: Site,
     await call_export_and_call_back(site, page)
     await page.locator(".chips").get_by_role("link", name="Not called yet").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)
-    for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling")):
+    for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling, 0 of 3 lines")):
         await page.locator(press).click()
         await expect(page.locator("h1 + .status")).to_have_text(shown)
     await page.locator("#do-end").click()

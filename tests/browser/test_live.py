@@ -66,7 +66,7 @@ async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, sit
     await expect(page.locator("h1 + .status")).to_have_text("Not started")
     await mark(page)
     assert (await site.post(f"{RUNS}/{run_id}/start")).status == 200
-    await expect(page.locator("h1 + .status")).to_have_text("Calling")
+    await expect(page.locator("h1 + .status")).to_have_text("Calling, 0 of 3 lines")
     notify = page.get_by_role("button", name="Notify me at the end")
     await expect(notify).to_have_attribute("aria-pressed", "false")
     await notify.click()
@@ -83,7 +83,7 @@ async def test_counts_and_calls_follow_the_run_to_its_end(user: BrowserUser, sit
     await expect(page.locator("#sentence")).to_have_text("3 of 3 called. 1 person answered (33%), 1 no answer, 1 busy.")
     await expect(page).to_have_title(re.compile("^100% · Completed"))
     await expect(page.locator("h1 + .status")).to_have_text("Completed")
-    await expect(page.locator(".live-text")).to_have_text("Finished: no more changes")
+    await expect(page.locator(".run-bar .live-text")).to_have_text("Finished: no more changes")
     await expect(page.locator("#leads tbody tr").nth(1)).to_contain_text("Busy")
     await expect(page.locator("#do-end")).to_have_count(0)
     await page.wait_for_function("told.length > 0")
@@ -160,7 +160,7 @@ async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: 
         assert await untouched(page)
         await expect(chosen).to_be_checked()
         await page.locator("#do-pause").click()
-        await expect(page.locator("h1 + .status")).to_have_text("Paused")
+        await expect(page.locator("h1 + .status")).to_have_text("Paused, 2 of 3 lines")
         await page.close()
 
 

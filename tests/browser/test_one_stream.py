@@ -335,7 +335,7 @@ async def test_with_a_redis_that_is_full_or_rejects_writes_the_page_says_so_and_
                 await expect(page.locator("[id^=call-]")).to_have_count(3)
                 for attempt in attempts:
                     await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
-                for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling")):
+                for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling, 0 of 3 lines")):
                     await page.locator(press).click()
                     await expect(page.locator("h1 + .status")).to_have_text(shown)
                 await shows_the_rows(page, site, run_id)

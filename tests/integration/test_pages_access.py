@@ -124,7 +124,7 @@ async def test_everybody_changes_the_own_password_and_signs_out_other_browsers(s
 
 async def test_the_audit_log_is_read_in_words(site: Site) -> None:
     user_id, browser = await signed_in(site, Role.ADMIN)
-    run_id = await site.load(3)
+    run_id = await site.load(3, name="Renewals")
     await browser.post(f"/runs/{run_id}/pause")
     await site.request("PATCH", "/api/business", token="admin", json={"max_calls": 2})
     await site.post("/api/outbound/do-not-call", {"phones": ["0521234567"]})
@@ -138,7 +138,7 @@ async def test_the_audit_log_is_read_in_words(site: Site) -> None:
         assert told in page
     assert f"user:{user_id}" not in page
     mine = text_of(await browser.get(f"/settings/audit?actor=user:{user_id}&run={run_id}"))
-    assert ("Paused a campaign · Campaign" in mine, "Created a campaign · Campaign" in mine) == (True, False)
+    assert ("Paused a campaign · Renewals" in mine, "Created a campaign · Renewals" in mine) == (True, False)
     assert "Nothing was done that fits this." in text_of(await browser.get("/settings/audit?from=2001-01-01&to=2001-01-02"))
     assert (await browser.get("/settings/audit?from=x&run=y&before=z&actor=%00")).status == 200
     for n in range(60):

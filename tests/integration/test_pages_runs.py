@@ -45,6 +45,7 @@ async def test_an_empty_list_says_how_to_start(browser: BrowserSession) -> None:
     page = await browser.get("/")
     assert "No campaigns yet" in text_of(page)
     assert 'href="/runs/new"' in page.body.decode()
+    assert "An hour from 08:00 to 22:00 is shown once it has had 5 calls." in text_of(page)
 
 
 async def test_runs_are_listed_filtered_and_paged(browser: BrowserSession, site: Site) -> None:
@@ -135,6 +136,7 @@ async def test_the_buttons_follow_the_state(browser: BrowserSession, site: Site)
     await browser.post(f"{page}/pause")
     assert buttons(await browser.get(page)) == ["resume", "end", "edit"]
     await browser.post(f"{page}/resume")
+    assert "Nobody has been called yet." in text_of(await browser.get(f"{page}/leads"))
     await site.database.claim(site.business)
     assert "Now, and hang up" in text_of(await browser.get(f"{page}/end"))
     assert (await browser.post(f"{page}/end", {"how": "some day"})).status == 422
@@ -168,6 +170,8 @@ async def test_the_counts_are_links_to_their_leads(browser: BrowserSession, site
     await site.database.record(attempts[2], AttemptState.RINGING, sid="CA" + "1" * 32)
     page = await browser.get(f"/runs/{run_id}")
     assert "2 of 60 called. 1 person answered (50%), 1 busy." in text_of(page)
+    title = f"3% · Calling · Campaign {run_id} · Ringmaster"
+    assert (f"<title>{title}</title>" in page.body.decode(), f'data-title="{title}"' in page.body.decode()) == (True, True)
     assert [count(page, key) for key in ("person", "busy", "line", "queued")] == ["1", "1", "1", "57"]
     leads = re.compile(r"<bdi>(Lead \d+)</bdi>")
     for key, query, shown in (
@@ -210,6 +214,8 @@ async def test_those_who_did_not_answer_are_called_back(browser: BrowserSession,
     assert (home.count('id="line-'), "Lead 1</bdi></a>" in home) == (3, True), "the overview has its calls in its row"
     for attempt, outcome in zip(attempts, ("completed", "busy", "no-answer"), strict=True):
         await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
+    home = text_of(await browser.get("/"))
+    assert re.search(r"Ended today Renewals 3 of 3 called\. 1 person answered \(33%\), 1 no answer, 1 busy\.", home), home
     page = await browser.get(f"/runs/{run_id}")
     assert "Call back the 2 people who did not answer" in text_of(page)
     assert (await browser.post(f"/runs/{run_id}/call-back", {"when": "yesterday"})).status == 422
@@ -217,6 +223,28 @@ async def test_those_who_did_not_answer_are_called_back(browser: BrowserSession,
     page = await browser.get(response.headers["Location"])
     assert "Renewals, called again" in text_of(page)
     assert "The campaign has started." in text_of(page)
+
+
+async def test_a_run_says_which_lines_it_uses_and_whether_it_waits(browser: BrowserSession, site: Site) -> None:
+    run_id = await site.load(4, name="Spring", concurrency=2)
+    [own], _ = await site.database.claim(site.business, permits=1)
+    other = await site.load(4, name="Summer", priority=1)
+    # The number of its first lead is in use by the call of Spring.
+    taken = [attempt.run_id for _ in range(2) for attempt in (await site.database.claim(site.business))[0]]
+    assert taken == [other] * 2
+    shown = text_of(await browser.get(f"/runs/{run_id}"))
+    assert "Spring Calling, 1 of 2 lines other campaigns use 2 lines" in shown
+    assert shown.count("In use by another campaign") == 2
+    waiting = await site.load(1, name="Autumn")
+    assert "Waiting to call, 0 of 3 lines other campaigns use 3 lines" in text_of(await browser.get(f"/runs/{waiting}"))
+    home = text_of(await browser.get("/"))
+    assert re.search("2 campaigns calling Calling now Summer Calling .* Spring Calling .* Waiting Autumn Waiting to call", home), home
+    await browser.post(f"/runs/{run_id}/end", {"how": "finish"})
+    ending = text_of(await browser.get(f"/runs/{run_id}"))
+    assert ("Ending, 1 of 2 lines" in ending, "another campaign" in ending, "Lead 1 " in ending) == (True, False, True)
+    await site.database.record(own, AttemptState.OVER, outcome="refused")
+    over = await browser.get(f"/runs/{run_id}")
+    assert (count(over, "ours"), "1 failed on our side" in text_of(over)) == ("1", True)
 
 
 async def test_many_leads_at_once_are_asked_for_and_then_begun(browser: BrowserSession, site: Site) -> None:
@@ -271,6 +299,7 @@ async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSessio
         "A person answered",
     ):
         assert response in words
+    assert '<dd><span class="ltr" title="+972500000001">050-000-0001</span></dd>' in page.body.decode()
     assert attempt.nonce not in page.body.decode()
     assert buttons(page) == []
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dialer.model import AttemptState, RunStatus
+from web.operations.reports.waits_for import WaitReason
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sql.runs.runs import Run
+    from web.operations.reports.waits_for import Wait
 
 # Counts of a run in the order of the bar: finished leads first, those still to be called last.
 COUNTS: Final = ("completed", "failed", "cancelled", "skipped", "in_progress", "queued")
@@ -46,6 +48,7 @@ RUN_LABELS: Final[Mapping[str, str]] = {
     "stopped": msgid("Stopped"),
     "failed": msgid("Failed"),
     "cancelling": msgid("Ending"),
+    "waiting": msgid("Waiting to call"),
 }
 
 JOB_LABELS: Final[Mapping[str, str]] = {
@@ -110,13 +113,22 @@ VERDICT_LABELS: Final[Mapping[str, str]] = {
 
 ROLE_LABELS: Final[Mapping[str, str]] = {"viewer": msgid("Viewer"), "operator": msgid("Operator"), "admin": msgid("Administrator")}
 
+# Reasons of a run that is calling all the same: others have the lines or the pace of the account now.
+TAKES_ITS_TURN: Final = frozenset({WaitReason.LINES_IN_USE, WaitReason.PACED})
 # The statuses a list of runs can be filtered by.
 RUN_FILTERS: Final = tuple(RunStatus)
 
 
-def run_label(run: Run) -> str:
-    """The status to show for a run: a cancel that waits for calls on the line is a status of its own."""
-    return "cancelling" if run.cancel_requested and not run.status.ended else str(run.status)
+def is_calling(run: Run, waits: Iterable[Wait]) -> bool:
+    """True while a running run has calls on the line, or takes its turn; False while it waits for something else, as `waits` says."""
+    return run.status is RunStatus.RUNNING and (run.in_progress > 0 or all(wait.reason in TAKES_ITS_TURN for wait in waits))
+
+
+def run_label(run: Run, waits: Iterable[Wait] = ()) -> str:
+    """The status to show for a run; a cancel that waits for calls on the line has one of its own, and so has a run that `waits`."""
+    if run.cancel_requested and not run.status.ended:
+        return "cancelling"
+    return "waiting" if run.status is RunStatus.RUNNING and not is_calling(run, waits) else str(run.status)
 
 
 def label_of(labels: Mapping[str, str], key: str | None) -> str:

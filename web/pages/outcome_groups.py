@@ -24,13 +24,14 @@ class OutcomeGroup:
         return sum(counts.get(outcome, 0) for outcome in self.outcomes)
 
 
-PERSON: Final = OutcomeGroup("person", msgid("People"), ("human", "answered"))
+PERSON: Final = OutcomeGroup("person", msgid("Answered"), ("human", "answered"))
 MACHINE: Final = OutcomeGroup("machine", msgid("Machines"), ("machine", "fax"))
 NO_ANSWER: Final = OutcomeGroup("no-answer", msgid("No answer"), ("no-answer",))
 BUSY: Final = OutcomeGroup("busy", msgid("Busy"), ("busy",))
-NUMBER: Final = OutcomeGroup("number", msgid("Wrong number"), ("failed", "refused"))
-OURS: Final = OutcomeGroup("ours", msgid("Our trouble"), ("lost", "canceled"))
-GROUPS: Final = (PERSON, MACHINE, NO_ANSWER, BUSY, NUMBER, OURS)
+NUMBER: Final = OutcomeGroup("number", msgid("Could not connect"), ("failed",))
+HUNG_UP: Final = OutcomeGroup("hung-up", msgid("Hung up before answer"), ("canceled",))
+OURS: Final = OutcomeGroup("ours", msgid("Our trouble"), ("refused", "lost"))
+GROUPS: Final = (PERSON, MACHINE, NO_ANSWER, BUSY, NUMBER, HUNG_UP, OURS)
 GROUP_OF: Final = {outcome: group for group in GROUPS for outcome in group.outcomes}
 # Those it may be worth calling again.
 UNREACHED: Final = (NO_ANSWER, BUSY)

@@ -11,7 +11,7 @@ from dialer.model import Role
 from dialer.policy.time_zones import time_zone
 from sql.audit.audit import AuditFilter
 from web.access.auth import require_principal
-from web.operations.access.audit import actors_of, list_entries, start_of_previous_entries
+from web.operations.access.audit import actors_of, list_entries, runs_of, start_of_previous_entries
 from web.operations.explanations.principal_labels import names_of
 from web.pages import frame
 from web.pages.access.audit_labels import ACTIONS, details_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.audit.audit import AuditEntry
+    from sql.runs.runs import Run
 
 ADDRESS: Final = "/settings/audit"
 ON_A_PAGE: Final = 50
@@ -41,11 +42,12 @@ async def page(request: http.Request) -> http.Response:
     entries, more = await list_entries(request, principal, wanted, before=before, limit=ON_A_PAGE)
     previous = await start_of_previous_entries(request, principal, wanted, before=before, limit=ON_A_PAGE)
     names = await names_of(request, principal.business_id, {entry.actor for entry in entries})
+    runs = await runs_of(request, principal, entries)
     return frame.render_for(
         request,
         "access/audit.html",
         reader,
-        entries=[_row(request, entry, translated(request, names[entry.actor])) for entry in entries],
+        entries=[_row(request, entry, translated(request, names[entry.actor]), runs.get(entry.run_id or 0)) for entry in entries],
         actors=translated(request, await actors_of(request, principal)),
         actions=sorted((sentence(request, label), action) for action, label in ACTIONS.items()),
         chosen=chosen,
@@ -54,12 +56,14 @@ async def page(request: http.Request) -> http.Response:
     )
 
 
-def _row(request: http.Request, entry: AuditEntry, name: str) -> dict[str, Any]:
+def _row(request: http.Request, entry: AuditEntry, name: str, run: Run | None) -> dict[str, Any]:
+    """What the template needs of an entry; `run` is the one that it is about, while it exists."""
     return {
         "entry": entry,
+        "run": run,
         "name": name,
         "action": sentence(request, ACTIONS[entry.action]) if entry.action in ACTIONS else entry.action,
-        "details": [str(translated(request, detail)) for detail in details_of(entry)],
+        "details": [text for text in (str(translated(request, detail)) for detail in details_of(entry)) if run is None or text != run.name],
         "by_stream": entry.address == COMMAND_STREAM,
     }
 

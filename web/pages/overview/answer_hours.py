@@ -36,10 +36,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHours:
-    """Rows of cells, a row a day; `best` is the hour with the highest share, None while nothing can be said."""
+    """Rows of cells, a row a day; `best` is the hour with the highest share, None while nothing can be said.
+
+    An hour from `first` o'clock to `last` o'clock has a share once it has had `least_calls`.
+    """
 
     rows: list[list[Cell]]
     best: Cell | None
+    first: int = HOURS.start
+    last: int = HOURS.stop
+    least_calls: int = LEAST_CALLS
 
 
 async def answer_hours(request: http.Request, principal: Principal) -> AnswerHours:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from dialer.model import RunStatus
 from web.access.auth import require_principal
 from web.operations.reports.business_summary import business_summary, midnight
-from web.operations.reports.waits_for import SHOWN_ELSEWHERE, WaitReason, waits_for
+from web.operations.reports.waits_for import SHOWN_ELSEWHERE, WaitReason
 from web.operations.runs import list_runs
 from web.pages import frame
+from web.pages.labels import is_calling, run_label
 from web.pages.outcome_groups import PERSON
 from web.pages.overview.answer_hours import answer_hours
 from web.pages.run.results import results_of
@@ -39,12 +40,12 @@ OPEN: Final = (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.PENDING)
 class RunRow:
     """A campaign that is calling or waiting: its results, its calls that are placed or in progress, the oldest first.
 
-    `waits` says why it waits, in the reader's language; empty when it does not.
+    `waits` says why it waits, in the reader's language; empty when it does not, or when another part of the page says it.
     """
 
     run: Run
     results: Results
-    waits: str
+    waits: str = ""
     calls: Sequence[Job] = ()
 
     @property
@@ -54,8 +55,13 @@ class RunRow:
 
     @property
     def is_calling(self) -> bool:
-        """True while it places calls."""
-        return self.run.status is RunStatus.RUNNING
+        """True while it places calls or has some on the line."""
+        return is_calling(self.run, self.results.waits)
+
+    @property
+    def label(self) -> str:
+        """Its status, as `labels.RUN_LABELS` names it."""
+        return run_label(self.run, self.results.waits)
 
 
 async def page(request: http.Request) -> http.Response:
@@ -73,20 +79,24 @@ async def fragment(request: http.Request) -> http.Response:
 async def _values(request: http.Request, principal: Principal) -> dict[str, Any]:
     summary = await business_summary(request, principal)
     runs, more = await list_runs(request, principal, statuses=OPEN, before=None, limit=MAX_OPEN)
-    calls = await _calls(request, principal) if any(run.in_progress for run in runs) else {}
+    calls = await _calls(request, principal) if summary.lines.in_use else {}
     rows = [await _row(request, run, calls.get(run.run_id, ())) for run in runs]
+    calling = [row for row in rows if row.is_calling]
     since = midnight(request.app[keys.CLOCK].now(), summary.lines.timezone)
     ended, _ = await list_runs(request, principal, statuses=[status for status in RunStatus if status.ended], before=None, limit=MAX_ENDED)
     over = sum(summary.outcomes.values())
+    of_today = [run for run in ended if run.ended_at is not None and run.ended_at >= since]
     return {
         "summary": summary,
         "alarms": [(alarm, said(request, alarm.sentence)) for alarm in summary.alarms],
         "answered": round(PERSON.count(summary.outcomes) * 100 / over) if over else None,
-        "calling": [row for row in rows if row.is_calling],
+        "calling": calling,
+        # Those that have no row here count by their calls.
+        "campaigns_calling": len(calling) + len(calls.keys() - {run.run_id for run in runs}),
         "waiting": [row for row in rows if not row.is_calling],
         "more": more,
-        "ended": [run for run in ended if run.ended_at is not None and run.ended_at >= since],
-        "recent": ended,
+        "is_of_today": bool(of_today),
+        "ended": [RunRow(run, await results_of(request, run)) for run in of_today or ended],
     }
 
 
@@ -99,5 +109,6 @@ async def _calls(request: http.Request, principal: Principal) -> dict[int, list[
 
 
 async def _row(request: http.Request, run: Run, calls: Sequence[Job]) -> RunRow:
-    waits = [wait for wait in await waits_for(request.app, run) if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
-    return RunRow(run, await results_of(request, run), said(request, waits[0].sentence) if waits else "", calls)
+    results = await results_of(request, run)
+    waits = [wait for wait in results.waits if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
+    return RunRow(run, results, said(request, waits[0].sentence) if waits else "", calls)

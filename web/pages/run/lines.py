@@ -31,8 +31,6 @@ STATES: Final = {
     RunStatus.PENDING: msgid("The campaign has not started"),
     RunStatus.PAUSED: msgid("Paused"),
 }
-ENDED: Final = msgid("The campaign is over")
-ENDING: Final = msgid("The campaign is ending")
 REASONS: Final = {
     WaitReason.STOPPED: msgid("All dialling is stopped"),
     WaitReason.ACCOUNT: msgid("The provider account cannot be used"),
@@ -50,7 +48,7 @@ REASONS: Final = {
     WaitReason.CLOSED: msgid("Outside calling hours"),
     WaitReason.RECENTLY_CALLED: msgid("Called recently"),
     WaitReason.RETRY: msgid("Waiting to call again"),
-    WaitReason.OTHER_RUN: msgid("Used by another campaign"),
+    WaitReason.OTHER_RUN: msgid("In use by another campaign"),
     WaitReason.LINES_IN_USE: FREE,
     WaitReason.PACED: msgid("Waiting for its turn"),
 }
@@ -76,11 +74,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The lanes of a business; `more` are free lines beyond those drawn."""
+    """The lanes of a business; `more` are free lines beyond those drawn.
+
+    Of the `total` that the run may use it has `in_use`; `of_others` have calls of other runs.
+    """
 
     lanes: list[Lane]
     total: int
     in_use: int
+    of_others: int
     more: int
 
     @property
@@ -90,20 +92,24 @@ class Lines:
 
 
 async def lines_of(request: http.Request, run: Run, waits: Sequence[Wait], *, total: int) -> Lines:
-    """The lanes of the business of a run, which has `total` of them.
+    """The lanes of the business of a run, which has `total` of them; of a run that takes no more leads only those with its own calls.
 
     Raises:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
     """
     calls = await request.app[keys.JOBS].on_every_line(run.business_id)
     used = [Lane(job=job) if run_id == run.run_id else Lane(other_run=run_id) for run_id, job in calls]
-    in_use = len(used)
-    if run.started_at and in_use < total:
-        used += [Lane(ended=call) for call in await _just_ended(request, run)][: total - in_use]
-    free = max(total - len(used), 0)
+    in_use = sum(lane.job is not None for lane in used)
+    of_others = len(used) - in_use
+    if run.started_at and len(used) < total:
+        used += [Lane(ended=call) for call in await _just_ended(request, run)][: total - len(used)]
+    takes_leads = not run.status.ended and not run.cancel_requested
+    if not takes_leads:
+        used = [lane for lane in used if lane.other_run is None]
+    free = max(total - len(used), 0) if takes_leads else 0
     drawn = min(free, max(MOST_LANES - len(used), 0))
     reason, until = _why_free(run, waits)
-    return Lines([*used, *[Lane(reason=reason, until=until)] * drawn], total, in_use, free - drawn)
+    return Lines([*used, *[Lane(reason=reason, until=until)] * drawn], min(total, run.concurrency), in_use, of_others, free - drawn)
 
 
 async def _just_ended(request: http.Request, run: Run) -> list[EndedCall]:
@@ -114,10 +120,6 @@ async def _just_ended(request: http.Request, run: Run) -> list[EndedCall]:
 
 def _why_free(run: Run, waits: Sequence[Wait]) -> tuple[str, datetime | None]:
     """Why a line is free, and until when, if that is known."""
-    if run.status.ended:
-        return ENDED, None
-    if run.cancel_requested:
-        return ENDING, None
     if waits:
         return REASONS[waits[0].reason], waits[0].until
     if run.status in STATES:

@@ -33,8 +33,9 @@ SAID: Final = {
     "machine": msgids("{n} machine", "{n} machines"),
     "no-answer": msgids("{n} no answer", "{n} no answer"),
     "busy": msgids("{n} busy", "{n} busy"),
-    "number": msgids("{n} wrong number", "{n} wrong numbers"),
-    "ours": msgids("{n} lost by our trouble", "{n} lost by our trouble"),
+    "number": msgids("{n} could not be connected", "{n} could not be connected"),
+    "hung-up": msgids("{n} hung up before answer", "{n} hung up before answer"),
+    "ours": msgids("{n} failed on our side", "{n} failed on our side"),
 }
 
 

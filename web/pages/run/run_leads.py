@@ -85,6 +85,11 @@ class LeadsQuery:
     sort: str = ""
 
     @property
+    def is_unfiltered(self) -> bool:
+        """True for the lists that a reader sees without having asked for anything."""
+        return self.show in {CALLED, ALL} and not self.search
+
+    @property
     def export(self) -> dict[str, str]:
         """As the filter of an export."""
         statuses = (CHOICES[self.show][1] if self.show else None) or ()

@@ -10,7 +10,7 @@ from web.operations.explanations.pause_explanation import explain_pause
 from web.operations.reports.waits_for import SHOWN_ELSEWHERE, WaitReason, outage_since, waits_for
 from web.operations.runs import is_live, requested_run
 from web.operations.settings.business import own_business
-from web.pages import frame
+from web.pages import frame, labels
 from web.pages.run.chart import chart_of
 from web.pages.run.feed import feed_of
 from web.pages.run.lines import lines_of
@@ -73,6 +73,7 @@ async def _state_values(request: http.Request, principal: Principal, run: Run) -
     business, waits = await own_business(request, principal), await waits_for(request.app, run)
     return {
         "run": run,
+        "label": labels.run_label(run, waits),
         "over": not is_live(run),
         "lines": await lines_of(request, run, waits, total=business.max_calls),
         "outage_since": outage_since(waits),
