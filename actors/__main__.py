@@ -12,6 +12,8 @@ from actors.bootstrap import open_services
 from actors.worker import Worker
 from dialer import start
 from dialer.start import CannotStartError
+from dialer.watch.loop_watch import LoopWatch
+from dialer.watch.metrics_port import MetricsPort
 from sql.errors import FAILED
 from sql.unusable import UnfitServerError, why_unusable
 
@@ -37,6 +39,12 @@ async def work(settings: Settings) -> bool:
         except (*FAILED, UnfitServerError) as fault:
             raise CannotStartError(why_unusable(fault, settings.database_url)) from None
         worker = Worker(services, settings.worker, stopping)
+        watch = await stack.enter_async_context(LoopWatch(services.clock))
+        services.metrics.show_loop(watch)
+        port = MetricsPort(
+            settings.host, settings.metrics_port, export=services.metrics.export, trouble=lambda: watch.trouble or worker.trouble
+        )
+        await stack.enter_async_context(port)
         await worker.start()
         await stopping.wait()
         await worker.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from actors.metrics import WorkerMetrics
 from actors.services import CallPolicy, Ownership, Services
 from actors.webhooks.webhook_client import WebhookClient
 from dialer.clock import SystemClock, SystemIds
@@ -16,6 +17,7 @@ from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
 from sql.adoption.old_runs import OldRuns
 from sql.attempts.attempts import Attempts
+from sql.attempts.fact_counts import counting
 from sql.attempts.fact_writer import FactWriter
 from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
@@ -51,8 +53,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     clock, ids = SystemClock(), SystemIds()
     async with AsyncExitStack() as stack:
         name, size = f"ringmaster worker {settings.worker}", settings.database_connections
-        connecting = open_pool(settings.database_url, name=name, size=size, planned=True)
+        metrics = WorkerMetrics()
+        connecting = open_pool(settings.database_url, name=name, size=size, planned=True, waited=metrics.pool_waits.observe)
         pool = await stack.enter_async_context(await connecting)
+        metrics.show_connections(lambda: pool.connections)
         await check_server(pool)
         await report_guards(pool)
         require_default_account(settings, await Businesses(pool).without_account())
@@ -68,7 +72,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(webhook_client.close)
         relay = await stack.enter_async_context(Relay(Outbox(pool), streams))
         attempts = Attempts(pool)
-        facts = await stack.enter_async_context(FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick))
+        writer = FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick, count=counting(metrics))
+        facts = await stack.enter_async_context(writer)
         yield Services(
             attempts=attempts,
             facts=facts,
@@ -89,6 +94,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ids=ids,
             policy=_policy(settings),
             ownership=Ownership(ids.uuid(), {}),
+            metrics=metrics,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from actors.clock_watch import ClockWatch
@@ -52,6 +53,19 @@ class Lease:
         self._clock = ClockWatch(services)
         # Held during a step: the step must not take partitions after everything was given back.
         self._stepping = asyncio.Lock()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was renewed; infinite before the first time."""
+        return self._services.clock.boot() - self._renewed_at if self._joined else math.inf
+
+    @property
+    def trouble(self) -> str:
+        """What keeps this worker from its lease; "" when it has one."""
+        if self.age_seconds < LEASE_SECONDS:
+            return ""
+        why = f": {self._loop.trouble}" if self._loop.trouble else ""
+        return f"its lease has expired{why}" if self._started and self._renewed_at else f"it has no lease yet{why}"
 
     async def run(self) -> None:
         """Hold a lease and a share of the partitions until told to leave."""

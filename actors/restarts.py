@@ -29,11 +29,12 @@ log = logging.getLogger(__name__)
 class DutySupervisor:
     """The long-lived tasks of one worker."""
 
-    def __init__(self, tasks: Tasks, clock: Clock, give_up: Callable[[], None]) -> None:
-        """They run among `tasks`; `give_up` is called when the worker cannot go on."""
+    def __init__(self, tasks: Tasks, clock: Clock, give_up: Callable[[], None], failed: Callable[[str], None] = lambda _: None) -> None:
+        """They run among `tasks`; `failed` gets the name of each that fails, `give_up` is called when the worker cannot go on."""
         self._tasks = tasks
         self._clock = clock
         self._give_up = give_up
+        self._failed = failed
 
     def run_critical(self, name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run a duty that the worker cannot do without, until it returns; give up when it fails six times within a minute."""
@@ -66,6 +67,7 @@ class DutySupervisor:
         try:
             await duty()
         except Exception:
+            self._failed(name)
             log.exception("the duty %s failed and will be restarted", name)
             return False
         return True

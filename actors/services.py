@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.keyed_semaphore import KeyedSemaphore
+from actors.metrics import WorkerMetrics
 from dialer.policy.call_prices import billed_minutes
 
 if TYPE_CHECKING:
@@ -269,3 +270,4 @@ class Services:
     fetch_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(FETCHES_AT_ONCE))
     list_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(LISTS_AT_ONCE))
     hang_up_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(HANG_UPS_AT_ONCE))
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)

@@ -46,13 +46,14 @@ class Worker:
         self.failed = False
         self._stopping = stopping or asyncio.Event()
         self._tasks = Tasks()
-        self._duties = DutySupervisor(self._tasks, services.clock, self._give_up)
+        self._duties = DutySupervisor(self._tasks, services.clock, self._give_up, services.metrics.count_failure)
         self._progress = ProgressPublisher(services)
         self._supervisor = BusinessSupervisor(services, self._tasks, self._duties, self._progress.mark_changed)
         self._lease = Lease(services, self._supervisor, name)
         decider = CommandDecider(services, self._tasks)
+        reader = CommandReader(services, decider.loop.ring)
         self._loops = (
-            CommandReader(services, decider.loop.ring).loop,
+            reader.loop,
             decider.loop,
             Heartbeat(services, self._supervisor, name).loop,
             JobRewriter(services).loop,
@@ -66,6 +67,22 @@ class Worker:
             WebhookSender(services, self._tasks).loop,
             DeliveryCleaner(services).loop,
         )
+        self._show(reader)
+
+    def _show(self, reader: CommandReader) -> None:
+        show, ownership, supervisor = self._services.metrics.show, self._services.ownership, self._supervisor
+        show("worker_lease_age_seconds", "Since the lease was renewed; it expires after 6 s.", lambda: self._lease.age_seconds)
+        show("worker_partitions", "Partitions of this worker, of 256 in all.", lambda: len(ownership.epochs))
+        show("worker_calls", "Calls that this worker places or follows.", lambda: supervisor.calls)
+        show("worker_businesses_paced", "Businesses that wait for a permit of their account.", lambda: supervisor.paced[0])
+        show("worker_longest_paced_seconds", "How long the first of them has been waiting.", lambda: supervisor.paced[1])
+        show("worker_accounts_paused", "Accounts whose calls the provider does not take.", lambda: supervisor.accounts_paused)
+        show("worker_command_stream_lag_seconds", "Since dialer:commands was read to its end.", lambda: reader.lag_seconds)
+
+    @property
+    def trouble(self) -> str:
+        """Why this worker does not dial; "" when it does, or could."""
+        return "it is stopping" if self._stopping.is_set() else self._lease.trouble
 
     async def start(self) -> None:
         """Start all duties, and publish it."""

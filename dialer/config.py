@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_unless_empty(network_list))] = Field("", alias="DIALER_TRUSTED_PROXIES")
     webhook_allowed_hosts: Annotated[str, AfterValidator(_unless_empty(host_list))] = Field("", alias="DIALER_WEBHOOK_ALLOWED_HOSTS")
     data_dir: Path = Field(Path(".data"), alias="DIALER_DATA_DIR")
+    metrics_port: int = Field(0, alias="DIALER_METRICS_PORT", ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")
 

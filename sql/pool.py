@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from contextlib import asynccontextmanager
@@ -55,16 +56,29 @@ NOTICE_TIMELINE = statements("timelines")["notice"]
 CRASHED = "PostgreSQL has crashed since, and may have lost this"
 
 
+def _ignore(_: float) -> None:
+    """Nobody measures this pool."""
+
+
 class Pool:
     """A bounded number of connections. Driver errors that a retry may cure are raised as our own (`sql/errors.py`)."""
 
     # The server's boot when this process last flushed.
     _boot: UUID | None = None
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], acquire_seconds: float = ACQUIRE_SECONDS) -> None:
-        """Wait for a connection of `pool` for at most `acquire_seconds`."""
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], acquire_seconds: float = ACQUIRE_SECONDS, waited: Callable[[float], None] = _ignore
+    ) -> None:
+        """Wait for a connection of `pool` for at most `acquire_seconds`; `waited` is told how long that took, or was in vain."""
         self._pool = pool
         self._acquire_seconds = acquire_seconds
+        self._waited = waited
+
+    @property
+    def connections(self) -> tuple[int, int, int]:
+        """How many connections are in use, how many are open and idle, and the most there may be."""
+        idle = self._pool.get_idle_size()
+        return self._pool.get_size() - idle, idle, self._pool.get_max_size()
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,8 +94,18 @@ class Pool:
             RowLockedError, DatabaseUnavailableError: from a statement within the block, or when no connection became free in time.
         """
         with mapped():
-            async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
+            connection = await self._next()
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
+
+    async def _next(self) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            return await self._pool.acquire(timeout=self._acquire_seconds)
+        finally:
+            self._waited(asyncio.get_running_loop().time() - asked_at)
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[tuple[Connection, Flush]]:
@@ -129,9 +153,15 @@ class Pool:
 
 
 async def open_pool(
-    database_url: str, *, name: str, size: int = CONNECTIONS, planned: bool = False, acquire_seconds: float = ACQUIRE_SECONDS
+    database_url: str,
+    *,
+    name: str,
+    size: int = CONNECTIONS,
+    planned: bool = False,
+    acquire_seconds: float = ACQUIRE_SECONDS,
+    waited: Callable[[float], None] = _ignore,
 ) -> Pool:
-    """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows.
+    """Connect at most `size` times to `database_url`; `name` is what pg_stat_activity shows, `waited` gets the time of each wait.
 
     With `planned`, each connection plans claim and record when it is opened; for long-lived processes.
 
@@ -151,7 +181,7 @@ async def open_pool(
         init=_plan if planned else _prepare,
         reset=_keep,
     )
-    return Pool(pool, acquire_seconds)
+    return Pool(pool, acquire_seconds, waited)
 
 
 async def _keep(_: Connection) -> None:

@@ -16,6 +16,7 @@ from dialer.webhooks.signing import WebhookKeys
 from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
 from sql.attempts.attempts import Attempts
+from sql.attempts.fact_counts import counting
 from sql.attempts.fact_writer import FactWriter
 from sql.audit.audit import Audit
 from sql.bulk.bulk_operations import BulkOperations
@@ -117,7 +118,7 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.ACCOUNTS] = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(secret, "account"))
     app[keys.WEBHOOK_KEYS] = WebhookKeys(secret)
     app[keys.WEBHOOK_HOSTS] = AllowedHosts(settings.webhook_allowed_hosts)
-    app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout, _provider])
+    app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout, _provider, metrics.watch])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
     apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, load_report, webhooks, docs)
@@ -131,8 +132,17 @@ def create_app(settings: Settings) -> http.Application:
 
 async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     size = app[keys.SETTINGS].database_connections
-    opened = await open_pool(app[keys.SETTINGS].database_url, name="web", size=size, planned=True, acquire_seconds=ACQUIRE_SECONDS)
-    pool = SharedPool(opened, shares_of(size))
+    measures = app[keys.METRICS]
+    opened = await open_pool(
+        app[keys.SETTINGS].database_url,
+        name="web",
+        size=size,
+        planned=True,
+        acquire_seconds=ACQUIRE_SECONDS,
+        waited=measures.pool_waits.observe,
+    )
+    pool = SharedPool(opened, shares_of(size), refused=measures.pool_refusals.inc)
+    measures.show_connections(lambda: pool.connections)
     app[keys.POOL] = pool
     app[keys.BUSINESSES] = Businesses(pool)
     try:
@@ -162,6 +172,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.WEBHOOKS] = Webhooks(pool)
     app[keys.INSTALLATION] = Installation(pool)
     app[keys.DELIVERY_STATE] = SharedRead(lambda: app[keys.INSTALLATION].deliveries(ended_seconds=metrics.ENDED_SECONDS))
+    app[keys.FIGURES] = SharedRead(lambda: app[keys.INSTALLATION].figures(undriven_seconds=metrics.UNDRIVEN_SECONDS))
     app[keys.KEY_PRESSES] = KeyPresses(app[keys.SCRIPTS], app[keys.DO_NOT_CALL])
     app[keys.AUDIT] = Audit(pool)
     app[keys.USERS] = Users(pool)
@@ -194,7 +205,8 @@ async def _relay(app: http.Application) -> AsyncIterator[None]:
 
 async def _facts(app: http.Application) -> AsyncIterator[None]:
     attempts = Attempts(app[keys.POOL].for_use(FACTS))
-    async with FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick) as facts:
+    count = counting(app[keys.METRICS])
+    async with FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=app[keys.RELAY].kick, count=count) as facts:
         app[keys.FACTS] = facts
         yield
 
@@ -218,6 +230,7 @@ async def _callbacks(app: http.Application) -> AsyncIterator[None]:
 async def _fanout(app: http.Application) -> AsyncIterator[None]:
     async with Fanout(app[keys.STREAMS]) as fanout:
         app[keys.FANOUT] = fanout
+        app[keys.METRICS].show("web_event_stream_lag_seconds", "Since dialer:events was read to its end.", lambda: fanout.lag_seconds)
         app[keys.LIVE_STATES] = LiveStates(fanout, app[keys.STREAMS], app[keys.RUNS], app[keys.JOBS])
         app[keys.CREDENTIAL_CHECKS] = CredentialChecks()
         yield

@@ -125,6 +125,7 @@ class Call:
             return await self._services.facts.record(fact_of(attempt, result))
         # Withdrawn: before the POST, its run was cancelled or its worker gave up the business.
         result = UnsentCall(AttemptReason.WITHDRAWN) if self.withdrawn else await self._post(account, attempt, deadline)
+        self._services.metrics.count_post(result)
         self._posted(result)
         return await record(self._services, account, fact_of(attempt, result))
 

@@ -130,6 +130,7 @@ class _Reconciliation:
         """Query the provider and record the result; return the seconds until the next check, None when the attempt is over."""
         attempt, policy = self.attempt, self.services.policy
         recorded = await (self._by_sid(attempt.sid) if attempt.sid else self._by_list())
+        self.services.metrics.count_check(recorded)
         if recorded is not None and not recorded.open:
             return None
         state = recorded or attempt.state

@@ -74,6 +74,11 @@ class CircuitBreaker:
         """True when only one call may go through; whether it is still open is in `open_seconds`."""
         return self._failures > 0
 
+    @property
+    def paused(self) -> bool:
+        """True while no call, or only one, goes through."""
+        return self._failures > 0 or self._open_until > self._services.clock.boot()
+
     def waits_for_result(self) -> bool:
         """True when it is half open and a call is in flight: the others wait for its result."""
         if self._in_flight and self._services.clock.boot() > self._results_until:
@@ -108,6 +113,7 @@ class CircuitBreaker:
         self._open_until = max(self._open_until, self._services.clock.boot() + seconds)
         self._unpublished = (seconds, reason)
         self._has_tripped = True
+        self._services.metrics.pauses.inc()
 
     def _succeeded(self) -> None:
         if self._failures:

@@ -238,6 +238,7 @@ class Dispatcher:
         policy = self._services.policy
         deadline = self._services.clock.boot() + SEND_SECONDS
         business_ids = [request.business_id for request in requests]
+        began = self._services.clock.boot()
         try:
             attempts, verdicts = await self._services.attempts.claim(
                 self._services.ownership.incarnation,
@@ -254,6 +255,7 @@ class Dispatcher:
             self._tasks.spawn(self._cancel_lost_claim(business_ids, token))
             return await self._claim_failed(requests, error)
         self._alone.difference_update(business_ids)
+        self._services.metrics.count_claim([one.code for one in verdicts], len(attempts), self._services.clock.boot() - began)
         self._answer(requests, attempts, verdicts, deadline)
         return len(attempts)
 
@@ -288,6 +290,7 @@ class Dispatcher:
 
     def _answer_all(self, requests: Iterable[ClaimRequest], code: VerdictCode) -> None:
         answered = list(requests)
+        self._services.metrics.count_verdict(code, len(answered))
         self._answer(answered, (), [Verdict(request.business_id, code) for request in answered], 0)
 
     def _answer(

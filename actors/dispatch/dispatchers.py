@@ -31,6 +31,7 @@ class Dispatchers:
         self._claimed = claimed
         self._by_sid: dict[str, Dispatcher] = {}
         self._limiters: dict[str, RateLimiter] = {}
+        self._breakers: dict[str, CircuitBreaker] = {}
 
     def of(self, account_sid: str) -> Dispatcher:
         """The dispatcher of an account."""
@@ -46,7 +47,13 @@ class Dispatchers:
 
     def paced_since(self) -> dict[int, float]:
         """The businesses that wait for a permit of their account, each since when by the boot clock."""
-        return {business_id: since for dispatcher in self._by_sid.values() for business_id, since in dispatcher.paced_since.items()}
+        return {
+            business_id: since for dispatcher in list(self._by_sid.values()) for business_id, since in list(dispatcher.paced_since.items())
+        }
+
+    def paused(self) -> int:
+        """How many accounts place no calls now, or one at a time, since the provider does not take them."""
+        return sum(breaker.paused for breaker in list(self._breakers.values()))
 
     def close(self) -> None:
         """Claim nothing more."""
@@ -55,11 +62,12 @@ class Dispatchers:
 
     def _started(self, account_sid: str) -> Dispatcher:
         self._limiters[account_sid] = RateLimiter(self._services, account_sid)
+        self._breakers[account_sid] = CircuitBreaker(self._services, self._tasks, account_sid)
         dispatcher = Dispatcher(
             self._services,
             self._tasks,
             self._limiters[account_sid],
-            CircuitBreaker(self._services, self._tasks, account_sid),
+            self._breakers[account_sid],
             lambda business_id, result: self._claimed(dispatcher, business_id, result),
         )
         self._duties.run_isolated(f"dispatcher of {account_sid}", dispatcher.loop.run)

@@ -155,6 +155,7 @@ class RateLimiter:
             self._waiting = False
             return self._take_alone(most)
         self._waiting = wanted > granted
+        self._services.metrics.permits.labels("redis").inc(granted)
         if granted:
             # Permits from Redis must not be granted a second time by our own bucket.
             self._alone = (0.0, self._services.clock.boot())
@@ -197,4 +198,5 @@ class RateLimiter:
         tokens = min(tokens + (now - at) * share, max(1.0, share * BURST_SECONDS))
         granted = min(int(tokens), most)
         self._alone = (tokens - granted, now)
+        self._services.metrics.permits.labels("alone").inc(granted)
         return granted, max((1 - tokens) / share, SHORTEST_WAIT_SECONDS)

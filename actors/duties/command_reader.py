@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dialer.concurrency.loop import Loop
 from dialer.messages import MalformedError, keepable, parse_command
 from dialer.streams.client import NOWHERE
+from dialer.streams.connection import MAX_ENTRIES_PER_READ
 from sql.commands.commands import MalformedCommand
 from sql.errors import DatabaseUnavailableError
 
@@ -37,11 +38,19 @@ class CommandReader:
         """`received` is called when commands have come into the inbox."""
         self._services = services
         self._received = received
+        self._read_all_at = services.clock.boot()
         self.loop = Loop("commands", self._receive, pause=0.0, retry_seconds=RETRY_SECONDS)
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago the stream had been read to its end; it is read every second."""
+        return self._services.clock.boot() - self._read_all_at
 
     async def _receive(self) -> None:
         start = await self._services.commands.position()
         entries = await self._services.streams.commands_after(start, block_seconds=BLOCK_SECONDS)
+        if len(entries) < MAX_ENTRIES_PER_READ:
+            self._read_all_at = self._services.clock.boot()
         if entries:
             parsed = [_parse(entry, fields) for entry, fields in entries]
             await self._keep(start, entries[-1][0], parsed)

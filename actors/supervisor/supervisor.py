@@ -51,6 +51,22 @@ class BusinessSupervisor:
         self._router.add(epochs, start)
         await self._router.poll_once(list(epochs))
 
+    @property
+    def calls(self) -> int:
+        """How many calls are placed or followed here."""
+        return len(self._registry.calls)
+
+    @property
+    def paced(self) -> tuple[int, float]:
+        """How many businesses wait for a permit of their account, and for how many seconds the first of them has."""
+        since = list(self._paced_since().values())
+        return len(since), self._services.clock.boot() - min(since) if since else 0.0
+
+    @property
+    def accounts_paused(self) -> int:
+        """How many accounts place no calls now, since the provider does not take them."""
+        return self._effects.dispatchers.paused()
+
     def _paced_since(self) -> dict[int, float]:
         return self._effects.dispatchers.paced_since()
 

@@ -58,6 +58,11 @@ class Loop:
         """True once closed: a long step should end early."""
         return self._closing.is_set()
 
+    @property
+    def trouble(self) -> str:
+        """Why the last step failed: the server that was unavailable; "" after one that did not fail."""
+        return self._failure
+
     def ring(self) -> None:
         """Run the next step now; during a step: once more after it."""
         self._bell.set()

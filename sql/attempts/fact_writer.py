@@ -57,11 +57,22 @@ class _Pending:
 class FactWriter:
     """A task that writes facts, one statement after the other."""
 
-    def __init__(self, attempts: Attempts, *, patience_seconds: float, wrote: Callable[[], None] = lambda: None) -> None:
-        """Retry a fact for `patience_seconds`; call `wrote` after each statement that succeeded. Use with `async with`."""
+    def __init__(
+        self,
+        attempts: Attempts,
+        *,
+        patience_seconds: float,
+        wrote: Callable[[], None] = lambda: None,
+        count: Callable[[Fact, RecordResult], None] = lambda _, __: None,
+    ) -> None:
+        """Retry a fact for `patience_seconds`; call `wrote` after each statement that succeeded, `count` with each fact that has a result.
+
+        Use with `async with`.
+        """
         self._attempts = attempts
         self._patience = patience_seconds
         self._wrote = wrote
+        self._count = count
         # The facts to be written, by business, in order of arrival.
         self._waiting: dict[int, deque[_Pending]] = {}
         # The businesses with facts to be written, in the order of their turns, without those set aside.
@@ -204,8 +215,10 @@ class FactWriter:
         locked = {pending.fact.business_id for pending in busy}
         for pending in batch:
             result = results[pending.fact.attempt_id]
-            if result.verdict != RecordVerdict.BUSY and not pending.recorded.done():
-                pending.recorded.set_result(result)
+            if result.verdict != RecordVerdict.BUSY:
+                self._count(pending.fact, result)
+                if not pending.recorded.done():
+                    pending.recorded.set_result(result)
             if pending.fact.business_id not in locked:
                 self._pauses.pop(pending.fact.business_id, None)
         self._requeue(busy)

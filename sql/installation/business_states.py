@@ -76,6 +76,27 @@ class DeliveryState:
     failing_webhooks: int
 
 
+@dataclass(frozen=True, slots=True)
+class InstallationFigures:
+    """What is measured of the whole installation; `outbox_events` counts up to 10,000, `stalled` are businesses by reason."""
+
+    workers: int
+    partitions_unowned: int
+    slots_in_use: int
+    slots_most: int
+    runs_running: int
+    runs_undriven: int
+    unknown_calls: int
+    unknown_oldest_seconds: float
+    excess_calls: int
+    command_oldest_seconds: float
+    outbox_oldest_seconds: float
+    outbox_events: int
+    transaction_oldest_seconds: float
+    stalled: dict[str, int]
+    stopped: int
+
+
 class Installation:
     """All of it, in PostgreSQL; for reading."""
 
@@ -95,6 +116,11 @@ class Installation:
         """What concerns no single business."""
         [row] = await self._pool.fetch(TEXT["state"])
         return InstallationState(**row)
+
+    async def figures(self, *, undriven_seconds: float) -> InstallationFigures:
+        """The figures of the whole installation; a run is undriven when its worker has said nothing for so long."""
+        [row] = await self._pool.fetch(TEXT["figures"], undriven_seconds)
+        return InstallationFigures(**row)
 
     async def deliveries(self, *, ended_seconds: float) -> DeliveryState:
         """The deliveries to webhooks that wait, and those that have ended in the last seconds."""

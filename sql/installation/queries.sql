@@ -61,3 +61,45 @@ FROM (SELECT count(*)::integer AS waiting,
      (SELECT count(*) FILTER (WHERE d.status = 'delivered')::integer AS delivered,
              count(*) FILTER (WHERE d.status = 'failed')::integer AS failed
       FROM dialer.deliveries d WHERE d.ended_at > now() - make_interval(secs => $1::float8)) e
+
+-- name: figures
+WITH live AS (
+    SELECT w.incarnation FROM dialer.workers w WHERE w.lease_until > now()
+), slots AS (
+    SELECT coalesce(sum(cardinality(l.inflight)), 0)::integer AS in_use, coalesce(sum(l.max_calls), 0)::integer AS most
+    FROM dialer.lanes l
+), runs AS (
+    -- Those with leads to call whose worker has said nothing for too long are undriven.
+    SELECT count(*)::integer AS running,
+           count(*) FILTER (WHERE NOT r.cancel_requested AND r.queued_count > 0
+                              AND coalesce(r.lock_ts, r.started_at) < dialer.utc() - make_interval(secs => $1::float8)
+                           )::integer AS undriven
+    FROM public.outbound_call_runs r WHERE r.status = 'running' AND r.started_at IS NOT NULL
+), unknown AS (
+    SELECT count(*)::integer AS calls, min(a.send_by) AS since
+    FROM dialer.lanes l JOIN dialer.attempts a ON a.id = ANY (l.inflight) AND a.business_id = l.business_id
+    WHERE a.state = 'unknown'
+), transactions AS (
+    SELECT a.xact_start AS since FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+    UNION ALL
+    SELECT p.prepared FROM pg_prepared_xacts p WHERE p.database = current_database()
+)
+SELECT (SELECT count(*) FROM live)::integer AS workers,
+       (SELECT count(*) FROM dialer.partitions p
+        WHERE NOT EXISTS (SELECT FROM live WHERE live.incarnation = p.owner))::integer AS partitions_unowned,
+       slots.in_use AS slots_in_use, slots.most AS slots_most, runs.running AS runs_running,
+       runs.undriven AS runs_undriven, unknown.calls AS unknown_calls,
+       coalesce(extract(epoch FROM now() - unknown.since), 0)::float8 AS unknown_oldest_seconds,
+       (SELECT count(*) FROM dialer.call_sids k WHERE k.excess AND k.over_at IS NULL)::integer AS excess_calls,
+       (SELECT coalesce(extract(epoch FROM now() - min(x.received_at)), 0)
+        FROM dialer.inbox x WHERE x.applied_at IS NULL)::float8 AS command_oldest_seconds,
+       coalesce((SELECT extract(epoch FROM now() - o.at) FROM dialer.outbox o ORDER BY o.id LIMIT 1),
+                0)::float8 AS outbox_oldest_seconds,
+       (SELECT count(*) FROM (SELECT FROM dialer.outbox LIMIT 10000) o)::integer AS outbox_events,
+       (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(t.since)), 0)
+        FROM transactions t)::float8 AS transaction_oldest_seconds,
+       (SELECT coalesce(jsonb_object_agg(s.reason, s.businesses), '{}')
+        FROM (SELECT q.reason, count(*) AS businesses FROM dialer.stalls q GROUP BY q.reason) s) AS stalled,
+       (i.stopped_at IS NOT NULL)::integer AS stopped
+FROM dialer.installation i, slots, runs, unknown

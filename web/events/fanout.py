@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from dialer.concurrency.loop import wait_for_event
 from dialer.streams.client import RedisUnavailableError
+from dialer.streams.connection import MAX_ENTRIES_PER_READ
 from web.events.frames import parse_id, read_entry, run_of_entry
 from web.events.listener import Listener
 from web.events.supervision import keep_running
@@ -65,6 +66,8 @@ class Fanout:
     async def __aenter__(self) -> Self:
         """Start reading."""
         await self._tasks.__aenter__()
+        self._time = asyncio.get_running_loop().time
+        self._read_all_at = self._time()
         self._reading = self._tasks.create_task(keep_running("the fan-out of events", self._run, self._stop, failed=self._lose_position))
         return self
 
@@ -112,6 +115,11 @@ class Fanout:
         finally:
             self._leave(listener, user)
 
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago the stream had been read to its end; it is read every second."""
+        return self._time() - self._read_all_at
+
     @asynccontextmanager
     async def resuming(self, business_id: int) -> AsyncIterator[None]:
         """Wait for a turn to replay what a listener of this business missed."""
@@ -155,6 +163,8 @@ class Fanout:
         for entry in entries:
             self._position = entry[0]
             self._pass_on(entry)
+        if len(entries) < MAX_ENTRIES_PER_READ:
+            self._read_all_at = self._time()
         if not entries:
             await self._detect_new_stream()
 
