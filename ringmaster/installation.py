@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 2.0
 SID_BYTES = 16
 KEPT_VARIABLES = {"LOG_LEVEL"}
+# Worker n has its metrics at DIALER_METRICS_PORT + n, web process n at this much more.
+METRICS_OF_WEB = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,8 @@ async def start_web(processes: Processes, environment: Mapping[str, str], count:
         CommandError: when one does not start.
     """
     arguments = ["--share-port"] if count > 1 else []
-    for name in _names("web", count):
-        web = processes.start(name, "web", *arguments, environment=environment, restarts=restarts)
+    for number, name in enumerate(_names("web", count), start=METRICS_OF_WEB + 1):
+        web = processes.start(name, "web", *arguments, environment=_with_metrics(environment, number), restarts=restarts)
         await _ready_web(web, int(environment["PORT"]))
 
 
@@ -146,10 +148,16 @@ async def start_dialer(
         CommandError: when a web process does not start.
     """
     await start_web(processes, environment, webs, restarts=restarts)
-    for name in _names("worker", workers):
+    for number, name in enumerate(_names("worker", workers), start=1):
         called = environment.get("DIALER_WORKER_NAME")
         named = {"DIALER_WORKER_NAME": f"{called} {name}"} if called and workers > 1 else {}
-        processes.start(name, "actors", environment={**environment, **named}, restarts=restarts)
+        processes.start(name, "actors", environment=_with_metrics({**environment, **named}, number), restarts=restarts)
+
+
+def _with_metrics(environment: Mapping[str, str], number: int) -> dict[str, str]:
+    """The environment of one process on this machine: each serves its metrics on a port of its own, if they are served at all."""
+    base = int(environment.get("DIALER_METRICS_PORT") or 0)
+    return {**environment, "DIALER_METRICS_PORT": str(base + number if base else 0)}
 
 
 def _names(kind: str, count: int) -> list[str]:

@@ -85,7 +85,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.trouble = trouble
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._clients = threading.BoundedSemaphore(MOST_CLIENTS)
-        super().__init__(address, _Handler)
+        super().__init__(address, _Answers)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """Serve a client in a thread of its own, or turn it away when there are too many."""
@@ -109,7 +109,7 @@ class _Server(socketserver.ThreadingTCPServer):
             log.error("a request to the metrics port failed", exc_info=fault)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Answers(BaseHTTPRequestHandler):
     server: _Server
     timeout = CLIENT_SECONDS
     server_version = "Ringmaster"

@@ -77,7 +77,7 @@ class DeliveryState:
 
 
 @dataclass(frozen=True, slots=True)
-class InstallationFigures:
+class InstallationMetrics:
     """What is measured of the whole installation; `outbox_events` counts up to 10,000, `stalled` are businesses by reason."""
 
     workers: int
@@ -117,10 +117,10 @@ class Installation:
         [row] = await self._pool.fetch(TEXT["state"])
         return InstallationState(**row)
 
-    async def figures(self, *, undriven_seconds: float) -> InstallationFigures:
+    async def figures(self, *, undriven_seconds: float) -> InstallationMetrics:
         """The figures of the whole installation; a run is undriven when its worker has said nothing for so long."""
         [row] = await self._pool.fetch(TEXT["figures"], undriven_seconds)
-        return InstallationFigures(**row)
+        return InstallationMetrics(**row)
 
     async def deliveries(self, *, ended_seconds: float) -> DeliveryState:
         """The deliveries to webhooks that wait, and those that have ended in the last seconds."""

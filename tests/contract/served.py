@@ -120,7 +120,6 @@ def _request_is_served(promise: Promise) -> bool:
 
 # What is asked in the manner of no other row.
 EXTRA: dict[str, Callable[[], bool]] = {
-    "9 | promise | worker /metrics": lambda: "DIALER_METRICS_PORT" in settings(),
     "9 | promise | redis+cluster://": lambda: _takes(redis_address, "redis+cluster://h:6379"),
 }
 

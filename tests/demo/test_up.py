@@ -54,7 +54,8 @@ async def test_servers_of_ones_own_several_web_processes_on_one_port_and_several
     run: Run, tmp_path: Path, empty_database_url: str, redis_url: str
 ) -> None:
     port = free_port()
-    servers = {"PORT": str(port), "DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
+    metrics = free_port() // 2
+    servers = {"PORT": str(port), "DATABASE_URL": empty_database_url, "REDIS_URL": redis_url, "DIALER_METRICS_PORT": str(metrics)}
     async with run("up", "--simulator", "--webs", "2", "--workers", "2", **servers) as up:
         await up.until_line("Ctrl-C")
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as response:
@@ -68,6 +69,9 @@ async def test_servers_of_ones_own_several_web_processes_on_one_port_and_several
             await until(lambda: workers_live(database), 30, "two workers hold a lease")
         finally:
             await database.close()
+        for number, counter in ((1, "worker_claims"), (2, "worker_claims"), (101, "web_requests"), (102, "web_requests")):
+            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{metrics + number}/metrics") as response:
+                assert f"# TYPE {counter}_total counter" in await response.text(), number
         # The kernel spreads connections by their addresses: each process gets some of many.
         answering = [await connected(port, listening) for _ in range(40)]
         assert set(answering) == {process.pid for process in listening}

@@ -53,6 +53,7 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("https://d.example.com/../x", "https://d.example.com/x/.", "https://d.example.com/%7Bx%7D", "https://d.example.com/x//y"),
     ),
     "DIALER_WEBHOOK_ALLOWED_HOSTS": ("https://crm.internal", "crm.internal:x", "a b", "crm.internal/x", "h:0", "*", "[x]y", "crm;x"),
+    "DIALER_METRICS_PORT": ("-1", "65536", "http"),
     "DIALER_TRUSTED_PROXIES": (
         "10.0.0.1 2",
         "10.0.0.1 10.0.0.2",

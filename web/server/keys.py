@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sql.commands.commands import Commands
     from sql.dialling.dialling import Dialling
     from sql.do_not_call.do_not_call import DoNotCall
-    from sql.installation.business_states import DeliveryState, Installation, InstallationFigures
+    from sql.installation.business_states import DeliveryState, Installation, InstallationMetrics
     from sql.jobs.jobs import Jobs
     from sql.outbox.outbox import Relay
     from sql.prices.price_table import Prices
@@ -112,7 +112,7 @@ ACCOUNTS: Final[http.AppKey[AccountBook]] = http.AppKey("accounts")
 ACCOUNT_ROWS: Final[http.AppKey[Accounts]] = http.AppKey("account_rows")
 ACCOUNT_READER: Final[http.AppKey[AccountReader]] = http.AppKey("account_reader")
 INSTALLATION: Final[http.AppKey[Installation]] = http.AppKey("installation")
-FIGURES: Final[http.AppKey[SharedRead[InstallationFigures]]] = http.AppKey("figures")
+FIGURES: Final[http.AppKey[SharedRead[InstallationMetrics]]] = http.AppKey("figures")
 DELIVERY_STATE: Final[http.AppKey[SharedRead[DeliveryState]]] = http.AppKey("delivery_state")
 WEBHOOKS: Final[http.AppKey[Webhooks]] = http.AppKey("webhooks")
 WEBHOOK_KEYS: Final[http.AppKey[WebhookKeys]] = http.AppKey("webhook_keys")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-    from sql.installation.business_states import DeliveryState, InstallationFigures
+    from sql.installation.business_states import DeliveryState, InstallationMetrics
 
 routes = http.RouteTableDef()
 
@@ -113,7 +113,7 @@ class Metrics(ProcessMetrics):
         for gauge, value in zip(gauges, known, strict=True):
             gauge.set(value)
 
-    def show_figures(self, figures: InstallationFigures | None, *, redis: bool) -> None:
+    def show_figures(self, figures: InstallationMetrics | None, *, redis: bool) -> None:
         """Show the figures of the installation, None: nobody knows; and whether Redis accepts writes."""
         self._database.set(figures is not None)
         self._redis.set(redis)

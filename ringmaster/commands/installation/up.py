@@ -13,6 +13,7 @@ from dialer.addresses import is_this_machine
 from dialer.config import load, unknown
 from ringmaster import installation, notice, signals
 from ringmaster.errors import MISUSED, CommandError, single
+from ringmaster.installation import METRICS_OF_WEB
 from ringmaster.local import folder
 from ringmaster.local.ports import PortInUseError, check_port
 from ringmaster.local.process import Processes
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ringmaster.local.servers import Servers
 
 MOST_PROCESSES = 64
+HIGHEST_PORT = 65_535
 FIRST_STEPS = """\
 Accounts, from another terminal here:
   {python} -m dialer business create --name NAME --caller-id +12125550100
@@ -73,6 +75,9 @@ async def run(options: Namespace) -> int:
     # Twilio rejects calls without a public address. Only a simulator on this machine reaches 127.0.0.1.
     public = [] if is_this_machine(os.environ.get("TWILIO_API_URL", "")) else ["PUBLIC_URL"]
     settings = load("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", *public)
+    if settings.metrics_port > HIGHEST_PORT - METRICS_OF_WEB - MOST_PROCESSES:
+        message = f"DIALER_METRICS_PORT: at most {HIGHEST_PORT - METRICS_OF_WEB - MOST_PROCESSES}, since each process adds its number"
+        raise CommandError(message, MISUSED)
     for line in unknown():
         print(line, file=sys.stderr)
     try:
