@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.dispatch.rate_limiter import GIVE_BACK, GONE_SECONDS, TAKE, RateLimiter
+from actors.metrics import WorkerMetrics
 from actors.services import CallPolicy, Ownership
 from dialer.clock import SystemClock, SystemIds
 from dialer.streams.client import Streams, account_key, turns_key
@@ -40,6 +41,7 @@ class LimiterServices:
         self.streams = Streams(url, self.clock)
         self.policy = CallPolicy("", 30, 60, 60, rate, ACCOUNT)
         self.ownership = Ownership(self.ids.uuid(), {})
+        self.metrics = WorkerMetrics()
 
     def limiter(self) -> RateLimiter:
         return RateLimiter(cast("Services", self), ACCOUNT)
