@@ -23,7 +23,8 @@ from ringmaster.local.process import Processes
 from ringmaster.local.valkey import Valkey
 from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
-from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.new_lead import NewLead
+from sql.runs.new_run import NewRun, Request
 from sql.runs.runs import Runs
 
 if TYPE_CHECKING:

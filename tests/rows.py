@@ -12,7 +12,8 @@ from sql.attempts.attempts import Attempts, ClaimedAttempt, ClaimRequest, Fact
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import Answer, Commands
 from sql.commands.requests import request_by
-from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.new_lead import NewLead
+from sql.runs.new_run import NewRun, Request
 from sql.runs.runs import Run, Runs
 from sql.tokens.tokens import NewToken, Tokens
 from sql.users.users import NewUser, Users

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sql.audit.audit import CURRENT_ADDRESS
 from sql.commands.requests import answer_request
+from sql.runs.lead_rows import rows_of_leads
 from sql.runs.load_reports import keep_load
 from sql.runs.new_run import TEXT, insert_run, load, numbered, receive, started
 
@@ -96,8 +97,9 @@ class RunChanges:
             report = addition.answer(known)
             new = [lead for n, lead in enumerate(leads) if n not in known]
             last = await connection.fetchval(TEXT["last_position"], business_id, run_id)
-            ranges = await load(connection, business_id, run_id, new, after=last)
-            addition_values = business_id, run_id, len(new), *ranges, request.requested_by, CURRENT_ADDRESS.get()
+            rows = await asyncio.to_thread(rows_of_leads, new, after=last)
+            await load(connection, business_id, run_id, rows)
+            addition_values = business_id, run_id, len(new), *rows.zones, request.requested_by, CURRENT_ADDRESS.get()
             counted = await connection.fetchval(TEXT["count_addition"], *addition_values)
             if counted is None:
                 raise EndedRunError

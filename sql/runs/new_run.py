@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.messages import Command, CommandType
 from dialer.model import RunStatus
-from dialer.scripts.texts import lead_values
 from sql.audit.audit import CURRENT_ADDRESS
 from sql.audit.audit import TEXT as AUDIT_TEXT
 from sql.commands.commands import TEXT as COMMAND_TEXT
 from sql.commands.requests import receive_request
+from sql.runs.lead_rows import JOB_COLUMNS, VARIABLE_COLUMNS, with_numbers
 from sql.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sql.pool import Connection, Pool
+    from sql.runs.lead_rows import LeadRows
     from sql.runs.load_reports import ListReport
+    from sql.runs.new_lead import NewLead
 
-    # Zone keys, and the first and the last position of each.
-    ZoneRanges = tuple[list[str], list[int], list[int]]
 
 TEXT = statements("runs")
-# While a part is encoded for PostgreSQL, the event loop does nothing else, and its texts are in memory.
-LEADS_AT_ONCE: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class NewLead:
-    """A checked lead: `phone` is E.164, `zone` its zone key, `variables` what is known of it; what its script may say of these is stored.
-
-    A lead whose id is a text has it as `external_id` and no `lead_id`: it is given a number when it is loaded.
-    """
-
-    lead_id: int | None
-    phone: str = field(repr=False)
-    name: str | None = field(repr=False)
-    zone: str
-    external_id: str | None = None
-    variables: dict[str, Any] | None = field(default=None, repr=False)
+# While they are encoded for PostgreSQL, the event loop does nothing else.
+IDS_AT_ONCE: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +37,7 @@ class NewRun:
     business_id: int
     name: str | None
     concurrency: int
-    leads: Sequence[NewLead]
+    leads: Sequence[NewLead] | LeadRows
     start: bool = False
     priority: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
@@ -81,13 +64,19 @@ class Request:
 
 async def numbered(pool: Pool, business_id: int, leads: Sequence[NewLead]) -> Sequence[NewLead]:
     """The leads, those whose id is a text with the number that it has, or gets, in this business."""
-    texts = [lead.external_id for lead in leads if lead.external_id is not None]
-    if not texts:
-        return leads
-    await pool.execute(TEXT["number_leads"], business_id, texts)
-    rows = await pool.fetch(TEXT["lead_numbers"], business_id, texts)
-    numbers = {row["external_id"]: row["lead_id"] for row in rows}
+    numbers = await numbers_of(pool, business_id, [lead.external_id for lead in leads if lead.external_id is not None])
     return [lead if lead.external_id is None else replace(lead, lead_id=numbers[lead.external_id]) for lead in leads]
+
+
+async def numbers_of(pool: Pool, business_id: int, external_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers that these ids have, or get, in this business."""
+    numbers: dict[str, int] = {}
+    for start in range(0, len(external_ids), IDS_AT_ONCE):
+        part = external_ids[start : start + IDS_AT_ONCE]
+        await pool.execute(TEXT["number_leads"], business_id, part)
+        rows = await pool.fetch(TEXT["lead_numbers"], business_id, part)
+        numbers |= {row["external_id"]: row["lead_id"] for row in rows}
+    return numbers
 
 
 async def receive(connection: Connection, business_id: int, request: Request) -> dict[str, Any] | None:
@@ -128,44 +117,26 @@ async def insert_run(connection: Connection, new: NewRun, request: Request) -> i
     return run_id
 
 
-async def load(connection: Connection, business_id: int, run_id: int, leads: Sequence[NewLead], *, after: int) -> ZoneRanges:
-    """Add the rows of leads at the positions behind `after`; return the ranges of their zones, which are for the caller to add."""
-    ordered = await asyncio.to_thread(sorted, leads, key=lambda lead: lead.zone)
-    for start in range(0, len(ordered), LEADS_AT_ONCE):
-        part = ordered[start : start + LEADS_AT_ONCE]
-        await _load_part(connection, business_id, run_id, part, after=after + start)
-    ranges = list(_zones(ordered, after + 1))
-    return [zone for zone, _, _ in ranges], [first for _, first, _ in ranges], [last for _, _, last in ranges]
+async def load(connection: Connection, business_id: int, run_id: int, leads: LeadRows, numbers: Mapping[str, int] | None = None) -> None:
+    """Add the rows of leads; the ranges of their zones are for the caller to add. `numbers` are those of ids that are texts."""
+    own = b"\t%d\t%d\n" % (run_id, business_id)
+    jobs = with_numbers(leads.jobs(), numbers) if numbers else leads.jobs()
+    for schema, table, columns, parts in (
+        ("public", "outbound_call_jobs", JOB_COLUMNS, jobs),
+        ("dialer", "lead_variables", VARIABLE_COLUMNS, leads.variables()),
+    ):
+        first = await asyncio.to_thread(next, parts, b"")
+        if first:
+            source, names = _owned(first, parts, own), [*columns, "run_id", "business_id"]
+            await connection.copy_to_table(table, schema_name=schema, columns=names, source=source, format="text")
 
 
-async def _load_part(connection: Connection, business_id: int, run_id: int, part: Sequence[NewLead], *, after: int) -> None:
-    copying = connection.copy_records_to_table(
-        "outbound_call_jobs",
-        schema_name="public",
-        columns=["run_id", "business_id", "lead_id", "external_id", "lead_name", "phone", "position"],
-        records=[
-            (run_id, business_id, lead.lead_id, lead.external_id, lead.name, lead.phone, n) for n, lead in enumerate(part, start=after + 1)
-        ],
-    )
-    # The variables are written as JSON while PostgreSQL copies the rows.
-    _, (positions, texts) = await asyncio.gather(copying, asyncio.to_thread(_variables, part, after + 1))
-    if positions:
-        # COPY has no text format for JSON.
-        await connection.execute(TEXT["add_variables"], business_id, run_id, positions, texts)
-
-
-def _variables(part: Sequence[NewLead], first: int) -> tuple[list[int], list[str]]:
-    """The positions of the leads that have variables, and what a script may say of them, by its key, as JSON."""
-    values = ((n, lead_values(None, lead.variables)) for n, lead in enumerate(part, start=first) if lead.variables)
-    known = [(n, json.dumps(texts, ensure_ascii=False)) for n, texts in values if texts]
-    return [n for n, _ in known], [text for _, text in known]
-
-
-def _zones(ordered: Sequence[NewLead], first: int) -> Iterator[tuple[str, int, int]]:
-    for zone, leads in groupby(ordered, key=lambda lead: lead.zone):
-        last = first + sum(1 for _ in leads) - 1
-        yield zone, first, last
-        first = last + 1
+async def _owned(first: bytes, parts: Iterator[bytes], own: bytes) -> AsyncIterator[bytes]:
+    """The parts, each row with the ids of its run and its business behind it: an end of line within a text is written otherwise."""
+    part = first
+    while part:
+        yield part.replace(b"\n", own)
+        part = await asyncio.to_thread(next, parts, b"")
 
 
 async def started(connection: Connection, new: NewRun, run_id: int, request: Request) -> RunStatus:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dialer.model import RunStatus
 from sql.commands.requests import answer_request
+from sql.runs.lead_rows import LeadRows, rows_of_leads
 from sql.runs.load_reports import keep_load
-from sql.runs.new_run import insert_run, load, numbered, receive, started
+from sql.runs.new_run import insert_run, load, numbers_of, receive, started
 from sql.runs.zone_windows import ClosedZone
 from sql.statements import statements
 
@@ -148,14 +150,15 @@ class Runs:
             IdReusedError: when the id was used before with another digest.
             DatabaseUnavailableError: when it failed or its answer was lost; retrying the same request is harmless.
         """
-        new = replace(new, leads=await numbered(self._pool, new.business_id, new.leads))
+        leads = new.leads if isinstance(new.leads, LeadRows) else await asyncio.to_thread(rows_of_leads, new.leads)
+        numbers = await numbers_of(self._pool, new.business_id, leads.external_ids)
         async with self._pool.acquire() as connection, connection.transaction():
             repeated = await receive(connection, new.business_id, request)
             if repeated is not None:
                 return repeated, True
             run_id = await insert_run(connection, new, request)
-            ranges = await load(connection, new.business_id, run_id, new.leads, after=0)
-            await connection.execute(TEXT["add_zones"], new.business_id, run_id, *ranges)
+            await load(connection, new.business_id, run_id, leads, numbers)
+            await connection.execute(TEXT["add_zones"], new.business_id, run_id, *leads.zones)
             if new.report:
                 await keep_load(connection, new.business_id, run_id, new.report, request.requested_by)
             status = await started(connection, new, run_id, request)

@@ -6,7 +6,8 @@ from typing import Any
 
 from dialer.config import Settings
 from sql.businesses.businesses import Businesses
-from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.new_lead import NewLead
+from sql.runs.new_run import NewRun, Request
 from sql.runs.runs import Runs
 from telephony import simulator
 

@@ -17,7 +17,7 @@ from sql.attempts.attempts import ClaimRequest, Fact
 from sql.attempts.verdicts import VerdictCode
 from sql.bulk.bulk_operations import BulkType
 from sql.pool import open_pool
-from sql.runs.new_run import NewLead
+from sql.runs.new_lead import NewLead
 from tests.contract.store_settings import CHANGES, FAR, RULES, SETTINGS, WINDOWS, ZONES
 from tests.simulation.twins import Twins, states
 

@@ -53,7 +53,8 @@ LOADING_CHILD = """
 import asyncio, resource, sys
 from sql.businesses.businesses import Businesses
 from sql.pool import open_pool
-from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.new_run import NewRun, Request
+from sql.runs.new_lead import NewLead
 from sql.runs.runs import Runs
 
 def peak():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dialer.messages import Command
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from tests.simulation.rows import Database, Run
 
 # As columns of a run; the others are kept among its settings.

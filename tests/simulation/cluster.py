@@ -19,7 +19,7 @@ from dialer.clock import SeededIds
 from sql.attempts.fact_writer import FactWriter
 from sql.errors import DatabaseUnavailableError
 from sql.outbox.outbox import Relay
-from sql.runs.new_run import NewLead
+from sql.runs.new_lead import NewLead
 from telephony.provider import Account
 from tests.simulation.fake_operations import FakeBulkOperations
 from tests.simulation.fake_redis import FakeRedis, FakeStreams

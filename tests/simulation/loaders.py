@@ -12,7 +12,7 @@ from tests.simulation.rows import ALWAYS, NEVER, BusinessRules, Job, Lane, Run, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from tests.simulation.rows import Database
 
 

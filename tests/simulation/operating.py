@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sql.bulk.bulk_operations import BulkType
-from sql.runs.new_run import NewLead
+from sql.runs.new_lead import NewLead
 from tests.simulation import commanding
 from tests.simulation.loaders import append_leads
 from tests.simulation.recording import counted_as

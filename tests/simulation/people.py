@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sql.bulk.bulk_operations import BulkType
-from sql.runs.new_run import NewLead
+from sql.runs.new_lead import NewLead
 from tests.simulation import changing, operating
 from tests.simulation.changes import draw_start
 from tests.simulation.randomness import SeededRandom

@@ -16,7 +16,8 @@ from sql.bulk.bulk_operations import BulkOperations, BulkRequest
 from sql.businesses.businesses import Businesses
 from sql.commands.commands import MAX_APPLIED_AT_ONCE, Commands
 from sql.runs.changes import Addition, EndedRunError, RunChanges
-from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.new_lead import NewLead
+from sql.runs.new_run import NewRun, Request
 from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 from tests.simulation import changing, checking, claiming, commanding, operating, recording

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sql.runs.new_run import NewLead
+from sql.runs.new_lead import NewLead
 from sql.scripts.scripts import CallScript
 from web.intake.csv_file import rows_of
 from web.intake.encoding import decoded, pieces

@@ -22,7 +22,7 @@ from web.server import keys
 from web.server.addresses import client_address, local_path
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import storable
+from web.server.stored_text import storable
 from web.server.tenancy import belongs_to, share_of
 
 if TYPE_CHECKING:

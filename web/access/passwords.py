@@ -15,7 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from dialer.shares import Shares, Use
 from web.access.sign_in_delays import SignInDelays
-from web.server.inputs import storable
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from dialer.clock import Clock

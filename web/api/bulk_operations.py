@@ -20,7 +20,8 @@ from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_searc
 from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import Input, body_of, id_of, storable
+from web.server.inputs import Input, body_of, id_of
+from web.server.stored_text import storable
 
 routes = http.RouteTableDef()
 

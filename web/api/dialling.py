@@ -18,7 +18,8 @@ from web.server import errors
 from web.server.error_responses import said
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import Input, body_of, storable
+from web.server.inputs import Input, body_of
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from sql.dialling.dialling import DiallingState

@@ -23,7 +23,8 @@ from web.operations.job_filter import MAX_SEARCH_CHARACTERS
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import Input, body_of, query_of, storable
+from web.server.inputs import Input, body_of, query_of
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,7 +21,8 @@ from web.operations.runs import requested_run
 from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import Input, body_of, query_of, storable
+from web.server.inputs import Input, body_of, query_of
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from web.access.auth import Principal

@@ -193,14 +193,6 @@ def optional_id(text: str, largest: int = SERIAL_MAX) -> int | None:
         return None
 
 
-def storable(text: str) -> bool:
-    """Whether PostgreSQL can store this text: it has neither a NUL nor half a surrogate pair."""
-    try:
-        return b"\x00" not in text.encode()
-    except UnicodeEncodeError:
-        return False
-
-
 def refuse(kind: str, **context: str) -> NoReturn:
     """Refuse a value, within a validator; `kind` is one of WRONG.
 

@@ -15,7 +15,8 @@ from web.server import errors, keys
 from web.server.addresses import raw_local_path
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import read, storable
+from web.server.inputs import read
+from web.server.stored_text import storable
 from web.twilio.receiver import SignedRequest, UnknownReferenceError, UnsignedError
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from web.server import errors
 from web.server.error_responses import translated
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import Input, query_of, storable
+from web.server.inputs import Input, query_of
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from sql.audit.audit import AuditEntry

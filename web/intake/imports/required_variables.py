@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dialer.scripts.texts import lead_values
 
 if TYPE_CHECKING:
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
 
 
 class RequiredVariables:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sql.runs.changes import KnownLead
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from web.intake.imports.import_request import ImportRequest
     from web.intake.rows import CheckedRows
 

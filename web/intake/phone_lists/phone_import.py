@@ -19,7 +19,8 @@ from web.server.bodies import MEGABYTE
 from web.server.error_responses import translated
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import JSON, MAX_DETAILS, Input, check, json_object, query_of, storable
+from web.server.inputs import JSON, MAX_DETAILS, Input, check, json_object, query_of
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

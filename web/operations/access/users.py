@@ -21,7 +21,8 @@ from web.operations.runs import warn_foreign
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import Input, refuse, storable
+from web.server.inputs import Input, refuse
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http

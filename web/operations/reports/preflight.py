@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dialer.policy.run_settings import RunRules
     from sql.businesses.businesses import Business
     from sql.phones.phones import KnownPhone, Outlook
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from web.operations.settings.run_fields import RunSettings
 
 # How long a call uses a line, if the business has made none yet.

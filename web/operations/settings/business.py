@@ -20,7 +20,8 @@ from web.operations.settings.run_fields import MAX_CALLER_IDS
 from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
-from web.server.inputs import refuse, storable
+from web.server.inputs import refuse
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http

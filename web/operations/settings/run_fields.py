@@ -17,7 +17,8 @@ from sql.runs.new_run import NewRun
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.inputs import check, refuse, storable
+from web.server.inputs import check, refuse
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,8 @@ from web.pages import frame
 from web.pages.access.audit_labels import ACTIONS, details_of
 from web.server.error_responses import translated
 from web.server.i18n import sentence
-from web.server.inputs import optional_id, storable
+from web.server.inputs import optional_id
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

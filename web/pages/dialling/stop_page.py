@@ -9,7 +9,7 @@ from web.access.auth import require_principal
 from web.operations.dialling import MAX_REASON_CHARACTERS, change_dialling
 from web.pages import forms, frame, notices
 from web.server.i18n import msgid
-from web.server.inputs import storable
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http

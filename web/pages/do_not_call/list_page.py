@@ -25,7 +25,7 @@ from web.pages.settings.problems import joined, problems_of
 from web.server.error_responses import translated
 from web.server.errors import ApiError, counted
 from web.server.i18n import msgid, msgids
-from web.server.inputs import storable
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

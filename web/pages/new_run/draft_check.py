@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sql.businesses.businesses import Business
     from sql.drafts.drafts import Draft
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from web.access.auth import Principal
     from web.intake.csv_records import Record
     from web.intake.drafts.draft_list import DraftList

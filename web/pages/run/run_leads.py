@@ -14,7 +14,8 @@ from web.operations.jobs import list_jobs, start_of_previous_jobs
 from web.pages.outcome_groups import GROUPS
 from web.server import keys
 from web.server.i18n import msgid
-from web.server.inputs import optional_id, storable
+from web.server.inputs import optional_id
+from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

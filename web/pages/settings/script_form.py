@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dialer.scripts.texts import filled, lead_values
-from sql.runs.new_run import NewLead
+from sql.runs.new_lead import NewLead
 from web.pages.new_run.draft_answers import LANGUAGES
 from web.server.i18n import msgid
 from web.twilio.sentences import LANGUAGES as OF_COUNTRY

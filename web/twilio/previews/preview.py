@@ -12,7 +12,7 @@ from web.twilio.conversation import opening
 
 if TYPE_CHECKING:
     from sql.businesses.businesses import Business
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from web.intake.rows import CheckedRows
     from web.operations.settings.run_fields import PreviewSettings
 
