@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sql.pool import Connection, Pool
     from sql.runs.load_reports import ListReport
-    from sql.runs.new_run import NewLead, NewRun, Request
+    from sql.runs.new_lead import NewLead
+    from sql.runs.new_run import NewRun, Request
 
 
 class EndedRunError(Exception):

@@ -78,8 +78,9 @@ class ZonedLeads:
         zones: ZoneRanges = [], [], []
         for key, zone in sorted(self._zones.items()):
             last = after + len(zone.jobs)
-            for column, value in zip(zones, (key, after + 1, last), strict=True):
-                column.append(value)  # type: ignore[arg-type]
+            zones[0].append(key)
+            zones[1].append(after + 1)
+            zones[2].append(last)
             after = last
         count = sum(len(zone.jobs) for zone in self._zones.values())
         return LeadRows(count, zones, lambda: _parts(self._jobs(zones)), lambda: _parts(self._variables(zones)), self._external_ids)

@@ -8,6 +8,7 @@ import itertools
 import json
 import struct
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from web.intake.rows import CheckedRows, check_rows
 from web.intake.tables import headings
 from web.intake.tables.headings import Role, role_of
 from web.intake.tables.layout import by_headings, by_mapping, mapping_of, roles_by
+from web.intake.tables.unpacked_rows import rows_of_lines
 from web.intake.tables.workbook import unpacked
 from web.intake.tables.workbook_reader import MAX_UNPACKED_BYTES, text_of
 from web.server.errors import ApiError
@@ -52,11 +54,9 @@ def workbook(rows: Sequence[Sequence[object]], *, name: str = "לידים") -> b
 
 
 def of_workbook(body: bytes, mapping: dict[str, Role] | None = None) -> CheckedRows:
-    book = unpacked(pieces(body))
-    try:
-        return check_rows(book.rows_of(by_mapping(mapping) if mapping else by_headings), "IL", "Asia/Jerusalem")
-    finally:
-        book.close()
+    with ExitStack() as closing:
+        source = unpacked(pieces(body), closing).source()
+        return check_rows(rows_of_lines(source, by_mapping(mapping) if mapping else by_headings), "IL", "Asia/Jerusalem")
 
 
 def kept(checked: CheckedRows) -> list[tuple[Any, str, str | None]]:
@@ -248,9 +248,7 @@ def test_two_far_cells_take_a_process_and_not_the_memory() -> None:
 
 
 def test_rows_of_a_workbook_can_be_read_twice() -> None:
-    book = unpacked(pieces(workbook([["phone"], ["0521234567"]])))
-    try:
-        first, again = (json.dumps(list(book.rows_of())) for _ in itertools.repeat(None, 2))
-    finally:
-        book.close()
+    with ExitStack() as closing:
+        source = unpacked(pieces(workbook([["phone"], ["0521234567"]])), closing).source()
+        first, again = (json.dumps(list(rows_of_lines(source))) for _ in itertools.repeat(None, 2))
     assert first == again == '[[2, {"lead_id": 2, "phone": "0521234567"}]]'

@@ -29,27 +29,30 @@ MAX_HEADINGS: Final = 1_000
 SEPARATOR_LINE: Final = re.compile(r'"?sep=(?P<mark>[^\w\s"]|\t)"?[,;\t|]*', re.ASCII | re.IGNORECASE)
 
 
-def rows_of(source: Source, find: Finder = by_headings, headings: Collection[str] = ()) -> Iterator[tuple[int, object]]:
+def rows_of(
+    source: Source, find: Finder = by_headings, headings: Collection[str] = (), *, hasty: bool = False
+) -> Iterator[tuple[int, object]]:
     """The rows of a file as leads, each with its number: row 1 is the first of the file, as a spreadsheet shows it.
 
-    `find` finds the header; `headings` are those that its mapping names.
+    `find` finds the header; `headings` are those that its mapping names; `hasty` as for `decoded`.
 
     Raises:
         ApiError: 422 when the file cannot be read as leads, 413 when it has too many rows.
+        UnicodeDecodeError: when it is hasty, and the text is not in the encoding that its beginning suggests.
     """
-    records = records_of(source, headings)
+    records = records_of(source, headings, hasty=hasty)
     layout = find(records)
     records.shape = RowShape(records.shape.delimiter, len(layout.names), layout.lead_id, layout.phone)
     yield from leads_of(records, layout, layout.above + 1)
 
 
-def records_of(source: Source, headings: Collection[str] = ()) -> Records:
-    """The records of a file from its first row on; `headings` may name columns of it.
+def records_of(source: Source, headings: Collection[str] = (), *, hasty: bool = False) -> Records:
+    """The records of a file from its first row on; `headings` may name columns of it; `hasty` as for `decoded`.
 
     Raises:
         ApiError: 422, when its encoding is not recognized.
     """
-    lines = lines_of(decoded(source))
+    lines = lines_of(decoded(source, hasty=hasty))
     top = list(islice(lines, MAX_TITLE_LINES))
     delimiter = separator_line(top) or delimiter_of(top, headings)
     return Records(chain(top, lines), RowShape(delimiter))

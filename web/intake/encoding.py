@@ -7,6 +7,7 @@ is Hebrew. Everything else is rejected with advice on how to save the file.
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
@@ -34,16 +35,41 @@ MARK_BYTES: Final = 4
 PIECE_BYTES: Final = 256 * 1024
 
 
+class FileSource:
+    """The bytes of a file from `start` to `end` as a source; leaves its position alone, so others may read it meanwhile."""
+
+    def __init__(self, fileno: int, start: int, end: int) -> None:
+        self.fileno = fileno
+        self.start = start
+        self._end = end
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self._end - self.start
+
+    def __call__(self) -> Iterator[bytes]:
+        """The bytes in pieces."""
+        at = self.start
+        while at < self._end:
+            piece = os.pread(self.fileno, min(PIECE_BYTES, self._end - at), at)
+            at += len(piece)
+            yield piece
+
+
 def pieces(body: bytes) -> Source:
     """A body in memory as a source."""
     return lambda: (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
-def decoded(source: Source) -> Iterator[str]:
+def decoded(source: Source, *, hasty: bool = False) -> Iterator[str]:
     """The text of a file, piece by piece.
+
+    `hasty`: it is not read to its end beforehand to see whether all of it is UTF-8.
 
     Raises:
         ApiError: 422, before the first piece, when it is a file of another kind, or its encoding is not recognized.
+        UnicodeDecodeError: when it is hasty, at what is not UTF-8; such a file may still be read otherwise.
     """
     mark = beginning(source)
     if mark.startswith((ZIP, OLD_EXCEL)):
@@ -51,6 +77,10 @@ def decoded(source: Source) -> Iterator[str]:
         raise ApiError(422, "unreadable_file", text, details=[{"field": "file", "message": text}])
     refuse_other_kinds(mark)
     encoding = next((name for known, name in MARKS if mark.startswith(known)), "utf-8")
+    if hasty:
+        if "\x00" in _first_line(texts(source, encoding)):
+            raise _wrong_encoding()
+        return texts(source, encoding)
     try:
         first = _first_line(texts(source, encoding))
         for _ in texts(source, encoding):

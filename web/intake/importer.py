@@ -9,7 +9,8 @@ from sql.commands.requests import IdReusedError
 from sql.runs.new_run import Request
 from web.intake.imports.row_report import load_report
 from web.intake.imports.script_numbers import check_script
-from web.intake.rows import CheckedRows, check_rows
+from web.intake.readers.lead_check import checked_rows
+from web.intake.readers.lead_file import RowRules
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run
 from web.operations.settings.business import own_business
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sql.businesses.businesses import Business
     from web.access.auth import Principal
     from web.intake.imports.import_request import ImportRequest
+    from web.intake.rows import CheckedRows
 
 
 async def import_run(request: http.Request, principal: Principal, wanted: ImportRequest) -> dict[str, Any]:
@@ -35,12 +37,12 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     """
     business = await own_business(request, principal)
     loosened = await check_settings(request, principal, business, wanted.settings)
-    rows = await checked_for_new_run(wanted, business)
+    rows = await checked_for_new_run(wanted, business, loadable=True)
     found = report(request, rows)
-    if not rows.accepted:
+    if not rows.count:
         raise no_leads(found)
-    kept = await asyncio.to_thread(load_report, wanted, rows)
-    new = new_run(principal, business, wanted.settings, loosened, rows.accepted, kept)
+    kept = await asyncio.to_thread(load_report, rows)
+    new = new_run(principal, business, wanted.settings, loosened, rows.leads, kept)
     try:
         identity = Request(wanted.request_id or request_id(request), wanted.digest, principal.actor, found)
         answer, _ = await request.app[keys.RUNS].create(new, identity)
@@ -50,24 +52,24 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     return answer
 
 
-async def checked(wanted: ImportRequest, business: Business, variables: frozenset[str]) -> CheckedRows:
-    """The rows, each of them checked; `variables` are the keys of those that the script needs.
+async def checked(wanted: ImportRequest, business: Business, variables: frozenset[str], *, loadable: bool = False) -> CheckedRows:
+    """The rows, each of them checked; `variables` are the keys of those that the script needs, `loadable` as for `checked_rows`.
 
     Raises:
         ApiError: 413 or 422, when they cannot be read.
     """
-    of_business = business.region, business.timezone, variables, business.largest_lead_id
-    return await asyncio.to_thread(lambda: check_rows(wanted.rows(), *of_business))
+    rules = RowRules(business.region, business.timezone, variables, business.largest_lead_id)
+    return await checked_rows(wanted.file, wanted.source, rules, wanted.closing, loadable=loadable)
 
 
-async def checked_for_new_run(wanted: ImportRequest, business: Business) -> CheckedRows:
-    """The rows of a new run, each of them checked, after the numbers in its script.
+async def checked_for_new_run(wanted: ImportRequest, business: Business, *, loadable: bool = False) -> CheckedRows:
+    """The rows of a new run, each of them checked, after the numbers in its script; `loadable` as for `checked_rows`.
 
     Raises:
         ApiError: 413 or 422, when they cannot be read, no lead has a variable of the script, or a number in that is wrong.
     """
     check_script(business, wanted.settings.script)
-    rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings))
+    rows = await checked(wanted, business, variables_of_new_run(business, wanted.settings), loadable=loadable)
     if rows.unknown_variables:
         raise unknown_variable(min(rows.unknown_variables), wanted.settings.machine_message)
     return rows
@@ -89,8 +91,7 @@ def report(request: http.Request, rows: CheckedRows) -> dict[str, Any]:
         {"row": row.row, "lead_id": row.lead_id, "phone": row.phone, "same_as": row.same_as, "by": row.by} for row in rows.duplicates
     ]
     read_as = [{"row": change.row, "lead_id": change.lead_id, "phone": change.phone, "read_as": change.read_as} for change in rows.read_as]
-    accepted = len(rows.accepted)
-    return {"total_leads": accepted, "accepted": accepted, "rejected": rejected, "duplicates": duplicates, "read_as": read_as}
+    return {"total_leads": rows.count, "accepted": rows.count, "rejected": rejected, "duplicates": duplicates, "read_as": read_as}
 
 
 def _no_rows() -> dict[str, Any]:

@@ -7,11 +7,11 @@ import tempfile
 from contextlib import ExitStack, asynccontextmanager
 from typing import IO, TYPE_CHECKING, Final
 
-from web.intake.encoding import PIECE_BYTES
+from web.intake.encoding import FileSource
 from web.server.bodies import MEGABYTE, pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from aiohttp import web as http
 
@@ -24,7 +24,7 @@ WRITE_BYTES: Final = MEGABYTE
 
 
 class ReceivedBody:
-    """A body that has arrived; `size` in bytes. Only one thread may read it at a time."""
+    """A body that has arrived; `size` in bytes."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
@@ -32,24 +32,17 @@ class ReceivedBody:
         # What is removed with it.
         self.closing = ExitStack()
 
-    def source(self, start: int = 0, end: int | None = None) -> Source:
+    def source(self, start: int = 0, end: int | None = None) -> FileSource:
         """The bytes from `start` to `end`, read piece by piece, as often as needed."""
-        return lambda: self._pieces(start, self.size if end is None else end)
+        return FileSource(self.fileno(), start, self.size if end is None else end)
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end`."""
-        self._file.seek(start)
-        return self._file.read(end - start)
+        return b"".join(self.source(start, end)())
 
     def fileno(self) -> int:
         """The file descriptor."""
         return self._file.fileno()
-
-    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
-        while start < end:
-            piece = self.read(start, min(start + PIECE_BYTES, end))
-            start += len(piece)
-            yield piece
 
 
 @asynccontextmanager
@@ -76,3 +69,13 @@ async def received(request: http.Request, pace: BodyPace) -> AsyncIterator[Recei
 def temporary_file() -> IO[bytes]:
     """A file without a name, which is gone when it is closed."""
     return tempfile.TemporaryFile(prefix="ringmaster-")
+
+
+def in_a_file(source: Source, closing: ExitStack) -> FileSource:
+    """The bytes of `source` as those of a file, which `closing` removes if it is a new one."""
+    if isinstance(source, FileSource):
+        return source
+    file = closing.enter_context(temporary_file())
+    size = sum(map(file.write, source()))
+    file.flush()
+    return FileSource(file.fileno(), 0, size)

@@ -22,7 +22,9 @@ from web.server.i18n import msgid
 from web.server.stored_text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sql.runs.lead_rows import LeadRows
 
 MAX_LEADS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 255
@@ -31,6 +33,8 @@ MAX_VARIABLES_CHARACTERS: Final = 4_000
 # As JSON a character takes six at most, and a pair has eight marks around it.
 LONGEST_ESCAPE: Final = 6
 JSON_MARKS: Final = 8
+# Of the variables, so many are kept with the run.
+MAX_COLUMNS: Final = 200
 # A rejected value is shown up to this length.
 MAX_SHOWN_CHARACTERS: Final = 64
 MAX_LEAD_ID_CHARACTERS: Final = 255
@@ -101,11 +105,14 @@ class ReadingChange:
 
 @dataclass(slots=True)
 class CheckedRows:
-    """Rows that have been checked; `numbers` are the rows of the accepted leads, in the same order.
+    """Rows that have been checked, `count` of them good; `numbers` are the rows of the accepted leads, in the same order.
 
-    `is_numbered` when the leads have no ids of their own, but the numbers of their rows.
+    `accepted` and `numbers` are empty where the good leads are kept elsewhere, as those of a new run, which are `loadable`.
+    `is_numbered` when the leads have no ids of their own, but the numbers of their rows. `columns` are the variables by name and heading.
     """
 
+    count: int = 0
+    loadable: LeadRows | None = None
     accepted: list[NewLead] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
@@ -114,6 +121,17 @@ class CheckedRows:
     # The keys of the variables that the script needs and no readable lead has.
     unknown_variables: frozenset[str] = frozenset()
     is_numbered: bool = False
+    columns: list[tuple[str, str]] = field(default_factory=list)
+
+    def keep(self, number: int, lead: NewLead) -> None:
+        """Keep a good lead with its row."""
+        self.accepted.append(lead)
+        self.numbers.append(number)
+
+    @property
+    def leads(self) -> Sequence[NewLead] | LeadRows:
+        """The good leads."""
+        return self.accepted if self.loadable is None else self.loadable
 
 
 class BadRowError(Exception):
@@ -131,12 +149,15 @@ def check_rows(
     zone: str,
     variables: frozenset[str] = frozenset(),
     largest_lead_id: int = BIGINT_MAX,
+    keep: Callable[[int, NewLead], None] | None = None,
 ) -> CheckedRows:
     """Check leads, each with its row number; `region` and `zone` are those of the business, `variables` the keys its script needs.
 
-    A whole number above `largest_lead_id` cannot be stored as one.
+    A whole number above `largest_lead_id` cannot be stored as one. `keep` gets each good lead with its row, in place of the lists.
     """
     checked = CheckedRows()
+    keep = keep or checked.keep
+    names: dict[str, None] = {}
     wanted = RequiredVariables(variables)
     leads: set[LeadId] = set()
     phones: dict[str, LeadId] = {}
@@ -155,12 +176,16 @@ def check_rows(
         else:
             leads.add(lead_id)
             phones[lead.phone] = lead_id
-            checked.accepted.append(lead)
-            checked.numbers.append(number)
+            if not checked.count:
+                checked.is_numbered = isinstance(lead_id, RowId)
+            checked.count += 1
+            if lead.variables and len(names) < MAX_COLUMNS:
+                names.update(dict.fromkeys(lead.variables))
+            keep(number, lead)
             if reading.altered and isinstance(row, dict):
                 checked.read_as.append(ReadingChange(number, lead_id, shown_text(row["phone"]) or "", reading.e164))
     checked.unknown_variables = wanted.unknown
-    checked.is_numbered = bool(checked.accepted) and isinstance(checked.accepted[0].lead_id, RowId)
+    checked.columns = [(name, name) for name in names]
     return checked
 
 

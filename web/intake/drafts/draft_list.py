@@ -7,10 +7,12 @@ import zlib
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from web.intake.csv_file import records_of, rows_of
+from web.intake.csv_file import records_of
 from web.intake.drafts.table_preview import refuse_empty
+from web.intake.readers.lead_file import FileKind, LeadFile
 from web.intake.received import ReceivedBody, temporary_file
-from web.intake.tables.workbook import Workbook, is_workbook, unpacked
+from web.intake.tables.unpacked_rows import records_of_lines
+from web.intake.tables.workbook import is_workbook, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -18,11 +20,8 @@ if TYPE_CHECKING:
     from sql.drafts.drafts import Draft, Drafts
     from web.intake.csv_records import Record
     from web.intake.encoding import Source
-    from web.intake.imports.import_request import Rows
-    from web.intake.tables.layout import Finder
+    from web.intake.tables.layout import Layout
 
-CSV: Final = "csv"
-ROWS: Final = "rows"
 # Compressed, a piece is a row of the database.
 PIECE_BYTES: Final = 1024 * 1024
 
@@ -37,13 +36,11 @@ def packed(source: Source, region: str) -> tuple[str, list[bytes]]:
     """
     if not is_workbook(source):
         refuse_empty(records_of(source), region)
-        return CSV, [*_compressed(source())]
-    workbook = unpacked(source)
-    try:
-        refuse_empty(workbook.records(), region)
-        return ROWS, [*_compressed(workbook.lines())]
-    finally:
-        workbook.close()
+        return FileKind.CSV, [*_compressed(source())]
+    with ExitStack() as closing:
+        rows = unpacked(source, closing).source()
+        refuse_empty(records_of_lines(rows), region)
+        return FileKind.ROWS, [*_compressed(rows())]
 
 
 def _compressed(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -59,10 +56,11 @@ def _compressed(parts: Iterable[bytes]) -> Iterator[bytes]:
 class DraftList:
     """The list of a draft, open for reading by one thread at a time."""
 
-    def __init__(self, kind: str, body: ReceivedBody, workbook: Workbook) -> None:
-        self._is_workbook = kind == ROWS
+    def __init__(self, kind: FileKind, body: ReceivedBody) -> None:
+        self._kind = kind
         self._body = body
-        self._workbook = workbook
+        # What is removed with it.
+        self.closing = body.closing
 
     @property
     def source(self) -> Source:
@@ -71,11 +69,11 @@ class DraftList:
 
     def records(self) -> Iterator[Record]:
         """Its rows from the first on."""
-        return self._workbook.records() if self._is_workbook else records_of(self._body.source())
+        return records_of_lines(self.source) if self._kind is FileKind.ROWS else records_of(self.source)
 
-    def rows(self, find: Finder) -> Rows:
-        """Its rows as leads, by the columns that `find` finds."""
-        return self._workbook.rows_of(find) if self._is_workbook else rows_of(self._body.source(), find)
+    def file(self, layout: Layout) -> LeadFile:
+        """Its rows as leads, with these columns."""
+        return LeadFile(self._kind, layout=layout)
 
 
 @asynccontextmanager
@@ -87,4 +85,6 @@ async def opened(drafts: Drafts, draft: Draft) -> AsyncIterator[DraftList]:
         async for piece in drafts.pieces(draft.draft_id):
             size += await asyncio.to_thread(lambda content: file.write(zlib.decompress(content)), piece)
         await asyncio.to_thread(file.flush)
-        yield DraftList(draft.kind, ReceivedBody(file, size), Workbook(file))
+        body = ReceivedBody(file, size)
+        with body.closing:
+            yield DraftList(FileKind(draft.kind), body)

@@ -48,7 +48,7 @@ async def add_leads(request: http.Request, principal: Principal, wanted: ImportR
         run.run_id,
         rows.accepted,
         lambda known: _answer(found, rows, known),
-        lambda known: load_report(wanted, rows, known),
+        lambda known: load_report(rows, known),
         is_numbered=rows.is_numbered,
     )
     identity = Request(request_id(request), wanted.digest, principal.actor, {}, "run.add")

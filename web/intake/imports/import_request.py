@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from web.intake.csv_file import rows_of
 from web.intake.form import read_form
-from web.intake.json_file import LEADS, leads_of, settings_of
+from web.intake.json_file import LEADS, settings_of
+from web.intake.readers.lead_file import FileKind, LeadFile
 from web.intake.received import received
-from web.intake.tables.layout import by_headings, by_mapping, mapping_of
+from web.intake.tables.layout import mapping_of
 from web.intake.tables.workbook import is_workbook, unpacked
 from web.operations.settings.run_fields import RunSettings, settings_of_texts
 from web.server import errors, keys
@@ -29,11 +28,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
-    from web.intake.csv_records import Record
     from web.intake.encoding import Source
     from web.intake.received import ReceivedBody
     from web.intake.tables.headings import Role
-    from web.intake.tables.layout import Finder, Layout
 
 CSV: Final = "text/csv"
 TSV: Final = "text/tab-separated-values"
@@ -41,22 +38,22 @@ XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet
 FORM: Final = "multipart/form-data"
 FILE: Final = "file"
 MAPPING: Final = "mapping"
-Rows = Iterator[tuple[int, object]]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """Leads to be imported: calling `rows` reads them, and `digest` tells this request from a different one.
+    """Leads to be imported: `source` has the bytes of `file`, and `digest` tells this request from a different one.
 
-    `layouts` has the layout of their table once the header has been read; it stays empty for JSON.
+    `closing` removes what is kept in files until the request ends.
     """
 
     settings: RunSettings
-    rows: Callable[[], Rows]
+    file: LeadFile
+    source: Source
     digest: bytes
+    closing: ExitStack
     # Set for a form of a page, which cannot send an Idempotency-Key.
     request_id: str = ""
-    layouts: list[Layout] = field(default_factory=list)
 
 
 class _Leads(Input):
@@ -125,32 +122,11 @@ def import_of_table(settings: RunSettings, source: Source, closing: ExitStack, m
     digest = hashlib.sha256(settings.model_dump_json(exclude_unset=True).encode(errors="replace") + b"\n")
     if mapping is not None:
         digest.update(json.dumps(mapping).encode() + b"\n")
-    layouts: list[Layout] = []
-    find = _noting(by_mapping(mapping) if mapping else by_headings, layouts)
-    return ImportRequest(settings, rows_by(find, source, closing, mapping or ()), _digested(digest, source), layouts=layouts)
-
-
-def _noting(find: Finder, layouts: list[Layout]) -> Finder:
-    """Finds the header, and leaves the layout in `layouts`."""
-
-    def note(records: Iterator[Record]) -> Layout:
-        layouts[:] = [find(records)]
-        return layouts[0]
-
-    return note
-
-
-def rows_by(find: Finder, source: Source, closing: ExitStack, headings: Collection[str] = ()) -> Callable[[], Rows]:
-    """Reads the rows of a table as often as it is called; `headings` are those that its mapping names.
-
-    Raises:
-        ApiError: 413 or 422, when it is a workbook that cannot be unpacked.
-    """
+    digested = _digested(digest, source)
     if not is_workbook(source):
-        return lambda: rows_of(source, find, headings)
-    workbook = unpacked(source)
-    closing.callback(workbook.close)
-    return lambda: workbook.rows_of(find)
+        return ImportRequest(settings, LeadFile(FileKind.CSV, mapping or {}), source, digested, closing)
+    rows = unpacked(source, closing).source()
+    return ImportRequest(settings, LeadFile(FileKind.ROWS, mapping or {}), rows, digested, closing)
 
 
 def _of_texts(texts: dict[str, str], model: type[RunSettings], source: Source, closing: ExitStack) -> ImportRequest:
@@ -169,7 +145,8 @@ def _mapping(text: str) -> dict[str, Role]:
 def _from_json(body: ReceivedBody, model: type[RunSettings]) -> ImportRequest:
     members = settings_of(body.source())
     check(_Leads, {LEADS: members.pop(LEADS)} if LEADS in members else {})
-    return ImportRequest(check(model, members), lambda: leads_of(body.source()), _digested(hashlib.sha256(), body.source()))
+    digest = _digested(hashlib.sha256(), body.source())
+    return ImportRequest(check(model, members), LeadFile(FileKind.JSON), body.source(), digest, body.closing)
 
 
 def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str], model: type[RunSettings]) -> ImportRequest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sql.runs.load_reports import DUPLICATE, MAX_COLUMNS, READ_AS, REJECTED, ListReport, ReportRow
+from sql.runs.load_reports import DUPLICATE, READ_AS, REJECTED, ListReport, ReportRow
 from web.intake.phone_sentences import SENTENCES as SENTENCES_OF_PHONES
 from web.intake.rows import REASONS, shown_text
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from sql.runs.changes import KnownLead
     from sql.runs.new_lead import NewLead
-    from web.intake.imports.import_request import ImportRequest
     from web.intake.rows import CheckedRows
 
 MAX_VALUE_CHARACTERS: Final = 255
@@ -21,11 +20,11 @@ MAX_VALUE_CHARACTERS: Final = 255
 SENTENCES: Final[Mapping[str, str]] = {**REASONS, **{str(reason): sentence for reason, sentence in SENTENCES_OF_PHONES.items()}}
 
 
-def load_report(wanted: ImportRequest, rows: CheckedRows, known: Mapping[int, KnownLead] | None = None) -> ListReport:
+def load_report(rows: CheckedRows, known: Mapping[int, KnownLead] | None = None) -> ListReport:
     """What became of these rows; `known` are the accepted leads that the run has already, by their index."""
     known = known or {}
     reported = sorted([*_reported(rows, known)], key=lambda row: row.row)
-    return ListReport(len(rows.accepted) - len(known), reported, _columns(wanted, rows))
+    return ListReport(rows.count - len(known), reported, rows.columns)
 
 
 def _reported(rows: CheckedRows, known: Mapping[int, KnownLead]) -> Iterator[ReportRow]:
@@ -43,19 +42,6 @@ def _reported(rows: CheckedRows, known: Mapping[int, KnownLead]) -> Iterator[Rep
     for change in rows.read_as:
         if change.row not in dropped:
             yield ReportRow(change.row, READ_AS, change.lead_id, change.phone, None, {"read_as": change.read_as})
-
-
-def _columns(wanted: ImportRequest, rows: CheckedRows) -> list[tuple[str, str]]:
-    """The variables of the list by name and heading, in its order; of JSON by the name alone, in the order in which leads have them."""
-    if wanted.layouts:
-        layout = wanted.layouts[0]
-        return [(layout.names[n], layout.headings[n].strip() if layout.headings else layout.names[n]) for n in layout.variables]
-    names: dict[str, None] = {}
-    for lead in rows.accepted:
-        names.update(dict.fromkeys(lead.variables or ()))
-        if len(names) >= MAX_COLUMNS:
-            break
-    return [(name, name) for name in names]
 
 
 def _id_of(lead: NewLead) -> int | str | None:

@@ -6,6 +6,7 @@ first row is a number: official registers come that way.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from web.intake.row_shape import RowShape
 from web.intake.rows import BadRowCellsError
 from web.intake.tables.headings import Role, comparable, role_of
 from web.intake.tables.layout import MAX_TITLE_LINES, column_name, no_column
+from web.intake.tables.unpacked_rows import records_of_lines
 from web.intake.tables.workbook import is_workbook, unpacked
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
@@ -48,11 +50,8 @@ def phone_rows(source: Source, region: str) -> Iterator[PhoneRow]:
     if not is_workbook(source):
         yield from _rows(records_of(source, (PHONE, REASON)), region)
         return
-    workbook = unpacked(source)
-    try:
-        yield from _rows(workbook.records(), region)
-    finally:
-        workbook.close()
+    with ExitStack() as closing:
+        yield from _rows(records_of_lines(unpacked(source, closing).source()), region)
 
 
 def _rows(records: Iterator[Record], region: str) -> Iterator[PhoneRow]:

@@ -1,12 +1,8 @@
-"""Reads a workbook (XLSX) and writes its first visible sheet with cells as JSON, a list of texts a row; run as a program of its own.
-
-    python -I workbook_reader.py < leads.xlsx > rows
+"""Reads a workbook (XLSX) and writes its first visible sheet with cells as JSON, a list of texts a row; runs in `web.intake.readers`.
 
 The library keeps a sheet in memory as a rectangle up to its last cell, so a file of 5 kB can ask for 500 GB. Therefore it runs in a
 process with limits of its own, after the archive has been checked: the number of entries, what each unpacks to as declared and in truth,
-and their ratio. A process that reaches a limit dies, and the upload is refused. ReadResult codes: see `ReadResult`.
-
-It imports nothing of ours: a tenth of a second to start is short only without that.
+and their ratio. A process that reaches a limit dies, and the upload is refused.
 """
 
 from __future__ import annotations
@@ -14,23 +10,18 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-import resource
 import struct
-import sys
 import zipfile
 import zlib
-from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
+from web.intake.readers.reader_limits import MEGABYTE, OUTPUT_BYTES, ReadResult
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MEGABYTE: Final = 1024 * 1024
-MEMORY_BYTES: Final = 512 * MEGABYTE
-CPU_SECONDS: Final = 60
-OUTPUT_BYTES: Final = 256 * MEGABYTE
 MAX_ENTRIES: Final = 1_000
 MAX_UNPACKED_BYTES: Final = 256 * MEGABYTE
 # A sheet of equal rows is packed to a fiftieth. Small entries may be packed better.
@@ -44,15 +35,6 @@ MAX_ROW_CHARACTERS: Final = 65_536
 # Excel keeps 15 digits of a number: it shows a longer one as a power of ten, and so do we, for its last digits are lost.
 MAX_WHOLE: Final = 10**15
 MIDNIGHT: Final = dt.time()
-
-
-class ReadResult(IntEnum):
-    """How it ended."""
-
-    READ = 0
-    UNREADABLE = 3
-    TOO_LARGE = 4
-    PASSWORD = 5
 
 
 class RefusedArchiveError(Exception):
@@ -176,21 +158,3 @@ def write_rows(body: bytes, output: BinaryIO) -> None:
             raise RefusedArchiveError(ReadResult.TOO_LARGE)
         output.write(line)
     output.flush()
-
-
-def main() -> ReadResult:
-    """Read a workbook from the standard input."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        write_rows(sys.stdin.buffer.read(), sys.stdout.buffer)
-    except RefusedArchiveError as error:
-        return error.exit_code
-    except MemoryError:
-        return ReadResult.TOO_LARGE
-    return ReadResult.READ
-
-
-if __name__ == "__main__":
-    sys.exit(main())

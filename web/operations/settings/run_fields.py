@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from aiohttp import web as http
 
     from sql.businesses.businesses import Business
+    from sql.runs.lead_rows import LeadRows
     from sql.runs.load_reports import ListReport
-    from sql.runs.new_run import NewLead
+    from sql.runs.new_lead import NewLead
     from sql.runs.runs import Run
     from web.access.auth import Principal
 
@@ -135,7 +136,7 @@ def new_run(
     business: Business,
     settings: RunSettings,
     loosened: Sequence[str],
-    leads: Sequence[NewLead] = (),
+    leads: Sequence[NewLead] | LeadRows = (),
     report: ListReport | None = None,
 ) -> NewRun:
     """The run that these settings describe, after `check_settings`."""

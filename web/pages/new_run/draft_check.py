@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sql.drafts.drafts import Draft
     from sql.runs.new_lead import NewLead
     from web.access.auth import Principal
-    from web.intake.csv_records import Record
     from web.intake.drafts.draft_list import DraftList
     from web.intake.rows import CheckedRows
     from web.intake.tables.layout import Layout
@@ -134,15 +133,9 @@ def _short(group: str, row: GroupRow) -> Text:
 
 def import_of(principal: Principal, draft: Draft, opened: DraftList, layout: Layout, settings: RunSettings) -> ImportRequest:
     """The import that a draft asks for: the same draft sent twice is one run."""
-
-    def find(records: Iterator[Record]) -> Layout:
-        for _ in islice(records, layout.above):
-            pass
-        return layout
-
     key = f"{principal.actor}|{draft.draft_id}|{layout}|{settings.model_dump_json(exclude_unset=True)}"
     digest = hashlib.sha256(key.encode(errors="replace")).digest()
-    return ImportRequest(settings, lambda: opened.rows(find), digest, f"draft:{draft.draft_id}", [layout])
+    return ImportRequest(settings, opened.file(layout), opened.source, digest, opened.closing, f"draft:{draft.draft_id}")
 
 
 async def checked_draft(request: http.Request, principal: Principal, business: Business, wanted: ImportRequest) -> DraftCheck:
