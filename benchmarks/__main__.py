@@ -116,6 +116,7 @@ def run_import(console: Console, _: Options) -> dict[str, Any]:
     table = Table("figure", "value", title=f"Import of {found.leads:,} leads, {found.megabytes:.1f} MB")
     table.add_row("seconds", f"{found.seconds:.1f}")
     table.add_row("memory of the web process beyond what it used", f"{found.memory_mb:.0f} MB")
+    table.add_row("memory of the process that reads the list", f"{found.reader_mb:.0f} MB")
     table.add_row("another request, p50 / p99", str(found.others))
     console.print(table)
     return asdict(found)

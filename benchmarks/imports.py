@@ -24,20 +24,22 @@ MEGABYTE = 1_000_000
 class Import:
     """So many leads in `megabytes` of CSV.
 
-    `seconds` from the first byte sent to the answer; `memory_mb` is the most that the web process used beyond what it used before;
-    `others` is how long other requests waited for their answers meanwhile.
+    `seconds` from the first byte sent to the answer; `memory_mb` is the most that the web process used beyond what it used before,
+    `reader_mb` the most that the process used which reads the list; `others` is how long other requests waited for their answers meanwhile.
     """
 
     leads: int
     megabytes: float
     seconds: float
     memory_mb: float
+    reader_mb: float
     others: Spread
 
 
 @dataclass(slots=True)
 class _Peaks:
     memory_mb: list[float] = field(default_factory=list)
+    reader_mb: list[float] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
 
 
@@ -57,7 +59,7 @@ async def measure(leads: int = LEADS) -> Import:
     if answer.get("accepted") != leads:
         message = f"{leads} leads were sent: {str(answer)[:500]}"
         raise RuntimeError(message)
-    return Import(leads, len(content) / MEGABYTE, seconds, max(peaks.memory_mb) - before, Spread.of(peaks.answers))
+    return Import(leads, len(content) / MEGABYTE, seconds, max(peaks.memory_mb) - before, max(peaks.reader_mb), Spread.of(peaks.answers))
 
 
 def _list(leads: int) -> bytes:
@@ -83,4 +85,5 @@ async def _watch(system: System, peaks: _Peaks) -> None:
             await response.read()
         peaks.answers.append(time.perf_counter() - began)
         peaks.memory_mb.append(system.usage_of("web").megabytes)
+        peaks.reader_mb.append(system.usage_below("web").megabytes)
         await asyncio.sleep(POLL_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -185,6 +185,15 @@ class System:
     def usage_of(self, kind: str) -> Usage:
         """What the processes of ours of one kind have used so far."""
         return _sum(self._children[kind])
+
+    def usage_below(self, kind: str) -> Usage:
+        """What the processes have used that those of ours of one kind have started, and that are still there."""
+        found = Usage(0.0, 0.0)
+        for pid in self._children[kind]:
+            with suppress(psutil.Error):
+                below = _sum([child.pid for child in psutil.Process(pid).children(recursive=True)])
+                found = Usage(found.cpu_seconds + below.cpu_seconds, found.megabytes + below.megabytes)
+        return found
 
     def usage(self) -> dict[str, Usage]:
         """What each kind of process has used so far, the servers with all their processes."""

@@ -28,6 +28,7 @@ NULL: Final = "\\N"
 SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 ESCAPES: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 ROWS_AT_ONCE: Final = 2_000
+JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class ZonedLeads:
         """Keep a lead."""
         zone = self._zones.setdefault(lead.zone, _Zone())
         if lead.variables and (texts := lead_values(None, lead.variables)):
-            zone.variables[len(zone.jobs)] = escaped(json.dumps(texts, ensure_ascii=False)).encode()
+            zone.variables[len(zone.jobs)] = escaped(JSON.encode(texts)).encode()
         external = lead.external_id
         if external is not None and lead.lead_id is None:
             self._external_ids.append(external)

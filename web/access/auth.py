@@ -16,13 +16,13 @@ from aiohttp import web as http
 from dialer.model import Role
 from dialer.sealing import BrokenSealError
 from sql.audit.audit import CURRENT_ADDRESS
+from sql.stored_text import storable
 from sql.users.users import INSTALLATION
 from web.access.passwords import KnownSession, fingerprint
 from web.server import keys
 from web.server.addresses import client_address, local_path
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.stored_text import storable
 from web.server.tenancy import belongs_to, share_of
 
 if TYPE_CHECKING:

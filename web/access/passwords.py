@@ -14,8 +14,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from dialer.shares import Shares, Use
+from sql.stored_text import storable
 from web.access.sign_in_delays import SignInDelays
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from dialer.clock import Clock

@@ -12,6 +12,7 @@ from dialer.messages import JOB_ID_MAX
 from dialer.model import JobStatus, Role
 from sql.bulk.bulk_operations import BulkType
 from sql.jobs.jobs import JobFilter
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.api.pagination import words_of
 from web.api.replies import canonical_json
@@ -21,7 +22,6 @@ from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, body_of, id_of
-from web.server.stored_text import storable
 
 routes = http.RouteTableDef()
 

@@ -9,6 +9,7 @@ from aiohttp import web as http
 from pydantic import Field
 
 from dialer.model import Role
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.api.replies import canonical_json
 from web.api.serializers import moment
@@ -19,7 +20,6 @@ from web.server.error_responses import said
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, body_of
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from sql.dialling.dialling import DiallingState

@@ -11,6 +11,7 @@ from pydantic import Field
 from dialer.model import Role
 from dialer.policy.registers import MAX_NAME
 from sql.do_not_call.do_not_call import ListEntry, ListPlace
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.api.export import send_csv
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response
@@ -24,7 +25,6 @@ from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, body_of, query_of
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,6 +10,7 @@ from pydantic import Field
 from dialer.messages import CommandType
 from dialer.model import JobStatus, Role
 from sql.jobs.jobs import JobFilter
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.serializers import attempt_json, job_answer_json, why_json
@@ -22,7 +23,6 @@ from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, body_of, query_of
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from web.access.auth import Principal

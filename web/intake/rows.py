@@ -15,11 +15,11 @@ from dialer.model import BIGINT_MAX
 from dialer.phones.phone_numbers import PhoneReading, RefusedPhoneError, read_phone
 from dialer.phones.zones import zone_key
 from sql.runs.new_lead import NewLead
+from sql.stored_text import storable
 from web.intake.imports.required_variables import RequiredVariables
 from web.intake.phone_sentences import sentence_of
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

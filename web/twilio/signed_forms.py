@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 from aiohttp import web as http
 from multidict import MultiDict
 
+from sql.stored_text import storable
 from telephony.twilio import callbacks
 from web.server import errors, keys
 from web.server.addresses import raw_local_path
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import read
-from web.server.stored_text import storable
 from web.twilio.receiver import SignedRequest, UnknownReferenceError, UnsignedError
 
 if TYPE_CHECKING:

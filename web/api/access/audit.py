@@ -10,6 +10,7 @@ from pydantic import Field
 from dialer.messages import JOB_ID_MAX, SERIAL_MAX
 from dialer.model import Role
 from sql.audit.audit import AuditFilter
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response
 from web.api.serializers import moment
@@ -21,7 +22,6 @@ from web.server.error_responses import translated
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, query_of
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from sql.audit.audit import AuditEntry

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from pydantic import Field
 
 from dialer.policy.registers import MAX_NAME
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.intake.imports.import_request import CSV, FILE, TSV, XLSX, upload
 from web.intake.phone_lists.phone_list import MAX_REASON_CHARACTERS, PhoneList, check_phones
@@ -20,7 +21,6 @@ from web.server.error_responses import translated
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import JSON, MAX_DETAILS, Input, check, json_object, query_of
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

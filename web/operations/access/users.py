@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from dialer.model import Role
 from sql.commands.requests import IdReusedError
+from sql.stored_text import storable
 from sql.users.users import DisabledUserError, EmailTakenError, LastAdminError, NewUser, NoSuchUserError, PasswordLink
 from web.access.auth import require_principal
 from web.access.passwords import MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS
@@ -22,7 +23,6 @@ from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import Input, refuse
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http

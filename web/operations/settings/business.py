@@ -14,6 +14,7 @@ from dialer.policy.run_settings import CallingRules
 from dialer.policy.time_zones import zone_names
 from dialer.scripts.script import Script
 from dialer.sealing import BrokenSealError
+from sql.stored_text import storable
 from web.operations.settings.account_check import check_at_provider, check_countries
 from web.operations.settings.provider_account import AccountInput, check_account
 from web.operations.settings.run_fields import MAX_CALLER_IDS
@@ -21,7 +22,6 @@ from web.server import errors, keys
 from web.server.errors import Text
 from web.server.i18n import msgid
 from web.server.inputs import refuse
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http

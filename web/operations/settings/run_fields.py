@@ -14,11 +14,11 @@ from dialer.policy.run_settings import Budget, CallingRules, RunRules, loosens
 from dialer.scripts.script import Script, SpokenText
 from dialer.scripts.texts import variables_in
 from sql.runs.new_run import NewRun
+from sql.stored_text import storable
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import check, refuse
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

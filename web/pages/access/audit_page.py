@@ -10,6 +10,7 @@ from dialer.messages import JOB_ID_MAX
 from dialer.model import Role
 from dialer.policy.time_zones import time_zone
 from sql.audit.audit import AuditFilter
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.operations.access.audit import actors_of, list_entries, runs_of, start_of_previous_entries
 from web.operations.explanations.principal_labels import names_of
@@ -18,7 +19,6 @@ from web.pages.access.audit_labels import ACTIONS, details_of
 from web.server.error_responses import translated
 from web.server.i18n import sentence
 from web.server.inputs import optional_id
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

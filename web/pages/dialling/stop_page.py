@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dialer.model import Role
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.operations.dialling import MAX_REASON_CHARACTERS, change_dialling
 from web.pages import forms, frame, notices
 from web.server.i18n import msgid
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from aiohttp import web as http

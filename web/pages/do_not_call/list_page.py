@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dialer.model import Role
 from sql.do_not_call.do_not_call import ListPlace
+from sql.stored_text import storable
 from web.access.auth import require_principal
 from web.intake.phone_lists.phone_import import add_phones, read_phones
 from web.operations.do_not_call import (
@@ -25,7 +26,6 @@ from web.pages.settings.problems import joined, problems_of
 from web.server.error_responses import translated
 from web.server.errors import ApiError, counted
 from web.server.i18n import msgid, msgids
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

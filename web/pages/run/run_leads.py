@@ -9,13 +9,13 @@ from yarl import URL
 
 from dialer.model import JobStatus
 from sql.jobs.jobs import JobFilter
+from sql.stored_text import storable
 from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
 from web.operations.jobs import list_jobs, start_of_previous_jobs
 from web.pages.outcome_groups import GROUPS
 from web.server import keys
 from web.server.i18n import msgid
 from web.server.inputs import optional_id
-from web.server.stored_text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
