@@ -27,7 +27,7 @@ from web.intake.tables.layout import Layout
 from web.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.web_site import Site
     from web.intake.rows import CheckedRows
@@ -183,14 +183,14 @@ def reader() -> Iterator[ReaderProcess]:
         yield process
 
 
-def ended(reader: ReaderProcess, end: object) -> int:
+def ended(reader: ReaderProcess, end: Callable[[psutil.Process], object]) -> int:
     """How a process ends that waits for more of its file, when `end` is done to it."""
     results: list[int] = []
     waiting = Thread(target=lambda: results.append(reader.run()))
     waiting.start()
     while not (found := readers()):
         pass
-    end(found[0])  # type: ignore[operator]
+    end(found[0])
     waiting.join(30)
     return results[0]
 
@@ -223,5 +223,10 @@ def test_a_process_has_no_secrets() -> None:
         source, output = in_a_file(pieces(b"x"), closing), in_a_file(pieces(b""), closing)
         reader = ReaderProcess("check", source, {"checked": output.fileno}, order())
         variables: dict[str, str] = {}
-        assert ended(reader, lambda process: (variables.update(process.environ()), reader.stop())) == -signal.SIGKILL
+
+        def look(process: psutil.Process) -> None:
+            variables.update(process.environ())
+            reader.stop()
+
+        assert ended(reader, look) == -signal.SIGKILL
     assert not variables.keys() - {"LC_CTYPE"}
