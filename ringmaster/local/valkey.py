@@ -121,8 +121,12 @@ class Valkey:
         await self.stop()
         await self.start()
 
+    def program(self) -> Path:
+        """The path of the server's program. Raises what the function `program` raises."""
+        return program()
+
     async def _serve(self, port: int) -> None:
-        command = [program(), self._write_settings(port)]
+        command = [self.program(), self._write_settings(port)]
         self._child = Child("valkey-server", command, log=self._dir.log, environment=SERVER_ENVIRONMENT, death_signal=signal.SIGTERM)
         request = f"AUTH {self._dir.password()}\r\nPING\r\n".encode()
         await self._child.ready(lambda: asyncio.to_thread(_is_ready, port, request), SERVER_START_SECONDS)
