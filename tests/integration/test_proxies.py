@@ -15,7 +15,7 @@ import pytest_asyncio
 from ringmaster.local.ports import LOCALHOST
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
 from tests.chaos.polling import until
-from tests.proxies import CLIENT, Front, Proxy, fronted
+from tests.proxies import CLIENT, Proxy, PublicAddress, fronted
 from tests.web_site import RUNS, Site, leads, serving
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ async def direct(database_url: str, redis_url: str, database: DatabaseFixture) -
 
 
 @pytest_asyncio.fixture(params=Proxy)
-async def front(request: pytest.FixtureRequest, direct: Site, tmp_path: Path) -> AsyncIterator[Front]:
+async def front(request: pytest.FixtureRequest, direct: Site, tmp_path: Path) -> AsyncIterator[PublicAddress]:
     async with fronted(request.param, int(direct.client.port or 0), tmp_path / "proxy") as front:
         yield front
 
 
 @pytest_asyncio.fixture
-async def site(direct: Site, front: Front) -> AsyncIterator[Site]:
+async def site(direct: Site, front: PublicAddress) -> AsyncIterator[Site]:
     """The same web process, through the proxy."""
     async with aiohttp.ClientSession(front.url, connector=front.connector(), cookie_jar=aiohttp.DummyCookieJar()) as session:
         through = Site(cast("Any", session), direct.database)
@@ -78,7 +78,7 @@ async def test_a_list_of_31_mb_passes_and_the_web_process_itself_refuses_33(site
     assert response.code == "too_large"
 
 
-async def test_the_address_is_the_one_the_proxy_saw_and_http_leads_to_https(site: Site, front: Front) -> None:
+async def test_the_address_is_the_one_the_proxy_saw_and_http_leads_to_https(site: Site, front: PublicAddress) -> None:
     await site.user(EMAIL, PASSWORD)
     browser = BrowserSession(site)
     response = await browser.post("/login", {"email": EMAIL, "password": PASSWORD}, **{"X-Forwarded-For": "203.0.113.5"})

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest_asyncio
 
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import SPEED, Cluster
 from tests.chaos.conftest import cluster  # noqa: F401 - the fixture of the tests that are run here again
+from tests.debian import DebianPostgres, DebianRedis, NewerPostgres, OldestPostgres
 from tests.pgbouncer import Mode
+from tests.proxies import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 PLATFORMS: Final[dict[str, dict[str, Any]]] = {
     "pgbouncer-session": {"pooler": Mode.SESSION},
     "pgbouncer-transaction": {"pooler": Mode.TRANSACTION},
+    "postgresql-14": {"database": OldestPostgres},
+    "postgresql-15": {"database": DebianPostgres},
+    "postgresql-17": {"database": NewerPostgres},
+    "redis-7": {"redis_server": DebianRedis},
+    "nginx": {"proxy": Proxy.NGINX},
+    "haproxy": {"proxy": Proxy.HAPROXY},
     # Three of them are reserved for superusers; the judge takes four.
     "20-connections": {"postgres": {"max_connections": "20"}, "DIALER_DATABASE_CONNECTIONS": "4"},
 }
@@ -28,6 +36,7 @@ collect_ignore_glob = [] if os.environ.get("MATRIX") else ["test_*.py"]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=PLATFORMS)
 async def shared_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """The cluster of one platform."""
-    async with Cluster(tmp_path_factory.mktemp("cluster"), **PLATFORMS[request.param]) as made:
+    """The cluster of one platform, with calls as fast as the tests of the file want them."""
+    speed = getattr(request.module, "SPEED", SPEED)
+    async with Cluster(tmp_path_factory.mktemp("cluster"), speed=speed, **PLATFORMS[request.param]) as made:
         yield made
