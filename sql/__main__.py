@@ -13,6 +13,7 @@ from sql.errors import FAILED
 from sql.lock_times import LockTimes
 from sql.migrate import ChangedMigrationError, migrate, plan, report
 from sql.patience import MigrationError
+from sql.privileges.privileges import grant
 from sql.unusable import why_unusable
 
 
@@ -21,9 +22,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sql", description="The schema of DATABASE_URL.")
     parser.add_argument("command", choices=["migrate", "status", "check"], help="apply what is pending; show it; or fail when there is any")
     parser.add_argument("--dry-run", action="store_true", help="with migrate: only say what it would do")
+    parser.add_argument("--grant", metavar="ROLE", help="with migrate: then let this role do what web and worker do, and nothing else")
     options = parser.parse_args()
-    if options.dry_run and options.command != "migrate":
-        parser.error("--dry-run goes with migrate")
+    if (options.dry_run or options.grant) and options.command != "migrate":
+        parser.error("--dry-run and --grant go with migrate")
     try:
         database_url = load("DATABASE_URL").database_url
     except ConfigError as error:
@@ -31,7 +33,7 @@ def main() -> int:
         return 2
     try:
         if options.command == "migrate" and not options.dry_run:
-            return asyncio.run(_migrate(database_url))
+            return asyncio.run(_migrate(database_url, options.grant))
         return asyncio.run(_show(database_url, failing=options.command == "check"))
     except ChangedMigrationError as error:
         sys.stderr.write(f"these migrations were applied here and have changed since: {error}; restore them, and write a new one instead\n")
@@ -44,13 +46,16 @@ def main() -> int:
     return 1
 
 
-async def _migrate(database_url: str) -> int:
+async def _migrate(database_url: str, role: str | None) -> int:
     times = LockTimes()
     applied = await migrate(database_url, times)
     sys.stdout.writelines(f"applied {name}\n" for name in applied)
     if any(step.name in applied for step in adoption_steps()):
         sys.stdout.write(f"{times}\n")
     sys.stdout.write("the schema is up to date\n")
+    if role is not None:
+        sys.stdout.writelines(f"{statement}\n" for statement in await grant(database_url, role))
+        sys.stdout.write(f"the role {role} may do what the web process and the workers do\n")
     return 0
 
 

@@ -18,6 +18,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import
 
 from ringmaster.local.postgres import Postgres
 from ringmaster.local.valkey import Valkey
+from tests.least_privilege import as_role
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -104,7 +105,7 @@ async def database_url(postgres: Postgres, migrated: str, monkeypatch: pytest.Mo
     """
     monkeypatch.setattr("sql.pool.PLANNED", ())
     async for url in _database(postgres, migrated):
-        yield url
+        yield await as_role(url) if os.environ.get("LEAST_PRIVILEGE") else url
 
 
 @pytest_asyncio.fixture

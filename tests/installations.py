@@ -18,11 +18,11 @@ from dialer.config import Settings
 from dialer.model import AttemptState
 from dialer.policy.calling_hours import default_hours
 from ringmaster.doctor.examination import examine
-from ringmaster.doctor.server_rules import SERVER
 from ringmaster.local.postgres import Postgres
 from ringmaster.local.valkey import Valkey
 from sql.migrate import migrate
 from sql.pool import open_pool
+from sql.privileges.privileges import grant
 from telephony import simulator
 from tests.rows import SECRET_KEY, DatabaseFixture
 from web.app import create_app
@@ -108,13 +108,14 @@ async def doctor_servers(servers_dir: Path) -> AsyncIterator[Servers]:
 
 
 async def _make_healthy(servers: Servers) -> None:
-    """A business that calls, with rules; and a role that may do what Ringmaster does, as the remedy of `privileges` grants it."""
+    """A business that calls, with rules; and a role that may do what Ringmaster does, as `migrate --grant` gives it."""
     url = servers.url(HEALTHY)
     connection = await asyncpg.connect(servers.postgres.url)
     await connection.execute(f'CREATE DATABASE "{HEALTHY}"')
     await connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
     await connection.close()
     await migrate(url)
+    await grant(url, ROLE)
     async with await open_pool(url, name="test", size=2) as pool:
         database = await DatabaseFixture(pool).open()
         business = await database.business()
@@ -122,7 +123,6 @@ async def _make_healthy(servers: Servers) -> None:
         attempts, _ = await database.claim(business, permits=2)
         await database.record(attempts[0], AttemptState.OVER, outcome="completed", sid="CA" + "1" * 32)
         await database.record(attempts[1], AttemptState.LIVE, sid="CA" + "2" * 32)
-        [privileges] = [rule for rule in SERVER if rule.name == "privileges"]
         await pool.execute(
             "UPDATE dialer.businesses SET calling_hours = $2, max_per_day = 3,"
             ' required_registers = \'[{"name": "national", "max_age_days": 15}]\' WHERE business_id = $1',
@@ -137,7 +137,6 @@ async def _make_healthy(servers: Servers) -> None:
                 "INSERT INTO dialer.webhooks (business_id, url, events, sealed_key, created_by)"
                 " VALUES (1, 'https://example.com', '{}', '', 'test')"
             ),
-            *privileges.remedy.removeprefix("as the owner: ").format(role=ROLE).split("; "),
         ):
             await pool.execute(statement)
 

@@ -40,11 +40,8 @@ SERVER: Final = (
         "the privileges of this role",
         "the role {role} may do all that Ringmaster does",
         "the role {role} lacks {missing} ({found} in all)",
-        "as the owner: GRANT USAGE ON SCHEMA dialer TO {role}; "
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dialer TO {role}; "
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON outbound_call_runs, outbound_call_jobs TO {role}; "
-        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA dialer TO {role}; GRANT USAGE ON SEQUENCE outbound_call_runs_id_seq, "
-        "outbound_call_jobs_id_seq TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA dialer TO {role}",
+        "with the owner's DATABASE_URL: python -m sql migrate --grant {role}; or, as the owner: {first_grants}",
+        (None,),
     ),
 )
 

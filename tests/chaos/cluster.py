@@ -28,6 +28,7 @@ from sql.pool import open_pool
 from tests.chaos.polling import until
 from tests.chaos.tenant import Tenant
 from tests.chaos.watch import Watch
+from tests.least_privilege import as_role
 from tests.pgbouncer import pooled
 from tests.proxies import fronted
 from tests.tcp_proxy import TcpProxy
@@ -53,7 +54,7 @@ class Cluster:
     """Use with `async with`; `settings` are added to the environment of our processes, `postgres` to that server's settings.
 
     With `pooler` our processes use PostgreSQL through PgBouncer, with `proxy` the web process is reached through that. `database` and
-    `redis_server` are the servers to start.
+    `redis_server` are the servers to start. With `least_privilege` our processes have a role that may do nothing else.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Cluster:
         proxy: Proxy | None = None,
         database: type[Postgres] = Postgres,
         redis_server: type[Valkey] = Valkey,
+        least_privilege: bool = False,
         **settings: str,
     ) -> None:
         self.path = path
@@ -73,6 +75,7 @@ class Cluster:
         self._settings = settings
         self._pooler = pooler
         self._proxy = proxy
+        self._least_privilege = least_privilege
         self._stack = AsyncExitStack()
         self._names = itertools.count(1)
         self._phones = itertools.count(1)
@@ -98,6 +101,8 @@ class Cluster:
         if self._pooler:
             self.database_url = await self._stack.enter_async_context(pooled(self.postgres.url, self._pooler, self.path / "pgbouncer"))
         await installation.prepare(self.database_url)
+        if self._least_privilege:
+            self.database_url = await as_role(self.database_url)
         await self._stack.enter_async_context(self.provider_proxy)
         self.environment = self._environment()
         connector = await self._front()

@@ -58,6 +58,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "make lint types": NAMES + "test_every_target_of_make_is_there",
         "make bench": NAMES + "test_every_target_of_make_is_there",
         "python -m sql migrate": MIGRATE + "test_from_many_processes_at_once",
+        "python -m sql migrate --grant ROLE": INTEGRATION + "test_least_privilege.py::test_migrate_grants_it_and_later_tables_too",
         "python -m sql migrate --dry-run": ADOPTION + "test_the_commands_say_what_they_would_do_and_do_it",
         "python -m sql status": NAMES + "test_every_command_takes_what_the_page_says",
         "python -m sql check": MIGRATE + "test_check_says_by_its_exit_code",

@@ -27,6 +27,7 @@ PLATFORMS: Final[dict[str, dict[str, Any]]] = {
     "redis-7": {"redis_server": DebianRedis},
     "nginx": {"proxy": Proxy.NGINX},
     "haproxy": {"proxy": Proxy.HAPROXY},
+    "least-privilege": {"least_privilege": True},
     # Three of them are reserved for superusers; the judge takes four.
     "20-connections": {"postgres": {"max_connections": "20"}, "DIALER_DATABASE_CONNECTIONS": "4"},
 }

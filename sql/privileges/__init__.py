@@ -1,0 +1,1 @@
+"""What the role of the web process and the workers may do."""
