@@ -13,8 +13,8 @@ SELECT count(*)::integer AS found, string_agg(s.name, ', ') AS names
 FROM unnest('{fsync,full_page_writes,synchronous_commit}'::text[]) AS s (name) WHERE current_setting(s.name) = 'off'
 
 -- name: privileges
--- What the web process and the workers do, as the role $1, or as this one. No function of ours: it may lack that too.
 WITH needed AS (
+    -- What the web process and the workers do, as the role $1 or as this one. No function of ours: it may lack that too.
     SELECT 'SCHEMA' AS kind, 'dialer' AS name, 'USAGE' AS privilege, n.oid
     FROM pg_namespace n WHERE n.nspname = 'dialer'
     UNION ALL
@@ -28,7 +28,8 @@ WITH needed AS (
     WHERE c.relkind IN ('r', 'p')
       AND (n.nspname = 'dialer' OR n.nspname = 'public' AND c.relname IN ('outbound_call_runs', 'outbound_call_jobs')
            OR c.oid = to_regclass('public.leads') AND EXISTS (
-               SELECT FROM pg_trigger g WHERE g.tgrelid = to_regclass('public.outbound_call_jobs') AND NOT g.tgisinternal))
+               SELECT FROM pg_trigger g
+               WHERE g.tgrelid = to_regclass('public.outbound_call_jobs') AND NOT g.tgisinternal))
     UNION ALL
     SELECT 'SEQUENCE', format('%I.%I', n.nspname, c.relname), p.privilege, c.oid
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
