@@ -14,7 +14,7 @@ FROM unnest('{fsync,full_page_writes,synchronous_commit}'::text[]) AS s (name) W
 
 -- name: privileges
 WITH needed AS (
-    -- What the web process and the workers do, as the role $1 or as this one. No function of ours: it may lack that too.
+    -- What the web process and the workers do, as role $1 or this one. Without functions of ours: it may lack them too.
     SELECT 'SCHEMA' AS kind, 'dialer' AS name, 'USAGE' AS privilege, n.oid
     FROM pg_namespace n WHERE n.nspname = 'dialer'
     UNION ALL
