@@ -44,19 +44,20 @@ async def test_one_is_added_and_its_deliveries_are_shown_and_sent_again(hooked: 
         [webhook] = await mail.webhooks.of(hooked.business)
         assert webhook.events == ["run.started", "run.paused"]
         receiver.answer = lambda request: 200 if request.event[0] == "run.started" else 500
-        run = await hooked.load(1, start=False)
+        run = await hooked.load(1, start=False, name="Renewals")
         await mail.publish(hooked.business, ("run.started", run), ("run.paused", run))
         await mail.send()
         receiver.received[0].verify(key)
         place = f"{LIST}/{webhook.webhook_id}"
         shown = text_of(await browser.get(place))
         for sentence in (
+            "· Renewals",
             "A campaign has started",
             "Delivered",
             "answered 200",
             "A campaign was paused",
             "Waiting",
-            "answered 500",
+            "answered 500 · 1 try · next try",
             "Failing",
         ):
             assert sentence in shown, sentence

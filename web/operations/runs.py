@@ -15,7 +15,7 @@ from web.server.i18n import msgid
 from web.server.inputs import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from aiohttp import web as http
 
@@ -59,6 +59,12 @@ async def list_runs(
     """At most `limit` runs with an id below `before`, the newest first, and whether there are older ones."""
     runs = await request.app[keys.RUNS].page(principal.business_id, statuses=statuses, before=before, limit=limit + 1)
     return page_of(runs, limit)
+
+
+async def some_runs(request: http.Request, principal: Principal, run_ids: Collection[int | None]) -> dict[int, Run]:
+    """Those of these runs that the business has, by id: one that has been deleted is missing."""
+    wanted = [run_id for run_id in run_ids if run_id is not None]
+    return {run.run_id: run for run in (await request.app[keys.RUNS].some(principal.business_id, wanted) if wanted else ())}
 
 
 async def start_of_previous_runs(

@@ -9,12 +9,9 @@ from web.operations.paging import page_of, start_below
 from web.server import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from aiohttp import web as http
 
     from sql.audit.audit import AuditEntry, AuditFilter
-    from sql.runs.runs import Run
     from web.access.auth import Principal
     from web.server.errors import Text
 
@@ -37,13 +34,6 @@ async def start_of_previous_entries(
         return None
     found = await request.app[keys.AUDIT].ids_from(principal.business_id, wanted, start=before, limit=limit + 1)
     return start_below(found, limit)
-
-
-async def runs_of(request: http.Request, principal: Principal, entries: Collection[AuditEntry]) -> dict[int, Run]:
-    """The runs of the business that these entries are about, by id; a run that has been deleted is missing."""
-    run_ids = {entry.run_id for entry in entries if entry.run_id is not None}
-    found = await request.app[keys.RUNS].some(principal.business_id, sorted(run_ids)) if run_ids else []
-    return {run.run_id: run for run in found}
 
 
 async def actors_of(request: http.Request, principal: Principal) -> dict[str, Text | str]:

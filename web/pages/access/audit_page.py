@@ -12,8 +12,9 @@ from dialer.policy.time_zones import time_zone
 from sql.audit.audit import AuditFilter
 from sql.stored_text import storable
 from web.access.auth import require_principal
-from web.operations.access.audit import actors_of, list_entries, runs_of, start_of_previous_entries
+from web.operations.access.audit import actors_of, list_entries, start_of_previous_entries
 from web.operations.explanations.principal_labels import names_of
+from web.operations.runs import some_runs
 from web.pages import frame
 from web.pages.access.audit_labels import ACTIONS, details_of
 from web.server.error_responses import translated
@@ -43,7 +44,7 @@ async def page(request: http.Request) -> http.Response:
     entries, more = await list_entries(request, principal, wanted, before=before, limit=ON_A_PAGE)
     previous = await start_of_previous_entries(request, principal, wanted, before=before, limit=ON_A_PAGE)
     names = await names_of(request, principal.business_id, {entry.actor for entry in entries})
-    runs = await runs_of(request, principal, entries)
+    runs = await some_runs(request, principal, {entry.run_id for entry in entries})
     return frame.render_for(
         request,
         "access/audit.html",

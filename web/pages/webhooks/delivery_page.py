@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dialer.model import Role
 from dialer.webhooks.signing import body_fields
 from web.access.auth import require_principal
+from web.operations.runs import some_runs
 from web.operations.webhooks.webhooks import STATUSES, list_deliveries, redeliver, requested_webhook, start_of_previous_deliveries
 from web.pages import frame, notices
 from web.pages.webhooks.webhook_labels import ERROR_LABELS, EVENT_LABELS, STATUS_KEYS, STATUS_LABELS
@@ -46,6 +47,7 @@ async def page(request: http.Request) -> http.Response:
         request,
         "webhooks/deliveries.html",
         webhook=webhook,
+        runs=await some_runs(request, principal, {one.run_id for one in deliveries}),
         deliveries=[(one, _body(one, principal.business_id)) for one in deliveries],
         chosen=chosen,
         newer=address(previous) if previous else "",
