@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks import adoption, calls, fairness, imports, latency, lost, queue
 from benchmarks.console import screen, uploads, visit
+from benchmarks.peers import report
 from benchmarks.system import LINES
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Options: TypeAlias = argparse.Namespace
 RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
 BUSY_BUSINESSES = (20, 300, 1_000)
-SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS = 60.0, 30.0, 21.0
+SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS, PEER_SECONDS = 60.0, 30.0, 21.0, 20.0
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -35,10 +36,12 @@ def main() -> None:
     flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
     flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
-    flags.add_argument("--seconds", type=float, help="of screen, fairness and lost: how long is measured (default: 60, 30 and 21)")
+    flags.add_argument("--seconds", type=float, help="of screen, fairness, lost, peers: how long is measured (60, 30, 21, 20)")
     flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how many ms later Redis answers (default: %(default)s)")
     flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
     flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
+    flags.add_argument("--keys", type=int, nargs="+", default=(1_000, 100), help="of peers: with how many keys (default: 1000 100)")
+    flags.add_argument("--jobs", type=int, default=10_000, help="of peers: how many jobs over all keys (default: %(default)s)")
     options = flags.parse_args()
     names = options.names or list(BENCHMARKS)
     if unknown := set(names) - BENCHMARKS.keys():
@@ -224,6 +227,11 @@ def run_lost(console: Console, options: Options) -> dict[str, Any]:
     return {str(one.calls): asdict(one) for one in found}
 
 
+def run_peers(console: Console, options: Options) -> dict[str, Any]:
+    """Our queue beside other job queues."""
+    return report.run_peers(console, options.keys, options.jobs, options.seconds or PEER_SECONDS)
+
+
 BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "queue": run_queue,
     "calls": run_calls,
@@ -236,6 +244,7 @@ BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "adoption": run_adoption,
     "fairness": run_fairness,
     "lost": run_lost,
+    "peers": run_peers,
 }
 
 

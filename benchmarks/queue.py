@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from actors.dispatch.dispatcher import MAX_PERMITS_PER_CLAIM
-from dialer.model import AttemptState
+from benchmarks.rounds import SLOTS, Round
 from ringmaster.local.postgres import Postgres
-from sql.attempts.attempts import Attempts, ClaimRequest, Fact
-from sql.attempts.fact_writer import MAX_FACTS_AT_ONCE
-from sql.attempts.verdicts import RecordVerdict, VerdictCode
+from sql.attempts.attempts import Attempts, ClaimRequest
 from sql.businesses.businesses import Businesses
 from sql.migrate import migrate
 from sql.pool import open_pool
@@ -28,12 +24,9 @@ from sql.workers.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sql.attempts.attempts import ClaimedAttempt
     from sql.pool import Pool
 
 CLAIMERS = 2
-SLOTS = 3
-BATCH = MAX_PERMITS_PER_CLAIM // SLOTS
 # Not all tables: with one that was analysed while it was empty, record is planned to read all of it, until autovacuum analyses it again.
 LOADED_TABLES = "outbound_call_jobs, outbound_call_runs, dialer.run_zones, dialer.lanes, dialer.businesses, dialer.partitions"
 
@@ -97,7 +90,7 @@ async def measure(
 
 
 async def _measure(pool: Pool, businesses: int, leads: int, history: int) -> Figures:
-    ids = await _load(pool, businesses, leads)
+    ids = await load_businesses(pool, businesses, leads)
     if history:
         await _turn_rules_on(pool, businesses, history)
     incarnation = uuid4()
@@ -108,7 +101,7 @@ async def _measure(pool: Pool, businesses: int, leads: int, history: int) -> Fig
     requests = {b: ClaimRequest(b, epochs[partitions[b]], SLOTS) for b in ids}
     before = await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
     started_at = time.perf_counter()
-    rounds = [_Round(Attempts(pool), incarnation, {b: requests[b] for b in ids[n::CLAIMERS]}) for n in range(CLAIMERS)]
+    rounds = [Round(Attempts(pool), incarnation, {b: requests[b] for b in ids[n::CLAIMERS]}) for n in range(CLAIMERS)]
     await asyncio.gather(*(one.run() for one in rounds))
     seconds = time.perf_counter() - started_at
     wal = float(await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn") - before)
@@ -120,7 +113,8 @@ async def _measure(pool: Pool, businesses: int, leads: int, history: int) -> Fig
     return Figures(calls, seconds, wal / calls, max(one.most for one in rounds), claims[len(claims) // 2], claims[int(len(claims) * 0.99)])
 
 
-async def _load(pool: Pool, businesses: int, leads: int) -> list[int]:
+async def load_businesses(pool: Pool, businesses: int, leads: int) -> list[int]:
+    """Make businesses with three lines each and a started run of `leads` leads; return their ids."""
     ids = []
     for n in range(businesses):
         business = await Businesses(pool).create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS)
@@ -139,43 +133,3 @@ async def _turn_rules_on(pool: Pool, businesses: int, history: int) -> None:
         for statement in HISTORY:
             await pool.execute(statement, first, businesses, min(first + ROWS_A_STATEMENT, history))
     await pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}, dialer.attempts, dialer.do_not_call, dialer.registers")
-
-
-class _Round:
-    """Claims and records for its businesses, both in batches as large as a worker's."""
-
-    def __init__(self, attempts: Attempts, incarnation: UUID, requests: dict[int, ClaimRequest]) -> None:
-        self._attempts = attempts
-        self._incarnation = incarnation
-        self._requests = requests
-        self.calls = 0
-        self.most = 0
-        self.claim_ms: list[float] = []
-
-    async def run(self) -> None:
-        pending = list(self._requests)
-        while pending:
-            batch, pending = pending[:BATCH], pending[BATCH:]
-            started_at = time.perf_counter()
-            claimed, verdicts = await self._attempts.claim(
-                self._incarnation,
-                uuid4(),
-                [self._requests[b] for b in batch],
-                send_seconds=5,
-                ring_seconds=30,
-                max_minutes=10,
-                default_account="AC",
-            )
-            self.claim_ms.append((time.perf_counter() - started_at) * 1000)
-            self.most = max(self.most, *Counter(attempt.business_id for attempt in claimed).values(), 0)
-            for first in range(0, len(claimed), MAX_FACTS_AT_ONCE):
-                await self._record(claimed[first : first + MAX_FACTS_AT_ONCE])
-            pending += [verdict.business_id for verdict in verdicts if verdict.code != VerdictCode.EMPTY]
-
-    async def _record(self, claimed: list[ClaimedAttempt]) -> None:
-        facts = [
-            Fact(i.business_id, i.attempt_id, i.nonce, AttemptState.OVER, sid=f"CA{i.attempt_id:032}", outcome="completed", duration=1)
-            for i in claimed
-        ]
-        results = await self._attempts.record(facts)
-        self.calls += sum(result.verdict == RecordVerdict.APPLIED for result in results)

@@ -1,0 +1,101 @@
+"""What every contender is given, and how its work is timed and its limit is checked. Standard library only: peers have an environment of their own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+CALL_SECONDS = 0.01
+LIMIT = 3
+CONCURRENCY = 100  
+ENTRY = struct.Struct("<qi")  # time in ns, key + 1 when a call begins, -(key + 1) when it ends
+POLL_SECONDS = 0.05
+
+
+class Ledger:
+    """Writes down when each call begins and ends; the clock is the machine's, so that the files of several processes can be merged."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab")
+        self._written_at = 0.0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no call has begun or ended here for a moment, so that asking the store disturbs nothing."""
+        return time.monotonic() - self._written_at > 2 * POLL_SECONDS
+
+    async def call(self, key: int) -> None:
+        """Be a call of `key`, of 10 ms."""
+        self._write(key + 1)
+        await asyncio.sleep(CALL_SECONDS)
+        self._write(-(key + 1))
+
+    def _write(self, entry: int) -> None:
+        self._file.write(ENTRY.pack(time.monotonic_ns(), entry))
+        self._written_at = time.monotonic()
+
+    def close(self) -> None:
+        """Write the rest to the file."""
+        self._file.close()
+
+
+@dataclass(slots=True)
+class Contest:
+    """One run: `jobs` jobs of each of `keys` keys, of which at most three may be called at once; this process is worker `worker`, from 0, of `workers`."""
+
+    keys: int
+    jobs: int
+    database: str
+    redis: str
+    seconds: float
+    worker: int
+    workers: int
+    ledger: Ledger
+    done: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are."""
+        return self.keys * self.jobs
+
+    def of_each(self) -> list[int]:
+        """The keys of all jobs, side by side: 0, 1, … and again."""
+        return [key for _ in range(self.jobs) for key in range(self.keys)]
+
+    async def watch(self, recorded: Callable[[], Awaitable[int]]) -> None:
+        """Wait until every job is recorded as done, or time is up; `recorded` asks the contender's own store how many are."""
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            if self.ledger.at_rest and (await recorded()) >= self.total:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        self.done = await recorded()
+
+
+def main(load: Callable[[Contest], Awaitable[None]], work: Callable[[Contest], Awaitable[None]]) -> None:
+    """Enqueue with `--load`, else work until all is done and print as JSON how many are."""
+    flags = argparse.ArgumentParser()
+    flags.add_argument("--load", action="store_true")
+    for name in ("keys", "jobs", "worker", "workers"):
+        flags.add_argument(f"--{name}", type=int, required=True)
+    flags.add_argument("--seconds", type=float, required=True)
+    for name in ("database", "redis"):
+        flags.add_argument(f"--{name}", required=True)
+    flags.add_argument("--ledger", type=Path, required=True)
+    options = vars(flags.parse_args())
+    role = load if options.pop("load") else work
+    contest = Contest(**{**options, "ledger": Ledger(options["ledger"])})
+    try:
+        asyncio.run(role(contest))
+    finally:
+        contest.ledger.close()
+    print(json.dumps({"done": contest.done}))  # noqa: T201 the parent reads it

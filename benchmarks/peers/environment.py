@@ -1,0 +1,43 @@
+"""The Python environments of the peers, beside ours: their packages are not ours."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+NAMES = ("python3.13", "python3.12")
+STARTS = "import sys, venv; sys.exit(sys.version_info < (3, 12))"
+
+
+class EnvironmentMissingError(Exception):
+    """There is no Python that the peers run on."""
+
+
+def python_of(requirements: str) -> Path:
+    """The Python of the environment with the packages of `requirements`, a name of a lock here; make it where it is missing or outdated.
+
+    Raises:
+        EnvironmentMissingError: when no Python 3.12 or newer is found; oban asks for it.
+    """
+    lock = HERE / f"{requirements}.txt"
+    folder = ROOT / ".venv" / f"peers-{requirements}"
+    python, stamp = folder / "bin" / "python", folder / lock.name
+    if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
+        subprocess.run([_interpreter(), "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--quiet", "--require-hashes", "-r", lock], check=True)
+        shutil.copy(lock, stamp)
+    return python
+
+
+def _interpreter() -> str:
+    """The first that really starts: a version manager offers names of versions that are not chosen."""
+    versions = sorted(Path.home().glob(".pyenv/versions/3.1[2-9].*/bin/python"), reverse=True)
+    for name in (*NAMES, *map(str, versions)):
+        path = shutil.which(name)
+        if path and subprocess.run([path, "-c", STARTS], check=False, capture_output=True).returncode == 0:
+            return path
+    message = "the peers need Python 3.12 or newer with the venv module; none was found as python3.13 or python3.12"
+    raise EnvironmentMissingError(message)

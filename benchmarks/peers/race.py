@@ -1,0 +1,130 @@
+"""Each contender in turn: fresh servers, all jobs enqueued, two worker processes, and a ledger of when each call began and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from benchmarks.peers.contenders.contest import ENTRY, LIMIT
+from benchmarks.peers.environment import ROOT, python_of
+from ringmaster.local.postgres import Postgres
+from ringmaster.local.valkey import Valkey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORKERS = 2
+LOAD_SECONDS = 300.0
+LAST_SECONDS = 60.0  # that a worker may need to end beyond its time
+CONTENDERS = Path(__file__).parent / "contenders"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A queue to run: whether it has a limit for each key, and the lock of its environment; None is ours."""
+
+    name: str
+    keyed: bool
+    requirements: str | None = "requirements"
+
+
+ALL = (
+    Contender("ringmaster", keyed=True, requirements=None),
+    Contender("pgqueuer", keyed=True),
+    Contender("oban", keyed=True),
+    Contender("procrastinate", keyed=True),
+    Contender("dbos", keyed=True),
+    Contender("pydocket", keyed=True),
+    Contender("saq", keyed=False),
+    Contender("taskiq", keyed=False),
+    Contender("arq", keyed=False, requirements="arq"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of one contender: `calls` of `jobs` ended over `seconds`; `over_limit` of them began while three of their key were in progress."""
+
+    name: str
+    keyed: bool
+    keys: int
+    jobs: int
+    recorded: int
+    calls: int
+    seconds: float
+    most_at_once: int
+    over_limit: int
+
+    @property
+    def calls_a_second(self) -> float:
+        """Throughput from the first call's begin to the last call's end."""
+        return self.calls / self.seconds if self.seconds else 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has a limit for each key and no call was over it."""
+        return self.keyed and not self.over_limit
+
+
+async def race(contender: Contender, keys: int, jobs: int, seconds: float) -> Result:
+    """Run one contender with `jobs` jobs of each of `keys` keys, for `seconds` at most.
+
+    Raises:
+        RuntimeError: when its processes fail.
+    """
+    python = python_of(contender.requirements) if contender.requirements else Path(sys.executable)
+    with TemporaryDirectory(prefix="ringmaster-bench-") as name:
+        folder = Path(name)
+        servers = Postgres(folder / "postgres"), Valkey(folder / "valkey")
+        for server in servers:
+            await server.start()
+        try:
+            given = {"keys": keys, "jobs": jobs, "seconds": seconds, "workers": WORKERS, "database": servers[0].url, "redis": servers[1].url}
+            command = [str(python), str(CONTENDERS / f"{contender.name}_peer.py"), *(f"--{key}={value}" for key, value in given.items())]
+            await _process([*command, "--worker=0", f"--ledger={folder / 'load'}", "--load"], LOAD_SECONDS)
+            ledgers = [folder / f"ledger{n}" for n in range(WORKERS)]
+            work = ([*command, f"--worker={n}", f"--ledger={ledger}"] for n, ledger in enumerate(ledgers))
+            outputs = await asyncio.gather(*(_process(one, seconds + LAST_SECONDS) for one in work))
+        finally:
+            for server in servers:
+                await server.stop()
+        calls, took, most, over = count(b"".join(ledger.read_bytes() for ledger in ledgers))
+    recorded = max(json.loads(output.splitlines()[-1])["done"] for output in outputs)
+    return Result(contender.name, contender.keyed, keys, keys * jobs, recorded, calls, took, most, over)
+
+
+def count(entries: bytes) -> tuple[int, float, int, int]:
+    """Of the entries of all ledgers: calls that ended, seconds from first to last, most of a key at once, calls that began over the limit."""
+    busy: Counter[int] = Counter()
+    calls = most = over = 0
+    ordered = sorted(ENTRY.iter_unpack(entries))
+    for _, entry in ordered:
+        if entry < 0:
+            busy[-entry] -= 1
+            calls += 1
+        else:
+            busy[entry] += 1
+            over += busy[entry] > LIMIT
+            most = max(most, busy[entry])
+    return calls, (ordered[-1][0] - ordered[0][0]) / 1e9 if ordered else 0.0, most, over
+
+
+async def _process(command: Sequence[str], seconds: float) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError:
+        process.kill()
+        output, errors = await process.communicate()
+    if process.returncode or not output:
+        message = f"{Path(command[1]).name} ended with {process.returncode}: {errors.decode()[-2000:]}"
+        raise RuntimeError(message)
+    return output.decode()

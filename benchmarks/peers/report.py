@@ -1,0 +1,47 @@
+"""The table of a race, and its figures as they are written down."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from benchmarks.peers import race, statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+PGBENCH_SECONDS = 5.0
+PGBENCH_JOBS = 100
+
+
+def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float) -> dict[str, Any]:
+    """Every contender with `calls` jobs over each number of `keys`, for `seconds` at most, and pgbench with our statements alone."""
+    found: dict[str, Any] = {}
+    for number in keys:
+        results = []
+        for contender in race.ALL:
+            console.print(f"peers: {contender.name}, {number:,} keys, {calls:,} jobs of 10 ms, {race.WORKERS} workers ...")
+            results.append(asyncio.run(race.race(contender, number, max(1, calls // number), seconds)))
+        console.print(_table(number, results))
+        found[str(number)] = {one.name: asdict(one) | {"calls_a_second": one.calls_a_second, "holds": one.holds} for one in results}
+    console.print("peers: pgbench with our claim and record, 1,000 keys ...")
+    bare = asyncio.run(statements.bare(1_000, PGBENCH_JOBS, PGBENCH_SECONDS))
+    console.print(f"pgbench: {bare.calls_a_second:,.0f} calls a second")
+    return {**found, "pgbench": asdict(bare) | {"calls_a_second": bare.calls_a_second}}
+
+
+def _table(keys: int, results: Sequence[race.Result]) -> Table:
+    ours = results[0].calls_a_second
+    best = max((one.calls_a_second for one in results[1:] if one.holds), default=0.0)
+    title = f"{keys:,} keys, at most {race.LIMIT} calls of each at once" + (f": {ours / best:.1f} times the best that holds it" if best else "")
+    table = Table("queue", "limit for a key", "calls a second", "done", "most at once", "over the limit", title=title)
+    for one in results:
+        limit = ("held" if one.holds else "broken") if one.keyed else "none"
+        done = f"{one.recorded:,} of {one.jobs:,}"
+        table.add_row(one.name, limit, f"{one.calls_a_second:,.0f}", done, str(one.most_at_once), f"{one.over_limit:,}")
+    return table
