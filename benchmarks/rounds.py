@@ -42,6 +42,7 @@ class Round:
         self.claim_ms: list[float] = []
 
     async def run(self) -> None:
+        """Go on until no lead of its businesses is left."""
         pending = list(self._requests)
         while pending:
             batch, pending = pending[:BATCH], pending[BATCH:]

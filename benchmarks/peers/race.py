@@ -49,7 +49,7 @@ ALL = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one contender: `calls` of `jobs` ended over `seconds`; `over_limit` of them began while three of their key were in progress."""
+    """The result of one contender: `calls` ended over `seconds`; `over_limit` began while three of their key were in progress."""
 
     name: str
     keyed: bool
@@ -85,7 +85,14 @@ async def race(contender: Contender, keys: int, jobs: int, seconds: float) -> Re
         for server in servers:
             await server.start()
         try:
-            given = {"keys": keys, "jobs": jobs, "seconds": seconds, "workers": WORKERS, "database": servers[0].url, "redis": servers[1].url}
+            given = {
+                "keys": keys,
+                "jobs": jobs,
+                "seconds": seconds,
+                "workers": WORKERS,
+                "database": servers[0].url,
+                "redis": servers[1].url,
+            }
             command = [str(python), str(CONTENDERS / f"{contender.name}_peer.py"), *(f"--{key}={value}" for key, value in given.items())]
             await _process([*command, "--worker=0", f"--ledger={folder / 'load'}", "--load"], LOAD_SECONDS)
             ledgers = [folder / f"ledger{n}" for n in range(WORKERS)]
@@ -100,7 +107,7 @@ async def race(contender: Contender, keys: int, jobs: int, seconds: float) -> Re
 
 
 def count(entries: bytes) -> tuple[int, float, int, int]:
-    """Of the entries of all ledgers: calls that ended, seconds from first to last, most of a key at once, calls that began over the limit."""
+    """Count in all ledgers: calls that ended, seconds from first to last, most of a key at once, calls begun over the limit."""
     busy: Counter[int] = Counter()
     calls = most = over = 0
     ordered = sorted(ENTRY.iter_unpack(entries))

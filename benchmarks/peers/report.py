@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.peers import race, statements
+from benchmarks.peers.contenders.contest import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,9 @@ def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float)
 def _table(keys: int, results: Sequence[race.Result]) -> Table:
     ours = results[0].calls_a_second
     best = max((one.calls_a_second for one in results[1:] if one.holds), default=0.0)
-    title = f"{keys:,} keys, at most {race.LIMIT} calls of each at once" + (f": {ours / best:.1f} times the best that holds it" if best else "")
+    title = f"{keys:,} keys, at most {LIMIT} calls of each at once"
+    if best:
+        title += f": {ours / best:.1f} times the best that holds it"
     table = Table("queue", "limit for a key", "calls a second", "done", "most at once", "over the limit", title=title)
     for one in results:
         limit = ("held" if one.holds else "broken") if one.keyed else "none"

@@ -57,9 +57,9 @@ async def bare(keys: int, jobs: int, seconds: float) -> Bare:
             incarnation = await _prepare(server.url, keys, jobs)
             rounds = keys // BATCH // CLIENTS
             given = {"clients": CLIENTS, "rounds": rounds, "facts_at_once": MAX_FACTS_AT_ONCE, "incarnation": incarnation}
-            flags = [f"--define={name}={value}" for name, value in given.items()]
-            command = [program("pgbench"), "--no-vacuum", f"--file={SCRIPT}", f"--client={CLIENTS}", f"--time={seconds:g}", "--protocol=prepared"]
-            process = await asyncio.create_subprocess_exec(*command, *flags, server.url, stdout=PIPE, stderr=PIPE)
+            flags = ["--no-vacuum", "--protocol=prepared", f"--file={SCRIPT}", f"--client={CLIENTS}", f"--time={seconds:g}"]
+            flags += [f"--define={name}={value}" for name, value in given.items()]
+            process = await asyncio.create_subprocess_exec(program("pgbench"), *flags, server.url, stdout=PIPE, stderr=PIPE)
             output, errors = await process.communicate()
             if process.returncode or "number of failed transactions: 0 " not in output.decode():
                 message = f"pgbench: {output.decode()[-500:]} {errors.decode()[-1000:]}"

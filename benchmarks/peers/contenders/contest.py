@@ -1,4 +1,4 @@
-"""What every contender is given, and how its work is timed and its limit is checked. Standard library only: peers have an environment of their own."""
+"""The work of a contender, its ledger and its command line. Standard library only: peers have an environment of their own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 CALL_SECONDS = 0.01
 LIMIT = 3
-CONCURRENCY = 100  
+CONCURRENCY = 100
 ENTRY = struct.Struct("<qi")  # time in ns, key + 1 when a call begins, -(key + 1) when it ends
 POLL_SECONDS = 0.05
 
@@ -50,7 +50,7 @@ class Ledger:
 
 @dataclass(slots=True)
 class Contest:
-    """One run: `jobs` jobs of each of `keys` keys, of which at most three may be called at once; this process is worker `worker`, from 0, of `workers`."""
+    """`jobs` jobs of each of `keys` keys, at most three of a key at once; this process is number `worker`, from 0, of `workers`."""
 
     keys: int
     jobs: int
@@ -81,7 +81,7 @@ class Contest:
         self.done = await recorded()
 
 
-def main(load: Callable[[Contest], Awaitable[None]], work: Callable[[Contest], Awaitable[None]]) -> None:
+def main(load: Callable[[Contest], Coroutine[Any, Any, None]], work: Callable[[Contest], Coroutine[Any, Any, None]]) -> None:
     """Enqueue with `--load`, else work until all is done and print as JSON how many are."""
     flags = argparse.ArgumentParser()
     flags.add_argument("--load", action="store_true")
@@ -98,4 +98,4 @@ def main(load: Callable[[Contest], Awaitable[None]], work: Callable[[Contest], A
         asyncio.run(role(contest))
     finally:
         contest.ledger.close()
-    print(json.dumps({"done": contest.done}))  # noqa: T201 the parent reads it
+    print(json.dumps({"done": contest.done}))

@@ -1,4 +1,4 @@
-"""Ringmaster: a business for each key, whose lane holds three slots over all workers; claim and record as a worker does, without a telephone company."""
+"""Ringmaster: a business for each key, with three slots over all workers; claims and records without a telephone company."""
 
 from __future__ import annotations
 
