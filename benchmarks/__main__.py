@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import adoption, calls, fairness, imports, latency, lost, queue
+from benchmarks import adoption, calls, imports, latency, queue
 from benchmarks.console import screen, uploads, visit
 from benchmarks.peers import report
+from benchmarks.scale import fairness, growth, idle, lost, take_over
 from benchmarks.system import LINES
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Options: TypeAlias = argparse.Namespace
 RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
 BUSY_BUSINESSES = (20, 300, 1_000)
-SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS, PEER_SECONDS = 60.0, 30.0, 21.0, 20.0
+SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS, PEER_SECONDS, IDLE_SECONDS = 60.0, 30.0, 21.0, 20.0, 30.0
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -36,12 +37,17 @@ def main() -> None:
     flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
     flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
-    flags.add_argument("--seconds", type=float, help="of screen, fairness, lost, peers: how long is measured (60, 30, 21, 20)")
+    flags.add_argument("--seconds", type=float, help="of screen, fairness, lost, peers, idle: how long is measured (60, 30, 21, 20, 30)")
     flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how many ms later Redis answers (default: %(default)s)")
     flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
     flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
     flags.add_argument("--keys", type=int, nargs="+", default=(1_000, 100), help="of peers: with how many keys (default: 1000 100)")
     flags.add_argument("--jobs", type=int, default=10_000, help="of peers: how many jobs over all keys (default: %(default)s)")
+    flags.add_argument(
+        "--sizes", type=int, nargs="+", default=(10_000, 100_000), help="of growth: with how many jobs (default: 10000 100000)"
+    )
+    flags.add_argument("--past", type=int, default=100_000, help="of growth: how many calls of the past (default: %(default)s)")
+    flags.add_argument("--idle", type=int, default=10_000, help="of idle: how many businesses (default: %(default)s)")
     options = flags.parse_args()
     names = options.names or list(BENCHMARKS)
     if unknown := set(names) - BENCHMARKS.keys():
@@ -232,6 +238,44 @@ def run_peers(console: Console, options: Options) -> dict[str, Any]:
     return report.run_peers(console, options.keys, options.jobs, options.seconds or PEER_SECONDS)
 
 
+def run_growth(console: Console, options: Options) -> dict[str, Any]:
+    """The cost of a claim as jobs and calls grow in number."""
+    table = Table("", "a claim of 30 businesses, p50 / p99", "calls a second", title="Growth")
+    stages = []
+
+    async def grow() -> None:
+        async for one in growth.measure(options.sizes, options.past):
+            console.print(f"growth: {one.label}: {one.claim_p50_ms:.1f} ms, {one.calls_a_second:,.0f} calls a second")
+            table.add_row(one.label, f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms", f"{one.calls_a_second:,.0f}")
+            stages.append(asdict(one))
+
+    asyncio.run(grow())
+    console.print(table)
+    return {"stages": stages}
+
+
+def run_idle(console: Console, options: Options) -> dict[str, Any]:
+    """The cost of businesses that do nothing."""
+    seconds = options.seconds or IDLE_SECONDS
+    console.print(f"idle: one business, then {options.idle:,}, {seconds:g} s each ...")
+    found = asyncio.run(idle.measure(options.idle, seconds))
+    table = Table("businesses", *(f"{one.businesses:,}" for one in found), title="Businesses that do nothing")
+    table.add_row("memory of the worker, MB", *(f"{one.worker_mb:.1f}" for one in found))
+    table.add_row("memory of the web process, MB", *(f"{one.web_mb:.1f}" for one in found))
+    table.add_row("rows written a second", *(f"{one.rows_a_second:.1f}" for one in found))
+    table.add_row("WAL bytes a second", *(f"{one.wal_a_second:,.0f}" for one in found))
+    console.print(table)
+    return {str(one.businesses): asdict(one) for one in found}
+
+
+def run_take_over(console: Console, _: Options) -> dict[str, Any]:
+    """From the kill of a worker to the next calls of its businesses."""
+    console.print(f"take-over: {take_over.BUSINESSES} businesses dial, one of two workers is killed ...")
+    found = asyncio.run(take_over.measure())
+    console.print(f"kill -9 to the next lead taken, {found.businesses} businesses: {found.after}, at most {found.after.max_ms:,.0f} ms")
+    return asdict(found)
+
+
 BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "queue": run_queue,
     "calls": run_calls,
@@ -245,6 +289,9 @@ BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
     "fairness": run_fairness,
     "lost": run_lost,
     "peers": run_peers,
+    "growth": run_growth,
+    "idle": run_idle,
+    "take-over": run_take_over,
 }
 
 

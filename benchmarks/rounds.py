@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
@@ -41,10 +42,10 @@ class Round:
         self.most = 0
         self.claim_ms: list[float] = []
 
-    async def run(self) -> None:
-        """Go on until no lead of its businesses is left."""
+    async def run(self, calls: float = inf) -> None:
+        """Go on until no lead of its businesses is left, or so many have been called."""
         pending = list(self._requests)
-        while pending:
+        while pending and self.calls < calls:
             batch, pending = pending[:BATCH], pending[BATCH:]
             started_at = time.perf_counter()
             claimed, verdicts = await self._attempts.claim(

@@ -182,6 +182,10 @@ class System:
             await asyncio.sleep(POLL_SECONDS)
         return int(over)
 
+    def worker_pid(self, n: int) -> int:
+        """The process id of the nth worker."""
+        return self._children["worker"][n]
+
     def usage_of(self, kind: str) -> Usage:
         """What the processes of ours of one kind have used so far."""
         return _sum(self._children[kind])
