@@ -1,1 +1,1 @@
-"""Ringmaster's queue beside other job queues: the same work, the same servers, one ledger."""
+"""Ringmaster's queue beside other job queues: the same work, the same servers, one log."""

@@ -1,4 +1,4 @@
-"""Each contender in turn: fresh servers, all jobs enqueued, two worker processes, and a ledger of when each call began and ended."""
+"""Each contender in turn: fresh servers, all jobs enqueued, two worker processes, and a log of when each call began and ended."""
 
 from __future__ import annotations
 
@@ -94,20 +94,20 @@ async def race(contender: Contender, keys: int, jobs: int, seconds: float) -> Re
                 "redis": servers[1].url,
             }
             command = [str(python), str(CONTENDERS / f"{contender.name}_peer.py"), *(f"--{key}={value}" for key, value in given.items())]
-            await _process([*command, "--worker=0", f"--ledger={folder / 'load'}", "--load"], LOAD_SECONDS)
-            ledgers = [folder / f"ledger{n}" for n in range(WORKERS)]
-            work = ([*command, f"--worker={n}", f"--ledger={ledger}"] for n, ledger in enumerate(ledgers))
+            await _process([*command, "--worker=0", f"--log={folder / 'load'}", "--load"], LOAD_SECONDS)
+            logs = [folder / f"log{n}" for n in range(WORKERS)]
+            work = ([*command, f"--worker={n}", f"--log={log}"] for n, log in enumerate(logs))
             outputs = await asyncio.gather(*(_process(one, seconds + LAST_SECONDS) for one in work))
         finally:
             for server in servers:
                 await server.stop()
-        calls, took, most, over = count(b"".join(ledger.read_bytes() for ledger in ledgers))
+        calls, took, most, over = count(b"".join(log.read_bytes() for log in logs))
     recorded = max(json.loads(output.splitlines()[-1])["done"] for output in outputs)
     return Result(contender.name, contender.keyed, keys, keys * jobs, recorded, calls, took, most, over)
 
 
 def count(entries: bytes) -> tuple[int, float, int, int]:
-    """Count in all ledgers: calls that ended, seconds from first to last, most of a key at once, calls begun over the limit."""
+    """Count in all logs: calls that ended, seconds from first to last, most of a key at once, calls begun over the limit."""
     busy: Counter[int] = Counter()
     calls = most = over = 0
     ordered = sorted(ENTRY.iter_unpack(entries))

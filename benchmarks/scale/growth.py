@@ -20,7 +20,8 @@ from sql.attempts.attempts import Attempts, ClaimRequest
 from sql.businesses.businesses import Businesses
 from sql.migrate import migrate
 from sql.pool import open_pool
-from sql.runs.new_run import NewLead, NewRun, Request
+from sql.runs.new_lead import NewLead
+from sql.runs.new_run import NewRun, Request
 from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 

@@ -25,7 +25,7 @@ async def work(contest: Contest) -> None:
     """Work until all is done."""
 
     async def call(_context: dict, key: int) -> None:
-        await contest.ledger.call(key)
+        await contest.log.call(key)
 
     settings = RedisSettings.from_dsn(contest.redis)
     worker = Worker(

@@ -1,4 +1,4 @@
-"""The work of a contender, its ledger and its command line. Standard library only: peers have an environment of their own."""
+"""The work of a contender, its log of calls and its command line. Standard library only: peers have an environment of their own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENTRY = struct.Struct("<qi")  # time in ns, key + 1 when a call begins, -(key + 
 POLL_SECONDS = 0.05
 
 
-class Ledger:
+class CallLog:
     """Writes down when each call begins and ends; the clock is the machine's, so that the files of several processes can be merged."""
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class Contest:
     seconds: float
     worker: int
     workers: int
-    ledger: Ledger
+    log: CallLog
     done: int = 0
 
     @property
@@ -75,7 +75,7 @@ class Contest:
         """Wait until every job is recorded as done, or time is up; `recorded` asks the contender's own store how many are."""
         until = time.monotonic() + self.seconds
         while time.monotonic() < until:
-            if self.ledger.at_rest and (await recorded()) >= self.total:
+            if self.log.at_rest and (await recorded()) >= self.total:
                 break
             await asyncio.sleep(POLL_SECONDS)
         self.done = await recorded()
@@ -90,12 +90,12 @@ def main(load: Callable[[Contest], Coroutine[Any, Any, None]], work: Callable[[C
     flags.add_argument("--seconds", type=float, required=True)
     for name in ("database", "redis"):
         flags.add_argument(f"--{name}", required=True)
-    flags.add_argument("--ledger", type=Path, required=True)
+    flags.add_argument("--log", type=Path, required=True)
     options = vars(flags.parse_args())
     role = load if options.pop("load") else work
-    contest = Contest(**{**options, "ledger": Ledger(options["ledger"])})
+    contest = Contest(**{**options, "log": CallLog(options["log"])})
     try:
         asyncio.run(role(contest))
     finally:
-        contest.ledger.close()
+        contest.log.close()
     print(json.dumps({"done": contest.done}))

@@ -14,7 +14,7 @@ STATE: dict[str, Contest] = {}
 @DBOS.workflow(name="call")
 async def call(key: int) -> None:
     """Call."""
-    await STATE["contest"].ledger.call(key)
+    await STATE["contest"].log.call(key)
 
 
 async def load(contest: Contest) -> None:

@@ -16,7 +16,7 @@ class Call:
 
     async def process(self, job) -> None:  # noqa: ANN001 oban's Job
         """Call."""
-        await STATE["contest"].ledger.call(job.args["key"])
+        await STATE["contest"].log.call(job.args["key"])
 
 
 async def load(contest: Contest) -> None:

@@ -36,7 +36,7 @@ async def work(contest: Contest) -> None:
 
 def _handler(contest: Contest, key: int):  # noqa: ANN202 pgqueuer has the type
     async def handle(_job) -> None:  # noqa: ANN001
-        await contest.ledger.call(key)
+        await contest.log.call(key)
 
     return handle
 

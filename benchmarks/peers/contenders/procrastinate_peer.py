@@ -34,7 +34,7 @@ def _app(contest: Contest) -> App:
 
     @app.task(name="call")
     async def call(key: int) -> None:
-        await contest.ledger.call(key)
+        await contest.log.call(key)
 
     return app
 

@@ -16,7 +16,7 @@ KEYS_A_ROUND_TRIP = 5_000
 
 async def call(key: Annotated[int, ConcurrencyLimit(LIMIT)]) -> None:
     """Call."""
-    await STATE["contest"].ledger.call(key)
+    await STATE["contest"].log.call(key)
 
 
 async def load(contest: Contest) -> None:

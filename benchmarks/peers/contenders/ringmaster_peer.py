@@ -50,7 +50,7 @@ async def _rounds(contest: Contest, pool: Pool) -> list[Round]:
     requests = [ClaimRequest(row["business_id"], epochs[row["partition"]], SLOTS) for row in lanes]
 
     async def call(attempt: ClaimedAttempt) -> None:
-        await contest.ledger.call(attempt.business_id)
+        await contest.log.call(attempt.business_id)
 
     return [Round(Attempts(pool), incarnation, {one.business_id: one for one in requests[n::ROUNDS]}, call) for n in range(ROUNDS)]
 

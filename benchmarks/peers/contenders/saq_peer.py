@@ -24,7 +24,7 @@ async def work(contest: Contest) -> None:
     """Work until all is done."""
 
     async def call(_context: dict, *, number: int) -> None:
-        await contest.ledger.call(number)
+        await contest.log.call(number)
 
     queue = Queue.from_url(contest.redis)
     await queue.connect()

@@ -39,7 +39,7 @@ def _broker(contest: Contest) -> RedisStreamBroker:
 
     @broker.task(task_name="call")
     async def call(key: int) -> None:
-        await contest.ledger.call(key)
+        await contest.log.call(key)
 
     return broker
 
