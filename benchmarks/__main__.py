@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import adoption, calls, imports, latency, queue
+from benchmarks import adoption, calls, imports, latency, published, queue
 from benchmarks.console import screen, uploads, visit
 from benchmarks.peers import report
 from benchmarks.scale import fairness, growth, idle, lost, take_over
@@ -48,14 +48,21 @@ def main() -> None:
     )
     flags.add_argument("--past", type=int, default=100_000, help="of growth: how many calls of the past (default: %(default)s)")
     flags.add_argument("--idle", type=int, default=10_000, help="of idle: how many businesses (default: %(default)s)")
+    flags.add_argument("--publish", action="store_true", help="make the ratios of this run the published ones (benchmarks/published.json)")
     options = flags.parse_args()
     names = options.names or list(BENCHMARKS)
     if unknown := set(names) - BENCHMARKS.keys():
         flags.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     console = Console()
+    found = {}
     for name in names:
-        figures = BENCHMARKS[name](console, options)
-        _write(name, figures)
+        found[name] = BENCHMARKS[name](console, options)
+        _write(name, found[name])
+    as_good = published.compare(console, found)
+    if options.publish:
+        published.publish(found)
+    elif not as_good:
+        flags.exit(1)
 
 
 def run_queue(console: Console, _: Options) -> dict[str, Any]:
