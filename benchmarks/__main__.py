@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import adoption, calls, imports, latency, published, queue
+from benchmarks import adoption, calls, imports, latency, machine, published, queue
 from benchmarks.console import screen, uploads, visit
 from benchmarks.peers import report
 from benchmarks.scale import fairness, growth, idle, lost, take_over
@@ -56,8 +54,9 @@ def main() -> None:
     console = Console()
     found = {}
     for name in names:
+        on = machine.describe()
         found[name] = BENCHMARKS[name](console, options)
-        _write(name, found[name])
+        _write(name, found[name], on)
     as_good = published.compare(console, found)
     if options.publish:
         published.publish(found)
@@ -302,9 +301,8 @@ BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
 }
 
 
-def _write(name: str, figures: dict[str, Any]) -> None:
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-    content = {"at": datetime.now(UTC).isoformat(), "machine": machine, **figures}
+def _write(name: str, figures: dict[str, Any], on: dict[str, Any]) -> None:
+    content = {"at": datetime.now(UTC).isoformat(), "machine": on, **figures}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
