@@ -50,6 +50,10 @@ class TcpProxy:
         """The server's host and port."""
         return self._inner.hostname or LOCALHOST, self._inner.port or 0
 
+    def move(self, url: str) -> None:
+        """Forward new connections to another server, as an address does that has moved."""
+        self._inner = urlsplit(url)
+
     async def accept(self) -> None:
         """Accept connections, always at the same port; harmless when it does already."""
         if self._server is None:
