@@ -53,7 +53,7 @@ demo: $(RUN_STAMP) ## two businesses dialled on a simulated Twilio, with everyth
 test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
-matrix: $(DEV_STAMP) packages matrix-packages ## the main job and its faults on every platform: servers, poolers, proxies, small plans
+matrix: $(DEV_STAMP) packages matrix-packages ## the main job and its faults on every platform: servers, poolers, proxies, small plans, a Redis Cluster
 	@MATRIX=1 $(PY) -m pytest -n 0 tests/platforms $(ARGS)
 
 screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots

@@ -47,7 +47,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Connect to everything the settings name, and close it at the end of the block.
 
     Raises:
-        ConfigError: when a business needs the default account, and it is not set.
+        ConfigError: when a business needs the default account, and it is not set; or when REDIS_URL is that of a node of a cluster.
         OSError, asyncpg.PostgresError, UnfitServerError: when PostgreSQL does not answer at the start, is too old, or takes no writes.
     """
     clock, ids = SystemClock(), SystemIds()
@@ -66,6 +66,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await OldRuns(pool, book.default.sid).name_account()
         streams = Streams(settings.redis_url, clock, settings.redis_ca_file)
         stack.push_async_callback(streams.close)
+        await streams.require_fit()
         provider = TwilioProvider(settings.twilio_api_url, clock)
         stack.push_async_callback(provider.close)
         webhook_client = WebhookClient(AllowedHosts(settings.webhook_allowed_hosts))

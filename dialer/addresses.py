@@ -110,8 +110,10 @@ def redis_address(text: str) -> str:
         ValueError: saying what is wrong with it.
     """
     scheme = text.partition("://")[0]
+    if is_cluster(text):
+        return _cluster_address(text)
     if scheme not in {"redis", "rediss", "unix"}:
-        _reject("must be a redis:// or rediss:// address")
+        _reject("must be a redis://, rediss://, redis+cluster:// or rediss+cluster:// address")
     parts = _split(text)
     if scheme == "unix":
         if len(parts.path) < len("/x"):
@@ -129,6 +131,28 @@ def redis_address(text: str) -> str:
         if name in NUMERIC_REDIS_OPTIONS and not _DIGITS.fullmatch(value):
             _reject(f"the option {name} must be a number")
     _check_choice("ssl_cert_reqs", query, CERTIFICATE_CHECKS)
+    return text
+
+
+def is_cluster(text: str) -> bool:
+    """True when the address is that of a Redis Cluster, `redis+cluster://` or by TLS `rediss+cluster://`."""
+    return text.partition("://")[0] in {"redis+cluster", "rediss+cluster"}
+
+
+def cluster_nodes(text: str) -> tuple[str, ...]:
+    """The plain address of each node that the address of a cluster names, with its user, password and options."""
+    parts = urlsplit(text.replace("+cluster://", "://", 1))
+    user, at, hosts = parts.netloc.rpartition("@")
+    return tuple(parts._replace(netloc=f"{user}{at}{host}", path="").geturl() for host in hosts.split(","))
+
+
+def _cluster_address(text: str) -> str:
+    if _split(text).path not in {"", "/", "/0"} or "db" in _query(_split(text)):
+        _reject("a cluster has the database 0 only: nothing or /0 follows the hosts")
+    for node in cluster_nodes(text):
+        if not urlsplit(node).hostname:
+            _reject("must name hosts, redis+cluster://host:6379,other:6379")
+        redis_address(node)
     return text
 
 

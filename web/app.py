@@ -185,9 +185,12 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
 
 
 async def _redis(app: http.Application) -> AsyncIterator[None]:
-    app[keys.STREAMS] = Streams(app[keys.SETTINGS].redis_url, ca_file=app[keys.SETTINGS].redis_ca_file)
-    yield
-    await app[keys.STREAMS].close()
+    app[keys.STREAMS] = streams = Streams(app[keys.SETTINGS].redis_url, ca_file=app[keys.SETTINGS].redis_ca_file)
+    try:
+        await streams.require_fit()
+        yield
+    finally:
+        await streams.close()
 
 
 async def _hints(app: http.Application) -> AsyncIterator[None]:

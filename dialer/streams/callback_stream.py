@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from dialer.streams.connection import NOWHERE, Entry, RedisConnection, RedisUnavailableError
+from dialer.streams.connection import NOWHERE, Client, Entry, RedisConnection, RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ class CallbackStream(RedisConnection):
     async def keep_callback(self, reference: str, form: Mapping[str, str]) -> bool:
         """Keep a callback that PostgreSQL cannot store now; False when Redis is unavailable too: the provider has to retry then."""
         try:
-            await self._run(self._quick.xadd, CALLBACKS, {"reference": reference, "form": json.dumps(dict(form))})
+            await self._run(Client.xadd, CALLBACKS, {"reference": reference, "form": json.dumps(dict(form))})
         except RedisUnavailableError:
             return False
         return True
@@ -30,7 +30,7 @@ class CallbackStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        found: list[Entry] = await self._background(self._quick.xrange, CALLBACKS, min=f"({after}", count=limit)
+        found: list[Entry] = await self._background(Client.xrange, CALLBACKS, min=f"({after}", count=limit)
         return [(entry, *_callback(fields)) for entry, fields in found]
 
     async def forget_callback(self, entry: str) -> None:
@@ -39,7 +39,7 @@ class CallbackStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        await self._background(self._quick.xdel, CALLBACKS, entry)
+        await self._background(Client.xdel, CALLBACKS, entry)
 
 
 def _callback(fields: dict[str, str]) -> tuple[str, dict[str, str]]:

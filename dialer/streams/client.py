@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dialer.config import ConfigError
 from dialer.streams.callback_stream import CALLBACKS, CallbackStream
 from dialer.streams.command_stream import CommandStream
-from dialer.streams.connection import NOWHERE, Entry, RedisUnavailableError
+from dialer.streams.connection import NOWHERE, Client, Entry, RedisUnavailableError
 from dialer.streams.event_stream import EventStream
 from dialer.streams.hint_streams import LOOK_BACK_SECONDS, HintStreams
 from dialer.streams.rejection_stream import RejectionStream
@@ -39,7 +40,17 @@ class Outage:
 
 
 class Streams(CommandStream, HintStreams, EventStream, RejectionStream, CallbackStream, Traces):
-    """Every stream of one Redis or Valkey server, and the outages of provider accounts, over the same connections."""
+    """Every stream of one Redis or Valkey server or cluster, and the outages of provider accounts, over the same connections."""
+
+    async def require_fit(self) -> None:
+        """Refuse an address without which a part of the streams could not be reached; does nothing when Redis is away.
+
+        Raises:
+            ConfigError: when a node of a cluster has a plain address, or the reverse.
+        """
+        if misfit := await self.misfit():
+            message = f"REDIS_URL: {misfit}"
+            raise ConfigError(message)
 
     async def outage(self, account_sid: str) -> Outage | None:
         """Why and until when the calls of an account wait for the provider; None when they do not.
@@ -47,7 +58,7 @@ class Streams(CommandStream, HintStreams, EventStream, RejectionStream, Callback
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        reason, since, until = await self._run(self._quick.hmget, account_key(account_sid), ["reason", "open_since", "open_until"])
+        reason, since, until = await self._run(Client.hmget, account_key(account_sid), ["reason", "open_since", "open_until"])
         # The time to retry may have passed; the outage lasts until a call has succeeded.
         return Outage(reason or "", float(since), float(until)) if since and until else None
 

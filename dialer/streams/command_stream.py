@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dialer.messages import COMMANDS
-from dialer.streams.connection import NOWHERE, Entry, RedisConnection
+from dialer.streams.connection import NOWHERE, Client, Entry, RedisConnection
 
 
 class CommandStream(RedisConnection):
@@ -23,9 +23,9 @@ class CommandStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        if not await self._background(self._quick.exists, COMMANDS):
+        if not await self._background(Client.exists, COMMANDS):
             return NOWHERE
-        return str((await self._background(self._quick.xinfo_stream, COMMANDS))["last-generated-id"])
+        return str((await self._background(Client.xinfo_stream, COMMANDS))["last-generated-id"])
 
     async def forget_commands(self, before: str) -> None:
         """Drop the entries of dialer:commands older than `before`, which are in the inbox.
@@ -33,4 +33,4 @@ class CommandStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        await self._background(self._quick.xtrim, COMMANDS, minid=before, approximate=True)
+        await self._background(Client.xtrim, COMMANDS, minid=before, approximate=True)

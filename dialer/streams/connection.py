@@ -1,204 +1,192 @@
-"""A connection to Redis or Valkey, and the only importer of redis: time-outs, the circuit breaker, and one error for every failure.
-
-A Redis that hangs costs one caller a time-out; the others fail at once until a probe has been answered (dialer/streams/circuit.py).
-"""
+"""The connection to Redis or Valkey, one server or a cluster, with what every stream needs of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import redis.asyncio as redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
-
+from dialer.addresses import is_cluster
 from dialer.clock import SystemClock
-from dialer.concurrency.loop import UnavailableError
 from dialer.messages import EVENTS
-from dialer.streams.circuit import Admission, CircuitBreaker
-from dialer.streams.outage_log import OutageLog, tls_options
+from dialer.streams.servers.cluster import ClusterServers
+from dialer.streams.servers.outage_log import tls_options
+from dialer.streams.servers.redis_server import (
+    FOREGROUND_SECONDS,
+    QUICK_SECONDS,
+    Client,
+    Command,
+    RedirectError,
+    RedisUnavailableError,
+    Request,
+    Server,
+    SingleServer,
+    Step,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from dialer.clock import Clock
 
-# Time-out of a command of a background duty; one that a person or a permit waits for has half of it.
-QUICK_SECONDS = 1.0
-FOREGROUND_SECONDS = 0.5
+__all__ = ["MAX_ENTRIES_PER_READ", "NOWHERE", "Client", "Entry", "RedisConnection", "RedisUnavailableError", "Step"]
+
 # A blocking read is given this much longer than it blocks.
 READ_GRACE_SECONDS = 1.0
 # Check at most this often whether Redis accepts writes.
 WRITABLE_SECONDS = 1.0
-PROBE_KEY = f"dialer:probe:{{{EVENTS}}}"
 KEEP_PROBE_SECONDS = 60
 MAX_ENTRIES_PER_READ = 1_000
+# A slot may move twice while a command looks for it, not more.
+MAX_REDIRECTS = 3
 # The id before every entry of a stream.
 NOWHERE = "0-0"
-HANGS = "Redis hangs"
-CLOSED = "the connection is closed"
 
 # The id of an entry of a stream, and its fields.
 Entry = tuple[str, dict[str, str]]
-# A method of redis-py: its answers are Any.
-Command = Callable[..., Any]
-
-
-class RedisUnavailableError(UnavailableError):
-    """Redis does not answer; use PostgreSQL alone until it does."""
 
 
 class RedisConnection:
-    """The connections to one server, with what every stream needs of it."""
+    """The connections to one server or one cluster. The keys of a request have one slot."""
 
     def __init__(self, url: str, clock: Clock | None = None, ca_file: str = "") -> None:
         """Connect to `url` on first use; with `rediss://` to a server with a certificate of `ca_file`, or any with `none`."""
         self._clock = clock or SystemClock()
-        options: dict[str, Any] = {
-            "decode_responses": True,
-            # Other programs may write bytes that are not text into a public stream; they have to be readable, to be rejected.
-            "encoding_errors": "replace",
-            "socket_connect_timeout": QUICK_SECONDS,
-            # A retried XADD could add twice, and a caller must not wait longer than its time-out.
-            "retry": Retry(NoBackoff(), 0),
-            **(tls_options(ca_file) if url.startswith("rediss:") else {}),
-        }
-        self._quick: redis.Redis = redis.Redis.from_url(url, socket_timeout=QUICK_SECONDS, **options)
-        self._blocking: redis.Redis = redis.Redis.from_url(url, socket_timeout=None, **options)
-        self._circuit = CircuitBreaker(self._clock)
+        tls = tls_options(ca_file) if url.startswith("rediss") else {}
+        self._servers: SingleServer | ClusterServers = (ClusterServers if is_cluster(url) else SingleServer)(url, self._clock, tls)
         self._writable, self._writable_at = True, -WRITABLE_SECONDS
         self._checking_writable = asyncio.Lock()
-        self._outage = OutageLog()
-        self._closed = False
-        self._in_flight: set[asyncio.Timeout] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def close(self) -> None:
-        """Close every connection; commands in flight and later ones fail.
-
-        A command that is just connecting would otherwise leave its connection open: redis-py closes only those that are connected.
-        """
-        self._closed = True
-        for deadline in self._in_flight:
-            if not deadline.expired():
-                deadline.reschedule(0)
-        await self._idle.wait()
-        await self._quick.aclose()
-        await self._blocking.aclose()
+        """Close every connection; commands in flight and later ones fail."""
+        await self._servers.close()
 
     async def ping(self) -> bool:
-        """True when Redis accepts a write within a second: a read-only one would lose every event."""
+        """True when Redis accepts writes within a second, in a cluster every master: a read-only one would lose every event."""
         try:
-            await self._background(self._quick.set, PROBE_KEY, 1, ex=KEEP_PROBE_SECONDS)
-            self._writable = True
+            fit = not await self._servers.misfit()
+            keys = await self._servers.probe_keys()
+            written = await asyncio.gather(*map(self._write, keys))
+            self._writable = fit and all(written)
         except RedisUnavailableError:
             self._writable = False
         self._writable_at = self._clock.boot()
         return self._writable
+
+    async def _write(self, key: str) -> bool:
+        try:
+            await self._background(Client.set, key, 1, ex=KEEP_PROBE_SECONDS)
+        except RedisUnavailableError:
+            return False
+        return True
 
     async def can_write(self) -> bool:
         """Whether Redis accepts writes, checked within the last second; never raises."""
         async with self._checking_writable:
             if self._clock.boot() - self._writable_at >= WRITABLE_SECONDS:
                 await self.ping()
-        return self._writable and self._circuit.closed
+        return self._writable and self._servers.admits
 
     async def answers(self) -> bool:
-        """True when Redis answers at all, even if it refuses writes."""
-        try:
-            await self._background(self._quick.time)
-        except RedisUnavailableError:
-            return False
-        return True
+        """True when Redis answers at all, even if it refuses writes; in a cluster, every master."""
+        times = await self.times()
+        return bool(times) and all(isinstance(at, float) for at in times.values())
 
-    async def time(self) -> float:
-        """Redis's clock, in seconds since 1970.
+    async def answers_in_part(self) -> bool:
+        """True when some masters of a cluster answer."""
+        return any(isinstance(at, float) for at in (await self.times()).values())
 
-        Raises:
-            RedisUnavailableError: when Redis does not answer.
-        """
-        seconds, microseconds = await self._background(self._quick.time)
-        return float(seconds) + float(microseconds) / 1_000_000
+    async def misfit(self) -> str:
+        """Why the address cannot be used: a node of a cluster at a plain one, or the reverse. Empty when it can, or nothing answers."""
+        return await self._servers.misfit()
 
-    async def describe(self) -> dict[str, Any]:
-        """What INFO says of the server; besides, as far as the server lets us ask, its setting `save`: when it writes a snapshot.
+    async def time(self, key: str = EVENTS) -> float:
+        """The clock of the server that has this key, in seconds since 1970.
 
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        found = dict(await self._background(self._quick.info))
+        return _seconds(await self._background(Client.time, key=key))
+
+    async def times(self) -> dict[str, float | str]:
+        """The clock of each server by its name, in seconds since 1970, or why it does not tell; none when none is known."""
+        times: dict[str, float | str] = {}
         with suppress(RedisUnavailableError):
-            found |= await self._background(self._quick.config_get, "save")
-        return found
+            for server in await self._servers.masters():
+                try:
+                    times[server.name] = _seconds(await _ask(server, Client.time))
+                except RedisUnavailableError as error:
+                    times[server.name] = str(error)
+        return times
+
+    async def describe(self) -> dict[str, dict[str, Any]]:
+        """What INFO says of each server, by its name: `Redis`, in a cluster `Redis HOST:PORT` of each master.
+
+        Besides, as far as a server lets us ask, its setting `save`: when it writes a snapshot.
+
+        Raises:
+            RedisUnavailableError: when one does not answer; it is named in the message.
+        """
+        described = {}
+        for server in await self._servers.masters():
+            described[server.name] = dict(await _ask(server, Client.info))
+            with suppress(RedisUnavailableError):
+                described[server.name] |= await _ask(server, Client.config_get, "save")
+        return described
 
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
-        """Run a script on the server, for the rate limiter.
+        """Run a script on the server that has the keys, for the rate limiter.
 
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        return await self._run(self._quick.eval, script, len(keys), *keys, *arguments)
+        return await self._run(Client.eval, script, len(keys), *keys, *arguments, key=keys[0])
 
     async def _read(
         self, positions: dict[str, str], block_seconds: float, limit: int = MAX_ENTRIES_PER_READ
     ) -> list[tuple[str, list[Entry]]]:
+        """Wait for entries of these streams, all of one slot, after these ids."""
         limits = {"count": limit, "block": max(int(block_seconds * 1000), 1)}
-        found = await self._background(self._blocking.xread, positions, **limits, within_seconds=block_seconds + READ_GRACE_SECONDS)
+        step = Step(Client.xread, (positions,), limits)
+        request = Request(step, block_seconds + READ_GRACE_SECONDS, background=True, blocking=True)
+        found = await self._request(next(iter(positions)), request)
         return list(found.items()) if isinstance(found, dict) else list(found or [])
 
-    async def _background(self, command: Command, *arguments: Any, within_seconds: float = QUICK_SECONDS, **options: Any) -> Any:  # noqa: ANN401
-        """Run a command that no person waits for; it may probe whether a Redis that hung answers again."""
-        if self._circuit.admit(background=True) is Admission.PROBE:
-            await self._probe()
-        return await self._run(command, *arguments, within_seconds=within_seconds, **options)
+    async def _background(self, command: Command, *arguments: Any, key: str = "", **options: Any) -> Any:  # noqa: ANN401 - as above
+        """Run a command that no person waits for; its first argument is its key unless `key` names one of the same slot."""
+        request = Request(Step(command, arguments, options), QUICK_SECONDS, background=True)
+        return await self._request(key or arguments[0], request)
 
-    async def _run(self, command: Command, *arguments: Any, within_seconds: float = FOREGROUND_SECONDS, **options: Any) -> Any:  # noqa: ANN401
-        if self._circuit.admit(background=False) is Admission.PROBE:
-            await self._probe()
-        if not self._circuit.closed:
-            raise RedisUnavailableError(HANGS)
-        return await self._send(command, arguments, options, within_seconds)
+    async def _run(self, command: Command, *arguments: Any, key: str = "", **options: Any) -> Any:  # noqa: ANN401 - as above
+        return await self._request(key or arguments[0], Request(Step(command, arguments, options)))
 
-    async def _probe(self) -> None:
-        """Send something quick, before a read that may block for long."""
-        with self._circuit.probing(), suppress(RedisUnavailableError):
-            await self._send(self._quick.ping, (), {}, FOREGROUND_SECONDS)
+    async def _run_all(self, key: str, steps: list[Step]) -> None:
+        """Run commands with keys of this one's slot in one round trip."""
+        await self._request(key, Request(steps, FOREGROUND_SECONDS))
 
-    async def _send(self, command: Command, arguments: tuple[Any, ...], options: dict[str, Any], within_seconds: float) -> Any:  # noqa: ANN401
-        sent_at = self._clock.boot()
-        try:
-            async with self._deadline(within_seconds):
-                answer = await command(*arguments, **options)
-        except (RedisError, OSError, TimeoutError) as error:
-            if isinstance(error, RedisTimeoutError | TimeoutError):
-                self._circuit.timed_out(sent_at)
-            else:
-                # Refused, closed or an error: no caller has waited for the time-out.
-                self._circuit.answered()
-                if isinstance(error, RedisConnectionError | OSError):
-                    self._outage.failed(error)
-            raise RedisUnavailableError(type(error).__name__) from error
-        self._circuit.answered()
-        self._outage.answered()
-        return answer
-
-    @asynccontextmanager
-    async def _deadline(self, within_seconds: float) -> AsyncIterator[None]:
-        """The time-out of one command, which `close` may bring forward."""
-        if self._closed:
-            raise RedisUnavailableError(CLOSED)
-        async with asyncio.timeout(within_seconds) as deadline:
-            self._in_flight.add(deadline)
-            self._idle.clear()
+    async def _request(self, key: str, request: Request) -> Any:  # noqa: ANN401 - as above
+        server = await self._servers.at(key, background=request.background)
+        asking = False
+        for _ in range(MAX_REDIRECTS):
             try:
-                yield
-            finally:
-                self._in_flight.discard(deadline)
-                if not self._in_flight:
-                    self._idle.set()
+                return await server.run(request, asking=asking)
+            except RedirectError as redirect:
+                server, asking = self._servers.follow(redirect, server), redirect.asking
+            except RedisUnavailableError:
+                self._servers.doubt()
+                raise
+        message = "the key moves from node to node"
+        raise RedisUnavailableError(message)
+
+
+async def _ask(server: Server, command: Command, *arguments: Any) -> Any:  # noqa: ANN401 - as above
+    try:
+        return await server.run(Request(Step(command, arguments), QUICK_SECONDS, background=True))
+    except RedisUnavailableError as error:
+        message = f"{server.name}: {error}"
+        raise RedisUnavailableError(message) from error
+
+
+def _seconds(answer: tuple[int, int]) -> float:
+    seconds, microseconds = answer
+    return float(seconds) + float(microseconds) / 1_000_000

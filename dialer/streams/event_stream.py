@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dialer.messages import EVENTS, KEEP_STREAM_SECONDS, REJECTED
-from dialer.streams.connection import MAX_ENTRIES_PER_READ, NOWHERE, Entry, RedisConnection, RedisUnavailableError
+from dialer.streams.connection import MAX_ENTRIES_PER_READ, NOWHERE, Client, Entry, RedisConnection, RedisUnavailableError, Step
 from dialer.streams.relay_script import CONFIRM_EVENTS, KEEP_RELAYED_SECONDS, RelayResult, add_events, mark, rejection_fields, topic_of
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class EventStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        if not await self._run(self._quick.exists, EVENTS):
+        if not await self._run(Client.exists, EVENTS):
             return NOWHERE, NOWHERE
-        found = await self._run(self._quick.xinfo_stream, EVENTS)
+        found = await self._run(Client.xinfo_stream, EVENTS)
         oldest = found["first-entry"][0] if found["first-entry"] else NOWHERE
         return oldest, str(found["last-generated-id"])
 
@@ -48,16 +48,13 @@ class EventStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        found: list[Entry] = await self._run(self._quick.xrange, EVENTS, min=f"({after}", max=upto, count=limit)
+        found: list[Entry] = await self._run(Client.xrange, EVENTS, min=f"({after}", max=upto, count=limit)
         return found
 
     async def publish(self, events: Sequence[Event]) -> bool:
         """Publish events, best effort; False when Redis is unavailable."""
-        pipe = self._quick.pipeline(transaction=False)
-        for event in events:
-            pipe.xadd(EVENTS, event.fields)  # type: ignore[arg-type]
         try:
-            await self._run(pipe.execute)
+            await self._run_all(EVENTS, [Step(Client.xadd, (EVENTS, event.fields)) for event in events])
         except RedisUnavailableError:
             return False
         return True
@@ -65,14 +62,18 @@ class EventStream(RedisConnection):
     async def relay(self, events: Sequence[Event], read_at: float) -> RelayResult:
         """Publish these events in order, each once however many processes relay it, and the rejected commands to their own stream.
 
-        An event that Redis refuses while it accepts others is set aside with the later ones of its run. `read_at` is Redis's clock before
-        the events were read: a minute later they may have been published by another process, and their marks deleted.
+        An event that Redis refuses while it accepts others is set aside with the later ones of its run. `read_at` is Redis's clock (`time`)
+        before the events were read: a minute later they may have been published by another process, and their marks deleted.
 
         Raises:
             RedisUnavailableError: when Redis does not answer, refuses all of them, or they were read too long ago; retrying is harmless.
         """
         rejections = [event for event in events if rejection_fields(event) is not None]
-        kept = await self._add(REJECTED, rejections, read_at)
+        try:
+            kept = await self._add(REJECTED, rejections, read_at)
+        except RedisUnavailableError as error:
+            # It may be on a node of a cluster that is away, while that of the events answers.
+            kept = RelayResult((), {topic_of(event): str(error) for event in rejections})
         rest = [event for event in events if topic_of(event) not in kept.refused]
         relayed = await self._add(EVENTS, rest, read_at)
         refused = {**kept.refused, **relayed.refused}
@@ -82,7 +83,7 @@ class EventStream(RedisConnection):
         return RelayResult(relayed.published, refused)
 
     async def _add(self, stream: str, events: Sequence[Event], read_at: float) -> RelayResult:
-        added = await add_events(lambda *script: self._background(self._quick.eval, *script), stream, events, read_at)
+        added = await add_events(lambda *script: self._background(Client.eval, *script, key=stream), stream, events, read_at)
         if added is None:
             raise RedisUnavailableError(READ_AGAIN)
         return added
@@ -95,7 +96,7 @@ class EventStream(RedisConnection):
         """
         for stream in (EVENTS, REJECTED):
             keys = [mark(stream, serial) for serial in serials]
-            await self._background(self._quick.eval, CONFIRM_EVENTS, len(keys), *keys, str(KEEP_RELAYED_SECONDS))
+            await self._background(Client.eval, CONFIRM_EVENTS, len(keys), *keys, str(KEEP_RELAYED_SECONDS), key=stream)
 
     async def trim_events(self) -> None:
         """Trim old events, but for a day none that a consumer group has not read yet; and commands rejected a month ago.
@@ -103,11 +104,11 @@ class EventStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        if not await self._background(self._quick.exists, EVENTS):
+        if not await self._background(Client.exists, EVENTS):
             return
-        seconds, _ = await self._background(self._quick.time)
+        seconds = int(await self.time())
         old, ancient = ((seconds - keep) * 1000 for keep in (KEEP_EVENTS_SECONDS, KEEP_EVENTS_FOR_GROUPS_SECONDS))
-        groups = await self._background(self._quick.xinfo_groups, EVENTS)
+        groups = await self._background(Client.xinfo_groups, EVENTS)
         slowest = min((int(group["last-delivered-id"].split("-")[0]) for group in groups), default=old)
-        await self._background(self._quick.xtrim, EVENTS, minid=max(min(old, slowest), ancient), approximate=True)
-        await self._background(self._quick.xtrim, REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True)
+        await self._background(Client.xtrim, EVENTS, minid=max(min(old, slowest), ancient), approximate=True)
+        await self._background(Client.xtrim, REJECTED, minid=(seconds - KEEP_STREAM_SECONDS) * 1000, approximate=True)

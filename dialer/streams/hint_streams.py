@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dialer.messages import decode_hint, encode_hint
-from dialer.streams.connection import RedisConnection, RedisUnavailableError
+from dialer.streams.connection import Client, RedisConnection, RedisUnavailableError, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 KEEP_HINTS_SECONDS = 600
 # An owner that cannot read Redis's clock starts this far back: handling a hint twice is harmless.
 LOOK_BACK_SECONDS = 60
+# The braces keep all inboxes on one node of a cluster, and so a worker reads those of its partitions by one XREAD on one connection.
+INBOXES = "dialer:{inbox}:p"
 
 
 class HintStreams(RedisConnection):
-    """`dialer:{p0}:inbox` and its like."""
+    """`dialer:{inbox}:p0` and its like."""
 
     async def send_hint(self, partition: int, hint: Hint) -> bool:
         """Send a hint to the owner of a partition; False when Redis is unavailable: the owner then finds out by polling."""
@@ -31,11 +33,10 @@ class HintStreams(RedisConnection):
     async def send_hints(self, hints: Iterable[tuple[int, Hint]]) -> bool:
         """Send hints to the owners of partitions in one round trip, in order; False as above: some may have been sent."""
         oldest = int((self._clock.now().timestamp() - KEEP_HINTS_SECONDS) * 1000)
-        pipeline = self._quick.pipeline(transaction=False)
-        for partition, hint in hints:
-            pipeline.xadd(_inbox(partition), dict[Any, Any](encode_hint(hint)), minid=oldest, approximate=True)
+        trim: dict[str, Any] = {"minid": oldest, "approximate": True}
+        steps = [Step(Client.xadd, (_inbox(partition), encode_hint(hint)), trim) for partition, hint in hints]
         try:
-            await self._run(pipeline.execute)
+            await self._run_all(INBOXES, steps)
         except RedisUnavailableError:
             return False
         return True
@@ -43,7 +44,7 @@ class HintStreams(RedisConnection):
     async def start_of_hints(self) -> str:
         """Where a new owner starts reading: now by Redis's clock, or a minute ago by ours when Redis is unavailable."""
         try:
-            seconds, microseconds = await self._run(self._quick.time)
+            seconds, microseconds = await self._run(Client.time, key=INBOXES)
             # One millisecond back: XREAD starts after this id, and an entry of the same millisecond may have it.
             return f"{seconds * 1000 + microseconds // 1000 - 1}-0"
         except RedisUnavailableError:
@@ -60,12 +61,11 @@ class HintStreams(RedisConnection):
 
 
 def _inbox(partition: int) -> str:
-    # The braces keep the keys of a partition on one node of a Redis Cluster.
-    return f"dialer:{{p{partition}}}:inbox"
+    return f"{INBOXES}{partition}"
 
 
 def _partition(stream: str) -> int:
-    return int(stream.removeprefix("dialer:{p").removesuffix("}:inbox"))
+    return int(stream.removeprefix(INBOXES))
 
 
 def _hint(fields: dict[str, str]) -> Hint | None:

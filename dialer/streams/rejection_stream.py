@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from dialer.messages import COMMANDS, REJECTED, parse_command
-from dialer.streams.connection import Entry, RedisConnection
+from dialer.streams.connection import Client, Entry, RedisConnection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ class RejectionStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        found: list[Entry] = await self._run(self._quick.xrevrange, REJECTED, count=limit)
+        found: list[Entry] = await self._run(Client.xrevrange, REJECTED, count=limit)
         return found
 
     async def rejection(self, entry: str) -> Entry | None:
@@ -34,7 +34,7 @@ class RejectionStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        found: list[Entry] = await self._run(self._quick.xrange, REJECTED, min=entry, max=entry)
+        found: list[Entry] = await self._run(Client.xrange, REJECTED, min=entry, max=entry)
         return found[0] if found else None
 
     async def requeue(self, entry: str, fields: Mapping[str, str]) -> str:
@@ -49,7 +49,7 @@ class RejectionStream(RedisConnection):
         command = {name: text for name, text in fields.items() if name not in ADDED}
         command["id"] = requeued_id(command.get("id", ""))
         parse_command(command, entry)
-        await self._run(self._quick.xadd, COMMANDS, command)
+        await self._run(Client.xadd, COMMANDS, command)
         await self.discard(entry)
         return command["id"]
 
@@ -59,7 +59,7 @@ class RejectionStream(RedisConnection):
         Raises:
             RedisUnavailableError: when Redis does not answer.
         """
-        return bool(await self._run(self._quick.xdel, REJECTED, entry))
+        return bool(await self._run(Client.xdel, REJECTED, entry))
 
 
 def requeued_id(command_id: str) -> str:

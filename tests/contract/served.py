@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from dialer.addresses import redis_address
 from dialer.config import Settings
 from dialer.model import Outcome
 from ringmaster.cli import parser as dialer_parser
@@ -119,17 +118,7 @@ def _request_is_served(promise: Promise) -> bool:
 
 
 # What is asked in the manner of no other row.
-EXTRA: dict[str, Callable[[], bool]] = {
-    "9 | promise | redis+cluster://": lambda: _takes(redis_address, "redis+cluster://h:6379"),
-}
-
-
-def _takes(check: Callable[[str], str], value: str) -> bool:
-    try:
-        check(value)
-    except ValueError:
-        return False
-    return True
+EXTRA: dict[str, Callable[[], bool]] = {}
 
 
 # By the heading of the first column.

@@ -20,6 +20,7 @@ from ringmaster.doctor import database_check
 from ringmaster.doctor.finding import Status
 from ringmaster.doctor.work_rules import WORK
 from ringmaster.local import valkey
+from ringmaster.local.ports import free_port
 from sql.pool import open_pool
 from tests.chaos.polling import until
 from tests.installations import PASSWORD, ROLE
@@ -173,8 +174,8 @@ async def held_lock(installation: Installation) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def a_cluster(installation: Installation) -> AsyncIterator[None]:
-    installation.monkeypatch.setattr(valkey, "SETTINGS", f"{valkey.SETTINGS}cluster-enabled yes\n")
-    server = valkey.Valkey(installation.path / "cluster", databases=1)
+    settings = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
+    server = valkey.Valkey(installation.path / "cluster", databases=1, settings=settings)
     await server.start()
     try:
         async with redis.asyncio.from_url(server.url) as client:

@@ -51,7 +51,7 @@ async def test_words_reach_the_owner_in_order(streams: Streams) -> None:
 
 
 async def test_a_word_nobody_understands_is_passed(streams: Streams, raw: redis.Redis) -> None:
-    await raw.xadd("dialer:{p3}:inbox", {"kind": "poem", "body": "{"})
+    await raw.xadd("dialer:{inbox}:p3", {"kind": "poem", "body": "{"})
     [(_, _, hint)] = await streams.hints_after({3: "0-0"}, block_seconds=0.1)
     assert hint is None
 

@@ -12,6 +12,7 @@ from tests.chaos.conftest import cluster  # noqa: F401 - the fixture of the test
 from tests.debian import DebianPostgres, DebianRedis, NewerPostgres, OldestPostgres
 from tests.pgbouncer import Mode
 from tests.proxies import Proxy
+from tests.redis_cluster import RedisCluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ PLATFORMS: Final[dict[str, dict[str, Any]]] = {
     "postgresql-15": {"database": DebianPostgres},
     "postgresql-17": {"database": NewerPostgres},
     "redis-7": {"redis_server": DebianRedis},
+    "redis-cluster": {"redis_server": RedisCluster},
     "nginx": {"proxy": Proxy.NGINX},
     "haproxy": {"proxy": Proxy.HAPROXY},
     "least-privilege": {"least_privilege": True},

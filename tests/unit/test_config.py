@@ -81,6 +81,8 @@ WRONG: dict[str, tuple[str, ...]] = {
             "redis://h ",
         ),
         *("redis://h/0#x", "unix://", "redis://h\n/0"),
+        *("redis+cluster:///0", "redis+cluster://a,,b", "redis+cluster://a:1,b:99999", "redis+cluster://a,b/3", "redis+cluster://a?db=0"),
+        *("redis+cluster://u:p/w@a,b", "redis+cluster://a?ssl_cert_reqs=none", "unix+cluster:///x", "redis+sentinel://a"),
     ),
     "SECRET_KEY": (
         *("short", '"' + "k" * 40 + '"', "k" * 40 + " ", "k" * 40 + "\n", "k" * 20 + "\r\n" + "k" * 20, "k" * 31),
@@ -171,6 +173,8 @@ def test_all_faults_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         GOOD | {"PUBLIC_URL": "https://dialer.example.com:8443/calls/", "DATABASE_URL": "postgres://u:p%40@[2001:db8::1]:5432/d"},
         GOOD | {"DATABASE_URL": "postgresql://postgres@/d?host=/tmp/x", "REDIS_URL": "unix:///tmp/redis.sock"},
         GOOD | {"DATABASE_URL": "postgresql://u@a_b:1,c:2/d?target_session_attrs=primary", "REDIS_URL": "rediss://h?ssl_cert_reqs=none"},
+        GOOD | {"REDIS_URL": "redis+cluster://u:p%40@a:7000,b.c,[::1]:7002/0"},
+        GOOD | {"REDIS_URL": "rediss+cluster://a?ssl_cert_reqs=none"},
         GOOD | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
         GOOD | {"DIALER_WEBHOOK_ALLOWED_HOSTS": "localhost, crm_1.internal:8443 ,10.0.0.1, [::1]:80, ::1,"},
         GOOD | {"SECRET_KEY": "k" * 40 + ", " + "l" * 40, "TWILIO_AUTH_TOKEN": "0" * 32 + "," + "1" * 32},

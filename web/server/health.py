@@ -41,7 +41,9 @@ async def _redis(request: http.Request) -> str:
     streams = request.app[keys.STREAMS]
     if await streams.ping():
         return "ok"
-    return "refuses writes" if await streams.answers() else "away"
+    if await streams.answers():
+        return "refuses writes"
+    return "partly away" if await streams.answers_in_part() else "away"
 
 
 async def _database(request: http.Request) -> str:

@@ -34,9 +34,10 @@ class Admission(Enum):
 class CircuitBreaker:
     """Open after a time-out, for a pause that grows with each further one; half open while one probe is under way."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Begin closed."""
+    def __init__(self, clock: Clock, name: str = "Redis") -> None:
+        """Begin closed; logs call the server `name`."""
         self._clock = clock
+        self._name = name
         self._pause = 0.0
         self._opened_at = 0.0
         self._probing = False
@@ -65,7 +66,7 @@ class CircuitBreaker:
     def answered(self) -> None:
         """The server has answered, even with an error: close."""
         if self._pause:
-            log.info("Redis answers again")
+            log.info("%s answers again", self._name)
         self._pause = 0.0
 
     def timed_out(self, sent_at: float) -> None:
@@ -74,6 +75,6 @@ class CircuitBreaker:
             # Sent before the breaker opened: nothing new.
             return
         if not self._pause:
-            log.warning("Redis does not answer in time: commands fail at once until it does")
+            log.warning("%s does not answer in time: commands fail at once until it does", self._name)
         self._pause = min(max(self._pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         self._opened_at = self._clock.boot()

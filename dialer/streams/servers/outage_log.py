@@ -18,20 +18,22 @@ log = logging.getLogger(__name__)
 class OutageLog:
     """The reason that was logged last, until a command is answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "Redis") -> None:
+        """Logs call the server `name`."""
+        self._name = name
         self._reason = ""
 
     def failed(self, error: BaseException) -> None:
         """There is no connection; logs why, unless that was logged already."""
         if (reason := _reason(error)) != self._reason:
             self._reason = reason
-            log.warning("Redis cannot be reached: %s", reason)
+            log.warning("%s cannot be reached: %s", self._name, reason)
 
     def answered(self) -> None:
         """A command was answered."""
         if self._reason:
             self._reason = ""
-            log.info("Redis can be reached again")
+            log.info("%s can be reached again", self._name)
 
 
 def tls_options(ca_file: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The servers of Redis: one, or the masters of a cluster; each with its circuit breaker."""
