@@ -146,7 +146,10 @@ def run_screen(console: Console, options: Options) -> dict[str, Any]:
     table.add_row("calls a second", f"{found.calls_a_second:,.1f}")
     table.add_row(f"{found.clients:,} clients of the event stream, {found.over} lost", str(found.clients_late))
     page = found.page_late
-    table.add_row(f"the numbers of an open page: p50 / longest of {page.n}", f"{page.p50_ms:,.0f} / {page.max_ms:,.0f} ms")
+    table.add_row(f"the numbers of an open page: p50 / p99 / longest of {page.n}", f"{page} / {page.max_ms:,.0f} ms")
+    table.add_row(
+        f"Stop in the eighth window to its answer: p50 / p99 / longest of {found.stop.n}", f"{found.stop} / {found.stop.max_ms:,.0f} ms"
+    )
     for kind in sorted(found.cpu):
         table.add_row(f"cores used, {kind}", f"{found.cpu[kind]:.2f}")
     console.print(table)

@@ -1,4 +1,4 @@
-"""From a recorded outcome to the screens, while many businesses dial: to clients of the event stream, and to an open page in a browser."""
+"""While many businesses dial: from an outcome to streams of events and to an open page; how soon a Stop in a browser is answered."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from aiohttp import ClientTimeout
 
 from benchmarks.console.browser import add_user, chromium, signed_in
 from benchmarks.console.listeners import DATA
+from benchmarks.console.stops import press_stop
 from benchmarks.latency import Spread
-from benchmarks.system import LINES, System
+from benchmarks.system import LINES, System, phone
 from ringmaster.local.process import CHECKOUT
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 # Simulated seconds a second: calls of some 33 s, as people have.
 SPEED = 1.0
-CALL_SECONDS = 33.0
+SHORT_TALK_SECONDS = 1.0
+SHORTEST_CALL_SECONDS = 3.0  # with its ringing
 WARM_UP_SECONDS = 45.0
 CONNECT_SECONDS = 60.0
 LARGEST_LINE = 1 << 28
@@ -54,17 +56,20 @@ class Screen:
     calls_a_second: float
     clients_late: Spread
     page_late: Spread
+    stop: Spread
     cpu: dict[str, float]
 
 
 async def measure(businesses: int, clients: int, seconds: float) -> Screen:
     """Dial, listen and look for so long."""
-    leads = int(LINES * (WARM_UP_SECONDS + seconds) / CALL_SECONDS * 2) + LINES
+    leads = int(LINES * (WARM_UP_SECONDS + seconds) / SHORTEST_CALL_SECONDS) + LINES
     async with System(speed=SPEED) as system:
         runs = await system.businesses(businesses, leads)
         tokens = [await system.token(business) for business in runs]
         watched, run_id = next(iter(runs.items()))
         await add_user(system, watched)
+        # The people of the run that is looked at say little, so that many outcomes are seen.
+        await system.tell_simulator("numbers", {phone(0, lead): {"talk_seconds": SHORT_TALK_SECONDS} for lead in range(1, leads + 1)})
         async with (
             _listeners(system, tokens, clients) as listeners,
             chromium() as browser,
@@ -80,6 +85,7 @@ async def measure(businesses: int, clients: int, seconds: float) -> Screen:
             await asyncio.sleep(seconds)
             after, calls, took = system.usage(), await system.until_over(0) - done, time.time() - began
             out, _ = await listeners.communicate(b"")
+            stops = await press_stop(system, page.context, watched)
     heard = json.loads(out)
     return Screen(
         businesses,
@@ -88,6 +94,7 @@ async def measure(businesses: int, clients: int, seconds: float) -> Screen:
         calls / took,
         Spread.of(heard["late"]),
         Spread.of(_late(recorded, shown, began)),
+        Spread.of(stops),
         {kind: (after[kind].cpu_seconds - before[kind].cpu_seconds) / took for kind in after if kind in before},
     )
 

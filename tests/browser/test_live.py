@@ -155,7 +155,7 @@ async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: 
     await site.database.record(attempts[0], AttemptState.OVER, outcome="busy")
     async with TestServer(create_app(settings), port=port):
         await expect(page.locator(".live-text")).to_have_text(LIVE)
-        await expect(page.locator("#count-busy b")).to_have_text("1")
+        await shows_the_rows(page, site, run_id)
         await expect(page.locator("[id^=call-]")).to_have_count(2)
         assert await untouched(page)
         await expect(chosen).to_be_checked()

@@ -1,0 +1,49 @@
+"""Stop, pressed in the last of eight windows of one browser: until the web process has answered."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Page
+
+    from benchmarks.system import System
+
+WINDOWS = 8
+STOPS = 30
+LEADS = 50
+ENDED = re.compile(r"/runs/\d+/end$")
+
+
+async def press_stop(system: System, context: BrowserContext, business: int) -> list[float]:
+    """Keep seven windows of this business open, and stop a run in the eighth, again and again; the seconds of each."""
+    others = [await system.run(business, n, LEADS) for n in range(WINDOWS - 1)]
+    pages = [await _open(system, context, run_id) for run_id in others]
+    found = []
+    for n in range(STOPS):
+        page = await _open(system, context, await system.run(business, WINDOWS + n, LEADS))
+        found.append(await _stop(page))
+        await page.close()
+    for page in pages:
+        await page.close()
+    return found
+
+
+async def _open(system: System, context: BrowserContext, run_id: int) -> Page:
+    page = await context.new_page()
+    await page.goto(f"{system.environment['PUBLIC_URL']}/runs/{run_id}")
+    await page.wait_for_function("() => /Live since/.test(document.querySelector('.live-text')?.textContent)")
+    return page
+
+
+async def _stop(page: Page) -> float:
+    """From the click that confirms to the answer."""
+    await page.locator("#do-end").click()
+    await page.get_by_label("Now", exact=False).first.check()
+    button = page.get_by_role("button", name="End the campaign")
+    began = time.perf_counter()
+    async with page.expect_response(ENDED):
+        await button.click(no_wait_after=True)
+    return time.perf_counter() - began
