@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -17,19 +18,21 @@ import pytest
 
 from tests.web_site import RUNS
 from web.intake.encoding import FileSource, pieces
-from web.intake.readers.lead_check import SMALL_BYTES, checked_rows
+from web.intake.readers.lead_check import checked_rows
 from web.intake.readers.lead_file import FileKind, LeadFile, RowRules
 from web.intake.readers.reader_limits import ReadResult
 from web.intake.readers.reader_process import ReaderProcess
-from web.intake.received import in_a_file
+from web.intake.received import SMALL_BYTES, in_a_file
 from web.intake.tables.headings import Role
 from web.intake.tables.layout import Layout
+from web.server import keys
+from web.server.bodies import UPLOAD_PACE, BodyPace
 from web.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from tests.web_site import Site
+    from tests.web_site import Response, Site
     from web.intake.rows import CheckedRows
 
 CSV = {"Content-Type": "text/csv"}
@@ -142,15 +145,96 @@ async def people_of(site: Site, run_id: int) -> list[tuple[Any, ...]]:
 
 async def test_a_killed_process_refuses_its_upload_alone(site: Site) -> None:
     loading = asyncio.ensure_future(site.request("POST", RUNS, data=many(), headers=CSV))
-    while not loading.done() and not (found := readers()):
-        assert (await site.get("/healthz")).status == 200
-    found[0].kill()
+    await until_read(site, loading)
+    readers()[0].kill()
     response = await loading
     assert (response.status, response.code) == (413, "too_large")
     assert response.json["details"][0]["field"] == "leads"
     assert not readers()
-    assert await site.database.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business) == 0
+    assert await runs_of(site) == 0
     assert (await site.request("POST", RUNS, data=TABLE.encode(), headers=CSV)).status == 201
+
+
+class Upload:
+    """A list that is sent piece by piece; goes on when it is let go."""
+
+    def __init__(self, first: bytes, rest: bytes) -> None:
+        self._parts = first, rest
+        self.go_on = asyncio.Event()
+        self.is_sent = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._parts[0]
+        await self.go_on.wait()
+        self.is_sent = True
+        yield self._parts[1]
+
+
+async def until_read(site: Site, loading: asyncio.Future[Any]) -> None:
+    while not readers():
+        assert not loading.done()
+        assert (await site.get("/healthz")).status == 200
+
+
+async def loads(site: Site, *uploads: Upload, query: str = "") -> list[Response]:
+    """The answers to lists of one business, the first of which is read before its end is sent."""
+    loading = [asyncio.ensure_future(site.request("POST", f"{RUNS}?{query}", data=aiter(upload), headers=CSV)) for upload in uploads]
+    try:
+        await until_read(site, loading[0])
+        assert not any(upload.is_sent for upload in uploads)
+    finally:
+        for upload in uploads:
+            upload.go_on.set()
+    return list(await asyncio.gather(*loading))
+
+
+async def test_a_list_is_read_while_it_arrives_and_the_next_one_when_it_has(site: Site) -> None:
+    table = TABLE.encode()
+    half = SMALL_BYTES + 1_000
+    hebrew = (TABLE.replace("נועה", "x") + "\n4,0541234567,נועה,,חיפה\n").encode("cp1255")
+    answers = await loads(site, Upload(hebrew[:half], hebrew[half:]), Upload(table[:half], table[half:]))
+    assert [answer.json["accepted"] for answer in answers] == [2_005, 2_004]
+    assert answers[0].json["rejected"] == answers[1].json["rejected"]
+    assert not readers()
+
+
+@pytest.mark.parametrize(("query", "head", "code"), [("colour=red", "lead_id,phone", "invalid"), ("", "name", "missing_column")])
+async def test_what_is_wrong_is_answered_when_all_has_arrived(site: Site, query: str, head: str, code: str) -> None:
+    upload = Upload(f"{head}\n{FILLING}\n{FILLING}\n".encode(), FILLING.encode())
+    loading = asyncio.ensure_future(site.request("POST", f"{RUNS}?{query}", data=aiter(upload), headers=CSV))
+    following = site.client.server.app[keys.UPLOADS].following  # type: ignore[attr-defined]
+    while not following._users:
+        assert (await site.get("/healthz")).status == 200
+    upload.go_on.set()
+    assert (await loading).code == code
+    assert upload.is_sent
+    assert not readers()
+
+
+async def test_an_upload_that_is_cut_off_leaves_no_process_and_no_rows(site: Site) -> None:
+    upload = Upload(TABLE[:70_000].encode(), b"")
+    loading = asyncio.ensure_future(site.request("POST", RUNS, data=aiter(upload), headers=CSV))
+    await until_read(site, loading)
+    loading.cancel()
+    uploads = site.client.server.app[keys.UPLOADS]  # type: ignore[attr-defined]
+    while readers() or uploads.receiving._users or uploads.following._users:
+        assert (await site.get("/healthz")).status == 200
+    assert await runs_of(site) == 0
+
+
+async def test_an_upload_that_is_too_slow_leaves_no_process_and_no_rows(site: Site) -> None:
+    app = site.client.server.app  # type: ignore[attr-defined]
+    app._state[UPLOAD_PACE] = BodyPace(pause_seconds=1.0)
+    upload = Upload(TABLE[:70_000].encode(), b"")
+    with contextlib.suppress(ConnectionError):
+        assert (await site.request("POST", RUNS, data=aiter(upload), headers=CSV)).status == 408
+    assert not readers()
+    assert await runs_of(site) == 0
+
+
+async def runs_of(site: Site) -> int:
+    found: int = await site.database.pool.fetchval("SELECT count(*) FROM public.outbound_call_runs WHERE business_id = $1", site.business)
+    return found
 
 
 def many() -> io.BytesIO:

@@ -9,7 +9,6 @@ from sql.commands.requests import IdReusedError
 from sql.runs.new_run import Request
 from web.intake.imports.row_report import load_report
 from web.intake.imports.script_numbers import check_script
-from web.intake.readers.lead_check import checked_rows
 from web.intake.readers.lead_file import RowRules
 from web.operations.idempotency import request_id
 from web.operations.runs import announce_run
@@ -44,7 +43,7 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     kept = await asyncio.to_thread(load_report, rows)
     new = new_run(principal, business, wanted.settings, loosened, rows.leads, kept)
     try:
-        identity = Request(wanted.request_id or request_id(request), wanted.digest, principal.actor, found)
+        identity = Request(wanted.request_id or request_id(request), await asyncio.to_thread(wanted.digest), principal.actor, found)
         answer, _ = await request.app[keys.RUNS].create(new, identity)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
@@ -59,7 +58,7 @@ async def checked(wanted: ImportRequest, business: Business, variables: frozense
         ApiError: 413 or 422, when they cannot be read.
     """
     rules = RowRules(business.region, business.timezone, variables, business.largest_lead_id)
-    return await checked_rows(wanted.file, wanted.source, rules, wanted.closing, loadable=loadable)
+    return await wanted.checked(rules, loadable=loadable)
 
 
 async def checked_for_new_run(wanted: ImportRequest, business: Business, *, loadable: bool = False) -> CheckedRows:

@@ -12,6 +12,7 @@ from web.server.i18n import msgid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AsyncExitStack
 
 WAIT_SECONDS: Final = 30.0
 # A body in flight takes disk (at most 32 MB) and a connection; its sender must keep a minimum pace (web/server/bodies.py).
@@ -20,6 +21,9 @@ RECEIVED_FOR_A_BUSINESS: Final = 4
 # Checking rows takes memory and the processor for seconds, and never waits for the sender.
 CHECKED_AT_ONCE: Final = 4
 CHECKED_FOR_A_BUSINESS: Final = 2
+# Read while they arrive, besides: whoever sends slowly keeps such a turn, so nobody waits for one.
+FOLLOWED_AT_ONCE: Final = 2
+FOLLOWED_FOR_A_BUSINESS: Final = 1
 UPLOADS_BUSY: Final = msgid("Too many files are being uploaded right now. Please try again shortly.")
 
 
@@ -53,6 +57,14 @@ class TenantLimiter:
             if not self._users[business_id]:
                 del self._users[business_id], self._own[business_id]
 
+    async def try_hold(self, business_id: int, holding: AsyncExitStack) -> bool:
+        """Hold a place within `holding`, if one is free in time; return whether it was."""
+        try:
+            await holding.enter_async_context(self.hold(business_id))
+        except ApiError:
+            return False
+        return True
+
     @asynccontextmanager
     async def _held(self, places: asyncio.Semaphore, deadline: float) -> AsyncIterator[None]:
         try:
@@ -72,3 +84,4 @@ class UploadLimiter:
     def __init__(self) -> None:
         self.receiving = TenantLimiter(RECEIVED_AT_ONCE, RECEIVED_FOR_A_BUSINESS)
         self.checking = TenantLimiter(CHECKED_AT_ONCE, CHECKED_FOR_A_BUSINESS)
+        self.following = TenantLimiter(FOLLOWED_AT_ONCE, FOLLOWED_FOR_A_BUSINESS, wait_seconds=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sql.commands.requests import IdReusedError
@@ -51,7 +52,7 @@ async def add_leads(request: http.Request, principal: Principal, wanted: ImportR
         lambda known: load_report(rows, known),
         is_numbered=rows.is_numbered,
     )
-    identity = Request(request_id(request), wanted.digest, principal.actor, {}, "run.add")
+    identity = Request(request_id(request), await asyncio.to_thread(wanted.digest), principal.actor, {}, "run.add")
     try:
         answer, _ = await RunChanges(request.app[keys.POOL]).add(addition, identity)
     except IdReusedError:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from web.intake.form import read_form
 from web.intake.json_file import LEADS, settings_of
+from web.intake.readers.lead_check import checked_rows, checked_while_arriving
 from web.intake.readers.lead_file import FileKind, LeadFile
-from web.intake.received import received
+from web.intake.received import arriving, received
 from web.intake.tables.layout import mapping_of
-from web.intake.tables.workbook import is_workbook, unpacked
+from web.intake.tables.workbook import is_packed, is_workbook, unpacked
 from web.operations.settings.run_fields import RunSettings, settings_of_texts
 from web.server import errors, keys
 from web.server.bodies import UPLOAD_PACE
@@ -23,13 +24,15 @@ from web.server.i18n import msgid
 from web.server.inputs import JSON, Input, check, query_texts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import ExitStack
 
     from aiohttp import web as http
 
     from web.intake.encoding import Source
-    from web.intake.received import ReceivedBody
+    from web.intake.readers.lead_file import RowRules
+    from web.intake.received import ArrivingBody, ReceivedBody
+    from web.intake.rows import CheckedRows
     from web.intake.tables.headings import Role
 
 CSV: Final = "text/csv"
@@ -42,7 +45,7 @@ MAPPING: Final = "mapping"
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """Leads to be imported: `source` has the bytes of `file`, and `digest` tells this request from a different one.
+    """Leads to be imported: `source` has the bytes of `file`, and `digest` tells this request from a different one, once the rows are read.
 
     `closing` removes what is kept in files until the request ends.
     """
@@ -50,10 +53,22 @@ class ImportRequest:
     settings: RunSettings
     file: LeadFile
     source: Source
-    digest: bytes
+    digest: Callable[[], bytes]
     closing: ExitStack
     # Set for a form of a page, which cannot send an Idempotency-Key.
     request_id: str = ""
+    # Set while the bytes still arrive.
+    arriving: ArrivingBody | None = None
+
+    async def checked(self, rules: RowRules, *, loadable: bool = False) -> CheckedRows:
+        """The rows, each of them checked; `loadable` as for `checked_rows`.
+
+        Raises:
+            ApiError: 400, 408, 413 or 422, when they cannot be read.
+        """
+        if self.arriving:
+            return await checked_while_arriving(self.file, self.arriving, rules, self.closing, loadable=loadable)
+        return await checked_rows(self.file, self.source, rules, self.closing, loadable=loadable)
 
 
 class _Leads(Input):
@@ -80,12 +95,32 @@ async def upload(request: http.Request, business_id: int) -> AsyncIterator[Recei
 async def imported(request: http.Request, business_id: int, model: type[RunSettings] = RunSettings) -> AsyncIterator[ImportRequest]:
     """Receive a request with leads; they can be read within the block. `model` has the fields that are sent beside them.
 
+    A table whose settings are in the query is read while it arrives, as far as there are turns for that; those hold nobody up who may
+    send slowly.
+
     Raises:
         ApiError: 400, 408, 413, 415, 422 or 503.
     """
     reject_other_types(request)
-    async with upload(request, business_id) as body:
-        yield await import_request(request, body, model)
+    uploads = request.app[keys.UPLOADS]
+    async with uploads.receiving.hold(business_id), arriving(request, request.app[UPLOAD_PACE]) as body, AsyncExitStack() as turn:
+        if not (
+            request.content_type in {CSV, TSV}
+            and await body.receive_beginning()
+            and not await asyncio.to_thread(is_packed, body.source())
+            and await uploads.following.try_hold(business_id, turn)
+        ):
+            await body.receive_rest()
+            await turn.enter_async_context(uploads.checking.hold(business_id))
+            yield await import_request(request, body, model)
+            return
+        try:
+            wanted = await asyncio.to_thread(_of_texts, query_texts(request), model, body.pieces, body.closing)
+            yield replace(wanted, arriving=body)
+        except ApiError:
+            # It is answered like any other: when all of it has arrived.
+            await body.receive_rest()
+            raise
 
 
 def reject_other_types(request: http.Request) -> None:
@@ -122,11 +157,8 @@ def import_of_table(settings: RunSettings, source: Source, closing: ExitStack, m
     digest = hashlib.sha256(settings.model_dump_json(exclude_unset=True).encode(errors="replace") + b"\n")
     if mapping is not None:
         digest.update(json.dumps(mapping).encode() + b"\n")
-    digested = _digested(digest, source)
-    if not is_workbook(source):
-        return ImportRequest(settings, LeadFile(FileKind.CSV, mapping or {}), source, digested, closing)
-    rows = unpacked(source, closing).source()
-    return ImportRequest(settings, LeadFile(FileKind.ROWS, mapping or {}), rows, digested, closing)
+    kind, rows = (FileKind.ROWS, unpacked(source, closing).source()) if is_workbook(source) else (FileKind.CSV, source)
+    return ImportRequest(settings, LeadFile(kind, mapping or {}), rows, lambda: _digested(digest, source), closing)
 
 
 def _of_texts(texts: dict[str, str], model: type[RunSettings], source: Source, closing: ExitStack) -> ImportRequest:
@@ -145,8 +177,8 @@ def _mapping(text: str) -> dict[str, Role]:
 def _from_json(body: ReceivedBody, model: type[RunSettings]) -> ImportRequest:
     members = settings_of(body.source())
     check(_Leads, {LEADS: members.pop(LEADS)} if LEADS in members else {})
-    digest = _digested(hashlib.sha256(), body.source())
-    return ImportRequest(check(model, members), LeadFile(FileKind.JSON), body.source(), digest, body.closing)
+    source = body.source()
+    return ImportRequest(check(model, members), LeadFile(FileKind.JSON), source, lambda: _digested(hashlib.sha256(), source), body.closing)
 
 
 def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str], model: type[RunSettings]) -> ImportRequest:
@@ -162,6 +194,7 @@ def _from_form(body: ReceivedBody, content_type: str, query: Mapping[str, str], 
 
 
 def _digested(digest: hashlib._Hash, source: Source) -> bytes:
+    whole = digest.copy()
     for piece in source():
-        digest.update(piece)
-    return digest.digest()
+        whole.update(piece)
+    return whole.digest()

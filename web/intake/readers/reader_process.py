@@ -71,8 +71,9 @@ class ReaderProcess:
                     COMMAND, stdin=order, stdout=subprocess.DEVNULL, stderr=trace, cwd=ROOT, env={}, pass_fds=self._files
                 )
             ended = self._wait(self._process)
+            was_stopped = self._is_closed
             self.stop()
-            if ended not in set(ReadResult):
+            if ended not in set(ReadResult) and not was_stopped:
                 trace.seek(0)
                 log.warning("a reader of files ended with %d: %s", ended, trace.read().decode(errors="replace")[-MAX_LOGGED_CHARACTERS:])
         if ended == FAILED:

@@ -36,6 +36,11 @@ def is_workbook(source: Source) -> bool:
     return mark.startswith(ZIP)
 
 
+def is_packed(source: Source) -> bool:
+    """Whether a file begins as a workbook does, of this or an old kind: it cannot be read before all of it is there."""
+    return beginning(source).startswith((ZIP, OLD_EXCEL))
+
+
 def unpacked(source: Source, closing: ExitStack) -> ReceivedBody:
     """The rows of a workbook, as `unpacked_rows` reads them, in a file that `closing` removes; takes a process and seconds.
 

@@ -135,7 +135,7 @@ def import_of(principal: Principal, draft: Draft, opened: DraftList, layout: Lay
     """The import that a draft asks for: the same draft sent twice is one run."""
     key = f"{principal.actor}|{draft.draft_id}|{layout}|{settings.model_dump_json(exclude_unset=True)}"
     digest = hashlib.sha256(key.encode(errors="replace")).digest()
-    return ImportRequest(settings, opened.file(layout), opened.source, digest, opened.closing, f"draft:{draft.draft_id}")
+    return ImportRequest(settings, opened.file(layout), opened.source, lambda: digest, opened.closing, f"draft:{draft.draft_id}")
 
 
 async def checked_draft(request: http.Request, principal: Principal, business: Business, wanted: ImportRequest) -> DraftCheck:
