@@ -133,6 +133,7 @@ def run_import(console: Console, _: Options) -> dict[str, Any]:
     table.add_row("memory of the web process beyond what it used", f"{found.memory_mb:.0f} MB")
     table.add_row("memory of the process that reads the list", f"{found.reader_mb:.0f} MB")
     table.add_row("another request, p50 / p99", str(found.others))
+    table.add_row(f"seconds from the last byte, sent at {imports.MEGABITS:g} Mbit/s", f"{found.slow_seconds:.1f}")
     console.print(table)
     return asdict(found)
 
