@@ -165,7 +165,7 @@ async def test_everything_but_the_live_updates_works_without_scripts(site: Site,
         await page.get_by_role("button", name=name).click()
     await expect(page.get_by_text("Without JavaScript this page does not update")).to_be_visible()
     await call_export_and_call_back(site, page)
-    await page.locator(".chips").get_by_role("link", name="Not called yet").click()
+    await page.locator(".chips").get_by_role("link", name="Still to call").click()
     await expect(page.locator("#leads tbody tr")).to_have_count(1)
     for press, shown in (("#do-pause", "Paused"), ("#do-resume", "Calling, 0 of 3 lines")):
         await page.locator(press).click()

@@ -256,7 +256,7 @@ async def test_many_leads_at_once_are_asked_for_and_then_begun(browser: BrowserS
     selected = {f"job-{jobs[3]['id']}": "1", "scope": "selected", "show": "all"}
     assert "Leave out 1 person?" in text_of(await browser.post(f"{page}/leads/cancel", selected))
     question = text_of(await browser.post(f"{page}/leads/do-not-call", {"scope": "all", "show": "queued", "search": "050"}))
-    whom = r"Never call 5 people again\? Lead 1 ?, Lead 2 ?, Lead 3 and 2 more Chosen by: Not called yet · “050”"
+    whom = r"Never call 5 people again\? Lead 1 ?, Lead 2 ?, Lead 3 and 2 more Chosen by: Still to call · “050”"
     assert re.search(whom, question), question
     hebrew = BrowserSession(site, "he")
     await hebrew.sign_in()

@@ -26,7 +26,7 @@ COUNT_LABELS: Final[Mapping[str, str]] = {
     "cancelled": msgid("Cancelled"),
     "skipped": msgid("Left out"),
     "in_progress": msgid("On the line"),
-    "queued": msgid("Not called yet"),
+    "queued": msgid("Still to call"),
 }
 
 # The colours of the counts in the bar of a list; what has not been called is the bar itself.

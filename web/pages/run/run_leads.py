@@ -32,7 +32,7 @@ CALLED: Final = "called"
 CHOICES: Final = {
     CALLED: (msgid("Called"), tuple(status for status in JobStatus if status is not JobStatus.QUEUED)),
     "line": (msgid("On the line"), (JobStatus.DIALING, JobStatus.CALLING)),
-    "queued": (msgid("Not called yet"), (JobStatus.QUEUED,)),
+    "queued": (msgid("Still to call"), (JobStatus.QUEUED,)),
     "cancelled": (msgid("Cancelled"), (JobStatus.CANCELLED,)),
     "skipped": (msgid("Left out"), (JobStatus.SKIPPED,)),
     ALL: (msgid("All"), None),
