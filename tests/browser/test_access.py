@@ -117,6 +117,9 @@ async def test_the_page_of_a_run_is_dense_and_has_three_sizes_of_type(site: Site
     for row in ("#leads tbody tr:first-child", "#feed li:first-child"):
         assert len(await user.page.locator(row).evaluate(BASELINES)) == 1, row
     assert await user.page.evaluate(TYPE_SIZES) == 3
+    await user.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert await user.page.locator(".run-bar").evaluate("bar => bar.getBoundingClientRect().top") == 0, "it stays in sight"
+    await expect(user.page.locator(".run-bar .live-text")).to_be_in_viewport()
     await context.close()
 
 
