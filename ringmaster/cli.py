@@ -30,6 +30,7 @@ MODULES: Final = {
     "stop-all": "installation.dialling",
     "resume-all": "installation.dialling",
     "rejected": "runs.rejected",
+    "restored": "installation.restored",
     "doctor": "installation.doctor",
     "run": "runs.run",
     "watch": "runs.watch",

@@ -1,6 +1,9 @@
 -- name: notice
 SELECT dialer.notice_timeline_v1()
 
+-- name: note_restore
+SELECT dialer.note_restore_v1($1::text) FROM set_config('dialer.address', $2::text, TRUE)
+
 -- name: present
 SELECT h.id, h.since, (SELECT min(m.calls_from) FROM dialer.timelines m
                        WHERE m.id > coalesce((SELECT l.timeline FROM dialer.lanes l WHERE l.business_id = $1),

@@ -1,16 +1,44 @@
 -- Detects the timeline the database is on, and recovers calls it may have lost. PostgreSQL begins a new timeline
 -- whenever a standby is promoted or a backup is recovered; a dump that is loaded elsewhere gets another system
--- identifier.
+-- identifier, and one that is loaded into the same server makes the tables anew.
 
--- Where a provider hides both, every timeline looks the same, and the limit of promise P5 is wider
+-- Where a provider hides the first two, only a dump is noticed, and the limit of promise P5 is wider
 -- (docs/guarantees.md).
 CREATE OR REPLACE FUNCTION dialer.timeline_name() RETURNS text
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    made CONSTANT oid := 'dialer.timelines'::regclass;
 BEGIN
-    RETURN format('%s %s', (SELECT c.system_identifier FROM pg_control_system() c),
-                  left(pg_walfile_name(pg_current_wal_lsn()), 8));
+    RETURN format('%s %s %s', (SELECT c.system_identifier FROM pg_control_system() c),
+                  left(pg_walfile_name(pg_current_wal_lsn()), 8), made);
 EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_function THEN
-    RETURN 'unknown';
+    RETURN format('unknown %s', made);
+END
+$$;
+
+-- Begin a timeline of this name, unless there is one: the calls of each business are compared with the provider's
+-- before it takes a lead.
+CREATE OR REPLACE FUNCTION dialer.begin_timeline_v1(p_name text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    -- More events and attempts than a timeline can have lost: their ids were published, and must not be assigned again.
+    forgotten CONSTANT bigint := 1000000000;
+    noticing CONSTANT bigint := 7417003;
+    is_older boolean;
+BEGIN
+    -- One session records the timeline; the others wait here. Not a table lock: that would wait for any session with a
+    -- row lock.
+    PERFORM pg_advisory_xact_lock(noticing);
+    is_older := EXISTS (SELECT FROM dialer.timelines) OR EXISTS (SELECT FROM dialer.attempts);
+    INSERT INTO dialer.timelines (name, calls_from)
+    VALUES (p_name, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1),
+                             now() - interval '1 day') - interval '1 minute')
+    ON CONFLICT (name) DO NOTHING;
+    IF FOUND AND is_older THEN
+        PERFORM setval(s.name, nextval(s.name) + forgotten)
+        FROM (VALUES (pg_get_serial_sequence('dialer.attempts', 'id')),
+              (pg_get_serial_sequence('dialer.outbox', 'id'))) AS s (name);
+    END IF;
 END
 $$;
 
@@ -20,11 +48,7 @@ $$;
 CREATE OR REPLACE FUNCTION dialer.notice_timeline_v1() RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE
-    -- More events and attempts than a timeline can have lost: their ids were published, and must not be assigned again.
-    forgotten CONSTANT bigint := 1000000000;
-    noticing CONSTANT bigint := 7417003;
     here text;
-    is_older boolean;
     boot uuid;
 BEGIN
     IF pg_is_in_recovery() THEN
@@ -32,19 +56,7 @@ BEGIN
     END IF;
     here := dialer.timeline_name();
     IF NOT EXISTS (SELECT FROM dialer.timelines h WHERE h.name = here) THEN
-        -- One session records the timeline; the others wait here. Not a table lock: that would wait for any session
-        -- with a row lock.
-        PERFORM pg_advisory_xact_lock(noticing);
-        is_older := EXISTS (SELECT FROM dialer.timelines) OR EXISTS (SELECT FROM dialer.attempts);
-        INSERT INTO dialer.timelines (name, calls_from)
-        VALUES (here, coalesce((SELECT a.created_at FROM dialer.attempts a ORDER BY a.id DESC LIMIT 1),
-                               now() - interval '1 day') - interval '1 minute')
-        ON CONFLICT (name) DO NOTHING;
-        IF FOUND AND is_older THEN
-            PERFORM setval(s.name, nextval(s.name) + forgotten)
-            FROM (VALUES (pg_get_serial_sequence('dialer.attempts', 'id')),
-                  (pg_get_serial_sequence('dialer.outbox', 'id'))) AS s (name);
-        END IF;
+        PERFORM dialer.begin_timeline_v1(here);
     END IF;
     SELECT b.id INTO boot FROM dialer.boot b;
     IF NOT FOUND THEN
@@ -52,6 +64,16 @@ BEGIN
         SELECT b.id INTO boot FROM dialer.boot b;
     END IF;
     RETURN boot;
+END
+$$;
+
+-- Say that the database comes from a copy although nothing in it shows that, such as a snapshot of its disk.
+CREATE OR REPLACE FUNCTION dialer.note_restore_v1(p_actor text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM dialer.notice_timeline_v1();
+    PERFORM dialer.begin_timeline_v1(format('%s %s', dialer.timeline_name(), gen_random_uuid()));
+    INSERT INTO dialer.audit_log (business_id, actor, action) VALUES (0, p_actor, 'restored');
 END
 $$;
 

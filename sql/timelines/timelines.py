@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sql.audit.audit import CURRENT_ADDRESS
 from sql.statements import statements
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class Timelines:
     def __init__(self, pool: Pool) -> None:
         """Use `pool`, which the caller closes."""
         self._pool = pool
+
+    async def note_restore(self, actor: str) -> None:
+        """Begin a timeline: the database comes from a copy, although nothing in it shows that."""
+        await self._pool.fetchrow(TEXT["note_restore"], actor, CURRENT_ADDRESS.get())
 
     async def present(self, business_id: int, shown_after_seconds: float) -> Timeline | None:
         """The present timeline; None when compared already. The provider lists calls `shown_after_seconds` after their claim."""

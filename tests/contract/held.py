@@ -275,6 +275,7 @@ HELD: dict[tuple[int, str], dict[str, str]] = {
         "python -m dialer business erase --business ID --yes [--phone +E164] [--keep-days N] [--by NAME] [--json]": ERASURE
         + "test_a_business_is_exported_and_erased",
         "python -m dialer business proof --business ID --phone +E164 [--json]": ERASURE + "test_a_business_is_exported_and_erased",
+        "python -m dialer restored [--by NAME] [--json]": INTEGRATION + "test_restores.py::test_a_copy_that_shows_nothing_is_told_of",
         "python -m dialer account set --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
         "python -m dialer account clear --business ID [--by NAME] [--json]": ACCOUNTS + "test_an_account_is_given_and_taken_back",
         "python -m dialer account reseal [--by NAME] [--json]": ACCOUNTS + "test_credentials_are_resealed",

@@ -39,6 +39,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "business.resume": msgid("Resumed all calls"),
     "business.erase": msgid("Erased a business"),
     "person.erase": msgid("Erased everything about one person"),
+    "restored": msgid("Restored the database from a copy"),
     "user.create": msgid("Added a user"),
     "user.change": msgid("Changed a user"),
     "user.delete": msgid("Deleted a user"),
