@@ -6,7 +6,8 @@ process ends; OWNED is a directory that the program must own once root is droppe
 
 PostgreSQL refuses to run as root. We first try a user namespace in which we are called `nobody` and are root outside: no file changes
 its owner, and a checkout under /root stays reachable. Where namespaces are not allowed (most containers) we really become `nobody`:
-the directory is given to that user and, when a directory above it is closed to others, the capability to enter it is kept.
+the directory is given to that user and, when a directory above it is closed to others, the capability to enter it is kept. A user id
+without a name, as containers have, gets that name in a namespace, or cannot start a server.
 """
 
 from __future__ import annotations
@@ -36,8 +37,11 @@ def main(arguments: list[str]) -> None:
         OSError: when the kernel refuses a step; the message names it.
     """
     parent, death_signal, owned, program, *rest = arguments
-    if owned != "-" and os.geteuid() == ROOT:
-        drop_root(Path(owned), Path(program))
+    if owned != "-":
+        if os.geteuid() == ROOT:
+            drop_root(Path(owned), Path(program))
+        elif os.geteuid() not in {user.pw_uid for user in pwd.getpwall()}:
+            take_name()
     # After the change of user, which resets PR_SET_PDEATHSIG (prctl(2)).
     end_with(int(parent), int(death_signal))
     os.execv(program, [program, *rest])  # noqa: S606 deliberately without a shell
@@ -61,6 +65,17 @@ def drop_root(owned: Path, program: Path) -> None:
     else:
         change_owner(owned, user.pw_uid, user.pw_gid)
         switch_user(user, keep_access=not (reachable(owned) and reachable(program)))
+
+
+def take_name() -> None:
+    """Enter a namespace in which our user id has a name: initdb refuses one without."""
+    user = ordinary_user()
+    if not namespaces_work(user):
+        sys.exit(
+            f"initdb refuses the user id {os.geteuid()}, which has no name here, and user namespaces are not allowed. Add a line for it to "
+            "/etc/passwd, start as root or as a user with a name, or use servers of your own: DATABASE_URL and REDIS_URL"
+        )
+    enter_namespace(user)
 
 
 def ordinary_user() -> pwd.struct_passwd:

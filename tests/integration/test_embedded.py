@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
+import shutil
 import socket
 import stat
+import subprocess
 from pathlib import Path
+from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -23,6 +27,9 @@ from ringmaster.local.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+NAMELESS = 12345
 
 
 @pytest.fixture
@@ -143,6 +150,30 @@ async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
     assert processes(place) == []
     async with postgres.running(place) as url:
         assert await ask(url, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("allowed", [True, False], ids=["with namespaces", "without namespaces"])
+def test_a_user_id_without_a_name_gets_one_or_is_told_what_helps(*, allowed: bool) -> None:
+    """As a container that runs as any user id has it: initdb looks up the name of its user."""
+    launcher = Path(postgres.__file__).with_name("launch.py").read_text()
+    if not allowed:
+        launcher = launcher.replace("CLONE_NEWUSER = 0x10000000", "CLONE_NEWUSER = -1")
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+    if python is None:
+        pytest.skip("no Python that another user may start")
+    # Its source, since another user cannot read ours when the checkout is root's.
+    arguments = [python, "-I", "-S", "-c", launcher, str(os.getpid()), str(SIGKILL.value), "/nowhere", "/usr/bin/id", "-un"]
+    told = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd="/", user=NAMELESS, group=NAMELESS, extra_groups=[])
+    # Most containers allow no namespace either.
+    command = ["unshare", "--user", "true"]
+    may = allowed and subprocess.run(command, check=False, user=NAMELESS, group=NAMELESS, extra_groups=[], cwd="/").returncode == 0
+    assert (told.returncode == 0) is may, told.stderr
+    if may:
+        assert told.stdout.strip() in {user.pw_name for user in pwd.getpwall()}
+    else:
+        assert "initdb refuses the user id 12345" in told.stderr
+        assert "DATABASE_URL and REDIS_URL" in told.stderr
 
 
 async def test_another_version_is_refused(tmp_path: Path) -> None:
