@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pytest
 
 PLATFORMS: Final[dict[str, dict[str, Any]]] = {
-    "pgbouncer-session": {"pooler": Mode.SESSION},
+    # A session of the server for each connection of a web process and two workers: the pooler has 20.
+    "pgbouncer-session": {"pooler": Mode.SESSION, "DIALER_DATABASE_CONNECTIONS": "6"},
     "pgbouncer-transaction": {"pooler": Mode.TRANSACTION},
     "postgresql-14": {"database": OldestPostgres},
     "postgresql-15": {"database": DebianPostgres},
