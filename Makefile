@@ -94,6 +94,7 @@ packages:
 	command -v psql >/dev/null || missing+=(postgresql-client); \
 	command -v php >/dev/null || missing+=(php-cli php-redis); \
 	[ -d /usr/share/nodejs/redis ] || missing+=(node-redis); \
+	command -v promtool >/dev/null || missing+=(prometheus); \
 	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer); \
 	[ -x /usr/sbin/nginx ] || missing+=(nginx-light); \
 	[ -x /usr/sbin/haproxy ] || missing+=(haproxy); \

@@ -40,6 +40,12 @@ class WorkerMetrics(ProcessMetrics):
         begin(self.claims, VerdictCode)
         begin(self.posts, (PLACED, REFUSED, UNSENT, UNANSWERED))
         begin(self.permits, ("redis", "alone"))
+        for rule in CODES:
+            self.refusals.labels(str(rule.code), rule.action)
+        self.refusals.labels(ANOTHER, Action.ACCOUNT)
+        self.refusals.labels(THROTTLED, Action.WAIT)
+        for rule_name in (FOREIGN, NO_ANSWER):
+            self.refusals.labels(rule_name, Action.UNKNOWN)
 
     def count_claim(self, verdicts: list[VerdictCode], leads: int, seconds: float) -> None:
         """Count a claim that was answered after `seconds`: a verdict for each of its businesses, and the leads it took."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from dialer.phone_masks import MASK, mask_phone, mask_phones
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
     from structlog.typing import Processor, WrappedLogger
 
@@ -92,6 +93,13 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     # The library logs the headers and the form of every request at INFO.
     logging.getLogger("twilio").setLevel(logging.WARNING)
+
+
+@contextmanager
+def about(**ids: object) -> Iterator[None]:
+    """Add ids to every line that is logged in a block, libraries' included: business_id, run_id, job_id, attempt_id, sid; but None."""
+    with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value is not None}):
+        yield
 
 
 def mask_event(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

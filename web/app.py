@@ -172,7 +172,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     app[keys.WEBHOOKS] = Webhooks(pool)
     app[keys.INSTALLATION] = Installation(pool)
     app[keys.DELIVERY_STATE] = SharedRead(lambda: app[keys.INSTALLATION].deliveries(ended_seconds=metrics.ENDED_SECONDS))
-    app[keys.FIGURES] = SharedRead(lambda: app[keys.INSTALLATION].figures(undriven_seconds=metrics.UNDRIVEN_SECONDS))
+    app[keys.FIGURES] = SharedRead(metrics.figures_of(app[keys.INSTALLATION]))
     app[keys.KEY_PRESSES] = KeyPresses(app[keys.SCRIPTS], app[keys.DO_NOT_CALL])
     app[keys.AUDIT] = Audit(pool)
     app[keys.USERS] = Users(pool)

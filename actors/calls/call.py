@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from actors.calls.call_account import account_of
 from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, reconcile, record
 from dialer.concurrency.loop import wait_for_event
+from dialer.log import about
 from dialer.model import AttemptReason, AttemptState, Outcome, Reference
 from dialer.policy.checks import pause_before_check
 from sql.attempts.attempts import ClaimedAttempt, Fact
@@ -26,6 +27,7 @@ from telephony.refusals import CALLBACK_WAITS, Action
 if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from actors.calls.reconciler import SlowDown
     from actors.services import Services
@@ -77,7 +79,8 @@ class Call:
         finally:
             self.placing = False
         if result.state and result.state.open:
-            await self.follow(AFTER_HANG_UP_SECONDS if result.hang_up else self._pause(result.state))
+            with about(sid=result.sid):
+                await self.follow(AFTER_HANG_UP_SECONDS if result.hang_up else self._pause(result.state))
 
     async def follow(self, check_in: float) -> None:
         """Follow a call that may exist until it ends; query the provider after `check_in` seconds without a hint or a confirmation."""
@@ -127,7 +130,9 @@ class Call:
         result = UnsentCall(AttemptReason.WITHDRAWN) if self.withdrawn else await self._post(account, attempt, deadline)
         self._services.metrics.count_post(result)
         self._posted(result)
-        return await record(self._services, account, fact_of(attempt, result))
+        with about(sid=result.sid if isinstance(result, PlacedCall) else None):
+            _log_result(result)
+            return await record(self._services, account, fact_of(attempt, result))
 
     async def _account(self, attempt: ClaimedAttempt) -> Account | None:
         try:
@@ -164,6 +169,24 @@ class Call:
             if not await wait_for_event(self._bell, seconds):
                 return SILENCE
         return self._mail.popleft()
+
+
+def about_call(attempt: ClaimedAttempt | OpenAttempt) -> AbstractContextManager[None]:
+    """Add the ids of this attempt to what is logged in a block."""
+    sid = None if isinstance(attempt, ClaimedAttempt) else attempt.sid
+    return about(business_id=attempt.business_id, run_id=attempt.run_id, job_id=attempt.job_id, attempt_id=attempt.attempt_id, sid=sid)
+
+
+def _log_result(result: PlaceResult) -> None:
+    match result:
+        case PlacedCall():
+            log.debug("placed")
+        case RefusedCall(code=code, message=message):
+            log.info("refused with code %d: %s", code, message)
+        case UnsentCall(reason=reason):
+            log.info("not sent: %s", reason)
+        case UnansweredCall(reason=reason):
+            log.warning("it is unknown whether there is a call: %s", reason)
 
 
 def fact_of(attempt: ClaimedAttempt, result: PlaceResult) -> Fact:

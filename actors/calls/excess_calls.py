@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from actors.calls.call_account import account_of
 from actors.calls.reconciler import hang_up
 from dialer.concurrency.loop import Loop
+from dialer.log import about
 from dialer.model import AttemptState
 from sql.errors import DatabaseUnavailableError
 from telephony.provider import CallFacts, NoSuchCall
@@ -57,7 +58,8 @@ class ExcessCalls:
 
     async def _end(self, call: ExcessCall) -> None:
         try:
-            await self._hang_up_and_check(call)
+            with about(business_id=call.business_id, attempt_id=call.attempt_id, sid=call.sid):
+                await self._hang_up_and_check(call)
         except DatabaseUnavailableError:
             # The next round tries again.
             pass

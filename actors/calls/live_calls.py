@@ -14,6 +14,7 @@ from actors.calls.evidence import MISSING
 from actors.calls.queue_watch import QueueWatch
 from actors.calls.reconciler import QUEUED, fact_of_call, record
 from dialer.concurrency.loop import Loop
+from dialer.log import about
 from dialer.model import AttemptState
 from dialer.policy.checks import QUEUED_SECONDS
 from sql.attempts.fact_writer import NotRecordedError
@@ -117,9 +118,10 @@ class LiveCalls:
             self._tasks.spawn(self._record(account, fact))
 
     async def _record(self, account: Account, fact: Fact) -> None:
-        try:
-            await record(self._services, account, fact)
-        except NotRecordedError:
-            log.warning("attempt %d: the state shown by a list could not be recorded; the next list will show it again", fact.attempt_id)
-        finally:
-            self._recording.discard(fact.attempt_id)
+        with about(business_id=fact.business_id, attempt_id=fact.attempt_id, sid=fact.sid):
+            try:
+                await record(self._services, account, fact)
+            except NotRecordedError:
+                log.warning("attempt %d: the state that a list shows could not be recorded; the next list shows it again", fact.attempt_id)
+            finally:
+                self._recording.discard(fact.attempt_id)

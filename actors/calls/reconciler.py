@@ -132,6 +132,7 @@ class _Reconciliation:
         recorded = await (self._by_sid(attempt.sid) if attempt.sid else self._by_list())
         self.services.metrics.count_check(recorded)
         if recorded is not None and not recorded.open:
+            log.info("attempt %d: the provider was asked, and it is %s", attempt.attempt_id, recorded)
             return None
         state = recorded or attempt.state
         seconds = AFTER_HANG_UP_SECONDS if attempt.hang_up else pause_before_check(state, attempt.checks, policy.ring_seconds)

@@ -10,7 +10,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.calls.call import Call, fact_of
+from actors.calls.call import Call, about_call, fact_of
 from actors.calls.orphaned_calls import OrphanedCalls
 from actors.dispatch.dispatchers import Dispatchers
 from actors.supervisor.messages import (
@@ -175,12 +175,13 @@ class EffectRunner:
     async def _run_call(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run a call to its end. A call whose coroutine fails is adopted again by the next poll: it is still recorded as open."""
         attempt = call.attempt
-        try:
-            await work()
-        except Exception:
-            log.exception("the coroutine of attempt %d failed; the next poll adopts it", attempt.attempt_id)
-        finally:
-            self.registry.remove_call(call)
+        with about_call(attempt):
+            try:
+                await work()
+            except Exception:
+                log.exception("the coroutine of attempt %d failed; the next poll adopts it", attempt.attempt_id)
+            finally:
+                self.registry.remove_call(call)
         self.deliver(attempt.business_id, CallOver(attempt.attempt_id, attempt.run_id))
 
     def _notify_call(self, attempt_id: int, hint: CallChanged) -> None:

@@ -78,7 +78,10 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class InstallationMetrics:
-    """What is measured of the whole installation; `outbox_events` counts up to 10,000, `stalled` are businesses by reason."""
+    """What is measured of the whole installation; `outbox_events` counts up to 10,000.
+
+    `stalled` are businesses by reason, `refused` leads by the rule that has kept them from being called lately.
+    """
 
     workers: int
     partitions_unowned: int
@@ -94,6 +97,7 @@ class InstallationMetrics:
     outbox_events: int
     transaction_oldest_seconds: float
     stalled: dict[str, int]
+    refused: dict[str, int]
     stopped: int
 
 
@@ -117,9 +121,12 @@ class Installation:
         [row] = await self._pool.fetch(TEXT["state"])
         return InstallationState(**row)
 
-    async def figures(self, *, undriven_seconds: float) -> InstallationMetrics:
-        """The figures of the whole installation; a run is undriven when its worker has said nothing for so long."""
-        [row] = await self._pool.fetch(TEXT["figures"], undriven_seconds)
+    async def figures(self, *, undriven_seconds: float, refused_seconds: float) -> InstallationMetrics:
+        """The figures of the whole installation; a run is undriven when its worker has said nothing for so long.
+
+        Leads that a rule has refused are counted for `refused_seconds`.
+        """
+        [row] = await self._pool.fetch(TEXT["figures"], undriven_seconds, refused_seconds)
         return InstallationMetrics(**row)
 
     async def deliveries(self, *, ended_seconds: float) -> DeliveryState:

@@ -101,5 +101,8 @@ SELECT (SELECT count(*) FROM live)::integer AS workers,
         FROM transactions t)::float8 AS transaction_oldest_seconds,
        (SELECT coalesce(jsonb_object_agg(s.reason, s.businesses), '{}')
         FROM (SELECT q.reason, count(*) AS businesses FROM dialer.stalls q GROUP BY q.reason) s) AS stalled,
+       (SELECT coalesce(jsonb_object_agg(f.rule, f.leads), '{}')
+        FROM (SELECT q.rule, count(*) AS leads FROM dialer.refusals q
+              WHERE q.at > now() - make_interval(secs => $2::float8) GROUP BY q.rule) f) AS refused,
        (i.stopped_at IS NOT NULL)::integer AS stopped
 FROM dialer.installation i, slots, runs, unknown

@@ -350,6 +350,7 @@ CREATE TABLE dialer.refusals (
     detail       TEXT,
     PRIMARY KEY (job_id, rule)
 );
+CREATE INDEX refusals_by_age ON dialer.refusals (at);
 
 -- Operations on many leads of a run: which ones is settled when it is asked for, and carried out in chunks, in the
 -- order of `jobs`.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import sys
 import urllib.request
@@ -14,6 +16,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
+import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialer.watch.loop_watch import LONGEST_SECONDS, LoopWatch
@@ -21,12 +25,16 @@ from dialer.watch.metrics_port import MetricsPort
 from dialer.watch.process_metrics import ProcessMetrics
 from ringmaster.local.ports import LOCALHOST, free_port
 from tests.chaos.polling import until
+from tests.prometheus import OPS, RULES
 from tests.web_site import ACCOUNT, AUTH_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-START_SECONDS = 20
+NAME = re.compile(r"[a-z][a-z_]+")
+LABELS = re.compile(r"\{[^}]*\}|by \([^)]*\)|\[[^\]]*\]")
+FUNCTIONS = {"up", "max", "min", "sum", "rate", "increase", "absent", "and", "or", "histogram_quantile"}
+START_SECONDS = 60
 LEASE_SECONDS = 30
 
 
@@ -41,11 +49,14 @@ class Process:
         """Its log, until each of these is in it."""
         assert self.process.stderr
         seen = ""
-        async with asyncio.timeout(START_SECONDS):
-            while not all(text in seen for text in texts):
-                line = (await self.process.stderr.readline()).decode()
-                assert line, seen
-                seen += line
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not all(text in seen for text in texts):
+                    line = (await self.process.stderr.readline()).decode()
+                    assert line, seen
+                    seen += line
+        except TimeoutError:
+            pytest.fail(f"not within {START_SECONDS} s: {texts}; it logged:\n{seen}")
         return seen
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -88,6 +99,23 @@ async def running(program: str, port: int, database_url: str, redis_url: str, **
             await process.wait()
 
 
+def series(text: str) -> set[str]:
+    """The names of the series in a scrape, those without a sample yet included."""
+    families = list(text_string_to_metric_families(text))
+    endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+    return {f"{family.name}{ending}" for family in families for ending in endings[family.type]}
+
+
+def asked_for() -> set[str]:
+    """The names of the series that the rules and the dashboard name."""
+    rules = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+    board = json.loads((OPS / "grafana" / "ringmaster.json").read_text())
+    asked = [rule["expr"] for rule in rules] + [one["expr"] for panel in board["panels"] for one in panel.get("targets", ())]
+    # Prometheus makes `up` itself; labels are in braces and in parentheses after `by`.
+    names = {name for one in asked for name in NAME.findall(LABELS.sub("", one))}
+    return names - FUNCTIONS
+
+
 async def test_a_worker_serves_its_metrics_and_says_when_it_cannot_dial(database_url: str, redis_url: str) -> None:
     port = free_port()
     name = urlsplit(database_url).path.removeprefix("/")
@@ -106,6 +134,11 @@ async def test_a_worker_serves_its_metrics_and_says_when_it_cannot_dial(database
             # It holds connections by now, and each use of one has been timed.
             assert next(sample.value for sample in families["pool_wait_seconds"].samples if sample.name.endswith("_count")) > 0
             assert (await worker.get("/"))[0] == 404
+            # Whatever the rules and the dashboard ask for is there, in one kind of process or the other.
+            async with running("web", free_port(), database_url, redis_url, PORT=str(free_port())) as web:
+                await web.lines("metrics are on port")
+                served = series((await worker.get("/metrics"))[1]) | series((await web.get("/metrics"))[1])
+            assert {name for name in asked_for() if name not in served} == set()
             # The port of a second process is in use: it says so once, and works all the same.
             async with running("actors", port, database_url, redis_url) as second:
                 await second.lines(f"DIALER_METRICS_PORT: port {port}: Address already in use; this process goes on without it", "started")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from telephony import refusals, simulator
 from telephony.simulator import Faults
 from tests.chaos import polling
 from tests.integration.test_worker import Floor, floor, until
+from tests.log_lines import logged
 
 if TYPE_CHECKING:
     from sql.runs.runs import Run
@@ -63,6 +65,20 @@ async def test_numbers_that_are_all_refused_alike_are_not_a_list(floor: Floor) -
     seen, _ = await paused(floor, {"refuse_before": 1, "refuse_status": 400, "refuse_code": 21211})
     assert refusals.LEADS_IN_A_ROW <= seen.failed <= refusals.LEADS_IN_A_ROW + SLOTS
     assert "21211" in (seen.last_error or "")
+
+
+async def test_each_line_about_a_call_says_whose_it_is_and_no_number(floor: Floor) -> None:
+    with logged() as lines:
+        seen, _ = await paused(floor, {"refuse_before": 1, "refuse_status": 400, "refuse_code": 21211})
+    found = [line for line in map(json.loads, lines.getvalue().splitlines()) if "refused with code 21211" in line["event"]]
+    assert len(found) == seen.failed
+    attempts = await floor.database.pool.fetch(
+        "SELECT business_id, run_id, job_id, id AS attempt_id FROM dialer.attempts WHERE error_code = 21211 ORDER BY id"
+    )
+    said = [{name: line[name] for name in ("business_id", "run_id", "job_id", "attempt_id")} for line in found]
+    assert sorted(said, key=lambda ids: ids["attempt_id"]) == [dict(row) for row in attempts]
+    phones = await floor.database.pool.fetch("SELECT phone FROM outbound_call_jobs")
+    assert [phone for (phone,) in phones if phone.lstrip("+") in lines.getvalue()] == []
 
 
 async def speak(_request: http.Request) -> http.Response:

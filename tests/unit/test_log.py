@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import unicodedata
@@ -14,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialer import log
-from dialer.config import Settings
 from dialer.log import mask_text
+from tests.log_lines import logged
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
 
 NONCE = "0123456789abcdef" * 2
@@ -26,16 +26,8 @@ NONCE = "0123456789abcdef" * 2
 @pytest.fixture(params=["json", "console"])
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What is logged while the test runs, in both formats."""
-    root, stream = logging.getLogger(), io.StringIO()
-    handlers, level = root.handlers[:], root.level
-    log.configure(Settings(LOG_FORMAT=request.param, LOG_LEVEL="DEBUG"), stream)
-    yield stream
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-    for handler in handlers:
-        root.addHandler(handler)
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logged(request.param) as stream:
+        yield stream
 
 
 @pytest.mark.parametrize(

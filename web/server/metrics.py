@@ -17,16 +17,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram
 from dialer.shares import BusyError
 from dialer.watch.loop_watch import LoopWatch
 from dialer.watch.metrics_port import MetricsPort
-from dialer.watch.process_metrics import ProcessMetrics
+from dialer.watch.process_metrics import ProcessMetrics, begin
+from sql.attempts.verdicts import RecordVerdict
 from sql.errors import NOT_MIGRATED, DatabaseUnavailableError
 from web.server import keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aiohttp.typedefs import Handler
 
-    from sql.installation.business_states import DeliveryState, InstallationMetrics
+    from sql.installation.business_states import DeliveryState, Installation, InstallationMetrics
 
 routes = http.RouteTableDef()
 
@@ -80,8 +81,13 @@ class Metrics(ProcessMetrics):
         self.oldest_delivery = Gauge("webhook_oldest_delivery_seconds", "Age of the oldest waiting delivery.", registry=self.registry)
         self.failing_webhooks = Gauge("webhook_failing", "Webhooks whose last try has failed.", registry=self.registry)
 
+        self._failures = Counter("web_failures", "Requests answered with a 5xx.", registry=self.registry)
+        begin(self.callbacks, (*RecordVerdict, "kept", "unsigned", "stranger", "unreadable"))
         self._installation = {name: Gauge(f"dialer_{name}", says, registry=self.registry) for name, says in INSTALLATION.items()}
         self._stalled = Gauge("dialer_businesses_stalled", "Businesses without a new call, by reason.", ["reason"], registry=self.registry)
+        self._refused = Gauge(
+            "dialer_leads_refused", "Leads that a rule kept back in the last 5 minutes.", ["rule"], registry=self.registry
+        )
         self._database = Gauge("dialer_database_available", "1: PostgreSQL answers this process.", registry=self.registry)
         self._redis = Gauge("dialer_redis_available", "1: Redis accepts writes of this process.", registry=self.registry)
 
@@ -92,6 +98,8 @@ class Metrics(ProcessMetrics):
         if child is None:
             child = self._request_counts[labels] = self.requests.labels(*labels)
         child.inc()
+        if status.startswith("5"):
+            self._failures.inc()
 
     def time(self, route: str, seconds: float) -> None:
         """Note how long the answer to a request took."""
@@ -119,9 +127,10 @@ class Metrics(ProcessMetrics):
         self._redis.set(redis)
         for name, gauge in self._installation.items():
             gauge.set(getattr(figures, name) if figures else math.nan)
-        self._stalled.clear()
-        for reason, businesses in (figures.stalled if figures else {}).items():
-            self._stalled.labels(reason).set(businesses)
+        for labelled, found in ((self._stalled, figures.stalled if figures else {}), (self._refused, figures.refused if figures else {})):
+            labelled.clear()
+            for label, count in found.items():
+                labelled.labels(label).set(count)
 
 
 @http.middleware
@@ -148,6 +157,11 @@ async def export(request: http.Request) -> http.Response:
     """The metrics in Prometheus's text format; those of the database are left open while it is unavailable."""
     await _refresh(request.app)
     return http.Response(body=request.app[keys.METRICS].export(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def figures_of(installation: Installation) -> Callable[[], Awaitable[InstallationMetrics]]:
+    """A function that reads the figures of the whole installation."""
+    return lambda: installation.figures(undriven_seconds=UNDRIVEN_SECONDS, refused_seconds=ENDED_SECONDS)
 
 
 async def _refresh(app: http.Application) -> None:

@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeAlias, TypeVar
 
 from dialer.concurrency.loop import Loop
+from dialer.log import about
 from dialer.model import Reference
 from dialer.shares import BusyError, Use
 from dialer.streams.client import NOWHERE, RedisUnavailableError
@@ -131,7 +132,8 @@ class DeferredCallbacks:
         """Replay one callback and drop it; False when it must be retried."""
         entry, reference, form = callback
         try:
-            await self._receiver.replay(reference, form)
+            with about(sid=form.get("CallSid")):
+                await self._receiver.replay(reference, form)
         except ValueError:
             log.warning("dropped a deferred callback with a malformed field")
         except (NotRecordedError, BusyError, RowLockedError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web as http
 
+from dialer.log import about
 from dialer.model import Reference
 from dialer.sealing import BrokenSealError
 from dialer.shares import BusyError
@@ -26,6 +27,9 @@ from web.twilio.greeting import greets
 from web.twilio.key_presses import DIGITS
 from web.twilio.previews import test_call_routes
 from web.twilio.signed_forms import accepted, form_of, signed_request, twiml_response
+
+# Of a sid in the log; whoever sent it may not be Twilio.
+SHOWN_CHARACTERS = 64
 
 if TYPE_CHECKING:
     from multidict import MultiDict
@@ -136,6 +140,7 @@ async def _receive(request: http.Request, form: MultiDict[str], *, answered: boo
         ApiError: as `accepted`.
     """
     signed = replace(signed_request(request, form), removes=removes)
-    callback = await accepted(request, request.app[keys.CALLBACKS].receive(signed, answered=answered))
+    with about(sid=form.get("CallSid", "")[:SHOWN_CHARACTERS] or None):
+        callback = await accepted(request, request.app[keys.CALLBACKS].receive(signed, answered=answered))
     request.app[keys.METRICS].callbacks.labels(callback.result.verdict if callback else "kept").inc()
     return callback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,8 @@ from aiohttp import web as http
 from multidict import MultiDict
 
 from sql.stored_text import storable
+from dialer.log import about
+from dialer.model import Reference
 from telephony.twilio import callbacks
 from web.server import errors, keys
 from web.server.addresses import raw_local_path
@@ -47,7 +50,8 @@ async def accepted(request: http.Request, received: Awaitable[Received]) -> Rece
             400 when a field is malformed.
     """
     try:
-        return await received
+        with about(**_ids(request)):
+            return await received
     except UnsignedError:
         raise unsigned(request) from None
     except UnknownReferenceError:
@@ -77,7 +81,16 @@ def unsigned(request: http.Request) -> ApiError:
     return _rejected(request, "unsigned", ApiError(403, "unsigned", Text(msgid("This request is not signed by the provider."))))
 
 
+def _ids(request: http.Request) -> dict[str, int]:
+    """What the address says of the call, whoever sent it."""
+    with suppress(ValueError):
+        reference = Reference.parse(request.match_info["reference"])
+        return {"business_id": reference.business_id, "attempt_id": reference.attempt_id}
+    return {}
+
+
 def _rejected(request: http.Request, verdict: str, error: ApiError) -> ApiError:
     request.app[keys.METRICS].callbacks.labels(verdict).inc()
-    log.warning("a callback was rejected: %s", verdict)
+    with about(**_ids(request)):
+        log.warning("a callback was rejected: %s", verdict)
     return error

@@ -1,0 +1,207 @@
+"""What makes each alert fire: a fault from outside, for the length of a block; after the block it is mended."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from signal import SIGKILL
+from typing import TYPE_CHECKING, Any
+
+from dialer.model import Role
+from ringmaster.commands.businesses import token
+from ringmaster.local.ports import LOCALHOST, free_port
+from sql.dialling.dialling import Dialling
+from tests.chaos.external_client import command, connected
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from tests.chaos.tenant import Tenant
+    from tests.platforms.watched_cluster import WatchedCluster
+
+LEADS = 40
+BUSY_REQUESTS = 40
+CALLS_SECONDS = 30.0
+
+
+async def dialling(cluster: WatchedCluster, *, scenario: str = "slow", leads: int = LEADS) -> tuple[Tenant, int]:
+    """A business whose run has more leads than are called while the test lasts, and its run."""
+    tenant = await cluster.tenant()
+    people = cluster.leads(leads)
+    await cluster.numbers({person["phone"]: scenario for person in people})
+    run_id = await tenant.run(people)
+    return tenant, run_id
+
+
+async def calling(cluster: WatchedCluster) -> tuple[Tenant, int]:
+    """The same, with calls in progress."""
+    tenant, run_id = await dialling(cluster)
+    await tenant.until(run_id, lambda run: run["in_progress"] > 0, CALLS_SECONDS)
+    return tenant, run_id
+
+
+@asynccontextmanager
+async def all_workers_killed(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await calling(cluster)
+    for name in list(cluster.workers):
+        await cluster.end(name, SIGKILL)
+    yield
+    await cluster.start_worker()
+
+
+@asynccontextmanager
+async def web_killed(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await cluster.kill_web()
+    yield
+    await cluster.start_web()
+
+
+@asynccontextmanager
+async def partition_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
+    for name in list(cluster.workers):
+        await cluster.end(name, SIGKILL)
+    async with cluster.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("SELECT FROM dialer.partitions WHERE partition = 5 FOR UPDATE")
+        await cluster.start_worker()
+        await cluster.watch_all()
+        yield
+
+
+@asynccontextmanager
+async def redis_down(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await cluster.valkey.stop()
+    # Its events wait in the outbox.
+    await dialling(cluster)
+    yield
+    await cluster.valkey.start()
+
+
+@asynccontextmanager
+async def database_down(cluster: WatchedCluster) -> AsyncIterator[None]:
+    tenant = await cluster.tenant()
+    await cluster.postgres.stop()
+    for _ in range(6):
+        await tenant.request("GET", "/api/outbound/runs")
+    yield
+    await cluster.postgres.start()
+
+
+@asynccontextmanager
+async def rows_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
+    """Another program holds the rows of one business and of its run."""
+    tenant, run_id = await calling(cluster)
+    async with AsyncExitStack() as stack:
+        foreign = await stack.enter_async_context(cluster.pool.acquire())
+        await stack.enter_async_context(foreign.transaction())
+        await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id)
+        await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", tenant.business_id)
+        async with connected(cluster.valkey.url) as redis:
+            await redis.send(command(tenant, run_id, "run.pause"))
+        # Each request waits for the row, on a connection of the web process.
+        async with asyncio.TaskGroup() as group:
+            for _ in range(BUSY_REQUESTS):
+                group.create_task(tenant.request("POST", f"/api/outbound/runs/{run_id}/pause"))
+        yield
+
+
+@asynccontextmanager
+async def answers_lost(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await cluster.faults(drop_after=1.0, ask_error=1.0)
+    await dialling(cluster)
+    await dialling(cluster)
+    yield
+    await cluster.faults()
+
+
+@asynccontextmanager
+async def called_twice(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await cluster.faults(twice=1.0)
+    tenant, run_id = await dialling(cluster, leads=1)
+    await tenant.until(run_id, lambda run: run["in_progress"] > 0, CALLS_SECONDS)
+    # Now no call can be hung up.
+    cluster.provider_proxy.refuse()
+    yield
+    await cluster.provider_proxy.accept()
+    await cluster.faults()
+
+
+@asynccontextmanager
+async def account_refused(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await cluster.faults(refuse_before=1.0, refuse_status=401, refuse_code=20003)
+    await dialling(cluster)
+    yield
+    await cluster.faults()
+
+
+@asynccontextmanager
+async def provider_away(cluster: WatchedCluster) -> AsyncIterator[None]:
+    cluster.provider_proxy.refuse()
+    await dialling(cluster)
+    yield
+    await cluster.provider_proxy.accept()
+
+
+@asynccontextmanager
+async def loop_blocked(cluster: WatchedCluster) -> AsyncIterator[None]:
+    cluster.stand_still(next(iter(cluster.workers)))
+    yield
+
+
+@asynccontextmanager
+async def callbacks_forged(cluster: WatchedCluster) -> AsyncIterator[None]:
+    for _ in range(6):
+        async with cluster.http.post(f"{cluster.url}/callbacks/1-1-{'0' * 32}", data={"CallStatus": "ringing"}) as response:
+            assert response.status == 403
+    yield
+
+
+@asynccontextmanager
+async def webhook_away(cluster: WatchedCluster) -> AsyncIterator[None]:
+    tenant = await cluster.tenant()
+    admin = await token.create(cluster.pool, tenant.business_id, role=Role.ADMIN)
+    headers = {"Authorization": f"Bearer {admin['token']}"}
+    body = {"url": f"http://{LOCALHOST}:{free_port()}/", "events": ["run.started"]}
+    async with cluster.http.post(f"{cluster.url}/api/webhooks", json=body, headers=headers) as response:
+        assert response.status == 201, await response.text()
+        webhook: dict[str, Any] = await response.json()
+    await tenant.run(cluster.leads(3))
+    yield
+    async with cluster.http.delete(f"{cluster.url}/api/webhooks/{webhook['webhook_id']}", headers=headers) as response:
+        assert response.status in {200, 204}, await response.text()
+
+
+@asynccontextmanager
+async def function_missing(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await calling(cluster)
+    [row] = await cluster.rows("SELECT oid::regprocedure::text AS name FROM pg_proc WHERE proname = 'heartbeat_v1'")
+    await cluster.pool.execute(f"ALTER FUNCTION {row['name']} RENAME TO heartbeat_v0")
+    yield
+    await cluster.pool.execute(f"ALTER FUNCTION {row['name'].replace('_v1', '_v0')} RENAME TO heartbeat_v1")
+
+
+@asynccontextmanager
+async def all_stopped(cluster: WatchedCluster) -> AsyncIterator[None]:
+    installation = Dialling(cluster.pool)
+    await installation.change_all(stop=True, reason="a test", requested_by="test")
+    yield
+    await installation.change_all(stop=False, reason=None, requested_by="test")
+
+
+CAUSES: dict[Callable[[WatchedCluster], AbstractAsyncContextManager[None]], frozenset[str]] = {
+    all_workers_killed: frozenset({"RingmasterNoWorker", "RingmasterProcessDown", "RingmasterRunsUndriven"}),
+    web_killed: frozenset({"RingmasterUnwatched", "RingmasterProcessDown"}),
+    partition_locked: frozenset({"RingmasterPartitionsUnowned", "RingmasterLongTransaction"}),
+    redis_down: frozenset({"RingmasterRedisAway", "RingmasterStreamBehind", "RingmasterOutboxStalled"}),
+    database_down: frozenset({"RingmasterDatabaseAway", "RingmasterLeaseExpired", "RingmasterErrors"}),
+    rows_locked: frozenset({"RingmasterCommandsWait", "RingmasterBusinessesStalled", "RingmasterPoolBusy"}),
+    answers_lost: frozenset({"RingmasterUnknownCalls", "RingmasterAnswersForeign"}),
+    called_twice: frozenset({"RingmasterExcessCalls"}),
+    account_refused: frozenset({"RingmasterCallsRefused"}),
+    provider_away: frozenset({"RingmasterAccountPaused"}),
+    loop_blocked: frozenset({"RingmasterLoopBlocked"}),
+    callbacks_forged: frozenset({"RingmasterCallbacksRefused"}),
+    webhook_away: frozenset({"RingmasterWebhooksLate"}),
+    function_missing: frozenset({"RingmasterDutyFails"}),
+    all_stopped: frozenset({"RingmasterDiallingStopped"}),
+}
