@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 from aiohttp import web as http
 from multidict import MultiDict
 
-from sql.stored_text import storable
 from dialer.log import about
 from dialer.model import Reference
+from sql.stored_text import storable
 from telephony.twilio import callbacks
 from web.server import errors, keys
 from web.server.addresses import raw_local_path
