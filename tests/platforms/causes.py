@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
+
+import asyncpg
 
 from dialer.model import Role
 from ringmaster.commands.businesses import token
 from ringmaster.local.ports import LOCALHOST, free_port
 from sql.dialling.dialling import Dialling
 from tests.chaos.external_client import command, connected
+from tests.chaos.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from tests.platforms.watched_cluster import WatchedCluster
 
 LEADS = 40
+MANY_LEADS = 400
 BUSY_REQUESTS = 40
 CALLS_SECONDS = 30.0
 
@@ -39,6 +43,19 @@ async def calling(cluster: WatchedCluster) -> tuple[Tenant, int]:
     tenant, run_id = await dialling(cluster)
     await tenant.until(run_id, lambda run: run["in_progress"] > 0, CALLS_SECONDS)
     return tenant, run_id
+
+
+@asynccontextmanager
+async def holding(cluster: WatchedCluster, *statements: str) -> AsyncIterator[None]:
+    """Another program, without our time-outs, that has locked something and does not let go."""
+    foreign = await asyncpg.connect(cluster.postgres.url)
+    try:
+        async with foreign.transaction():
+            for statement in statements:
+                await foreign.execute(statement)
+            yield
+    finally:
+        await foreign.close()
 
 
 @asynccontextmanager
@@ -61,8 +78,7 @@ async def web_killed(cluster: WatchedCluster) -> AsyncIterator[None]:
 async def partition_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
     for name in list(cluster.workers):
         await cluster.end(name, SIGKILL)
-    async with cluster.pool.acquire() as foreign, foreign.transaction():
-        await foreign.execute("SELECT FROM dialer.partitions WHERE partition = 5 FOR UPDATE")
+    async with holding(cluster, "SELECT FROM dialer.partitions WHERE partition = 5 FOR UPDATE"):
         await cluster.start_worker()
         await cluster.watch_all()
         yield
@@ -89,25 +105,35 @@ async def database_down(cluster: WatchedCluster) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def rows_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
-    """Another program holds the rows of one business and of its run."""
+    """Another program holds a run, and the leads of another one that would be next."""
     tenant, run_id = await calling(cluster)
-    async with AsyncExitStack() as stack:
-        foreign = await stack.enter_async_context(cluster.pool.acquire())
-        await stack.enter_async_context(foreign.transaction())
-        await foreign.execute("SELECT FROM outbound_call_runs WHERE id = $1 FOR UPDATE", run_id)
-        await foreign.execute("SELECT FROM dialer.lanes WHERE business_id = $1 FOR UPDATE", tenant.business_id)
+    second, second_run = await dialling(cluster, scenario="busy", leads=MANY_LEADS)
+    await second.until(second_run, lambda run: run["failed"] > 0, CALLS_SECONDS)
+    async with holding(
+        cluster,
+        f"SELECT FROM outbound_call_runs WHERE id = {run_id} FOR UPDATE",
+        f"SELECT FROM outbound_call_jobs WHERE run_id = {second_run} AND status = 'queued' FOR UPDATE",
+    ):
         async with connected(cluster.valkey.url) as redis:
             await redis.send(command(tenant, run_id, "run.pause"))
-        # Each request waits for the row, on a connection of the web process.
-        async with asyncio.TaskGroup() as group:
-            for _ in range(BUSY_REQUESTS):
-                group.create_task(tenant.request("POST", f"/api/outbound/runs/{run_id}/pause"))
+        yield
+
+
+@asynccontextmanager
+async def table_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
+    """Another program changes a table of ours, and has not ended."""
+    tenant = await cluster.tenant()
+    async with holding(cluster, "LOCK TABLE outbound_call_runs IN ACCESS EXCLUSIVE MODE"), asyncio.TaskGroup() as group:
+        # Each waits for the table, on a connection of the web process.
+        for _ in range(BUSY_REQUESTS):
+            group.create_task(tenant.request("GET", "/api/outbound/runs"))
         yield
 
 
 @asynccontextmanager
 async def answers_lost(cluster: WatchedCluster) -> AsyncIterator[None]:
-    await cluster.faults(drop_after=1.0, ask_error=1.0)
+    # Neither a callback nor a list can say that there is no call.
+    await cluster.faults(drop_before=1.0, ask_error=1.0)
     await dialling(cluster)
     await dialling(cluster)
     yield
@@ -117,12 +143,18 @@ async def answers_lost(cluster: WatchedCluster) -> AsyncIterator[None]:
 @asynccontextmanager
 async def called_twice(cluster: WatchedCluster) -> AsyncIterator[None]:
     await cluster.faults(twice=1.0)
-    tenant, run_id = await dialling(cluster, leads=1)
-    await tenant.until(run_id, lambda run: run["in_progress"] > 0, CALLS_SECONDS)
-    # Now no call can be hung up.
-    cluster.provider_proxy.refuse()
+    tenant, _ = await dialling(cluster, leads=1)
+
+    async def placed() -> bool:
+        states = "SELECT count(*) FROM dialer.attempts WHERE business_id = $1 AND state IN ('placed', 'ringing', 'live')"
+        return bool(await cluster.value(states, tenant.business_id))
+
+    await until(placed, CALLS_SECONDS, "the call and its double are placed")
+    # Nobody is left to hang up the second one, of which the web process hears.
+    for name in list(cluster.workers):
+        await cluster.end(name, SIGKILL)
     yield
-    await cluster.provider_proxy.accept()
+    await cluster.start_worker()
     await cluster.faults()
 
 
@@ -194,7 +226,8 @@ CAUSES: dict[Callable[[WatchedCluster], AbstractAsyncContextManager[None]], froz
     partition_locked: frozenset({"RingmasterPartitionsUnowned", "RingmasterLongTransaction"}),
     redis_down: frozenset({"RingmasterRedisAway", "RingmasterStreamBehind", "RingmasterOutboxStalled"}),
     database_down: frozenset({"RingmasterDatabaseAway", "RingmasterLeaseExpired", "RingmasterErrors"}),
-    rows_locked: frozenset({"RingmasterCommandsWait", "RingmasterBusinessesStalled", "RingmasterPoolBusy"}),
+    rows_locked: frozenset({"RingmasterCommandsWait", "RingmasterBusinessesStalled"}),
+    table_locked: frozenset({"RingmasterPoolBusy"}),
     answers_lost: frozenset({"RingmasterUnknownCalls", "RingmasterAnswersForeign"}),
     called_twice: frozenset({"RingmasterExcessCalls"}),
     account_refused: frozenset({"RingmasterCallsRefused"}),
