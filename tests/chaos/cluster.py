@@ -235,8 +235,9 @@ class Cluster:
         return list(await self.pool.fetch(query, *arguments))
 
     async def empty_valkey(self) -> None:
-        """Delete the files of Valkey, which must be stopped."""
-        await asyncio.to_thread(shutil.rmtree, self.path / "valkey" / "appendonlydir", ignore_errors=True)
+        """Delete the data of Valkey, which must be stopped; the nodes of a cluster still know each other."""
+        for folder in await asyncio.to_thread(list, (self.path / "valkey").rglob("appendonlydir")):
+            await asyncio.to_thread(shutil.rmtree, folder)
 
     async def faults(self, **faults: float) -> None:
         """Set the simulator's faults, replacing all earlier ones."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections import Counter
 from contextlib import asynccontextmanager
 from functools import partial
+from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -13,7 +16,8 @@ import pytest_asyncio
 
 from actors.bootstrap import open_services
 from dialer.config import ConfigError, Settings
-from dialer.streams.client import CALLBACKS, Streams, account_key
+from dialer.messages import CommandType, RunChanged
+from dialer.streams.client import CALLBACKS, NOWHERE, RedisUnavailableError, Streams, account_key
 from ringmaster.doctor.finding import Status
 from ringmaster.doctor.redis_check import check_redis
 from tests.chaos.cluster import Cluster
@@ -158,6 +162,25 @@ async def test_a_master_is_killed_and_comes_back_while_calls_run(cluster: Cluste
     await completed(cluster, [last])
     await judge(cluster, [tenant])
     await each_end_published_once(cluster, runs)
+
+
+async def test_a_master_that_hangs_or_a_read_that_waits_holds_up_nobody_else(cluster: Cluster) -> None:
+    nodes, hint = redis_of(cluster), RunChanged(1, 1, CommandType.STOP)
+    hung = (await nodes.master(COMMANDS)).pid
+    async with streams_of(nodes.url) as streams, asyncio.TaskGroup() as group:
+        reads = [group.create_task(streams.hints_after({n: await streams.start_of_hints()}, block_seconds=BACK_SECONDS)) for n in range(40)]
+        os.kill(hung, SIGSTOP)
+        try:
+            with pytest.raises(RedisUnavailableError):
+                await streams.commands_after(NOWHERE, block_seconds=0.1)
+            assert not await streams.can_write()
+            assert await redis_state(cluster) == "partly away"
+            assert await streams.event_window()
+            assert await streams.send_hints([(n, hint) for n in range(len(reads))])
+            assert all([[heard for _, _, heard in await read] == [hint] for read in reads])
+        finally:
+            os.kill(hung, SIGCONT)
+        await until(streams.ping, BACK_SECONDS, "it answers again")
 
 
 async def test_doctor_asks_every_master(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 
+from dialer.config import ConfigError
 from dialer.messages import COMMANDS, EVENTS, REJECTED, CommandType, Event, MalformedError, RunChanged, parse_command
 from dialer.streams.client import RedisUnavailableError, Streams
 from tests.chaos.polling import until
@@ -150,3 +151,16 @@ async def test_close_leaves_no_connection_open_whatever_is_in_flight(redis_url: 
 
 async def _clients_of(raw: redis.Redis) -> set[str]:
     return {client["id"] for client in await raw.client_list()}
+
+
+async def test_a_plain_server_at_the_address_of_a_cluster_is_refused(redis_url: str, raw: redis.Redis) -> None:
+    streams = Streams(redis_url.replace("redis://", "redis+cluster://", 1))
+    try:
+        with pytest.raises(ConfigError, match="REDIS_URL: this Redis is no node of a cluster; write redis://"):
+            await streams.require_fit()
+        assert not await streams.ping()
+        assert not await streams.keep_callback("1-2-3", {})
+        assert not await streams.answers()
+    finally:
+        await streams.close()
+    assert await raw.keys() == []
