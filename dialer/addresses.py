@@ -18,6 +18,9 @@ PRIVATE_ENDINGS = (
     *("test", "invalid", "example"),
 )
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+CHANNEL_BINDINGS = ("disable", "prefer", "require")
+# In place of a file with certificates: those that this machine knows, as with libpq.
+SYSTEM_CERTIFICATES = "system"
 # In place of a file with certificates: check none.
 NO_CERTIFICATES = "none"
 TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
@@ -100,6 +103,12 @@ def postgresql_address(text: str) -> str:
     _check_port_text(*query.get("port", "").split(","))
     _check_choice("sslmode", query, SSL_MODES)
     _check_choice("target_session_attrs", query, TARGETS)
+    _check_choice("channel_binding", query, CHANNEL_BINDINGS)
+    if not _DIGITS.fullmatch(query.get("connect_timeout", "0")):
+        _reject("the option connect_timeout must be a number of seconds")
+    certificates = query.get("sslrootcert", SYSTEM_CERTIFICATES)
+    if certificates != SYSTEM_CERTIFICATES and not os.access(certificates, os.R_OK):
+        _reject("the option sslrootcert must be the path of a file with certificates (PEM) that this process may read, or system")
     return text
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 
+from sql.address import understood
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,6 +39,8 @@ class Connector:
         Raises:
             OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
         """
+        database_url, more = understood(database_url)
+        options |= more
         if not self.pooled:
             try:
                 connection: Session = await asyncpg.connect(database_url, server_settings=self._direct, **options)

@@ -32,6 +32,10 @@ SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.PostgresError, "PostgreSQL refuses: {reason}"),
     (asyncpg.InterfaceError, "PostgreSQL cannot be used: {reason}"),
     (socket.gaierror, "DATABASE_URL: the host {host} is not found"),
+    (
+        ssl.SSLCertVerificationError,
+        "DATABASE_URL: no secure connection to {host} ({reason}): sslrootcert=FILE names the certificates of its authority",
+    ),
     (ssl.SSLError, "DATABASE_URL: no secure connection to {host} ({reason})"),
     (TimeoutError, "DATABASE_URL: {host} does not answer"),
     (BaseException, "DATABASE_URL: {host} cannot be reached ({reason})"),

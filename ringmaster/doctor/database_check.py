@@ -33,7 +33,7 @@ async def check_database(diagnosis: Diagnosis, database_url: str, settings: Sett
     yield schema
     yield await _pooler(diagnosis, database_url)
     longest = settings.call_time_limit_seconds + settings.provider_lag_seconds
-    rules = (*SERVER, connections(settings.database_connections))
+    rules = (*SERVER, connections(settings.database_connections, pooled=diagnosis.pooled))
     # Without our schema there is nothing that the others could read.
     stored = (*WORK, stuck_attempts(longest), *BUSINESSES, *COUNTS) if is_there else ()
     async for finding in follow(diagnosis, database_url, (*rules, *stored)):

@@ -46,15 +46,17 @@ SERVER: Final = (
 )
 
 
-def connections(each: int) -> Rule:
-    """The connections that our processes may take, `each` of them so many, against those that there are."""
-    arithmetic = "{processes} processes of ours x {each} = {may_take}, others {others}, of {available} that this role may have"
-    return Rule(
-        "connections",
-        Status.WARN,
-        "pg_stat_activity and max_connections",
-        arithmetic,
-        arithmetic,
-        "lower DIALER_DATABASE_CONNECTIONS, start fewer processes, or raise max_connections and the limits of database and role",
-        (each,),
+def connections(each: int, *, pooled: bool) -> Rule:
+    """The connections that our processes may take, `each` of them so many, against those that there are; through a pooler those it has."""
+    arithmetic = (
+        "through a pooler {open} connections of ours, others {others}, of {available} that this role may have"
+        if pooled
+        else "{processes} processes of ours x {each} + 2 of migrate = {may_take}, others {others}, of {available} that this role may have: "
+        "room for {room} more processes"
     )
+    remedy = "raise max_connections and the limits of database and role, " + (
+        "or lower default_pool_size of the pooler"
+        if pooled
+        else "lower DIALER_DATABASE_CONNECTIONS (4 is the least), start fewer processes, or put a pooler in between"
+    )
+    return Rule("connections", Status.WARN, "pg_stat_activity and max_connections", arithmetic, arithmetic, remedy, (each, pooled))

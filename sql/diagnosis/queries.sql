@@ -79,13 +79,16 @@ WITH allowed AS (
       AND (a.application_name = 'web' OR a.application_name LIKE 'ringmaster worker %')
     GROUP BY a.application_name
 ), seen AS (
-    SELECT coalesce(sum(n.processes), 0)::integer AS processes,
+    SELECT coalesce(sum(n.processes), 0)::integer AS processes, coalesce(sum(n.open), 0)::integer AS open,
            (SELECT count(*) - 1 FROM pg_stat_activity a WHERE a.datname IS NOT NULL)::integer
            - coalesce(sum(n.open), 0)::integer AS others
     FROM named n
 )
-SELECT (s.processes * $1::integer + s.others > a.available)::integer AS found, a.available, s.processes, s.others,
-       $1::integer AS each, s.processes * $1::integer AS may_take
+-- `migrate` takes two besides. Behind a pooler the number of processes does not matter: what is open does.
+SELECT (CASE WHEN $2::boolean THEN s.open ELSE s.processes * $1::integer + 2 END + s.others > a.available)::integer
+       AS found,
+       a.available, s.processes, s.others, s.open, $1::integer AS each, s.processes * $1::integer + 2 AS may_take,
+       greatest((a.available - s.others - 2) / $1::integer - s.processes, 0) AS room
 FROM seen s CROSS JOIN allowed a
 
 -- name: workers

@@ -69,7 +69,8 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("mysql://h/d", "postgresql:/h/d", "postgresql://h:abc/d", "postgresql://h:99999/d", "postgresql://h/d?sslmode=no-verify"),
         *("postgresql://h/d?sslmode", "postgresql://u:p#w@h/d", "postgresql://u:p/w@h/d", "postgresql://u:p@w@h/d", "postgresql://h /d"),
         *("postgresql://h/d\n", "'postgresql://h/d'", "postgresql://h/d?port=x", "postgresql://[::1/d", "postgresql://a,b:x/d", "h"),
-        *("postgresql://h/d?target_session_attrs=leader",),
+        *("postgresql://h/d?target_session_attrs=leader", "postgresql://h/d?channel_binding=always", "postgresql://h/d?connect_timeout=1s"),
+        *("postgresql://h/d?sslrootcert=/nowhere.pem",),
     ),
     "REDIS_URL": (
         *("http://h", "redis://h:99999", "redis://h:abc", "redis://h/notanumber", "redis://h/0/1", "redis://h?db=x", "redis://", "h:6379"),
@@ -173,6 +174,7 @@ def test_all_faults_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         GOOD | {"PUBLIC_URL": "https://dialer.example.com:8443/calls/", "DATABASE_URL": "postgres://u:p%40@[2001:db8::1]:5432/d"},
         GOOD | {"DATABASE_URL": "postgresql://postgres@/d?host=/tmp/x", "REDIS_URL": "unix:///tmp/redis.sock"},
         GOOD | {"DATABASE_URL": "postgresql://u@a_b:1,c:2/d?target_session_attrs=primary", "REDIS_URL": "rediss://h?ssl_cert_reqs=none"},
+        GOOD | {"DATABASE_URL": "postgresql://h/d?sslmode=verify-full&sslrootcert=system&channel_binding=require&connect_timeout=10"},
         GOOD | {"REDIS_URL": "redis+cluster://u:p%40@a:7000,b.c,[::1]:7002/0"},
         GOOD | {"REDIS_URL": "rediss+cluster://a?ssl_cert_reqs=none"},
         GOOD | {"PUBLIC_URL": "https://dialer.example.com/a-b/c_d.e~f/", "DIALER_TRUSTED_PROXIES": " 10.0.0.0/8 ,, ::1\t, 10.1.2.3/8,"},
