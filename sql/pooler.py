@@ -6,11 +6,11 @@ prepared statements, no settings. Settings of the role take their place (docs/op
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
-
-from sql.address import understood
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,34 @@ CHECK: Final = "DO $$ BEGIN IF pg_backend_pid() <> {pid} THEN RAISE EXCEPTION 'a
 POOLER: Final = "RM001"
 # Poolers pass these on with each transaction; other settings they refuse, or ignore.
 PASSED_ON: Final = {"timezone": "UTC"}
+# Options of DATABASE_URL that libpq has and asyncpg would pass on to the server, which refuses them.
+# `connect_timeout` is heeded; the others change how libpq connects, and nothing for a connection that is made. Channel binding is not done:
+# with a certificate that is checked, nobody is in between.
+LIBPQ_ONLY: Final = frozenset(
+    {
+        *("channel_binding", "connect_timeout", "fallback_application_name", "gssencmode", "gssdelegation", "load_balance_hosts"),
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+        *("sslcertmode", "sslcompression", "sslsni", "min_protocol_version", "max_protocol_version"),
+    }
+)
+SYSTEM: Final = "system"
+
+
+def understood(database_url: str) -> tuple[str, dict[str, Any]]:
+    """The address without what asyncpg does not know, and the options of `asyncpg.connect` that take its place.
+
+    `sslrootcert=system` checks the certificate and the host name by the authorities that this machine knows.
+    """
+    parts = urlsplit(database_url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    kept = {name: value for name, value in query.items() if name not in LIBPQ_ONLY}
+    options: dict[str, Any] = {}
+    if query.get("connect_timeout", "0") != "0":
+        options["timeout"] = float(query["connect_timeout"])
+    if query.get("sslrootcert") == SYSTEM:
+        kept = {name: value for name, value in kept.items() if name not in {"sslrootcert", "sslmode"}}
+        options["ssl"] = ssl.create_default_context()
+    return (database_url if kept == query else parts._replace(query=urlencode(kept)).geturl()), options
 
 
 class Connector:

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from ringmaster.local.ports import LOCALHOST
-from sql.address import understood
 from sql.pool import open_pool
+from sql.pooler import understood
 from tests.certificates import write_certificate
 from tests.debian import DebianPostgres
 from tests.integration.test_cli_accounts import command
