@@ -14,6 +14,7 @@ import yaml
 
 from dialer.config import Settings
 from ringmaster.local.process import CHECKOUT
+from web.events.stream import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,14 @@ def test_the_image_has_every_package_and_the_lock() -> None:
     command = re.search(r"^CMD (.*)$", text, re.MULTILINE)
     assert command
     assert json.loads(command[1]) == processes()["web"]
+
+
+def test_proxies_wait_longer_than_a_stream_is_silent() -> None:
+    nginx = re.findall(r"proxy_read_timeout (\d+)s;", (OPS / "nginx" / "ringmaster.conf").read_text())
+    haproxy = re.findall(r"timeout (?:client|server) (\d+)s", (OPS / "haproxy" / "haproxy.cfg").read_text())
+    waits = [int(seconds) for seconds in (*nginx, *haproxy)]
+    assert len(waits) == 3
+    assert min(waits) > 2 * HEARTBEAT_SECONDS
 
 
 def test_compose_is_valid(tmp_path: Path) -> None:
