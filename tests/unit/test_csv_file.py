@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from web.intake import csv_records, encoding
 from web.intake.csv_file import rows_of
 from web.intake.encoding import pieces
+from web.intake.row_shape import RowShape
 from web.intake.rows import MAX_LEADS, CheckedRows, check_rows
 from web.server.errors import ApiError, Text
 
@@ -183,6 +184,29 @@ def test_two_marks_in_the_header_and_after_it_hide_no_lead() -> None:
 def test_a_cell_of_several_lines_is_read(body: str) -> None:
     checked = loaded(body)
     assert (kept(checked), checked.rejected) == (BOTH, [])
+
+
+def test_open_quotation_marks_have_no_line_read_many_times() -> None:
+    # Each of these lines closes the cell of the one before it and opens another, which no line ends.
+    lines = ['x,b,y","z'] * 5_000
+    shape = Counting(",", 4, 0, 1)
+    records = list(csv_records.Records(["lead,x,y,z", *lines, "1,2,3,4"], shape))
+    assert records[0] == ["lead", "x", "y", "z"]
+    assert records[-1] == ["1", "2", "3", "4"]
+    assert all(isinstance(record, csv_records.UnreadableRecord) for record in records[1:-1])
+    assert len(records) == len(lines) + 2
+    first_budget = csv_records.REREAD_CHARACTERS // len(lines[0])
+    assert shape.looked_at <= len(lines) * (csv_records.REREAD_TIMES + 2) + first_budget
+
+
+class Counting(RowShape):
+    """Counts the lines that are looked at within quotes."""
+
+    looked_at = 0
+
+    def hides_row(self, first: str, further: str) -> bool:
+        Counting.looked_at += 1
+        return super().hides_row(first, further)
 
 
 def test_a_rejected_row_is_shown_as_far_as_it_was_read() -> None:

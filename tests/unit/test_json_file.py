@@ -82,6 +82,25 @@ def test_a_lead_that_has_a_key_twice_is_no_lead(lead: str, key: str) -> None:
         assert next_lead == {"lead_id": 7}
 
 
+def test_each_of_thousands_of_keys_is_compared_with_few_others() -> None:
+    compared = 0
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str(self) == other
+
+    text = json_file._Text(pieces(b"{}"))
+    names = [*map(str, range(2_000)), "7", "9"]
+    assert len(text._object([(Key(name), 0) for name in names])) == 2_000
+    assert list(text.repeated) == ["7", "9"]
+    assert compared < 20 * len(names)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

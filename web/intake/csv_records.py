@@ -3,7 +3,8 @@
 A line ends with CR LF, LF or CR. A quotation mark at the beginning of a cell quotes it, over several lines if needed; anywhere else it is
 an ordinary character (as in Hebrew abbreviations). If the quotes are not closed properly, the record is its first line alone, unreadable,
 and reading continues after that line. The same happens if a line within the quotes could be a row (see `row_shape`): either the quotes
-were never closed, or two stray marks would merge several leads into one.
+were never closed, or two stray marks would merge several leads into one. And the same in a file where so many quotes are not closed that
+reading after them again would take a multiple of the time of the file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 MAX_RECORD_CHARACTERS: Final = 65_536
 MAX_RECORD_LINES: Final = 500
+# Quotation marks that are not closed may have so many characters read again, and this many times those of the file so far. Without an
+# end to it, each line of a file could have 500 more read: 64 kB took 43 s.
+REREAD_CHARACTERS: Final = MAX_RECORD_CHARACTERS
+REREAD_TIMES: Final = 4
 
 
 class RecordFault(StrEnum):
@@ -79,6 +84,8 @@ class Records:
         """Split `lines` into rows of this `shape`, which may be replaced once the header is known."""
         self._lines = iter(lines)
         self._again: deque[str | None] = deque()
+        # So many characters may still be read again.
+        self._rereadable = REREAD_CHARACTERS
         self.shape = shape
 
     def __iter__(self) -> Iterator[Record]:
@@ -93,7 +100,11 @@ class Records:
         return self._quoted(line) if QUOTE in line else line.split(self.shape.delimiter)
 
     def _next_line(self) -> str | None:
-        return self._again.popleft() if self._again else next(self._lines)
+        if self._again:
+            return self._again.popleft()
+        line = next(self._lines)
+        self._rereadable += REREAD_TIMES * _weight(line)
+        return line
 
     def _quoted(self, line: str) -> Record:
         continued: list[str | None] = []
@@ -103,6 +114,7 @@ class Records:
             record = None
         if record is not None and not self.shape.merges(line, record, lines=1 + len(continued)):
             return record
+        self._rereadable -= sum(map(_weight, continued))
         self._again.extendleft(reversed(continued))
         return UnreadableRecord(RecordFault.QUOTES, self._beginning(line))
 
@@ -115,7 +127,7 @@ class Records:
         """`line`, and the lines after it while the reader is inside a quoted cell; `continued` collects these."""
         yield line + "\n"
         characters = len(line)
-        while len(continued) < MAX_RECORD_LINES:
+        while len(continued) < MAX_RECORD_LINES and characters <= self._rereadable:
             try:
                 further = self._next_line()
             except StopIteration:
@@ -128,6 +140,11 @@ class Records:
                 break
             yield further + "\n"
         raise _UnclosedError
+
+
+def _weight(line: str | None) -> int:
+    """The characters of a line with its end."""
+    return len(line or "") + 1
 
 
 class _UnclosedError(Exception):

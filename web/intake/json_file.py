@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -18,7 +19,7 @@ from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import NoReturn
 
     from web.intake.encoding import Source
@@ -97,11 +98,11 @@ def _items(text: _Text) -> Iterator[tuple[int, object]]:
     text.take("]")
 
 
-def _with_distinct_keys(lead: object, repeated: list[str]) -> object:
+def _with_distinct_keys(lead: object, repeated: Mapping[str, None]) -> object:
     if not repeated:
         return lead
     shown = {name: value for name, value in lead.items() if name not in repeated} if isinstance(lead, dict) else {}
-    return BadRowCellsError(shown, "repeated_key", key=repeated[0][:MAX_SHOWN_CHARACTERS])
+    return BadRowCellsError(shown, "repeated_key", key=next(iter(repeated))[:MAX_SHOWN_CHARACTERS])
 
 
 class _Text:
@@ -114,7 +115,7 @@ class _Text:
         decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=self._object)
         self._scan: Scan = decoder.scan_once  # type: ignore[attr-defined]
         # The keys that the last value has twice.
-        self.repeated: list[str] = []
+        self.repeated: dict[str, None] = {}
 
     def peek(self) -> str:
         """The next character that is not blank; empty at the end."""
@@ -164,8 +165,9 @@ class _Text:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            names = [name for name, _ in pairs]
-            self.repeated.extend(name for name in members if names.count(name) > 1)
+            # In time that grows with their number: a lead may have thousands.
+            counts = Counter(name for name, _ in pairs)
+            self.repeated.update(dict.fromkeys(name for name, count in counts.items() if count > 1))
         return members
 
     def is_value(self) -> bool:
