@@ -132,6 +132,14 @@ async def test_a_large_list_is_loaded_as_a_small_one_is(site: Site) -> None:
     assert len({*map(tuple, map(sorted, found.values()))}) == 1
 
 
+async def test_a_large_list_without_a_good_row_says_what_is_wrong_with_each(site: Site) -> None:
+    bad = "lead_id,phone\n" + "\n".join(f"{n},12" for n in range(1, 10_000))
+    assert len(bad) > SMALL_BYTES
+    found = [await site.request("POST", RUNS, data=table.encode(), headers=CSV) for table in (bad[: bad.index("\n3,")], bad)]
+    assert [(response.status, response.json["code"]) for response in found] == [(422, "no_leads")] * 2
+    assert found[1].json["details"][:2] == found[0].json["details"]
+
+
 async def people_of(site: Site, run_id: int) -> list[tuple[Any, ...]]:
     rows = await site.database.pool.fetch(
         """SELECT j.external_id, j.lead_id, j.phone, j.lead_name, v.variables FROM public.outbound_call_jobs j

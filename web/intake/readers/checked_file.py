@@ -48,16 +48,17 @@ class LeadLines:
 def write_checked(checked: CheckedRows, output: BinaryIO) -> None:
     """Write the rest of what is known of the rows."""
     texts = ([*_row(row), _text(row.text)] for row in checked.rejected)
+    # No leads are falsy too.
+    zones, external_ids = (None, ()) if checked.loadable is None else (checked.loadable.zones, checked.loadable.external_ids)
     for kind, rows in (
         ("rejected", texts),
         ("duplicates", map(astuple, checked.duplicates)),
         ("read_as", map(astuple, checked.read_as)),
-        (EXTERNAL_IDS, checked.loadable.external_ids if checked.loadable else ()),
+        (EXTERNAL_IDS, external_ids),
     ):
         left = iter(rows)
         while part := [*islice(left, ROWS_AT_ONCE)]:
             _write(output, kind, part)
-    zones = checked.loadable and checked.loadable.zones
     _write(output, END, [checked.count, sorted(checked.unknown_variables), checked.is_numbered, checked.columns, zones])
 
 
