@@ -168,8 +168,20 @@ async def open_pool(
     Raises:
         OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
-    connector = Connector(name, SESSION)
-    pool = await asyncpg.create_pool(  # type: ignore[call-overload] # its stub lists every option that `connect` hands on
+    seconds = STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS
+    pool = await connections(database_url, Connector(name, SESSION), size=size, seconds=seconds, init=_plan if planned else _prepare)
+    return Pool(pool, acquire_seconds, waited)
+
+
+async def connections(
+    database_url: str, connector: Connector, *, size: int, seconds: float, init: Callable[[Connection], Awaitable[None]]
+) -> asyncpg.Pool[asyncpg.Record]:
+    """At most `size` connections that `connector` makes and `init` prepares; a statement that is not answered in `seconds` fails.
+
+    Raises:
+        OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
+    """
+    pool: asyncpg.Pool[asyncpg.Record] = await asyncpg.create_pool(  # type: ignore[call-overload] # its stub lists every option that `connect` hands on
         database_url,
         connect=connector.connect,
         min_size=1,
@@ -177,11 +189,11 @@ async def open_pool(
         max_queries=QUERIES_PER_CONNECTION,
         max_inactive_connection_lifetime=IDLE_CONNECTION_SECONDS,
         timeout=CONNECT_TIMEOUT_SECONDS,
-        command_timeout=STATEMENT_TIMEOUT_SECONDS + LOCK_TIMEOUT_SECONDS,
-        init=_plan if planned else _prepare,
+        command_timeout=seconds,
+        init=init,
         reset=_keep,
     )
-    return Pool(pool, acquire_seconds, waited)
+    return pool
 
 
 async def _keep(_: Connection) -> None:
@@ -196,6 +208,11 @@ async def _prepare(connection: Connection) -> None:
     # Before the first migration these functions do not exist; the first statement will report that better.
     with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
         await connection.execute(NOTICE_TIMELINE)
+    await read_json(connection)
+
+
+async def read_json(connection: Connection) -> None:
+    """Let columns of JSON be Python's values."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 

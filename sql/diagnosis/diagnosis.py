@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-
-from sql.pool import CONNECT_TIMEOUT_SECONDS, SESSION, Pool
+from sql.pool import SESSION, Pool, connections, read_json
 from sql.pooler import Connector
 from sql.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from sql.pool import Connection
 
 TEXT = statements("diagnosis")
 LIMIT_SECONDS: Final = 5
@@ -62,25 +57,7 @@ async def open_diagnosis(database_url: str, *, name: str) -> AsyncIterator[Diagn
         OSError, asyncpg.PostgresError: when the server cannot be reached or refuses.
     """
     connector = Connector(name, SESSION)
-    pool = await asyncpg.create_pool(  # type: ignore[call-overload] # its stub lists every option that `connect` hands on
-        database_url,
-        connect=connector.connect,
-        min_size=1,
-        max_size=1,
-        timeout=CONNECT_TIMEOUT_SECONDS,
-        # Should the server not answer at all.
-        command_timeout=2 * LIMIT_SECONDS,
-        init=_prepare,
-        reset=_keep,
-    )
+    # Without our schema there is no timeline to notice; the time-out is for a server that does not answer at all.
+    pool = await connections(database_url, connector, size=1, seconds=2 * LIMIT_SECONDS, init=read_json)
     async with Pool(pool) as opened:
         yield Diagnosis(opened, pooled=connector.pooled)
-
-
-async def _prepare(connection: Connection) -> None:
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-
-
-async def _keep(_: Connection) -> None:
-    """Called after each use: no statement here changes the session, which may be a pooler's."""
