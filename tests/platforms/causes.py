@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from tests.platforms.watched_cluster import WatchedCluster
 
 LEADS = 40
-MANY_LEADS = 400
 BUSY_REQUESTS = 40
 CALLS_SECONDS = 30.0
+TRIGGER = """
+CREATE FUNCTION dialer.refuse_attempts() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not now''; END';
+CREATE TRIGGER refuse BEFORE INSERT ON dialer.attempts FOR EACH ROW WHEN (NEW.business_id = {business_id})
+EXECUTE FUNCTION dialer.refuse_attempts()
+"""
 
 
 async def dialling(cluster: WatchedCluster, *, scenario: str = "slow", leads: int = LEADS) -> tuple[Tenant, int]:
@@ -104,19 +108,23 @@ async def database_down(cluster: WatchedCluster) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def rows_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
-    """Another program holds a run, and the leads of another one that would be next."""
+async def row_locked(cluster: WatchedCluster) -> AsyncIterator[None]:
+    """Another program holds a run."""
     tenant, run_id = await calling(cluster)
-    second, second_run = await dialling(cluster, scenario="busy", leads=MANY_LEADS)
-    await second.until(second_run, lambda run: run["failed"] > 0, CALLS_SECONDS)
-    async with holding(
-        cluster,
-        f"SELECT FROM outbound_call_runs WHERE id = {run_id} FOR UPDATE",
-        f"SELECT FROM outbound_call_jobs WHERE run_id = {second_run} AND status = 'queued' FOR UPDATE",
-    ):
+    async with holding(cluster, f"SELECT FROM outbound_call_runs WHERE id = {run_id} FOR UPDATE"):
         async with connected(cluster.valkey.url) as redis:
             await redis.send(command(tenant, run_id, "run.pause"))
         yield
+
+
+@asynccontextmanager
+async def claims_fail(cluster: WatchedCluster) -> AsyncIterator[None]:
+    """Somebody's trigger refuses the attempts of one business."""
+    tenant = await cluster.tenant()
+    await cluster.pool.execute(TRIGGER.format(business_id=tenant.business_id))
+    await tenant.run(cluster.leads(LEADS))
+    yield
+    await cluster.pool.execute("DROP FUNCTION dialer.refuse_attempts CASCADE")
 
 
 @asynccontextmanager
@@ -143,7 +151,7 @@ async def answers_lost(cluster: WatchedCluster) -> AsyncIterator[None]:
 @asynccontextmanager
 async def called_twice(cluster: WatchedCluster) -> AsyncIterator[None]:
     await cluster.faults(twice=1.0)
-    tenant, _ = await dialling(cluster, leads=1)
+    tenant, _ = await dialling(cluster, scenario="no-answer", leads=1)
 
     async def placed() -> bool:
         states = "SELECT count(*) FROM dialer.attempts WHERE business_id = $1 AND state IN ('placed', 'ringing', 'live')"
@@ -226,7 +234,8 @@ CAUSES: dict[Callable[[WatchedCluster], AbstractAsyncContextManager[None]], froz
     partition_locked: frozenset({"RingmasterPartitionsUnowned", "RingmasterLongTransaction"}),
     redis_down: frozenset({"RingmasterRedisAway", "RingmasterStreamBehind", "RingmasterOutboxStalled"}),
     database_down: frozenset({"RingmasterDatabaseAway", "RingmasterLeaseExpired", "RingmasterErrors"}),
-    rows_locked: frozenset({"RingmasterCommandsWait", "RingmasterBusinessesStalled"}),
+    row_locked: frozenset({"RingmasterCommandsWait"}),
+    claims_fail: frozenset({"RingmasterBusinessesStalled"}),
     table_locked: frozenset({"RingmasterPoolBusy"}),
     answers_lost: frozenset({"RingmasterUnknownCalls", "RingmasterAnswersForeign"}),
     called_twice: frozenset({"RingmasterExcessCalls"}),

@@ -28,7 +28,7 @@ class WatchedCluster(Cluster):
     """Use with `async with`; `prometheus` reads whatever is started."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, speed=SPEED, DIALER_WEBHOOK_ALLOWED_HOSTS="127.0.0.1", DIALER_RING_TIMEOUT_SECONDS="60")
+        super().__init__(path, speed=SPEED, DIALER_WEBHOOK_ALLOWED_HOSTS="127.0.0.1", DIALER_RING_TIMEOUT_SECONDS="120")
         self._ports: dict[str, int] = {}
         self.prometheus: Prometheus
 
