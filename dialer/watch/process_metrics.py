@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, generate_latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # Seconds. A connection is free at once, or the pool is too small; 10 s is when waiting ends with an error.
 WAIT_BUCKETS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10)
 NO_OUTCOME: Final = "none"
+
+# The library would add to each counter a second series with the time at which it was made.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ProcessMetrics:
