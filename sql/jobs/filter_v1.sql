@@ -8,7 +8,8 @@ CREATE OR REPLACE FUNCTION dialer.job_matches(
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (statuses IS NULL OR status = ANY (statuses))
-       AND (outcomes IS NULL OR coalesce(outcome = ANY (outcomes), FALSE))
+       -- A lead that has had no call with an outcome is one of 'none'.
+       AND (outcomes IS NULL OR coalesce(outcome, 'none') = ANY (outcomes))
        AND (name_like IS NULL OR coalesce(name ILIKE name_like, FALSE) OR coalesce(lead_id = lead_id_is, FALSE)
             OR coalesce(phone LIKE ANY (phones_like), FALSE))
 $$;

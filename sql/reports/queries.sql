@@ -45,8 +45,11 @@ CROSS JOIN LATERAL (
 WHERE r.business_id = $1 AND r.id = $2
 
 -- name: outcomes
-SELECT j.outcome, count(*)::integer AS n FROM public.outbound_call_jobs j
-WHERE j.business_id = $1 AND j.run_id = $2 AND j.outcome IS NOT NULL GROUP BY j.outcome
+SELECT j.outcome, CASE WHEN j.outcome IS NULL THEN dialer.counted_as(j.status, r.cancel_requested) END AS counted,
+       count(*)::integer AS n
+FROM public.outbound_call_runs r
+JOIN public.outbound_call_jobs j ON j.run_id = r.id AND j.business_id = r.business_id
+WHERE r.business_id = $1 AND r.id = $2 GROUP BY 1, 2
 
 -- name: refusals
 SELECT f.at, f.rule, f.verdict, f.until, f.detail,

@@ -62,6 +62,17 @@ class RunReport:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """The leads of a run, each counted once: by last outcome, or by `not_called` if no call of theirs has an outcome.
+
+    The keys of `not_called` are those of dialer.counted_as: queued, in_progress, cancelled, and so on. What nobody has is left out.
+    """
+
+    called: dict[str, int]
+    not_called: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A rule that kept a lead from being called, for the last time at `at`: its verdict is wait (until then, if known) or skip.
 
@@ -148,9 +159,11 @@ class Reports:
         [row] = await self._pool.fetch(TEXT["of_run"], business_id, run_id)
         return RunReport(**{**row, "leads_wait": _moments(row["leads_wait"])})
 
-    async def outcomes(self, business_id: int, run_id: int) -> dict[str, int]:
-        """How many leads of a run have each last outcome; outcomes that none has are left out."""
-        return {row["outcome"]: row["n"] for row in await self._pool.fetch(TEXT["outcomes"], business_id, run_id)}
+    async def outcomes(self, business_id: int, run_id: int) -> OutcomeCounts:
+        """How many leads of a run have each last outcome, and how many have none yet."""
+        rows = await self._pool.fetch(TEXT["outcomes"], business_id, run_id)
+        called = {row["outcome"]: row["n"] for row in rows if row["outcome"] is not None}
+        return OutcomeCounts(called, {row["counted"]: row["n"] for row in rows if row["outcome"] is None})
 
     async def refusals(self, business_id: int, run_id: int, job_id: int) -> list[Refusal]:
         """The rules that have kept a lead from being called, the oldest first."""

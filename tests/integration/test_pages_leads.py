@@ -190,3 +190,54 @@ async def test_the_provider_is_asked_what_a_call_has_cost(database_url: str, red
         assert ("Price $0.028" in words, "what the call cost" in words) == (True, False)
         [seen] = (await site.get(f"/api/outbound/runs/{run_id}/jobs/{attempt.job_id}")).json["attempts"]
         assert (seen["price"], seen["cost"]) == ({"amount": "0.028", "currency": "USD"}, None)
+
+
+def legend(page: Response) -> dict[str, tuple[str, int]]:
+    """The parts of the results: where each leads, and its number."""
+    parts = re.findall(r'<a id="count-([\w-]+)" href="([^"#]+)#leads">.*? <b>(\d+)</b>', page.body.decode())
+    return {key: (unescape(href), int(number)) for key, href, number in parts}
+
+
+async def test_the_results_count_each_lead_once_and_lead_to_those_they_count(browser: BrowserSession, site: Site) -> None:  # noqa: F811
+    """Whether it waits for another call or has one, was cancelled before a call, during one or after one."""
+    leads = [{"lead_id": n, "phone": f"+9725000000{n:02}"} for n in range(1, 11)]
+    retries = {"busy": {"times": 2, "after_minutes": [30]}}
+    run_id = int((await site.post(RUNS, {"leads": leads, "start": True, "retries": retries})).json["run_id"])
+    jobs = [job["job_id"] for job in (await site.get(f"{RUNS}/{run_id}/jobs")).json["items"]]
+    for attempt, outcome in zip((await site.database.claim(site.business))[0], ("busy", "busy", "busy"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
+    for attempt, outcome in zip((await site.database.claim(site.business))[0], ("completed", "canceled", "no-answer"), strict=True):
+        await site.database.record(attempt, AttemptState.OVER, outcome=outcome)
+    await site.database.pool.execute("UPDATE dialer.retries SET due_at = now() WHERE job_id = $1", jobs[0])
+    assert {attempt.job_id for attempt in (await site.database.claim(site.business, permits=2))[0]} == {jobs[0], jobs[6]}
+    for cancelled in (jobs[1], jobs[7]):
+        assert (await site.post(f"{RUNS}/{run_id}/jobs/{cancelled}/cancel", {})).json["status"] == "cancelled"
+    found = legend(await browser.get(f"/runs/{run_id}"))
+    assert {key: number for key, (_, number) in found.items()} == {
+        "person": 1, "no-answer": 1, "busy": 3, "hung-up": 1, "line": 1, "queued": 2, "cancelled": 1,
+    }  # fmt: skip
+    listed = {key: sorted(shown(await browser.get(href))) for key, (href, _) in found.items()}
+    assert listed == {"person": [4], "no-answer": [6], "busy": [1, 2, 3], "hung-up": [5], "line": [7], "queued": [9, 10], "cancelled": [8]}
+    page = await browser.get(f"/runs/{run_id}?show=called")
+    assert (shown(page), "6 of 10 called." in text_of(page)) == ([1, 2, 3, 4, 5, 6], True)
+    assert re.search(r'aria-current="true">Called <b>6</b>', page.body.decode())
+    assert shown(await browser.get(f"/runs/{run_id}?show=again")) == [3]
+    await ask_the_api_for_those_called(site, run_id)
+
+
+async def ask_the_api_for_those_called(site: Site, run_id: int) -> None:
+    """The list and an operation on many take the same words."""
+    for words, expected in (("outcome=called", 6), ("outcome=none", 4), ("outcome=none&status=cancelled", 1), ("outcome=busy,none", 7)):
+        assert len((await site.get(f"{RUNS}/{run_id}/jobs?{words}")).json["items"]) == expected, words
+    assert (await site.get(f"{RUNS}/{run_id}/jobs?outcome=ringing")).status == 422
+    for outcome, total in (("called", 6), ("none", 4)):
+        answer = await site.post(f"{RUNS}/{run_id}/jobs/do-not-call", {"outcome": outcome})
+        assert (await site.get(f"/api/operations/{answer.json['operation_id']}")).json["total"] == total
+
+
+async def test_the_overview_says_once_that_nobody_is_called(browser: BrowserSession, site: Site) -> None:  # noqa: F811
+    for _ in range(2):
+        await site.load(2)
+    await site.database.pool.execute("UPDATE outbound_call_runs SET started_at = started_at - interval '1 minute'")
+    home = await browser.get("/")
+    assert ("alarm-no_worker" in home.body.decode(), text_of(home).count("The calling service is not running")) == (True, 1)

@@ -17,7 +17,7 @@ from web.access.auth import require_principal
 from web.api.pagination import words_of
 from web.api.replies import canonical_json
 from web.operations.bulk_operations import begin_operation, requested_operation
-from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
+from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOME_WORDS, job_search, outcomes_of
 from web.server import errors
 from web.server.errors import Text
 from web.server.i18n import msgid
@@ -68,7 +68,7 @@ async def _begin(request: http.Request, kind: BulkType) -> http.Response:
     leads = await body_of(request, Leads)
     if leads.search is not None and not storable(leads.search):
         raise errors.wrong_field(name="search", why=Text(msgid("must be text")))
-    statuses, outcomes = words_of("status", leads.status, JobStatus), words_of("outcome", leads.outcome, OUTCOMES)
-    wanted = JobFilter(statuses, outcomes, await job_search(request, principal, leads.search))
+    statuses, outcomes = words_of("status", leads.status, JobStatus), words_of("outcome", leads.outcome, OUTCOME_WORDS)
+    wanted = JobFilter(statuses, outcomes_of(outcomes), await job_search(request, principal, leads.search))
     operation_id = await begin_operation(request, kind, id_of(request, "run_id"), wanted, leads.job_ids)
     return canonical_json({"operation_id": operation_id}, status=202)

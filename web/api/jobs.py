@@ -15,7 +15,7 @@ from web.access.auth import require_principal
 from web.api.pagination import DEFAULT_PAGE, MAX_PAGE, page_response, words_of
 from web.api.serializers import attempt_json, job_answer_json, why_json
 from web.operations.commands import submit
-from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
+from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOME_WORDS, job_search, outcomes_of
 from web.operations.jobs import attempts_of, job_ids, list_jobs, requested_job, resolve_job, start_of_previous_jobs
 from web.operations.reports.why import why
 from web.operations.runs import requested_run
@@ -116,5 +116,5 @@ async def filter_of(request: http.Request, principal: Principal, query: JobsFilt
     """
     if query.search is not None and not storable(query.search):
         raise errors.wrong_field(name="search", why=Text(msgid("must be text")))
-    statuses, outcomes = words_of("status", query.status, JobStatus), words_of("outcome", query.outcome, OUTCOMES)
-    return JobFilter(statuses, outcomes, await job_search(request, principal, query.search))
+    statuses, outcomes = words_of("status", query.status, JobStatus), words_of("outcome", query.outcome, OUTCOME_WORDS)
+    return JobFilter(statuses, outcomes_of(outcomes), await job_search(request, principal, query.search))

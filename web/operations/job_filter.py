@@ -11,18 +11,29 @@ from sql.jobs.jobs import JobSearch
 from web.server import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web as http
 
     from web.access.auth import Principal
 
 # The outcomes that leads can be filtered by, in the order of the contract.
 OUTCOMES: Final = ("human", "machine", "answered", "fax", "no-answer", "busy", "failed", "refused", "canceled", "lost")
+# In the place of outcomes: any of them, which is a lead that has been called; and none, a lead that has not.
+CALLED: Final = "called"
+NONE: Final = "none"
+OUTCOME_WORDS: Final = (*OUTCOMES, CALLED, NONE)
 MAX_SEARCH_CHARACTERS: Final = 255
 # Nearly every number contains shorter ones.
 LEAST_DIGITS: Final = 3
 # What people write in and around a number.
 NUMBER: Final = re.compile(r"[+\d\s().\-/\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{LEFT-TO-RIGHT MARK}\N{RIGHT-TO-LEFT MARK}]+")
 INTERNATIONAL_PREFIXES: Final = ("00", "011")
+
+
+def outcomes_of(words: Sequence[str] | None) -> Sequence[str] | None:
+    """The outcomes that these words (OUTCOME_WORDS) stand for, as the filter of the database takes them."""
+    return [*words, *OUTCOMES] if words and CALLED in words else words
 
 
 async def job_search(request: http.Request, principal: Principal, text: str | None) -> JobSearch | None:

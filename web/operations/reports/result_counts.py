@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sql.call_history.call_history import CallCount, CallHistory
-    from sql.reports.reports import Reports
+    from sql.reports.reports import OutcomeCounts, Reports
     from sql.runs.runs import Run
 
 SHARED_SECONDS: Final = 1.0
@@ -33,11 +33,11 @@ class ResultCounts:
         """Count with these."""
         self._reports = reports
         self._history = history
-        self._outcomes: _CountReads[dict[str, int]] = _CountReads()
+        self._outcomes: _CountReads[OutcomeCounts] = _CountReads()
         self._calls: _CountReads[list[CallCount]] = _CountReads()
 
-    async def outcomes(self, run: Run) -> dict[str, int]:
-        """How many of its leads have each last outcome.
+    async def outcomes(self, run: Run) -> OutcomeCounts:
+        """How many of its leads have each last outcome, or none yet.
 
         Raises:
             DatabaseUnavailableError: when PostgreSQL is unavailable.

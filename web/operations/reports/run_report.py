@@ -43,11 +43,15 @@ MOST_CALLS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class RunDetail:
-    """`outcomes` has every outcome of the contract; `ends_at` is an estimate, None when it is not known."""
+    """`outcomes` has every outcome of the contract; `ends_at` is an estimate, None when it is not known.
+
+    `not_called` counts the leads without an outcome, as sql/reports/reports.py does.
+    """
 
     waits: list[Wait]
     outcomes: dict[str, int]
     ends_at: datetime | None
+    not_called: dict[str, int]
 
 
 async def run_detail(request: http.Request, run: Run) -> RunDetail:
@@ -60,7 +64,8 @@ async def run_detail(request: http.Request, run: Run) -> RunDetail:
     business = await business_report(request.app, run.business_id)
     waits = await waits_of(request.app, run, report, business)
     ends_at = estimated_end(run, report, waits, lines=business.max_calls, now=business.now)
-    return RunDetail(waits, all_outcomes(await request.app[keys.RESULT_COUNTS].outcomes(run)), ends_at)
+    counts = await request.app[keys.RESULT_COUNTS].outcomes(run)
+    return RunDetail(waits, all_outcomes(counts.called), ends_at, counts.not_called)
 
 
 def all_outcomes(found: dict[str, int]) -> dict[str, int]:

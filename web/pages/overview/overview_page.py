@@ -80,7 +80,8 @@ async def _values(request: http.Request, principal: Principal) -> dict[str, Any]
     summary = await business_summary(request, principal)
     runs, more = await list_runs(request, principal, statuses=OPEN, before=None, limit=MAX_OPEN)
     calls = await _calls(request, principal) if summary.lines.in_use else {}
-    rows = [await _row(request, run, calls.get(run.run_id, ())) for run in runs]
+    told = {alarm.reason for alarm in summary.alarms}
+    rows = [await _row(request, run, calls.get(run.run_id, ()), told) for run in runs]
     calling = [row for row in rows if row.is_calling]
     since = midnight(request.app[keys.CLOCK].now(), summary.lines.timezone)
     ended, _ = await list_runs(request, principal, statuses=[status for status in RunStatus if status.ended], before=None, limit=MAX_ENDED)
@@ -108,7 +109,8 @@ async def _calls(request: http.Request, principal: Principal) -> dict[int, list[
     return found
 
 
-async def _row(request: http.Request, run: Run, calls: Sequence[Job]) -> RunRow:
+async def _row(request: http.Request, run: Run, calls: Sequence[Job], told: set[str]) -> RunRow:
+    """The row of a campaign; the reasons in `told` are said above all rows."""
     results = await results_of(request, run)
-    waits = [wait for wait in results.waits if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED}]
+    waits = [wait for wait in results.waits if wait.reason not in SHOWN_ELSEWHERE | {WaitReason.STOPPED} | told]
     return RunRow(run, results, said(request, waits[0].sentence) if waits else "", calls)

@@ -127,7 +127,7 @@ def _words(chosen: LeadsQuery) -> list[str]:
     """The choice of the list in words, as msgids; empty for all leads."""
     if chosen.outcomes:
         return [group.label for group in GROUPS if set(group.outcomes) & set(chosen.outcomes)]
-    return [] if chosen.show in {"", ALL} else [CHOICES[chosen.show][0]]
+    return [] if chosen.show in {"", ALL} else [CHOICES[chosen.show].label]
 
 
 def _nothing_selected(request: http.Request, run: Run, chosen: LeadsQuery) -> http.Response:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from web.operations.reports.run_report import run_detail
 from web.pages import formatting
 from web.pages.outcome_groups import GROUPS, PERSON, UNREACHED
+from web.pages.run.run_leads import not_called_parts
 from web.server import i18n
 from web.server.i18n import msgid, msgids
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sql.runs.runs import Run
     from web.operations.reports.waits_for import Wait
     from web.pages.outcome_groups import OutcomeGroup
+    from web.pages.run.run_leads import Part
     from web.server.i18n import Language
 
 BAR_WIDTH: Final = 1000
@@ -61,6 +63,7 @@ class Results:
     counts: Mapping[str, int]
     waits: list[Wait]
     ends_at: datetime | None
+    not_called: Mapping[str, int]
 
     @property
     def called(self) -> int:
@@ -94,6 +97,11 @@ class Results:
         return found
 
     @property
+    def rest(self) -> list[Part]:
+        """The leads that have not been called: with the segments, each lead of the run once."""
+        return not_called_parts(self.run, self.not_called)
+
+    @property
     def unreached(self) -> int:
         """Leads whose last call was not answered, or busy."""
         return sum(group.count(self.counts) for group in UNREACHED)
@@ -106,7 +114,7 @@ async def results_of(request: http.Request, run: Run) -> Results:
         DatabaseUnavailableError: when PostgreSQL is unavailable.
     """
     detail = await run_detail(request, run)
-    return Results(run, detail.outcomes, detail.waits, detail.ends_at)
+    return Results(run, detail.outcomes, detail.waits, detail.ends_at, detail.not_called)
 
 
 def sentence(language: Language, results: Results) -> str:

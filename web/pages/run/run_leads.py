@@ -10,7 +10,7 @@ from yarl import URL
 from dialer.model import JobStatus
 from sql.jobs.jobs import JobFilter
 from sql.stored_text import storable
-from web.operations.job_filter import MAX_SEARCH_CHARACTERS, OUTCOMES, job_search
+from web.operations.job_filter import CALLED, MAX_SEARCH_CHARACTERS, NONE, OUTCOMES, job_search
 from web.operations.jobs import list_jobs, start_of_previous_jobs
 from web.pages.outcome_groups import GROUPS
 from web.server import keys
@@ -22,21 +22,14 @@ if TYPE_CHECKING:
 
     from aiohttp import web as http
 
+    from sql.reports.reports import OutcomeCounts
     from sql.runs.runs import Run
     from web.access.auth import Principal
 
 PAGE_LEADS: Final = 50
-# Choices of the list besides outcomes: the statuses they mean, None for all.
+# The choices of the list besides one outcome. A lead has been called when a call of it has had an outcome: it is counted by that wherever
+# it stands, also while it waits for another call. The parts of the results are those that have not been called.
 ALL: Final = "all"
-CALLED: Final = "called"
-CHOICES: Final = {
-    CALLED: (msgid("Called"), tuple(status for status in JobStatus if status is not JobStatus.QUEUED)),
-    "line": (msgid("On the line"), (JobStatus.DIALING, JobStatus.CALLING)),
-    "queued": (msgid("Still to call"), (JobStatus.QUEUED,)),
-    "cancelled": (msgid("Cancelled"), (JobStatus.CANCELLED,)),
-    "skipped": (msgid("Left out"), (JobStatus.SKIPPED,)),
-    ALL: (msgid("All"), None),
-}
 
 
 # The columns of the list: what it is sorted by, the heading, and whether it is sorted downwards first.
@@ -51,6 +44,44 @@ COLUMNS: Final = (
 SORTS: Final = frozenset(sort for name, _, _ in COLUMNS for sort in (name, f"-{name}"))
 
 
+class Choice(NamedTuple):
+    """A choice of leads: a msgid, and the statuses and the outcomes it means, None for all."""
+
+    label: str
+    statuses: tuple[JobStatus, ...] | None = None
+    outcomes: tuple[str, ...] | None = None
+
+    @property
+    def export(self) -> dict[str, str]:
+        """As the filter of an export."""
+        words = (CALLED,) if self.outcomes == OUTCOMES else self.outcomes
+        return {name: ",".join(found) for name, found in (("status", self.statuses), ("outcome", words)) if found}
+
+
+# How a counter of the run is called, and how when only a part of it has not been called.
+PARTS: Final = {
+    "in_progress": ("line", "first-call"),
+    "queued": ("queued", "not-called"),
+    "cancelled": ("cancelled", "cancelled-before"),
+    "skipped": ("skipped", "skipped"),
+}
+PRECISE: Final = frozenset({"first-call", "not-called", "cancelled-before", "not-known"})
+ON_THE_LINE: Final = (JobStatus.DIALING, JobStatus.CALLING)
+CHOICES: Final = {
+    CALLED: Choice(msgid("Called"), None, OUTCOMES),
+    "line": Choice(msgid("On the line"), ON_THE_LINE),
+    "first-call": Choice(msgid("First call on the line"), ON_THE_LINE, (NONE,)),
+    "queued": Choice(msgid("Still to call"), (JobStatus.QUEUED,)),
+    "not-called": Choice(msgid("Not called yet"), (JobStatus.QUEUED,), (NONE,)),
+    "again": Choice(msgid("Waiting to call again"), (JobStatus.QUEUED,), OUTCOMES),
+    "cancelled": Choice(msgid("Cancelled"), (JobStatus.CANCELLED,)),
+    "cancelled-before": Choice(msgid("Cancelled before a call"), (JobStatus.CANCELLED,), (NONE,)),
+    "skipped": Choice(msgid("Left out"), (JobStatus.SKIPPED,)),
+    "not-known": Choice(msgid("Outcome not known"), (JobStatus.COMPLETED, JobStatus.FAILED), (NONE,)),
+    ALL: Choice(msgid("All")),
+}
+
+
 class Chip(NamedTuple):
     """A choice with its number of leads, None where nobody counts them; `address` is that of the page that shows it."""
 
@@ -58,6 +89,15 @@ class Chip(NamedTuple):
     number: int | None
     address: str
     is_chosen: bool
+
+
+class Part(NamedTuple):
+    """Leads that have not been called: `show` is the choice that lists just these, `label` a msgid; `key` stays when the choice changes."""
+
+    key: str
+    show: str
+    label: str
+    leads: int
 
 
 class Link(NamedTuple):
@@ -93,9 +133,8 @@ class LeadsQuery:
     @property
     def export(self) -> dict[str, str]:
         """As the filter of an export."""
-        statuses = (CHOICES[self.show][1] if self.show else None) or ()
-        fields = (("status", ",".join(statuses)), ("outcome", ",".join(self.outcomes)), ("search", self.search))
-        return {name: value for name, value in fields if value}
+        chosen = CHOICES[self.show].export if self.show else {"outcome": ",".join(self.outcomes)}
+        return {**chosen, **({"search": self.search} if self.search else {})}
 
     @property
     def query(self) -> dict[str, str]:
@@ -119,8 +158,10 @@ def chosen_of(fields: Mapping[str, str], run: Run) -> LeadsQuery:
 
 async def filter_of(request: http.Request, principal: Principal, chosen: LeadsQuery) -> JobFilter:
     """The filter of the database for a choice."""
-    statuses = CHOICES[chosen.show][1] if chosen.show else None
-    return JobFilter(statuses, chosen.outcomes or None, await job_search(request, principal, chosen.search))
+    search = await job_search(request, principal, chosen.search)
+    if not chosen.show:
+        return JobFilter(None, chosen.outcomes or None, search)
+    return JobFilter(CHOICES[chosen.show].statuses, CHOICES[chosen.show].outcomes, search)
 
 
 async def leads_values(request: http.Request, principal: Principal, run: Run) -> dict[str, Any]:
@@ -145,19 +186,37 @@ async def leads_values(request: http.Request, principal: Principal, run: Run) ->
     }
 
 
-def _chips(run: Run, chosen: LeadsQuery, counts: dict[str, int]) -> Iterator[Chip]:
+def _chips(run: Run, chosen: LeadsQuery, counts: OutcomeCounts) -> Iterator[Chip]:
     kept = {name: value for name, value in (("search", chosen.search), ("sort", chosen.sort)) if value}
-    for name, number in ((CALLED, None), ("line", run.in_progress)):
-        if number != 0:
+    for name, number in ((CALLED, sum(counts.called.values())), ("line", run.in_progress)):
+        if name == CALLED or number:
             yield _choice(run, chosen, name, number, kept)
     for group in GROUPS:
-        if count := group.count(counts):
+        if count := group.count(counts.called):
             address = _link(run, {**kept, "outcome": ",".join(group.outcomes)}).page
             yield Chip(group.label, count, address, chosen.outcomes == group.outcomes)
-    for name, number in (("queued", run.queued), ("cancelled", run.cancelled), ("skipped", run.skipped)):
+    again = max(run.queued - counts.not_called.get("queued", 0), 0)
+    for name, number in (("again", again), ("queued", run.queued), ("cancelled", run.cancelled), ("skipped", run.skipped)):
         if number:
             yield _choice(run, chosen, name, number, kept)
+    # A part of the results is a chip while it is shown.
+    for part in not_called_parts(run, counts.not_called):
+        if part.show == chosen.show and part.show in PRECISE:
+            yield _choice(run, chosen, part.show, part.leads, kept)
     yield _choice(run, chosen, ALL, run.total_leads, kept)
+
+
+def not_called_parts(run: Run, not_called: Mapping[str, int]) -> list[Part]:
+    """The leads of the run that have not been called, in parts of which no two share a lead, nor does one share a lead with an outcome."""
+    counters = {"in_progress": run.in_progress, "queued": run.queued, "cancelled": run.cancelled}
+    found = []
+    for counted, (plain, precise) in PARTS.items():
+        if leads := not_called.get(counted, 0):
+            show = plain if leads == counters.get(counted, leads) else precise
+            found.append(Part(plain, show, CHOICES[show].label, leads))
+    if leads := not_called.get("completed", 0) + not_called.get("failed", 0):
+        found.append(Part("not-known", "not-known", CHOICES["not-known"].label, leads))
+    return found
 
 
 def _choice(run: Run, chosen: LeadsQuery, name: str, number: int | None, kept: dict[str, str]) -> Chip:
