@@ -27,7 +27,28 @@ OPTIONS = {
 RUN = """async ([part, options]) => (await axe.run(part, options)).violations.map(
     (found) => `${found.id}: ${found.nodes.map((node) => node.target).join(", ").slice(0, 300)}`)"""
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# Shows each page in this document, without its scripts, at the width of the window; returns those that scroll sideways.
+# Targets with a side below 24 px. WCAG 2.5.8 leaves out links within a sentence; what is drawn for readers of screens alone has no size.
+# A label is a part of the target of its field.
+SMALL = """() => {
+  const found = [];
+  for (const element of document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden]), [role=button]")) {
+    if (!element.checkVisibility({ visibilityProperty: true }) || element.closest(".said-only, [inert]")) continue;
+    const sentence = [...element.parentElement.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim().length > 1);
+    if (element.matches("a, button.plain") && sentence && getComputedStyle(element).display === "inline") continue;
+    // A link that is laid over its whole row is as large as the row.
+    const over = getComputedStyle(element, "::after");
+    const row = over.position === "absolute" && over.inset === "0px" ? [element.closest("li, tr")] : [];
+    const boxes = [element, ...row, ...(element.labels ?? [])].map((part) => part.getBoundingClientRect());
+    if (boxes[0].width <= 1 && boxes.length === 1) continue;
+    if (!boxes.some((box) => box.width >= 23.5 && box.height >= 23.5)) {
+      const [box] = boxes;
+      const name = element.id ? `#${element.id}` : `${element.localName}.${element.className} ${element.textContent.trim().slice(0, 30)}`;
+      found.push(`${name} is ${Math.round(box.width)} x ${Math.round(box.height)} px`);
+    }
+  }
+  return found;
+}"""
+# Shows each page in this document, without its scripts, at the width of the window; returns those that scroll sideways, and small targets.
 SHOW_EACH = """async (paths) => {
   const found = [];
   for (const path of paths) {
@@ -43,9 +64,10 @@ SHOW_EACH = """async (paths) => {
     await document.fonts.ready;
     const by = WIDER;
     if (by > 0) found.push(`${path} scrolls sideways by ${by} px`);
+    found.push(...(SMALL)().map((target) => `${path}: ${target}`));
   }
   return found;
-}""".replace("WIDER", WIDER)
+}""".replace("WIDER", WIDER).replace("SMALL", SMALL)
 
 
 def serve_axe(site: Site) -> None:
@@ -66,6 +88,11 @@ async def overflow(page: Page) -> int:
     return int(await page.evaluate(WIDER))
 
 
-async def those_that_scroll_sideways(page: Page, paths: list[str]) -> list[str]:
-    """Of these pages; the window's page must be one of the site, and is lost."""
+async def small_targets(page: Page) -> list[str]:
+    """Targets of a page, as it is shown now, that are smaller than 24 px."""
+    return [f"{page.url}: {found}" for found in await page.evaluate(SMALL)]
+
+
+async def too_wide_or_too_small(page: Page, paths: list[str]) -> list[str]:
+    """Which of these pages scroll sideways, and their targets below 24 px; the window's page must be one of the site, and is lost."""
     return [str(found) for found in await page.evaluate(SHOW_EACH, paths)]
