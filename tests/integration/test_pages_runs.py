@@ -262,7 +262,7 @@ async def test_many_leads_at_once_are_asked_for_and_then_begun(browser: BrowserS
     await hebrew.sign_in()
     assert "להשמיט אדם אחד?" in text_of(await hebrew.post(f"{page}/leads/cancel", selected))
     response = await browser.post(f"{page}/leads/cancel", {**selected, "confirmed": "1"})
-    assert "0 of 1 done." in text_of(await browser.get(response.headers["Location"]))
+    assert "0 of 1 finished." in text_of(await browser.get(response.headers["Location"]))
     operations = await site.database.pool.fetch("SELECT type, jobs FROM dialer.operations WHERE business_id = $1", site.business)
     assert [tuple(row) for row in operations] == [("jobs.cancel", [jobs[3]["id"]])]
 
