@@ -87,6 +87,17 @@ async def test_a_lead_with_a_repeated_key_is_rejected_and_the_key_named(site: Si
     assert found["accepted"] == 1
 
 
+async def test_a_field_or_key_that_cannot_be_stored_is_named_without_what_makes_it_so(site: Site) -> None:
+    body = r"""{"leads": [{"lead_id": 1, "phone": "0521234567", "x\ud800\u0000": 1},
+        {"lead_id": 2, "phone": "0521234568", "y\udc00": 1, "y\udc00": 2}, {"lead_id": 3, "phone": "0521234569"}]}"""
+    response = await site.request("POST", RUNS, data=body, headers={"Content-Type": "application/json"})
+    assert response.status == 201
+    assert [(bad["row"], bad["message"]) for bad in response.json["rejected"]] == [
+        (1, "Unknown field x?; put it under variables."),
+        (2, "The key y? is given twice."),
+    ]
+
+
 async def test_a_duplicate_says_whether_its_lead_or_its_phone_came_before(site: Site) -> None:
     rows = [{"lead_id": 1, "phone": "0521234567"}, {"lead_id": 1, "phone": "0521234568"}, {"lead_id": 2, "phone": "052-1234567"}]
     found = (await site.post(RUNS, {"leads": rows})).json

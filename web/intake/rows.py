@@ -278,7 +278,13 @@ def _zones() -> frozenset[str]:
 
 
 def _bad(reason: str, **values: object) -> BadRowError:
-    return BadRowError(reason, Text(REASONS[reason], values)) if values else BadRowError(reason, _sentence(reason))
+    return BadRowError(reason, _sentence_with(reason, values) if values else _sentence(reason))
+
+
+def _sentence_with(reason: str, values: Mapping[str, object]) -> Text:
+    """The report is stored: what a row has named must be storable."""
+    shown = {name: shown_text(value, len(value)) if isinstance(value, str) else value for name, value in values.items()}
+    return Text(REASONS[reason], shown)
 
 
 @cache
@@ -316,5 +322,5 @@ class BadRowCellsError(BadRowError):
     """A row of a file that cannot be read; the cells that could be read are shown."""
 
     def __init__(self, cells: Mapping[str, object], reason: str, /, **values: object) -> None:
-        super().__init__(reason, Text(REASONS[reason], values) if values else _sentence(reason))
+        super().__init__(reason, _sentence_with(reason, values) if values else _sentence(reason))
         self.cells = cells
