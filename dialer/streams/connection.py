@@ -135,7 +135,7 @@ class RedisConnection:
         return described
 
     async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - Redis answers whatever the script returns
-        """Run a script on the server that has the keys, for the rate limiter.
+        """Run a script on the server that has the keys (at least one), for the rate limiter.
 
         Raises:
             RedisUnavailableError: when Redis does not answer.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from dialer.clock import SystemClock
-from dialer.messages import EVENTS, Event
+from dialer.messages import EVENTS, CommandType, Event
 from dialer.model import AttemptState
 from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
@@ -116,6 +116,20 @@ async def test_a_stopped_run_ends_when_its_calls_do(site: Site) -> None:
         assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
 
 
+async def test_the_end_comes_after_the_last_event_even_when_the_calls_are_over_before_the_first(site: Site, streams: Streams) -> None:
+    run_id = await site.load(5)
+    attempts, _ = await site.database.claim(site.business)
+    async with site.listen(run_id) as listening:
+        await listening.until("reset")
+        await site.database.command(site.business, CommandType.STOP, run_id)
+        for attempt in attempts:
+            await site.database.record(attempt, AttemptState.OVER, outcome="completed")
+        # The run is over when the first of its events is heard, and the last has not been relayed yet.
+        summary = {"total_leads": 5, "completed": 0, "failed": 0, "cancelled": 2, "skipped": 0}
+        await streams.publish([Event("run.finished", site.business, run_id, at=SystemClock().now(), data=summary)])
+        assert [event.name for event in await listening.until("end")][-2:] == ["run.drained", "end"]
+
+
 async def test_a_stream_has_only_events_of_its_run(site: Site, streams: Streams) -> None:
     # Not started: the events of a start are relayed with a delay, and one might come in between.
     run_id, other = await site.load(2, start=False), await site.load(2, start=False)
@@ -175,7 +189,7 @@ async def test_trimmed_events_are_replaced_by_the_full_state(site: Site, streams
     run_id = await site.load(2, start=False)
     await streams.publish([progress(site, run_id, n) for n in range(3)])
     oldest, newest = await streams.event_window()
-    await streams.run_script(f"return redis.call('XTRIM', '{EVENTS}', 'MINID', ARGV[1])", [], [newest])
+    await streams.run_script("return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])", [EVENTS], [newest])
     for after in (oldest, "99999999999999-0", "nonsense", "0-0", "1" * 60):
         async with site.listen(run_id, after=after) as listening:
             assert (await listening.next()).name == "reset"
@@ -237,7 +251,7 @@ async def test_redis_comes_back_empty(database_url: str, database: DatabaseFixtu
             run_id = await site.load(3)
             async with site.listen(run_id) as listening:
                 await listening.until("reset")
-                await streams.run_script("return redis.call('FLUSHALL')", [], [])
+                await streams.run_script("return redis.call('FLUSHALL')", [EVENTS], [])
                 await streams.publish([progress(site, run_id, 1)])
                 await listening.until("run.progress")
                 await valkey.stop()

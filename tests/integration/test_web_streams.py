@@ -104,7 +104,7 @@ async def test_the_stream_of_a_business_resumes_without_gap_or_repeat(site: Site
     async with site.listen(None, after=received[2].id) as listening:
         await streams.publish([progress(site.business, runs[1], 99)])
         assert [n for _, n in await numbers(listening, 7)] == [3, 4, 5, 7, 9, 11, 99]
-    await streams.run_script(f"return redis.call('XTRIM', '{EVENTS}', 'MAXLEN', 1)", [], [])
+    await streams.run_script("return redis.call('XTRIM', KEYS[1], 'MAXLEN', 1)", [EVENTS], [])
     async with site.listen(None, after=received[2].id) as listening:
         assert (await listening.next()).name == "reset"
 

@@ -28,18 +28,24 @@ MAX_COMMAND_ID_CHARACTERS: Final = 255
 # The dialer never writes more; this bounds the memory of each listener.
 MAX_DATA_CHARACTERS: Final = 16_384
 MAX_AT_CHARACTERS: Final = 64
+# The counters of leads that no call is in flight for, once the run has ended.
+SETTLED: Final = ("completed", "failed", "cancelled", "skipped")
 # The dot keeps an entry from passing for `reset`, `end` or `alive`, which only this process may send.
 TYPE: Final = re.compile(r"[a-z]{1,20}(\.[a-z_]{1,20}){1,2}")
 
 
 @dataclass(frozen=True, slots=True)
 class FramedEvent:
-    """An event as it is sent to a browser: `frame` is the text on the wire, `id` that of the entry."""
+    """An event as it is sent to a browser: `frame` is the text on the wire, `id` that of the entry.
+
+    After `is_last` no event of the run follows: it has ended, and no call of it is in flight.
+    """
 
     id: Id
     business_id: int
     run_id: int
     type: str
+    is_last: bool
     frame: bytes
 
 
@@ -71,7 +77,14 @@ def read_entry(entry: Entry) -> FramedEvent | None:
         "at": _moment(fields.get("at", "")),
         "data": _data(fields.get("data", "{}")),
     }
-    return FramedEvent(entry_id, *about, kind, encode(kind, body, identity))
+    return FramedEvent(entry_id, *about, kind, _is_last(kind, body["data"]), encode(kind, body, identity))
+
+
+def _is_last(kind: str, data: object) -> bool:
+    """`run.drained` follows a `run.finished` that counts fewer leads than there are."""
+    if kind != "run.finished" or not isinstance(data, dict):
+        return kind == "run.drained"
+    return data.get("total_leads") == sum(number for name in SETTLED if isinstance(number := data.get(name), int))
 
 
 def encode(name: str, body: object, identity: str | None = None) -> bytes:

@@ -55,7 +55,6 @@ MAX_RESUMED_BYTES: Final = 1024 * 1024
 ENTRIES_PER_READ: Final = 250
 MAX_EVENT_ID_CHARACTERS: Final = 41
 # After these a run may be over.
-LAST_EVENTS: Final = frozenset({"run.finished", "run.drained"})
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -229,7 +228,7 @@ class _Connection:
             return False
         self._position = events[-1].id
         await self._write([event.frame for event in events])
-        if self._subject.ends and any(event.type in LAST_EVENTS for event in events):
+        if self._subject.ends and any(event.is_last for event in events):
             return await self._end_if_over(await self._states.fresh())
         return False
 

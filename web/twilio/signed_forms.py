@@ -84,7 +84,7 @@ def unsigned(request: http.Request) -> ApiError:
 def _ids(request: http.Request) -> dict[str, int]:
     """What the address says of the call, whoever sent it."""
     with suppress(ValueError):
-        reference = Reference.parse(request.match_info["reference"])
+        reference = Reference.parse(request.match_info.get("reference", ""))
         return {"business_id": reference.business_id, "attempt_id": reference.attempt_id}
     return {}
 

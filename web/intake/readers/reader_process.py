@@ -26,7 +26,6 @@ COMMAND: Final = (sys.executable, "-E", "-s", "-m", "web.intake.readers")
 # Longer than the processor time that it is given; from when the whole file is there, at most twice as long.
 READER_SECONDS: Final = 120.0
 MAX_LOGGED_CHARACTERS: Final = 4_000
-FAILED: Final = 1
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,8 @@ class ReaderProcess:
             if ended not in set(ReadResult) and not was_stopped:
                 trace.seek(0)
                 log.warning("a reader of files ended with %d: %s", ended, trace.read().decode(errors="replace")[-MAX_LOGGED_CHARACTERS:])
-        if ended == FAILED:
+        # Ours: 1, or 120 when the trace could not be written either. One that a signal ended has reached a limit.
+        if ended > 0 and ended not in set(ReadResult):
             message = "the reader of files has failed"
             raise RuntimeError(message)
         return ended
