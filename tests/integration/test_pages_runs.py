@@ -267,21 +267,6 @@ async def test_many_leads_at_once_are_asked_for_and_then_begun(browser: BrowserS
     assert [tuple(row) for row in operations] == [("jobs.cancel", [jobs[3]["id"]])]
 
 
-async def test_a_run_is_changed_and_put_into_the_archive(browser: BrowserSession, site: Site) -> None:
-    run_id = await site.load(2, start=False)
-    page = f"/runs/{run_id}"
-    wrong = await browser.post(f"{page}/edit", {"name": "New name", "concurrency": "99", "priority": "0"})
-    assert (wrong.status, 'value="New name"' in wrong.body.decode(), 'id="concurrency-wrong"' in wrong.body.decode()) == (422, True, True)
-    await browser.post(f"{page}/edit", {"name": "New name", "concurrency": "2", "priority": "5", "schedule_at": ""})
-    shown = text_of(await browser.get(page))
-    assert ("New name" in shown, "Saved." in shown) == (True, True)
-    await browser.post(f"{page}/end", {"how": "now"})
-    await browser.post(f"{page}/edit", {"archived": "1"})
-    archived = await site.database.runs.get(site.business, run_id)
-    assert archived
-    assert archived.archived_at is not None
-
-
 async def test_a_lead_s_page_has_the_timeline_of_its_call(browser: BrowserSession, site: Site) -> None:
     run_id = await site.load(1)
     [attempt], _ = await site.database.claim(site.business)

@@ -16,6 +16,7 @@ from web.intake.tables.headings import Role
 from web.operations.settings.run_fields import PreviewSettings, settings_of_texts
 from web.pages.new_run.draft_answers import LANGUAGES, NOW, SAVED
 from web.pages.new_run.draft_check import ROWS_SHOWN, checked_draft, import_of, summary
+from web.pages.settings import hours_form
 from web.server import i18n, keys
 from web.server.error_responses import said
 from web.server.errors import ApiError, Text
@@ -49,8 +50,6 @@ CLIENT_ERROR: Final = range(400, 500)
 SOON: Final = timedelta(minutes=2)
 WEEK: Final = timedelta(days=6)
 DAY_SECONDS: Final = 86_400
-# As people name them; the first of the list is Sunday.
-DAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 
 
 def settings_of(answers: DraftAnswers, business: Business, when: str) -> PreviewSettings:
@@ -244,21 +243,7 @@ class DraftView:
     @property
     def hours(self) -> list[tuple[str, str]]:
         """The calling hours of the business: days with the same hours together, each with its times; none: always open."""
-        hours = self.business.calling_hours
-        if hours is None:
-            return []
-        names = get_day_names("abbreviated", locale=i18n.language(self.request))
-        found: list[tuple[list[str], str]] = []
-        for place, day in enumerate(DAYS):
-            times = ", ".join(f"{begin}\N{EN DASH}{end}" for begin, end in hours.get(day) or []) or i18n.sentence(
-                self.request, msgid("closed")
-            )
-            name = names[(place + 6) % 7]
-            if found and found[-1][1] == times:
-                found[-1][0].append(name)
-            else:
-                found.append(([name], times))
-        return [(days[0] if len(days) == 1 else f"{days[0]}\N{EN DASH}{days[-1]}", times) for days, times in found]
+        return hours_form.summary(self.request, self.business.calling_hours)
 
     @property
     def no_script(self) -> bool:

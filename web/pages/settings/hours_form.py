@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from babel.dates import get_day_names
+
 from dialer.policy.calling_hours import WEEKDAYS
+from web.server import i18n
+from web.server.i18n import msgid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from aiohttp import web as http
 
     from sql.businesses.businesses import Business
     from web.pages.forms import Form
@@ -16,14 +22,20 @@ if TYPE_CHECKING:
 EVES: Final = "holiday_eves"
 BOXES: Final = ("always", "has_eves")
 INTERVALS: Final = range(2)
+# As people name them; the first of the list is Sunday.
+DAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 # A line of the list of dates: the date, and its hours; without hours it is closed.
 DATE: Final = re.compile(r"(\d{4}-\d{2}-\d{2})\s*(.*)")
 INTERVAL: Final = re.compile(r"(\d{1,2}:\d{2})\s*[-\N{EN DASH}]\s*(\d{1,2}:\d{2})")
 
 
 def values(business: Business) -> dict[str, Any]:
-    """The fields as they are shown; `monday_0_from` is where the first interval of Monday begins."""
-    hours = business.calling_hours
+    """The fields as they are shown for the hours of the business."""
+    return values_of(business.calling_hours)
+
+
+def values_of(hours: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields as they are shown; `monday_0_from` is where the first interval of Monday begins. None: always open."""
     shown: dict[str, Any] = {"always": hours is None, "holidays": "closed", "dates": "", "has_eves": False}
     if hours is None:
         return shown
@@ -50,6 +62,22 @@ def changes(form: Form) -> dict[str, Any]:
 def place(path: Sequence[str]) -> str:
     """The row of the form that a field of the calling hours is in: a day, or the list of dates."""
     return path[1] if len(path) > 1 and path[1] in {*WEEKDAYS, EVES, "dates"} else path[0]
+
+
+def summary(request: http.Request, hours: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Days with the same hours together, each with its times, in the reader's language; empty: always open."""
+    if hours is None:
+        return []
+    names = get_day_names("abbreviated", locale=i18n.language(request))
+    found: list[tuple[list[str], str]] = []
+    for number, day in enumerate(DAYS):
+        times = ", ".join(f"{begin}\N{EN DASH}{end}" for begin, end in hours.get(day) or []) or i18n.sentence(request, msgid("closed"))
+        name = names[(number + 6) % 7]
+        if found and found[-1][1] == times:
+            found[-1][0].append(name)
+        else:
+            found.append(([name], times))
+    return [(days[0] if len(days) == 1 else f"{days[0]}\N{EN DASH}{days[-1]}", times) for days, times in found]
 
 
 def _intervals(form: Form, day: str) -> list[list[str]]:

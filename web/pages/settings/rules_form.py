@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from web.pages.settings.business_form import number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sql.businesses.businesses import Business
     from web.pages.forms import Form
@@ -20,27 +20,38 @@ SEPARATORS: Final = re.compile(r"[\s,;]+")
 
 def values(business: Business) -> dict[str, Any]:
     """The fields as they are shown: `busy_times` further calls, after `busy_minutes` separated by commas."""
-    shown: dict[str, Any] = {"min_gap_hours": _plain(business.min_gap_hours), "max_per_day": business.max_per_day or ""}
+    own = {"min_gap_hours": _plain(business.min_gap_hours), "max_per_day": business.max_per_day or ""}
+    return {**own, **values_of_retries(business.retries)}
+
+
+def values_of_retries(retries: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of the retries alone."""
+    shown: dict[str, Any] = {}
     for outcome in OUTCOMES:
-        retry = (business.retries or {}).get(outcome) or {}
+        retry = (retries or {}).get(outcome) or {}
         shown[f"{outcome}_times"] = retry.get("times", "")
         shown[f"{outcome}_minutes"] = ", ".join(str(_plain(minutes)) for minutes in retry.get("after_minutes", []))
     return shown
 
 
 def changes(form: Form) -> dict[str, Any]:
-    """The fields of `BusinessChanges`; an outcome without a number of calls is not called again."""
+    """The fields of `BusinessChanges`."""
+    return {
+        "retries": retries_of(form),
+        "min_gap_hours": number(form.get("min_gap_hours", "")),
+        "max_per_day": number(form.get("max_per_day", "")),
+    }
+
+
+def retries_of(form: Form) -> dict[str, Any] | None:
+    """The retries; an outcome without a number of calls is not called again."""
     retries = {}
     for outcome in OUTCOMES:
         times = number(form.get(f"{outcome}_times", ""))
         if times:
             minutes = [number(text) for text in SEPARATORS.split(form.get(f"{outcome}_minutes", "").strip()) if text]
             retries[outcome] = {"times": times, "after_minutes": minutes}
-    return {
-        "retries": retries or None,
-        "min_gap_hours": number(form.get("min_gap_hours", "")),
-        "max_per_day": number(form.get("max_per_day", "")),
-    }
+    return retries or None
 
 
 def place(path: Sequence[str]) -> str:
