@@ -89,7 +89,7 @@ RATIOS = (
         "more",
         0.001,
     ),
-    Ratio("first visit in Hebrew, kB", "visit", lambda r: r["he"]["first"]["kilobytes"], "less", 0.03),
+    Ratio("first visit in Hebrew, kB", "visit", lambda r: r["he-IL"]["first"]["kilobytes"], "less", 0.03),
 )
 
 
