@@ -27,6 +27,8 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._sides: set[_Side] = set()
         self._tls = tls
+        self._over = False
+        self.connecting: set[asyncio.Task[None]] = set()
         self.delay_seconds = delay_seconds
         self.hanging = False
 
@@ -36,6 +38,10 @@ class TcpProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
+        self._over = True
+        for task in self.connecting:
+            task.cancel()
+        await asyncio.gather(*self.connecting, return_exceptions=True)
         for side in list(self._sides):
             side.transport.abort()
 
@@ -69,8 +75,10 @@ class TcpProxy:
             side.closing = True
 
     def opened(self, side: _Side) -> None:
-        """Count one more connection."""
+        """Count one more connection; one that was accepted as the proxy ended is cut."""
         self._sides.add(side)
+        if self._over:
+            side.transport.abort()
 
     def closed(self, side: _Side) -> None:
         """Count one less."""
@@ -125,8 +133,9 @@ class _Outer(_Side):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._connecting = asyncio.get_running_loop().create_connection(self._inner, *self.proxy.inner)
-        self._task = asyncio.get_running_loop().create_task(self._connect())
+        task = asyncio.get_running_loop().create_task(self._connect())
+        self.proxy.connecting.add(task)
+        task.add_done_callback(self.proxy.connecting.discard)
 
     def _inner(self) -> _Inner:
         inner = _Inner(self.proxy)
@@ -136,7 +145,7 @@ class _Outer(_Side):
 
     async def _connect(self) -> None:
         try:
-            transport, _ = await self._connecting
+            transport, _ = await asyncio.get_running_loop().create_connection(self._inner, *self.proxy.inner)
         except OSError:
             self.transport.close()
             return

@@ -218,8 +218,10 @@ async def test_a_deferred_callback_that_fails_delays_no_other(site: Site, redis_
 
 async def test_a_redis_that_hangs_delays_neither_cancel_nor_get(database_url: str, database: DatabaseFixture) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(-1)
-        writer.close()
+        try:
+            await reader.read(-1)
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
