@@ -12,12 +12,14 @@ from dialer.clock import SystemClock, SystemIds
 from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.streams.client import Streams
+from dialer.tracing.opening import open_spans
 from dialer.webhooks.signing import WebhookKeys
 from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
 from sql.adoption.old_runs import OldRuns
 from sql.attempts.attempts import Attempts
 from sql.attempts.fact_counts import counting
+from sql.attempts.fact_spans import traced
 from sql.attempts.fact_writer import FactWriter
 from sql.bulk.bulk_operations import BulkOperations
 from sql.businesses.businesses import Businesses
@@ -60,6 +62,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await check_server(pool)
         await report_guards(pool)
         require_default_account(settings, await Businesses(pool).without_account())
+        runs = Runs(pool)
+        spans = await stack.enter_async_context(open_spans(settings, "worker", runs.leads_of, ids.span_id))
         stored = Accounts(pool)
         book = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(settings.secret_key.get_secret_value(), "account"))
         await stored.keep_default(book.default.sid, book.default_to_keep)
@@ -73,7 +77,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(webhook_client.close)
         relay = await stack.enter_async_context(Relay(Outbox(pool), streams))
         attempts = Attempts(pool)
-        writer = FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick, count=counting(metrics))
+        count = traced(counting(metrics), spans, clock)
+        writer = FactWriter(attempts, patience_seconds=PATIENCE_SECONDS, wrote=relay.kick, count=count)
         facts = await stack.enter_async_context(writer)
         yield Services(
             attempts=attempts,
@@ -81,7 +86,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             workers=Workers(pool),
             timelines=Timelines(pool),
             commands=Commands(pool, book.default.sid),
-            runs=Runs(pool),
+            runs=runs,
             bulk_operations=BulkOperations(pool),
             streams=streams,
             relay=relay,
@@ -96,6 +101,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             policy=_policy(settings),
             ownership=Ownership(ids.uuid(), {}),
             metrics=metrics,
+            spans=spans,
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actors.keyed_semaphore import KeyedSemaphore
 from actors.metrics import WorkerMetrics
 from dialer.policy.call_prices import billed_minutes
+from dialer.tracing.spans import Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -271,3 +272,4 @@ class Services:
     list_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(LISTS_AT_ONCE))
     hang_up_limit: KeyedSemaphore[int] = field(default_factory=lambda: KeyedSemaphore(HANG_UPS_AT_ONCE))
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    spans: Spans = field(default_factory=Spans)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 NONCE_BITS = 128
+SPAN_BITS = 64
 
 
 class Clock(Protocol):
@@ -33,6 +34,9 @@ class Ids(Protocol):
 
     def fraction(self) -> float:
         """A number from 0 up to but without 1: the jitter of a retry."""
+
+    def span_id(self) -> int:
+        """64 random bits, not all zero: the id of a span that nobody else computes."""
 
 
 class SystemClock:
@@ -66,6 +70,10 @@ class SystemIds:
         """A number from 0 up to but without 1."""
         return random.random()
 
+    def span_id(self) -> int:
+        """64 bits, drawn without a system call; not all zero."""
+        return random.getrandbits(SPAN_BITS) or 1
+
 
 class SeededIds:
     """Repeatable ids: a simulation that failed is replayed by its seed. Never in production."""
@@ -84,3 +92,7 @@ class SeededIds:
     def fraction(self) -> float:
         """A number from 0 up to but without 1, drawn from the seed."""
         return self._random.random()
+
+    def span_id(self) -> int:
+        """64 bits drawn from the seed; not all zero."""
+        return self._random.getrandbits(SPAN_BITS) or 1

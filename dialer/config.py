@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     webhook_allowed_hosts: Annotated[str, AfterValidator(_unless_empty(host_list))] = Field("", alias="DIALER_WEBHOOK_ALLOWED_HOSTS")
     data_dir: Path = Field(Path(".data"), alias="DIALER_DATA_DIR")
     metrics_port: int = Field(0, alias="DIALER_METRICS_PORT", ge=0, le=65535)
+    otlp_endpoint: WebAddress = Field("", alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_traces_endpoint: WebAddress = Field("", alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    otlp_protocol: str = Field("", alias="OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp_traces_protocol: str = Field("", alias="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+    otel_disabled: str = Field("", alias="OTEL_SDK_DISABLED")
+    traced_calls: int = Field(100, alias="DIALER_TRACED_CALLS", ge=0, le=1_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")
 
@@ -93,6 +99,11 @@ class Settings(BaseSettings):
     def worker(self) -> str:
         """The name shown as `locked_by_worker`."""
         return self.worker_name or f"{socket.gethostname()}:{os.getpid()}"
+
+    @property
+    def traces(self) -> bool:
+        """True when spans are to be sent to an OpenTelemetry collector."""
+        return bool(self.otlp_endpoint or self.otlp_traces_endpoint) and self.otel_disabled.lower() != "true"
 
     @property
     def logs_json(self) -> bool:

@@ -59,6 +59,8 @@ class Command:
     entry: str | None = None
     # Over HTTP: True when the answer is to wait until no call is being placed. It changes the answer, and nothing else.
     wait: bool = False
+    # The span of the program that sent it, by W3C Trace Context.
+    traceparent: str = ""
 
     @property
     def digest(self) -> bytes:
@@ -102,6 +104,7 @@ def parse_command(fields: Mapping[str, str], entry: str) -> Command:
         hang_up=fields.get("hang_up") == "1",
         requested_by=requested_by,
         entry=entry,
+        traceparent=fields.get("traceparent", ""),
     )
 
 

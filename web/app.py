@@ -12,6 +12,7 @@ from dialer.config import require_default_account
 from dialer.sealing import Seal
 from dialer.shares import Use
 from dialer.streams.client import Streams
+from dialer.tracing.opening import open_spans
 from dialer.webhooks.signing import WebhookKeys
 from dialer.webhooks.targets import AllowedHosts
 from sql.accounts.account_rows import Accounts
@@ -70,6 +71,7 @@ from web.server.headers import protect
 from web.server.metrics import Metrics, measure
 from web.server.shared_read import SharedRead
 from web.server.tenancy import KnownTokens
+from web.server.tracing.request_spans import trace
 from web.twilio import routes
 from web.twilio.deferred import DeferredCallbacks
 from web.twilio.key_presses import KeyPresses
@@ -88,6 +90,7 @@ ACQUIRE_SECONDS: Final = 5.0
 RELAY: Final = Use("relay", urgent=True)
 FACTS: Final = Use("facts", urgent=True)
 TOKEN_USES: Final = Use("token uses")
+TRACES: Final = Use("traces")
 # A web process places test calls only.
 TEST_CALL_CONNECTIONS: Final = 4
 # At most 64 KB arrive within this, plus the two seconds that 64 KB earn at the minimum pace.
@@ -100,7 +103,10 @@ PLAIN_BODIES: Final = {"auto_decompress": False}
 def create_app(settings: Settings) -> http.Application:
     """The application; it connects when it is started."""
     i18n.load()
-    app = http.Application(middlewares=[measure, answer_errors, identify], client_max_size=MAX_BODY_BYTES, handler_args=PLAIN_BODIES)
+    # Whoever has no collector pays nothing for it.
+    tracing = [trace] if settings.traces else []
+    middlewares = [*tracing, measure, answer_errors, identify]
+    app = http.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES, handler_args=PLAIN_BODIES)
     app[keys.SETTINGS] = settings
     app[keys.CLOCK] = SystemClock()
     app[keys.IDS] = SystemIds()
@@ -118,7 +124,7 @@ def create_app(settings: Settings) -> http.Application:
     app[keys.ACCOUNTS] = AccountBook(settings.twilio_account_sid, settings.twilio_auth_token, Seal(secret, "account"))
     app[keys.WEBHOOK_KEYS] = WebhookKeys(secret)
     app[keys.WEBHOOK_HOSTS] = AllowedHosts(settings.webhook_allowed_hosts)
-    app.cleanup_ctx.extend([_postgresql, _redis, _hints, _relay, _facts, _callbacks, _fanout, _provider, metrics.watch])
+    app.cleanup_ctx.extend([_postgresql, _spans, _redis, _hints, _relay, _facts, _callbacks, _fanout, _provider, metrics.watch])
     app.on_response_prepare.append(protect)
     app.on_shutdown.append(_end_streams)
     apis = (runs, run_changes, business, jobs, bulk_operations, dialling, do_not_call, export, load_report, webhooks, docs)
@@ -184,6 +190,13 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     await pool.close()
 
 
+async def _spans(app: http.Application) -> AsyncIterator[None]:
+    runs = Runs(app[keys.POOL].for_use(TRACES))
+    async with open_spans(app[keys.SETTINGS], "web", runs.leads_of, app[keys.IDS].span_id) as spans:
+        app[keys.SPANS] = spans
+        yield
+
+
 async def _redis(app: http.Application) -> AsyncIterator[None]:
     app[keys.STREAMS] = streams = Streams(app[keys.SETTINGS].redis_url, ca_file=app[keys.SETTINGS].redis_ca_file)
     try:
@@ -226,7 +239,7 @@ async def _callbacks(app: http.Application) -> AsyncIterator[None]:
         wrote=app[keys.RELAY].kick,
     )
     app[keys.CALLBACKS] = receiver
-    async with DeferredCallbacks(receiver, app[keys.STREAMS], app[keys.CLOCK]):
+    async with DeferredCallbacks(receiver, app[keys.STREAMS], app[keys.CLOCK], app[keys.SPANS]):
         yield
 
 

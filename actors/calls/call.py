@@ -13,13 +13,14 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from actors.calls.call_account import account_of
 from actors.calls.reconciler import AFTER_HANG_UP_SECONDS, reconcile, record
 from dialer.concurrency.loop import wait_for_event
 from dialer.log import about
 from dialer.model import AttemptReason, AttemptState, Outcome, Reference
 from dialer.policy.checks import pause_before_check
-from sql.attempts.attempts import ClaimedAttempt, Fact
+from sql.attempts.attempts import ClaimedAttempt, Fact, OpenAttempt
 from sql.errors import DatabaseUnavailableError
 from telephony.provider import CallRequest, PlacedCall, RefusedCall, UnansweredCall, UnsentCall
 from telephony.refusals import CALLBACK_WAITS, Action
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from actors.calls.reconciler import SlowDown
     from actors.services import Services
     from dialer.messages import CallChanged
-    from sql.attempts.attempts import OpenAttempt, RecordResult
+    from sql.attempts.attempts import RecordResult
     from telephony.provider import Account, PlaceResult
 
 # How long to pause when the account has too many calls at once: lines become free within seconds, and the leads wait in the queue.
@@ -69,11 +71,14 @@ class Call:
         self.attempt = attempt
         self.placing = isinstance(attempt, ClaimedAttempt)
         self.withdrawn = False
+        # For its span; None once that is over.
+        self._began: datetime | None = attempt.created_at if isinstance(attempt, OpenAttempt) else None
         # The task that runs this call; set by the code that started the task.
         self.task: Task[None] | None = None
 
     async def place_and_follow(self, attempt: ClaimedAttempt, deadline: float) -> None:
         """Place the call of a newly claimed attempt before `deadline` (boot clock, seconds), and follow it to its end."""
+        self._began = worker_spans.claimed_at(self._services, deadline)
         try:
             result = await self._place(attempt, deadline)
         finally:
@@ -101,6 +106,12 @@ class Call:
                 return
             wait = pause or 0.0
 
+    def note_end(self) -> None:
+        """Note, the first time, that the call is over, or was never placed."""
+        if self._began:
+            worker_spans.call_ended(self._services, self.attempt, self._began)
+        self._began = None
+
     def notify(self, hint: CallChanged) -> None:
         """Deliver a hint: a fact about this call has been recorded."""
         self._mail.append(hint)
@@ -127,7 +138,9 @@ class Call:
             self._posted(result)
             return await self._services.facts.record(fact_of(attempt, result))
         # Withdrawn: before the POST, its run was cancelled or its worker gave up the business.
+        began = self._services.clock.now()
         result = UnsentCall(AttemptReason.WITHDRAWN) if self.withdrawn else await self._post(account, attempt, deadline)
+        worker_spans.call_posted(self._services, attempt, result, began)
         self._services.metrics.count_post(result)
         self._posted(result)
         with about(sid=result.sid if isinstance(result, PlacedCall) else None):
@@ -171,10 +184,17 @@ class Call:
         return self._mail.popleft()
 
 
-def about_call(attempt: ClaimedAttempt | OpenAttempt) -> AbstractContextManager[None]:
-    """Add the ids of this attempt to what is logged in a block."""
+def about_call(attempt: ClaimedAttempt | OpenAttempt, trace_id: str | None) -> AbstractContextManager[None]:
+    """Add the ids of this attempt, and that of the trace of its run if there is one, to what is logged in a block."""
     sid = None if isinstance(attempt, ClaimedAttempt) else attempt.sid
-    return about(business_id=attempt.business_id, run_id=attempt.run_id, job_id=attempt.job_id, attempt_id=attempt.attempt_id, sid=sid)
+    return about(
+        business_id=attempt.business_id,
+        run_id=attempt.run_id,
+        job_id=attempt.job_id,
+        attempt_id=attempt.attempt_id,
+        sid=sid,
+        trace_id=trace_id,
+    )
 
 
 def _log_result(result: PlaceResult) -> None:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from dialer.concurrency.loop import Loop, wait_for_event
 from dialer.model import AttemptState
 from dialer.policy.checks import SEND_SECONDS
@@ -256,6 +257,7 @@ class Dispatcher:
             return await self._claim_failed(requests, error)
         self._alone.difference_update(business_ids)
         self._services.metrics.count_claim([one.code for one in verdicts], len(attempts), self._services.clock.boot() - began)
+        worker_spans.leads_claimed(self._services, attempts, began)
         self._answer(requests, attempts, verdicts, deadline)
         return len(attempts)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from actors.backoff import Backoff
 from dialer.concurrency.loop import Loop
 from sql.errors import DatabaseUnavailableError
@@ -73,11 +74,13 @@ class CommandDecider:
             self.loop.ring()
 
     async def _decide(self, business_id: int) -> None:
+        began = self._services.clock.now()
         applied, is_busy = await self._services.commands.apply_received(business_id)
         if is_busy:
             self._backoff.postpone(business_id)
         else:
             self._backoff.reset(business_id)
+        worker_spans.commands_decided(self._services, applied, began)
         for command in applied:
             await self._notify_owner(command)
         self._services.relay.kick()

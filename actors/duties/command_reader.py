@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from dialer.concurrency.loop import Loop
 from dialer.messages import MalformedError, keepable, parse_command
 from dialer.streams.client import NOWHERE
@@ -70,6 +71,7 @@ class CommandReader:
         if not is_mine:
             await asyncio.sleep(OVERTAKEN_SECONDS)
             return
+        worker_spans.commands_received(self._services, entries)
         self._received()
         await self._services.streams.forget_commands(end)
 

@@ -11,6 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from actors.backoff import Backoff
 from dialer.concurrency.loop import Loop
 from dialer.messages import Command, CommandType, RunChanged
@@ -73,11 +74,13 @@ class RunStarter:
     async def _send_start(self, run: ScheduledRun) -> None:
         command_id = f"{REQUESTED_BY}:{run.run_id}:{run.at}"
         command = Command(run.business_id, command_id, CommandType.START, run.run_id, requested_by=REQUESTED_BY)
+        began = self._services.clock.now()
         answer = await self._services.commands.start_due(command, run.at)
         if not answer.accepted:
             # Another session holds it, or it was started, cancelled or put off a moment ago: it is looked at again later.
             log.warning("the scheduled start of run %d was rejected: %s", run.run_id, answer.code)
             return
+        worker_spans.scheduled_start(self._services, run.business_id, run.run_id, began)
         self._backoff.reset(run.run_id)
         self._services.relay.kick()
         if answer.partition is not None:

@@ -10,6 +10,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from actors.calls.call import Call, about_call, fact_of
 from actors.calls.orphaned_calls import OrphanedCalls
 from actors.dispatch.dispatchers import Dispatchers
@@ -94,6 +95,8 @@ class EffectRunner:
         """Give a message to a business, if this worker drives it, and carry out the effects."""
         if isinstance(message, CallOver) or (isinstance(message, CallChanged) and not AttemptState(message.state).open):
             self.registry.record_end(message.attempt_id)
+            if message.attempt_id in self.registry.calls:
+                self.registry.calls[message.attempt_id].note_end()
         entry = self.registry.get(business_id)
         if entry is None:
             return
@@ -108,6 +111,7 @@ class EffectRunner:
                 call = self._call(entry, attempt)
                 self._start(call, partial(call.place_and_follow, attempt, deadline))
             case FollowCall(attempt=attempt):
+                worker_spans.call_adopted(self._services, attempt)
                 call = self._call(entry, attempt)
                 self._start(call, partial(call.follow, 0 if attempt.hang_up else attempt.check_in))
             case NotifyCall(attempt_id=attempt_id, hint=hint):
@@ -175,9 +179,10 @@ class EffectRunner:
     async def _run_call(self, call: Call, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run a call to its end. A call whose coroutine fails is adopted again by the next poll: it is still recorded as open."""
         attempt = call.attempt
-        with about_call(attempt):
+        with about_call(attempt, self._services.spans.trace_of(attempt.business_id, attempt.run_id)):
             try:
                 await work()
+                call.note_end()
             except Exception:
                 log.exception("the coroutine of attempt %d failed; the next poll adopts it", attempt.attempt_id)
             finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from actors import worker_spans
 from actors.supervisor.messages import OpenCall, Wake
 from dialer.concurrency.loop import Loop
 from dialer.messages import CallChanged, RunChanged
@@ -80,6 +81,7 @@ class Router:
         if hint is None:
             return
         if isinstance(hint, RunChanged):
+            worker_spans.run_taken(self._services, hint)
             self._pauser.forget(hint.run_id)
         elif hint.hang_up:
             # It may be about a second call of its attempt.

@@ -24,6 +24,9 @@ WHERE business_id = $1
                  WHERE l.business_id = $1))
 ORDER BY id DESC LIMIT $2
 
+-- name: leads_of
+SELECT total_leads FROM public.outbound_call_runs WHERE business_id = $1 AND id = $2
+
 -- name: foreign
 SELECT business_id FROM public.outbound_call_runs WHERE id = $2 AND business_id <> $1
 

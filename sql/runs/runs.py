@@ -136,6 +136,11 @@ class Runs:
         """The newest runs of a business that have not ended, or still have calls in flight."""
         return [_run(row) for row in await self._pool.fetch(TEXT["active"], business_id, limit)]
 
+    async def leads_of(self, business_id: int, run_id: int) -> int | None:
+        """How many leads a run has; None when there is no such run."""
+        leads: int | None = await self._pool.fetchval(TEXT["leads_of"], business_id, run_id)
+        return leads
+
     async def foreign(self, business_id: int, run_id: int) -> int | None:
         """The other business that has a run with this id, for the security log alone."""
         owner: int | None = await self._pool.fetchval(TEXT["foreign"], business_id, run_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from dialer.messages import CommandType
+from dialer.model import RunStatus
 from sql.commands.requests import IdReusedError
 from sql.runs.new_run import Request
 from web.intake.imports.row_report import load_report
@@ -18,6 +20,7 @@ from web.server import errors, keys
 from web.server.error_responses import translated
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
+from web.server.tracing.request_spans import trace_command
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -44,9 +47,12 @@ async def import_run(request: http.Request, principal: Principal, wanted: Import
     new = new_run(principal, business, wanted.settings, loosened, rows.leads, kept)
     try:
         identity = Request(wanted.request_id or request_id(request), await asyncio.to_thread(wanted.digest), principal.actor, found)
-        answer, _ = await request.app[keys.RUNS].create(new, identity)
+        began = request.app[keys.CLOCK].now()
+        answer, repeated = await request.app[keys.RUNS].create(new, identity)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
+    if answer["status"] == RunStatus.RUNNING and not repeated:
+        trace_command(request, CommandType.START, (business.business_id, answer["run_id"]), began)
     announce_run(request, business, answer["run_id"], answer["status"])
     return answer
 

@@ -23,6 +23,7 @@ from web.operations.runs import refused_in_state, run_not_found
 from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
+from web.server.tracing.request_spans import trace_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,11 @@ async def submit(
     """
     principal = require_principal(request, Role.OPERATOR)
     command = Command(principal.business_id, request_id(request), kind, run_id, job_id, hang_up, principal.actor, wait=wait)
+    began = request.app[keys.CLOCK].now()
     answer = await decide(request.app, command)
+    # A run that this business does not have has no trace.
+    if not answer.duplicate and answer.code != "not_found":
+        trace_command(request, kind, (command.business_id, run_id), began, rejected=answer.code)
     request.app[keys.METRICS].commands.labels(kind, answer.code or "accepted").inc()
     request.app[keys.RELAY].kick()
     if not answer.accepted:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dialer.config import Settings
     from dialer.sealing import Seal
     from dialer.streams.client import Streams
+    from dialer.tracing.spans import Spans
     from dialer.webhooks.signing import WebhookKeys
     from dialer.webhooks.targets import AllowedHosts
     from sql.accounts.account_rows import Accounts
@@ -67,6 +68,7 @@ ErrorPage: TypeAlias = Callable[[http.Request, ApiError], Awaitable[http.StreamR
 SETTINGS: Final[http.AppKey[Settings]] = http.AppKey("settings")
 CLOCK: Final[http.AppKey[Clock]] = http.AppKey("clock")
 IDS: Final[http.AppKey[Ids]] = http.AppKey("ids")
+SPANS: Final[http.AppKey[Spans]] = http.AppKey("spans")
 POOL: Final[http.AppKey[SharedPool]] = http.AppKey("pool")
 BUSINESSES: Final[http.AppKey[Businesses]] = http.AppKey("businesses")
 USERS: Final[http.AppKey[Users]] = http.AppKey("users")

@@ -139,7 +139,7 @@ async def measure(request: http.Request, handler: Handler) -> http.StreamRespons
     metrics = request.app[keys.METRICS]
     clock = request.app[keys.CLOCK]
     began = clock.boot()
-    route = _route(request)
+    route = route_of(request)
     method = request.method if request.method in METHODS else "other"
     status = "gone"
     try:
@@ -196,7 +196,7 @@ async def watch(app: http.Application) -> AsyncIterator[None]:
             yield
 
 
-def _route(request: http.Request) -> str:
+def route_of(request: http.Request) -> str:
     """The route's pattern, never the path, which contains ids and references."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else UNKNOWN_ROUTE

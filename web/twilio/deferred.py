@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict, defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeAlias, TypeVar
 
 from dialer.concurrency.loop import Loop
@@ -17,6 +18,7 @@ from dialer.log import about
 from dialer.model import Reference
 from dialer.shares import BusyError, Use
 from dialer.streams.client import NOWHERE, RedisUnavailableError
+from sql.attempts.fact_spans import recorded
 from sql.attempts.fact_writer import NotRecordedError
 from sql.errors import DatabaseUnavailableError, RowLockedError
 from sql.shares import CURRENT_USE
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from dialer.clock import Clock
     from dialer.streams.client import Streams
+    from dialer.tracing.spans import Spans
     from web.twilio.receiver import CallbackReceiver
 
 ENTRIES_PER_READ: Final = 100
@@ -53,8 +56,9 @@ log = logging.getLogger(__name__)
 class DeferredCallbacks:
     """A task that replays deferred callbacks. Several processes may do so at once: recording a fact twice changes nothing."""
 
-    def __init__(self, receiver: CallbackReceiver, streams: Streams, clock: Clock) -> None:
+    def __init__(self, receiver: CallbackReceiver, streams: Streams, clock: Clock, spans: Spans) -> None:
         """Use with `async with`."""
+        self._spans = spans
         self._receiver = receiver
         self._streams = streams
         self._clock = clock
@@ -132,8 +136,11 @@ class DeferredCallbacks:
         """Replay one callback and drop it; False when it must be retried."""
         entry, reference, form = callback
         try:
+            began = self._clock.now()
             with about(sid=form.get("CallSid")):
-                await self._receiver.replay(reference, form)
+                result = await self._receiver.replay(reference, form)
+            if self._spans.enabled and result and (span := recorded(result, began, self._clock.now())):
+                self._spans.add(replace(span, name="replay callback"))
         except ValueError:
             log.warning("dropped a deferred callback with a malformed field")
         except (NotRecordedError, BusyError, RowLockedError):

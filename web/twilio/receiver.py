@@ -204,8 +204,10 @@ class CallbackReceiver:
             raise UnknownReferenceError
         return call
 
-    async def replay(self, reference: str, form: Mapping[str, str]) -> None:
+    async def replay(self, reference: str, form: Mapping[str, str]) -> RecordResult | None:
         """Record a deferred callback with the key pressed in it, in one try; ignore it when its attempt no longer exists.
+
+        Returns the result of recording its fact; None when it has none.
 
         Raises:
             sql.attempts.fact_writer.NotRecordedError: when a row it needs is locked.
@@ -214,13 +216,13 @@ class CallbackReceiver:
         """
         parsed, before = await self._find(reference)
         if parsed is None or before is None:
-            return
+            return None
         if form.get("AccountSid") != before.account_sid:
             log.warning("dropped a deferred callback of an account that did not place its call")
-            return
+            return None
         if callbacks.is_recording(form):
             await self._store_recording(parsed, form)
-            return
+            return None
         if REMOVED in form:
             await self._key_presses.remove(parsed)
         fact = _fact(parsed, {name: value for name, value in form.items() if name != REMOVED}, answered=False)
@@ -229,6 +231,7 @@ class CallbackReceiver:
             raise NotRecordedError
         self._wrote()
         self._notify_owner(fact, result)
+        return result
 
     async def _find(self, text: str) -> tuple[Reference | None, AttemptContext | None]:
         try:

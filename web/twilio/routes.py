@@ -21,6 +21,7 @@ from sql.errors import DatabaseUnavailableError
 from telephony.twilio import twiml
 from web.server import keys
 from web.server.addresses import prefix_of
+from web.server.tracing.request_spans import trace_callback
 from web.twilio import inbound
 from web.twilio.conversation import REMOVING, after_agent, after_key, for_machine, is_for_machine, opening
 from web.twilio.greeting import greets
@@ -139,8 +140,11 @@ async def _receive(request: http.Request, form: MultiDict[str], *, answered: boo
     Raises:
         ApiError: as `accepted`.
     """
+    began = request.app[keys.CLOCK].now()
     signed = replace(signed_request(request, form), removes=removes)
     with about(sid=form.get("CallSid", "")[:SHOWN_CHARACTERS] or None):
         callback = await accepted(request, request.app[keys.CALLBACKS].receive(signed, answered=answered))
+    if callback:
+        trace_callback(request, callback.result, form.get("CallStatus", ""), began)
     request.app[keys.METRICS].callbacks.labels(callback.result.verdict if callback else "kept").inc()
     return callback

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dialer.messages import MAX_NAME_CHARACTERS
+from dialer.messages import MAX_NAME_CHARACTERS, CommandType
+from dialer.model import RunStatus
 from dialer.policy.calling_hours import CallingHours
 from dialer.policy.retries import Retries
 from dialer.policy.run_settings import MAX_PRIORITY, Budget, loosens
@@ -37,6 +38,7 @@ from web.server import errors, keys
 from web.server.errors import ApiError, Text
 from web.server.i18n import msgid
 from web.server.inputs import refuse
+from web.server.tracing.request_spans import trace_command
 
 if TYPE_CHECKING:
     from aiohttp import web as http
@@ -124,7 +126,8 @@ async def call_again(request: http.Request, principal: Principal, wanted: AgainS
     identity = Request(request_id(request), digest, principal.actor, report, "run.again")
     try:
         variables = variables_of_new_run(business, wanted)
-        answer, _ = await RunChanges(request.app[keys.POOL]).again(source.run_id, wanted.outcomes, new, identity, variables)
+        began = request.app[keys.CLOCK].now()
+        answer, repeated = await RunChanges(request.app[keys.POOL]).again(source.run_id, wanted.outcomes, new, identity, variables)
     except IdReusedError:
         raise errors.idempotency_conflict() from None
     except UnknownVariableError as error:
@@ -133,6 +136,8 @@ async def call_again(request: http.Request, principal: Principal, wanted: AgainS
         cancelled = (Text(CANCELLED_BEFORE),) if source.cancelled else ()
         why = Text(msgid("No lead of this run has ended with one of these outcomes."), then=cancelled)
         raise ApiError(422, "no_leads", why, details=[{"field": "outcomes", "message": why}]) from None
+    if answer["status"] == RunStatus.RUNNING and not repeated:
+        trace_command(request, CommandType.START, (business.business_id, answer["run_id"]), began)
     announce_run(request, business, answer["run_id"], answer["status"])
     return answer
 

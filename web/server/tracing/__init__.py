@@ -1,0 +1,1 @@
+"""The spans of the web process, while a collector is set."""
