@@ -133,7 +133,7 @@ matrix-packages:
 # Locks for every supported Python on every platform, with the hash of every file of each release. Asks for newer versions: review them.
 lock: $(DEV_STAMP) ## lock requirements*.in again, with the newest versions
 	@$(PY) -m venv .venv/lock && .venv/lock/bin/pip install --quiet --quiet uv
-	@for set in requirements requirements-local requirements-dev; do \
+	@for set in requirements requirements-local requirements-otel requirements-dev; do \
 		.venv/lock/bin/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
 			--no-header --no-emit-index-url --no-emit-find-links $$set.in -o $$set.txt || exit 1; \
 	done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dialer.tracing.spans import Attributes, Span, SpanKind
@@ -23,8 +24,10 @@ def traced(count: Callable[[Fact, RecordResult], None], spans: Spans, clock: Clo
 
     def count_and_trace(fact: Fact, result: RecordResult) -> None:
         count(fact, result)
-        if result.verdict is not RecordVerdict.KNOWN and (span := recorded(result, now := clock.now(), now)):
-            spans.add(span)
+        now = clock.now()
+        if result.verdict is not RecordVerdict.KNOWN and (span := recorded(result, now, now)):
+            outcome = {"outcome": fact.outcome} if fact.outcome else {}
+            spans.add(replace(span, attributes={**span.attributes, **outcome}))
 
     return count_and_trace
 

@@ -14,6 +14,7 @@ from aiohttp import web as http
 from dialer.messages import CommandType
 from dialer.tracing.spans import Attributes, Span, SpanContext, SpanKind, parse_traceparent, run_span_id
 from sql.attempts.fact_spans import of_result, recorded
+from sql.attempts.verdicts import RecordVerdict
 from web.server import keys
 from web.server.metrics import METHODS, route_of
 
@@ -83,7 +84,8 @@ def trace_callback(request: http.Request, result: RecordResult, call_status: str
         return
     span_id = request.app[keys.IDS].span_id()
     if span := recorded(result, began, request.app[keys.CLOCK].now(), span_id):
-        spans.add(span)
+        if result.verdict is not RecordVerdict.KNOWN:
+            spans.add(span)
         status = {"call_status": call_status[:MAX_STATUS_CHARACTERS]} if call_status else {}
         ids = span.business_id, span.run_id, span_id, span.job_id, span.attempt_id
         request[SUBJECT] = Subject(*ids, attributes={**of_result(result), **status})
