@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
 from dialer.tracing.spans import Spans
 
@@ -13,15 +14,27 @@ if TYPE_CHECKING:
 
     from dialer.config import Settings
 
-NOT_INSTALLED = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is traced: the packages for it are not installed. "
-    "Install them with `pip install --require-hashes -r requirements-otel.txt`, or remove the variable"
+PROTOCOL: Final = "http/protobuf"
+PACKAGES: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+NOT_INSTALLED: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT: nothing is traced, since the packages for it are not installed; "
+    "pip install --require-hashes -r requirements-otel.txt, or remove the variable"
 )
-
-PROTOCOL = "http/protobuf"
-OTHER_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf is supported (a collector's port 4318), not %s: nothing is traced"
+OTHER_PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL: nothing is traced; it must be http/protobuf, which collectors take at port 4318"
 
 log = logging.getLogger(__name__)
+
+
+def obstacle(settings: Settings) -> str:
+    """Why there are no traces although a collector is set, and what to do; "" when there are, or none are wanted.
+
+    It keeps no process from starting: whoever sets the variable for a whole platform has not asked for calls to stop.
+    """
+    if not settings.traces:
+        return ""
+    if (settings.otlp_traces_protocol or settings.otlp_protocol or PROTOCOL) != PROTOCOL:
+        return OTHER_PROTOCOL
+    return "" if all(map(_is_installed, PACKAGES)) else NOT_INSTALLED
 
 
 @asynccontextmanager
@@ -32,24 +45,23 @@ async def open_spans(
 
     `leads_of` returns how many leads a run of a business has, and may raise `UnavailableError`; `drawn` draws the id of a span.
     """
-    if not settings.traces:
+    if warning := obstacle(settings):
+        log.warning(warning)
+    if warning or not settings.traces:
         yield Spans()
         return
-    protocol = settings.otlp_traces_protocol or settings.otlp_protocol or PROTOCOL
-    if protocol != PROTOCOL:
-        log.warning(OTHER_PROTOCOL, protocol)
-        yield Spans()
-        return
-    try:
-        # Only with a collector: this imports OpenTelemetry.
-        from dialer.tracing.span_sender import SpanSender, new_provider  # noqa: PLC0415
-    except ModuleNotFoundError as missing:
-        if not str(missing.name).startswith(("opentelemetry", "google")):
-            raise
-        log.warning(NOT_INSTALLED)
-        yield Spans()
-        return
+    # Only with a collector: this imports OpenTelemetry.
+    from dialer.tracing.span_sender import SpanSender, new_provider  # noqa: PLC0415
+
     provider = new_provider(process, settings.worker, drawn)
     async with SpanSender(provider, settings.public_url, settings.traced_calls, leads_of) as sender:
         log.info("traces go to the collector of OTEL_EXPORTER_OTLP_ENDPOINT")
         yield sender
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        # Not even the package around it.
+        return False

@@ -127,7 +127,8 @@ class SpanSender(Spans):
         # The leads of each run, and until when that holds (loop's clock).
         self._sizes: OrderedDict[tuple[int, int], tuple[int, float]] = OrderedDict()
         self._waiting: deque[Span] = deque()
-        self._loop = Loop("traces", self._round, pause=None, rest_seconds=REST_SECONDS, retry_seconds=RETRY_SECONDS)
+        pause = lambda: 0.0 if self._waiting else None  # noqa: E731 - what waits since PostgreSQL was away needs no bell
+        self._loop = Loop("traces", self._round, pause=pause, rest_seconds=REST_SECONDS, retry_seconds=RETRY_SECONDS)
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dialer import config
 from dialer.streams.client import Streams
+from dialer.tracing.opening import obstacle
 from ringmaster import notice
 from ringmaster.doctor.clock_check import Clocks
 from ringmaster.doctor.database_check import APPLICATION, AWAY, check_database
@@ -53,8 +54,11 @@ async def examine(clock: Clock) -> Findings:
 
 
 def _settings(required: tuple[str, ...]) -> list[Finding]:
+    settings, _ = config.read()
     found = [Finding("settings", Status.FAIL, fault, CORRECT) for fault in config.read(*required)[1]]
     found += [Finding("settings", Status.WARN, line, "remove it, or write its name as meant") for line in config.unknown()]
+    if untraced := obstacle(settings):
+        found.append(Finding("settings", Status.WARN, untraced, "as it says; dialling is not affected"))
     return found or [Finding("settings", Status.OK, "every setting is valid")]
 
 
