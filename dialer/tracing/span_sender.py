@@ -51,7 +51,7 @@ NAMES: Final = ("business_id", "run_id", "job_id", "attempt_id")
 log = logging.getLogger(__name__)
 
 
-class GivenIds(IdGenerator):
+class SpanIds(IdGenerator):
     """Gives the next span the ids that were computed for it."""
 
     def __init__(self, drawn: Callable[[], int]) -> None:
@@ -92,12 +92,12 @@ class ExportReporter(SpanExporter):
         self._exporter.shutdown()
 
 
-def new_provider(process: str, instance: str, drawn: Callable[[], int]) -> tuple[TracerProvider, GivenIds]:
+def new_provider(process: str, instance: str, drawn: Callable[[], int]) -> tuple[TracerProvider, SpanIds]:
     """OpenTelemetry's sampler, queue and exporter, as its variables say, and the source of its ids."""
     # Both say so for each batch or span that is lost; ExportReporter says it once.
     for name in ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    ids = GivenIds(drawn)
+    ids = SpanIds(drawn)
     ours = {"service.name": f"ringmaster-{process}", "service.instance.id": f"{process} {instance}"}
     # Those of the environment win.
     resource = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
@@ -113,7 +113,7 @@ class SpanSender(Spans):
 
     def __init__(
         self,
-        provider: tuple[TracerProvider, GivenIds],
+        provider: tuple[TracerProvider, SpanIds],
         installation: str,
         calls: int,
         leads_of: Callable[[int, int], Awaitable[int | None]],

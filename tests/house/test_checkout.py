@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOCKS = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-local.txt", "requirements-otel.txt", "requirements-dev.txt")
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[a-z,]+\])?==(\S+)(?: ; [^\\]+)? \\$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 # In pieces, so that this file does not name them.
@@ -44,8 +44,9 @@ def locked(path: Path) -> dict[str, str]:
 
 
 def test_each_lock_is_hashed_and_includes_the_one_before(root: Path) -> None:
-    run, local, dev = (locked(root / name) for name in LOCKS)
+    run, local, traces, dev = (locked(root / name) for name in LOCKS)
     assert run.items() < local.items() < dev.items()
+    assert run.items() < traces.items() < dev.items()
 
 
 def test_direct_dependencies_are_locked_and_explained(root: Path) -> None:

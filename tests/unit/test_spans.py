@@ -17,7 +17,7 @@ from dialer.clock import SeededIds
 from dialer.concurrency.loop import UnavailableError
 from dialer.config import Settings
 from dialer.tracing.opening import NOT_INSTALLED, OTHER_PROTOCOL, obstacle, open_spans
-from dialer.tracing.span_sender import GivenIds, SpanSender
+from dialer.tracing.span_sender import SpanIds, SpanSender
 from dialer.tracing.spans import Span, SpanContext, Spans, call_span_id, is_sampled, parse_traceparent, run_span_id, trace_id
 from tests.chaos.polling import until
 from tests.log_lines import logged
@@ -63,7 +63,7 @@ class Installation:
 @asynccontextmanager
 async def sending(calls: int = 100, installation: Installation | None = None) -> AsyncIterator[tuple[SpanSender, InMemorySpanExporter]]:
     """A sender whose spans are in memory at the end of the block."""
-    ids, exporter = GivenIds(SeededIds(1).span_id), InMemorySpanExporter()
+    ids, exporter = SpanIds(SeededIds(1).span_id), InMemorySpanExporter()
     provider = TracerProvider(id_generator=ids, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     async with SpanSender((provider, ids), HOME, calls, (installation or Installation()).leads_of) as sender:

@@ -30,7 +30,7 @@ SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class RequestTopic:
     """The run that a request is about, and the call if it is about one; `span_id` is the request's own."""
 
     business_id: int
@@ -44,7 +44,7 @@ class Subject:
     attributes: Attributes | None = None
 
 
-SUBJECT: Final[http.RequestKey[Subject]] = http.RequestKey("subject of a span")
+TOPIC: Final[http.RequestKey[RequestTopic]] = http.RequestKey("topic")
 
 
 @http.middleware
@@ -56,8 +56,8 @@ async def trace(request: http.Request, handler: Handler) -> http.StreamResponse:
         status = response.status
         return response
     finally:
-        if subject := request.get(SUBJECT):
-            request.app[keys.SPANS].add(_of_request(request, subject, status, began))
+        if topic := request.get(TOPIC):
+            request.app[keys.SPANS].add(_of_request(request, topic, status, began))
 
 
 def trace_command(request: http.Request, kind: CommandType, ids: tuple[int, int], began: datetime, *, rejected: str = "") -> None:
@@ -67,11 +67,11 @@ def trace_command(request: http.Request, kind: CommandType, ids: tuple[int, int]
         return
     caller = parse_traceparent(request.headers.get("traceparent"))
     starts = kind is CommandType.START and not rejected
-    subject = Subject(*ids, request.app[keys.IDS].span_id(), starts=starts, caller=caller)
-    request[SUBJECT] = subject
+    topic = RequestTopic(*ids, request.app[keys.IDS].span_id(), starts=starts, caller=caller)
+    request[TOPIC] = topic
     # In the caller's trace the request is no parent of ours.
-    parent = (0 if starts else None) if caller else subject.span_id
-    link = SpanContext(caller.trace_id, subject.span_id, caller.sampled) if caller else None
+    parent = (0 if starts else None) if caller else topic.span_id
+    link = SpanContext(caller.trace_id, topic.span_id, caller.sampled) if caller else None
     own = run_span_id(*ids) if starts else 0
     ended = request.app[keys.CLOCK].now()
     spans.add(Span(kind, *ids, began, ended, span_id=own, parent_id=parent, link=link, error=rejected))
@@ -88,24 +88,24 @@ def trace_callback(request: http.Request, result: RecordResult, call_status: str
             spans.add(span)
         status = {"call_status": call_status[:MAX_STATUS_CHARACTERS]} if call_status else {}
         ids = span.business_id, span.run_id, span_id, span.job_id, span.attempt_id
-        request[SUBJECT] = Subject(*ids, attributes={**of_result(result), **status})
+        request[TOPIC] = RequestTopic(*ids, attributes={**of_result(result), **status})
 
 
-def _of_request(request: http.Request, subject: Subject, status: int, began: datetime) -> Span:
+def _of_request(request: http.Request, topic: RequestTopic, status: int, began: datetime) -> Span:
     method = request.method if request.method in METHODS else "other"
     semantic: dict[str, str | int] = {"http.request.method": method, "http.route": route_of(request), "http.response.status_code": status}
     return Span(
         f"{method} {route_of(request)}",
-        subject.business_id,
-        subject.run_id,
+        topic.business_id,
+        topic.run_id,
         began,
         request.app[keys.CLOCK].now(),
         SpanKind.SERVER,
-        subject.job_id,
-        subject.attempt_id,
-        subject.span_id,
-        parent_id=0 if subject.starts else None,
-        caller=subject.caller,
+        topic.job_id,
+        topic.attempt_id,
+        topic.span_id,
+        parent_id=0 if topic.starts else None,
+        caller=topic.caller,
         error=f"status {status}" if status >= SERVER_ERROR else "",
-        attributes={**semantic, **(subject.attributes or {})},
+        attributes={**semantic, **(topic.attributes or {})},
     )
