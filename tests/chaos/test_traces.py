@@ -47,14 +47,15 @@ async def collector() -> AsyncIterator[Collector]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_cluster(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> AsyncIterator[Cluster]:
     """The cluster of this file, whose processes know the collector."""
-    settings = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
-        "OTEL_BSP_SCHEDULE_DELAY": "100",
-        "OTEL_SERVICE_NAME": "dialling",
-        "DIALER_RING_TIMEOUT_SECONDS": "60",
-    }
-    async with Cluster(tmp_path_factory.mktemp("traces"), speed=SPEED, **settings) as cluster:
+    async with Cluster(
+        tmp_path_factory.mktemp("traces"),
+        speed=SPEED,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        OTEL_BSP_SCHEDULE_DELAY="100",
+        OTEL_SERVICE_NAME="dialling",
+        DIALER_RING_TIMEOUT_SECONDS="60",
+    ) as cluster:
         yield cluster
 
 
