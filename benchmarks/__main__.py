@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,65 +18,83 @@ from rich.table import Table
 from benchmarks import adoption, calls, imports, latency, machine, published, queue
 from benchmarks.console import screen, uploads, visit
 from benchmarks.peers import report
-from benchmarks.scale import fairness, growth, idle, lost, take_over
+from benchmarks.scale import fairness, growth, idle, lost, neighbour, take_over
 from benchmarks.system import LINES
+from benchmarks.whole import course
+from benchmarks.whole.sizes import USUAL_SECONDS, add_flags, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-Options: TypeAlias = argparse.Namespace
-RULED_BUSINESSES, RULED_LEADS, HISTORY = 1_000, 50, 1_000_000
-BUSY_BUSINESSES = (20, 300, 1_000)
-SCREEN_SECONDS, FAIRNESS_SECONDS, LOST_SECONDS, PEER_SECONDS, IDLE_SECONDS = 60.0, 30.0, 21.0, 20.0, 30.0
+    from benchmarks.whole.sizes import Form, Sizes
+
+RULED_BUSINESSES = 1_000
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Run the benchmarks, each once."""
+    """Run the benchmarks, each once in a process of its own; compare their figures with the published ones."""
     flags = argparse.ArgumentParser(prog="python -m benchmarks")
     flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
-    flags.add_argument("--businesses", type=int, default=300, help="of screen: how many dial (default: %(default)s)")
-    flags.add_argument("--clients", type=int, default=1_000, help="of screen: how many streams of events are open (default: %(default)s)")
-    flags.add_argument("--seconds", type=float, help="of screen, fairness, lost, peers, idle: how long is measured (60, 30, 21, 20, 30)")
-    flags.add_argument("--distance", type=float, default=2.0, help="of fairness: how many ms later Redis answers (default: %(default)s)")
-    flags.add_argument("--calls", type=int, nargs="+", default=lost.CALLS, help="of lost: how many lines are in use (default: 1 100 3000)")
-    flags.add_argument("--people", type=int, default=100_000, help="of upload: how long the list is (default: %(default)s)")
-    flags.add_argument("--keys", type=int, nargs="+", default=(1_000, 100), help="of peers: with how many keys (default: 1000 100)")
-    flags.add_argument("--jobs", type=int, default=10_000, help="of peers: how many jobs over all keys (default: %(default)s)")
-    flags.add_argument(
-        "--sizes", type=int, nargs="+", default=(10_000, 100_000), help="of growth: with how many jobs (default: 10000 100000)"
-    )
-    flags.add_argument("--past", type=int, default=100_000, help="of growth: how many calls of the past (default: %(default)s)")
-    flags.add_argument("--idle", type=int, default=10_000, help="of idle: how many businesses (default: %(default)s)")
-    flags.add_argument("--publish", action="store_true", help="make the ratios of this run the published ones (benchmarks/published.json)")
+    add_flags(flags)
+    flags.add_argument("--publish", action="store_true", help="make the figures of this run the published ones (benchmarks/published.json)")
+    flags.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = flags.parse_args()
     names = options.names or list(BENCHMARKS)
     if unknown := set(names) - BENCHMARKS.keys():
         flags.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    form, sizes = chosen(options)
+    if options.publish and form == "own":
+        flags.error("only figures of the usual sizes are published: leave the sizes out, or give --large")
     console = Console()
-    found = {}
+    # Also where Ctrl-C was to be ignored, as for a job of a shell script; SIGTERM does the same: all is stopped in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    if options.alone:
+        _alone(console, names, sizes)
+    else:
+        flags.exit(_together(console, names, form, publish=options.publish))
+
+
+def _alone(console: Console, names: Sequence[str], sizes: Sizes) -> None:
+    """Run these in this process."""
     for name in names:
         on = machine.describe()
-        found[name] = BENCHMARKS[name](console, options)
-        _write(name, found[name], on)
-    as_good = published.compare(console, found)
-    if options.publish:
-        published.publish(found)
-    elif not as_good:
-        flags.exit(1)
+        _write(name, BENCHMARKS[name](console, sizes), on)
 
 
-def run_queue(console: Console, _: Options) -> dict[str, Any]:
+def _together(console: Console, names: Sequence[str], form: Form, *, publish: bool) -> int:
+    """Run these one after the other, each in a process of its own; return the exit code: 1 when one failed or a ratio is worse."""
+    given = [one for one in sys.argv[1:] if one not in {*names, "--publish"}]
+    usual = {name: USUAL_SECONDS[name] if form == "small" else 0 for name in dict.fromkeys(names)}
+
+    def command(name: str) -> list[str]:
+        return [sys.executable, "-m", "benchmarks", name, "--alone", *given]
+
+    RESULTS.mkdir(exist_ok=True)
+    longest = course.LONGEST_SECONDS if form == "small" else course.LONGEST_LARGE_SECONDS
+    done = course.run(console, usual, command, RESULTS, longest)
+    as_good = published.compare(console, done.results, form, seconds=done.seconds, failed=done.failed)
+    if publish:
+        published.publish(done.results, form)
+    if done.failed:
+        console.print(f"without results: {', '.join(f'{name} ({problem})' for name, problem in done.failed.items())}")
+    return course.INTERRUPTED_CODE if done.interrupted else 1 if done.failed or not (as_good or publish) else 0
+
+
+def run_queue(console: Console, options: Sizes) -> dict[str, Any]:
     """The queue alone, without and with the rules of calling."""
-    console.print("the queue alone: 200 businesses with 100 leads each, fsync on ...")
-    figures = asyncio.run(queue.measure())
+    console.print(f"the queue alone: 200 businesses with {options.queue_leads} leads each, fsync on ...")
+    figures = asyncio.run(queue.measure(leads=options.queue_leads))
     table = Table("figure", "value", title="The queue alone")
     table.add_row("calls claimed and recorded a second", f"{figures.calls_a_second:,.0f}")
     table.add_row("WAL bytes a call", f"{figures.wal_bytes_a_call:,.0f}")
     table.add_row("most calls at once of one business", str(figures.most_at_once))
     table.add_row("a claim, p50 / p99", f"{figures.claim_p50_ms:.1f} / {figures.claim_p99_ms:.1f} ms")
-    console.print(f"without rules, then with all rules of calling on: {RULED_BUSINESSES:,} businesses, {HISTORY:,} phones of history ...")
-    free, ruled = (asyncio.run(queue.measure(RULED_BUSINESSES, RULED_LEADS, history=n)) for n in (0, HISTORY))
+    console.print(
+        f"without rules, then with all rules of calling on: {RULED_BUSINESSES:,} businesses, {options.history:,} phones of history ..."
+    )
+    free, ruled = (asyncio.run(queue.measure(RULED_BUSINESSES, options.ruled_leads, history=n)) for n in (0, options.history))
     table.add_row("1,000 businesses, without rules, calls a second", f"{free.calls_a_second:,.0f}")
     table.add_row("the same with all rules", f"{ruled.calls_a_second:,.0f}, {ruled.calls_a_second / free.calls_a_second:.0%}")
     console.print(table)
@@ -82,10 +102,10 @@ def run_queue(console: Console, _: Options) -> dict[str, Any]:
     return {name: {**asdict(one), "calls_a_second": one.calls_a_second} for name, one in found.items()}
 
 
-def run_calls(console: Console, _: Options) -> dict[str, Any]:
+def run_calls(console: Console, options: Sizes) -> dict[str, Any]:
     """The whole path over HTTP, against a bare loop."""
-    console.print(f"the whole path: {calls.BUSINESSES} businesses with {calls.LEADS} leads each, over HTTP to the simulator ...")
-    bare, product = asyncio.run(calls.bare()), asyncio.run(calls.product())
+    console.print(f"the whole path: {calls.BUSINESSES} businesses with {options.call_leads} leads each, over HTTP to the simulator ...")
+    bare, product = asyncio.run(calls.bare(options.call_leads)), asyncio.run(calls.product(leads=options.call_leads))
     table = Table("figure", "bare loop", "product", title="Calls over HTTP")
     share = product.calls_a_second / bare.calls_a_second
     table.add_row("calls a second", f"{bare.calls_a_second:,.0f}", f"{product.calls_a_second:,.0f}, {share:.0%}")
@@ -95,41 +115,44 @@ def run_calls(console: Console, _: Options) -> dict[str, Any]:
     return {name: {**asdict(one), "calls_a_second": one.calls_a_second} for name, one in {"bare": bare, "product": product}.items()}
 
 
-def run_turnaround(console: Console, _: Options) -> dict[str, Any]:
+def run_turnaround(console: Console, options: Sizes) -> dict[str, Any]:
     """How soon a freed slot is used again and requests are answered, with few and with many lines in use."""
-    found = []
-    for businesses in BUSY_BUSINESSES:
+    found, seconds = [], options.seconds or options.busy_seconds
+    for businesses in options.busy:
         console.print(f"turnaround: {businesses:,} businesses with all {businesses * LINES:,} lines in use, calls of 9 s ...")
-        found.append(asyncio.run(latency.turnaround(businesses)))
+        found.append(asyncio.run(latency.turnaround(businesses, seconds)))
     table = Table("p50 / p99", *(f"{one.businesses:,} businesses" for one in found), title="While calls go on")
     table.add_row("calls a second", *(f"{one.calls_a_second:,.1f}" for one in found))
     table.add_row("freed slot to the next request", *(str(one.turnaround) for one in found))
     table.add_row("a callback answered", *(str(one.callback) for one in found))
     table.add_row("TwiML answered", *(str(one.twiml) for one in found))
     table.add_row("cancel answered", *(str(one.cancel) for one in found))
+    table.add_row("a bare insert, for comparison", *(str(one.insert) for one in found))
     for kind in sorted(found[0].cpu):
         table.add_row(f"cores used, {kind}", *(f"{one.cpu[kind]:.2f}" for one in found))
     console.print(table)
     return {str(one.businesses): asdict(one) for one in found}
 
 
-def run_start(console: Console, _: Options) -> dict[str, Any]:
+def run_start(console: Console, options: Sizes) -> dict[str, Any]:
     """From a start over HTTP to the first call."""
-    console.print(f"start: a run of one lead on an idle system, {latency.STARTS} times ...")
-    answer, call = asyncio.run(latency.first_call())
+    console.print(f"start: a run of one lead on an idle system, {options.starts} times ...")
+    answer, call, insert = asyncio.run(latency.first_call(options.starts))
     table = Table("p50 / p99", "", title="Start of a run")
     table.add_row("the start answered", str(answer))
     table.add_row("the first call requested", str(call))
+    table.add_row("a bare insert, for comparison", str(insert))
     console.print(table)
-    return {"answer": asdict(answer), "first_call": asdict(call)}
+    return {"answer": asdict(answer), "first_call": asdict(call), "insert": asdict(insert)}
 
 
-def run_import(console: Console, _: Options) -> dict[str, Any]:
+def run_import(console: Console, _: Sizes) -> dict[str, Any]:
     """A large list over HTTP."""
     console.print(f"import: {imports.LEADS:,} leads as CSV ...")
     found = asyncio.run(imports.measure())
     table = Table("figure", "value", title=f"Import of {found.leads:,} leads, {found.megabytes:.1f} MB")
     table.add_row("seconds", f"{found.seconds:.1f}")
+    table.add_row("csv.reader and COPY alone, for comparison", f"{found.bare_seconds:.1f}")
     table.add_row("memory of the web process beyond what it used", f"{found.memory_mb:.0f} MB")
     table.add_row("memory of the process that reads the list", f"{found.reader_mb:.0f} MB")
     table.add_row("another request, p50 / p99", str(found.others))
@@ -138,11 +161,11 @@ def run_import(console: Console, _: Options) -> dict[str, Any]:
     return asdict(found)
 
 
-def run_screen(console: Console, options: Options) -> dict[str, Any]:
+def run_screen(console: Console, options: Sizes) -> dict[str, Any]:
     """From a recorded outcome to the screens."""
-    seconds = options.seconds or SCREEN_SECONDS
+    seconds = options.seconds or options.screen_seconds
     console.print(f"screen: {options.businesses:,} businesses dial, {options.clients:,} streams of events, {seconds:g} s ...")
-    found = asyncio.run(screen.measure(options.businesses, options.clients, seconds))
+    found = asyncio.run(screen.measure(options.businesses, options.clients, seconds, options.stops))
     table = Table("p50 / p99", "", title="From a recorded outcome to the screen")
     table.add_row("calls a second", f"{found.calls_a_second:,.1f}")
     table.add_row(f"{found.clients:,} clients of the event stream, {found.over} lost", str(found.clients_late))
@@ -157,7 +180,7 @@ def run_screen(console: Console, options: Options) -> dict[str, Any]:
     return asdict(found)
 
 
-def run_visit(console: Console, _: Options) -> dict[str, Any]:
+def run_visit(console: Console, _: Sizes) -> dict[str, Any]:
     """The weight of the page of a run."""
     console.print(f"visit: the page of a run with {visit.LEADS} leads, in each language ...")
     found = asyncio.run(visit.measure())
@@ -174,7 +197,7 @@ def run_visit(console: Console, _: Options) -> dict[str, Any]:
     return {locale: asdict(one) for locale, one in found.items()}
 
 
-def run_upload(console: Console, options: Options) -> dict[str, Any]:
+def run_upload(console: Console, options: Sizes) -> dict[str, Any]:
     """A large list through the page."""
     console.print(f"upload: {options.people:,} people through the page, at {uploads.MEGABITS:g} Mbit/s ...")
     found = asyncio.run(uploads.measure(options.people))
@@ -187,10 +210,10 @@ def run_upload(console: Console, options: Options) -> dict[str, Any]:
     return asdict(found)
 
 
-def run_adoption(console: Console, _: Options) -> dict[str, Any]:
+def run_adoption(console: Console, options: Sizes) -> dict[str, Any]:
     """An old application's database, adopted while it is in use."""
-    console.print(f"adoption: {adoption.JOBS:,} jobs with every kind of dirt, while the old application goes on ...")
-    found = asyncio.run(adoption.adopt())
+    console.print(f"adoption: {options.old_jobs:,} jobs with every kind of dirt, while the old application goes on ...")
+    found = asyncio.run(adoption.adopt(options.old_jobs))
     table = Table("figure", "value", title=f"Adoption of {found.jobs:,} jobs")
     table.add_row("seconds", f"{found.seconds:.1f}")
     table.add_row("statements of the old application meanwhile", f"{found.statements:,}")
@@ -200,17 +223,19 @@ def run_adoption(console: Console, _: Options) -> dict[str, Any]:
     table.add_row(f"start of a run of {found.jobs // 2:,} leads", f"{found.start_seconds:.1f} s")
     table.add_row("a claim of 3 of them, p99", f"{found.claim_p99_ms:.1f} ms")
     console.print("the queue alone, on adopted tables and on new ones ...")
-    adopted, new = asyncio.run(adoption.calls()), asyncio.run(queue.measure(adoption.BUSINESSES))
+    adopted = asyncio.run(adoption.calls(options.queue_leads))
+    new = asyncio.run(queue.measure(adoption.BUSINESSES, options.queue_leads))
     share = adopted.calls_a_second / new.calls_a_second
     table.add_row("calls a second, adopted / new", f"{adopted.calls_a_second:,.0f} / {new.calls_a_second:,.0f}, {share:.0%}")
     table.add_row("WAL bytes a call, adopted / new", f"{adopted.wal_bytes_a_call:,.0f} / {new.wal_bytes_a_call:,.0f}")
     console.print(table)
-    return {"adoption": asdict(found), "queue_adopted": asdict(adopted), "queue_new": asdict(new)}
+    queues = {"queue_adopted": adopted, "queue_new": new}
+    return {"adoption": asdict(found)} | {name: asdict(one) | {"calls_a_second": one.calls_a_second} for name, one in queues.items()}
 
 
-def run_fairness(console: Console, options: Options) -> dict[str, Any]:
+def run_fairness(console: Console, options: Sizes) -> dict[str, Any]:
     """The shares of two workers at unequal distance from Redis."""
-    seconds = options.seconds or FAIRNESS_SECONDS
+    seconds = options.seconds or options.fairness_seconds
     further = f"one of two workers {options.distance:g} ms further from Redis, {seconds:g} s"
     console.print(f"fairness: {fairness.PACE:g} calls a second by worker processes, {further} ...")
     found = {f"processes, {one.near} and {one.far}": one for one in asyncio.run(fairness.processes(options.distance, seconds))}
@@ -223,12 +248,37 @@ def run_fairness(console: Console, options: Options) -> dict[str, Any]:
         table.add_row(f"a business, {label}", *(f"{getattr(one, f'{name}_share'):.1%}" for one in found.values()))
     table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in found.values()))
     console.print(table)
-    return {name: asdict(one) for name, one in found.items()}
+    return {"workers": {name: asdict(one) for name, one in found.items()}, **_run_neighbour(console, options.neighbour, seconds)}
 
 
-def run_lost(console: Console, options: Options) -> dict[str, Any]:
+def _run_neighbour(console: Console, leads: int, seconds: float) -> dict[str, Any]:
+    """The same beside a business with many leads."""
+    console.print(f"fairness: {neighbour.SMALL} businesses with few leads beside one with {leads:,}, {seconds:g} s each ...")
+    found = asyncio.run(neighbour.beside(leads, seconds))
+    table = Table("a business with few leads", *(one.label for one in found.values()), title="Beside a large neighbour")
+    table.add_row("calls a second of the account", *(f"{one.a_second:.1f}" for one in found.values()))
+    table.add_row("its share, as a multiple of fair, the mean", *(f"{one.share:.1%}" for one in found.values()))
+    table.add_row("that of the one that gets least", *(f"{one.least_share:.1%}" for one in found.values()))
+    table.add_row("Jain's index over all that dial", *(f"{one.jain:.5f}" for one in found.values()))
+    table.add_row("from one call to its next, p50 / p99", *(str(one.gap) for one in found.values()))
+    table.add_row("the longest", *(f"{one.gap.max_ms:,.0f} ms" for one in found.values()))
+    console.print(table)
+    console.print(f"fairness: claims for 30 businesses of the queue alone, one of them with {leads:,} leads ...")
+    claims = asyncio.run(neighbour.claims(leads))
+    table = Table("the queue alone", *(one.label for one in claims.values()), title="Claims beside a large neighbour")
+    table.add_row(
+        "a claim of 30 businesses, p50 / p99", *(f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms" for one in claims.values())
+    )
+    table.add_row("calls a second", *(f"{one.calls_a_second:,.0f}" for one in claims.values()))
+    table.add_row("the least share of a business", *(f"{one.least_share:.1%}" for one in claims.values()))
+    table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in claims.values()))
+    console.print(table)
+    return {"neighbour": {k: asdict(one) for k, one in found.items()}, "claims": {k: asdict(one) for k, one in claims.items()}}
+
+
+def run_lost(console: Console, options: Sizes) -> dict[str, Any]:
     """From the end of a call whose callbacks are lost to its slot free again."""
-    seconds = options.seconds or LOST_SECONDS
+    seconds = options.seconds or options.lost_seconds
     found = []
     for count in options.calls:
         console.print(f"lost: lines in use: {count:,}; every callback lost for {seconds:g} s ...")
@@ -243,12 +293,12 @@ def run_lost(console: Console, options: Options) -> dict[str, Any]:
     return {str(one.calls): asdict(one) for one in found}
 
 
-def run_peers(console: Console, options: Options) -> dict[str, Any]:
+def run_peers(console: Console, options: Sizes) -> dict[str, Any]:
     """Our queue beside other job queues."""
-    return report.run_peers(console, options.keys, options.jobs, options.seconds or PEER_SECONDS)
+    return report.run_peers(console, options.keys, options.jobs, options.seconds or options.peer_seconds, options.pgbench_seconds)
 
 
-def run_growth(console: Console, options: Options) -> dict[str, Any]:
+def run_growth(console: Console, options: Sizes) -> dict[str, Any]:
     """The cost of a claim as jobs and calls grow in number."""
     table = Table("", "a claim of 30 businesses, p50 / p99", "calls a second", title="Growth")
     stages = []
@@ -264,9 +314,9 @@ def run_growth(console: Console, options: Options) -> dict[str, Any]:
     return {"stages": stages}
 
 
-def run_idle(console: Console, options: Options) -> dict[str, Any]:
+def run_idle(console: Console, options: Sizes) -> dict[str, Any]:
     """The cost of businesses that do nothing."""
-    seconds = options.seconds or IDLE_SECONDS
+    seconds = options.seconds or options.idle_seconds
     console.print(f"idle: one business, then {options.idle:,}, {seconds:g} s each ...")
     found = asyncio.run(idle.measure(options.idle, seconds))
     table = Table("businesses", *(f"{one.businesses:,}" for one in found), title="Businesses that do nothing")
@@ -275,10 +325,10 @@ def run_idle(console: Console, options: Options) -> dict[str, Any]:
     table.add_row("rows written a second", *(f"{one.rows_a_second:.1f}" for one in found))
     table.add_row("WAL bytes a second", *(f"{one.wal_a_second:,.0f}" for one in found))
     console.print(table)
-    return {str(one.businesses): asdict(one) for one in found}
+    return {"stages": [asdict(one) for one in found]}
 
 
-def run_take_over(console: Console, _: Options) -> dict[str, Any]:
+def run_take_over(console: Console, _: Sizes) -> dict[str, Any]:
     """From the kill of a worker to the next calls of its businesses."""
     console.print(f"take-over: {take_over.BUSINESSES} businesses dial, one of two workers is killed ...")
     found = asyncio.run(take_over.measure())
@@ -286,7 +336,7 @@ def run_take_over(console: Console, _: Options) -> dict[str, Any]:
     return asdict(found)
 
 
-BENCHMARKS: dict[str, Callable[[Console, Options], dict[str, Any]]] = {
+BENCHMARKS: dict[str, Callable[[Console, Sizes], dict[str, Any]]] = {
     "queue": run_queue,
     "calls": run_calls,
     "turnaround": run_turnaround,

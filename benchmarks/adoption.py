@@ -24,7 +24,6 @@ from sql.pool import open_pool
 from tests.migration.old_database import OldApplication, fetchval, make
 from tests.rows import DatabaseFixture
 
-JOBS = 100_000
 # The run of tests/migration/old/filled.sql that was not dialled.
 WAITING = 2
 CLAIMS = 300
@@ -79,19 +78,19 @@ class TimedConnection:
             self.seconds.append(time.perf_counter() - started_at)
 
 
-async def adopt() -> Figures:
-    """Migrate a dirty database of 100,000 jobs, with fsync on, while the old application inserts, reads, changes and deletes."""
+async def adopt(jobs: int) -> Figures:
+    """Migrate a dirty database of so many jobs, with fsync on, while the old application inserts, reads, changes and deletes."""
     with TemporaryDirectory(prefix="ringmaster-bench-") as folder:
         server = Postgres(Path(folder) / "postgres")
         await server.start()
         try:
-            await make(server.url, "with_defaults", "filled", "dirty", jobs=JOBS)
-            return await _beside(server.url)
+            await make(server.url, "with_defaults", "filled", "dirty", jobs=jobs)
+            return await _beside(server.url, jobs)
         finally:
             await server.stop()
 
 
-async def _beside(url: str) -> Figures:
+async def _beside(url: str, jobs: int) -> Figures:
     connection = await asyncpg.connect(url)
     try:
         timed = TimedConnection(connection)
@@ -110,7 +109,7 @@ async def _beside(url: str) -> Figures:
         await connection.close()
     archived = await fetchval(url, "SELECT count(*) FROM dialer.legacy_archive")
     held = locks.table.seconds * 1000, locks.table.step, locks.rows.seconds * 1000, locks.rows.step
-    return Figures(JOBS, seconds, len(timed.seconds), max(timed.seconds) * 1000, *held, archived, *await _dial(url))
+    return Figures(jobs, seconds, len(timed.seconds), max(timed.seconds) * 1000, *held, archived, *await _dial(url))
 
 
 async def _dial(url: str) -> tuple[float, float]:
@@ -133,9 +132,9 @@ async def _dial(url: str) -> tuple[float, float]:
         return start_seconds, sorted(claims)[int(CLAIMS * 0.99)]
 
 
-async def calls() -> queue.Figures:
+async def calls(leads: int) -> queue.Figures:
     """The queue alone on adopted tables, with all indexes of the old application."""
-    return await queue.measure(BUSINESSES, prepare=_adopted)
+    return await queue.measure(BUSINESSES, leads, prepare=_adopted)
 
 
 async def _adopted(url: str) -> None:

@@ -58,8 +58,9 @@ def _figures(calls: int, seconds: float, before: dict[str, Usage], after: dict[s
     return Throughput(calls, seconds, cpu, {kind: usage.megabytes for kind, usage in after.items()})
 
 
-async def bare(calls: int = BUSINESSES * LEADS, lines: int = BUSINESSES * LINES) -> Throughput:
+async def bare(leads: int = LEADS, *, businesses: int = BUSINESSES) -> Throughput:
     """The same number of calls by the bare loop."""
+    calls, lines = businesses * leads, businesses * LINES
     async with System(webs=0, workers=0, speed=SPEED) as system:
         port = str(free_port())
         environment = {
@@ -70,8 +71,12 @@ async def bare(calls: int = BUSINESSES * LEADS, lines: int = BUSINESSES * LINES)
             *(sys.executable, "-m", "benchmarks.bare", "--calls", str(calls), "--lines", str(lines)),
             cwd=CHECKOUT, env=environment, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        async with asyncio.timeout(LONGEST_SECONDS):
-            out, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                out, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         found = json.loads(out)
         figures = _figures(calls, found["seconds"], before, system.usage())
         figures.cpu_ms["loop"] = found["cpu_seconds"] * 1000 / calls

@@ -26,6 +26,8 @@ STARTS = 100
 FIRST_NUMBER = 2_000_000
 FIRST_CALL_SECONDS = 30.0
 POLL_SECONDS = 0.02
+ROWS = "CREATE TABLE bench_rows (at timestamptz)"
+INSERT = "INSERT INTO bench_rows VALUES (now())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of so many busy businesses, each with all its lines in use, at `calls_a_second`; CPU in shares of one core, by kind of process."""
+    """Of so many busy businesses, each with all its lines in use, at `calls_a_second`; CPU in shares of one core, by kind of process.
+
+    `insert` is a bare insert of one row meanwhile, with its flush: what the machine and PostgreSQL give at that load.
+    """
 
     businesses: int
     calls_a_second: float
@@ -65,6 +70,7 @@ class Latencies:
     callback: Spread
     twiml: Spread
     cancel: Spread
+    insert: Spread
     cpu: dict[str, float]
 
 
@@ -78,7 +84,7 @@ async def turnaround(businesses: int, seconds: float = 40.0) -> Latencies:
         await system.until_over(1)
         await asyncio.sleep(WARM_UP_SECONDS)
         before, began = system.usage(), datetime.now(UTC)
-        cancels = await _cancels(system, canceller, seconds)
+        cancels, inserts = await _cancels(system, canceller, seconds)
         after, ended = system.usage(), datetime.now(UTC)
         log = await system.ask_simulator("ledger")
     mine = [call for call in log["calls"] if began <= datetime.fromisoformat(call["created_at"]) <= ended]
@@ -89,25 +95,28 @@ async def turnaround(businesses: int, seconds: float = 40.0) -> Latencies:
         Spread.of([took for call in mine for took in call["callback_seconds"]]),
         Spread.of([took for call in mine for took in call["script_seconds"]]),
         Spread.of(cancels),
+        Spread.of(inserts),
         {kind: (after[kind].cpu_seconds - before[kind].cpu_seconds) / seconds for kind in after if kind in before},
     )
 
 
-async def first_call(starts: int = STARTS) -> tuple[Spread, Spread]:
-    """Start a run of one lead, so many times on an idle system: the answer to the start, and the request for its first call."""
+async def first_call(starts: int = STARTS) -> tuple[Spread, Spread, Spread]:
+    """Start a run of one lead, so many times on an idle system: the answer to the start, the request for its first call, a bare insert."""
     async with System(speed=1000.0) as system:
         [business] = await system.businesses(1, 1)
         headers = await system.headers(business)
         await system.start_workers()
         await system.until_over(1)
-        answers, calls = [], []
+        await system.pool.execute(ROWS)
+        answers, calls, inserts = [], [], []
         for n in range(starts):
             run_id = await _load(system, headers, f"+1305{FIRST_NUMBER + n}")
+            inserts.append(await _insert(system))
             began, at = time.perf_counter(), datetime.now(UTC)
             await system.post(headers, f"/api/outbound/runs/{run_id}/start", {})
             answers.append(time.perf_counter() - began)
             calls.append((await _request_for(system, f"+1305{FIRST_NUMBER + n}") - at).total_seconds())
-    return Spread.of(answers), Spread.of(calls)
+    return Spread.of(answers), Spread.of(calls), Spread.of(inserts)
 
 
 def _turnarounds(log: dict[str, Any], began: datetime, ended: datetime) -> list[float]:
@@ -128,15 +137,24 @@ async def _canceller(system: System) -> dict[str, str]:
     return await system.headers(business)
 
 
-async def _cancels(system: System, headers: dict[str, str], seconds: float) -> list[float]:
-    until, took = time.monotonic() + seconds, []
+async def _cancels(system: System, headers: dict[str, str], seconds: float) -> tuple[list[float], list[float]]:
+    """For so long, how long cancels and bare inserts take, in turns."""
+    await system.pool.execute(ROWS)
+    until, took, inserts = time.monotonic() + seconds, [], []
     while time.monotonic() < until:
         run_id = await _load(system, headers, "+13055550100")
         began = time.perf_counter()
         await system.post(headers, f"/api/outbound_calls/jobs/{run_id}/cancel", {})
         took.append(time.perf_counter() - began)
+        inserts.append(await _insert(system))
         await asyncio.sleep(CANCEL_EVERY_SECONDS)
-    return took
+    return took, inserts
+
+
+async def _insert(system: System) -> float:
+    began = time.perf_counter()
+    await system.pool.execute(INSERT)
+    return time.perf_counter() - began
 
 
 async def _load(system: System, headers: dict[str, str], phone: str) -> int:

@@ -60,8 +60,8 @@ class Screen:
     cpu: dict[str, float]
 
 
-async def measure(businesses: int, clients: int, seconds: float) -> Screen:
-    """Dial, listen and look for so long."""
+async def measure(businesses: int, clients: int, seconds: float, stops: int) -> Screen:
+    """Dial, listen and look for so long; then press Stop so often."""
     leads = int(LINES * (WARM_UP_SECONDS + seconds) / SHORTEST_CALL_SECONDS) + LINES
     async with System(speed=SPEED) as system:
         runs = await system.businesses(businesses, leads)
@@ -85,7 +85,7 @@ async def measure(businesses: int, clients: int, seconds: float) -> Screen:
             await asyncio.sleep(seconds)
             after, calls, took = system.usage(), await system.until_over(0) - done, time.time() - began
             out, _ = await listeners.communicate(b"")
-            stops = await press_stop(system, page.context, watched)
+            pressed = await press_stop(system, page.context, watched, stops)
     heard = json.loads(out)
     return Screen(
         businesses,
@@ -94,7 +94,7 @@ async def measure(businesses: int, clients: int, seconds: float) -> Screen:
         calls / took,
         Spread.of(heard["late"]),
         Spread.of(_late(recorded, shown, began)),
-        Spread.of(stops),
+        Spread.of(pressed),
         {kind: (after[kind].cpu_seconds - before[kind].cpu_seconds) / took for kind in after if kind in before},
     )
 

@@ -12,17 +12,16 @@ if TYPE_CHECKING:
     from benchmarks.system import System
 
 WINDOWS = 8
-STOPS = 30
 LEADS = 50
 ENDED = re.compile(r"/runs/\d+/end$")
 
 
-async def press_stop(system: System, context: BrowserContext, business: int) -> list[float]:
+async def press_stop(system: System, context: BrowserContext, business: int, stops: int) -> list[float]:
     """Keep seven windows of this business open, and stop a run in the eighth, again and again; the seconds of each."""
     others = [await system.run(business, n, LEADS) for n in range(WINDOWS - 1)]
     pages = [await _open(system, context, run_id) for run_id in others]
     found = []
-    for n in range(STOPS):
+    for n in range(stops):
         page = await _open(system, context, await system.run(business, WINDOWS + n, LEADS))
         found.append(await _stop(page))
         await page.close()

@@ -131,6 +131,9 @@ async def _process(command: Sequence[str], seconds: float) -> str:
     except TimeoutError:
         process.kill()
         output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     if process.returncode or not output:
         message = f"{Path(command[1]).name} ended with {process.returncode}: {errors.decode()[-2000:]}"
         raise RuntimeError(message)

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-PGBENCH_SECONDS = 5.0
 PGBENCH_JOBS = 100
 
 
-def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float) -> dict[str, Any]:
+def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float, pgbench_seconds: float) -> dict[str, Any]:
     """Every contender with `calls` jobs over each number of `keys`, for `seconds` at most, and pgbench with our statements alone."""
     found: dict[str, Any] = {}
     for number in keys:
@@ -31,7 +30,7 @@ def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float)
         console.print(_table(number, results))
         found[str(number)] = {one.name: asdict(one) | {"calls_a_second": one.calls_a_second, "holds": one.holds} for one in results}
     console.print("peers: pgbench with our claim and record, 1,000 keys ...")
-    bare = asyncio.run(statements.bare(1_000, PGBENCH_JOBS, PGBENCH_SECONDS))
+    bare = asyncio.run(statements.bare(1_000, PGBENCH_JOBS, pgbench_seconds))
     console.print(f"pgbench: {bare.calls_a_second:,.0f} calls a second")
     return {**found, "pgbench": asdict(bare) | {"calls_a_second": bare.calls_a_second}}
 

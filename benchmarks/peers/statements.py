@@ -60,7 +60,11 @@ async def bare(keys: int, jobs: int, seconds: float) -> Bare:
             flags = ["--no-vacuum", "--protocol=prepared", f"--file={SCRIPT}", f"--client={CLIENTS}", f"--time={seconds:g}"]
             flags += [f"--define={name}={value}" for name, value in given.items()]
             process = await asyncio.create_subprocess_exec(program("pgbench"), *flags, server.url, stdout=PIPE, stderr=PIPE)
-            output, errors = await process.communicate()
+            try:
+                output, errors = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
             if process.returncode or "number of failed transactions: 0 " not in output.decode():
                 message = f"pgbench: {output.decode()[-500:]} {errors.decode()[-1000:]}"
                 raise RuntimeError(message)

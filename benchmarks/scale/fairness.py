@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -86,7 +86,7 @@ class Fairness:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class BusyRun:
     """A run of a business, and what authorizes requests about it."""
 
     caller_id: str
@@ -110,8 +110,8 @@ async def processes(distance_ms: float, seconds: float) -> list[Fairness]:
         for near, far in PLACES:
             leads = round(2 * PACE * (WARM_UP_SECONDS + seconds) / (near + far))
             runs = await _load(system, owners, numbers, (near, far), leads)
-            calls, took = await _dial(system, [*runs[0], *runs[1]], seconds)
-            shares = [[calls[run.caller_id] for run in side] for side in runs]
+            calls, took = await dial(system, [*runs[0], *runs[1]], seconds)
+            shares = [[len(calls[run.caller_id]) for run in side] for side in runs]
             found.append(Fairness.of(PACE, shares[0], shares[1], took))
         if await _owners(system) != owners:
             message = "a partition has changed hands meanwhile"
@@ -177,22 +177,22 @@ async def _owners(system: System) -> dict[int, int]:
 
 async def _load(
     system: System, owners: dict[int, int], numbers: Iterator[int], wanted: tuple[int, int], leads: int
-) -> tuple[list[_Run], list[_Run]]:
+) -> tuple[list[BusyRun], list[BusyRun]]:
     """Load a run for so many businesses of each worker; a business of a worker that has enough stays without."""
-    runs: tuple[list[_Run], list[_Run]] = [], []
+    runs: tuple[list[BusyRun], list[BusyRun]] = [], []
     while any(len(side) < most for side, most in zip(runs, wanted, strict=True)):
         n = next(numbers)
         business = await system.business(n, LINES)
         worker = owners[await system.pool.fetchval("SELECT dialer.partition_of($1)", business)]
         if len(runs[worker]) < wanted[worker]:
             run_id = await system.run(business, n, leads, lines=LINES, start=False)
-            runs[worker].append(_Run(caller_id(n), run_id, await system.headers(business)))
+            runs[worker].append(BusyRun(caller_id(n), run_id, await system.headers(business)))
     await system.pool.execute(f"VACUUM ANALYZE {LOADED_TABLES}")
     return runs
 
 
-async def _dial(system: System, runs: Sequence[_Run], seconds: float) -> tuple[Counter[str], float]:
-    """Dial these for so long; the requests for calls of each caller id, and the seconds they were counted for."""
+async def dial(system: System, runs: Sequence[BusyRun], seconds: float) -> tuple[dict[str, list[datetime]], float]:
+    """Dial these for so long; when each caller id's calls were requested, and the seconds they were counted for."""
     await asyncio.gather(*(system.post(run.headers, f"/api/outbound/runs/{run.run_id}/start", {}) for run in runs))
     await asyncio.sleep(WARM_UP_SECONDS)
     began = datetime.now(UTC)
@@ -200,5 +200,8 @@ async def _dial(system: System, runs: Sequence[_Run], seconds: float) -> tuple[C
     ended = datetime.now(UTC)
     await asyncio.gather(*(system.post(run.headers, f"/api/outbound_calls/jobs/{run.run_id}/cancel", {}) for run in runs))
     requests = (await system.ask_simulator("ledger"))["requests"]
-    calls = Counter(request["from"] for request in requests if began <= datetime.fromisoformat(request["at"]) <= ended)
+    calls: dict[str, list[datetime]] = defaultdict(list)
+    for request in requests:
+        if began <= (at := datetime.fromisoformat(request["at"])) <= ended:
+            calls[request["from"]].append(at)
     return calls, (ended - began).total_seconds()
