@@ -71,7 +71,7 @@ simulate: $(DEV_STAMP) ## the worker in virtual time under every kind of fault; 
 mutants: $(DEV_STAMP) ## deliberate faults, and which layer of the tests catches each
 	@$(PY) -m tests.mutants
 
-bench: $(DEV_STAMP) ## the benchmarks; results under benchmarks/results/
+bench: $(DEV_STAMP) packages ## the benchmarks with small sizes; results under benchmarks/results/; ARGS="calls --large" for some or larger ones
 	@$(PY) -m benchmarks $(ARGS)
 
 lint: $(DEV_STAMP) ## ruff, and the import contracts

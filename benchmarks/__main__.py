@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks import adoption, calls, imports, latency, machine, published, queue
 from benchmarks.console import screen, uploads, visit
+from benchmarks.machine import MissingError
 from benchmarks.peers import report
 from benchmarks.scale import fairness, growth, idle, lost, neighbour, take_over
 from benchmarks.system import LINES
@@ -60,7 +61,11 @@ def _alone(console: Console, names: Sequence[str], sizes: Sizes) -> None:
     """Run these in this process."""
     for name in names:
         on = machine.describe()
-        _write(name, BENCHMARKS[name](console, sizes), on)
+        try:
+            figures = BENCHMARKS[name](console, sizes)
+        except MissingError as error:
+            sys.exit(f"{name}: {error}")
+        _write(name, figures, on)
 
 
 def _together(console: Console, names: Sequence[str], form: Form, *, publish: bool) -> int:

@@ -18,6 +18,10 @@ CPU_INFO = Path("/proc/cpuinfo")
 GIGABYTE = 1 << 30
 
 
+class MissingError(Exception):
+    """Something that a benchmark needs is not on this machine; the message says what to install."""
+
+
 def describe() -> dict[str, Any]:
     """Cores, processor, memory in GiB, and the versions of Python, the servers, the packages on the path of a call, and ours."""
     return {

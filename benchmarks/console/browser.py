@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from argon2 import PasswordHasher
 from playwright.async_api import async_playwright
 
+from benchmarks.machine import MissingError
 from dialer.model import Role
 from sql.commands.requests import request_by
 from sql.users.users import NewUser, Users
@@ -35,12 +36,12 @@ async def chromium() -> AsyncIterator[Browser]:
     """A browser.
 
     Raises:
-        RuntimeError: when there is no Chromium.
+        MissingError: when there is no Chromium.
     """
     path = shutil.which("chromium")
     if path is None:
         message = "there is no chromium on PATH; on Debian: apt-get install chromium"
-        raise RuntimeError(message)
+        raise MissingError(message)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         try:

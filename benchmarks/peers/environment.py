@@ -6,27 +6,27 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from benchmarks.machine import MissingError
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NAMES = ("python3.13", "python3.12")
 STARTS = "import sys, venv; sys.exit(sys.version_info < (3, 12))"
 
 
-class EnvironmentMissingError(Exception):
-    """There is no Python that the peers run on."""
-
-
 def python_of(requirements: str) -> Path:
     """The Python of the environment with the packages of `requirements`, a name of a lock here; make it where it is missing or outdated.
 
     Raises:
-        EnvironmentMissingError: when no Python 3.12 or newer is found; oban asks for it.
+        MissingError: when no Python 3.12 or newer is found; oban asks for it.
     """
     lock = HERE / f"{requirements}.txt"
     folder = ROOT / ".venv" / f"peers-{requirements}"
     python, stamp = folder / "bin" / "python", folder / lock.name
     if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
-        subprocess.run([_interpreter(), "-m", "venv", "--clear", folder], check=True)
+        interpreter = _interpreter()
+        print(f"Installing the locked packages of {lock.name} for other queues (minutes, once)", flush=True)
+        subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--quiet", "--require-hashes", "-r", lock], check=True)
         shutil.copy(lock, stamp)
     return python
@@ -39,5 +39,6 @@ def _interpreter() -> str:
         path = shutil.which(name)
         if path and subprocess.run([path, "-c", STARTS], check=False, capture_output=True).returncode == 0:
             return path
-    message = "the peers need Python 3.12 or newer with the venv module; none was found as python3.13 or python3.12"
-    raise EnvironmentMissingError(message)
+    message = "the peers need Python 3.12 or newer with the venv module; none was found as python3.13 or python3.12. "
+    message += "Install one (pyenv install 3.12), or name the other benchmarks in ARGS"
+    raise MissingError(message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import argparse
@@ -123,5 +123,5 @@ def chosen(options: argparse.Namespace) -> tuple[Form, Sizes]:
     """The form and the sizes that these flags ask for."""
     form: Form = "large" if options.large else "small"
     given = {one.name: getattr(options, one.name, None) for one in fields(Sizes)}
-    own = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None}
+    own: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None}
     return ("own" if own else form), replace(LARGE if options.large else SMALL, **own)
