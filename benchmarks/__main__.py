@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.whole.sizes import Form, Sizes
 
 RULED_BUSINESSES = 1_000
+WIDTH = 140  # of a file; a terminal has its own
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -47,7 +48,7 @@ def main() -> None:
     form, sizes = chosen(options)
     if options.publish and form == "own":
         flags.error("only figures of the usual sizes are published: leave the sizes out, or give --large")
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     # Also where Ctrl-C was to be ignored, as for a job of a shell script; SIGTERM does the same: all is stopped in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -268,12 +269,10 @@ def _run_neighbour(console: Console, leads: int, seconds: float) -> dict[str, An
     table.add_row("from one call to its next, p50 / p99", *(str(one.gap) for one in found.values()))
     table.add_row("the longest", *(f"{one.gap.max_ms:,.0f} ms" for one in found.values()))
     console.print(table)
-    console.print(f"fairness: claims for 30 businesses of the queue alone, one of them with {leads:,} leads ...")
+    console.print(f"fairness: claims for ten businesses of the queue alone, one of them with {leads:,} leads ...")
     claims = asyncio.run(neighbour.claims(leads))
     table = Table("the queue alone", *(one.label for one in claims.values()), title="Claims beside a large neighbour")
-    table.add_row(
-        "a claim of 30 businesses, p50 / p99", *(f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms" for one in claims.values())
-    )
+    table.add_row("a claim of 30 leads, p50 / p99", *(f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms" for one in claims.values()))
     table.add_row("calls a second", *(f"{one.calls_a_second:,.0f}" for one in claims.values()))
     table.add_row("the least share of a business", *(f"{one.least_share:.1%}" for one in claims.values()))
     table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in claims.values()))

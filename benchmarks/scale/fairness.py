@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from actors.dispatch.dispatcher import MAX_PERMITS_PER_CLAIM
 from actors.dispatch.rate_limiter import RateLimiter
+from actors.metrics import WorkerMetrics
 from actors.services import CallPolicy, Ownership
 from benchmarks.system import LOADED_TABLES, System, caller_id, worker_name
 from dialer.clock import SystemClock, SystemIds
@@ -30,7 +31,7 @@ from tests.tcp_proxy import TcpProxy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from actors.services import Services
+from actors.services import Services
 
 PACE: Final = 40.0
 PERMITS_PACE: Final = 400.0
@@ -144,7 +145,7 @@ async def _keep_asking(url: str, account: str, businesses: int, since: float, un
     clock, ids = SystemClock(), SystemIds()
     streams = Streams(url, clock)
     policy, ownership = CallPolicy("", 30, 60, 60, PERMITS_PACE, account), Ownership(ids.uuid(), {})
-    services = SimpleNamespace(clock=clock, streams=streams, policy=policy, ownership=ownership)
+    services = SimpleNamespace(clock=clock, streams=streams, policy=policy, ownership=ownership, metrics=WorkerMetrics())
     limiter, got = RateLimiter(cast("Services", services), account), 0
     while time.monotonic() < until:
         taken, wait = await limiter.take(businesses * LINES, businesses=businesses, most=MAX_PERMITS_PER_CLAIM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import struct
 import time
 from dataclasses import dataclass
@@ -95,7 +96,14 @@ def main(load: Callable[[Contest], Coroutine[Any, Any, None]], work: Callable[[C
     role = load if options.pop("load") else work
     contest = Contest(**{**options, "log": CallLog(options["log"])})
     try:
-        asyncio.run(role(contest))
+        asyncio.run(_play(role, contest))
     finally:
         contest.log.close()
-    print(json.dumps({"done": contest.done}))
+
+
+async def _play(role: Callable[[Contest], Coroutine[Any, Any, None]], contest: Contest) -> None:
+    await role(contest)
+    contest.log.close()
+    print(json.dumps({"done": contest.done}), flush=True)
+    # What was measured is written; a queue that is stopped amid its work may wait for its own tasks for ever.
+    os._exit(0)
