@@ -54,7 +54,7 @@ test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
 matrix: $(DEV_STAMP) packages matrix-packages ## the main job and its faults on every platform: servers, poolers, proxies, small plans, a Redis Cluster
-	@MATRIX=1 $(PY) -m pytest -n 0 tests/platforms $(ARGS)
+	@MATRIX=1 $(PY) -m pytest -v -n 0 --durations 10 tests/platforms $(ARGS)
 
 screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots
 	@$(PY) -m pytest -q -n0 tests/browser/screenshots.py
@@ -98,6 +98,8 @@ packages:
 	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer); \
 	[ -x /usr/sbin/nginx ] || missing+=(nginx-light); \
 	[ -x /usr/sbin/haproxy ] || missing+=(haproxy); \
+	command -v systemd-analyze >/dev/null || missing+=(systemd); \
+	command -v docker-compose >/dev/null || missing+=(docker-compose); \
 	if [ $${#missing[@]} != 0 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing $${missing[*]} for the tests"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >/dev/null 2>&1 \

@@ -77,6 +77,18 @@ class Prometheus:
         found = await self._get("query?query=sum(up)")
         return int(found["result"][0]["value"][1]) if found["result"] else 0
 
+    async def ask(self, expression: str) -> list[dict[str, Any]]:
+        """The series of an expression now, each with its labels and its value.
+
+        Raises:
+            AssertionError: when Prometheus refuses it; says why.
+        """
+        async with self._http.get(f"{self._url}/api/v1/query", params={"query": expression}) as response:
+            found = await response.json()
+        assert found["status"] == "success", f"{expression}: {found['error']}"
+        series: list[dict[str, Any]] = found["data"]["result"]
+        return series
+
     async def ready(self) -> bool:
         """Whether it answers."""
         try:

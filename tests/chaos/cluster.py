@@ -94,6 +94,7 @@ class Cluster:
         self.watch: Watch
         self.environment: dict[str, str] = {}
         self.database_url: str
+        self.owner_url: str
 
     async def __aenter__(self) -> Self:
         for server in (self.postgres, self.valkey):
@@ -102,7 +103,8 @@ class Cluster:
         self.database_url = self.postgres.url
         if self._pooler:
             self.database_url = await self._stack.enter_async_context(pooled(self.postgres.url, self._pooler, self.path / "pgbouncer"))
-        await installation.prepare(self.database_url)
+        self.owner_url = self.database_url
+        await self.release()
         if self._least_privilege:
             self.database_url = await as_role(self.database_url)
         await self._stack.enter_async_context(self.provider_proxy)
@@ -111,7 +113,7 @@ class Cluster:
         await self._stack.enter_async_context(self.processes)
         timeout = aiohttp.ClientTimeout(total=30)
         self.http = await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
-        self.pool = await self._stack.enter_async_context(await open_pool(self.postgres.url, name="judge", size=4))
+        await self.connect()
         await installation.start_simulator(self.processes, self.simulator, self.environment, seed=1, speed=self._speed)
         await self.start_web()
         self.watch = await self._stack.enter_async_context(Watch())
@@ -156,6 +158,10 @@ class Cluster:
     def url(self) -> str:
         """The address of the web process."""
         return self.environment["PUBLIC_URL"]
+
+    async def release(self) -> None:
+        """Bring the schema up to date, as the owner of the tables."""
+        await installation.prepare(self.owner_url)
 
     async def start_web(self) -> None:
         """Start the web process, and wait until it answers."""
@@ -223,6 +229,10 @@ class Cluster:
         return str(row[0]["name"])
 
     # -- servers -------------------------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Open the connections of the judge, again after they were closed."""
+        self.pool = await self._stack.enter_async_context(await open_pool(self.postgres.url, name="judge", size=4))
 
     async def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type depends on the query
         """The first value of a query; None while PostgreSQL is not available."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest_asyncio
 
-from tests.chaos.cluster import SPEED, Cluster
+from tests.chaos.cluster import SPEED
 from tests.chaos.conftest import cluster  # noqa: F401 - the fixture of the tests that are run here again
 from tests.debian import DebianPostgres, DebianRedis, NewerPostgres, OldestPostgres
 from tests.pgbouncer import Mode
+from tests.platforms.procfile import ProcfileCluster
 from tests.proxies import Proxy
 from tests.redis_cluster import RedisCluster
 
@@ -19,28 +20,33 @@ if TYPE_CHECKING:
 
     import pytest
 
+# Each part that differs is in one of them, combined so that there are few. Which part a fault is of: take the others away.
 PLATFORMS: Final[dict[str, dict[str, Any]]] = {
-    # A session of the server for each connection of a web process and two workers: the pooler has 20.
-    "pgbouncer-session": {"pooler": Mode.SESSION, "DIALER_DATABASE_CONNECTIONS": "6"},
-    "pgbouncer-transaction": {"pooler": Mode.TRANSACTION},
-    "postgresql-14": {"database": OldestPostgres},
-    "postgresql-15": {"database": DebianPostgres},
-    "postgresql-17": {"database": NewerPostgres},
-    "redis-7": {"redis_server": DebianRedis},
-    "redis-cluster": {"redis_server": RedisCluster},
-    "nginx": {"proxy": Proxy.NGINX},
-    "haproxy": {"proxy": Proxy.HAPROXY},
-    "least-privilege": {"least_privilege": True},
-    # Three of them are reserved for superusers; the judge takes four.
-    "20-connections": {"postgres": {"max_connections": "20"}, "DIALER_DATABASE_CONNECTIONS": "4"},
+    "debian": {"database": DebianPostgres, "redis_server": DebianRedis},
+    # A session of the server for each connection of a web process and three workers: the pooler has 20.
+    "pgbouncer-session-nginx": {"pooler": Mode.SESSION, "proxy": Proxy.NGINX, "DIALER_DATABASE_CONNECTIONS": "5"},
+    "pgbouncer-transaction-haproxy-postgresql-17": {"pooler": Mode.TRANSACTION, "proxy": Proxy.HAPROXY, "database": NewerPostgres},
+    "redis-cluster-least-privilege-postgresql-14": {
+        "redis_server": RedisCluster,
+        "least_privilege": True,
+        "database": OldestPostgres,
+    },
+    # Four processes of four and the judge, who takes four.
+    "20-connections-debian-nginx": {
+        "database": DebianPostgres,
+        "redis_server": DebianRedis,
+        "proxy": Proxy.NGINX,
+        "postgres": {"max_connections": "20"},
+        "DIALER_DATABASE_CONNECTIONS": "4",
+    },
 }
 
 collect_ignore_glob = [] if os.environ.get("MATRIX") else ["test_*.py"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=PLATFORMS)
-async def shared_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+async def shared_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProcfileCluster]:
     """The cluster of one platform, with calls as fast as the tests of the file want them."""
     speed = getattr(request.module, "SPEED", SPEED)
-    async with Cluster(tmp_path_factory.mktemp("cluster"), speed=speed, **PLATFORMS[request.param]) as made:
+    async with ProcfileCluster(tmp_path_factory.mktemp("cluster"), speed=speed, **PLATFORMS[request.param]) as made:
         yield made

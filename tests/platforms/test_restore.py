@@ -1,34 +1,82 @@
-"""The runbook of a restore in docs/operations.md, from a dump and to a point in time: whoever was called since is not called again."""
+"""The runbook of a restore in docs/operations.md, with its own commands, from a dump and to a point in time: nobody is called again."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
+import os
+import re
+import sys
+import textwrap
+from pathlib import Path
 from signal import SIGKILL
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
+from ringmaster.local.postgres import program
+from ringmaster.local.process import CHECKOUT, Child
 from tests.chaos.cluster import Cluster
 from tests.chaos.figures import keep
-from tests.chaos.judge import call_records
+from tests.chaos.judge import call_records, judge, taken_after
 from tests.chaos.polling import until
-from tests.chaos.test_backup import FORGOTTEN, FOUND, back_up
-from tests.chaos.test_servers import completed, dialing
-from tests.integration.test_restores import replace_database, tool
+from tests.chaos.test_backup import FORGOTTEN, FOUND
+from tests.chaos.test_servers import dialing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
-
-    Restore = Callable[[], Awaitable[None]]
+    from collections.abc import AsyncIterator, Mapping
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
 SPEED = 40.0
-BUSINESSES, LEADS = 3, 48
+LEADS, CANCELLED_LEADS, AGAIN = 60, 150, 6
 CALL_SECONDS = 60.0
+PAGE: Final = (CHECKOUT / "docs" / "operations.md").read_text().split("\n## Back up and restore\n")[1].split("\n## ")[0]
+BLOCK: Final = re.compile(r"^( *)```(?:sh|sql)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+TIMELINES: Final = "SELECT count(*) FROM dialer.timelines"
+
+
+def blocks(step: int) -> list[str]:
+    """The blocks of commands and statements of a step of the runbook; step 0 is how to make a backup."""
+    text = re.split(r"^\d\. ", PAGE, flags=re.MULTILINE)[step]
+    return [textwrap.dedent(block) for _, block in BLOCK.findall(text)]
+
+
+def filled(command: str, **values: int | str) -> str:
+    """The command with its options' values in place of N and FILE."""
+    for name, value in {**values, "by": "Dana"}.items():
+        command, found = re.subn(rf"--{name} [A-Z]+\b", f"--{name} {value}", command)
+        assert found, f"{command} has no --{name}"
+    return command
+
+
+class Terminal:
+    """Runs blocks of the page in the directory of PostgreSQL, with the environment of our processes and a few addresses."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.path = cluster.path / "postgres"
+        self.archive = self.path / "archive"
+        url = cluster.postgres.url
+        folders = [Path(sys.executable).parent, program("psql").parent, *os.environ["PATH"].split(os.pathsep)]
+        self.environment = {
+            **cluster.environment,
+            "PATH": os.pathsep.join(map(str, folders)),
+            "PYTHONPATH": str(CHECKOUT),
+            "ADMIN_URL": urlsplit(url)._replace(path="/postgres").geturl(),
+            "PGDATA": str(self.path / "cluster"),
+            "ARCHIVE": str(self.archive),
+        }
+
+    async def run(self, text: str, **more: str) -> None:
+        """Run a block; each of its commands must succeed."""
+        await self._child(text, self.environment | more).finish()
+
+    def _child(self, text: str, environment: Mapping[str, str]) -> Child:
+        # What is written here must belong to the user of the server.
+        owned = None if "python" in text else self.path
+        log = self.path / "terminal.log"
+        return Child(text, [Path("/bin/bash"), "-euc", text], log=log, environment=environment, owned=owned, directory=self.path)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -41,68 +89,108 @@ async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
         "max_wal_senders": "4",
         "archive_mode": "on",
         "archive_command": f"mkdir -p {archive} && cp %p {archive}/%f",
-        "restore_command": f"cp {archive}/%f %p",
     }
     async with Cluster(path, speed=SPEED, postgres=settings) as cluster:
         yield cluster
 
 
-async def from_dump(cluster: Cluster) -> Restore:
-    """Dump the database; restoring loads the dump into a new one of the same name."""
-    file = str(cluster.path / "dump")
-    await tool("pg_dump", "--format=custom", "--file", file, cluster.postgres.url)
+class FromDump:
+    """A dump, loaded into a new database of the same name on the same server."""
 
-    async def restore() -> None:
-        await replace_database(cluster.postgres.url)
-        await tool("pg_restore", "--no-owner", "--exit-on-error", "--dbname", cluster.postgres.url, file)
+    def __init__(self, cluster: Cluster, terminal: Terminal) -> None:
+        self._cluster, self._terminal = cluster, terminal
 
-    return restore
+    async def back_up(self) -> None:
+        """The first command of the page."""
+        await self._terminal.run(blocks(0)[0].splitlines()[0])
 
-
-async def to_point_in_time(cluster: Cluster) -> Restore:
-    """Copy the cluster, and remember the time after that; restoring replays the archived log up to then."""
-    path: Path = cluster.path / "postgres"
-    await back_up(cluster, path)
-    target = await cluster.value("SELECT clock_timestamp()::text")
-
-    async def restore() -> None:
-        await cluster.value("SELECT pg_switch_wal()")
-        await until(
-            lambda: cluster.value("SELECT last_archived_time IS NOT NULL FROM pg_stat_archiver"), CALL_SECONDS, "the log is archived"
-        )
-        await cluster.postgres.stop()
-        await asyncio.to_thread(shutil.rmtree, path / "cluster")
-        (path / "backup").rename(path / "cluster")
-        (path / "cluster" / "recovery.signal").touch()
-        with (path / "cluster" / "postgresql.auto.conf").open("a") as file:
-            file.write(f"recovery_target_time = '{target}'\nrecovery_target_action = 'promote'\n")
-        await cluster.postgres.start()
-
-    return restore
+    async def restore(self) -> None:
+        """Step 2."""
+        await self._cluster.pool.close()
+        await self._terminal.run(blocks(2)[0])
 
 
-@pytest.mark.parametrize("saved", [from_dump, to_point_in_time])
-async def test_whoever_was_called_since_is_not_called_again(cluster: Cluster, saved: Callable[[Cluster], Awaitable[Restore]]) -> None:
+class ToPointInTime(FromDump):
+    """A base backup, and the log that was archived since, up to a time after it."""
+
+    async def back_up(self) -> None:
+        """The second command of the page; remembers the time after it."""
+        await self._terminal.run(blocks(0)[0].splitlines()[1])
+        self._target = str(await self._cluster.value("SELECT clock_timestamp()::text"))
+
+    async def restore(self) -> None:
+        """Step 2, once all is archived."""
+        postgres = self._cluster.postgres
+        segment = await self._cluster.value("SELECT pg_walfile_name(pg_switch_wal())")
+
+        async def archived() -> bool:
+            return bool(await self._cluster.value("SELECT last_archived_wal >= $1 FROM pg_stat_archiver", segment))
+
+        await until(archived, CALL_SECONDS, "the log is archived")
+        await self._cluster.pool.close()
+        await postgres.stop()
+        await self._terminal.run(blocks(2)[1], TARGET=self._target)
+        await postgres.start()
+
+
+async def calls(cluster: Cluster) -> list[dict[str, Any]]:
+    return (await call_records(cluster)).calls
+
+
+@pytest.mark.parametrize("kind", [FromDump, ToPointInTime])
+async def test_the_runbook_of_a_restore(cluster: Cluster, kind: type[FromDump]) -> None:
     await cluster.scale(2)
-    runs = await dialing(cluster, LEADS, BUSINESSES)
-    restore = await saved(cluster)
-    at_backup = len((await call_records(cluster)).calls)
+    runs = [*await dialing(cluster, LEADS, 2), *await dialing(cluster, CANCELLED_LEADS, 1)]
+    (tenant, run_id), (other, _), (cancelled, cancelled_run) = runs
+    terminal = Terminal(cluster)
+    way = kind(cluster, terminal)
+    await way.back_up()
+    at_backup = len(await calls(cluster))
+    # What people ask for since: a number not to be called, a cancel, a run that is loaded.
+    file, unwanted = cluster.path / "numbers.csv", tenant.runs[run_id][-1]["phone"]
+    file.write_text(f"phone\n{unwanted}\n")
+    bring_back = [
+        filled(blocks(5)[0], business=tenant.business_id, file=str(file)),
+        filled(blocks(5)[1], business=cancelled.business_id, run=cancelled_run),
+    ]
+    leads = cluster.leads(AGAIN)
+    lost_run = await other.run(leads, start=False)
 
     async def enough() -> bool:
-        return len((await call_records(cluster)).calls) >= at_backup + FORGOTTEN * BUSINESSES
+        return len(await calls(cluster)) >= at_backup + FORGOTTEN * len(runs)
 
     await until(enough, CALL_SECONDS, "calls are placed that the copy does not have")
-    # Stop everything, as the runbook says: here as roughly as can be.
+    await asyncio.gather(*map(terminal.run, bring_back))
+    # Step 1, as roughly as can be. The judge's connections would be in the way of the restore as any other's.
     for name in list(cluster.workers):
         await cluster.end(name, SIGKILL)
     await cluster.kill_web()
-    before = await cluster.value("SELECT count(*) FROM dialer.timelines")
-    await restore()
+    before = await cluster.value(TIMELINES)
+    await way.restore()
+    await cluster.connect()
+    made = len(await calls(cluster))
     cluster.watch.clear()
+    await terminal.run(filled(blocks(3)[0]))
     await cluster.start_web()
     await cluster.scale(1)
-    figures = await completed(cluster, runs)
+    assert await cluster.value(TIMELINES) == before + 1
+
+    async def compared() -> bool:
+        return not await cluster.rows(blocks(4)[0])
+
+    await until(compared, CALL_SECONDS, "the calls of every business are compared")
+    assert (await cancelled.read_run(cancelled_run))["status"] == "running"
+    await asyncio.gather(*map(terminal.run, bring_back))
+    other.runs.pop(lost_run)
+    await other.run(leads)
+    assert len(await calls(cluster)) == made, "nobody is called before the dialling is resumed"
+    await terminal.run(filled(blocks(6)[0]))
+    for business in (tenant, other, cancelled):
+        for run in business.runs:
+            assert (await business.ended(run, 120))["status"] == ("cancelled" if business is cancelled else "completed")
+    assert unwanted not in {call["to"] for call in await calls(cluster)}
+    assert await taken_after(cluster, cancelled_run) == 0
+    figures = await judge(cluster, [tenant, other, cancelled])
     found = await cluster.value(FOUND)
     assert found >= FORGOTTEN
-    assert await cluster.value("SELECT count(*) FROM dialer.timelines") == before + 1
-    keep(f"PostgreSQL restored, {saved.__name__}", **figures, found=found)
+    keep(f"PostgreSQL restored, {kind.__name__}", **figures, found=found)
