@@ -54,8 +54,10 @@ async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 async def use_everything(cluster: WatchedCluster) -> None:
     """Calls that end, leads that a rule keeps back, a cancel over HTTP, and a sign-in with a wrong password."""
     tenant = await cluster.tenant()
-    await set_rules(cluster, tenant, allowed_countries=["IL"])
-    await tenant.run([{"lead_id": 1, "phone": "+16502530310"}, *cluster.leads(40)])
+    await set_rules(cluster, tenant, min_gap_hours=1.0)
+    leads = cluster.leads(40)
+    for _ in range(2):
+        await tenant.run(leads)
     await tenant.cancel(await tenant.run(cluster.leads(3), start=False))
     form: dict[str, Any] = {"email": "nobody@example.com", "password": "a wrong one"}
     async with cluster.http.post(f"{cluster.url}/login", data=form) as response:

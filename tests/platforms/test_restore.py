@@ -149,7 +149,7 @@ async def test_the_runbook_of_a_restore(cluster: Cluster, kind: type[FromDump]) 
     # What people ask for since: a number not to be called, a cancel, a run that is loaded.
     file, unwanted = cluster.path / "numbers.csv", tenant.runs[run_id][-1]["phone"]
     file.write_text(f"phone\n{unwanted}\n")
-    bring_back = [
+    ask_again = [
         filled(blocks(5)[0], business=tenant.business_id, file=str(file)),
         filled(blocks(5)[1], business=cancelled.business_id, run=cancelled_run),
     ]
@@ -160,7 +160,7 @@ async def test_the_runbook_of_a_restore(cluster: Cluster, kind: type[FromDump]) 
         return len(await calls(cluster)) >= at_backup + FORGOTTEN * len(runs)
 
     await until(enough, CALL_SECONDS, "calls are placed that the copy does not have")
-    await asyncio.gather(*map(terminal.run, bring_back))
+    await asyncio.gather(*map(terminal.run, ask_again))
     # Step 1, as roughly as can be. The judge's connections would be in the way of the restore as any other's.
     for name in list(cluster.workers):
         await cluster.end(name, SIGKILL)
@@ -180,7 +180,7 @@ async def test_the_runbook_of_a_restore(cluster: Cluster, kind: type[FromDump]) 
 
     await until(compared, CALL_SECONDS, "the calls of every business are compared")
     assert (await cancelled.read_run(cancelled_run))["status"] == "running"
-    await asyncio.gather(*map(terminal.run, bring_back))
+    await asyncio.gather(*map(terminal.run, ask_again))
     other.runs.pop(lost_run)
     await other.run(leads)
     assert len(await calls(cluster)) == made, "nobody is called before the dialling is resumed"
