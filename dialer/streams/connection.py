@@ -56,6 +56,8 @@ class RedisConnection:
         self._servers: SingleServer | ClusterServers = (ClusterServers if is_cluster(url) else SingleServer)(url, self._clock, tls)
         self._writable, self._writable_at = True, -WRITABLE_SECONDS
         self._checking_writable = asyncio.Lock()
+        # What Redis said when it last refused a write; "" while it takes them.
+        self.refusal = ""
 
     async def close(self) -> None:
         """Close every connection; commands in flight and later ones fail."""
@@ -64,6 +66,7 @@ class RedisConnection:
     async def ping(self) -> bool:
         """True when Redis accepts writes within a second, in a cluster every master: a read-only one would lose every event."""
         try:
+            self.refusal = ""
             fit = not await self._servers.misfit()
             keys = await self._servers.probe_keys()
             written = await asyncio.gather(*map(self._write, keys))
@@ -76,7 +79,8 @@ class RedisConnection:
     async def _write(self, key: str) -> bool:
         try:
             await self._background(Client.set, key, 1, ex=KEEP_PROBE_SECONDS)
-        except RedisUnavailableError:
+        except RedisUnavailableError as error:
+            self.refusal = str(error)
             return False
         return True
 

@@ -40,13 +40,13 @@ async def check_redis(streams: Streams) -> Findings:
         # Whether it takes writes depends on the key.
         return
     takes_writes = await streams.ping()
-    refused = "Redis refuses writes, so events are late and the pace of calls is kept by each worker alone"
+    refused = f"Redis refuses writes ({streams.refusal}), so events are late and the pace of calls is kept by each worker alone"
     yield judged(
         "redis_writes",
         Status.OK if takes_writes else Status.FAIL,
         "Redis takes writes" if takes_writes else refused,
-        "let REDIS_URL name the primary; check its memory, its disk (MISCONF), min-replicas-to-write, and the ACL of its user; "
-        "in a cluster, whether every slot has a master (CLUSTER INFO)",
+        "OOM: raise maxmemory; READONLY: let REDIS_URL name the primary; MISCONF: make room on its disk; NOREPLICAS: start its replicas; "
+        "NOPERM: correct the ACL of its user; CLUSTERDOWN: see which slots have no master (CLUSTER INFO)",
     )
 
 
@@ -82,10 +82,10 @@ def _described(info: dict[str, Any]) -> Iterator[Finding]:
     yield judged("redis_policy", Status.OK if kept else Status.FAIL, f"maxmemory-policy is {policy}", remedy)
     yield _persistence(info)
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    full = bool(most) and used > most * FULL_SHARE
+    status = Status.OK if not most or used <= most * FULL_SHARE else Status.WARN if used < most else Status.FAIL
     room = f"{used / 1e6:.1f} MB used of {f'{most / 1e6:.1f} MB' if most else 'unlimited memory'}"
-    remedy = "raise maxmemory or take a larger plan; a full server refuses writes, and events are late"
-    yield judged("redis_memory", Status.WARN if full else Status.OK, room, remedy)
+    remedy = "CONFIG SET maxmemory and CONFIG REWRITE, or take a larger plan; a full server refuses writes, and events are late"
+    yield judged("redis_memory", status, room, remedy)
 
 
 def _persistence(info: dict[str, Any]) -> Finding:

@@ -24,7 +24,8 @@ SERVER: Final = (
         "pg_is_in_recovery and default_transaction_read_only",
         "the server takes writes",
         "the server takes no writes: it is a standby, or default_transaction_read_only is on",
-        "let DATABASE_URL name the primary; if it does, set default_transaction_read_only = off for the database and for this role",
+        "let DATABASE_URL name the primary; if it does: PGOPTIONS='-c default_transaction_read_only=off' psql, then there ALTER ROLE, "
+        "ALTER DATABASE or ALTER SYSTEM ... RESET default_transaction_read_only, wherever it was set",
     ),
     Rule(
         "durability",

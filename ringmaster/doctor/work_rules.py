@@ -11,6 +11,8 @@ from ringmaster.doctor.rule import Rule
 DRIVEN_SECONDS: Final = 30.0
 # Commands are applied, and events published, within a second or two.
 WAITING_SECONDS: Final = 30.0
+# Workers divide the partitions among themselves within seconds of their start.
+DIVIDING_SECONDS: Final = 30.0
 UNKNOWN_SECONDS: Final = 300.0
 EXCESS_SECONDS: Final = 120.0
 DELIVERY_SECONDS: Final = 3600.0
@@ -18,8 +20,14 @@ TRANSACTION_SECONDS: Final = 300.0
 LOCK_SECONDS: Final = 5.0
 # Beyond the ring time, the time limit and the lag: as long as reconciling may take.
 GRACE_SECONDS: Final = 300.0
+# Our own transactions are ended after 10 s without a statement.
+ROW_LOCK_SECONDS: Final = 15.0
+HEARD_SECONDS: Final = 300.0
 
-START: Final = "start a worker (python -m actors); if one runs, its log says why it has no lease"
+START: Final = (
+    "start a worker (python -m actors); if one runs, its log says why it has no lease, and one that is stopped logs nothing:"
+    " `ps -o stat` shows T, then kill -CONT or kill -KILL it"
+)
 
 
 WORK: Final = (
@@ -28,7 +36,7 @@ WORK: Final = (
         Status.FAIL,
         "dialer.workers",
         "workers with a lease: {live}",
-        "no worker has a lease, the last one until {last}: nothing is dialled",
+        "no worker has a lease (the last one until: {last}); nothing is dialled",
         START,
     ),
     Rule(
@@ -38,6 +46,7 @@ WORK: Final = (
         "each of the 256 partitions has an owner",
         "partitions without an owner, whose businesses are not dialled: {found} of 256",
         "wait 30 s, in which the living workers take them over; then restart a worker whose log says that it cannot",
+        (DIVIDING_SECONDS,),
     ),
     Rule(
         "stale_runs",
@@ -118,6 +127,24 @@ WORK: Final = (
         "sessions that wait for a lock: {found}, the longest for {oldest} s, held by pid {holders}",
         "look the session up in pg_stat_activity by its pid; end it with pg_terminate_backend if nobody needs it",
         (LOCK_SECONDS,),
+    ),
+    Rule(
+        "row_locks",
+        Status.FAIL,
+        "pg_locks and pg_stat_activity",
+        "no other program keeps rows of calls locked",
+        "a transaction has kept rows of calls locked for {oldest} s: {which}; the businesses and leads whose rows they are stand still",
+        "have that program end its transaction, or SELECT pg_terminate_backend(PID)",
+        (ROW_LOCK_SECONDS,),
+    ),
+    Rule(
+        "callbacks",
+        Status.FAIL,
+        "dialer.attempts and dialer.callbacks",
+        "callbacks arrive",
+        "of the {calls} newest calls that ended within 5 minutes, {found} had no callback: the provider does not reach PUBLIC_URL",
+        "ask PUBLIC_URL/healthz from outside your network; then look at the provider's list of failed callbacks, and at the proxy's log",
+        (HEARD_SECONDS,),
     ),
 )
 

@@ -99,11 +99,14 @@ FROM dialer.workers w
 
 -- name: partitions
 SELECT
-    -- NULL without a worker, which is said already.
-    CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now())
-            THEN (SELECT count(*) FROM dialer.partitions p
-                  WHERE NOT EXISTS (SELECT FROM dialer.workers w
-                                    WHERE w.incarnation = p.owner AND w.lease_until > now()))::integer END AS found
+    -- NULL without a worker, which is said already; 0 while the workers that have just started divide them.
+    CASE WHEN NOT EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now()) THEN NULL
+         WHEN NOT EXISTS (SELECT FROM dialer.workers w
+                          WHERE w.lease_until > now()
+                            AND w.started_at < now() - make_interval(secs => $1::float8)) THEN 0
+         ELSE (SELECT count(*) FROM dialer.partitions p
+               WHERE NOT EXISTS (SELECT FROM dialer.workers w
+                                 WHERE w.incarnation = p.owner AND w.lease_until > now()))::integer END AS found
 
 -- name: stale_runs
 SELECT CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now()) THEN count(*)::integer END AS found,
@@ -172,6 +175,24 @@ SELECT count(*)::integer AS found,
 FROM pg_locks k
 WHERE NOT k.granted AND k.waitstart < clock_timestamp() - make_interval(secs => $1::float8)
   AND (k.database IS NULL OR k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+
+-- name: row_locks
+SELECT count(*)::integer AS found, coalesce(max(r.seconds), 0)::integer AS oldest,
+       array_to_string((array_agg(format('pid %s (%s)', r.pid, r.program) ORDER BY r.seconds DESC))[1:5], ', ') AS which
+-- A claim passes over rows that another transaction has locked, and facts wait for them. Ours are short.
+FROM dialer.row_locks_v1() r WHERE r.seconds > $1::float8
+
+-- name: callbacks
+WITH ended AS (
+    -- Of the newest calls; the end of one without any callback was learnt by asking.
+    SELECT EXISTS (SELECT FROM dialer.callbacks c
+                   WHERE c.attempt_id = a.id AND c.business_id = a.business_id) AS heard
+    FROM (SELECT t.* FROM dialer.attempts t ORDER BY t.id DESC LIMIT 500) a
+    WHERE a.state = 'over' AND a.sid IS NOT NULL AND a.ended_at > now() - make_interval(secs => $1::float8)
+)
+SELECT CASE WHEN count(*) >= 5 AND 2 * count(*) FILTER (WHERE NOT e.heard) >= count(*)
+            THEN count(*) FILTER (WHERE NOT e.heard) ELSE 0 END::integer AS found, count(*)::integer AS calls
+FROM ended e
 
 -- name: stopped
 SELECT (i.stopped_at IS NOT NULL)::integer AS found, coalesce(i.stopped_by, '') AS by,

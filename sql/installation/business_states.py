@@ -96,6 +96,7 @@ class InstallationMetrics:
     outbox_oldest_seconds: float
     outbox_events: int
     transaction_oldest_seconds: float
+    row_locks_oldest_seconds: float
     stalled: dict[str, int]
     refused: dict[str, int]
     stopped: int

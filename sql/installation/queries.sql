@@ -99,6 +99,7 @@ SELECT (SELECT count(*) FROM live)::integer AS workers,
        (SELECT count(*) FROM (SELECT FROM dialer.outbox LIMIT 10000) o)::integer AS outbox_events,
        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(t.since)), 0)
         FROM transactions t)::float8 AS transaction_oldest_seconds,
+       (SELECT coalesce(max(r.seconds), 0) FROM dialer.row_locks_v1() r)::float8 AS row_locks_oldest_seconds,
        (SELECT coalesce(jsonb_object_agg(s.reason, s.businesses), '{}')
         FROM (SELECT q.reason, count(*) AS businesses FROM dialer.stalls q GROUP BY q.reason) s) AS stalled,
        (SELECT coalesce(jsonb_object_agg(f.rule, f.leads), '{}')

@@ -43,6 +43,14 @@ IGNORED = (
     "ignore_startup_parameters = extra_float_digits,jit,lock_timeout,statement_timeout,idle_in_transaction_session_timeout,"
     "default_transaction_isolation"
 )
+# Workers that have just started are given time to divide the partitions.
+LOST_PARTITION = """UPDATE dialer.partitions SET owner = NULL WHERE partition = 7;
+UPDATE dialer.workers SET started_at = now() - interval '1 minute'"""
+SILENT_CALLS = """INSERT INTO dialer.attempts (business_id, run_id, job_id, send_by, ring_seconds, token, nonce, phone, from_number,
+                                        account_sid, state, sid, ended_at, outcome)
+SELECT a.business_id, a.run_id, a.job_id, a.send_by, a.ring_seconds, a.token, a.nonce, a.phone, a.from_number,
+       a.account_sid, a.state, 'CA' || lpad(n::text, 32, '0'), now(), a.outcome
+FROM dialer.attempts a, generate_series(10, 15) n WHERE a.state = 'over'"""
 DEAD_ROWS = """INSERT INTO dialer.prices SELECT 'USD', n::text, 1 FROM generate_series(1, 11000) n;
 DELETE FROM dialer.prices; SELECT pg_stat_force_next_flush()"""
 
@@ -173,6 +181,17 @@ async def held_lock(installation: Installation) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def locked_rows(installation: Installation) -> AsyncIterator[None]:
+    """A program that has locked slots, for which nothing of ours waits: a claim passes over them."""
+    at_once(installation, "row_locks")
+    connection = await asyncpg.connect(installation.url, server_settings={"application_name": "report.py"})
+    async with connection.transaction():
+        await connection.execute("SELECT FROM dialer.lanes FOR UPDATE")
+        yield
+    await connection.close()
+
+
+@asynccontextmanager
 async def a_cluster(installation: Installation) -> AsyncIterator[None]:
     settings = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
     server = valkey.Valkey(installation.path / "cluster", databases=1, settings=settings)
@@ -234,7 +253,7 @@ FAULTS: list[tuple[Any, str]] = [
     (stored(f"REVOKE DELETE ON dialer.outbox FROM {ROLE}"), "privileges"),
     (many_connections, "connections"),
     (stored("UPDATE dialer.workers SET lease_until = now()"), "workers"),
-    (stored("UPDATE dialer.partitions SET owner = NULL WHERE partition = 7"), "partitions"),
+    (stored(LOST_PARTITION), "partitions"),
     (stored("UPDATE outbound_call_runs SET lock_ts = dialer.utc() - interval '1 minute'"), "stale_runs"),
     (stored("UPDATE dialer.attempts SET send_by = now() - interval '2 hours'"), "stuck_attempts"),
     (
@@ -263,6 +282,8 @@ FAULTS: list[tuple[Any, str]] = [
     (stored("UPDATE dialer.webhooks SET disabled_at = now()"), "webhooks"),
     (old_transaction, "transactions"),
     (held_lock, "locks"),
+    (locked_rows, "row_locks"),
+    (stored(SILENT_CALLS), "callbacks"),
     (stored("UPDATE dialer.installation SET stopped_at = now(), stopped_by = 'Dana', stop_reason = 'a fire'"), "stopped"),
     (stored("UPDATE dialer.businesses SET stopped_at = now()"), "stopped_businesses"),
     (stored("UPDATE dialer.businesses SET calling_hours = NULL"), "calling_hours"),

@@ -228,13 +228,22 @@ async def all_stopped(cluster: WatchedCluster) -> AsyncIterator[None]:
     await installation.change_all(stop=False, reason=None, requested_by="test")
 
 
+@asynccontextmanager
+async def callbacks_lost(cluster: WatchedCluster) -> AsyncIterator[None]:
+    await cluster.faults(callback_drop=1.0)
+    await dialling(cluster, scenario="answer")
+    await dialling(cluster, scenario="answer")
+    yield
+    await cluster.faults()
+
+
 CAUSES: dict[Callable[[WatchedCluster], AbstractAsyncContextManager[None]], frozenset[str]] = {
     all_workers_killed: frozenset({"RingmasterNoWorker", "RingmasterProcessDown", "RingmasterRunsUndriven"}),
     web_killed: frozenset({"RingmasterUnwatched", "RingmasterProcessDown"}),
     partition_locked: frozenset({"RingmasterPartitionsUnowned", "RingmasterLongTransaction"}),
     redis_down: frozenset({"RingmasterRedisAway", "RingmasterStreamBehind", "RingmasterOutboxStalled"}),
     database_down: frozenset({"RingmasterDatabaseAway", "RingmasterLeaseExpired", "RingmasterErrors"}),
-    row_locked: frozenset({"RingmasterCommandsWait"}),
+    row_locked: frozenset({"RingmasterCommandsWait", "RingmasterRowsLocked"}),
     claims_fail: frozenset({"RingmasterBusinessesStalled"}),
     table_locked: frozenset({"RingmasterPoolBusy"}),
     answers_lost: frozenset({"RingmasterUnknownCalls", "RingmasterAnswersForeign"}),
@@ -243,6 +252,7 @@ CAUSES: dict[Callable[[WatchedCluster], AbstractAsyncContextManager[None]], froz
     provider_away: frozenset({"RingmasterAccountPaused"}),
     loop_blocked: frozenset({"RingmasterLoopBlocked"}),
     callbacks_forged: frozenset({"RingmasterCallbacksRefused"}),
+    callbacks_lost: frozenset({"RingmasterCallbacksMissing"}),
     webhook_away: frozenset({"RingmasterWebhooksLate"}),
     function_missing: frozenset({"RingmasterDutyFails"}),
     all_stopped: frozenset({"RingmasterDiallingStopped"}),

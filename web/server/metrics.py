@@ -55,8 +55,11 @@ INSTALLATION: Final = {
     "outbox_oldest_seconds": "Age of the oldest event that is not published.",
     "outbox_events": "Events that are not published, counted up to 10,000.",
     "transaction_oldest_seconds": "Age of the oldest transaction in the database.",
+    "row_locks_oldest_seconds": "Age of the oldest transaction that keeps rows of calls locked.",
     "stopped": "1: the dialling of all businesses is stopped.",
 }
+# A load balancer asks every few seconds: its 503 is an answer, and no error that a user sees.
+READINESS: Final = "/readyz"
 # Seconds; a cancel should be answered within 10 ms, one with `wait` within 8 s.
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -98,7 +101,7 @@ class Metrics(ProcessMetrics):
         if child is None:
             child = self._request_counts[labels] = self.requests.labels(*labels)
         child.inc()
-        if status.startswith("5"):
+        if status.startswith("5") and route != READINESS:
             self._failures.inc()
 
     def time(self, route: str, seconds: float) -> None:
