@@ -1,4 +1,7 @@
-"""The cost of claims and records as jobs grow in number, after a long history, and while an open transaction blocks VACUUM."""
+"""The cost of claims and records as jobs, runs and calls of the past grow in number, and while an open transaction blocks VACUUM.
+
+Each is compared with a control in a database beside it, in alternating rounds.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,20 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
 
-from benchmarks.queue import LOADED_TABLES
+from benchmarks.queue import LOADED_TABLES, RULES
 from benchmarks.rounds import SLOTS, Round
 from ringmaster.local.postgres import Postgres
 from sql.attempts.attempts import Attempts, ClaimRequest
 from sql.businesses.businesses import Businesses
 from sql.migrate import migrate
 from sql.pool import open_pool
-from sql.runs.new_lead import NewLead
-from sql.runs.new_run import NewRun, Request
-from sql.runs.runs import Runs
 from sql.workers.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,74 +35,237 @@ if TYPE_CHECKING:
 BUSINESSES = 1_000
 PARTITIONS = 256
 CLAIMERS = 2
-WARM_UP_CALLS = 600
-CALLS = 6_000  # measured at each size, of both claimers together
-LEADS_A_RUN = 5_000
-ROWS_A_STATEMENT = 100_000
+WARM_UP_CALLS = BUSINESSES * SLOTS  # of each business once: images of pages that a checkpoint asks for are written by then
+CALLS = 6_000  # measured in each round, of both claimers together
 SNAPSHOT_CALLS = 20_000
-PAST = """INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
-                                     created_at, send_by, outcome)
-    SELECT $1 + n % $2, 0, 0, 'over', gen_random_uuid(), gen_random_uuid(), '+1' || lpad((n % 1000000000)::text, 10, '0'),
-           '+12025550100', 'AC', 30, now() - interval '2 days', now(), 'completed'
-    FROM generate_series($3::bigint, $4::bigint - 1) n"""
+ROWS_A_STATEMENT = 500_000
+SETTINGS = {"max_wal_size": "8GB"}  # of loading; a checkpoint comes before each round
+
+RUNS = """INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, started_at)
+    SELECT b, 'bench', 'running', $3, $4, $4, now() AT TIME ZONE 'UTC' FROM generate_series(1, $2::integer) n, generate_series(1, $1::integer) b
+    ORDER BY n, b"""
+ZONES = """INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position, opens_at, closes_at)
+    SELECT r.business_id, r.id, 'US:UTC', 1, r.total_leads, 1, '-infinity', 'infinity' FROM public.outbound_call_runs r ORDER BY r.id"""
+JOBS = """INSERT INTO public.outbound_call_jobs (run_id, lead_id, business_id, position, phone)
+    SELECT r.id, p, r.business_id, p,
+           '+1' || lpad((r.business_id - 1)::text, 4, '0') || lpad(((r.id - 1) / $3::integer * r.total_leads + p)::text, 6, '0')
+    FROM (SELECT * FROM public.outbound_call_runs WHERE id BETWEEN $1 AND $2 ORDER BY id) r, generate_series(1, r.total_leads) p"""
+PAST = (
+    """INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
+                                    created_at, send_by, ended_at, sid, outcome, duration)
+    SELECT 1 + n % $3::integer, 0, 0, 'over', gen_random_uuid(), gen_random_uuid(),
+           '+1' || lpad((n % $3::integer)::text, 4, '0') || lpad((1 + n / $3::integer)::text, 6, '0'),
+           '+12025550100', 'AC', 30, t.at, t.at, t.at, 'CB' || lpad(n::text, 32, '0'), 'completed', 1
+    FROM generate_series($1::integer, $2::integer - 1) n
+    CROSS JOIN LATERAL (SELECT now() - interval '60 days' + n * (interval '58 days' / $4::integer) AS at) t""",
+    """INSERT INTO dialer.call_sids (sid, business_id, attempt_id, seen_at)
+    SELECT 'CB' || lpad(n::text, 32, '0'), 1 + n % $3::integer, 1 + n,
+           now() - interval '60 days' + n * (interval '58 days' / $4::integer)
+    FROM generate_series($1::integer, $2::integer - 1) n""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is in a database: `jobs` over all businesses in `runs` of each, and so many calls of the `past`; with `rules`, all are on."""
+
+    label: str
+    jobs: int
+    runs: int = 1
+    past: int = 0
+    rules: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What was measured with so many `jobs` and so many attempts of the `past`: a claim of 30 businesses, and calls a second."""
+    """A shape beside its control: a claim of 30 businesses, calls and WAL, medians of the rounds; `times` that of the control's claim."""
 
     label: str
+    beside: str
     jobs: int
+    runs: int
     past: int
+    seeded_seconds: float
     claim_p50_ms: float
     claim_p99_ms: float
     calls_a_second: float
+    wal_bytes_a_call: float
+    times: float
+    each_times: list[float]
 
 
-async def measure(sizes: Sequence[int], past: int) -> AsyncIterator[Stage]:
-    """Grow one database through `sizes` jobs, then add `past` attempts, then pin a snapshot; yield each stage when it is measured."""
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    claim_p50_ms: float
+    claim_p99_ms: float
+    calls_a_second: float
+    wal_bytes_a_call: float
+
+
+def groups(sizes: Sequence[int], runs: Sequence[int], past: int) -> list[list[Shape]]:
+    """The shapes that are compared: the first of each group is the control."""
+    first = Shape(f"{sizes[0]:,} jobs", sizes[0])
+    grown = [Shape(f"{size:,} jobs", size) for size in sizes[1:]]
+    busier = [Shape(f"{n} runs of a business", sizes[0] * n, runs=n) for n in runs]
+    ruled = Shape("all rules, no calls of the past", sizes[0], rules=True)
+    pinned = Shape(f"{SNAPSHOT_CALLS:,} calls after a snapshot was pinned", 10 * SNAPSHOT_CALLS, pinned=True)
+    return [
+        [first, *grown],
+        [first, *busier],
+        [ruled, Shape(f"all rules, {past:,} calls of the past", sizes[0], past=past, rules=True)],
+        [first, pinned],
+    ]
+
+
+async def measure(sizes: Sequence[int], runs: Sequence[int], past: int, rounds: int) -> AsyncIterator[Stage]:
+    """Measure each shape and its control in turns, `rounds` times; yield a stage when its group is measured."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ringmaster-bench-")))
-        server = Postgres(folder / "postgres")
+        server = Postgres(folder / "postgres", settings=SETTINGS)
         await server.start()
         stack.push_async_callback(server.stop)
-        await migrate(server.url)
-        pool = await stack.enter_async_context(await open_pool(server.url, name="bench", size=2 * CLAIMERS + 2))
-        own = await asyncpg.connect(server.url)  # the pool's statements time out
-        stack.push_async_callback(own.close)
-        queue = _Queue(pool, await _businesses(pool))
-        await queue.join()
-        for size in sizes:
-            await queue.grow(size)
-            await own.execute(f"VACUUM ANALYZE {LOADED_TABLES}, dialer.attempts")
-            yield await queue.stage(f"{size:,} jobs", 0)
-        for first in range(0, past, ROWS_A_STATEMENT):
-            await own.execute(PAST, queue.businesses[0], BUSINESSES, first, min(first + ROWS_A_STATEMENT, past))
-        await own.execute("VACUUM ANALYZE dialer.attempts")
-        yield await queue.stage(f"and {past:,} calls of the past", past)
-        snapshot = await asyncpg.connect(server.url, server_settings={"idle_in_transaction_session_timeout": "0"})
-        stack.push_async_callback(snapshot.close)
-        await snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        await snapshot.fetchval("SELECT count(*) FROM dialer.businesses")
-        await queue.call(SNAPSHOT_CALLS)
-        yield await queue.stage(f"and {SNAPSHOT_CALLS:,} calls after a snapshot was pinned", past)
+        for shapes in groups(sizes, runs, past):
+            databases = [await Database.seed(server.url, shape) for shape in shapes]
+            for stage in await _in_turns(databases, rounds):
+                yield stage
+            for database in databases:
+                await database.drop()
 
 
-async def _businesses(pool: Pool) -> list[int]:
-    create = Businesses(pool).create
-    return [await create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS) for _ in range(BUSINESSES)]
+async def _in_turns(databases: Sequence[Database], rounds: int) -> list[Stage]:
+    figures: list[list[_Figures]] = [[await database.round() for database in databases] for _ in range(rounds)]
+    return [
+        _stage(database.shape, databases[0].shape, database.seconds, [row[n] for row in figures], [row[0] for row in figures])
+        for n, database in enumerate(databases)
+    ]
+
+
+def _stage(shape: Shape, control: Shape, seconds: float, figures: Sequence[_Figures], controls: Sequence[_Figures]) -> Stage:
+    times = [one.claim_p50_ms / other.claim_p50_ms for one, other in zip(figures, controls, strict=True)]
+    return Stage(
+        shape.label,
+        control.label,
+        shape.jobs,
+        shape.runs,
+        shape.past,
+        seconds,
+        median(one.claim_p50_ms for one in figures),
+        median(one.claim_p99_ms for one in figures),
+        median(one.calls_a_second for one in figures),
+        median(one.wal_bytes_a_call for one in figures),
+        median(times),
+        times,
+    )
+
+
+class Database:
+    """A database of one shape. One that a round would use up is copied for each round."""
+
+    def __init__(self, server_url: str, shape: Shape, seconds: float) -> None:
+        """`seconds` is how long it took to fill."""
+        self._server_url = server_url
+        self._name = _name(shape)
+        self.shape = shape
+        self.seconds = seconds
+
+    @classmethod
+    async def seed(cls, server_url: str, shape: Shape) -> Database:
+        """Make and fill a database."""
+        started_at = time.perf_counter()
+        one = cls(server_url, shape, 0)
+        await one._control(f'CREATE DATABASE "{one._name}"')
+        url = one._url(one._name)
+        await migrate(url)
+        pool = await open_pool(url, name="bench", size=1)
+        try:
+            create = Businesses(pool).create
+            for _ in range(BUSINESSES):
+                await create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS)
+        finally:
+            await pool.close()
+        connection = await asyncpg.connect(url)  # the pool's statements time out
+        try:
+            await _fill(connection, shape)
+        finally:
+            await connection.close()
+        one.seconds = time.perf_counter() - started_at
+        return one
+
+    async def round(self) -> _Figures:
+        """Call each business once to warm up, then measure."""
+        calls = WARM_UP_CALLS + CALLS + (SNAPSHOT_CALLS if self.shape.pinned else 0)
+        async with AsyncExitStack() as stack:
+            name = self._name
+            if self.shape.jobs < 10 * calls:
+                name = f"{self._name} copy"
+                await self._control(f'CREATE DATABASE "{name}" TEMPLATE "{self._name}"')
+                stack.push_async_callback(self._control, f'DROP DATABASE "{name}" WITH (FORCE)')
+            await self._control("CHECKPOINT")
+            url = self._url(name)
+            if self.shape.pinned:
+                snapshot = await asyncpg.connect(url, server_settings={"idle_in_transaction_session_timeout": "0"})
+                stack.push_async_callback(snapshot.close)
+                await snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                await snapshot.fetchval("SELECT count(*) FROM dialer.businesses")
+            pool = await stack.enter_async_context(await open_pool(url, name="bench", size=2 * CLAIMERS + 2))
+            queue = _Queue(pool)
+            await queue.join()
+            await queue.call(calls - CALLS)
+            before = await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+            started_at = time.perf_counter()
+            rounds = await queue.call(CALLS)
+            seconds = time.perf_counter() - started_at
+            wal = float(await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn") - before)
+        claims = sorted(ms for one in rounds for ms in one.claim_ms)
+        called = sum(one.calls for one in rounds)
+        return _Figures(claims[len(claims) // 2], claims[int(len(claims) * 0.99)], called / seconds, wal / called)
+
+    async def drop(self) -> None:
+        """Remove it."""
+        await self._control(f'DROP DATABASE "{self._name}" WITH (FORCE)')
+
+    def _url(self, name: str) -> str:
+        return f"{self._server_url.rpartition('/')[0]}/{name.replace(' ', '%20')}"
+
+    async def _control(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._server_url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+def _name(shape: Shape) -> str:
+    return f"{shape.jobs} jobs {shape.runs} runs {shape.past} past{' rules' * shape.rules}{' pinned' * shape.pinned}"
+
+
+async def _fill(connection: asyncpg.Connection[asyncpg.Record], shape: Shape) -> None:
+    leads = shape.jobs // BUSINESSES // shape.runs
+    await connection.execute("SET session_replication_role = replica")  # no look-up of the run for each of its jobs
+    await connection.execute(RUNS, BUSINESSES, shape.runs, SLOTS, leads)
+    await connection.execute(ZONES)
+    step = max(ROWS_A_STATEMENT // leads, 1)
+    for first in range(1, BUSINESSES * shape.runs + 1, step):
+        await connection.execute(JOBS, first, first + step - 1, BUSINESSES)
+    if shape.rules:
+        for statement in RULES:
+            await connection.execute(statement)
+    for first in range(0, shape.past, ROWS_A_STATEMENT):
+        for statement in PAST:
+            await connection.execute(statement, first, min(first + ROWS_A_STATEMENT, shape.past), BUSINESSES, shape.past)
+    tables = LOADED_TABLES + (", dialer.registers" if shape.rules else "") + (", dialer.attempts, dialer.call_sids" if shape.past else "")
+    await connection.execute(f"VACUUM ANALYZE {tables}")
 
 
 class _Queue:
-    """The businesses of the benchmark, and the worker that owns them."""
+    """The businesses of a database, and the worker that owns them."""
 
-    def __init__(self, pool: Pool, businesses: list[int]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._incarnation: UUID = uuid4()
         self._requests: list[ClaimRequest] = []
-        self._jobs = 0
         self._next = 0
-        self.businesses = businesses
 
     async def join(self) -> None:
         """Own every partition."""
@@ -110,27 +274,6 @@ class _Queue:
         epochs = await workers.take_over(self._incarnation, list(range(PARTITIONS)))
         lanes = await self._pool.fetch("SELECT business_id, partition FROM dialer.lanes ORDER BY business_id")
         self._requests = [ClaimRequest(row["business_id"], epochs[row["partition"]], SLOTS) for row in lanes]
-
-    async def grow(self, jobs: int) -> None:
-        """Load runs until there are so many jobs, as many of each business."""
-        runs = Runs(self._pool)
-        until = jobs // BUSINESSES
-        for n, business in enumerate(self.businesses):
-            for first in range(self._jobs, until, LEADS_A_RUN):
-                numbers = range(first + 1, min(first + LEADS_A_RUN, until) + 1)
-                leads = [NewLead(k, f"+1{n:04}{k:06}", None, "US:UTC") for k in numbers]
-                await runs.create(NewRun(business, "bench", SLOTS, leads, start=True), Request(f"http:{uuid4()}", b"", "bench", {}))
-        self._jobs = until
-
-    async def stage(self, label: str, past: int) -> Stage:
-        """Call some leads to warm up, then measure."""
-        await self.call(WARM_UP_CALLS)
-        started_at = time.perf_counter()
-        rounds = await self.call(CALLS)
-        seconds = time.perf_counter() - started_at
-        claims = sorted(ms for one in rounds for ms in one.claim_ms)
-        middle, late = claims[len(claims) // 2], claims[int(len(claims) * 0.99)]
-        return Stage(label, self._jobs * BUSINESSES, past, middle, late, sum(one.calls for one in rounds) / seconds)
 
     async def call(self, calls: int) -> list[Round]:
         """Call so many leads of businesses in turn."""

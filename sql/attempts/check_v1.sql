@@ -52,10 +52,12 @@ $$;
 
 -- Each offered lead with the first rule that keeps it from being called now, if any.
 CREATE OR REPLACE FUNCTION dialer.claim_check_v1(
-    room dialer.claim_room[], runs dialer.claim_run[], zones dialer.run_zones[], offers dialer.claim_offer[],
-    p_max_minutes integer)
+    room dialer.claim_room[], zones dialer.claim_zone[], offers dialer.claim_offer[], p_max_minutes integer)
 RETURNS dialer.claim_offer[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Only arrays are joined; tables are read for each row.
+SET enable_hashjoin = on
+AS $$
 DECLARE
     -- Other runs do not call a number for this long after the provider has refused it.
     refused_for CONSTANT interval := '90 days';
@@ -64,12 +66,14 @@ BEGIN
         SELECT ROW(c.business_id, c.run_id, c.job_id, c.phone, c.zone, c.position, c.is_retry, c.nth, v.rule,
                    CASE v.rule WHEN 'daily_cap' THEN z.day_to WHEN 'gap' THEN e.gap_ends END,
                    CASE WHEN v.reason IS NOT NULL THEN dialer.job_without_call(c.business_id, c.job_id) END,
-                   v.reason, m.minute_price, m.minute_price * p_max_minutes)::dialer.claim_offer
+                   v.reason, m.minute_price, m.minute_price * p_max_minutes, c.first_position, c.turn, c.is_next,
+                   c.amount_left)::dialer.claim_offer
         FROM unnest(offers) c
         JOIN unnest(room) a ON a.business_id = c.business_id
-        JOIN unnest(runs) r ON r.id = c.run_id
-        CROSS JOIN LATERAL (SELECT y.opens_at, y.day_from, y.day_to FROM unnest(zones) y
-                            WHERE y.run_id = c.run_id AND y.zone = c.zone LIMIT 1) z
+        JOIN (SELECT DISTINCT ON ((y.zone).run_id, (y.zone).zone) y.zone, y.run FROM unnest(zones) y
+              ORDER BY (y.zone).run_id, (y.zone).zone, (y.zone).first_position) y
+            ON (y.zone).run_id = c.run_id AND (y.zone).zone = c.zone
+        CROSS JOIN LATERAL (SELECT (y.run).*) r CROSS JOIN LATERAL (SELECT (y.zone).*) z
         CROSS JOIN LATERAL (SELECT min(d.register_id) AS register_id FROM dialer.do_not_call d
                             WHERE d.business_id = c.business_id AND d.phone = c.phone
                               AND d.register_id = ANY (a.registers)) d

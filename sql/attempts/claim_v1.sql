@@ -50,7 +50,7 @@ DECLARE
     held_runs integer[];
     room dialer.claim_room[];
     runs dialer.claim_run[];
-    zones dialer.run_zones[];
+    zones dialer.claim_zone[];
     offers dialer.claim_offer[];
     picks dialer.claim_pick[];
     taken dialer.attempts[];
@@ -67,16 +67,16 @@ BEGIN
                        ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
     room := dialer.claim_room_v1(p_incarnation, p_businesses, p_epochs, p_permits, p_default_account, held_lanes);
     runs := dialer.claim_eligible_v1(room, held_runs);
-    zones := ARRAY(SELECT z
-                   FROM unnest(runs) r JOIN unnest(room) a ON a.business_id = r.business_id
+    zones := ARRAY(SELECT ROW(z, r)::dialer.claim_zone
+                   FROM unnest(runs) r
                    JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id
                    WHERE r.held AND r.may_take > 0
-                     AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, a.countries, send_by)
+                     AND dialer.may_offer(z.opens_at, z.closes_at, z.zone, r.countries, send_by)
                      AND (z.next_position <= z.last_position
                           OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                    ORDER BY z.run_id, z.zone, z.first_position FOR NO KEY UPDATE OF z SKIP LOCKED);
-    offers := dialer.claim_check_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones), p_max_minutes);
-    picks := dialer.claim_pick_v1(room, runs, offers);
+    offers := dialer.claim_rules_v1(room, zones, dialer.claim_offer_v1(zones), p_max_minutes);
+    picks := dialer.claim_pick_v1(room, offers);
     taken := dialer.claim_take_v1(room, runs, picks, p_token, send_by, p_ring_seconds);
     skipped_runs := dialer.claim_pass_v1(runs, zones, offers, picks);
     PERFORM dialer.end_if_done_v1(e.business_id, e.run_id)
@@ -135,7 +135,8 @@ BEGIN
                         ELSE b.max_per_day END,
                    coalesce(r.settings ->> 'recently_called' = 'skip', FALSE), r.ancestors || r.id,
                    e.budget_left, r.calls_count,
-                   (r.settings -> 'budget' ->> 'amount')::numeric - r.amount_spent)::dialer.claim_run
+                   (r.settings -> 'budget' ->> 'amount')::numeric - r.amount_spent, a.may_take,
+                   a.countries)::dialer.claim_run
         FROM unnest(room) a
         JOIN dialer.businesses b ON b.business_id = a.business_id
         JOIN public.outbound_call_runs r ON r.business_id = a.business_id AND r.status = 'running'
@@ -146,46 +147,91 @@ BEGIN
 END
 $$;
 
--- The next leads of each run: due retries, then new leads; `nth` is the order within the run.
-CREATE OR REPLACE FUNCTION dialer.claim_offer_v1(runs dialer.claim_run[], zones dialer.run_zones[])
+-- The next leads of each run: due retries, then new leads; `nth` is the order within the run, `turn` that across all
+-- runs of a business: by priority, then by fewest calls in progress, then the run that was served longest ago.
+CREATE OR REPLACE FUNCTION dialer.claim_offer_v1(zones dialer.claim_zone[])
 RETURNS dialer.claim_offer[]
 LANGUAGE plpgsql AS $$
 DECLARE
     scan CONSTANT integer := dialer.claim_scan();
 BEGIN
     RETURN ARRAY(
-        SELECT ROW(r.business_id, r.id, c.job_id, c.phone, c.zone, c.position, c.is_retry,
-                   row_number() OVER (PARTITION BY r.id ORDER BY NOT c.is_retry, c.due_at, c.position),
-                   NULL, NULL, NULL, NULL, NULL, NULL)::dialer.claim_offer
-        FROM unnest(runs) r CROSS JOIN LATERAL (
-            (SELECT t.id AS job_id, t.phone, z.zone, TRUE AS is_retry, t.due_at, t.position
-             FROM (SELECT DISTINCT y.zone FROM unnest(zones) y
-                   WHERE y.run_id = r.id AND y.business_id = r.business_id) z CROSS JOIN LATERAL (
-                 SELECT j.id, j.phone, j.position, t.due_at
-                 FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
-                 WHERE t.run_id = r.id AND t.business_id = r.business_id AND t.zone = z.zone AND t.due_at <= now()
-                   AND j.status = 'queued'
-                 ORDER BY t.due_at, t.job_id LIMIT r.may_take) t
-             ORDER BY t.due_at, t.id LIMIT r.may_take)
+        WITH open AS MATERIALIZED (
+            SELECT r.id AS run_id, r.business_id, r.may_take, r.permits, r.priority, r.in_progress_count, r.served_at,
+                   r.amount_left, o.zone, o.first_position, o.next_position, o.last_position,
+                   row_number() OVER (PARTITION BY r.id, o.zone ORDER BY o.first_position) AS nth_of_zone
+            FROM unnest(zones) z
+            CROSS JOIN LATERAL (SELECT (z.run).*) r CROSS JOIN LATERAL (SELECT (z.zone).*) o
+        ), lead AS (
+            SELECT o.*, t.id AS job_id, t.phone, TRUE AS is_retry, t.due_at, t.position, t.id AS key
+            FROM open o CROSS JOIN LATERAL (
+                SELECT j.id, j.phone, j.position, t.due_at
+                FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
+                WHERE t.run_id = o.run_id AND t.business_id = o.business_id AND t.zone = o.zone AND t.due_at <= now()
+                  AND j.status = 'queued'
+                ORDER BY t.due_at, t.job_id LIMIT o.may_take) t
+            WHERE o.nth_of_zone = 1
             UNION ALL
-            (SELECT j.id, j.phone, z.zone, FALSE, NULL, j.position
-             FROM unnest(zones) z CROSS JOIN LATERAL (
-                 SELECT j.id, j.phone, j.position FROM public.outbound_call_jobs j
-                 WHERE j.run_id = r.id AND j.business_id = r.business_id AND j.status = 'queued'
-                   AND j.position BETWEEN z.next_position AND least(z.last_position, z.next_position + scan - 1)
-                 ORDER BY j.position LIMIT r.may_take) j
-             WHERE z.run_id = r.id AND z.business_id = r.business_id
-             ORDER BY j.position LIMIT r.may_take)
-        ) c
-        WHERE r.held AND r.may_take > 0);
+            SELECT o.*, j.id, j.phone, FALSE, NULL, j.position, j.position
+            FROM open o CROSS JOIN LATERAL (
+                SELECT j.id, j.phone, j.position FROM public.outbound_call_jobs j
+                WHERE j.run_id = o.run_id AND j.business_id = o.business_id AND j.status = 'queued'
+                  AND j.position BETWEEN o.next_position AND least(o.last_position, o.next_position + scan - 1)
+                ORDER BY j.position LIMIT o.may_take) j
+        ), first AS (
+            -- As many of each kind as the run may take.
+            SELECT l.*, row_number() OVER (PARTITION BY l.run_id, l.is_retry ORDER BY l.due_at, l.key) AS nth_of_kind
+            FROM lead l
+        ), numbered AS (
+            SELECT f.*, row_number() OVER (PARTITION BY f.run_id ORDER BY NOT f.is_retry, f.due_at, f.position) AS nth
+            FROM first f WHERE f.nth_of_kind <= f.may_take
+        ), turns AS (
+            SELECT n.*, row_number() OVER (
+                       PARTITION BY n.business_id, n.nth <= n.may_take
+                       ORDER BY n.priority DESC, n.in_progress_count + n.nth, n.served_at NULLS FIRST, n.run_id,
+                                n.nth) AS place
+            FROM numbered n
+        )
+        SELECT ROW(t.business_id, t.run_id, t.job_id, t.phone, t.zone, t.position, t.is_retry, t.nth,
+                   NULL, NULL, NULL, NULL, NULL, NULL, t.first_position,
+                   CASE WHEN t.nth <= t.may_take THEN t.place END,
+                   t.nth <= t.may_take AND t.place <= t.permits
+                       OR bool_or(t.amount_left IS NOT NULL) OVER (PARTITION BY t.business_id),
+                   t.amount_left)::dialer.claim_offer
+        FROM turns t);
+END
+$$;
+
+-- Checks the offered leads by the rules of calling: those whose turn is within the permits, and where a rule stops one
+-- of them, all others of that business too. Beside a run with a budget in money all are: it may not cover its leads, and
+-- gives up their turns.
+CREATE OR REPLACE FUNCTION dialer.claim_rules_v1(
+    room dialer.claim_room[], zones dialer.claim_zone[], offers dialer.claim_offer[], p_max_minutes integer)
+RETURNS dialer.claim_offer[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    later CONSTANT dialer.claim_offer[] := ARRAY(SELECT o FROM unnest(offers) o WHERE NOT o.is_next);
+    checked dialer.claim_offer[];
+    stopped integer[];
+BEGIN
+    IF cardinality(later) = 0 THEN
+        RETURN dialer.claim_check_v1(room, zones, offers, p_max_minutes);
+    END IF;
+    checked := dialer.claim_check_v1(room, zones, ARRAY(SELECT o FROM unnest(offers) o WHERE o.is_next), p_max_minutes);
+    stopped := ARRAY(SELECT DISTINCT c.business_id FROM unnest(checked) c WHERE c.rule IS NOT NULL);
+    IF cardinality(stopped) = 0 THEN
+        RETURN checked || later;
+    END IF;
+    RETURN checked || ARRAY(SELECT o FROM unnest(later) o WHERE o.business_id <> ALL (stopped))
+        || dialer.claim_check_v1(room, zones, ARRAY(SELECT o FROM unnest(later) o WHERE o.business_id = ANY (stopped)),
+                                 p_max_minutes);
 END
 $$;
 
 -- The offered leads in the order of their turns, each with its fate: `take`; `put_off`, with the reason, when a rule
 -- lets it wait, its number is in use or its job row is locked; `end`, when a rule will never let it be called; `left`
 -- (unchanged), when its retry row is locked; NULL, when it is beyond the slots and permits of the business.
-CREATE OR REPLACE FUNCTION dialer.claim_pick_v1(
-    room dialer.claim_room[], runs dialer.claim_run[], offers dialer.claim_offer[])
+CREATE OR REPLACE FUNCTION dialer.claim_pick_v1(room dialer.claim_room[], offers dialer.claim_offer[])
 RETURNS dialer.claim_pick[]
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -196,17 +242,12 @@ BEGIN
                             OVER (PARTITION BY o.run_id ORDER BY o.nth) AS cost
             FROM unnest(offers) o
         ), turn AS MATERIALIZED (
-            -- The order across all runs of a business: by priority, then by fewest calls in progress, then the run
-            -- that was served longest ago. `call` is the number that the call of this lead would have: a lead that a
-            -- rule stops uses no number.
-            SELECT c.*, row_number() OVER turns AS turn,
-                   count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING)
+            -- `call` is the number that the call of this lead would have: a lead that a rule stops uses no number.
+            SELECT c.*, count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING)
                        + (c.rule IS NOT NULL)::integer AS call
-            FROM covered c JOIN unnest(runs) r ON r.id = c.run_id
-            WHERE c.nth <= r.may_take AND coalesce(c.cost <= greatest(r.amount_left, 0), TRUE)
-            WINDOW turns AS (
-                PARTITION BY c.business_id
-                ORDER BY r.priority DESC, r.in_progress_count + c.nth, r.served_at NULLS FIRST, c.run_id, c.nth)
+            FROM covered c
+            WHERE c.turn IS NOT NULL AND coalesce(c.cost <= greatest(c.amount_left, 0), TRUE)
+            WINDOW turns AS (PARTITION BY c.business_id ORDER BY c.turn)
         ), within AS MATERIALIZED (
             -- The leads within the slots and permits of their business, and those before them that are not called.
             SELECT t.*, a.inflight
@@ -220,23 +261,33 @@ BEGIN
             SELECT j.id
             FROM within t JOIN public.outbound_call_jobs j ON j.id = t.job_id AND j.business_id = t.business_id
             WHERE j.status = 'queued' ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED
-        ), allowed AS MATERIALIZED (
-            -- Whether its job is locked or its number in use: one open attempt to a number at a time, across all runs.
-            SELECT w.job_id, f.id IS NULL AS locked,
+        ), held AS MATERIALIZED (
+            -- Whether its retry row or its job is locked.
+            SELECT w.*, w.is_retry AND w.job_id NOT IN (SELECT d.job_id FROM due d) AS is_left,
+                   w.job_id NOT IN (SELECT f.id FROM free f) AS locked
+            FROM within w
+        ), allowed AS (
+            -- Whether its number is in use: one open attempt to a number at a time, across all runs.
+            SELECT h.*,
                    EXISTS (SELECT FROM dialer.attempts o
-                           WHERE o.business_id = w.business_id AND o.phone = w.phone AND o.id = ANY (w.inflight))
-                   OR row_number() OVER (PARTITION BY w.business_id, w.phone ORDER BY w.turn) > 1 AS number_in_use
-            FROM within w LEFT JOIN free f ON f.id = w.job_id
-            WHERE NOT w.is_retry OR EXISTS (SELECT FROM due d WHERE d.job_id = w.job_id)
+                           WHERE o.business_id = h.business_id AND o.phone = h.phone AND o.id = ANY (h.inflight))
+                   OR row_number() OVER (PARTITION BY h.business_id, h.phone, h.is_left ORDER BY h.turn) > 1
+                       AS number_in_use
+            FROM held h
         )
-        SELECT ROW(t.business_id, t.run_id, t.job_id, t.phone, t.zone, t.position, t.is_retry, t.turn,
-                   CASE WHEN w.job_id IS NULL THEN NULL WHEN a.job_id IS NULL THEN 'left'
-                        WHEN a.locked THEN 'put_off' WHEN t.ends_as IS NOT NULL THEN 'end'
-                        WHEN t.rule IS NOT NULL OR a.number_in_use THEN 'put_off' ELSE 'take' END,
-                   CASE WHEN NOT a.locked THEN t.rule END, CASE WHEN NOT a.locked THEN t.until END, t.ends_as,
-                   CASE WHEN a.locked THEN 'locked' WHEN t.rule IS NOT NULL THEN coalesce(t.reason, t.rule)
-                        WHEN a.number_in_use THEN 'same_phone' END, t.minute_price, t.max_cost)::dialer.claim_pick
-        FROM turn t LEFT JOIN within w ON w.job_id = t.job_id LEFT JOIN allowed a ON a.job_id = t.job_id);
+        SELECT ROW(a.business_id, a.run_id, a.job_id, a.phone, a.zone, a.position, a.is_retry, a.turn,
+                   CASE WHEN a.is_left THEN 'left'
+                        WHEN a.locked THEN 'put_off' WHEN a.ends_as IS NOT NULL THEN 'end'
+                        WHEN a.rule IS NOT NULL OR a.number_in_use THEN 'put_off' ELSE 'take' END,
+                   CASE WHEN NOT a.locked THEN a.rule END, CASE WHEN NOT a.locked THEN a.until END, a.ends_as,
+                   CASE WHEN a.locked THEN 'locked' WHEN a.rule IS NOT NULL THEN coalesce(a.reason, a.rule)
+                        WHEN a.number_in_use THEN 'same_phone' END, a.minute_price, a.max_cost,
+                   a.first_position)::dialer.claim_pick
+        FROM allowed a
+        UNION ALL
+        SELECT ROW(t.business_id, t.run_id, t.job_id, t.phone, t.zone, t.position, t.is_retry, t.turn, NULL, NULL,
+                   NULL, NULL, NULL, NULL, NULL, t.first_position)::dialer.claim_pick
+        FROM turn t WHERE t.job_id NOT IN (SELECT w.job_id FROM within w));
 END
 $$;
 
@@ -288,45 +339,94 @@ $$;
 -- Moves each cursor past the leads that were picked, or past a stretch without a queued lead, and updates the counters
 -- of the runs. Returns the runs in which such a stretch was skipped.
 CREATE OR REPLACE FUNCTION dialer.claim_pass_v1(
-    runs dialer.claim_run[], zones dialer.run_zones[], offers dialer.claim_offer[], picks dialer.claim_pick[])
+    runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[], picks dialer.claim_pick[])
 RETURNS integer[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    scan CONSTANT integer := dialer.claim_scan();
-    moved dialer.run_zones[];
+    moves CONSTANT dialer.claim_move[] := dialer.claim_moves_v1(zones, offers, picks);
 BEGIN
-    WITH passed AS (
-        UPDATE dialer.run_zones z
-        SET next_position = 1 + coalesce(m.last, least(z.last_position, z.next_position + scan - 1))
-        FROM (SELECT r.business_id, r.id AS run_id, r.may_take, z.zone, z.first_position,
-                     (SELECT max(p.position) FROM unnest(picks) p
-                      WHERE p.run_id = r.id AND NOT p.is_retry AND p.fate IS NOT NULL
-                        AND p.position BETWEEN z.next_position AND z.last_position) AS last,
-                     EXISTS (SELECT FROM unnest(offers) c
-                             WHERE c.run_id = r.id AND NOT c.is_retry
-                               AND c.position BETWEEN z.next_position AND z.last_position) AS offered
-              FROM unnest(runs) r JOIN unnest(zones) z ON z.run_id = r.id AND z.business_id = r.business_id
-              WHERE z.next_position <= z.last_position) m
-        WHERE z.run_id = m.run_id AND z.zone = m.zone AND z.first_position = m.first_position
-          AND z.business_id = m.business_id
-          AND (m.last IS NOT NULL
-               OR NOT m.offered
-               AND (SELECT count(*) FROM unnest(offers) c WHERE c.run_id = m.run_id AND NOT c.is_retry) < m.may_take)
-        RETURNING z
-    )
-    SELECT array_agg(p.z) INTO moved FROM passed p;
-    PERFORM dialer.claim_count_v1(runs, zones, moved, offers, picks);
-    RETURN ARRAY(SELECT n.run_id FROM unnest(moved) n
-                 WHERE NOT EXISTS (SELECT FROM unnest(picks) p
-                                   WHERE p.run_id = n.run_id AND NOT p.is_retry AND p.fate IS NOT NULL
-                                     AND p.position BETWEEN n.first_position AND n.last_position));
+    UPDATE dialer.run_zones z SET next_position = z.next_position + m.steps
+    FROM unnest(moves) m
+    WHERE z.run_id = m.run_id AND z.zone = m.zone AND z.first_position = m.first_position
+      AND z.business_id = m.business_id;
+    PERFORM dialer.claim_count_v1(runs, offers, picks, moves);
+    RETURN ARRAY(SELECT m.run_id FROM unnest(moves) m WHERE m.skips);
+END
+$$;
+
+-- How far each cursor moves. Only arrays are joined, by hashing: else the time would grow with the square of the runs.
+CREATE OR REPLACE FUNCTION dialer.claim_moves_v1(
+    zones dialer.claim_zone[], offers dialer.claim_offer[], picks dialer.claim_pick[])
+RETURNS dialer.claim_move[]
+LANGUAGE plpgsql
+SET enable_hashjoin = on
+SET enable_nestloop = off
+AS $$
+DECLARE
+    scan CONSTANT integer := dialer.claim_scan();
+BEGIN
+    RETURN ARRAY(
+        SELECT ROW(z.business_id, z.run_id, z.zone, z.first_position,
+                   1 + coalesce(m.last, least(z.last_position, z.next_position + scan - 1)) - z.next_position,
+                   m.last IS NULL)::dialer.claim_move
+        FROM (SELECT (y.zone).*, (y.run).may_take FROM unnest(zones) y) z
+        LEFT JOIN (SELECT p.run_id, p.zone, p.first_position, max(p.position) AS last FROM unnest(picks) p
+                   WHERE NOT p.is_retry AND p.fate IS NOT NULL
+                   GROUP BY p.run_id, p.zone, p.first_position) m
+            ON m.run_id = z.run_id AND m.zone = z.zone AND m.first_position = z.first_position
+        LEFT JOIN (SELECT c.run_id, c.zone, c.first_position, count(*) AS of_zone
+                   FROM unnest(offers) c WHERE NOT c.is_retry GROUP BY c.run_id, c.zone, c.first_position) o
+            ON o.run_id = z.run_id AND o.zone = z.zone AND o.first_position = z.first_position
+        LEFT JOIN (SELECT c.run_id, count(*) AS count FROM unnest(offers) c WHERE NOT c.is_retry GROUP BY c.run_id) r
+            ON r.run_id = z.run_id
+        WHERE z.next_position <= z.last_position
+          AND (m.last IS NOT NULL OR o.of_zone IS NULL AND coalesce(r.count, 0) < z.may_take));
+END
+$$;
+
+-- What happened in each run; `stops` when its budget lets it call no more. Only arrays are joined: see claim_moves_v1.
+CREATE OR REPLACE FUNCTION dialer.claim_tally_v1(
+    runs dialer.claim_run[], offers dialer.claim_offer[], picks dialer.claim_pick[], moves dialer.claim_move[])
+RETURNS TABLE (id integer, business_id integer, budget jsonb, taken integer, ended integer, skipped integer,
+               completed integer, failed integer, last_turn bigint, steps integer, cost numeric, used_up boolean,
+               stops boolean, amount_left numeric, price numeric)
+LANGUAGE plpgsql
+SET enable_hashjoin = on
+SET enable_nestloop = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT x.id, x.business_id, x.settings -> 'budget', coalesce(t.taken, 0), coalesce(t.ended, 0),
+           coalesce(t.skipped, 0), coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.last_turn, 0),
+           coalesce(s.steps, 0), coalesce(t.cost, 0), u.used_up, u.used_up OR u.uncovered, x.amount_left, c.price
+    FROM unnest(runs) x
+    LEFT JOIN (SELECT p.run_id, count(*) FILTER (WHERE p.fate = 'take')::integer AS taken,
+                      count(*) FILTER (WHERE p.fate = 'end')::integer AS ended,
+                      count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'skipped')::integer AS skipped,
+                      count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'completed')::integer AS completed,
+                      count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'failed')::integer AS failed,
+                      sum(p.max_cost) FILTER (WHERE p.fate = 'take') AS cost,
+                      max(p.turn) FILTER (WHERE p.fate IN ('take', 'put_off', 'end')) AS last_turn
+               FROM unnest(picks) p WHERE p.fate IS NOT NULL GROUP BY p.run_id) t ON t.run_id = x.id
+    LEFT JOIN (SELECT m.run_id, sum(m.steps)::integer AS steps FROM unnest(moves) m GROUP BY m.run_id) s
+        ON s.run_id = x.id
+    -- What the next call reserves.
+    LEFT JOIN (SELECT DISTINCT ON (o.run_id) o.run_id, o.max_cost AS price FROM unnest(offers) o
+               WHERE o.rule IS NULL AND o.amount_left IS NOT NULL ORDER BY o.run_id, o.nth) c ON c.run_id = x.id
+    CROSS JOIN LATERAL (
+        -- `uncovered`: the next call costs too much, and no call in progress can give money back.
+        SELECT coalesce(x.budget_left - coalesce(t.taken, 0) <= 0, FALSE) AS used_up,
+               x.in_progress_count + coalesce(t.taken, 0) = 0
+               AND coalesce(c.price > greatest(x.amount_left, 0), FALSE) AS uncovered) u
+    WHERE x.held AND (t.run_id IS NOT NULL OR s.run_id IS NOT NULL OR x.budget_left IS NOT NULL
+                      OR x.amount_left IS NOT NULL);
 END
 $$;
 
 -- Updates the counters of the runs, and pauses a run whose budget is used up while it has leads left.
 CREATE OR REPLACE FUNCTION dialer.claim_count_v1(
-    runs dialer.claim_run[], zones dialer.run_zones[], moved dialer.run_zones[], offers dialer.claim_offer[],
-    picks dialer.claim_pick[])
+    runs dialer.claim_run[], offers dialer.claim_offer[], picks dialer.claim_pick[], moves dialer.claim_move[])
 RETURNS void
 LANGUAGE sql AS $$
     WITH counted AS (
@@ -352,37 +452,11 @@ LANGUAGE sql AS $$
                 ELSE jsonb_build_object('kind', 'budget_amount', 'amount', m.budget -> 'amount',
                                         'currency', m.budget -> 'currency', 'left', trim_scale(m.amount_left)::text,
                                         'price', trim_scale(m.price)::text) END
-        FROM (SELECT x.id, x.business_id, x.settings -> 'budget' AS budget, coalesce(t.taken, 0) AS taken,
-                     coalesce(t.ended, 0) AS ended,
-                     coalesce(t.skipped, 0) AS skipped, coalesce(t.completed, 0) AS completed,
-                     coalesce(t.failed, 0) AS failed, coalesce(t.last_turn, 0) AS last_turn,
-                     coalesce(t.cost, 0) AS cost, u.used_up, x.amount_left, c.price,
-                     (u.used_up OR u.uncovered) AND q.queued > 0 AS pauses,
-                     coalesce((SELECT sum(n.next_position - o.next_position) FROM unnest(moved) n
-                               JOIN unnest(zones) o ON o.run_id = n.run_id AND o.first_position = n.first_position
-                               WHERE n.run_id = x.id), 0)::integer AS steps
-              FROM unnest(runs) x LEFT JOIN (
-                  SELECT p.run_id, count(*) FILTER (WHERE p.fate = 'take')::integer AS taken,
-                         count(*) FILTER (WHERE p.fate = 'end')::integer AS ended,
-                         count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'skipped')::integer AS skipped,
-                         count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'completed')::integer AS completed,
-                         count(*) FILTER (WHERE p.fate = 'end' AND p.ends_as = 'failed')::integer AS failed,
-                         sum(p.max_cost) FILTER (WHERE p.fate = 'take') AS cost,
-                         max(p.turn) FILTER (WHERE p.fate IN ('take', 'put_off', 'end')) AS last_turn
-                  FROM unnest(picks) p GROUP BY p.run_id) t ON t.run_id = x.id
-              LEFT JOIN LATERAL (
-                  -- What the next call reserves.
-                  SELECT o.max_cost AS price FROM unnest(offers) o
-                  WHERE o.run_id = x.id AND o.rule IS NULL ORDER BY o.nth LIMIT 1) c ON TRUE
-              CROSS JOIN LATERAL (
-                  -- `uncovered`: the next call costs too much, and no call in progress can give money back.
-                  SELECT coalesce(x.budget_left - coalesce(t.taken, 0) <= 0, FALSE) AS used_up,
-                         x.in_progress_count + coalesce(t.taken, 0) = 0
-                         AND coalesce(c.price > greatest(x.amount_left, 0), FALSE) AS uncovered) u
-              CROSS JOIN LATERAL (
-                  SELECT n.queued_count - coalesce(t.taken, 0) - coalesce(t.ended, 0) AS queued
-                  FROM public.outbound_call_runs n WHERE n.id = x.id AND n.business_id = x.business_id) q
-              WHERE x.held) m
+        FROM (SELECT t.*, t.stops AND EXISTS (
+                         SELECT FROM public.outbound_call_runs n
+                         WHERE n.id = t.id AND n.business_id = t.business_id
+                           AND n.queued_count > t.taken + t.ended) AS pauses
+              FROM dialer.claim_tally_v1(runs, offers, picks, moves) t OFFSET 0) m
         WHERE r.id = m.id AND r.business_id = m.business_id AND (m.last_turn > 0 OR m.steps > 0 OR m.pauses)
         RETURNING r.business_id, r.id, r.status, r.last_error, r.last_error_cause
     )
@@ -393,7 +467,7 @@ LANGUAGE sql AS $$
 $$;
 
 CREATE OR REPLACE FUNCTION dialer.claim_verdict_v1(
-    room dialer.claim_room[], runs dialer.claim_run[], zones dialer.run_zones[], picks dialer.claim_pick[],
+    room dialer.claim_room[], runs dialer.claim_run[], zones dialer.claim_zone[], picks dialer.claim_pick[],
     skipped_runs integer[], send_by timestamptz)
 RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz)
 LANGUAGE plpgsql AS $$
@@ -418,7 +492,8 @@ BEGIN
                             AND (z.next_position <= z.last_position
                                  OR dialer.has_due_retry(z.business_id, z.run_id, z.zone))
                             AND NOT EXISTS (SELECT FROM unnest(zones) y
-                                            WHERE y.run_id = z.run_id AND y.first_position = z.first_position)
+                                            WHERE (y.zone).run_id = z.run_id
+                                              AND (y.zone).first_position = z.first_position)
                ) AS run_locked,
                (SELECT min(dialer.next_chance(z, send_by))
                 FROM unnest(runs) r JOIN dialer.run_zones z ON z.run_id = r.id AND z.business_id = r.business_id

@@ -680,7 +680,16 @@ CREATE TYPE dialer.claim_run AS (
     budget_left        INTEGER,
     calls_count        INTEGER,
     -- Money that its budget has left; NULL without a budget in money.
-    amount_left        NUMERIC
+    amount_left        NUMERIC,
+    -- How many leads its business may take now, and the countries it may call.
+    permits            INTEGER,
+    countries          TEXT[]
+);
+
+-- A row of run_zones that is locked and open, with its run.
+CREATE TYPE dialer.claim_zone AS (
+    zone  dialer.run_zones,
+    run   dialer.claim_run
 );
 
 -- A lead that a run could take. `rule` is the rule that keeps it from being called now; it then waits until `until`, or
@@ -699,7 +708,14 @@ CREATE TYPE dialer.claim_offer AS (
     ends_as      TEXT,
     reason       TEXT,
     minute_price NUMERIC,
-    max_cost    NUMERIC
+    max_cost    NUMERIC,
+    -- Of the row of its zone.
+    first_position INTEGER,
+    -- The order across all runs of its business; NULL when its run may not take so many.
+    turn         BIGINT,
+    -- Whether its turn is within the permits, or may come to be: see dialer.claim_rules_v1.
+    is_next      BOOLEAN,
+    amount_left  NUMERIC
 );
 
 -- A lead in turn, with its fate and the reason for it: see dialer.claim_pick_v1.
@@ -718,7 +734,18 @@ CREATE TYPE dialer.claim_pick AS (
     ends_as      TEXT,
     reason       TEXT,
     minute_price NUMERIC,
-    max_cost    NUMERIC
+    max_cost    NUMERIC,
+    first_position INTEGER
+);
+
+-- By how many steps the cursor of a row of run_zones moves; `skips`: over leads that are no longer queued.
+CREATE TYPE dialer.claim_move AS (
+    business_id     INTEGER,
+    run_id          INTEGER,
+    zone            TEXT,
+    first_position  INTEGER,
+    steps           INTEGER,
+    skips           BOOLEAN
 );
 
 -- Which leads of a run an operation is about; see dialer.job_matches. NULL: all.
