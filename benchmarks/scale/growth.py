@@ -1,14 +1,14 @@
 """The cost of claims and records as jobs, runs and calls of the past grow in number, and while an open transaction blocks VACUUM.
 
-Each is compared with a control in a database beside it, in alternating rounds.
+Each is compared with a control in a database beside it: a part of the calls in one, then in the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -37,13 +37,16 @@ PARTITIONS = 256
 CLAIMERS = 2
 WARM_UP_CALLS = BUSINESSES * SLOTS  # of each business once: images of pages that a checkpoint asks for are written by then
 CALLS = 6_000  # measured in each round, of both claimers together
+PARTS = 10  # of a round, in turns with the other databases
 SNAPSHOT_CALLS = 20_000
 ROWS_A_STATEMENT = 500_000
-SETTINGS = {"max_wal_size": "8GB"}  # of loading; a checkpoint comes before each round
+CALLS_BEFORE_A_COPY = 200_000
+SETTINGS = {"max_wal_size": "8GB"}  # while a database is filled; a checkpoint comes before each round
+WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 
 RUNS = """INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, started_at)
-    SELECT b, 'bench', 'running', $3, $4, $4, now() AT TIME ZONE 'UTC' FROM generate_series(1, $2::integer) n, generate_series(1, $1::integer) b
-    ORDER BY n, b"""
+    SELECT b, 'bench', 'running', $3, $4, $4, now() AT TIME ZONE 'UTC'
+    FROM generate_series(1, $2::integer) n, generate_series(1, $1::integer) b ORDER BY n, b"""
 ZONES = """INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position, opens_at, closes_at)
     SELECT r.business_id, r.id, 'US:UTC', 1, r.total_leads, 1, '-infinity', 'infinity' FROM public.outbound_call_runs r ORDER BY r.id"""
 JOBS = """INSERT INTO public.outbound_call_jobs (run_id, lead_id, business_id, position, phone)
@@ -79,14 +82,17 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A shape beside its control: a claim of 30 businesses, calls and WAL, medians of the rounds; `times` that of the control's claim."""
+    """A shape beside its control: a claim of 30 businesses, calls and WAL, medians of the rounds.
 
+    `times` is the claim as a multiple of the control's, `each_times` those of the rounds; the control itself has none.
+    """
+
+    kind: str
     label: str
-    beside: str
     jobs: int
     runs: int
     past: int
-    seeded_seconds: float
+    fill_seconds: float
     claim_p50_ms: float
     claim_p99_ms: float
     calls_a_second: float
@@ -95,109 +101,114 @@ class Stage:
     each_times: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    claim_p50_ms: float
-    claim_p99_ms: float
-    calls_a_second: float
-    wal_bytes_a_call: float
+@dataclass(slots=True)
+class Figures:
+    """What one round of a database took."""
+
+    claim_ms: list[float] = field(default_factory=list)
+    calls: int = 0
+    seconds: float = 0.0
+    wal: float = 0.0
+
+    def claim(self, share: float) -> float:
+        """The milliseconds of a claim that this share of them does not exceed."""
+        return sorted(self.claim_ms)[int(len(self.claim_ms) * share)]
 
 
-def groups(sizes: Sequence[int], runs: Sequence[int], past: int) -> list[list[Shape]]:
-    """The shapes that are compared: the first of each group is the control."""
+def groups(sizes: Sequence[int], runs: Sequence[int], past: int) -> dict[str, list[Shape]]:
+    """The shapes that are compared, by what grows: the first is the control."""
     first = Shape(f"{sizes[0]:,} jobs", sizes[0])
-    grown = [Shape(f"{size:,} jobs", size) for size in sizes[1:]]
-    busier = [Shape(f"{n} runs of a business", sizes[0] * n, runs=n) for n in runs]
-    ruled = Shape("all rules, no calls of the past", sizes[0], rules=True)
-    pinned = Shape(f"{SNAPSHOT_CALLS:,} calls after a snapshot was pinned", 10 * SNAPSHOT_CALLS, pinned=True)
-    return [
-        [first, *grown],
-        [first, *busier],
-        [ruled, Shape(f"all rules, {past:,} calls of the past", sizes[0], past=past, rules=True)],
-        [first, pinned],
-    ]
+    found = {
+        "jobs": [first, *(Shape(f"{size:,} jobs", size) for size in sizes[1:])],
+        "runs": [first, *(Shape(f"{n} runs of a business", sizes[0] * n, runs=n) for n in runs if n > 1)],
+        "past": [
+            Shape("all rules, no calls of the past", sizes[0], rules=True),
+            *([Shape(f"all rules, {past:,} calls of the past", sizes[0], past=past, rules=True)] if past else []),
+        ],
+        "snapshot": [first, Shape(f"{SNAPSHOT_CALLS:,} calls after a snapshot was pinned", 4 * SNAPSHOT_CALLS, pinned=True)],
+    }
+    return {kind: shapes for kind, shapes in found.items() if len(shapes) > 1}
 
 
 async def measure(sizes: Sequence[int], runs: Sequence[int], past: int, rounds: int) -> AsyncIterator[Stage]:
-    """Measure each shape and its control in turns, `rounds` times; yield a stage when its group is measured."""
+    """Measure each shape and its control in turns, `rounds` times; yield a stage for each when its kind is measured."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ringmaster-bench-")))
         server = Postgres(folder / "postgres", settings=SETTINGS)
         await server.start()
         stack.push_async_callback(server.stop)
-        for shapes in groups(sizes, runs, past):
-            databases = [await Database.seed(server.url, shape) for shape in shapes]
-            for stage in await _in_turns(databases, rounds):
-                yield stage
-            for database in databases:
+        for kind, shapes in groups(sizes, runs, past).items():
+            databases = [await Database.fill(server.url, shape) for shape in shapes]
+            figures = [await _round(databases) for _ in range(rounds)]
+            for n, database in enumerate(databases):
+                yield _stage(kind, database, [row[n] for row in figures], [row[0] for row in figures] if n else [])
                 await database.drop()
 
 
-async def _in_turns(databases: Sequence[Database], rounds: int) -> list[Stage]:
-    figures: list[list[_Figures]] = [[await database.round() for database in databases] for _ in range(rounds)]
-    return [
-        _stage(database.shape, databases[0].shape, database.seconds, [row[n] for row in figures], [row[0] for row in figures])
-        for n, database in enumerate(databases)
-    ]
+async def _round(databases: Sequence[Database]) -> list[Figures]:
+    """Call a part in each database in turn, the last first every other time."""
+    figures = [Figures() for _ in databases]
+    async with AsyncExitStack() as stack:
+        queues = [await stack.enter_async_context(database.opened()) for database in databases]
+        pairs = list(zip(queues, figures, strict=True))
+        for n in range(PARTS):
+            for queue, own in pairs[:: 1 if n % 2 else -1]:
+                await queue.measure(CALLS // PARTS, own)
+    return figures
 
 
-def _stage(shape: Shape, control: Shape, seconds: float, figures: Sequence[_Figures], controls: Sequence[_Figures]) -> Stage:
-    times = [one.claim_p50_ms / other.claim_p50_ms for one, other in zip(figures, controls, strict=True)]
+def _stage(kind: str, database: Database, figures: Sequence[Figures], controls: Sequence[Figures]) -> Stage:
+    times = [one.claim(0.5) / other.claim(0.5) for one, other in zip(figures, controls, strict=False)]
     return Stage(
-        shape.label,
-        control.label,
-        shape.jobs,
-        shape.runs,
-        shape.past,
-        seconds,
-        median(one.claim_p50_ms for one in figures),
-        median(one.claim_p99_ms for one in figures),
-        median(one.calls_a_second for one in figures),
-        median(one.wal_bytes_a_call for one in figures),
-        median(times),
+        kind,
+        database.shape.label,
+        database.shape.jobs,
+        database.shape.runs,
+        database.shape.past,
+        database.fill_seconds,
+        median(one.claim(0.5) for one in figures),
+        median(one.claim(0.99) for one in figures),
+        median(one.calls / one.seconds for one in figures),
+        median(one.wal / one.calls for one in figures),
+        median(times or [1.0]),
         times,
     )
 
 
 class Database:
-    """A database of one shape. One that a round would use up is copied for each round."""
+    """A database of one shape. One that a few rounds would use up is copied for each."""
 
-    def __init__(self, server_url: str, shape: Shape, seconds: float) -> None:
-        """`seconds` is how long it took to fill."""
+    def __init__(self, server_url: str, shape: Shape) -> None:
         self._server_url = server_url
         self._name = _name(shape)
         self.shape = shape
-        self.seconds = seconds
+        self.fill_seconds = 0.0
 
     @classmethod
-    async def seed(cls, server_url: str, shape: Shape) -> Database:
-        """Make and fill a database."""
+    async def fill(cls, server_url: str, shape: Shape) -> Database:
+        """Make a database, and fill it by SQL."""
         started_at = time.perf_counter()
-        one = cls(server_url, shape, 0)
+        one = cls(server_url, shape)
         await one._control(f'CREATE DATABASE "{one._name}"')
         url = one._url(one._name)
         await migrate(url)
-        pool = await open_pool(url, name="bench", size=1)
-        try:
-            create = Businesses(pool).create
+        async with await open_pool(url, name="bench", size=1) as pool:
             for _ in range(BUSINESSES):
-                await create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS)
-        finally:
-            await pool.close()
+                await Businesses(pool).create(name="Bench", caller_id="+12025550100", region="US", timezone="UTC", max_calls=SLOTS)
         connection = await asyncpg.connect(url)  # the pool's statements time out
         try:
             await _fill(connection, shape)
         finally:
             await connection.close()
-        one.seconds = time.perf_counter() - started_at
+        one.fill_seconds = time.perf_counter() - started_at
         return one
 
-    async def round(self) -> _Figures:
-        """Call each business once to warm up, then measure."""
-        calls = WARM_UP_CALLS + CALLS + (SNAPSHOT_CALLS if self.shape.pinned else 0)
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[_Queue]:
+        """Call each business once to warm up, and yield its queue."""
         async with AsyncExitStack() as stack:
             name = self._name
-            if self.shape.jobs < 10 * calls:
+            if self.shape.jobs < CALLS_BEFORE_A_COPY:
                 name = f"{self._name} copy"
                 await self._control(f'CREATE DATABASE "{name}" TEMPLATE "{self._name}"')
                 stack.push_async_callback(self._control, f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -211,15 +222,9 @@ class Database:
             pool = await stack.enter_async_context(await open_pool(url, name="bench", size=2 * CLAIMERS + 2))
             queue = _Queue(pool)
             await queue.join()
-            await queue.call(calls - CALLS)
-            before = await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
-            started_at = time.perf_counter()
-            rounds = await queue.call(CALLS)
-            seconds = time.perf_counter() - started_at
-            wal = float(await pool.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn") - before)
-        claims = sorted(ms for one in rounds for ms in one.claim_ms)
-        called = sum(one.calls for one in rounds)
-        return _Figures(claims[len(claims) // 2], claims[int(len(claims) * 0.99)], called / seconds, wal / called)
+            stack.push_async_callback(queue.leave)
+            await queue.call(WARM_UP_CALLS + (SNAPSHOT_CALLS if self.shape.pinned else 0))
+            yield queue
 
     async def drop(self) -> None:
         """Remove it."""
@@ -274,6 +279,20 @@ class _Queue:
         epochs = await workers.take_over(self._incarnation, list(range(PARTITIONS)))
         lanes = await self._pool.fetch("SELECT business_id, partition FROM dialer.lanes ORDER BY business_id")
         self._requests = [ClaimRequest(row["business_id"], epochs[row["partition"]], SLOTS) for row in lanes]
+
+    async def leave(self) -> None:
+        """Own none any more."""
+        await Workers(self._pool).leave(self._incarnation)
+
+    async def measure(self, calls: int, figures: Figures) -> None:
+        """Call so many leads, and add what that took."""
+        before = await self._pool.fetchval(WAL)
+        started_at = time.perf_counter()
+        rounds = await self.call(calls)
+        figures.seconds += time.perf_counter() - started_at
+        figures.wal += float(await self._pool.fetchval(WAL) - before)
+        figures.calls += sum(one.calls for one in rounds)
+        figures.claim_ms += [ms for one in rounds for ms in one.claim_ms]
 
     async def call(self, calls: int) -> list[Round]:
         """Call so many leads of businesses in turn."""

@@ -39,7 +39,9 @@ class Sizes:
     peer_seconds: float = 20.0
     pgbench_seconds: float = 5.0
     sizes: tuple[int, ...] = (10_000, 1_000_000, 10_000_000)
-    past: int = 1_000_000
+    runs: tuple[int, ...] = (4, 10)
+    past: int = 10_000_000
+    rounds: int = 5
     idle: int = 100_000
     idle_seconds: float = 30.0
     seconds: float | None = None
@@ -67,7 +69,9 @@ SMALL: Final = Sizes(
     peer_seconds=5.0,
     pgbench_seconds=3.0,
     sizes=(10_000, 100_000),
+    runs=(4,),
     past=100_000,
+    rounds=2,
     idle=2_000,
     idle_seconds=8.0,
 )
@@ -100,7 +104,9 @@ FLAGS: Final[dict[str, tuple[type, str]]] = {
     "keys": (int, "of peers: with how many keys, one or more numbers"),
     "jobs": (int, "of peers: how many jobs over all keys"),
     "sizes": (int, "of growth: with how many jobs, two or more numbers"),
-    "past": (int, "of growth: how many calls of the past"),
+    "runs": (int, "of growth: how many runs a business has, one or more numbers; 1 measures none"),
+    "past": (int, "of growth: how many calls of the past; 0 measures none"),
+    "rounds": (int, "of growth: how often each is measured, in turns"),
     "idle": (int, "of idle: how many businesses"),
 }
 

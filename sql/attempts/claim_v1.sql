@@ -203,8 +203,8 @@ END
 $$;
 
 -- Checks the offered leads by the rules of calling: those whose turn is within the permits, and where a rule stops one
--- of them, all others of that business too. Beside a run with a budget in money all are: it may not cover its leads, and
--- gives up their turns.
+-- of them, all others of that business too. Beside a run with a budget in money all are: the budget may not cover its
+-- leads, and then their turns are those of others.
 CREATE OR REPLACE FUNCTION dialer.claim_rules_v1(
     room dialer.claim_room[], zones dialer.claim_zone[], offers dialer.claim_offer[], p_max_minutes integer)
 RETURNS dialer.claim_offer[]

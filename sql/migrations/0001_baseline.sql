@@ -210,7 +210,9 @@ CREATE TABLE dialer.attempts (
     price         NUMERIC,
     price_unit    TEXT,
     excess        BOOLEAN      NOT NULL DEFAULT FALSE
-) WITH (fillfactor = 50);
+)
+-- As in outbound_call_jobs.
+WITH (fillfactor = 40);
 
 -- What a minute of a call costs, by the first digits of the number; one table for each currency, imported by the
 -- operator.

@@ -88,7 +88,10 @@ CREATE TABLE public.outbound_call_jobs (
     reason           VARCHAR(32),
     CONSTRAINT unique_run_lead UNIQUE (run_id, lead_id),
     CONSTRAINT outbound_call_jobs_position UNIQUE (run_id, position)
-) WITH (fillfactor = 50);
+)
+-- A row more than doubles until its call is over. On a fuller page the last rows would move to another one, with new
+-- entries in every index.
+WITH (fillfactor = 40);
 
 ALTER TABLE public.outbound_call_runs SET (
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);

@@ -44,7 +44,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "lost": {"100": {"freed": LATENCY, "lists_a_minute": 25.0}},
     "peers": {"1000": RACE, "100": RACE, "pgbench": FAST_RATE},
-    "growth": {"stages": [{"jobs": jobs, "past": 0, "claim_p50_ms": 4.0} for jobs in (10, 100)]},
+    "growth": {"stages": [{"kind": kind, "times": times} for kind in ("jobs", "runs", "past") for times in (1.0, 1.2)]},
     "idle": {"stages": [{"businesses": n, "worker_mb": 90.0, "rows_a_second": 0.5} for n in (1, 100)]},
     "take-over": {"after": LATENCY},
 }

@@ -49,5 +49,5 @@ ALTER TABLE public.outbound_call_jobs
     ADD COLUMN IF NOT EXISTS phone VARCHAR(32),
     ALTER COLUMN status SET DEFAULT 'queued',
     ALTER COLUMN created_at SET DEFAULT (now() AT TIME ZONE 'UTC'),
-    SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
+    SET (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
          autovacuum_vacuum_insert_scale_factor = 0.05);
