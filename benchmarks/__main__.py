@@ -304,7 +304,7 @@ def run_peers(console: Console, options: Sizes) -> dict[str, Any]:
 
 def run_growth(console: Console, options: Sizes) -> dict[str, Any]:
     """The cost of a claim as jobs, runs and calls of the past grow in number, each beside a control in turns."""
-    table = Table("", "a claim of 30 businesses, p50 / p99", "calls a second", "WAL a call", "a claim, times the control's", title="Growth")
+    table = Table("", "a claim of 30 businesses, p50 / p99", "calls a second", "a claim, times the control's", title="Growth")
     stages = []
 
     async def grow() -> None:
@@ -312,7 +312,7 @@ def run_growth(console: Console, options: Sizes) -> dict[str, Any]:
             times = f"{one.times:.2f} ({', '.join(f'{each:.2f}' for each in one.each_times)})" if one.each_times else "control"
             claim = f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms"
             console.print(f"growth: {one.label}: {claim}, {times}; filled in {one.fill_seconds:.0f} s")
-            table.add_row(one.label, claim, f"{one.calls_a_second:,.0f}", f"{one.wal_bytes_a_call:,.0f}", times)
+            table.add_row(one.label, claim, f"{one.calls_a_second:,.0f}", times)
             stages.append(asdict(one))
 
     asyncio.run(grow())

@@ -42,7 +42,6 @@ SNAPSHOT_CALLS = 20_000
 ROWS_A_STATEMENT = 500_000
 CALLS_BEFORE_A_COPY = 200_000
 SETTINGS = {"max_wal_size": "8GB"}  # while a database is filled; a checkpoint comes before each round
-WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 
 RUNS = """INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, started_at)
     SELECT b, 'bench', 'running', $3, $4, $4, now() AT TIME ZONE 'UTC'
@@ -82,7 +81,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A shape beside its control: a claim of 30 businesses, calls and WAL, medians of the rounds.
+    """A shape beside its control: a claim of 30 businesses and calls a second, medians of the rounds.
 
     `times` is the claim as a multiple of the control's, `each_times` those of the rounds; the control itself has none.
     """
@@ -96,7 +95,6 @@ class Stage:
     claim_p50_ms: float
     claim_p99_ms: float
     calls_a_second: float
-    wal_bytes_a_call: float
     times: float
     each_times: list[float]
 
@@ -108,7 +106,6 @@ class Figures:
     claim_ms: list[float] = field(default_factory=list)
     calls: int = 0
     seconds: float = 0.0
-    wal: float = 0.0
 
     def claim(self, share: float) -> float:
         """The milliseconds of a claim that this share of them does not exceed."""
@@ -169,7 +166,6 @@ def _stage(kind: str, database: Database, figures: Sequence[Figures], controls: 
         median(one.claim(0.5) for one in figures),
         median(one.claim(0.99) for one in figures),
         median(one.calls / one.seconds for one in figures),
-        median(one.wal / one.calls for one in figures),
         median(times or [1.0]),
         times,
     )
@@ -286,11 +282,9 @@ class _Queue:
 
     async def measure(self, calls: int, figures: Figures) -> None:
         """Call so many leads, and add what that took."""
-        before = await self._pool.fetchval(WAL)
         started_at = time.perf_counter()
         rounds = await self.call(calls)
         figures.seconds += time.perf_counter() - started_at
-        figures.wal += float(await self._pool.fetchval(WAL) - before)
         figures.calls += sum(one.calls for one in rounds)
         figures.claim_ms += [ms for one in rounds for ms in one.claim_ms]
 
