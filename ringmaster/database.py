@@ -57,5 +57,7 @@ async def connected(database_url: str, *, any_schema: bool = False) -> AsyncIter
         CURRENT_ADDRESS.set(socket.gethostname())
         async with await open_pool(database_url, name=f"dialer-cli:{os.getpid()}", size=CONNECTIONS) as pool:
             yield pool
+    except BrokenPipeError:
+        raise  # of our output, not of the database
     except FAILED as error:
         raise CommandError(why_unusable(error, database_url)) from error

@@ -126,8 +126,9 @@ async def migrate(database_url: str, times: LockTimes | None = None) -> list[str
             raise ForeignSchemaError("\n".join(before.old.differences))
         if before.old and connector.pooled:
             raise PooledAdoptionError(POOLED_ADOPTION)
-        await connection.execute(statements("migrations")["create_schema"])
-        await connection.execute(statements("migrations")["create_applied"])
+        if before.pending:  # otherwise the role of the processes may run this too
+            await connection.execute(statements("migrations")["create_schema"])
+            await connection.execute(statements("migrations")["create_applied"])
         done: list[str] = []
         for step in [step for step in steps() if step.name in before.pending]:
             if lock.is_closed():

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import DummyCookieJar
+from aiohttp import web as http
 from aiohttp.test_utils import TestClient, TestServer
 from argon2 import PasswordHasher
 from twilio.request_validator import RequestValidator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import ClientResponse
-    from aiohttp import web as http
     from multidict import CIMultiDictProxy
 
     from sql.attempts.attempts import ClaimedAttempt
@@ -100,6 +100,13 @@ class EventReader:
             if name:
                 fields[name] = value
         raise EOFError
+
+
+class Server(TestServer):
+    """Runs the application as a web process does: aiohttp's own test server cancels the handler of a client that has gone."""
+
+    async def _make_runner(self, **options: Any) -> http.AppRunner:  # noqa: ANN401 - aiohttp's signature
+        return http.AppRunner(self.app, **{**options, "handler_cancellation": False})
 
 
 class Site:
@@ -191,7 +198,7 @@ async def serving(database_url: str, redis_url: str, database: DatabaseFixture, 
         }
     )
     # Whoever asks sends cookies of their own, or none.
-    async with TestClient(TestServer(create_app(settings)), cookie_jar=DummyCookieJar()) as client:
+    async with TestClient(Server(create_app(settings)), cookie_jar=DummyCookieJar()) as client:
         yield await Site(client, database).open()
 
 

@@ -114,7 +114,7 @@ WORK: Final = (
         "transactions",
         Status.WARN,
         "pg_stat_activity and pg_prepared_xacts",
-        "no transaction is old",
+        "no transaction is old{beside}",
         "old transactions, the oldest {oldest} s: {which} ({found} in all); dead rows stay until they end",
         "find out whose they are, then SELECT pg_terminate_backend(PID), or ROLLBACK PREPARED",
         (TRANSACTION_SECONDS,),

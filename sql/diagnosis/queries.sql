@@ -158,7 +158,12 @@ FROM dialer.webhooks h WHERE h.disabled_at IS NOT NULL AND h.deleted_at IS NULL
 
 -- name: transactions
 SELECT count(*)::integer AS found, coalesce(max(t.seconds), 0)::integer AS oldest,
-       array_to_string((array_agg(t.who ORDER BY t.seconds DESC))[1:5], ', ') AS which
+       array_to_string((array_agg(t.who ORDER BY t.seconds DESC))[1:5], ', ') AS which,
+       CASE WHEN EXISTS (SELECT FROM pg_stat_activity a
+                         WHERE a.datname = current_database() AND a.usename <> current_user)
+                 AND NOT pg_has_role('pg_read_all_stats', 'USAGE')
+            THEN format('; those of other roles are not shown to this one: GRANT pg_read_all_stats TO %I', current_user)
+            ELSE '' END AS beside
 FROM (SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename)) AS who,
              extract(epoch FROM clock_timestamp() - a.xact_start) AS seconds
       FROM pg_stat_activity a
@@ -238,7 +243,7 @@ FROM old o
 WITH owned AS (
     -- The statement to run in place of this one: it searches each column for its largest value. Columns without an
     -- index of their own are left out.
-    SELECT s.oid AS sequence, a.attrelid::regclass AS owner, a.attname, pg_sequence_last_value(s.oid) AS last,
+    SELECT s.oid AS sequence, a.attrelid::regclass AS owner, a.attname,
            least(q.seqmax, CASE a.atttypid WHEN 'integer'::regtype THEN 2147483647 WHEN 'smallint'::regtype THEN 32767
                                            ELSE 9223372036854775807 END) AS bound
     FROM pg_class s
@@ -256,11 +261,15 @@ WITH owned AS (
 SELECT format($$SELECT count(*)::integer AS found, array_to_string((array_agg(c.name))[1:5], ', ') AS which,
                        min(c.remedy) AS remedy
                 FROM (%s) c WHERE CASE %L WHEN 'behind' THEN c.used > c.last ELSE c.last > c.bound * 0.8 END$$,
-              string_agg(format('SELECT %L AS name, %s::bigint AS last, %s::bigint AS bound, max(%I) AS used, '
-                                '%L AS remedy FROM %s',
-                                format('%s.%s', o.owner, o.attname), coalesce(o.last, 0), o.bound, o.attname,
-                                format('SELECT setval(%L, (SELECT max(%I) FROM %s))', o.sequence::regclass, o.attname,
-                                       o.owner), o.owner), ' UNION ALL '), $1::text) AS statement
+              -- The last number is read by that statement, so after the rows that it sees were numbered. A number
+              -- beyond the largest is set with room: rows are numbered meanwhile.
+              string_agg(format('SELECT %L AS name, coalesce(pg_sequence_last_value(%s), 0) AS last, '
+                                '%s::bigint AS bound, max(%I) AS used, %L AS remedy FROM %s',
+                                format('%s.%s', o.owner, o.attname), o.sequence::oid, o.bound, o.attname,
+                                format('as the owner of the table: SELECT setval(%L, greatest(max(%I), '
+                                       'pg_sequence_last_value(%L::regclass)) + 1000) FROM %s',
+                                       o.sequence::regclass, o.attname, o.sequence::regclass, o.owner),
+                                o.owner), ' UNION ALL '), $1::text) AS statement
 FROM owned o HAVING count(*) > 0
 
 -- name: counters

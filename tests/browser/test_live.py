@@ -129,6 +129,15 @@ async def test_what_one_user_does_the_other_sees_and_both_pages_equal_the_rows(u
     assert second.console_errors == []
 
 
+async def test_a_browser_that_believes_to_be_offline_sends_what_the_server_can_take(user: BrowserUser, site: Site) -> None:
+    """As on a machine without a network, on which Ringmaster itself runs."""
+    run_id = await site.load(3)
+    await user.page.add_init_script("Object.defineProperty(navigator, 'onLine', { get: () => false })")
+    await user.open(f"/runs/{run_id}")
+    await user.page.locator("#do-pause").click()
+    await expect(user.page.locator("#do-resume")).to_be_visible()
+
+
 async def test_a_lost_connection_is_shown_and_recovers(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
     page = user.page

@@ -21,6 +21,7 @@ from ringmaster.doctor.finding import Status
 from ringmaster.doctor.work_rules import WORK
 from ringmaster.local import valkey
 from ringmaster.local.ports import free_port
+from sql.diagnosis.diagnosis import open_diagnosis
 from sql.pool import open_pool
 from tests.chaos.polling import until
 from tests.installations import PASSWORD, ROLE
@@ -350,3 +351,20 @@ async def test_the_command_prints_and_exits_as_the_contract_says(installation: I
     code, out = await _run("--json")
     assert code == 1
     assert [check["name"] for check in json.loads(out)["checks"] if check["status"] == "fail"] == ["settings"] * 4
+
+
+async def test_rows_that_are_numbered_meanwhile_are_not_behind_their_sequence(installation: Installation) -> None:
+    """The remedy of such a finding would set a sequence back under a running installation."""
+    writer = await asyncpg.connect(installation.url)
+    asked = asyncio.Event()
+
+    async def write() -> None:
+        while not asked.is_set():
+            await writer.execute("INSERT INTO dialer.audit_log (business_id, actor, action, detail) VALUES (1, 'test', 'test', '{}')")
+
+    async with asyncio.TaskGroup() as group, open_diagnosis(installation.url, name="test") as diagnosis:
+        group.create_task(write())
+        found = [(await diagnosis.ask("sequences", "behind"))["found"] for _ in range(50)]
+        asked.set()
+    await writer.close()
+    assert found == [0] * 50

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from dialer.model import AttemptState
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
+from tests.chaos.polling import until
 from tests.web_site import RUNS
 from web.api.export import EXPORTS_FOR_A_BUSINESS
 from web.server import keys
@@ -138,6 +140,21 @@ async def test_the_export_has_every_lead_and_no_formula(site: Site) -> None:
     assert response.headers["Content-Disposition"] == f'attachment; filename="run-{run_id}.csv"'
     marked = await site.get(f"{RUNS}/{run_id}/export.csv?mark=1")
     assert marked.body == b"\xef\xbb\xbf" + response.body
+
+
+async def test_a_client_that_goes_in_the_middle_of_an_export_is_no_error(site: Site) -> None:
+    run_id = await site.database.run(site.business, 20_000)
+    reader, writer = await asyncio.open_connection(site.client.host, site.client.port, limit=1024)
+    writer.write(f"GET {RUNS}/{run_id}/export.csv HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer operator\r\n\r\n".encode())
+    assert (await reader.readline()).split()[1] == b"200"
+    writer.transport.abort()
+
+    async def counted() -> str:
+        lines = (await site.get("/metrics", token=None)).body.decode().splitlines()
+        return "".join(line for line in lines if line.startswith("web_requests_total") and "export.csv" in line)
+
+    assert 'status="gone"' in await until(counted, 10, "the request has ended")
+    assert "web_failures_total 0.0" in (await site.get("/metrics", token=None)).body.decode()
 
 
 async def test_the_exports_of_one_business_take_no_other_s_place(site: Site) -> None:

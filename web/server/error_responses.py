@@ -46,6 +46,10 @@ async def answer_errors(request: http.Request, handler: Handler) -> http.StreamR
         if error.status < http.HTTPBadRequest.status_code:
             raise
         return await _respond(request, _from_http(error))
+    except ConnectionResetError as error:
+        if request.transport is None or request.transport.is_closing():
+            raise  # the client has gone, in the middle of its response
+        return await _respond(request, _from_exception(request, error))
     except Exception as error:  # noqa: BLE001 - the client gets an answer to every error, and the log has the details
         return await _respond(request, _from_exception(request, error))
 

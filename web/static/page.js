@@ -68,6 +68,9 @@ function showNotSent() {
   note.scrollIntoView({ block: "nearest" });
 }
 
+// Forms that are sent although the browser says that it is offline: the server answers, on this machine or in its network.
+const reached = new WeakSet();
+
 // A form is sent once: the second click of a double click is ignored. Without a connection the browser would replace the page by its own
 // error page, and what was typed would be lost: the page stays, and says that nothing was sent.
 document.addEventListener("submit", async (event) => {
@@ -79,9 +82,10 @@ document.addEventListener("submit", async (event) => {
   const submitter = event.submitter;
   submitter?.setAttribute("aria-disabled", "true");
   form.dataset.sent = "yes";
-  if (connected()) return;
+  if (connected() || reached.delete(form)) return;
   event.preventDefault();
   if (await reachable()) {
+    reached.add(form);
     delete form.dataset.sent;
     document.documentElement.dataset.connection = "live";
     return form.requestSubmit(submitter);
