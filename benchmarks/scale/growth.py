@@ -40,7 +40,7 @@ CALLS = 6_000  # measured in each round, of both claimers together
 PARTS = 10  # of a round, in turns with the other databases
 SNAPSHOT_CALLS = 20_000
 ROWS_A_STATEMENT = 500_000
-CALLS_BEFORE_A_COPY = 200_000
+JOBS_OF_NO_COPY = 200_000
 SETTINGS = {"max_wal_size": "8GB"}  # while a database is filled; a checkpoint comes before each round
 
 RUNS = """INSERT INTO public.outbound_call_runs (business_id, name, status, concurrency, total_leads, queued_count, started_at)
@@ -52,6 +52,8 @@ JOBS = """INSERT INTO public.outbound_call_jobs (run_id, lead_id, business_id, p
     SELECT r.id, p, r.business_id, p,
            '+1' || lpad((r.business_id - 1)::text, 4, '0') || lpad(((r.id - 1) / $3::integer * r.total_leads + p)::text, 6, '0')
     FROM (SELECT * FROM public.outbound_call_runs WHERE id BETWEEN $1 AND $2 ORDER BY id) r, generate_series(1, r.total_leads) p"""
+INDEXES = """SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index
+    WHERE indrelid = 'dialer.attempts'::regclass AND NOT indisunique"""
 PAST = (
     """INSERT INTO dialer.attempts (business_id, run_id, job_id, state, token, nonce, phone, from_number, account_sid, ring_seconds,
                                     created_at, send_by, ended_at, sid, outcome, duration)
@@ -119,8 +121,8 @@ def groups(sizes: Sequence[int], runs: Sequence[int], past: int) -> dict[str, li
         "jobs": [first, *(Shape(f"{size:,} jobs", size) for size in sizes[1:])],
         "runs": [first, *(Shape(f"{n} runs of a business", sizes[0] * n, runs=n) for n in runs if n > 1)],
         "past": [
-            Shape("all rules, no calls of the past", sizes[0], rules=True),
-            *([Shape(f"all rules, {past:,} calls of the past", sizes[0], past=past, rules=True)] if past else []),
+            Shape("all rules, no calls of the past", JOBS_OF_NO_COPY, rules=True),
+            *([Shape(f"all rules, {past:,} calls of the past", JOBS_OF_NO_COPY, past=past, rules=True)] if past else []),
         ],
         "snapshot": [first, Shape(f"{SNAPSHOT_CALLS:,} calls after a snapshot was pinned", 4 * SNAPSHOT_CALLS, pinned=True)],
     }
@@ -204,7 +206,7 @@ class Database:
         """Call each business once to warm up, and yield its queue."""
         async with AsyncExitStack() as stack:
             name = self._name
-            if self.shape.jobs < CALLS_BEFORE_A_COPY:
+            if self.shape.jobs < JOBS_OF_NO_COPY:
                 name = f"{self._name} copy"
                 await self._control(f'CREATE DATABASE "{name}" TEMPLATE "{self._name}"')
                 stack.push_async_callback(self._control, f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -252,11 +254,22 @@ async def _fill(connection: asyncpg.Connection[asyncpg.Record], shape: Shape) ->
     if shape.rules:
         for statement in RULES:
             await connection.execute(statement)
-    for first in range(0, shape.past, ROWS_A_STATEMENT):
-        for statement in PAST:
-            await connection.execute(statement, first, min(first + ROWS_A_STATEMENT, shape.past), BUSINESSES, shape.past)
+    if shape.past:
+        await _fill_past(connection, shape.past)
     tables = LOADED_TABLES + (", dialer.registers" if shape.rules else "") + (", dialer.attempts, dialer.call_sids" if shape.past else "")
     await connection.execute(f"VACUUM ANALYZE {tables}")
+
+
+async def _fill_past(connection: asyncpg.Connection[asyncpg.Record], past: int) -> None:
+    indexes = await connection.fetch(INDEXES)
+    for index in indexes:  # sorted at the end: row by row they would be written at random places
+        await connection.execute(f"DROP INDEX {index['name']}")
+    for first in range(0, past, ROWS_A_STATEMENT):
+        for statement in PAST:
+            await connection.execute(statement, first, min(first + ROWS_A_STATEMENT, past), BUSINESSES, past)
+    await connection.execute("SET maintenance_work_mem = '512MB'")
+    for index in indexes:
+        await connection.execute(index["definition"])
 
 
 class _Queue:

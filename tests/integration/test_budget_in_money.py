@@ -126,6 +126,17 @@ async def test_a_run_whose_money_is_used_up_lets_other_runs_of_its_business_dial
     assert sorted(attempt.run_id for attempt in attempts) == [run, other]
 
 
+async def test_a_lead_whose_turn_comes_as_those_of_another_run_are_too_dear_is_checked_too(database: DatabaseFixture) -> None:
+    run = await run_with(database, LANDLINES[:3], money("1"))
+    business = await database.pool.fetchval("SELECT business_id FROM outbound_call_runs WHERE id = $1", run)
+    await database.pool.execute("UPDATE outbound_call_runs SET priority = 1 WHERE id = $1", run)
+    await database.pool.execute("INSERT INTO dialer.do_not_call VALUES ($1, $2)", business, MOBILE)
+    await database.run(business, [MOBILE, LANDLINES[4]])
+    attempts, _ = await database.claim(business)
+    assert [attempt.phone for attempt in attempts] == [LANDLINES[4]]
+    assert (await state(database, run))[0] == "paused"
+
+
 async def test_a_raised_budget_goes_on_and_calls_and_money_may_both_be_limited(database: DatabaseFixture) -> None:
     run = await run_with(database, LANDLINES, money("4"))
     assert (await claimed(database, run), (await state(database, run))[0]) == (([], VerdictCode.EMPTY), "paused")

@@ -194,3 +194,16 @@ async def test_lowering_max_calls_below_what_is_in_flight(database: DatabaseFixt
         assert (await database.record(attempt, AttemptState.OVER, outcome="busy")).verdict == RecordVerdict.APPLIED
         assert len(await database.inflight(business)) == 3 - left
     assert len((await database.claim(business))[0]) == 1
+
+
+async def test_a_lead_whose_turn_comes_as_those_of_another_run_are_refused_is_checked_too(database: DatabaseFixture) -> None:
+    business = await database.business()
+    numbers = [f"+97250123456{n}" for n in range(7)]
+    for phone in numbers[:4]:
+        await database.pool.execute("INSERT INTO dialer.do_not_call VALUES ($1, $2)", business, phone)
+    first = await database.run(business, numbers[:3])
+    await database.pool.execute("UPDATE outbound_call_runs SET priority = 1 WHERE id = $1", first)
+    await database.run(business, numbers[3:])
+    attempts, verdicts = await database.claim(business)
+    assert ([attempt.phone for attempt in attempts], verdicts[business].code) == (numbers[4:6], VerdictCode.AGAIN)
+    assert await database.pool.fetchval("SELECT status FROM outbound_call_runs WHERE id = $1", first) == "completed"

@@ -51,6 +51,18 @@ RULE_FAULTS = (
         sql=("claim_v1", "+ (c.rule IS NOT NULL)::integer AS call", "* (c.rule IS NULL)::integer AS call"),
     ),
     Fault(
+        "later_turns_are_not_checked_in_sql", "a lead whose turn comes because others are refused is called unchecked",
+        sql=("claim_v1", "IF cardinality(stopped) = 0 THEN", "IF TRUE THEN"),
+        test="tests/integration/test_claim.py"
+        "::test_a_lead_whose_turn_comes_as_those_of_another_run_are_refused_is_checked_too",
+    ),
+    Fault(
+        "turns_of_dear_leads_are_not_checked_in_sql", "a lead whose turn comes because others are too dear is called unchecked",
+        sql=("claim_v1", "OR bool_or(t.amount_left IS NOT NULL) OVER (PARTITION BY t.business_id)", "OR t.amount_left IS NOT NULL"),
+        test="tests/integration/test_budget_in_money.py"
+        "::test_a_lead_whose_turn_comes_as_those_of_another_run_are_too_dear_is_checked_too",
+    ),
+    Fault(
         "retry_of_an_ended_lead_in_sql", "a lead that a rule ends keeps its retry",
         sql=("claim_v1", "p.fate IN ('take', 'end') AND q.job_id", "p.fate = 'take' AND q.job_id"),
     ),
