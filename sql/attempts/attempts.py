@@ -143,6 +143,8 @@ class AttemptContext:
     """The attempt that a callback's address names; `sealed` are the stored credentials of its account, the newest first."""
 
     account_sid: str
+    run_id: int
+    job_id: int
     sealed: Sequence[str] = field(default=(), repr=False)
 
 

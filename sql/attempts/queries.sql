@@ -53,7 +53,7 @@ UPDATE dialer.attempts SET next_check_at = clock_timestamp() + make_interval(sec
 WHERE business_id = $1 AND id = $2 AND state = $5
 
 -- name: lookup
-SELECT a.account_sid,
+SELECT a.account_sid, a.run_id, a.job_id,
        ARRAY(SELECT p.sealed FROM dialer.provider_accounts p
              WHERE p.business_id = a.business_id AND p.account_sid = a.account_sid ORDER BY p.id DESC) AS sealed
 FROM dialer.attempts a

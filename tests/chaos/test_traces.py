@@ -29,6 +29,7 @@ CRM = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{CRM[0]}-{CRM[1]}-01"
 START = "POST /api/outbound/runs/{run_id}/{verb}"
 CALLBACK = "POST /callbacks/{reference}"
+RECORDING = "POST /callbacks/{reference}/recording"
 TWIML = "POST /twiml/{reference}"
 LONG_CALL = "SELECT count(*) = 1 FROM dialer.attempts WHERE business_id = $1 AND phone = $2 AND state = 'live'"
 ALLOWED = {
@@ -161,10 +162,12 @@ async def test_one_trace_from_the_button_to_the_last_callback_through_two_worker
 
 async def test_another_business_has_another_trace_and_the_trace_of_a_caller_goes_on(cluster: Cluster, collector: Collector) -> None:
     tenant, other = await cluster.tenant(), await cluster.tenant()
+    leads = cluster.leads(1)
+    await cluster.numbers({leads[0]["phone"]: "answer"})
     # One loads a run with a `traceparent` that starts at once, the other sends a command to the stream.
     headers = {"Authorization": f"Bearer {tenant.token}", "traceparent": TRACEPARENT}
     async with tenant.http.post(
-        f"{tenant.url}/api/outbound/runs", json={"leads": cluster.leads(1), "start": True}, headers=headers
+        f"{tenant.url}/api/outbound/runs", json={"leads": leads, "start": True, "record": True}, headers=headers
     ) as response:
         run_id = (await response.json())["run_id"]
     streamed = await other.run(cluster.leads(1), start=False)
@@ -183,6 +186,13 @@ async def test_another_business_has_another_trace_and_the_trace_of_a_caller_goes
     # In the caller's trace, below its span, is what it sent, with a link to the run; and the run links back to the request.
     [request] = [span for span in collector.of(CRM[0]) if span.name == "POST /api/outbound/runs"]
     [received] = [span for span in collector.of(CRM[0]) if span.name == "receive run.start"]
+
+    async def reported() -> bool:
+        return bool(Tree(collector.of_business(tenant.business_id)).all(RECORDING))
+
+    await until(reported, SECONDS, "the report of the recording is in the trace")
+    [report] = Tree(collector.of_business(tenant.business_id)).all(RECORDING)
+    assert report.parent == trees[0].one("call").span
     roots = [one.one("run.start") for one in trees]
     assert [span.parent for span in (request, received)] == [CRM[1]] * 2
     assert [span.links for span in (request, received)] == [[(root.trace, root.span)] for root in roots]

@@ -19,6 +19,8 @@ from dialer.config import Settings
 from dialer.tracing.opening import NOT_INSTALLED, OTHER_PROTOCOL, obstacle, open_spans
 from dialer.tracing.span_sender import SpanIds, SpanSender
 from dialer.tracing.spans import Span, SpanContext, Spans, call_span_id, is_sampled, parse_traceparent, run_span_id, trace_id
+from ringmaster.doctor.examination import _settings
+from ringmaster.doctor.finding import Status
 from tests.chaos.polling import until
 from tests.log_lines import logged
 
@@ -183,6 +185,7 @@ def test_a_collector_that_cannot_be_used_is_said_with_what_to_do(monkeypatch: py
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
     assert obstacle(Settings()) == NOT_INSTALLED
     assert "requirements-otel.txt" in NOT_INSTALLED
+    assert [(one.status, one.detail) for one in _settings(())] == [(Status.WARN, NOT_INSTALLED)]
     monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
     assert obstacle(Settings()) == ""
 

@@ -168,8 +168,10 @@ class CallbackReceiver:
         self._notify_owner(fact, result)
         return CallbackResult(attempt.account_sid, result)
 
-    async def receive_recording(self, signed: SignedRequest) -> None:
-        """Verify the report of a recording, and store where it is, or defer it while PostgreSQL is unavailable.
+    async def receive_recording(self, signed: SignedRequest) -> tuple[Reference, AttemptContext] | None:
+        """Verify the report of a recording, and store where it is; return the attempt.
+
+        Returns None when PostgreSQL is unavailable and the report was deferred.
 
         Raises:
             UnsignedError, UnknownReferenceError, ValueError: as `receive`.
@@ -186,6 +188,8 @@ class CallbackReceiver:
             self._check_without_database(signed, callbacks.parse_recording)
             if not await self._streams.keep_callback(signed.reference, signed.form):
                 raise
+            return None
+        return reference, before
 
     async def _store_recording(self, reference: Reference, form: Mapping[str, str]) -> None:
         recording = callbacks.parse_recording(form)

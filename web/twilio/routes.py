@@ -21,7 +21,7 @@ from sql.errors import DatabaseUnavailableError
 from telephony.twilio import twiml
 from web.server import keys
 from web.server.addresses import prefix_of
-from web.server.tracing.request_spans import trace_callback
+from web.server.tracing.request_spans import trace_callback, trace_recording
 from web.twilio import inbound
 from web.twilio.conversation import REMOVING, after_agent, after_key, for_machine, is_for_machine, opening
 from web.twilio.greeting import greets
@@ -62,7 +62,10 @@ async def status_callback(request: http.Request) -> http.Response:
 
 async def recording_callback(request: http.Request) -> http.Response:
     """Store where the recording of a call is."""
-    await accepted(request, request.app[keys.CALLBACKS].receive_recording(signed_request(request, await form_of(request))))
+    signed = signed_request(request, await form_of(request))
+    if found := await accepted(request, request.app[keys.CALLBACKS].receive_recording(signed)):
+        reference, attempt = found
+        trace_recording(request, reference.business_id, attempt.run_id, attempt.job_id, reference.attempt_id)
     return http.Response(status=204)
 
 

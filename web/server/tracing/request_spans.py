@@ -91,6 +91,12 @@ def trace_callback(request: http.Request, result: RecordResult, call_status: str
         request[TOPIC] = RequestTopic(*ids, attributes={**of_result(result), **status})
 
 
+def trace_recording(request: http.Request, business_id: int, run_id: int, job_id: int, attempt_id: int) -> None:
+    """The request is a signed report of the recording of this attempt."""
+    if request.app[keys.SPANS].enabled:
+        request[TOPIC] = RequestTopic(business_id, run_id, request.app[keys.IDS].span_id(), job_id, attempt_id)
+
+
 def _of_request(request: http.Request, topic: RequestTopic, status: int, began: datetime) -> Span:
     method = request.method if request.method in METHODS else "other"
     semantic: dict[str, str | int] = {"http.request.method": method, "http.route": route_of(request), "http.response.status_code": status}
