@@ -66,6 +66,8 @@ def _alone(console: Console, names: Sequence[str], sizes: Sizes) -> None:
             figures = BENCHMARKS[name](console, sizes)
         except MissingError as error:
             sys.exit(f"{name}: {error}")
+        except KeyboardInterrupt:
+            sys.exit(course.INTERRUPTED_CODE)
         _write(name, figures, on)
 
 

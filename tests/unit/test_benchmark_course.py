@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
@@ -11,9 +12,12 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.whole import course
+from benchmarks.whole.sizes import LARGE, SMALL, USUAL_SECONDS, Form, add_flags, chosen
 
 WELL = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('{\"figure\": 1}')"
 FAILING = "import sys; sys.exit(3)"
@@ -29,7 +33,9 @@ COURSE = """
 import sys
 from pathlib import Path
 from rich.console import Console
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.whole import course
+from benchmarks.whole.sizes import LARGE, SMALL, USUAL_SECONDS, Form, add_flags, chosen
 results, note, *scripts = sys.argv[1:]
 commands = {str(n): [sys.executable, "-c", one, f"{results}/{n}.json", note] for n, one in enumerate(scripts)}
 done = course.run(Console(stderr=True), dict.fromkeys(commands, 1.0), commands.get, Path(results))
@@ -83,3 +89,24 @@ def test_ctrl_c_ends_all_and_keeps_what_was_measured(tmp_path: Path) -> None:
         assert process.stdout.readline() == "True {'1': 'interrupted'} ['0']\n"
     assert json.loads((tmp_path / "0.json").read_text()) == {"figure": 1}
     assert not left_behind(note)
+
+
+@pytest.mark.parametrize(
+    ("given", "form", "past", "sizes"),
+    [
+        ("", "small", SMALL.past, SMALL.sizes),
+        ("--large", "large", LARGE.past, LARGE.sizes),
+        ("--sizes 10 20", "own", SMALL.past, (10, 20)),
+        ("--large --past 5", "own", 5, LARGE.sizes),
+    ],
+)
+def test_sizes_are_small_large_or_given(given: str, form: Form, past: int, sizes: tuple[int, ...]) -> None:
+    flags = argparse.ArgumentParser()
+    add_flags(flags)
+    found, chosen_sizes = chosen(flags.parse_args(given.split()))
+    assert (found, chosen_sizes.past, chosen_sizes.sizes) == (form, past, sizes)
+
+
+def test_all_together_are_to_take_ten_minutes() -> None:
+    assert list(USUAL_SECONDS) == list(BENCHMARKS)
+    assert 9 * 60 <= sum(USUAL_SECONDS.values()) <= 15 * 60
