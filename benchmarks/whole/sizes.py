@@ -65,6 +65,7 @@ SMALL: Final = Sizes(
     fairness_seconds=8.0,
     calls=(100,),
     lost_seconds=14.0,
+    keys=(1_000,),
     jobs=4_000,
     peer_seconds=8.0,
     pgbench_seconds=3.0,
@@ -75,23 +76,23 @@ SMALL: Final = Sizes(
     idle=2_000,
     idle_seconds=8.0,
 )
-# Measured on two cores with little else running; for the display of progress only.
+# About, on two cores with nothing else running: for the display of progress, and as the share of each.
 USUAL_SECONDS: Final[dict[str, float]] = {
-    "queue": 40,
+    "queue": 45,
     "calls": 35,
     "turnaround": 90,
-    "start": 15,
+    "start": 18,
     "import": 20,
-    "screen": 100,
-    "visit": 40,
-    "upload": 15,
+    "screen": 115,
+    "visit": 32,
+    "upload": 25,
     "adoption": 35,
-    "fairness": 110,
-    "lost": 50,
-    "peers": 150,
-    "growth": 35,
-    "idle": 50,
-    "take-over": 30,
+    "fairness": 120,
+    "lost": 42,
+    "peers": 80,
+    "growth": 40,
+    "idle": 60,
+    "take-over": 35,
 }
 FLAGS: Final[dict[str, tuple[type, str]]] = {
     "businesses": (int, "of screen: how many dial"),
