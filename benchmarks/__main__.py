@@ -261,7 +261,8 @@ def run_fairness(console: Console, options: Sizes) -> dict[str, Any]:
 
 def _run_neighbour(console: Console, leads: int, seconds: float) -> dict[str, Any]:
     """The same beside a business with many leads."""
-    console.print(f"fairness: {neighbour.SMALL} businesses with few leads beside one with {leads:,}, {seconds:g} s each ...")
+    at = f"{neighbour.PACE:g} calls a second, {seconds:g} s each"
+    console.print(f"fairness: {neighbour.SMALL} businesses with few leads beside one with {leads:,}, {at} ...")
     found = asyncio.run(neighbour.beside(leads, seconds))
     table = Table("a business with few leads", *(one.label for one in found.values()), title="Beside a large neighbour")
     table.add_row("calls a second of the account", *(f"{one.a_second:.1f}" for one in found.values()))

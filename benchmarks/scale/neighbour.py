@@ -15,7 +15,7 @@ from benchmarks.imports import as_csv
 from benchmarks.latency import Spread
 from benchmarks.queue import LOADED_TABLES, load_businesses
 from benchmarks.rounds import BATCH, SLOTS, Round
-from benchmarks.scale.fairness import PACE, SPEED, WARM_UP_SECONDS, BusyRun, dial
+from benchmarks.scale.fairness import SPEED, WARM_UP_SECONDS, BusyRun, dial
 from benchmarks.system import System, caller_id
 from ringmaster.local.postgres import Postgres
 from sql.attempts.attempts import Attempts, ClaimRequest
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from sql.pool import Pool
 
+# So slow that a business with three lines reaches its share also on a busy machine: the pace is what they share, not the processors.
+PACE: Final = 20.0
 SMALL: Final = 10
 SMALL_LINES: Final = 3
 # More than it can use: it always wants more than its share.
@@ -73,17 +75,24 @@ class Claims:
 
 
 async def beside(leads: int, seconds: float) -> dict[str, Beside]:
-    """Let ten businesses dial for so long: alone, beside one with as few leads, while its list of `leads` is loaded, and beside that."""
+    """Let ten businesses dial for so long: alone, beside one with as few leads, while its list of `leads` is loaded, and beside that.
+
+    The one beside them has 50 lines, they have three each.
+    """
     async with System(speed=SPEED, settings={"DIALER_CALLS_PER_SECOND": f"{PACE:g}"}) as system:
         small = [await system.business(n, SMALL_LINES) for n in range(SMALL)]
         large = await system.business(SMALL, LARGE_LINES)
         await system.start_workers()
         headers = {business: await system.headers(business) for business in [*small, large]}
-        few = round(4 * PACE * (WARM_UP_SECONDS + seconds) / SMALL)
+        few = round(6 * PACE * (WARM_UP_SECONDS + seconds) / SMALL)
 
         async def runs(businesses: Sequence[int]) -> list[BusyRun]:
             return [
-                BusyRun(caller_id(n), await system.run(business, n, few, lines=SMALL_LINES, start=False), headers[business])
+                BusyRun(
+                    caller_id(n),
+                    await system.run(business, n, few, lines=LARGE_LINES if business == large else SMALL_LINES, start=False),
+                    headers[business],
+                )
                 for n, business in enumerate(businesses)
             ]
 
