@@ -112,7 +112,7 @@ def test_what_runs_differ_by_is_no_change_and_better_is_as_good(own_figures: Pat
 
 def test_a_size_that_was_not_run_is_left_out_and_another_form_is_not_compared(own_figures: Path) -> None:
     assert own_figures.exists()
-    only = {"peers": {"100": RACE}, "growth": {"stages": [], "runs": 1.1}}
+    only: dict[str, dict[str, Any]] = {"peers": {"100": RACE}, "growth": {"stages": [], "runs": 1.1}}
     assert [one.size for one, _ in figures_of(only)] == ["100", "runs"]
     worse = {"queue": changed(RESULTS["queue"], ("queue", "wal_bytes_a_call"), 3)}
     assert not compared(worse)[0]
