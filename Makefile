@@ -54,7 +54,7 @@ test: $(DEV_STAMP) packages ## every test; ARGS="-k name" for some
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
 matrix: $(DEV_STAMP) packages matrix-packages ## the main job and its faults on every platform: servers, poolers, proxies, small plans, a Redis Cluster
-	@MATRIX=1 $(PY) -m pytest -v -n 0 --durations 10 tests/platforms $(ARGS)
+	@MATRIX=1 $(PY) -m pytest -v -n 2 --dist loadscope --durations 10 tests/platforms $(ARGS)
 
 screenshots: $(DEV_STAMP) packages ## the screenshots of the README, into docs/screenshots
 	@$(PY) -m pytest -q -n0 tests/browser/screenshots.py

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 MAINTENANCE = "postgres"
 # The tests of whole processes run one after the other in two rows: those that measure, and the others. Those of the house stay together,
-# so that only one process parses our source.
+# so that only one process parses our source. `make matrix` has two rows that take about as long.
 ROWS = {
     "tests/chaos/": "chaos",
     "tests/house/": "house",
+    "tests/platforms/": "platforms",
+    **dict.fromkeys((f"tests/platforms/test_{name}.py" for name in ("failover", "faults", "main_job", "restore")), "more platforms"),
     **dict.fromkeys((f"tests/chaos/test_{name}.py" for name in ("cancel", "isolation", "rules", "workers")), "measured"),
 }
 TEMPLATE = "migrated"

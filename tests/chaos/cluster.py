@@ -166,14 +166,13 @@ class Cluster:
     async def start_web(self) -> None:
         """Start the web process, and wait until it answers."""
         child = self._web = self.processes.start("web", "web", environment=self.environment)
+        await child.ready(lambda: self._answers("healthz"))
 
-        async def answers() -> bool:
-            with contextlib.suppress(aiohttp.ClientError):
-                async with self.http.get(f"{self.url}/healthz") as response:
-                    return response.status == 200
-            return False
-
-        await child.ready(answers)
+    async def _answers(self, path: str) -> bool:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with self.http.get(f"{self.url}/{path}") as response:
+                return response.status == 200
+        return False
 
     async def kill_web(self) -> None:
         """End the web process by kill -9."""
@@ -268,6 +267,8 @@ class Cluster:
         await self.faults()
         if self._web.ended:
             await self.start_web()
+        # A pooler that has lost its server tries again after 15 s only.
+        await until(lambda: self._answers("readyz"), READY_SECONDS, "the web process reaches PostgreSQL")
         for name, child in list(self.workers.items()):
             child.send(SIGCONT)
             if child.ended:

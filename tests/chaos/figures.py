@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -29,5 +30,10 @@ def keep(scenario: str, **figures: object) -> None:
     """Print a line, and keep it."""
     print(f"\n{scenario}: {json.dumps(figures)}")  # noqa: T201 - read with `pytest -s`
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
-    FILE.write_text(json.dumps({**kept, scenario: figures}, indent=1, sort_keys=True))
+    with FILE.open("a+") as file:
+        # Another process of the test run may have a figure, too.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        kept = json.loads(file.read() or "{}")
+        file.truncate(0)
+        file.write(json.dumps({**kept, scenario: figures}, indent=1, sort_keys=True))
