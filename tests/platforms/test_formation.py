@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(3600)]
 
 SPEED = 40.0
-BUSINESSES, LEADS = 5, 48
+BUSINESSES, LEADS = 3, 60
 # Callbacks are lost while no web process runs: a slot is free some 15 s after its call has ended, and later on a busy machine.
 BACK_SECONDS = 60.0
 # What a shell says of a program that a signal has ended, and honcho after it.
@@ -66,17 +66,18 @@ async def deploy(cluster: FormationCluster) -> None:
 
 
 async def test_a_kill_a_freeze_and_a_deploy_with_calls_in_progress(cluster: FormationCluster) -> None:
-    runs = await dialing(cluster, LEADS, BUSINESSES)
+    runs: Runs = []
     waits = {}
     for fault in (kill_a_worker, freeze_a_worker, deploy):
+        (tenant, run_id), *others = await dialing(cluster, LEADS, BUSINESSES)
         # What was cancelled before stays so.
-        tenant, run_id = runs.pop(0)
         await tenant.cancel(run_id, wait=True)
         answered_at = datetime.now(UTC)
         await fault(cluster)
-        waits[fault.__name__] = await again(cluster, runs)
+        waits[fault.__name__] = await again(cluster, others)
         assert (await tenant.ended(run_id))["status"] == "cancelled"
         assert await taken_after(cluster, run_id) == 0
         assert (await call_records(cluster)).requests_of(tenant, tenant.runs[run_id], answered_at) == []
         await judge(cluster, [tenant])
+        runs += others
     keep("honcho: a kill, a freeze and a deploy", leads_taken_again_after=waits, **await completed(cluster, runs))
