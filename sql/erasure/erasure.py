@@ -72,6 +72,12 @@ class Erasure:
         self._rules = rules
         self._progress = progress
 
+    async def lacking(self) -> list[str]:
+        """The tables from which this role may not delete, but an erasure has to."""
+        names = [table.name for table in await tables(self._pool) if table.name not in KEPT]
+        lacking: list[str] = await self._pool.fetchval(TEXT["lacking"], names)
+        return lacking
+
     async def begin(self, actor: str) -> Obstacles | None:
         """Stop the business for good, unless there are obstacles; None when there never was such a business.
 

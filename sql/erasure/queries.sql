@@ -10,6 +10,11 @@ WHERE a.attname = 'business_id' AND NOT a.attisdropped AND c.relkind = 'r'
 ORDER BY c.oid = to_regclass('dialer.businesses'),
          EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f'), 1
 
+-- name: lacking
+SELECT coalesce(array_agg(c.oid::regclass::text ORDER BY c.oid::regclass::text), '{}')
+FROM unnest($1::text[]) AS t (name) JOIN pg_class c ON c.oid = to_regclass(t.name)
+WHERE NOT has_table_privilege(c.oid, 'DELETE')
+
 -- name: begin
 SELECT dialer.begin_erasure_v1($1::integer, $2::text)
 

@@ -25,6 +25,7 @@ from tests.integration.test_web_cancel import (  # noqa: F401
 )
 from tests.integration.test_webhook_sender import test_a_receiver_that_is_back_gets_everything_at_once_and_in_order  # noqa: F401
 from tests.least_privilege import ROLE, as_role
+from tests.rows import SECRET_KEY
 
 if TYPE_CHECKING:
     from tests.rows import DatabaseFixture
@@ -57,6 +58,19 @@ async def test_it_changes_no_definition_and_deletes_no_audit_log(database: Datab
     for statement in REFUSED:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await database.pool.execute(statement)
+
+
+async def test_what_only_the_owner_may_do_says_so_before_anything_is_done(
+    database: DatabaseFixture, database_url: str, redis_url: str
+) -> None:
+    business = await database.business()
+    again = await command(database_url, "migrate", interpreter=("-m", "sql"))
+    assert (again.code, again.err) == (0, ""), "nothing is pending"
+    named = ["--business", str(business), "--phone", "+12025550100", "--yes"]
+    refused = await command(database_url, "business", "erase", *named, REDIS_URL=redis_url, SECRET_KEY=SECRET_KEY)
+    assert refused.code == 1
+    assert "owner of the tables. Nothing was erased" in refused.err
+    assert await database.pool.fetchval("SELECT count(*) FROM dialer.audit_log WHERE action LIKE '%erase%'") == 0
 
 
 async def test_migrate_grants_it_and_later_tables_too(empty_database_url: str) -> None:

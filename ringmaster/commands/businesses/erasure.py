@@ -78,6 +78,9 @@ async def run_erase(options: Namespace) -> int:
         # Redis first: without it the erasure would not be complete.
         await redis.time()
         erasure = Erasure(pool, options.business, rules, _show_progress)
+        if lacking := await erasure.lacking():
+            message = f"this role lacks DELETE on {', '.join(lacking)}: use the DATABASE_URL of the owner of the tables. Nothing was erased"
+            raise CommandError(message)
         try:
             result = await (_erase_person(erasure, phone, actor) if phone else _erase_business(erasure, actor))
         except RowLockedError as error:
