@@ -25,7 +25,7 @@ SERVER: Final = (
         "the server takes writes",
         "the server takes no writes: it is a standby, or default_transaction_read_only is on",
         "let DATABASE_URL name the primary; if it does: PGOPTIONS='-c default_transaction_read_only=off' psql, then there ALTER ROLE, "
-        "ALTER DATABASE or ALTER SYSTEM ... RESET default_transaction_read_only, wherever it was set",
+        "ALTER DATABASE or ALTER SYSTEM ... RESET default_transaction_read_only, wherever \\drds or pg_settings shows it",
     ),
     Rule(
         "durability",

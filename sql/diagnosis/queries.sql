@@ -189,9 +189,11 @@ FROM dialer.row_locks_v1() r WHERE r.seconds > $1::float8
 
 -- name: callbacks
 WITH ended AS (
-    -- Of the newest calls; the end of one without any callback was learnt by asking.
+    -- Of the newest calls; the end of one without any callback was learnt by asking. A request for a script, which is
+    -- kept with the callbacks, has no sequence number.
     SELECT EXISTS (SELECT FROM dialer.callbacks c
-                   WHERE c.attempt_id = a.id AND c.business_id = a.business_id) AS heard
+                   WHERE c.attempt_id = a.id AND c.business_id = a.business_id
+                     AND c.fields ? 'SequenceNumber') AS heard
     FROM (SELECT t.* FROM dialer.attempts t ORDER BY t.id DESC LIMIT 500) a
     WHERE a.state = 'over' AND a.sid IS NOT NULL AND a.ended_at > now() - make_interval(secs => $1::float8)
 )

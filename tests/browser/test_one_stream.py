@@ -20,7 +20,7 @@ from dialer.streams.client import Streams
 from ringmaster.local.valkey import Valkey
 from tests.browser.conftest import PATIENCE_MILLISECONDS, BrowserUser, open_window
 from tests.browser_session import EMAIL, PASSWORD, BrowserSession
-from tests.chaos.polling import lasting
+from tests.chaos.polling import lasting, until
 from tests.web_site import hash_of, serving
 from web.events import fanout as fanout_module
 from web.pages.outcome_groups import GROUPS
@@ -65,6 +65,15 @@ async def until_streams(site: Site, count: int, business_id: int | None = None) 
     async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000):
         while streams_of(site, business_id) != count:  # noqa: ASYNC110 - nothing signals when their number changes
             await asyncio.sleep(0)
+
+
+async def until_streams_are_of(site: Site, readers: set[tuple[int, str]]) -> None:
+    """Wait for it; a stream whose browser has gone is noticed with what is sent next, within some seconds."""
+
+    async def are() -> bool:
+        return set(app_of(site)[keys.FANOUT]._per_user) == readers
+
+    await until(are, PATIENCE_MILLISECONDS / 1000, "the streams are theirs")
 
 
 async def window(user: BrowserUser, run_id: int, script: str | None = None) -> Page:
@@ -304,7 +313,7 @@ async def test_the_next_user_gets_no_events_of_the_previous_one(user: BrowserUse
         await expect(old.locator("main")).to_have_attribute("data-reader", f"user:{next_id}")
         await expect(old.locator("#do-end")).to_have_count(0)
         await is_live(old)
-        assert set(app_of(site)[keys.FANOUT]._per_user) == {(site.business, f"user:{next_id}")}
+        await until_streams_are_of(site, {(site.business, f"user:{next_id}")})
     else:
         await expect(old.locator("h1")).to_have_text("Not found")
         theirs = await window(user, await site.rivals_run())

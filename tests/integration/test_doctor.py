@@ -47,11 +47,14 @@ IGNORED = (
 # Workers that have just started are given time to divide the partitions.
 LOST_PARTITION = """UPDATE dialer.partitions SET owner = NULL WHERE partition = 7;
 UPDATE dialer.workers SET started_at = now() - interval '1 minute'"""
-SILENT_CALLS = """INSERT INTO dialer.attempts (business_id, run_id, job_id, send_by, ring_seconds, token, nonce, phone, from_number,
-                                        account_sid, state, sid, ended_at, outcome)
+# Of each the provider has asked for the script, and no more.
+SILENT_CALLS = """WITH silent AS (INSERT INTO dialer.attempts (business_id, run_id, job_id, send_by, ring_seconds, token, nonce, phone,
+                                                          from_number, account_sid, state, sid, ended_at, outcome)
 SELECT a.business_id, a.run_id, a.job_id, a.send_by, a.ring_seconds, a.token, a.nonce, a.phone, a.from_number,
        a.account_sid, a.state, 'CA' || lpad(n::text, 32, '0'), now(), a.outcome
-FROM dialer.attempts a, generate_series(10, 15) n WHERE a.state = 'over'"""
+FROM dialer.attempts a, generate_series(10, 15) n WHERE a.state = 'over' RETURNING business_id, id)
+INSERT INTO dialer.callbacks (business_id, attempt_id, fields, verdict, answer)
+SELECT s.business_id, s.id, '{"CallStatus": "in-progress"}', 'applied', 204 FROM silent s"""
 DEAD_ROWS = """INSERT INTO dialer.prices SELECT 'USD', n::text, 1 FROM generate_series(1, 11000) n;
 DELETE FROM dialer.prices; SELECT pg_stat_force_next_flush()"""
 
