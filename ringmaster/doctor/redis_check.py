@@ -84,7 +84,7 @@ def _described(info: dict[str, Any]) -> Iterator[Finding]:
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     status = Status.OK if not most or used <= most * FULL_SHARE else Status.WARN if used < most else Status.FAIL
     room = f"{used / 1e6:.1f} MB used of {f'{most / 1e6:.1f} MB' if most else 'unlimited memory'}"
-    remedy = "CONFIG SET maxmemory and CONFIG REWRITE, or take a larger plan; a full server refuses writes, and events are late"
+    remedy = "CONFIG SET maxmemory 512mb and CONFIG REWRITE, or take a larger plan; a full server refuses writes, and events are late"
     yield judged("redis_memory", status, room, remedy)
 
 

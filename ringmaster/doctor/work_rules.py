@@ -142,8 +142,9 @@ WORK: Final = (
         Status.FAIL,
         "dialer.attempts and dialer.callbacks",
         "callbacks arrive",
-        "of the {calls} newest calls that ended within 5 minutes, {found} had no callback: the provider does not reach PUBLIC_URL",
-        "ask PUBLIC_URL/healthz from outside your network; then look at the provider's list of failed callbacks, and at the proxy's log",
+        "of the {calls} newest calls that ended within 5 minutes, {found} had no callback: their ends were learnt by asking",
+        "ask PUBLIC_URL/healthz from outside your network; then look at the provider's list of failed callbacks, and at the proxy's rules "
+        "for /callbacks/",
         (HEARD_SECONDS,),
     ),
 )
