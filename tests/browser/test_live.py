@@ -129,7 +129,7 @@ async def test_what_one_user_does_the_other_sees_and_both_pages_equal_the_rows(u
     assert second.console_errors == []
 
 
-async def test_a_browser_that_believes_to_be_offline_sends_what_the_server_can_take(user: BrowserUser, site: Site) -> None:
+async def test_a_form_is_sent_while_the_browser_says_that_it_is_offline_but_the_server_answers(user: BrowserUser, site: Site) -> None:
     """As on a machine without a network, on which Ringmaster itself runs."""
     run_id = await site.load(3)
     await user.page.add_init_script("Object.defineProperty(navigator, 'onLine', { get: () => false })")

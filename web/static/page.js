@@ -68,7 +68,7 @@ function showNotSent() {
   note.scrollIntoView({ block: "nearest" });
 }
 
-// Forms that are sent although the browser says that it is offline: the server answers, on this machine or in its network.
+// Forms that are sent although the browser says that it is offline: the server has answered, on this machine or in its network.
 const reached = new WeakSet();
 
 // A form is sent once: the second click of a double click is ignored. Without a connection the browser would replace the page by its own
