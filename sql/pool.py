@@ -219,6 +219,7 @@ async def read_json(connection: Connection) -> None:
 
 async def _plan(connection: Connection) -> None:
     await _prepare(connection)
-    with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
+    # While another program keeps a table locked, the connection serves everything that does not need that table.
+    with contextlib.suppress(asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError, asyncpg.LockNotAvailableError):
         for query in PLANNED:
             await connection.execute(query)

@@ -12,6 +12,7 @@ from dialer.model import AttemptState
 from sql.attempts.attempts import Fact
 from sql.attempts.fact_writer import FactWriter, NotRecordedError
 from sql.attempts.verdicts import RecordVerdict, VerdictCode
+from sql.pool import PLANNED, open_pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -227,3 +228,14 @@ async def test_whatever_proves_a_call_ends_that_the_provider_does_not_know_it(da
         # One moves the call on, the other says again what is known.
         await database.record(attempt, AttemptState.LIVE, sid=f"CA{n}", callback={"CallStatus": "in-progress"})
         assert (await database.record(attempt, AttemptState.NOT_PLACED, by_person=True)).verdict == RecordVerdict.REFUSED
+
+
+async def test_a_locked_table_keeps_no_connection_from_being_opened(
+    database: DatabaseFixture, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The other tests do without, to be quick.
+    monkeypatch.setattr("sql.pool.PLANNED", PLANNED)
+    async with database.pool.acquire() as foreign, foreign.transaction():
+        await foreign.execute("LOCK TABLE outbound_call_runs IN ACCESS EXCLUSIVE MODE")
+        async with await open_pool(database_url, name="late", size=1, planned=True) as pool:
+            assert await pool.fetchval("SELECT count(*) FROM dialer.partitions")
