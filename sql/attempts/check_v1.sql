@@ -41,13 +41,15 @@ $$;
 
 -- True when a register that the business needs has not been imported, or is too old.
 CREATE OR REPLACE FUNCTION dialer.lacks_register(p_business_id integer, required jsonb) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT required <> '[]' AND EXISTS (
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN required <> '[]' AND EXISTS (
         SELECT FROM jsonb_array_elements(required) q
         WHERE NOT EXISTS (
             SELECT FROM dialer.registers g
             WHERE g.business_id = p_business_id AND g.name = q ->> 'name' AND g.current
-              AND g.imported_at >= now() - make_interval(days => (q ->> 'max_age_days')::integer)))
+              AND g.imported_at >= now() - make_interval(days => (q ->> 'max_age_days')::integer)));
+END
 $$;
 
 -- Each offered lead with the first rule that keeps it from being called now, if any.
