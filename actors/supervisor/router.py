@@ -6,6 +6,7 @@ The hint of a command arrives here, and so does the hint of each recorded callba
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors import worker_spans
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import OpenAttempt
     from sql.workers.workers import ActiveBusiness
 
-# Between two reads, newly taken partitions are added to those that are read.
+# A read waits so long for a hint.
 BLOCK_SECONDS = 0.5
 # PostgreSQL is polled as a safety net, and more often while Redis is away, since no hints come.
 POLL_SECONDS = 5.0
@@ -49,12 +50,16 @@ class Router:
         self._excess = excess
         # The last entry read of each partition's stream.
         self._positions: dict[int, str] = {}
+        self._reading: asyncio.Timeout | None = None
         self.hints = Loop("hints", self._read_hints, pause=0.0, retry_seconds=POLL_AWAY_SECONDS)
         self.polls = Loop("poll", self.poll, pause=POLL_SECONDS)
 
     def add(self, partitions: Iterable[int], start: str) -> None:
         """Read the hints to these partitions from now on, those after the entry `start`."""
         self._positions.update(dict.fromkeys(partitions, start))
+        if self._reading and not self._reading.expired():
+            # The read in progress does not have them: a hint to them would wait until it ends.
+            self._reading.reschedule(asyncio.get_running_loop().time())
 
     def remove(self, partitions: Iterable[int]) -> None:
         """Read their hints no more."""
@@ -64,18 +69,26 @@ class Router:
     # -- hints -------------------------------------------------------------------------------------------------------------------
 
     async def _read_hints(self) -> None:
-        if not self._positions:
-            await asyncio.sleep(BLOCK_SECONDS)
-            return
+        hints: list[tuple[int, str, Hint | None]] = []
         try:
-            hints = await self._services.streams.hints_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None) as self._reading:
+                    hints = await self._next_hints()
         except RedisUnavailableError:
             self.polls.ring()
             raise
+        finally:
+            self._reading = None
         for partition, entry, hint in hints:
             if partition in self._positions:
                 self._positions[partition] = entry
                 self._route(hint)
+
+    async def _next_hints(self) -> list[tuple[int, str, Hint | None]]:
+        if not self._positions:
+            await asyncio.sleep(BLOCK_SECONDS)
+            return []
+        return await self._services.streams.hints_after(dict(self._positions), block_seconds=BLOCK_SECONDS)
 
     def _route(self, hint: Hint | None) -> None:
         if hint is None:

@@ -17,9 +17,11 @@ from actors import lease
 from actors.bootstrap import open_services
 from actors.dispatch.circuit_breaker import CircuitBreaker
 from actors.dispatch.rate_limiter import RateLimiter
+from actors.supervisor import router
 from actors.worker import Worker
 from dialer.concurrency.tasks import Tasks
 from dialer.config import Settings
+from dialer.messages import CommandType, RunChanged
 from ringmaster.local.ports import free_port
 from telephony import simulator
 from telephony.provider import PlacedCall, UnsentCall
@@ -322,3 +324,29 @@ async def test_each_business_has_its_share_wherever_it_is_driven(
     fair = sum(count.values()) / len(businesses)
     # Of some twenty calls each: the moment of the count may fall between two turns.
     assert {b: count.get(b, 0) for b in businesses if abs(count.get(b, 0) - fair) > 0.2 * fair + 2} == {}
+
+
+async def test_a_start_just_after_a_worker_has_come_waits_for_no_read(
+    floor: Floor,
+    twilio: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Partitions are taken some at a time, while the hints to the first of them are being waited for."""
+    monkeypatch.setattr(router, "BLOCK_SECONDS", 2 * BOUND_SECONDS)
+    monkeypatch.setattr(router, "POLL_SECONDS", 600.0)
+    database = floor.database
+    business = await database.business()
+    async with floor.worker(twilio.url) as (_, services):
+
+        async def all_taken() -> bool:
+            return len(services.ownership.epochs) == 256
+
+        await until(all_taken)
+        run = await database.run(business, 1)
+        partition = await database.pool.fetchval("SELECT partition FROM dialer.lanes WHERE business_id = $1", business)
+        assert await services.streams.send_hint(partition, RunChanged(business, run, CommandType.START))
+
+        async def is_called() -> bool:
+            return (await database.checked_run(business, run)).queued == 0
+
+        await until(is_called)
