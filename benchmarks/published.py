@@ -81,10 +81,13 @@ def _number(value: float) -> str:
 
 
 def _commits_since(commit: str) -> str:
-    return (
-        _git("log", "--oneline", "--no-decorate", f"--max-count={COMMITS_SHOWN}", f"{commit}..HEAD", "--", *PRODUCT)
-        or "  no commit of the product"
-    )
+    """The commits of the product since, the newest first; a clone without its history cannot tell."""
+    try:
+        found = _git("log", "--oneline", "--no-decorate", f"{commit}..HEAD", "--", *PRODUCT).splitlines()
+    except subprocess.CalledProcessError:
+        return "  this clone has no such commit: fetch the whole history"
+    more = [f"  and {len(found) - COMMITS_SHOWN} more"] if len(found) > COMMITS_SHOWN else []
+    return "\n".join([*found[:COMMITS_SHOWN], *more]) or "  no commit of the product"
 
 
 def _git(*arguments: str) -> str:
