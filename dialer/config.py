@@ -96,9 +96,14 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console", ""] = Field("", alias="LOG_FORMAT")
 
     @property
+    def process(self) -> str:
+        """The machine and the process id."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    @property
     def worker(self) -> str:
         """The name shown as `locked_by_worker`."""
-        return self.worker_name or f"{socket.gethostname()}:{os.getpid()}"
+        return self.worker_name or self.process
 
     @property
     def traces(self) -> bool:

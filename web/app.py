@@ -141,7 +141,7 @@ async def _postgresql(app: http.Application) -> AsyncIterator[None]:
     measures = app[keys.METRICS]
     opened = await open_pool(
         app[keys.SETTINGS].database_url,
-        name="web",
+        name=f"ringmaster web {app[keys.SETTINGS].process}",
         size=size,
         planned=True,
         acquire_seconds=ACQUIRE_SECONDS,

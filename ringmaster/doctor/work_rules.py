@@ -14,8 +14,13 @@ WAITING_SECONDS: Final = 30.0
 # Workers divide the partitions among themselves within seconds of their start.
 DIVIDING_SECONDS: Final = 30.0
 UNKNOWN_SECONDS: Final = 300.0
-EXCESS_SECONDS: Final = 120.0
-DELIVERY_SECONDS: Final = 3600.0
+# A worker closes what has ended every few seconds.
+UNENDED_SECONDS: Final = 60.0
+STALLED_SECONDS: Final = 10.0
+DAY_SECONDS: Final = 86_400.0
+# As long as their alerts wait, or shorter: whoever is called must find the cause here.
+EXCESS_SECONDS: Final = 30.0
+DELIVERY_SECONDS: Final = 900.0
 TRANSACTION_SECONDS: Final = 300.0
 LOCK_SECONDS: Final = 5.0
 # Beyond the ring time, the time limit and the lag: as long as reconciling may take.
@@ -56,6 +61,33 @@ WORK: Final = (
         "no worker has driven these running runs for 30 s: {which} ({found} in all)",
         "look for `is parked` in the logs of workers and for locked rows (checks `transactions`, `locks`), then restart the worker",
         (DRIVEN_SECONDS,),
+    ),
+    Rule(
+        "unended_runs",
+        Status.FAIL,
+        "outbound_call_runs",
+        "each run that is done has ended",
+        "runs with nothing left to do that are still running: {which} ({found} in all)",
+        "a worker ends them within seconds: look for `cannot be closed` in its log",
+        (UNENDED_SECONDS,),
+    ),
+    Rule(
+        "stalled_businesses",
+        Status.WARN,
+        "dialer.stalls",
+        "no business is kept from calling",
+        "businesses for which no lead is taken, each with the reason: {which} ({found} in all)",
+        "by reason, as at RingmasterBusinessesStalled in docs/operations.md",
+        (STALLED_SECONDS,),
+    ),
+    Rule(
+        "paused_runs",
+        Status.WARN,
+        "outbound_call_runs",
+        "no run has paused itself",
+        "runs that have paused themselves within a day, each with the cause: {which} ({found} in all)",
+        "`last_error` of the run and docs/refusals.md say what to do; then: python -m dialer run resume --business ID --run ID",
+        (DAY_SECONDS,),
     ),
     Rule(
         "unknown_attempts",
@@ -111,10 +143,18 @@ WORK: Final = (
         "tell its owner to delete it, or to add it again with an address that answers",
     ),
     Rule(
+        "hidden_sessions",
+        Status.WARN,
+        "pg_stat_activity",
+        "the sessions of every role are seen",
+        "what {which} do is hidden from {role}: `transactions`, `row_locks` and their alerts do not see it",
+        "as a superuser: GRANT pg_read_all_stats TO {role}",
+    ),
+    Rule(
         "transactions",
         Status.WARN,
         "pg_stat_activity and pg_prepared_xacts",
-        "no transaction is old{beside}",
+        "no transaction is old",
         "old transactions, the oldest {oldest} s: {which} ({found} in all); dead rows stay until they end",
         "find out whose they are, then SELECT pg_terminate_backend(PID), or ROLLBACK PREPARED",
         (TRANSACTION_SECONDS,),

@@ -64,31 +64,41 @@ SELECT coalesce(cardinality(g.statements), 0) AS found, quote_ident(r.name) AS r
 FROM role r CROSS JOIN granting g
 
 -- name: connections
-WITH allowed AS (
-    -- A name is that of several processes when they are on several machines, or have more connections than one may.
-    SELECT least(current_setting('max_connections')::integer
-                 - current_setting('superuser_reserved_connections')::integer
-                 - coalesce(current_setting('reserved_connections', TRUE), '0')::integer,
-                 nullif(d.datconnlimit, -1), nullif(r.rolconnlimit, -1)) AS available
-    FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user
+WITH session AS (
+    -- Those but this one. `program`: that of a process of ours.
+    SELECT a.datname = current_database() AS of_database, a.usename = current_user AS of_role,
+           CASE WHEN a.datname = current_database()
+                     AND (a.application_name LIKE 'ringmaster web %' OR a.application_name LIKE 'ringmaster worker %')
+                THEN a.application_name END AS program
+    FROM pg_stat_activity a WHERE a.datname IS NOT NULL AND a.pid <> pg_backend_pid()
 ), named AS (
-    SELECT greatest(count(DISTINCT coalesce(a.client_addr::text, '')), ceil(count(*) / $1::numeric)) AS processes,
-           count(*) AS open
-    FROM pg_stat_activity a
-    WHERE a.datname = current_database()
-      AND (a.application_name = 'web' OR a.application_name LIKE 'ringmaster worker %')
-    GROUP BY a.application_name
+    -- A name is that of several processes when they have more connections than one may.
+    SELECT ceil(count(*) / $1::numeric) AS processes, count(*) AS open
+    FROM session s WHERE s.program IS NOT NULL GROUP BY s.program
 ), seen AS (
-    SELECT coalesce(sum(n.processes), 0)::integer AS processes, coalesce(sum(n.open), 0)::integer AS open,
-           (SELECT count(*) - 1 FROM pg_stat_activity a WHERE a.datname IS NOT NULL)::integer
-           - coalesce(sum(n.open), 0)::integer AS others
-    FROM named n
+    SELECT coalesce(sum(n.processes), 0)::integer AS processes, coalesce(sum(n.open), 0)::integer AS open FROM named n
+), allowed AS (
+    -- What is left by the server, the database and the role, each without what others hold of it: the least counts.
+    SELECT k.available, k.others
+    FROM (SELECT current_setting('max_connections')::integer
+                 - current_setting('superuser_reserved_connections')::integer
+                 - coalesce(current_setting('reserved_connections', TRUE), '0')::integer AS available,
+                 (SELECT count(*)::integer FROM session s WHERE s.program IS NULL) AS others
+          UNION ALL
+          SELECT nullif(d.datconnlimit, -1),
+                 (SELECT count(*)::integer FROM session s WHERE s.program IS NULL AND s.of_database)
+          FROM pg_database d WHERE d.datname = current_database()
+          UNION ALL
+          SELECT nullif(r.rolconnlimit, -1),
+                 (SELECT count(*)::integer FROM session s WHERE s.program IS NULL AND s.of_role)
+          FROM pg_roles r WHERE r.rolname = current_user) k
+    WHERE k.available IS NOT NULL ORDER BY k.available - k.others LIMIT 1
 )
 -- `migrate` takes two besides. Behind a pooler the number of processes does not matter: what is open does.
-SELECT (CASE WHEN $2::boolean THEN s.open ELSE s.processes * $1::integer + 2 END + s.others > a.available)::integer
+SELECT (CASE WHEN $2::boolean THEN s.open ELSE s.processes * $1::integer + 2 END + a.others > a.available)::integer
        AS found,
-       a.available, s.processes, s.others, s.open, $1::integer AS each, s.processes * $1::integer + 2 AS may_take,
-       greatest((a.available - s.others - 2) / $1::integer - s.processes, 0) AS room
+       a.available, s.processes, a.others, s.open, $1::integer AS each, s.processes * $1::integer + 2 AS may_take,
+       greatest((a.available - a.others - 2) / $1::integer - s.processes, 0) AS room
 FROM seen s CROSS JOIN allowed a
 
 -- name: workers
@@ -115,6 +125,30 @@ SELECT CASE WHEN EXISTS (SELECT FROM dialer.workers w WHERE w.lease_until > now(
 FROM public.outbound_call_runs r
 WHERE r.status = 'running' AND NOT r.cancel_requested AND r.queued_count > 0 AND r.started_at IS NOT NULL
   AND coalesce(r.lock_ts, r.started_at) < dialer.utc() - make_interval(secs => $1::float8)
+
+-- name: unended_runs
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('run %s of business %s', r.id, r.business_id) ORDER BY r.id))[1:5], ', ')
+       AS which
+FROM public.outbound_call_runs r
+WHERE r.status = 'running' AND r.started_at IS NOT NULL AND r.in_progress_count = 0
+  AND (r.queued_count = 0 OR r.cancel_requested)
+  AND coalesce(r.updated_at, r.started_at) < dialer.utc() - make_interval(secs => $1::float8)
+
+-- name: paused_runs
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('run %s of business %s (%s)', r.id, r.business_id,
+                                         r.last_error_cause ->> 'kind') ORDER BY r.updated_at DESC))[1:5], ', ')
+       AS which
+-- That a budget is used up is what its business wants.
+FROM public.outbound_call_runs r
+WHERE r.status = 'paused' AND r.last_error_cause ->> 'kind' NOT LIKE 'budget%'
+  AND r.updated_at > dialer.utc() - make_interval(secs => $1::float8)
+
+-- name: stalled_businesses
+SELECT count(*)::integer AS found,
+       array_to_string((array_agg(format('%s (%s)', s.business_id, s.reason) ORDER BY s.since))[1:5], ', ') AS which
+FROM dialer.stalls s WHERE s.reason <> 'paced' AND s.since < now() - make_interval(secs => $1::float8)
 
 -- name: stuck_attempts
 SELECT count(*)::integer AS found,
@@ -156,14 +190,14 @@ SELECT count(*)::integer AS found,
                                   ORDER BY h.webhook_id))[1:5], ', ') AS which
 FROM dialer.webhooks h WHERE h.disabled_at IS NOT NULL AND h.deleted_at IS NULL
 
+-- name: hidden_sessions
+SELECT CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN 0 ELSE count(*)::integer END AS found,
+       quote_ident(current_user) AS role, string_agg(DISTINCT a.usename, ', ') AS which
+FROM pg_stat_activity a WHERE a.datname = current_database() AND a.usename <> current_user
+
 -- name: transactions
 SELECT count(*)::integer AS found, coalesce(max(t.seconds), 0)::integer AS oldest,
-       array_to_string((array_agg(t.who ORDER BY t.seconds DESC))[1:5], ', ') AS which,
-       CASE WHEN EXISTS (SELECT FROM pg_stat_activity a
-                         WHERE a.datname = current_database() AND a.usename <> current_user)
-                 AND NOT pg_has_role('pg_read_all_stats', 'USAGE')
-            THEN format('; those of other roles are not shown to this one: GRANT pg_read_all_stats TO %I', current_user)
-            ELSE '' END AS beside
+       array_to_string((array_agg(t.who ORDER BY t.seconds DESC))[1:5], ', ') AS which
 FROM (SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename)) AS who,
              extract(epoch FROM clock_timestamp() - a.xact_start) AS seconds
       FROM pg_stat_activity a

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
+from ringmaster.doctor.work_rules import WORK
 from tests.platforms.causes import CAUSES
 from tests.prometheus import OPS, RULES, TOOL, hastened
 
@@ -22,6 +23,18 @@ OF_DOCTOR: Final = re.compile(r"((?:`[a-z_]+`(?:, | and )?)+) of doctor")
 COMMENT: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 HEADINGS: Final = re.compile(r"^### (\w+)$", re.MULTILINE)
 ALERT_NAME: Final = re.compile(r'alertname="(\w+)"')
+# Checks of doctor that wait until what they look for is so old, and the alerts about the same.
+SAME: Final = {
+    "stale_runs": "RingmasterRunsUndriven",
+    "unknown_attempts": "RingmasterUnknownCalls",
+    "excess_calls": "RingmasterExcessCalls",
+    "commands": "RingmasterCommandsWait",
+    "events": "RingmasterOutboxStalled",
+    "deliveries": "RingmasterWebhooksLate",
+    "transactions": "RingmasterLongTransaction",
+    "row_locks": "RingmasterRowsLocked",
+    "stalled_businesses": "RingmasterBusinessesStalled",
+}
 PARTS: Final = ("*For users*", "*Cause*", "*Mend*", "*Mended*")
 
 
@@ -64,6 +77,18 @@ def test_each_alert_has_its_runbook_and_its_cause() -> None:
     # tests/platforms/test_alerts.py makes each of them fire, with shorter times; promtool checks the times.
     assert frozenset().union(*CAUSES.values()) == set(names)
     assert timed() == set(names)
+
+
+def test_doctor_finds_what_an_alert_is_about_by_the_time_it_fires() -> None:
+    late = {}
+    for name, alert in SAME.items():
+        [rule] = [rule for rule in WORK if rule.name == name]
+        [fires] = [one for one in alerts() if one["alert"] == alert]
+        beyond = int(re.findall(r"_seconds\)* > (\d+)", fires["expr"])[0]) if "_seconds" in fires["expr"] else 0
+        seconds = beyond + int(fires["for"][:-1]) * {"s": 1, "m": 60}[fires["for"][-1]]
+        if rule.values[0] > seconds:  # type: ignore[operator]
+            late[name] = (rule.values[0], seconds)
+    assert late == {}
 
 
 def test_the_rules_of_the_tests_differ_in_time_only() -> None:

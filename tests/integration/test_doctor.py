@@ -55,6 +55,12 @@ SELECT a.business_id, a.run_id, a.job_id, a.send_by, a.ring_seconds, a.token, a.
 FROM dialer.attempts a, generate_series(10, 15) n WHERE a.state = 'over' RETURNING business_id, id)
 INSERT INTO dialer.callbacks (business_id, attempt_id, fields, verdict, answer)
 SELECT s.business_id, s.id, '{"CallStatus": "in-progress"}', 'applied', 204 FROM silent s"""
+PARKED = "INSERT INTO dialer.stalls (business_id, reason, since) VALUES (1, 'parked', now() - interval '1 minute')"
+PAUSED_ITSELF = (
+    """UPDATE outbound_call_runs SET status = 'paused', last_error_cause = '{"kind": "no_answers"}', updated_at = dialer.utc()"""
+)
+ALL_DONE = """INSERT INTO outbound_call_runs (business_id, status, started_at, updated_at)
+VALUES (1, 'running', dialer.utc() - interval '1 hour', dialer.utc() - interval '2 minutes')"""
 DEAD_ROWS = """INSERT INTO dialer.prices SELECT 'USD', n::text, 1 FROM generate_series(1, 11000) n;
 DELETE FROM dialer.prices; SELECT pg_stat_force_next_flush()"""
 
@@ -145,7 +151,7 @@ def unguarded(mode: Mode) -> Any:  # noqa: ANN401
 @asynccontextmanager
 async def many_connections(installation: Installation) -> AsyncIterator[None]:
     installation.set(DIALER_DATABASE_CONNECTIONS="1000")
-    async with await open_pool(installation.url, name="web", size=1):
+    async with await open_pool(installation.url, name="ringmaster web one:1", size=1):
         yield
 
 
@@ -153,6 +159,14 @@ def at_once(installation: Installation, name: str) -> None:
     """Let this check not wait until what it looks for is old."""
     rules = tuple(replace(rule, values=(0.0,)) if rule.name == name else rule for rule in WORK)
     installation.monkeypatch.setattr(database_check, "WORK", rules)
+
+
+@asynccontextmanager
+async def another_role(installation: Installation) -> AsyncIterator[None]:
+    """A program of another role, of which this one may not know what it does."""
+    connection = await asyncpg.connect(installation.owner_url)
+    yield
+    await connection.close()
 
 
 @asynccontextmanager
@@ -259,6 +273,9 @@ FAULTS: list[tuple[Any, str]] = [
     (stored("UPDATE dialer.workers SET lease_until = now()"), "workers"),
     (stored(LOST_PARTITION), "partitions"),
     (stored("UPDATE outbound_call_runs SET lock_ts = dialer.utc() - interval '1 minute'"), "stale_runs"),
+    (stored(ALL_DONE), "unended_runs"),
+    (stored(PARKED), "stalled_businesses"),
+    (stored(PAUSED_ITSELF), "paused_runs"),
     (stored("UPDATE dialer.attempts SET send_by = now() - interval '2 hours'"), "stuck_attempts"),
     (
         stored("UPDATE dialer.attempts SET state = 'unknown', send_by = now() - interval '10 minutes' WHERE state = 'live'"),
@@ -284,6 +301,7 @@ FAULTS: list[tuple[Any, str]] = [
         "deliveries",
     ),
     (stored("UPDATE dialer.webhooks SET disabled_at = now()"), "webhooks"),
+    (another_role, "hidden_sessions"),
     (old_transaction, "transactions"),
     (held_lock, "locks"),
     (locked_rows, "row_locks"),

@@ -73,7 +73,7 @@ async def test_commands_on_a_locked_run_delay_no_other_request(site: Site) -> No
 
 
 WAITING = """SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'web' AND wait_event_type = 'Lock' AND datname = current_database()"""
+WHERE application_name LIKE 'ringmaster web %' AND wait_event_type = 'Lock' AND datname = current_database()"""
 
 
 async def somebody_waits(site: Site) -> None:
