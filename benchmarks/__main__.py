@@ -307,7 +307,7 @@ def run_peers(console: Console, options: Sizes) -> dict[str, Any]:
 
 def run_growth(console: Console, options: Sizes) -> dict[str, Any]:
     """The cost of a claim as jobs, runs and calls of the past grow in number, each beside a control in turns."""
-    table = Table("", "a claim of 30 businesses, p50 / p99", "calls a second", "a claim, times the control's", title="Growth")
+    table = Table("", "a claim of 30 leads, p50 / p99", "calls a second", "a claim, times the control's", title="Growth")
     stages = []
 
     async def grow() -> None:

@@ -114,7 +114,7 @@ FLAGS: Final[dict[str, tuple[type, str]]] = {
 
 def add_flags(flags: argparse.ArgumentParser) -> None:
     """The flags of the sizes; each says what it is when it is not given."""
-    flags.add_argument("--large", action="store_true", help="the sizes of docs/benchmarks.md: two hours for all of them")
+    flags.add_argument("--large", action="store_true", help="the sizes of docs/benchmarks.md: half an hour for all of them")
     for name, (kind, text) in FLAGS.items():
         small, large = getattr(SMALL, name), getattr(LARGE, name)
         several = isinstance(large, tuple)
