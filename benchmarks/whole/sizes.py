@@ -1,4 +1,4 @@
-"""How large each benchmark is: small, for a quarter of an hour together, or as large as the figures of docs/benchmarks.md."""
+"""How large each benchmark is: small, for eleven minutes together, or as large as the figures of docs/benchmarks.md."""
 
 from __future__ import annotations
 
