@@ -89,8 +89,9 @@ def provided(provider: simulator.Simulator) -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def doctor_servers(servers_dir: Path) -> AsyncIterator[Servers]:
-    postgres, valkey = Postgres(servers_dir / "doctor-postgres"), Valkey(servers_dir / "doctor-valkey")
+async def doctor_servers(servers_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[Servers]:
+    folder = servers_dir / request.module.__name__
+    postgres, valkey = Postgres(folder / "postgres"), Valkey(folder / "valkey")
     await asyncio.gather(postgres.start(), valkey.start())
     try:
         async with simulator.running(speed=50) as provider:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from web.app import create_app
 from web.server import keys
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
     from tests.browser.conftest import BrowserUser
     from tests.web_site import Site
@@ -186,6 +187,37 @@ async def test_what_happened_can_be_put_on_hold(user: BrowserUser, site: Site) -
     await hold.click()
     await expect(page.locator("#feed li")).to_have_count(before + 1)
     await expect(page.locator(".live-text")).to_have_text(LIVE)
+
+
+async def test_what_is_on_its_way_does_not_break_a_hold(user: BrowserUser, site: Site) -> None:
+    run_id = await site.load(3)
+    page = user.page
+    await user.open(f"/runs/{run_id}")
+    await expect(page.locator(".live-text")).to_have_text(LIVE)
+    asked, held = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        response = await route.fetch()
+        if "pause" in (await response.text()).lower():
+            asked.set()
+            await held.wait()
+        await route.fulfill(response=response)
+
+    await page.route("**/feed", late)
+    await site.post(f"/api/outbound/runs/{run_id}/pause")
+    async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000):
+        await asked.wait()
+    before = await page.locator("#feed li").count()
+    hold = page.get_by_role("button", name="Hold")
+    await hold.click()
+    async with page.expect_response("**/feed") as answer:
+        held.set()
+    await (await answer.value).finished()
+    # What it does with the answer is done by the second frame.
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert await page.locator("#feed li").count() == before
+    await hold.click()
+    await expect(page.locator("#feed li")).to_have_count(before + 1)
 
 
 async def test_paging_keeps_the_connection_and_the_address(user: BrowserUser, site: Site) -> None:

@@ -55,6 +55,7 @@ class Fragment {
 
   async fetch() {
     this.timer = null;
+    if (this.held) return;
     this.wanted = false;
     this.busy = true;
     this.last = performance.now();
@@ -69,8 +70,8 @@ class Fragment {
       // Another user has signed in since; this page is not theirs.
       if (response.headers.get("X-Reader") !== READER) return reloadOnce();
       const text = await response.text();
-      // The page or the filter has changed during the fetch, so this fragment is out of date.
-      if (url === this.url()) await this.show(text);
+      // The page or the filter has changed during the fetch, so this fragment is out of date; or the reader holds what is shown.
+      if (url === this.url() && !this.held) await this.show(text);
       else this.wanted = true;
       this.fetched(true);
     } catch {
