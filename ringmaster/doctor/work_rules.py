@@ -15,7 +15,7 @@ WAITING_SECONDS: Final = 30.0
 DIVIDING_SECONDS: Final = 30.0
 UNKNOWN_SECONDS: Final = 300.0
 # A worker closes what has ended every few seconds.
-UNENDED_SECONDS: Final = 60.0
+UNCLOSED_SECONDS: Final = 60.0
 STALLED_SECONDS: Final = 10.0
 DAY_SECONDS: Final = 86_400.0
 # As long as their alerts wait, or shorter: whoever is called must find the cause here.
@@ -63,13 +63,13 @@ WORK: Final = (
         (DRIVEN_SECONDS,),
     ),
     Rule(
-        "unended_runs",
+        "unclosed_runs",
         Status.FAIL,
         "outbound_call_runs",
         "each run that is done has ended",
         "runs with nothing left to do that are still running: {which} ({found} in all)",
         "a worker ends them within seconds: look for `cannot be closed` in its log",
-        (UNENDED_SECONDS,),
+        (UNCLOSED_SECONDS,),
     ),
     Rule(
         "stalled_businesses",

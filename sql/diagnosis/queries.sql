@@ -126,7 +126,7 @@ FROM public.outbound_call_runs r
 WHERE r.status = 'running' AND NOT r.cancel_requested AND r.queued_count > 0 AND r.started_at IS NOT NULL
   AND coalesce(r.lock_ts, r.started_at) < dialer.utc() - make_interval(secs => $1::float8)
 
--- name: unended_runs
+-- name: unclosed_runs
 SELECT count(*)::integer AS found,
        array_to_string((array_agg(format('run %s of business %s', r.id, r.business_id) ORDER BY r.id))[1:5], ', ')
        AS which

@@ -273,7 +273,7 @@ FAULTS: list[tuple[Any, str]] = [
     (stored("UPDATE dialer.workers SET lease_until = now()"), "workers"),
     (stored(LOST_PARTITION), "partitions"),
     (stored("UPDATE outbound_call_runs SET lock_ts = dialer.utc() - interval '1 minute'"), "stale_runs"),
-    (stored(ALL_DONE), "unended_runs"),
+    (stored(ALL_DONE), "unclosed_runs"),
     (stored(PARKED), "stalled_businesses"),
     (stored(PAUSED_ITSELF), "paused_runs"),
     (stored("UPDATE dialer.attempts SET send_by = now() - interval '2 hours'"), "stuck_attempts"),
