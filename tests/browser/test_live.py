@@ -192,8 +192,6 @@ async def test_what_happened_can_be_put_on_hold(user: BrowserUser, site: Site) -
 async def test_what_is_on_its_way_does_not_break_a_hold(user: BrowserUser, site: Site) -> None:
     run_id = await site.load(3)
     page = user.page
-    await user.open(f"/runs/{run_id}")
-    await expect(page.locator(".live-text")).to_have_text(LIVE)
     asked, held = asyncio.Event(), asyncio.Event()
 
     async def late(route: Route) -> None:
@@ -203,11 +201,14 @@ async def test_what_is_on_its_way_does_not_break_a_hold(user: BrowserUser, site:
             await held.wait()
         await route.fulfill(response=response)
 
+    # Before the page opens: a fetch of its beginning that is slow has the pause too.
     await page.route("**/feed", late)
+    await user.open(f"/runs/{run_id}")
+    await expect(page.locator(".live-text")).to_have_text(LIVE)
+    before = await page.locator("#feed li").count()
     await site.post(f"/api/outbound/runs/{run_id}/pause")
     async with asyncio.timeout(PATIENCE_MILLISECONDS / 1000):
         await asked.wait()
-    before = await page.locator("#feed li").count()
     hold = page.get_by_role("button", name="Hold")
     await hold.click()
     async with page.expect_response("**/feed") as answer:

@@ -106,9 +106,14 @@ async def test_a_worker_leaves_while_its_rows_are_held(floor: Floor, twilio: Sim
     async with floor.worker(twilio.url, "stays") as (_, stays):
         async with floor.worker(twilio.url, "goes") as (worker, goes):
 
+            async def both_are_known() -> bool:
+                return stays.ownership.workers == goes.ownership.workers == 2
+
             async def has_some() -> bool:
                 return len(goes.ownership.epochs) > 0
 
+            # Until then the one that stays takes whatever nobody has.
+            await polling.until(both_are_known, RECOVERED_SECONDS, "both are known")
             # Of a newcomer's share none is given within 30 s: what it gets is what nobody has.
             await floor.database.pool.execute("UPDATE dialer.partitions SET owner = $1, epoch = epoch + 1", goes.ownership.incarnation)
             await floor.database.pool.execute("UPDATE dialer.partitions SET owner = NULL")
