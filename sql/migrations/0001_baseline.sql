@@ -645,6 +645,62 @@ CREATE TYPE dialer.fact AS (
     account_sid  TEXT
 );
 
+-- An attempt that dialer.record_v1 has locked, and whether its run and its job have to be.
+CREATE TYPE dialer.record_target AS (
+    attempt_id    BIGINT,
+    run_id        INTEGER,
+    job_id        BIGINT,
+    concerns_run  BOOLEAN,
+    concerns_job  BOOLEAN
+);
+
+-- What dialer.record_effects_v1 decides about a fact: its verdict, and what an applied one changes.
+CREATE TYPE dialer.record_effect AS (
+    business_id      INTEGER,
+    attempt_id       BIGINT,
+    verdict          TEXT,
+    run_id           INTEGER,
+    job_id           BIGINT,
+    partition        SMALLINT,
+    -- The state of the attempt before, and that of the fact.
+    was              TEXT,
+    state            TEXT,
+    -- The sid that the attempt had, and that of the fact.
+    bound            TEXT,
+    sid              TEXT,
+    outcome          TEXT,
+    answered_by      TEXT,
+    -- As known with this fact.
+    known_answerer   TEXT,
+    duration         INTEGER,
+    sequence         INTEGER,
+    error_code       INTEGER,
+    reason           TEXT,
+    -- The provider answered with the call of another attempt.
+    confused         BOOLEAN,
+    evidence         JSONB,
+    callback         JSONB,
+    hang_up_at       TIMESTAMPTZ,
+    withdrawn_at     TIMESTAMPTZ,
+    was_excess       BOOLEAN,
+    now_excess       BOOLEAN,
+    unwanted         BOOLEAN,
+    -- Whether the attempt leaves its slot, or takes one again.
+    leaves           BOOLEAN,
+    enters           BOOLEAN,
+    lead_id          JSONB,
+    position         INTEGER,
+    -- The status of the job before and after, and the counters of the run that it leaves and enters.
+    job_was          TEXT,
+    job_now          TEXT,
+    job_moves        BOOLEAN,
+    retried          BOOLEAN,
+    retry_seconds    DOUBLE PRECISION,
+    from_count       TEXT,
+    to_count         TEXT,
+    cost             NUMERIC
+);
+
 -- What the steps of dialer.claim_v1 pass on. A business with its free slots, and how many leads it may take now.
 CREATE TYPE dialer.claim_room AS (
     business_id  INTEGER,

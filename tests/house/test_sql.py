@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 70
 CREATE = re.compile(r"^CREATE OR REPLACE FUNCTION ([\w.]+)")
 REASON = re.compile(r"^-- long: \S")
 # A CTE of a long function, with the line after its opening parenthesis.
-CTE = re.compile(r"^    (?:WITH|\),) (?P<name>\w+) AS (?:MATERIALIZED )?\(\n(?P<first>.*)$", re.MULTILINE)
+CTE = re.compile(r"^ {4,}(?:WITH|\),) (?P<name>\w+) AS (?:MATERIALIZED )?\(\n(?P<first>.*)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="session")

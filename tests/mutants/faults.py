@@ -89,7 +89,7 @@ FAULTS = (
     Fault("apply_without_rank", "a late callback moves a call back to an earlier state"),
     Fault(
         "any_attempt_moves_the_job_in_sql", "a fact about an earlier attempt moves the lead although a later attempt has it",
-        sql=("record_v1", "CASE WHEN NOT j.newest THEN j.job_was", "CASE WHEN FALSE THEN j.job_was"),
+        sql=("record_effects_v1", "CASE WHEN NOT j.newest THEN j.job_was", "CASE WHEN FALSE THEN j.job_was"),
         test="tests/integration/test_record.py::test_late_proof_when_the_lead_is_on_the_line_again",
     ),
     Fault("lag_is_ignored", "absence is accepted before the provider must list a call"),
@@ -144,20 +144,20 @@ FAULTS = (
     ),
     Fault(
         "rank_ignored_in_sql", "a fact may lower the rank",
-        sql=("record_v1", "OR b.rank_now > b.rank_was THEN 'applied'", "OR b.rank_now <> b.rank_was THEN 'applied'"),
+        sql=("record_effects_v1", "OR b.rank_now > b.rank_was THEN 'applied'", "OR b.rank_now <> b.rank_was THEN 'applied'"),
     ),
     Fault(
         "absent_without_the_fence", "any worker may record that a call was never placed",
-        sql=("record_v1", "AND o.owner = b.owner AND o.epoch = b.epoch)", ")"),
+        sql=("record_effects_v1", "AND o.owner = b.owner AND o.epoch = b.epoch)", ")"),
     ),
     Fault(
         "token_ignored", "any worker may record that a POST was not sent",
-        sql=("record_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
+        sql=("record_effects_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was = 'placing' THEN 'applied' ELSE 'refused'"),
     ),
     Fault(
         "not_sent_after_unknown", "not sent is accepted for an unknown attempt",
-        sql=("record_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
+        sql=("record_effects_v1", "WHEN b.was = 'placing' AND b.holder = b.token THEN 'applied' ELSE 'refused'",
              "WHEN b.was IN ('placing', 'unknown') AND b.holder = b.token THEN 'applied' ELSE 'refused'"),
     ),
     Fault(
@@ -166,12 +166,12 @@ FAULTS = (
     ),
     Fault(
         "late_proof_revives_in_sql", "late proof queues a lead again that was cancelled, or ended by a rule",
-        sql=("record_v1", "SELECT j.newest AND j.was = 'not_placed'\n", "SELECT FALSE AND j.was = 'not_placed'\n"),
+        sql=("record_effects_v1", "SELECT j.newest AND j.was = 'not_placed'\n", "SELECT FALSE AND j.was = 'not_placed'\n"),
         test="tests/integration/test_late_proof.py::test_a_lead_that_a_rule_has_ended_stays_ended",
     ),
     Fault(
         "late_end_is_no_move_in_sql", "late proof of a call that is over leaves its queued lead as it was",
-        sql=("record_v1", "OR e.newest AND e.was = 'not_placed' AND e.state = 'over'", "OR FALSE AND e.state = 'over'"),
+        sql=("record_effects_v1", "OR e.newest AND e.was = 'not_placed' AND e.state = 'over'", "OR FALSE AND e.state = 'over'"),
     ),
     Fault(
         "late_proof_of_a_skipped_lead_in_sql", "late proof of a skipped lead leaves it counted as skipped",
@@ -180,11 +180,11 @@ FAULTS = (
     ),
     Fault(
         "second_call_ignored", "another sid than that of the attempt is ignored",
-        sql=("record_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
+        sql=("record_effects_v1", "b.sid <> b.bound THEN 'second'", "b.sid <> b.bound THEN 'known'"),
     ),
     Fault(
         "second_call_told_each_time", "each fact about a second call is published as an excess call",
-        sql=("record_v1", "FROM judged j JOIN sid_bound s ON s.sid = j.sid", "FROM judged j"),
+        sql=("record_v1", "m.verdict = 'second' AND m.sid = ANY (bound_sids)", "m.verdict = 'second'"),
     ),
     Fault(
         "withdrawn_is_cancelled", "a call withdrawn from the provider's queue cancels its lead",
@@ -207,17 +207,17 @@ FAULTS = (
     ),
     Fault(
         "another_s_call_is_absent", "a response with another attempt's call allows the attempt to be proven absent",
-        sql=("record_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
+        sql=("record_effects_v1", "AND NOT coalesce(b.known_evidence ? 'confused', FALSE)", ""),
         test="tests/integration/test_record.py::test_a_response_with_the_call_of_another_attempt_proves_nothing",
     ),
     Fault(
         "another_s_call_is_refused", "a response with another attempt's call is ignored",
-        sql=("record_v1", "AND coalesce(a.token = f.token, FALSE) AS confused", "AND FALSE AS confused"),
+        sql=("record_effects_v1", "AND coalesce(a.token = f.token, FALSE) AS confused", "AND FALSE AS confused"),
         test="tests/integration/test_record.py::test_a_response_with_the_call_of_another_attempt_proves_nothing",
     ),
     Fault(
         "not_placed_though_it_has_a_sid", "a person may resolve a call that the provider knows as never placed",
-        sql=("record_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
+        sql=("record_effects_v1", "AND (b.bound IS NULL OR b.known_evidence ? 'missing')", ""),
         test="tests/integration/test_web_jobs.py::test_a_person_resolves_a_call_the_provider_does_not_know",
     ),
     Fault(

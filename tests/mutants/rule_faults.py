@@ -73,7 +73,7 @@ RULE_FAULTS = (
     ),
     Fault(
         "retry_after_a_hang_up_in_sql", "a call that a person has hung up is retried",
-        sql=("record_v1", "AND j.hang_up_at IS NULL AND j.run_was", "AND j.run_was"),
+        sql=("record_effects_v1", "AND j.hang_up_at IS NULL AND j.run_was", "AND j.run_was"),
         test="tests/integration/test_claim_rules.py::test_there_is_no_retry_of_a_call_that_a_person_has_hung_up",
     ),
     Fault(
