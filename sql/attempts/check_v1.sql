@@ -52,65 +52,126 @@ BEGIN
 END
 $$;
 
--- Each offered lead with the first rule that keeps it from being called now, if any.
-CREATE OR REPLACE FUNCTION dialer.claim_check_v1(
-    room dialer.claim_room[], zones dialer.claim_zone[], offers dialer.claim_offer[], p_max_minutes integer)
+-- Checks the offered leads by the rules of calling, and finds whose turn has come. Checked are those whose turn is
+-- within the permits, and where a rule stops one of them, all others of that business too. Beside a run with a budget
+-- in money all are: the budget may not cover its leads, and then their turns are those of others.
+CREATE OR REPLACE FUNCTION dialer.claim_rules_v1(
+    runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[], priced integer[],
+    p_max_minutes integer)
 RETURNS dialer.claim_offer[]
-LANGUAGE plpgsql
--- Only arrays are joined; tables are read for each row.
-SET enable_hashjoin = on
-AS $$
+LANGUAGE plpgsql AS $$
+DECLARE
+    rulings dialer.claim_ruling[] := dialer.claim_check_v1(runs, zones, offers, priced, '{}', p_max_minutes);
+    stopped integer[];
+BEGIN
+    IF cardinality(rulings) = 0 AND cardinality(priced) = 0 THEN
+        RETURN offers;
+    END IF;
+    stopped := ARRAY(SELECT DISTINCT g.business_id FROM unnest(rulings) g WHERE g.rule IS NOT NULL);
+    IF cardinality(stopped) > 0 THEN
+        rulings := rulings || dialer.claim_check_v1(runs, zones, offers, priced, stopped, p_max_minutes);
+    END IF;
+    RETURN dialer.claim_turns_v1(runs, offers, rulings);
+END
+$$;
+
+-- What the rules and prices say of those offered leads of which they say anything: of those whose turn is within the
+-- permits and all of the businesses in `priced`, or of the others of the businesses in `stopped`.
+CREATE OR REPLACE FUNCTION dialer.claim_check_v1(
+    runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[], priced integer[],
+    stopped integer[], p_max_minutes integer)
+RETURNS dialer.claim_ruling[]
+LANGUAGE plpgsql AS $$
 DECLARE
     -- Other runs do not call a number for this long after the provider has refused it.
     refused_for CONSTANT interval := '90 days';
 BEGIN
     RETURN ARRAY(
-        SELECT ROW(c.business_id, c.run_id, c.job_id, c.phone, c.zone, c.position, c.is_retry, c.nth, v.rule,
-                   CASE v.rule WHEN 'daily_cap' THEN z.day_to WHEN 'gap' THEN e.gap_ends END,
+        SELECT ROW(c.business_id, c.run_id, c.nth, c.rule,
+                   CASE c.rule WHEN 'daily_cap' THEN (zones[c.zone_no]).day_to WHEN 'gap' THEN c.gap_ends END,
                    CASE WHEN v.reason IS NOT NULL THEN dialer.job_without_call(c.business_id, c.job_id) END,
-                   v.reason, m.minute_price, m.minute_price * p_max_minutes, c.first_position, c.turn, c.is_next,
-                   c.amount_left)::dialer.claim_offer
-        FROM unnest(offers) c
-        JOIN unnest(room) a ON a.business_id = c.business_id
-        JOIN (SELECT DISTINCT ON ((y.zone).run_id, (y.zone).zone) y.zone, y.run FROM unnest(zones) y
-              ORDER BY (y.zone).run_id, (y.zone).zone, (y.zone).first_position) y
-            ON (y.zone).run_id = c.run_id AND (y.zone).zone = c.zone
-        CROSS JOIN LATERAL (SELECT (y.run).*) r CROSS JOIN LATERAL (SELECT (y.zone).*) z
-        CROSS JOIN LATERAL (SELECT min(d.register_id) AS register_id FROM dialer.do_not_call d
-                            WHERE d.business_id = c.business_id AND d.phone = c.phone
-                              AND d.register_id = ANY (a.registers)) d
-        CROSS JOIN LATERAL (
-            -- The calls that were or may have been placed. `gap_ends`: by the last call of another run. `refused`: the
-            -- provider refused a call of another run because of the number, and none has gone through since.
-            SELECT count(*) FILTER (WHERE o.created_at >= z.day_from) AS today,
-                   max(o.created_at) FILTER (WHERE o.run_id <> ALL (r.lineage)) + r.gap AS gap_ends,
-                   max(o.created_at) FILTER (WHERE o.run_id <> ALL (r.lineage)
-                                                   AND o.created_at >= now() - refused_for
-                                                   AND dialer.is_number_fault(o.error_code))
-                       > coalesce(max(o.created_at) FILTER (WHERE dialer.went_through(o.outcome)),
-                                  '-infinity') AS refused
-            FROM dialer.attempts o
-            WHERE o.business_id = c.business_id AND o.phone = c.phone
-              AND o.created_at >= least(now() - greatest(r.gap, refused_for), z.day_from)
-              AND o.state NOT IN ('not_sent', 'not_placed')) e
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN NOT dialer.is_allowed(c.zone, a.countries) THEN 'country'
+                   v.reason, m.minute_price, m.minute_price * p_max_minutes)::dialer.claim_ruling
+        FROM (
+            -- OFFSET 0: so that the rule is computed once.
+            SELECT o.business_id, o.run_id, o.run_no, o.zone_no, o.job_id, o.phone, o.nth, e.gap_ends,
+                   CASE WHEN NOT dialer.is_allowed(z.zone, r.countries) THEN 'country'
                         WHEN d.register_id = 0 THEN 'do_not_call'
                         WHEN d.register_id > 0 THEN 'register'
                         WHEN e.refused THEN 'number'
-                        WHEN z.opens_at = 'infinity' THEN 'hours'
+                        WHEN z.never_opens THEN 'hours'
                         WHEN e.today >= r.max_per_day THEN 'daily_cap'
-                        WHEN e.gap_ends > now() THEN 'gap' END AS rule) w
+                        WHEN e.gap_ends > now() THEN 'gap' END AS rule
+            FROM unnest(offers) o
+            CROSS JOIN LATERAL (SELECT (runs[o.run_no]).*) r
+            CROSS JOIN LATERAL (SELECT (zones[o.zone_no]).*) z
+            CROSS JOIN LATERAL (SELECT min(d.register_id) AS register_id FROM dialer.do_not_call d
+                                WHERE d.business_id = o.business_id AND d.phone = o.phone
+                                  AND d.register_id = ANY (r.registers)) d
+            CROSS JOIN LATERAL (
+                -- The calls that were or may have been placed. `gap_ends`: by the last call of another run. `refused`:
+                -- the provider refused a call of another run because of the number, and none has gone through since.
+                SELECT count(*) FILTER (WHERE t.created_at >= z.day_from) AS today,
+                       max(t.created_at) FILTER (WHERE t.run_id <> ALL (r.lineage)) + r.gap AS gap_ends,
+                       max(t.created_at) FILTER (WHERE t.run_id <> ALL (r.lineage)
+                                                       AND t.created_at >= now() - refused_for
+                                                       AND dialer.is_number_fault(t.error_code))
+                           > coalesce(max(t.created_at) FILTER (WHERE dialer.went_through(t.outcome)),
+                                      '-infinity') AS refused
+                FROM dialer.attempts t
+                WHERE t.business_id = o.business_id AND t.phone = o.phone
+                  AND t.created_at >= least(now() - greatest(r.gap, refused_for), z.day_from)
+                  AND t.state NOT IN ('not_sent', 'not_placed')) e
+            WHERE CASE WHEN cardinality(stopped) = 0 THEN o.is_next OR o.business_id = ANY (priced)
+                       ELSE NOT o.is_next AND o.business_id <> ALL (priced) AND o.business_id = ANY (stopped) END
+            OFFSET 0
+        ) c
         CROSS JOIN LATERAL (
-            SELECT w.rule, CASE WHEN w.rule = 'country' THEN 'country_not_allowed'
-                                WHEN w.rule IN ('do_not_call', 'register') THEN 'do_not_call'
-                                WHEN w.rule = 'number' THEN 'number_refused'
-                                WHEN w.rule = 'hours' THEN 'hours_never_open'
-                                WHEN w.rule = 'gap' AND r.skips_recent THEN 'recently_called' END AS reason) v
+            SELECT CASE WHEN c.rule = 'country' THEN 'country_not_allowed'
+                        WHEN c.rule IN ('do_not_call', 'register') THEN 'do_not_call'
+                        WHEN c.rule = 'number' THEN 'number_refused'
+                        WHEN c.rule = 'hours' THEN 'hours_never_open'
+                        WHEN c.rule = 'gap' AND (runs[c.run_no]).skips_recent THEN 'recently_called' END AS reason) v
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN r.amount_left IS NOT NULL
-                        THEN dialer.minute_price(r.settings -> 'budget' ->> 'currency', c.phone)
-                   END AS minute_price) m);
+            SELECT CASE WHEN (runs[c.run_no]).amount_left IS NOT NULL
+                        THEN dialer.minute_price((runs[c.run_no]).settings -> 'budget' ->> 'currency', c.phone)
+                   END AS minute_price) m
+        WHERE c.rule IS NOT NULL OR (runs[c.run_no]).amount_left IS NOT NULL);
+END
+$$;
+
+-- Whose turn has come, where a rule stops some of the leads, or a budget in money may not cover them. Only arrays are
+-- joined, by hashing: else the time would grow with the square of the leads.
+CREATE OR REPLACE FUNCTION dialer.claim_turns_v1(
+    runs dialer.claim_run[], offers dialer.claim_offer[], rulings dialer.claim_ruling[])
+RETURNS dialer.claim_offer[]
+LANGUAGE plpgsql
+SET enable_hashjoin = on
+SET enable_nestloop = off
+AS $$
+BEGIN
+    RETURN ARRAY(
+        WITH ruled AS (
+            -- `cost`: the highest cost of the calls of its run up to this one.
+            SELECT o.business_id, o.run_id, o.run_no, o.zone_no, o.job_id, o.phone, o.position, o.is_retry, o.nth,
+                   o.turn, g.rule, g.until, g.ends_as, g.reason, g.minute_price, g.max_cost,
+                   sum(g.max_cost) FILTER (WHERE g.rule IS NULL) OVER (PARTITION BY o.run_id ORDER BY o.nth) AS cost
+            FROM unnest(offers) o LEFT JOIN unnest(rulings) g ON g.run_id = o.run_id AND g.nth = o.nth
+        ), covered AS (
+            SELECT u.*, CASE WHEN coalesce(u.cost <= greatest((runs[u.run_no]).amount_left, 0), TRUE)
+                             THEN u.turn END AS place
+            FROM ruled u
+        ), turn AS (
+            -- `call` is the number that the call of this lead would have: a lead that a rule stops uses no number.
+            SELECT c.*, count(*) FILTER (WHERE c.rule IS NULL) OVER (turns ROWS UNBOUNDED PRECEDING)
+                       + (c.rule IS NOT NULL)::integer AS call
+            FROM covered c
+            WINDOW turns AS (PARTITION BY c.business_id, c.place IS NULL ORDER BY c.place)
+        )
+        -- The leads within the slots and permits of their business, and those before them that are not called.
+        SELECT ROW(t.business_id, t.run_id, t.run_no, t.zone_no, t.job_id, t.phone, t.position, t.is_retry, t.nth,
+                   t.place, t.place IS NOT NULL AND t.call <= (runs[t.run_no]).permits,
+                   t.rule, t.until, t.ends_as, t.reason, t.minute_price, t.max_cost)::dialer.claim_offer
+        FROM turn t);
 END
 $$;
 
@@ -121,38 +182,4 @@ LANGUAGE sql STABLE AS $$
                 WHEN j.outcome IN ('human', 'machine', 'fax', 'answered') THEN 'completed'
                 ELSE 'failed' END
     FROM public.outbound_call_jobs j WHERE j.id = p_job_id AND j.business_id = p_business_id
-$$;
-
--- Ends the leads that a rule never allows to be called, and stores each refusal once.
-CREATE OR REPLACE FUNCTION dialer.claim_refuse_v1(picks dialer.claim_pick[]) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM unnest(picks) p WHERE p.fate IN ('put_off', 'end') AND p.rule IS NOT NULL) THEN
-        RETURN;
-    END IF;
-    WITH locked AS (
-        -- A row that another session has locked stays as it is: the claim waits for none.
-        SELECT f.job_id, f.rule FROM unnest(picks) p
-        JOIN dialer.refusals f ON f.job_id = p.job_id AND f.rule = p.rule AND f.business_id = p.business_id
-        WHERE p.fate IN ('put_off', 'end') ORDER BY f.job_id, f.rule FOR UPDATE OF f SKIP LOCKED
-    )
-    INSERT INTO dialer.refusals AS f (business_id, run_id, job_id, rule, verdict, until)
-    SELECT p.business_id, p.run_id, p.job_id, p.rule, CASE p.fate WHEN 'end' THEN 'skip' ELSE 'wait' END,
-           CASE p.fate WHEN 'put_off' THEN p.until END
-    FROM unnest(picks) p
-    WHERE p.fate IN ('put_off', 'end') AND p.rule IS NOT NULL
-      AND (EXISTS (SELECT FROM locked l WHERE l.job_id = p.job_id AND l.rule = p.rule)
-           OR NOT EXISTS (SELECT FROM dialer.refusals o WHERE o.job_id = p.job_id AND o.rule = p.rule))
-    ON CONFLICT (job_id, rule) DO UPDATE SET verdict = excluded.verdict, at = excluded.at, until = excluded.until;
-    WITH ended AS (
-        UPDATE public.outbound_call_jobs j SET status = p.ends_as, reason = p.reason, completed_at = dialer.utc()
-        FROM unnest(picks) p WHERE p.fate = 'end' AND j.id = p.job_id AND j.business_id = p.business_id
-        RETURNING j.*
-    )
-    INSERT INTO dialer.outbox (business_id, run_id, job_id, type, data)
-    SELECT e.business_id, e.run_id, e.id, 'job.changed',
-           jsonb_build_object('status', e.status, 'lead_id', coalesce(to_jsonb(e.external_id), to_jsonb(e.lead_id)),
-                              'twilio_call_sid', e.twilio_call_sid, 'outcome', e.outcome, 'reason', e.reason)
-    FROM ended e ORDER BY e.run_id, e.id;
-END
 $$;

@@ -5,6 +5,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     FROM jsonb_array_elements(p_caller_ids) WITH ORDINALITY AS c (id, n)
 $$;
 
+-- The caller id of all calls of a run; NULL when it depends on the call: see caller_id_for.
+CREATE OR REPLACE FUNCTION dialer.only_caller_id(p_caller_ids jsonb, p_settings jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN jsonb_array_length(p_caller_ids) = 1 OR NOT p_settings ?| ARRAY['caller_ids', 'caller_id_choice']
+                THEN p_caller_ids -> 0 ->> 'number' END
+$$;
+
 -- The caller id of the p_nth call of a run (from 0) to p_phone, whose zone key is p_zone. The run may use those of its
 -- settings that the business still has; all of the business's when there are none. `first` is the first of them,
 -- `rotate` takes them in turn, `local` in turn those of the lead's area, else those of its country, else all.
@@ -17,9 +24,6 @@ DECLARE
     ids jsonb[];
     near jsonb[];
 BEGIN
-    IF jsonb_array_length(p_caller_ids) = 1 OR NOT p_settings ?| ARRAY['caller_ids', 'caller_id_choice'] THEN
-        RETURN p_caller_ids -> 0 ->> 'number';
-    END IF;
     ids := ARRAY(SELECT c.id
                  FROM jsonb_array_elements_text(coalesce(nullif(p_settings -> 'caller_ids', 'null'), '[]'))
                       WITH ORDINALITY AS w (number, n)

@@ -701,28 +701,33 @@ CREATE TYPE dialer.record_effect AS (
     cost             NUMERIC
 );
 
--- What the steps of dialer.claim_v1 pass on. A business with its free slots, and how many leads it may take now.
+-- What the steps of dialer.claim_v1 pass on: arrays of these. `room_no`, `run_no` and `zone_no` are places in these
+-- arrays: `runs[o.run_no]` is the run of an offer. A business with its free slots, and how many leads it may take now.
 CREATE TYPE dialer.claim_room AS (
-    business_id  INTEGER,
-    slots        INTEGER,
-    may_take     INTEGER,
-    inflight     BIGINT[],
-    caller_ids   JSONB,
-    account_sid  TEXT,
-    held         BOOLEAN,
-    listed       BOOLEAN,
-    owned        BOOLEAN,
+    business_id    INTEGER,
+    slots          INTEGER,
+    may_take       INTEGER,
+    inflight       BIGINT[],
+    caller_ids     JSONB,
+    account_sid    TEXT,
+    held           BOOLEAN,
+    listed         BOOLEAN,
+    owned          BOOLEAN,
     -- Why no lead of it may be called at all: stopped, register_too_old.
-    barred       TEXT,
-    countries    TEXT[],
+    barred         TEXT,
+    countries      TEXT[],
     -- The do-not-call lists that are in force, its own (0) among them.
-    registers    INTEGER[]
+    registers      INTEGER[],
+    -- Its rules for runs without their own.
+    min_gap_hours  DOUBLE PRECISION,
+    max_per_day    INTEGER
 );
 
 -- A run that may take leads; `held` is false when another session has locked its row.
 CREATE TYPE dialer.claim_run AS (
     id                 INTEGER,
     business_id        INTEGER,
+    room_no            INTEGER,
     priority           SMALLINT,
     served_at          TIMESTAMP,
     in_progress_count  INTEGER,
@@ -739,71 +744,106 @@ CREATE TYPE dialer.claim_run AS (
     calls_count        INTEGER,
     -- Money that its budget has left; NULL without a budget in money.
     amount_left        NUMERIC,
-    -- How many leads its business may take now, and the countries it may call.
+    -- The caller id of all its calls; NULL when it depends on the lead.
+    caller_id          TEXT,
+    -- Of its business.
     permits            INTEGER,
-    countries          TEXT[]
+    account_sid        TEXT,
+    countries          TEXT[],
+    registers          INTEGER[]
 );
 
--- A row of run_zones that is locked and open, with its run.
+-- A row of run_zones that is locked and open.
 CREATE TYPE dialer.claim_zone AS (
-    zone  dialer.run_zones,
-    run   dialer.claim_run
+    business_id     INTEGER,
+    run_id          INTEGER,
+    run_no          INTEGER,
+    zone            TEXT,
+    first_position  INTEGER,
+    last_position   INTEGER,
+    next_position   INTEGER,
+    never_opens     BOOLEAN,
+    day_from        TIMESTAMPTZ,
+    day_to          TIMESTAMPTZ
 );
 
--- A lead that a run could take. `rule` is the rule that keeps it from being called now; it then waits until `until`, or
--- is ended as `ends_as` says, with `reason`.
+-- A lead that a run could take.
 CREATE TYPE dialer.claim_offer AS (
-    business_id  INTEGER,
-    run_id       INTEGER,
-    job_id       BIGINT,
-    phone        TEXT,
-    zone         TEXT,
-    position     INTEGER,
-    is_retry     BOOLEAN,
-    nth          BIGINT,
-    rule         TEXT,
-    until        TIMESTAMPTZ,
-    ends_as      TEXT,
-    reason       TEXT,
-    minute_price NUMERIC,
-    max_cost    NUMERIC,
-    -- Of the row of its zone.
-    first_position INTEGER,
-    -- The order across all runs of its business; NULL when its run may not take so many.
-    turn         BIGINT,
-    -- Whether its turn is within the permits, or may come to be: see dialer.claim_rules_v1.
-    is_next      BOOLEAN,
-    amount_left  NUMERIC
+    business_id   INTEGER,
+    run_id        INTEGER,
+    run_no        INTEGER,
+    zone_no       INTEGER,
+    job_id        BIGINT,
+    phone         TEXT,
+    position      INTEGER,
+    is_retry      BOOLEAN,
+    -- Its order within its run.
+    nth           INTEGER,
+    -- The order across all runs of its business; NULL when its run may not take so many, or does not cover its call.
+    turn          INTEGER,
+    -- Whether its turn is within the permits.
+    is_next       BOOLEAN,
+    -- The rule that keeps it from being called now; it then waits until `until`, or is ended as `ends_as` says, with
+    -- `reason`.
+    rule          TEXT,
+    until         TIMESTAMPTZ,
+    ends_as       TEXT,
+    reason        TEXT,
+    minute_price  NUMERIC,
+    max_cost      NUMERIC
 );
 
--- A lead in turn, with its fate and the reason for it: see dialer.claim_pick_v1.
+-- What the rules of calling and the prices say of an offer, if they say anything: its last fields.
+CREATE TYPE dialer.claim_ruling AS (
+    business_id   INTEGER,
+    run_id        INTEGER,
+    nth           INTEGER,
+    rule          TEXT,
+    until         TIMESTAMPTZ,
+    ends_as       TEXT,
+    reason        TEXT,
+    minute_price  NUMERIC,
+    max_cost      NUMERIC
+);
+
+-- A lead whose turn has come, with its fate and the reason for it: see dialer.claim_pick_v1.
 CREATE TYPE dialer.claim_pick AS (
-    business_id  INTEGER,
-    run_id       INTEGER,
-    job_id       BIGINT,
-    phone        TEXT,
-    zone         TEXT,
-    position     INTEGER,
-    is_retry     BOOLEAN,
-    turn         BIGINT,
-    fate         TEXT,
-    rule         TEXT,
-    until        TIMESTAMPTZ,
-    ends_as      TEXT,
-    reason       TEXT,
-    minute_price NUMERIC,
-    max_cost    NUMERIC,
-    first_position INTEGER
+    business_id   INTEGER,
+    run_id        INTEGER,
+    run_no        INTEGER,
+    zone_no       INTEGER,
+    job_id        BIGINT,
+    phone         TEXT,
+    position      INTEGER,
+    is_retry      BOOLEAN,
+    turn          INTEGER,
+    fate          TEXT,
+    rule          TEXT,
+    until         TIMESTAMPTZ,
+    ends_as       TEXT,
+    reason        TEXT,
+    minute_price  NUMERIC,
+    max_cost      NUMERIC
 );
 
--- By how many steps the cursor of a row of run_zones moves; `skips`: over leads that are no longer queued.
-CREATE TYPE dialer.claim_move AS (
+-- What happens to a row of run_zones: by how many steps its cursor moves (`skips`: over leads that are no longer
+-- queued), and how many of its leads have which fate.
+CREATE TYPE dialer.claim_tally AS (
     business_id     INTEGER,
     run_id          INTEGER,
     zone            TEXT,
     first_position  INTEGER,
     steps           INTEGER,
-    skips           BOOLEAN
+    skips           BOOLEAN,
+    retries         INTEGER,
+    taken           INTEGER,
+    put_off         INTEGER,
+    left_locked     INTEGER,
+    skipped         INTEGER,
+    completed       INTEGER,
+    failed          INTEGER,
+    last_turn       INTEGER,
+    cost            NUMERIC
 );
 
 -- Which leads of a run an operation is about; see dialer.job_matches. NULL: all.

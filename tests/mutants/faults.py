@@ -140,7 +140,7 @@ FAULTS = (
     ),
     Fault(
         "cursor_skips", "the cursor skips the lead after the one that was taken",
-        sql=("claim_v1", "1 + coalesce(m.last, ", "1 + coalesce(m.last + 1, "),
+        sql=("pass_v1", "coalesce(1 + p.last - ", "coalesce(2 + p.last - "),
     ),
     Fault(
         "rank_ignored_in_sql", "a fact may lower the rank",

@@ -34,11 +34,11 @@ RULE_FAULTS = (
     ),
     Fault(
         "gap_counts_ancestors_in_sql", "calls of the run that is called again count for the gap",
-        sql=("check_v1", "o.run_id <> ALL (r.lineage)) + r.gap", "o.run_id >= ALL (r.lineage)) + r.gap"),
+        sql=("check_v1", "t.run_id <> ALL (r.lineage)) + r.gap", "t.run_id >= ALL (r.lineage)) + r.gap"),
     ),
     Fault(
         "unsent_counts_in_sql", "an attempt that was never sent counts for the daily cap and the gap",
-        sql=("check_v1", "\n              AND o.state NOT IN ('not_sent', 'not_placed')", ""),
+        sql=("check_v1", "\n                  AND t.state NOT IN ('not_sent', 'not_placed')", ""),
         test="tests/integration/test_claim_rules.py::test_a_call_of_another_run_that_was_not_placed_counts_for_no_rule",
     ),
     Fault(
@@ -48,23 +48,23 @@ RULE_FAULTS = (
     ),
     Fault(
         "refused_beyond_the_permits_in_sql", "a lead is put off before the leads in front of it are taken, and the cursor passes them",
-        sql=("claim_v1", "+ (c.rule IS NOT NULL)::integer AS call", "* (c.rule IS NULL)::integer AS call"),
+        sql=("check_v1", "+ (c.rule IS NOT NULL)::integer AS call", "* (c.rule IS NULL)::integer AS call"),
     ),
     Fault(
         "later_turns_are_not_checked_in_sql", "a lead whose turn comes because others are refused is called unchecked",
-        sql=("claim_v1", "IF cardinality(stopped) = 0 THEN", "IF TRUE THEN"),
+        sql=("check_v1", "IF cardinality(stopped) > 0 THEN", "IF FALSE THEN"),
         test="tests/integration/test_claim.py"
         "::test_a_lead_whose_turn_comes_as_those_of_another_run_are_refused_is_checked_too",
     ),
     Fault(
         "turns_of_dear_leads_are_not_checked_in_sql", "a lead whose turn comes because others are too dear is called unchecked",
-        sql=("claim_v1", "OR bool_or(t.amount_left IS NOT NULL) OVER (PARTITION BY t.business_id)", "OR t.amount_left IS NOT NULL"),
+        sql=("check_v1", "THEN o.is_next OR o.business_id = ANY (priced)", "THEN o.is_next OR r.amount_left IS NOT NULL"),
         test="tests/integration/test_budget_in_money.py"
         "::test_a_lead_whose_turn_comes_as_those_of_another_run_are_too_dear_is_checked_too",
     ),
     Fault(
         "retry_of_an_ended_lead_in_sql", "a lead that a rule ends keeps its retry",
-        sql=("claim_v1", "p.fate IN ('take', 'end') AND q.job_id", "p.fate = 'take' AND q.job_id"),
+        sql=("take_v1", "p.fate IN ('take', 'end') AND q.job_id", "p.fate = 'take' AND q.job_id"),
     ),
     Fault(
         "one_retry_more_in_sql", "a lead is retried once more than its run says",
@@ -87,12 +87,12 @@ RULE_FAULTS = (
     ),
     Fault(
         "each_call_is_covered_alone_in_sql", "a budget in money is checked for each lead of a claim alone",
-        sql=("claim_v1", "OVER (PARTITION BY o.run_id ORDER BY o.nth) AS cost", "OVER (PARTITION BY o.run_id, o.nth) AS cost"),
+        sql=("check_v1", "OVER (PARTITION BY o.run_id ORDER BY o.nth) AS cost", "OVER (PARTITION BY o.run_id, o.nth) AS cost"),
         test="tests/integration/test_budget_in_money.py::test_the_longest_call_is_reserved_and_what_it_did_not_use_comes_back",
     ),
     Fault(
         "uncovered_while_calls_go_on_in_sql", "a run is paused for its budget although a call in progress may give money back",
-        sql=("claim_v1", "x.in_progress_count + coalesce(t.taken, 0) = 0", "coalesce(t.taken, 0) = 0"),
+        sql=("pass_v1", "x.in_progress_count + coalesce(t.taken, 0) = 0", "coalesce(t.taken, 0) = 0"),
         test="tests/integration/test_budget_in_money.py::test_the_longest_call_is_reserved_and_what_it_did_not_use_comes_back",
     ),
     Fault(
