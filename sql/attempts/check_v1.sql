@@ -56,20 +56,21 @@ $$;
 -- within the permits, and where a rule stops one of them, all others of that business too. Beside a run with a budget
 -- in money all are: the budget may not cover its leads, and then their turns are those of others.
 CREATE OR REPLACE FUNCTION dialer.claim_rules_v1(
-    runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[], priced integer[],
-    p_max_minutes integer)
+    room dialer.claim_room[], runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[],
+    priced integer[], p_max_minutes integer)
 RETURNS dialer.claim_offer[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    rulings dialer.claim_ruling[] := dialer.claim_check_v1(runs, zones, offers, priced, '{}', p_max_minutes);
+    rulings dialer.claim_ruling[] := dialer.claim_check_v1(room, runs, zones, offers, priced, '{}', p_max_minutes);
     stopped integer[];
 BEGIN
-    IF cardinality(rulings) = 0 AND cardinality(priced) = 0 THEN
+    -- Without offers the rest is run too: it is planned so (see claim_v1).
+    IF cardinality(offers) > 0 AND cardinality(rulings) = 0 AND cardinality(priced) = 0 THEN
         RETURN offers;
     END IF;
     stopped := ARRAY(SELECT DISTINCT g.business_id FROM unnest(rulings) g WHERE g.rule IS NOT NULL);
     IF cardinality(stopped) > 0 THEN
-        rulings := rulings || dialer.claim_check_v1(runs, zones, offers, priced, stopped, p_max_minutes);
+        rulings := rulings || dialer.claim_check_v1(room, runs, zones, offers, priced, stopped, p_max_minutes);
     END IF;
     RETURN dialer.claim_turns_v1(runs, offers, rulings);
 END
@@ -78,8 +79,8 @@ $$;
 -- What the rules and prices say of those offered leads of which they say anything: of those whose turn is within the
 -- permits and all of the businesses in `priced`, or of the others of the businesses in `stopped`.
 CREATE OR REPLACE FUNCTION dialer.claim_check_v1(
-    runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[], priced integer[],
-    stopped integer[], p_max_minutes integer)
+    room dialer.claim_room[], runs dialer.claim_run[], zones dialer.claim_zone[], offers dialer.claim_offer[],
+    priced integer[], stopped integer[], p_max_minutes integer)
 RETURNS dialer.claim_ruling[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -90,10 +91,10 @@ BEGIN
         SELECT ROW(c.business_id, c.run_id, c.nth, c.rule,
                    CASE c.rule WHEN 'daily_cap' THEN (zones[c.zone_no]).day_to WHEN 'gap' THEN c.gap_ends END,
                    CASE WHEN v.reason IS NOT NULL THEN dialer.job_without_call(c.business_id, c.job_id) END,
-                   v.reason, m.minute_price, m.minute_price * p_max_minutes)::dialer.claim_ruling
+                   v.reason, m.minute_price, m.minute_price * p_max_minutes, c.in_use)::dialer.claim_ruling
         FROM (
             -- OFFSET 0: so that the rule is computed once.
-            SELECT o.business_id, o.run_id, o.run_no, o.zone_no, o.job_id, o.phone, o.nth, e.gap_ends,
+            SELECT o.business_id, o.run_id, o.run_no, o.zone_no, o.job_id, o.phone, o.nth, e.gap_ends, e.in_use,
                    CASE WHEN NOT dialer.is_allowed(z.zone, r.countries) THEN 'country'
                         WHEN d.register_id = 0 THEN 'do_not_call'
                         WHEN d.register_id > 0 THEN 'register'
@@ -110,16 +111,17 @@ BEGIN
             CROSS JOIN LATERAL (
                 -- The calls that were or may have been placed. `gap_ends`: by the last call of another run. `refused`:
                 -- the provider refused a call of another run because of the number, and none has gone through since.
+                -- `in_use`: one is open.
                 SELECT count(*) FILTER (WHERE t.created_at >= z.day_from) AS today,
                        max(t.created_at) FILTER (WHERE t.run_id <> ALL (r.lineage)) + r.gap AS gap_ends,
                        max(t.created_at) FILTER (WHERE t.run_id <> ALL (r.lineage)
                                                        AND t.created_at >= now() - refused_for
                                                        AND dialer.is_number_fault(t.error_code))
                            > coalesce(max(t.created_at) FILTER (WHERE dialer.went_through(t.outcome)),
-                                      '-infinity') AS refused
+                                      '-infinity') AS refused,
+                       coalesce(bool_or(t.id = ANY ((room[r.room_no]).inflight)), FALSE) AS in_use
                 FROM dialer.attempts t
                 WHERE t.business_id = o.business_id AND t.phone = o.phone
-                  AND t.created_at >= least(now() - greatest(r.gap, refused_for), z.day_from)
                   AND t.state NOT IN ('not_sent', 'not_placed')) e
             WHERE CASE WHEN cardinality(stopped) = 0 THEN o.is_next OR o.business_id = ANY (priced)
                        ELSE NOT o.is_next AND o.business_id <> ALL (priced) AND o.business_id = ANY (stopped) END
@@ -135,7 +137,7 @@ BEGIN
             SELECT CASE WHEN (runs[c.run_no]).amount_left IS NOT NULL
                         THEN dialer.minute_price((runs[c.run_no]).settings -> 'budget' ->> 'currency', c.phone)
                    END AS minute_price) m
-        WHERE c.rule IS NOT NULL OR (runs[c.run_no]).amount_left IS NOT NULL);
+        WHERE c.rule IS NOT NULL OR c.in_use OR (runs[c.run_no]).amount_left IS NOT NULL);
 END
 $$;
 
@@ -153,7 +155,7 @@ BEGIN
         WITH ruled AS (
             -- `cost`: the highest cost of the calls of its run up to this one.
             SELECT o.business_id, o.run_id, o.run_no, o.zone_no, o.job_id, o.phone, o.position, o.is_retry, o.nth,
-                   o.turn, g.rule, g.until, g.ends_as, g.reason, g.minute_price, g.max_cost,
+                   o.turn, g.rule, g.until, g.ends_as, g.reason, g.minute_price, g.max_cost, g.in_use,
                    sum(g.max_cost) FILTER (WHERE g.rule IS NULL) OVER (PARTITION BY o.run_id ORDER BY o.nth) AS cost
             FROM unnest(offers) o LEFT JOIN unnest(rulings) g ON g.run_id = o.run_id AND g.nth = o.nth
         ), covered AS (
@@ -170,7 +172,8 @@ BEGIN
         -- The leads within the slots and permits of their business, and those before them that are not called.
         SELECT ROW(t.business_id, t.run_id, t.run_no, t.zone_no, t.job_id, t.phone, t.position, t.is_retry, t.nth,
                    t.place, t.place IS NOT NULL AND t.call <= (runs[t.run_no]).permits,
-                   t.rule, t.until, t.ends_as, t.reason, t.minute_price, t.max_cost)::dialer.claim_offer
+                   t.rule, t.until, t.ends_as, t.reason, t.minute_price, t.max_cost,
+                   coalesce(t.in_use, FALSE))::dialer.claim_offer
         FROM turn t);
 END
 $$;

@@ -60,9 +60,11 @@ DECLARE
     offers dialer.claim_offer[];
     picks dialer.claim_pick[];
     tallies dialer.claim_tally[];
-    -- The businesses with a budget in money, and whether a run has a budget at all.
+    -- The businesses with a budget in money; whether a run has a budget at all.
     priced integer[];
     has_budgets boolean;
+    -- A claim of no business is made to plan every step before a row is locked (sql/pool.py).
+    plans CONSTANT boolean := cardinality(p_businesses) = 0;
     -- A worker sends the calls of this claim until then.
     send_by CONSTANT timestamptz := now() + make_interval(secs => p_send_seconds);
 BEGIN
@@ -79,18 +81,19 @@ BEGIN
     SELECT coalesce(array_agg(r.business_id) FILTER (WHERE r.amount_left IS NOT NULL), '{}'),
            coalesce(bool_or(r.amount_left IS NOT NULL OR r.budget_left IS NOT NULL), FALSE)
     INTO priced, has_budgets FROM unnest(runs) r;
-    IF cardinality(zones) > 0 THEN
-        offers := dialer.claim_rules_v1(runs, zones, dialer.claim_offer_v1(runs, zones), priced, p_max_minutes);
-        picks := dialer.claim_pick_v1(room, runs, offers);
+    IF cardinality(zones) > 0 OR plans THEN
+        offers := dialer.claim_rules_v1(room, runs, zones, dialer.claim_offer_v1(runs, zones), priced,
+                                        p_max_minutes);
+        picks := dialer.claim_pick_v1(offers);
         tallies := dialer.claim_tally_v1(runs, zones, offers, picks);
         RETURN QUERY SELECT * FROM dialer.claim_take_v1(room, runs, zones, picks, p_token, send_by, p_ring_seconds);
         PERFORM dialer.claim_pass_v1(tallies);
     END IF;
-    IF EXISTS (SELECT FROM unnest(tallies) t
-               WHERE t.retries + t.put_off + t.skipped + t.completed + t.failed > 0) THEN
+    IF plans OR EXISTS (SELECT FROM unnest(tallies) t
+                        WHERE t.retries + t.put_off + t.skipped + t.completed + t.failed > 0) THEN
         PERFORM dialer.claim_refuse_v1(zones, picks);
     END IF;
-    IF has_budgets THEN
+    IF has_budgets OR plans THEN
         PERFORM dialer.claim_pause_v1(runs, offers, tallies);
     END IF;
     RETURN QUERY
@@ -178,30 +181,25 @@ DECLARE
     scan CONSTANT integer := dialer.claim_scan();
 BEGIN
     RETURN ARRAY(
-        WITH open AS MATERIALIZED (
-            SELECT z.business_id, z.run_id, z.run_no, z.ordinality AS zone_no, z.zone, z.next_position, z.last_position,
-                   r.may_take, r.priority, r.in_progress_count, r.served_at, r.permits,
-                   -- Whether it is the first of the rows of its zone, which follow each other.
-                   (b.run_id = z.run_id AND b.zone = z.zone) IS NOT TRUE AS is_first
+        WITH lead AS (
+            SELECT z.business_id, z.run_id, z.run_no, z.ordinality AS zone_no, r.may_take, r.priority,
+                   r.in_progress_count, r.served_at, r.permits, j.*
             FROM unnest(zones) WITH ORDINALITY z
             CROSS JOIN LATERAL (SELECT (runs[z.run_no]).*) r
-            CROSS JOIN LATERAL (SELECT (zones[z.ordinality - 1]).*) b
-        ), lead AS (
-            SELECT o.*, t.id AS job_id, t.phone, t.position, TRUE AS is_retry, t.due_at
-            FROM open o CROSS JOIN LATERAL (
-                SELECT j.id, j.phone, j.position, t.due_at
-                FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
-                WHERE t.run_id = o.run_id AND t.business_id = o.business_id AND t.zone = o.zone AND t.due_at <= now()
-                  AND j.status = 'queued'
-                ORDER BY t.due_at, t.job_id LIMIT o.may_take) t
-            WHERE o.is_first
-            UNION ALL
-            SELECT o.*, j.id, j.phone, j.position, FALSE, NULL
-            FROM open o CROSS JOIN LATERAL (
-                SELECT j.id, j.phone, j.position FROM public.outbound_call_jobs j
-                WHERE j.run_id = o.run_id AND j.business_id = o.business_id AND j.status = 'queued'
-                  AND j.position BETWEEN o.next_position AND least(o.last_position, o.next_position + scan - 1)
-                ORDER BY j.position LIMIT o.may_take) j
+            CROSS JOIN LATERAL (SELECT (zones[z.ordinality - 1]).*) before
+            CROSS JOIN LATERAL (
+                (SELECT j.id AS job_id, j.phone, j.position, TRUE AS is_retry, t.due_at
+                 FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
+                 WHERE t.run_id = z.run_id AND t.business_id = z.business_id AND t.zone = z.zone AND t.due_at <= now()
+                   AND j.status = 'queued'
+                   -- Once for each zone: its rows follow each other.
+                   AND (before.run_id = z.run_id AND before.zone = z.zone) IS NOT TRUE
+                 ORDER BY t.due_at, t.job_id LIMIT r.may_take)
+                UNION ALL
+                (SELECT j.id, j.phone, j.position, FALSE, NULL FROM public.outbound_call_jobs j
+                 WHERE j.run_id = z.run_id AND j.business_id = z.business_id AND j.status = 'queued'
+                   AND j.position BETWEEN z.next_position AND least(z.last_position, z.next_position + scan - 1)
+                 ORDER BY j.position LIMIT r.may_take)) j
         ), counted AS (
             SELECT l.*, row_number() OVER run AS n, count(*) FILTER (WHERE l.is_retry) OVER run AS retries
             FROM lead l
@@ -219,7 +217,7 @@ BEGIN
         )
         SELECT ROW(t.business_id, t.run_id, t.run_no, t.zone_no, t.job_id, t.phone, t.position, t.is_retry, t.nth,
                    CASE WHEN t.nth <= t.may_take THEN t.place END, t.nth <= t.may_take AND t.place <= t.permits,
-                   NULL, NULL, NULL, NULL, NULL, NULL)::dialer.claim_offer
+                   NULL, NULL, NULL, NULL, NULL, NULL, FALSE)::dialer.claim_offer
         FROM turns t);
 END
 $$;

@@ -25,7 +25,9 @@ DECLARE
               FROM unnest(picks) p GROUP BY p.zone_no) p
         CROSS JOIN LATERAL (SELECT (zones[p.zone_no]).*) z);
 BEGIN
-    IF (SELECT count(*) FROM unnest(tallies) t WHERE t.steps > 0) = cardinality(zones) THEN
+    -- Without zones the rest is run too: it is planned so (see claim_v1).
+    IF cardinality(zones) > 0
+       AND (SELECT count(*) FROM unnest(tallies) t WHERE t.steps > 0) = cardinality(zones) THEN
         RETURN tallies;
     END IF;
     RETURN tallies || ARRAY(
@@ -157,7 +159,8 @@ BEGIN
                FROM unnest(tallies) t GROUP BY t.business_id) t ON t.business_id = a.business_id;
     RETURN QUERY SELECT v.business_id, v.verdict, NULL::timestamptz
                  FROM unnest(businesses, verdicts) v (business_id, verdict) WHERE v.verdict IS NOT NULL;
-    IF array_position(verdicts, NULL) IS NOT NULL THEN
+    -- Without businesses this is run too: it is planned so (see claim_v1).
+    IF verdicts IS NULL OR array_position(verdicts, NULL) IS NOT NULL THEN
         RETURN QUERY SELECT * FROM dialer.claim_wait_v1(
             runs, zones, ARRAY(SELECT v.business_id FROM unnest(businesses, verdicts) v (business_id, verdict)
                                WHERE v.verdict IS NULL), send_by);

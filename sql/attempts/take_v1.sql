@@ -3,9 +3,7 @@
 -- These leads, each with its fate: `take`; `put_off`, with the reason, when a rule lets it wait, its number is in use
 -- or its job row is locked; `end`, when a rule will never let it be called; `left` (unchanged), when its retry row is
 -- locked.
-CREATE OR REPLACE FUNCTION dialer.claim_pick_v1(
-    room dialer.claim_room[], runs dialer.claim_run[], offers dialer.claim_offer[])
-RETURNS dialer.claim_pick[]
+CREATE OR REPLACE FUNCTION dialer.claim_pick_v1(offers dialer.claim_offer[]) RETURNS dialer.claim_pick[]
 LANGUAGE plpgsql AS $$
 DECLARE
     -- The jobs whose rows we could lock.
@@ -29,11 +27,8 @@ BEGIN
         ), allowed AS (
             -- Whether its number is in use: one open attempt to a number at a time, across all runs.
             SELECT h.*,
-                   EXISTS (SELECT FROM dialer.attempts o
-                           WHERE o.business_id = h.business_id AND o.phone = h.phone
-                             AND o.id = ANY ((room[(runs[h.run_no]).room_no]).inflight))
-                   OR row_number() OVER (PARTITION BY h.business_id, h.phone COLLATE "C", h.is_left ORDER BY h.turn) > 1
-                       AS number_in_use
+                   h.in_use OR row_number() OVER (PARTITION BY h.business_id, h.phone COLLATE "C", h.is_left
+                                                  ORDER BY h.turn) > 1 AS number_in_use
             FROM held h
         )
         SELECT ROW(a.business_id, a.run_id, a.run_no, a.zone_no, a.job_id, a.phone, a.position, a.is_retry, a.turn,

@@ -790,7 +790,9 @@ CREATE TYPE dialer.claim_offer AS (
     ends_as       TEXT,
     reason        TEXT,
     minute_price  NUMERIC,
-    max_cost      NUMERIC
+    max_cost      NUMERIC,
+    -- Whether an open attempt has its number.
+    in_use        BOOLEAN
 );
 
 -- What the rules of calling and the prices say of an offer, if they say anything: its last fields.
@@ -803,7 +805,8 @@ CREATE TYPE dialer.claim_ruling AS (
     ends_as       TEXT,
     reason        TEXT,
     minute_price  NUMERIC,
-    max_cost      NUMERIC
+    max_cost      NUMERIC,
+    in_use        BOOLEAN
 );
 
 -- A lead whose turn has come, with its fate and the reason for it: see dialer.claim_pick_v1.
