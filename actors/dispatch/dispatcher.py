@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from telephony.provider import PlaceResult
 
 # A claim locks the rows of its businesses while it runs, and a cancel waits for one of them: small claims keep that wait short.
-MAX_PERMITS_PER_CLAIM = 32
+MAX_PERMITS_PER_CLAIM = 64
 # A claim whose statement runs, and the one before it that is being flushed; each holds a connection.
 MAX_CLAIMS_AT_ONCE = 2
 # While businesses are queued, check this often whether they may be served again; after an unexpected error, pause as long.

@@ -316,8 +316,18 @@ def _claimed(row: Record, token: UUID) -> ClaimedAttempt:
 
 
 def _record_result(row: Record) -> RecordResult:
-    state = AttemptState(row["state"]) if row["state"] else None
-    return RecordResult(**{**row, "verdict": RecordVerdict(row["verdict"]), "state": state, "hang_up": bool(row["hang_up"])})
+    return RecordResult(
+        business_id=row["business_id"],
+        attempt_id=row["attempt_id"],
+        verdict=RecordVerdict(row["verdict"]),
+        state=AttemptState(row["state"]) if row["state"] else None,
+        run_id=row["run_id"],
+        job_id=row["job_id"],
+        partition=row["partition"],
+        sid=row["sid"],
+        hang_up=bool(row["hang_up"]),
+        run_ended=row["run_ended"],
+    )
 
 
 def _open(row: Record) -> OpenAttempt:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import Attempts, Fact, RecordResult
 
 # A statement locks the rows of its businesses while it runs; a cancel has to wait for those rows, so statements are kept short.
-MAX_FACTS_AT_ONCE = 32
+MAX_FACTS_AT_ONCE = 64
 # A statement that runs, and the one before it that is being flushed; each holds a connection.
 MAX_WRITES_AT_ONCE = 2
 # Beyond this many waiting facts of one business, further ones are rejected and have to be retried: all businesses share the memory.
