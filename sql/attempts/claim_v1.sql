@@ -2,7 +2,8 @@
 -- (except those that timeline_v1.sql adopts). The steps, each a function below, in the order they run:
 --   room      how many slots each business has left, and whether this worker may claim for it
 --   eligible  which runs may take leads, and how many each
---   offer     the next leads of each run, from the zones that are open now
+--   zones     the time zones of these runs that are open now, locked
+--   offer     the next leads of each run, from these zones
 --   rules     which rule of calling keeps an offered lead from being called (check_v1.sql), and whose turn has come; a
 --             lead that the run's budget in money does not cover now is left unchanged
 --   pick      which of these leads are taken, which are put off, and which end without a call (take_v1.sql)
