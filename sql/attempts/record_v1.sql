@@ -26,7 +26,7 @@ SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 -- SKIP LOCKED does not prevent waiting for a key that another session is inserting. Such a wait is rare, and must be
--- short, since up to 32 businesses are delayed by it.
+-- short, since up to 64 businesses are delayed by it.
 SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
