@@ -122,6 +122,9 @@ BEGIN
                        coalesce(bool_or(t.id = ANY ((room[r.room_no]).inflight)), FALSE) AS in_use
                 FROM dialer.attempts t
                 WHERE t.business_id = o.business_id AND t.phone = o.phone
+                  -- A number may have been called for years.
+                  AND t.created_at >= least(now() - greatest(r.gap, refused_for), z.day_from,
+                                            (room[r.room_no]).oldest_call)
                   AND t.state NOT IN ('not_sent', 'not_placed')) e
             WHERE CASE WHEN cardinality(stopped) = 0 THEN o.is_next OR o.business_id = ANY (priced)
                        ELSE NOT o.is_next AND o.business_id <> ALL (priced) AND o.business_id = ANY (stopped) END

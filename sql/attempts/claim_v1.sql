@@ -124,7 +124,12 @@ BEGIN
                    b.allowed_countries,
                    0 || ARRAY(SELECT g.register_id FROM dialer.registers g
                               WHERE g.business_id = b.business_id AND g.current),
-                   b.min_gap_hours, b.max_per_day)::dialer.claim_room
+                   b.min_gap_hours, b.max_per_day,
+                   -- The index of ids is the only one that fits: a plan from the time of an empty table would read all
+                   -- attempts of the business.
+                   (SELECT min((SELECT CASE WHEN t.business_id = l.business_id THEN t.created_at END
+                                FROM dialer.attempts t WHERE t.id = i))
+                    FROM unnest(l.inflight) i))::dialer.claim_room
         FROM unnest(p_businesses, p_epochs, p_permits) AS a (business_id, epoch, permits)
         JOIN dialer.lanes l ON l.business_id = a.business_id
         JOIN dialer.partitions f ON f.partition = l.partition
@@ -189,7 +194,7 @@ BEGIN
             CROSS JOIN LATERAL (SELECT (runs[z.run_no]).*) r
             CROSS JOIN LATERAL (SELECT (zones[z.ordinality - 1]).*) before
             CROSS JOIN LATERAL (
-                (SELECT j.id AS job_id, j.phone, j.position, TRUE AS is_retry, t.due_at
+                (SELECT j.id AS job_id, j.phone, j.position, TRUE AS is_retry, t.due_at, j.id AS key
                  FROM dialer.retries t JOIN public.outbound_call_jobs j ON j.id = t.job_id
                  WHERE t.run_id = z.run_id AND t.business_id = z.business_id AND t.zone = z.zone AND t.due_at <= now()
                    AND j.status = 'queued'
@@ -197,14 +202,14 @@ BEGIN
                    AND (before.run_id = z.run_id AND before.zone = z.zone) IS NOT TRUE
                  ORDER BY t.due_at, t.job_id LIMIT r.may_take)
                 UNION ALL
-                (SELECT j.id, j.phone, j.position, FALSE, NULL FROM public.outbound_call_jobs j
+                (SELECT j.id, j.phone, j.position, FALSE, NULL, j.position FROM public.outbound_call_jobs j
                  WHERE j.run_id = z.run_id AND j.business_id = z.business_id AND j.status = 'queued'
                    AND j.position BETWEEN z.next_position AND least(z.last_position, z.next_position + scan - 1)
                  ORDER BY j.position LIMIT r.may_take)) j
         ), counted AS (
             SELECT l.*, row_number() OVER run AS n, count(*) FILTER (WHERE l.is_retry) OVER run AS retries
             FROM lead l
-            WINDOW run AS (PARTITION BY l.run_id ORDER BY NOT l.is_retry, l.due_at, l.position ROWS UNBOUNDED PRECEDING)
+            WINDOW run AS (PARTITION BY l.run_id ORDER BY NOT l.is_retry, l.due_at, l.key ROWS UNBOUNDED PRECEDING)
         ), numbered AS (
             -- As many of each kind as the run may take.
             SELECT c.*, c.n - greatest(c.retries - c.may_take, 0) AS nth

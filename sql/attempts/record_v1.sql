@@ -86,6 +86,10 @@ BEGIN
     IF does.amend THEN
         PERFORM dialer.record_amends_v1(effects);
     END IF;
+    -- Before the new sids: it is about those that are known.
+    IF does.exceed THEN
+        PERFORM dialer.record_second_calls_v1(effects);
+    END IF;
     IF does.bind THEN
         bound_sids := dialer.record_sids_v1(effects);
     END IF;
@@ -97,9 +101,6 @@ BEGIN
     END IF;
     IF does.free THEN
         PERFORM dialer.record_lanes_v1(effects);
-    END IF;
-    IF does.exceed THEN
-        PERFORM dialer.record_second_calls_v1(effects);
     END IF;
     IF does.move OR does.exceed THEN
         PERFORM dialer.record_events_v1(effects, bound_sids);

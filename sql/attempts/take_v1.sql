@@ -112,7 +112,8 @@ BEGIN
     SELECT p.business_id, p.run_id, p.job_id, (zones[p.zone_no]).zone, coalesce(p.until, now() + put_off_wait), p.reason
     FROM unnest(picks) p WHERE p.fate = 'put_off'
     ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason;
-    IF NOT EXISTS (SELECT FROM unnest(picks) p WHERE p.fate IN ('put_off', 'end') AND p.rule IS NOT NULL) THEN
+    IF cardinality(picks) > 0
+       AND NOT EXISTS (SELECT FROM unnest(picks) p WHERE p.fate IN ('put_off', 'end') AND p.rule IS NOT NULL) THEN
         RETURN;
     END IF;
     WITH locked AS (

@@ -720,7 +720,9 @@ CREATE TYPE dialer.claim_room AS (
     registers      INTEGER[],
     -- Its rules for runs without their own.
     min_gap_hours  DOUBLE PRECISION,
-    max_per_day    INTEGER
+    max_per_day    INTEGER,
+    -- When the first of its calls in flight was created.
+    oldest_call    TIMESTAMPTZ
 );
 
 -- A run that may take leads; `held` is false when another session has locked its row.

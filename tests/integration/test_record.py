@@ -199,6 +199,19 @@ async def test_a_second_sid_is_excess(database: DatabaseFixture) -> None:
     assert await database.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
 
 
+async def test_the_end_of_a_second_call_ends_no_call_that_is_new_in_the_same_batch(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 2)
+    [placed, other], _ = await database.claim(business)
+    await database.record(other, PLACED, sid="CA2")
+    new = Fact(business, placed.attempt_id, placed.nonce, PLACED, sid="CA1")
+    second = Fact(business, other.attempt_id, other.nonce, OVER, sid="CA1", outcome="completed")
+    verdicts = {result.attempt_id: result.verdict for result in await database.attempts.record([new, second])}
+    assert verdicts == {placed.attempt_id: RecordVerdict.APPLIED, other.attempt_id: RecordVerdict.SECOND}
+    row = await database.pool.fetchrow("SELECT attempt_id, over_at FROM dialer.call_sids WHERE sid = 'CA1'")
+    assert tuple(row or ()) == (placed.attempt_id, None)
+
+
 async def test_a_sid_of_another_attempt_is_refused(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 2)

@@ -165,7 +165,6 @@ def _offer(db: Database, eligible: EligibleRun) -> list[Offer]:
     ]  # fmt: skip
     due.sort(key=lambda r: (r.due_at, r.job_id))
     offers = [Offer(run, db.jobs[r.job_id], zones[r.zone], is_retry=True, due_at=r.due_at) for r in due[: eligible.may_take]]
-    offers.sort(key=lambda offer: (offer.due_at, offer.job.position))
     fresh = [offer for zone in eligible.zones for offer in _offer_of_zone(run, zone, eligible.may_take)]
     fresh.sort(key=lambda offer: offer.job.position)
     offers += fresh[: eligible.may_take]
