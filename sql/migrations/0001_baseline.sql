@@ -171,7 +171,7 @@ CREATE INDEX lanes_by_partition ON dialer.lanes (partition);
 
 -- The intent log: a row is committed before its POST is sent.
 CREATE TABLE dialer.attempts (
-    id            BIGINT       GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id            BIGINT       GENERATED ALWAYS AS IDENTITY,
     business_id   INTEGER      NOT NULL,
     run_id        INTEGER      NOT NULL,
     job_id        BIGINT       NOT NULL,
@@ -224,13 +224,16 @@ CREATE TABLE dialer.prices (
 );
 -- The highest price, for numbers without a prefix in the table.
 CREATE INDEX prices_by_price ON dialer.prices (currency, minute_price);
+-- The calls of today, for the summary of a business.
+CREATE INDEX attempts_by_day ON dialer.attempts (business_id, created_at);
 -- The earlier calls to a number, for the gap and the daily cap, and the attempts of a job, which have its number. None
 -- of these columns changes, so updates stay HOT.
 CREATE INDEX attempts_by_phone ON dialer.attempts (business_id, phone, created_at);
--- The calls of today, for the summary of a business.
-CREATE INDEX attempts_by_day ON dialer.attempts (business_id, created_at);
 -- Calls beyond the limit hold no slot, so no lane lists them: this index finds the few there are, to hang them up.
 CREATE INDEX attempts_excess ON dialer.attempts (business_id, id) WHERE excess;
+-- The last: while a table is new, several indexes seem to fit as well, and the planner takes the newest of them. Those
+-- above would read all attempts of a business to find one, and the one by day all of its calls for each lead.
+ALTER TABLE dialer.attempts ADD PRIMARY KEY (id);
 
 CREATE TABLE dialer.call_sids (
     sid          TEXT         PRIMARY KEY,

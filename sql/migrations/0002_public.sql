@@ -2,7 +2,7 @@
 -- TIMESTAMP without zone, in UTC. Where that system's tables exist, they are adopted instead: adoption/.
 
 CREATE TABLE public.outbound_call_runs (
-    id                   SERIAL PRIMARY KEY,
+    id                   SERIAL,
     business_id          INTEGER      NOT NULL,
     outbound_list_id     INTEGER,
     concurrency          INTEGER      DEFAULT 3,
@@ -57,6 +57,8 @@ CREATE INDEX outbound_call_runs_scheduled ON public.outbound_call_runs (schedule
 CREATE INDEX outbound_call_runs_flagged ON public.outbound_call_runs (id)
     WHERE cancel_requested AND cancel_requested_at IS NULL AND ended_at IS NULL;
 CREATE INDEX outbound_call_runs_to_rewrite ON public.outbound_call_runs (id) WHERE rewrite_pending;
+-- The last, as with dialer.attempts.
+ALTER TABLE public.outbound_call_runs ADD PRIMARY KEY (id);
 
 -- Job and lead ids do not fit into 31 bits: other systems have larger ones, and ours grow. A lead whose id is a text
 -- has it in `external_id`.

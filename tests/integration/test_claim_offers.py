@@ -19,6 +19,7 @@ SELECT a.business_id, a.run_id, a.job_id, a.created_at - interval '200 days' - n
 FROM dialer.attempts a CROSS JOIN generate_series(1, 500) n WHERE a.business_id = $1"""
 CLAIM = "SELECT attempt_id FROM dialer.claim_v1($1, gen_random_uuid(), ARRAY[$2::integer], ARRAY[$3::bigint], '{3}', 5, 30, 10, 'AC')"
 READ = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE schemaname = 'dialer' AND relname = 'attempts'"
+PLAN = "SELECT dialer.claim_v1(gen_random_uuid(), gen_random_uuid(), '{}', '{}', '{}', 0, 0, 0, '')"
 DUE = "INSERT INTO dialer.retries (business_id, run_id, job_id, zone, due_at, reason) VALUES ($1, $2, $3, $4, '2026-01-01', 'retry')"
 TWO_ZONES = """
 INSERT INTO dialer.run_zones (business_id, run_id, zone, first_position, last_position, next_position, opens_at, closes_at)
@@ -37,6 +38,22 @@ async def test_of_a_number_that_was_called_for_years_a_claim_reads_what_the_rule
     async with database.pool.acquire() as connection, connection.transaction():
         taken = [row for row in await connection.fetch(CLAIM, database.incarnation, business, epoch) if row["attempt_id"]]
         assert (len(taken), await connection.fetchval(READ) < 50) == (1, True)
+
+
+async def test_a_plan_from_before_the_first_call_reads_the_calls_of_a_number_and_not_those_of_the_business(database: DatabaseFixture) -> None:
+    business = await database.business()
+    async with database.pool.acquire() as connection:
+        await connection.execute(PLAN)
+        await database.run(business, [PHONE])
+        [attempt], _ = await database.claim(business)
+        await database.record(attempt, AttemptState.OVER, outcome="busy")
+        await database.pool.execute(CALLED_FOR_YEARS, business)
+        await database.pool.execute("UPDATE dialer.attempts SET created_at = now() - interval '1 day', phone = '+97250' || id")
+        await database.run(business, [PHONE])
+        epoch = database.epochs[await database.partition(business)]
+        async with connection.transaction():
+            taken = [row for row in await connection.fetch(CLAIM, database.incarnation, business, epoch) if row["attempt_id"]]
+            assert (len(taken), await connection.fetchval(READ) < 50) == (1, True)
 
 
 async def test_of_retries_that_are_due_at_once_in_two_zones_the_lead_that_came_first_is_called(database: DatabaseFixture) -> None:
