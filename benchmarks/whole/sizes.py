@@ -35,7 +35,7 @@ class Sizes:
     calls: tuple[int, ...] = (1, 100, 3_000)
     lost_seconds: float = 21.0
     keys: tuple[int, ...] = (1_000, 100)
-    jobs: int = 10_000
+    jobs: int = 40_000
     peer_seconds: float = 20.0
     pgbench_seconds: float = 5.0
     sizes: tuple[int, ...] = (10_000, 1_000_000, 10_000_000)
@@ -66,7 +66,7 @@ SMALL: Final = Sizes(
     calls=(100,),
     lost_seconds=14.0,
     keys=(1_000,),
-    jobs=4_000,
+    jobs=10_000,
     peer_seconds=8.0,
     pgbench_seconds=3.0,
     sizes=(10_000, 100_000),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 0.01
 LIMIT = 3
-CONCURRENCY = 200  # jobs that a worker of a peer runs at once, where it asks
+CONCURRENCY = 250  # jobs that a worker of a peer runs at once, where it asks
 ENTRY = struct.Struct("<qi")  # time in ns, key + 1 when a call begins, -(key + 1) when it ends
 POLL_SECONDS = 0.05
 
