@@ -32,12 +32,14 @@ class Contender:
     name: str
     keyed: bool
     requirements: str | None = "requirements"
+    # Each of its nodes counts a limit alone: where two of them do not exceed it together, it is held by chance.
+    of_each_node: bool = False
 
 
 ALL = (
     Contender("ringmaster", keyed=True, requirements=None),
     Contender("pgqueuer", keyed=True),
-    Contender("oban", keyed=True),
+    Contender("oban", keyed=True, of_each_node=True),
     Contender("procrastinate", keyed=True),
     Contender("dbos", keyed=True),
     Contender("pydocket", keyed=True),
@@ -60,6 +62,7 @@ class Result:
     seconds: float
     most_at_once: int
     over_limit: int
+    of_each_node: bool = False
 
     @property
     def calls_a_second(self) -> float:
@@ -68,8 +71,8 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        """Whether it has a limit for each key and no call was over it."""
-        return self.keyed and not self.over_limit
+        """Whether it has a limit for each key over all nodes, and no call was over it."""
+        return self.keyed and not self.of_each_node and not self.over_limit
 
 
 async def race(contender: Contender, keys: int, jobs: int, seconds: float) -> Result:
@@ -103,7 +106,7 @@ async def race(contender: Contender, keys: int, jobs: int, seconds: float) -> Re
                 await server.stop()
         calls, took, most, over = count(b"".join(log.read_bytes() for log in logs))
     recorded = max(json.loads(output.splitlines()[-1])["done"] for output in outputs)
-    return Result(contender.name, contender.keyed, keys, keys * jobs, recorded, calls, took, most, over)
+    return Result(contender.name, contender.keyed, keys, keys * jobs, recorded, calls, took, most, over, contender.of_each_node)
 
 
 def count(entries: bytes) -> tuple[int, float, int, int]:

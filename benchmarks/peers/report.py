@@ -43,7 +43,15 @@ def _table(keys: int, results: Sequence[race.Result]) -> Table:
         title += f": {ours / best:.1f} times the best that holds it"
     table = Table("queue", "limit for a key", "calls a second", "done", "most at once", "over the limit", title=title)
     for one in results:
-        limit = ("held" if one.holds else "broken") if one.keyed else "none"
+        limit = _limit(one)
         done = f"{one.recorded:,} of {one.jobs:,}"
         table.add_row(one.name, limit, f"{one.calls_a_second:,.0f}", done, str(one.most_at_once), f"{one.over_limit:,}")
     return table
+
+
+def _limit(one: race.Result) -> str:
+    if not one.keyed:
+        return "none"
+    if one.holds:
+        return "held"
+    return "broken" if one.over_limit else "of each node"

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Results: TypeAlias = "Mapping[str, Any]"
-# Each of its nodes counts a limit alone: where it was too slow to exceed it, it held it by chance.
-OF_EACH_NODE: Final = ("oban",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Figure:
 
 
 def _best_peer(results: Results, keys: str) -> float:
-    others = (one["calls_a_second"] for name, one in results[keys].items() if name not in {"ringmaster", *OF_EACH_NODE} and one["holds"])
+    others = (one["calls_a_second"] for name, one in results[keys].items() if name != "ringmaster" and one["holds"])
     return float(results[keys]["ringmaster"]["calls_a_second"] / max(others))
 
 

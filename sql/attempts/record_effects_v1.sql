@@ -32,11 +32,11 @@ BEGIN
                    CASE WHEN r.settings ? 'retries' THEN r.settings -> 'retries' ELSE b.retries END AS retries,
                    dialer.rank_of(a.state) AS rank_was, dialer.rank_of(s.state) AS rank_now
             FROM unnest(facts) f
-            JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id = f.business_id AND a.nonce = f.nonce
+            JOIN dialer.attempts a ON a.id = f.attempt_id AND a.business_id + 0 = f.business_id AND a.nonce = f.nonce
                 AND (f.account_sid IS NULL OR a.account_sid = f.account_sid)
             JOIN dialer.lanes l ON l.business_id = a.business_id
             JOIN public.outbound_call_jobs j ON j.id = a.job_id AND j.business_id = a.business_id
-            JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id = a.business_id
+            JOIN public.outbound_call_runs r ON r.id = a.run_id AND r.business_id + 0 = a.business_id
             JOIN dialer.businesses b ON b.business_id = a.business_id
             CROSS JOIN LATERAL (
                 SELECT EXISTS (SELECT FROM dialer.call_sids c WHERE c.sid = f.sid AND c.attempt_id <> a.id) AS elsewhere

@@ -40,7 +40,7 @@ async def test_of_a_number_that_was_called_for_years_a_claim_reads_what_the_rule
         assert (len(taken), await connection.fetchval(READ) < 50) == (1, True)
 
 
-async def test_a_plan_from_before_the_first_call_reads_the_calls_of_a_number_and_not_those_of_the_business(database: DatabaseFixture) -> None:
+async def test_a_plan_from_before_the_first_call_reads_the_calls_of_a_number_not_of_the_business(database: DatabaseFixture) -> None:
     business = await database.business()
     async with database.pool.acquire() as connection:
         await connection.execute(PLAN)

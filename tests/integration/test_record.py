@@ -50,6 +50,21 @@ async def test_where_an_outcome_is_counted(database: DatabaseFixture, outcome: s
     assert (getattr(seen, counted), seen.status) == (1, "completed")
 
 
+async def test_a_plan_from_before_the_first_call_reads_the_run_of_a_call_and_not_all_of_its_business(database: DatabaseFixture) -> None:
+    business = await database.business()
+    async with database.pool.acquire() as connection:
+        await connection.execute("SELECT dialer.record_v1('[]')")
+        for _ in range(40):
+            await database.command(business, CommandType.CANCEL, await database.run(business, 1))
+        run = await database.run(business, 1)
+        [attempt], _ = await database.claim(business)
+        fact = {"business_id": business, "attempt_id": attempt.attempt_id, "nonce": attempt.nonce, "state": OVER, "outcome": "busy"}
+        async with connection.transaction():
+            assert await connection.fetchval("SELECT verdict FROM dialer.record_v1($1)", [fact]) == RecordVerdict.APPLIED
+            assert await connection.fetchval("SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'outbound_call_runs'") < 10
+    assert (await database.checked_run(business, run)).failed == 1
+
+
 async def test_every_fact_twice_and_in_any_order_changes_nothing_more(database: DatabaseFixture) -> None:
     business = await database.business()
     run = await database.run(business, 2)
