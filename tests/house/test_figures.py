@@ -23,6 +23,7 @@ COMPUTED = {
     "1,000 / 0.96 = 1,040 calls a second, a web process's core 800, each core of PostgreSQL 775": (
         1_000, 0.96, 1_000 / 0.96, 1_000 / 1.24, 1_000 / 1.29,
     ),
+    "3 / 60 = 0.05 calls a second": (3, 60, 3 / 60),
     "3,600 calls an hour": (60 * 60,),
     "104 KB/s, 9.0 GB a day": (50 * 2_085 / 1_000, 50 * 2_085 * 86_400 / 1e9),
     "A million leads that were called once are 1.4 GB": (1_364 * 1e6 / 1e9,),
