@@ -88,7 +88,7 @@ BEGIN
     IF does.amend THEN
         PERFORM dialer.record_amends_v1(effects);
     END IF;
-    -- Before the new sids: it is about those that are known.
+    -- Before new sids are bound: it marks only those that were known.
     IF does.exceed THEN
         PERFORM dialer.record_second_calls_v1(effects);
     END IF;

@@ -113,3 +113,15 @@ async def test_again_has_the_leads_of_a_cancelled_run_before_their_rows_are_rewr
     made = await database.run(business, 0, start=False)
     copied = await database.pool.fetchval("SELECT dialer.copy_leads_v1($1, $2, $3, '{no-answer}')", business, run, made)
     assert copied == len(attempts)
+
+
+async def test_late_proof_takes_back_the_retry_of_its_lead(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 1)
+    [attempt], _ = await database.claim(business)
+    retries = "SELECT count(*) FROM dialer.retries WHERE business_id = $1"
+    assert (await database.record(attempt, AttemptState.NOT_SENT)).verdict == RecordVerdict.APPLIED
+    await database.pool.execute("UPDATE dialer.attempts SET state = 'not_placed' WHERE id = $1", attempt.attempt_id)
+    assert await database.pool.fetchval(retries, business) == 1
+    assert (await database.record(attempt, AttemptState.PLACED, sid="CA1")).verdict == RecordVerdict.APPLIED
+    assert await database.pool.fetchval(retries, business) == 0

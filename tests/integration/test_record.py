@@ -214,6 +214,15 @@ async def test_a_second_sid_is_excess(database: DatabaseFixture) -> None:
     assert await database.pool.fetchval("SELECT excess FROM dialer.call_sids WHERE sid = 'CA2'")
 
 
+async def test_a_known_fact_adds_what_answered(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 1)
+    [attempt], _ = await database.claim(business)
+    await database.record(attempt, LIVE, sid="CA1")
+    assert (await database.record(attempt, LIVE, sid="CA1", answered_by="human")).verdict == RecordVerdict.KNOWN
+    assert await database.pool.fetchval("SELECT answered_by FROM dialer.attempts WHERE id = $1", attempt.attempt_id) == "human"
+
+
 async def test_the_end_of_a_second_call_ends_no_call_that_is_new_in_the_same_batch(database: DatabaseFixture) -> None:
     business = await database.business()
     await database.run(business, 2)
