@@ -52,9 +52,9 @@ RETURNS TABLE (business_id integer, verdict text, put_off_until timestamptz, run
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    -- Half of what its nonces are made of: new for each claim, and stored nowhere. The other half is new for each
-    -- nonce. Two new ones would take as long as creating the attempt: PostgreSQL without OpenSSL opens a file for each.
-    secret CONSTANT text := gen_random_uuid();
+    -- Its nonces are hashes of this and the attempt's id: new for each claim, and stored nowhere. Random bits for each
+    -- nonce would take as long as writing its rows: PostgreSQL without OpenSSL opens a file for them.
+    secret CONSTANT text := gen_random_uuid() || gen_random_uuid()::text;
     -- Its beginning: an old application has an index of it, and nobody compares it.
     token_start CONSTANT text := left(p_token::text, 6);
     started CONSTANT timestamp := dialer.utc();
@@ -64,13 +64,14 @@ BEGIN
         SELECT p.*, row_number() OVER (PARTITION BY p.run_id ORDER BY p.turn) AS nth
         FROM unnest(picks) p WHERE p.fate = 'take' ORDER BY p.business_id, p.turn
     ), call AS MATERIALIZED (
-        SELECT nextval('dialer.attempts_id_seq') AS attempt_id, t.business_id, t.run_id, t.job_id, t.phone,
-               t.minute_price, t.max_cost, r.account_sid, r.settings,
-               md5(secret || gen_random_uuid()::text)::uuid AS nonce,
+        SELECT n.attempt_id, t.business_id, t.run_id, t.job_id, t.phone, t.minute_price, t.max_cost, r.account_sid,
+               r.settings, left(encode(sha256(convert_to(secret || n.attempt_id, 'UTF8')), 'hex'), 32)::uuid AS nonce,
                coalesce(r.caller_id, dialer.caller_id_for((room[r.room_no]).caller_ids, r.settings, t.phone,
                                                           (zones[t.zone_no]).zone, r.calls_count + t.nth - 1))
                    AS from_number
-        FROM turn t CROSS JOIN LATERAL (SELECT (runs[t.run_no]).*) r
+        FROM turn t
+        CROSS JOIN LATERAL (SELECT (runs[t.run_no]).*) r
+        CROSS JOIN LATERAL (SELECT nextval('dialer.attempts_id_seq') AS attempt_id) n
     ), created AS (
         INSERT INTO dialer.attempts (id, business_id, run_id, job_id, token, nonce, phone, from_number, account_sid,
                                      ring_seconds, send_by, next_check_at, minute_price, max_cost)
