@@ -1,4 +1,4 @@
-"""The work of a contender, its log of calls and its command line. Standard library only: peers have an environment of their own."""
+"""The work of a contender, its log of calls and its command line. Of packages uvloop alone: peers have an environment of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import uvloop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -96,7 +98,8 @@ def main(load: Callable[[Contest], Coroutine[Any, Any, None]], work: Callable[[C
     role = load if options.pop("load") else work
     contest = Contest(**{**options, "log": CallLog(options["log"])})
     try:
-        asyncio.run(_play(role, contest))
+        # As our worker does, and the command lines of pgqueuer, oban and taskiq.
+        uvloop.run(_play(role, contest))
     finally:
         contest.log.close()
 

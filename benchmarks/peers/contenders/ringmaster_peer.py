@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from contest import Contest, main
 
 from benchmarks.queue import load_businesses
-from benchmarks.rounds import SLOTS, Round
+from benchmarks.rounds import BATCH, SLOTS, Round
 from sql.attempts.attempts import Attempts, ClaimRequest
 from sql.migrate import migrate
 from sql.pool import open_pool
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from sql.attempts.attempts import ClaimedAttempt
     from sql.pool import Pool
 
-ROUNDS = 4  # at a time in each worker, of 63 calls at most: as many as the peers run
+# At a time in each worker, of 63 calls at most: as many as most peers run. Fewer where there are too few businesses to fill them.
+ROUNDS = 4
 PARTITIONS = 256
 COUNT = "SELECT count(*) FROM outbound_call_jobs WHERE status = 'completed'"
 
@@ -34,7 +36,7 @@ async def load(contest: Contest) -> None:
 
 async def work(contest: Contest) -> None:
     """Take this worker's share of the partitions over, and work until all is done."""
-    pool = await open_pool(contest.database, name="bench", size=2 * ROUNDS + 2)
+    pool = await open_pool(contest.database, name="bench", size=2 * ROUNDS + 2, planned=True)
     rounds = await _rounds(contest, pool)
     await asyncio.gather(*(one.run() for one in rounds))
     await contest.watch(lambda: pool.fetchval(COUNT))
@@ -52,7 +54,8 @@ async def _rounds(contest: Contest, pool: Pool) -> list[Round]:
     async def call(attempt: ClaimedAttempt) -> None:
         await contest.log.call(attempt.business_id)
 
-    return [Round(Attempts(pool), incarnation, {one.business_id: one for one in requests[n::ROUNDS]}, call) for n in range(ROUNDS)]
+    rounds = min(ROUNDS, math.ceil(len(requests) / BATCH))
+    return [Round(Attempts(pool), incarnation, {one.business_id: one for one in requests[n::rounds]}, call) for n in range(rounds)]
 
 
 main(load, work)
