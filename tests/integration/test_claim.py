@@ -207,3 +207,16 @@ async def test_a_lead_whose_turn_comes_as_those_of_another_run_are_refused_is_ch
     attempts, verdicts = await database.claim(business)
     assert ([attempt.phone for attempt in attempts], verdicts[business].code) == (numbers[4:6], VerdictCode.AGAIN)
     assert await database.pool.fetchval("SELECT status FROM outbound_call_runs WHERE id = $1", first) == "completed"
+
+
+async def test_a_lead_behind_the_permits_is_not_refused_before_those_in_front_of_it_are_taken(database: DatabaseFixture) -> None:
+    business = await database.business(max_calls=4)
+    numbers = [f"+97250123456{n}" for n in range(4)]
+    for phone in (numbers[0], numbers[3]):
+        await database.pool.execute("INSERT INTO dialer.do_not_call VALUES ($1, $2)", business, phone)
+    await database.run(business, numbers, concurrency=4)
+    called = []
+    for _ in range(2):
+        attempts, _ = await database.claim(business, permits=1)
+        called += [attempt.phone for attempt in attempts]
+    assert called == numbers[1:3]

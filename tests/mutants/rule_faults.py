@@ -49,6 +49,8 @@ RULE_FAULTS = (
     Fault(
         "refused_beyond_the_permits_in_sql", "a lead is put off before the leads in front of it are taken, and the cursor passes them",
         sql=("check_v1", "+ (c.rule IS NOT NULL)::integer AS call", "* (c.rule IS NULL)::integer AS call"),
+        test="tests/integration/test_claim.py"
+        "::test_a_lead_behind_the_permits_is_not_refused_before_those_in_front_of_it_are_taken",
     ),
     Fault(
         "later_turns_are_not_checked_in_sql", "a lead whose turn comes because others are refused is called unchecked",
