@@ -18,23 +18,20 @@ ENDED = re.compile(r"/runs/\d+/end$")
 
 async def press_stop(system: System, context: BrowserContext, business: int, stops: int) -> list[float]:
     """Keep seven windows of this business open, and stop a run in the eighth, again and again; the seconds of each."""
-    others = [await system.run(business, n, LEADS) for n in range(WINDOWS - 1)]
-    pages = [await _open(system, context, run_id) for run_id in others]
+    *others, last = [await context.new_page() for _ in range(WINDOWS)]
+    for n, page in enumerate(others):
+        await _show(system, page, await system.run(business, n, LEADS))
     found = []
     for n in range(stops):
-        page = await _open(system, context, await system.run(business, WINDOWS + n, LEADS))
-        found.append(await _stop(page))
-        await page.close()
-    for page in pages:
-        await page.close()
+        # In the same window again: Chromium may never answer that one is closed, and nothing ends that wait.
+        await _show(system, last, await system.run(business, WINDOWS + n, LEADS))
+        found.append(await _stop(last))
     return found
 
 
-async def _open(system: System, context: BrowserContext, run_id: int) -> Page:
-    page = await context.new_page()
+async def _show(system: System, page: Page, run_id: int) -> None:
     await page.goto(f"{system.environment['PUBLIC_URL']}/runs/{run_id}")
     await page.wait_for_function("() => /Live since/.test(document.querySelector('.live-text')?.textContent)")
-    return page
 
 
 async def _stop(page: Page) -> float:

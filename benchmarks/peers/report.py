@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-PGBENCH_JOBS = 100
+PGBENCH_KEYS = 1_000
+ENOUGH_A_SECOND = 30_000  # more leads than pgbench can call
 
 
 def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float, pgbench_seconds: float) -> dict[str, Any]:
@@ -29,8 +30,9 @@ def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float,
             results.append(asyncio.run(race.race(contender, number, max(1, calls // number), seconds)))
         console.print(_table(number, results))
         found[str(number)] = {one.name: asdict(one) | {"calls_a_second": one.calls_a_second, "holds": one.holds} for one in results}
-    console.print("peers: pgbench with our claim and record, 1,000 keys ...")
-    bare = asyncio.run(statements.bare(1_000, PGBENCH_JOBS, pgbench_seconds))
+    console.print(f"peers: pgbench with our claim and record, {PGBENCH_KEYS:,} keys ...")
+    leads = round(ENOUGH_A_SECOND * pgbench_seconds / PGBENCH_KEYS)
+    bare = asyncio.run(statements.bare(PGBENCH_KEYS, leads, pgbench_seconds))
     console.print(f"pgbench: {bare.calls_a_second:,.0f} calls a second")
     return {**found, "pgbench": asdict(bare) | {"calls_a_second": bare.calls_a_second}}
 
