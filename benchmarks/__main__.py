@@ -19,6 +19,7 @@ from benchmarks import adoption, calls, imports, latency, machine, published, qu
 from benchmarks.console import screen, uploads, visit
 from benchmarks.machine import MissingError
 from benchmarks.peers import report
+from benchmarks.rounds import BATCH, SLOTS
 from benchmarks.scale import fairness, growth, idle, lost, neighbour, take_over
 from benchmarks.system import LINES
 from benchmarks.whole import course
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from benchmarks.whole.sizes import Form, Sizes
 
 RULED_BUSINESSES = 1_000
+CLAIM = f"{BATCH * SLOTS} leads"
 WIDTH = 140  # of a file; a terminal has its own
 RESULTS = Path(__file__).parent / "results"
 
@@ -272,10 +274,10 @@ def _run_neighbour(console: Console, leads: int, seconds: float) -> dict[str, An
     table.add_row("from one call to its next, p50 / p99", *(str(one.gap) for one in found.values()))
     table.add_row("the longest", *(f"{one.gap.max_ms:,.0f} ms" for one in found.values()))
     console.print(table)
-    console.print(f"fairness: claims for ten businesses of the queue alone, one of them with {leads:,} leads ...")
+    console.print(f"fairness: claims for {BATCH} businesses of the queue alone, one of them with {leads:,} leads ...")
     claims = asyncio.run(neighbour.claims(leads))
     table = Table("the queue alone", *(one.label for one in claims.values()), title="Claims beside a large neighbour")
-    table.add_row("a claim of 30 leads, p50 / p99", *(f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms" for one in claims.values()))
+    table.add_row(f"a claim of {CLAIM}, p50 / p99", *(f"{one.claim_p50_ms:.1f} / {one.claim_p99_ms:.1f} ms" for one in claims.values()))
     table.add_row("calls a second", *(f"{one.calls_a_second:,.0f}" for one in claims.values()))
     table.add_row("the least share of a business", *(f"{one.least_share:.1%}" for one in claims.values()))
     table.add_row("Jain's index", *(f"{one.jain:.5f}" for one in claims.values()))
@@ -307,7 +309,7 @@ def run_peers(console: Console, options: Sizes) -> dict[str, Any]:
 
 def run_growth(console: Console, options: Sizes) -> dict[str, Any]:
     """The cost of a claim as jobs, runs and calls of the past grow in number, each beside a control in turns."""
-    table = Table("", "a claim of 30 leads, p50 / p99", "calls a second", "a claim, times the control's", title="Growth")
+    table = Table("", f"a claim of {CLAIM}, p50 / p99", "calls a second", "a claim, times the control's", title="Growth")
     stages = []
 
     async def grow() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from benchmarks.machine import MissingError
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NAMES = ("python3.13", "python3.12")
+LOCKED = re.compile(r"^([a-z-]+)(?:\[.*\])?==(\S+)", re.MULTILINE)
 STARTS = "import sys, venv; sys.exit(sys.version_info < (3, 12))"
 
 
@@ -30,6 +32,12 @@ def python_of(requirements: str) -> Path:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--quiet", "--require-hashes", "-r", lock], check=True)
         shutil.copy(lock, stamp)
     return python
+
+
+def versions(requirements: str) -> dict[str, str]:
+    """Of that environment: the version of Python, and of each locked package by its name."""
+    interpreter = subprocess.run([python_of(requirements), "--version"], check=True, capture_output=True, text=True).stdout.split()[-1]
+    return {"python": interpreter, **dict(LOCKED.findall((HERE / f"{requirements}.txt").read_text()))}
 
 
 def _interpreter() -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks.peers import race, statements
 from benchmarks.peers.contenders.contest import LIMIT
+from benchmarks.peers.environment import versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,17 @@ def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float,
     leads = round(ENOUGH_A_SECOND * pgbench_seconds / PGBENCH_KEYS)
     bare = asyncio.run(statements.bare(PGBENCH_KEYS, leads, pgbench_seconds))
     console.print(f"pgbench: {bare.calls_a_second:,.0f} calls a second")
-    return {**found, "pgbench": asdict(bare) | {"calls_a_second": bare.calls_a_second}}
+    return {**found, "pgbench": asdict(bare) | {"calls_a_second": bare.calls_a_second}, "versions": _versions()}
+
+
+def _versions() -> dict[str, dict[str, str]]:
+    """Of each peer: its own version, and that of its Python."""
+    found = {}
+    for peer in race.ALL:
+        if peer.requirements:
+            locked = versions(peer.requirements)
+            found[peer.name] = {"version": locked[peer.name], "python": locked["python"]}
+    return found
 
 
 def _table(keys: int, results: Sequence[race.Result]) -> Table:

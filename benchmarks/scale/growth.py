@@ -83,7 +83,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A shape beside its control: a claim of 30 leads and calls a second, medians of the rounds.
+    """A shape beside its control: a claim of as many leads as one takes and calls a second, medians of the rounds.
 
     `times` is the claim as a multiple of the control's, `each_times` those of the rounds; the control itself has none.
     """

@@ -64,7 +64,7 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Claims for ten businesses, three leads of each, and the share of the business that gets least, as a multiple of fair."""
+    """Claims for as many businesses as one takes, three leads of each; the share of the one that gets least, as a multiple of fair."""
 
     label: str
     claim_p50_ms: float
@@ -131,7 +131,7 @@ def _jain(shares: Sequence[float]) -> float:
 
 
 async def claims(leads: int) -> dict[str, Claims]:
-    """Claim and record in one database for ten businesses with few leads, and for nine with few beside one with `leads`, in turns."""
+    """Claim and record in one database, in turns, for businesses with few leads and for others of which one has `leads`."""
     with TemporaryDirectory(prefix="ringmaster-bench-") as folder:
         server = Postgres(Path(folder) / "postgres")
         await server.start()
@@ -141,7 +141,7 @@ async def claims(leads: int) -> dict[str, Claims]:
                 ids = await load_businesses(pool, 2 * BATCH - 1, CLAIM_LEADS)
                 ids.append(await _large(pool, leads))
                 sides = {"small": ids[:BATCH], "large": ids[BATCH:]}
-                labels = {"small": "all ten have few", "large": f"one of ten has {leads:,}"}
+                labels = {"small": f"all {BATCH} have few", "large": f"one of {BATCH} has {leads:,}"}
                 return await _claims(pool, sides, labels)
         finally:
             await server.stop()
