@@ -42,8 +42,8 @@ def versions(requirements: str) -> dict[str, str]:
 
 def _interpreter() -> str:
     """The first that really starts: a version manager offers names of versions that are not chosen."""
-    versions = sorted(Path.home().glob(".pyenv/versions/3.1[2-9].*/bin/python"), reverse=True)
-    for name in (*NAMES, *map(str, versions)):
+    installed = sorted(Path.home().glob(".pyenv/versions/3.1[2-9].*/bin/python"), reverse=True)
+    for name in (*NAMES, *map(str, installed)):
         path = shutil.which(name)
         if path and subprocess.run([path, "-c", STARTS], check=False, capture_output=True).returncode == 0:
             return path

@@ -40,12 +40,9 @@ def run_peers(console: Console, keys: Sequence[int], calls: int, seconds: float,
 
 def _versions() -> dict[str, dict[str, str]]:
     """Of each peer: its own version, and that of its Python."""
-    found = {}
-    for peer in race.ALL:
-        if peer.requirements:
-            locked = versions(peer.requirements)
-            found[peer.name] = {"version": locked[peer.name], "python": locked["python"]}
-    return found
+    peers = {peer.name: peer.requirements for peer in race.ALL if peer.requirements}
+    locked = {requirements: versions(requirements) for requirements in set(peers.values())}
+    return {name: {"version": locked[one][name], "python": locked[one]["python"]} for name, one in peers.items()}
 
 
 def _table(keys: int, results: Sequence[race.Result]) -> Table:

@@ -62,9 +62,11 @@ BEGIN
                      WHERE f.business_id = ANY (held_lanes) ORDER BY a.id FOR NO KEY UPDATE OF a SKIP LOCKED);
     held_runs := ARRAY(SELECT r.id FROM public.outbound_call_runs r
                        WHERE r.id = ANY (ARRAY(SELECT DISTINCT t.run_id FROM unnest(targets) t WHERE t.concerns_run))
+                         AND r.business_id + 0 = ANY (held_lanes)
                        ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
     held_jobs := ARRAY(SELECT j.id FROM public.outbound_call_jobs j
                        WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM unnest(targets) t WHERE t.concerns_job))
+                         AND j.business_id + 0 = ANY (held_lanes)
                        ORDER BY j.id FOR NO KEY UPDATE SKIP LOCKED);
     held_retries := ARRAY(SELECT t.job_id FROM dialer.retries t WHERE t.job_id = ANY (held_jobs)
                           ORDER BY t.job_id FOR UPDATE SKIP LOCKED);

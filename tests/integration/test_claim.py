@@ -16,7 +16,12 @@ from sql.attempts.verdicts import RecordVerdict, VerdictCode
 from tests.rows import ACCOUNT_SID
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from tests.rows import DatabaseFixture
+
+CLAIM = """SELECT attempt_id, nonce
+FROM dialer.claim_v1($1, gen_random_uuid(), ARRAY[$2::integer], ARRAY[$3::bigint], '{3}', 5, 30, 10, 'AC')"""
 
 
 async def test_three_and_no_fourth(database: DatabaseFixture) -> None:
@@ -220,3 +225,21 @@ async def test_a_lead_behind_the_permits_is_not_refused_before_those_in_front_of
         attempts, _ = await database.claim(business, permits=1)
         called += [attempt.phone for attempt in attempts]
     assert called == numbers[1:3]
+
+
+async def test_the_ids_that_a_restored_backup_assigns_again_get_other_nonces(database: DatabaseFixture) -> None:
+    business = await database.business()
+    await database.run(business, 3)
+    epoch = database.epochs[await database.partition(business)]
+    claims: list[dict[int, UUID]] = []
+    async with database.pool.acquire() as connection:
+        for _ in range(2):
+            restored = connection.transaction()
+            await restored.start()
+            rows = await connection.fetch(CLAIM, database.incarnation, business, epoch)
+            claims.append({row["attempt_id"]: row["nonce"] for row in rows if row["attempt_id"]})
+            await restored.rollback()
+            await connection.execute("SELECT setval('dialer.attempts_id_seq', $1, FALSE)", min(claims[0]))
+    first, second = claims
+    assert first.keys() == second.keys()
+    assert len({*first.values(), *second.values()}) == 6

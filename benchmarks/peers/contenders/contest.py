@@ -1,4 +1,4 @@
-"""The work of a contender, its log of calls and its command line. Of packages uvloop alone: peers have an environment of their own."""
+"""The work of a contender, its log of calls and its command line. Of packages only uvloop: peers have their own environment."""
 
 from __future__ import annotations
 
